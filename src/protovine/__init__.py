@@ -1,0 +1,56 @@
+"""Serverless learning for swarms of devices: online prototypes, gossiped where they are useful.
+
+- `run`, `Experiment`, `Result`: compare systems on a stream, in virtual time
+- `XuILVQ`: the paper's learner, as a River classifier
+- `Node`: one member of a swarm, without I/O
+- `PrototypeSet`, `encode_set`, `decode_set`: what is passed on, and its bytes
+- `DbscanCompressor`, `KMeansCompressor`: fewer prototypes
+- `jensen_shannon_kde`: the authors' score of usefulness
+- `load`, `catalog`, `DataSet`: data
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "DataSet": "protovine.stream",
+    "DbscanCompressor": "protovine.compress",
+    "Experiment": "protovine.experiments",
+    "KMeansCompressor": "protovine.compress",
+    "Node": "protovine.node",
+    "ProtovineError": "protovine.errors",
+    "PrototypeSet": "protovine.prototypes",
+    "Result": "protovine.experiments",
+    "XuILVQ": "protovine.learn",
+    "catalog": "protovine.stream",
+    "decode_set": "protovine.share",
+    "encode_set": "protovine.share",
+    "jensen_shannon_kde": "protovine.share",
+    "load": "protovine.stream",
+    "run": "protovine.experiments",
+}
+
+if TYPE_CHECKING:
+    from protovine.compress import DbscanCompressor, KMeansCompressor
+    from protovine.errors import ProtovineError
+    from protovine.experiments import Experiment, Result, run
+    from protovine.learn import XuILVQ
+    from protovine.node import Node
+    from protovine.prototypes import PrototypeSet
+    from protovine.share import decode_set, encode_set, jensen_shannon_kde
+    from protovine.stream import DataSet, catalog, load
+
+__all__ = [*_WHERE, "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    # Nothing is imported before it is used, so that `protovine --help` answers at once.
+    if name in _WHERE:
+        return getattr(importlib.import_module(_WHERE[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,5 @@
+"""``python -m protovine``."""
+
+from protovine.cli import main
+
+main()

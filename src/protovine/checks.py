@@ -1,0 +1,168 @@
+"""Contracts that every learner, compressor and codec passes; anyone may run them on their own.
+
+Each check raises `AssertionError` at the first broken promise and says which. They use small random data from a fixed
+seed, and take well under a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protovine.compress import Compressor
+from protovine.errors import CodecError, SnapshotError
+from protovine.learn import ArrayLearner
+from protovine.prototypes import PrototypeSet
+from protovine.share import SetLimits
+
+
+def check_learner(make: Callable[[int, int], ArrayLearner]) -> None:
+    """A learner predicts before it learns, is deterministic, bounded by its data, and survives a restart.
+
+    Parameters
+    ----------
+    make : callable (dim, n_classes) -> ArrayLearner
+        Builds a learner that has learnt nothing.
+
+    Examples
+    --------
+    >>> from protovine.learn import XuILVQCore
+    >>> check_learner(XuILVQCore)
+    """
+    x, codes, times = _stream(dim=3, n_classes=3, rows=200)
+    empty = make(3, 3)
+    assert len(empty) == 0, "a new learner holds no prototypes"
+    assert empty.predict(x[0]).code == -1, "without a model the code is -1"
+    assert not empty.predict(x[0]).shares.any(), "without a model every share is 0"
+
+    learner, twin = make(3, 3), make(3, 3)
+    before = x.copy()
+    inserted = learner.learn(x, codes, times)
+    for i in range(len(x)):
+        twin.learn(x[i : i + 1], codes[i : i + 1], times[i : i + 1])
+    assert np.array_equal(x, before), "learning does not change its input"
+    assert 0 < inserted <= len(x), "the first sample becomes a prototype, and no more than there are samples"
+    assert _same(learner.prototypes(), twin.prototypes()), "rows one by one teach the same as all at once"
+    for row in x[:20]:
+        code, shares = learner.predict(row)
+        assert 0 <= code < 3, f"a code is a class, got {code}"
+        assert abs(shares.sum() - 1) < 1e-9 and shares.min() >= 0, "shares are a distribution"
+        assert shares[code] == shares.max(), "the code has the largest share"
+    held = learner.prototypes()
+    assert len(held) == len(learner), "the set has as many prototypes as the learner says"
+    assert np.isfinite(held.x).all() and (held.weight >= 0).all(), "prototypes are finite, weights not negative"
+    assert set(held.label) <= set(codes), "no class appears from nowhere"
+    assert held.event_ns.max() <= times.max(), "no prototype is newer than its samples"
+    held.x[:] = 0.0
+    assert learner.prototypes().x.any(), "the set that is given out is a copy"
+
+    restored = make(3, 3)
+    restored.restore(learner.state())
+    more, more_codes, more_times = _stream(dim=3, n_classes=3, rows=100, seed=1)
+    for each in (learner, restored):
+        each.learn(more, more_codes, more_times)
+    assert _same(learner.prototypes(), restored.prototypes()), "a restored learner goes on as the original"
+    try:
+        make(2, 3).restore(learner.state())
+    except SnapshotError:
+        pass
+    else:
+        raise AssertionError("state of another dimension is refused")
+
+
+def check_compressor(make: Callable[[], Compressor], *, keeps_weight: bool = True) -> None:
+    """A compressor shrinks a set, never loses a class, keeps the total weight, and is deterministic.
+
+    Parameters
+    ----------
+    make : callable () -> Compressor
+    keeps_weight : bool
+        Whether the sum of the weights must stay.
+
+    Examples
+    --------
+    >>> from protovine.compress import KMeansCompressor
+    >>> check_compressor(KMeansCompressor)
+    """
+    x, codes, times = _stream(dim=4, n_classes=3, rows=60)
+    weights = np.random.default_rng(2).integers(0, 20, 60).astype(float)
+    before = PrototypeSet.of(x, codes, weight=weights, event_ns=times)
+    made = make().compress(before, limit=50)
+    after = made.prototypes
+    assert len(after) < len(before), f"the set shrinks, got {len(after)} of {len(before)}"
+    assert set(after.label) == set(before.label), "no class is lost"
+    if keeps_weight:
+        assert abs(after.weight.sum() - before.weight.sum()) < 1e-9, "the total weight stays"
+    assert np.isfinite(after.x).all() and (after.weight >= 0).all(), "prototypes are finite, weights not negative"
+    low, high = before.x.min(axis=0) - 1e-12, before.x.max(axis=0) + 1e-12
+    assert ((after.x >= low) & (after.x <= high)).all(), "centroids stay within the range of the members"
+    assert set(after.event_ns) <= set(before.event_ns), "event times come from the members"
+    assert _same(after, make().compress(before, limit=50).prototypes), "the same set gives the same result"
+    one_each = PrototypeSet.of(np.eye(3), [0, 1, 2])
+    kept = make().compress(one_each, limit=2).prototypes
+    assert set(kept.label) == {0, 1, 2}, "a class with a single prototype is kept"
+
+
+def check_codec(
+    encode: Callable[[PrototypeSet], bytes],
+    decode: Callable[[bytes, SetLimits], PrototypeSet],
+    *,
+    relative_error: float = 1e-6,
+) -> None:
+    """A codec gives back what it was given, and refuses everything else with `CodecError` alone.
+
+    Parameters
+    ----------
+    encode : callable (PrototypeSet) -> bytes
+    decode : callable (bytes, SetLimits) -> PrototypeSet
+    relative_error : float
+        How far a vector or weight may be off, relative to its size.
+
+    Examples
+    --------
+    >>> from protovine.share import decode_set, encode_set
+    >>> check_codec(encode_set, decode_set)
+    """
+    limits = SetLimits(dim=4, n_classes=3, prototypes_max=100)
+    x, codes, times = _stream(dim=4, n_classes=3, rows=50)
+    for n in (0, 1, 50):
+        original = PrototypeSet.of(x[:n].reshape(n, 4), codes[:n], weight=np.arange(n), event_ns=times[:n])
+        data = encode(original)
+        again = decode(data, limits)
+        assert isinstance(data, bytes), "an encoded set is bytes"
+        assert np.array_equal(again.label, original.label), "labels survive"
+        assert np.allclose(again.x, original.x, rtol=relative_error, atol=0), "vectors survive"
+        assert np.allclose(again.weight, original.weight, rtol=relative_error, atol=0), "weights survive"
+    draw = np.random.default_rng(3)
+    for _ in range(300):
+        damaged = bytearray(data)
+        damaged[draw.integers(len(damaged))] ^= int(draw.integers(1, 256))
+        for bad in (bytes(damaged), bytes(damaged[: draw.integers(len(damaged))]), draw.bytes(40)):
+            try:
+                found = decode(bad, limits)
+            except CodecError:
+                continue
+            assert found.dim == 4 and len(found) <= 100, "what is accepted keeps to the limits"
+            assert np.isfinite(found.x).all() and np.isfinite(found.weight).all(), "what is accepted is finite"
+            assert (found.weight >= 0).all() and (found.label < 3).all(), "what is accepted is in range"
+    for wrong in (SetLimits(5, 3), SetLimits(4, 3, prototypes_max=10), SetLimits(4, 1)):
+        try:
+            decode(data, wrong)
+        except CodecError:
+            continue
+        raise AssertionError(f"a set that breaks {wrong} is refused")
+
+
+def _stream(dim: int, n_classes: int, rows: int, seed: int = 0) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    draw = np.random.default_rng(seed)
+    codes = draw.integers(0, n_classes, rows)
+    codes[:n_classes] = np.arange(n_classes)
+    x = draw.normal(size=(rows, dim)) + codes[:, np.newaxis]
+    return x, codes, np.arange(rows) * 1_000_000
+
+
+def _same(a: PrototypeSet, b: PrototypeSet) -> bool:
+    return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in ("x", "label", "weight", "event_ns"))

@@ -1,0 +1,58 @@
+"""Every deliberate exception: what went wrong, and what happened to state."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ProtovineError(Exception):
+    """Base of every exception that protovine raises on purpose."""
+
+
+class ConfigError(ProtovineError, ValueError):
+    """A setting is unknown or out of range. Nothing was started and nothing was written."""
+
+
+class DataError(ProtovineError, ValueError):
+    """A data set cannot be found, read or used. Nothing was started and nothing was written."""
+
+
+class CodecError(ProtovineError):
+    """Bytes do not decode. The node's state is unchanged."""
+
+
+class LocalProtocolError(ProtovineError):
+    """The caller broke the protocol's contract: a bug on this side. Stop."""
+
+
+class RemoteProtocolError(ProtovineError):
+    """A peer sent what it must not send. Learner, views and versions are unchanged; the refusal was counted.
+
+    ``reason`` is one word that metrics group by, for example ``"checksum"`` or ``"stale"``.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class SnapshotError(ProtovineError):
+    """Saved bytes cannot be restored. Nothing was changed."""
+
+
+class InvariantError(ProtovineError):
+    """The simulator caught the system breaking one of its promises: a bug. The run stopped there."""
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """A hint `` (did you mean 'x'?)`` at the nearest known name, or the list of what is known when none is near.
+
+    Examples
+    --------
+    >>> suggest("paper-jds", ["paper-jsd", "paper-base"])
+    " (did you mean 'paper-jsd'?)"
+    """
+    choices = sorted(known)
+    near = difflib.get_close_matches(name, choices, n=1, cutoff=0.6)
+    return f" (did you mean '{near[0]}'?)" if near else f" (known: {', '.join(choices)})"

@@ -1,0 +1,65 @@
+"""Named systems to compare; the paper's own, with the authors' behaviour (`docs/paper.md`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from protovine.errors import ConfigError, suggest
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Settings under a name. ``shares``: whether s and T may be overridden."""
+
+    name: str
+    about: str
+    settings: dict[str, Any]
+    shares: bool = True
+
+
+_PAPER: dict[str, Any] = {"gossip": {"s": 4, "T": 0.1, "order": "parallel"}}
+_JSD = {"gate": "jsd", "threshold": 0.5}
+
+
+def _cluster(size_max: int, low: float, high: float, compressor: str = "dbscan") -> dict[str, Any]:
+    return {
+        **_PAPER,
+        "learner": {
+            "denoise_every": 0,
+            "size_max": size_max,
+            "compressor": compressor,
+            "target_low": low,
+            "target_high": high,
+            # A slip in the authors' code that their published fixed points need.
+            "compressor_weights": "authors",
+        },
+        "share": {**_JSD, "inbox": "set"},
+    }
+
+
+PRESETS: dict[str, Preset] = {
+    made.name: made
+    for made in (
+        Preset("paper-local", "every node alone: XuILVQ without sharing", {"gossip": {"T": 0.0}}, shares=False),
+        Preset("paper-base", "test 1: whole sets to s peers with probability T", _PAPER),
+        Preset("paper-jsd", "test 2: only if the Jensen-Shannon distance exceeds 0.5", {**_PAPER, "share": _JSD}),
+        Preset(
+            "paper-queue",
+            "test 3: test 2 with queues of 10,000 prototypes",
+            {**_PAPER, "share": {**_JSD, "queue_max": 10_000}},
+        ),
+        Preset("paper-cluster", "test 4: test 2, newest set per peer, DBSCAN at 50 prototypes", _cluster(50, 50, 60)),
+        Preset("paper-cluster-150", "test 4 with 150 prototypes", _cluster(150, 50, 60)),
+        Preset("paper-cluster-250", "test 4 with 250 prototypes", _cluster(250, 50, 60)),
+        Preset("paper-cluster-500", "test 4 with 500 prototypes", _cluster(500, 72.5, 77.5)),
+        Preset("paper-kmeans", "test 4 with k-means at 50 prototypes", _cluster(50, 50, 60, "kmeans")),
+    )
+}
+
+
+def preset(name: str) -> Preset:
+    """The preset called ``name``; `ConfigError` with the nearest name if there is none."""
+    if name not in PRESETS:
+        raise ConfigError(f"unknown preset '{name}'{suggest(name, PRESETS)}")
+    return PRESETS[name]

@@ -1,0 +1,91 @@
+"""One message on the wire: a header of varints, an opaque payload, a checksum.
+
+::
+
+    u8      0x70, then u8 version << 4 | kind
+    varint  sender
+    varint  incarnation   grows each time the sender restarts without what it knew
+    varint  sequence      grows with each share of one incarnation
+    varint  version       own samples that the sender had learnt
+    varint  created       ns, when the sender made it
+    bytes   payload
+    u32     CRC-32 of everything before it, little endian
+"""
+
+from __future__ import annotations
+
+import enum
+import zlib
+from dataclasses import dataclass
+
+from protovine import varint
+from protovine.errors import CodecError, RemoteProtocolError
+
+MAGIC = 0x70
+PROTOCOL_VERSION = 1
+# A set of 400,000 prototypes of 8 features in float32.
+MESSAGE_BYTES_MAX = 16 * 2**20
+_CRC_BYTES = 4
+
+
+class Kind(enum.IntEnum):
+    """What a payload is."""
+
+    SHARE = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A message, decoded.
+
+    Examples
+    --------
+    >>> frame = Frame(Kind.SHARE, sender=3, incarnation=1, sequence=9, version=250, created_ns=10**9, payload=b"...")
+    >>> data = frame.encode()
+    >>> len(data) - len(frame.payload), Frame.decode(data) == frame
+    (16, True)
+    """
+
+    kind: Kind
+    sender: int
+    incarnation: int
+    sequence: int
+    version: int
+    created_ns: int
+    payload: bytes
+
+    def encode(self) -> bytes:
+        """The message's bytes; ``ValueError`` if a field is negative or exceeds 63 bits."""
+        head = bytes([MAGIC, PROTOCOL_VERSION << 4 | self.kind])
+        for value in (self.sender, self.incarnation, self.sequence, self.version, self.created_ns):
+            head += varint.write(value)
+        body = head + self.payload
+        return body + zlib.crc32(body).to_bytes(_CRC_BYTES, "little")
+
+    @classmethod
+    def decode(cls, data: bytes) -> Frame:
+        """The message in ``data``; `RemoteProtocolError` with the reason if it is not one."""
+        if len(data) > MESSAGE_BYTES_MAX:
+            raise RemoteProtocolError(
+                "oversize", f"a message may have at most {MESSAGE_BYTES_MAX} bytes, got {len(data)}"
+            )
+        if len(data) < 2 + _CRC_BYTES or data[0] != MAGIC:
+            raise RemoteProtocolError("malformed", "not a protovine message")
+        if data[1] >> 4 != PROTOCOL_VERSION:
+            raise RemoteProtocolError("version", f"protocol version {data[1] >> 4}, expected {PROTOCOL_VERSION}")
+        body = data[:-_CRC_BYTES]
+        if zlib.crc32(body) != int.from_bytes(data[-_CRC_BYTES:], "little"):
+            raise RemoteProtocolError("checksum", "the checksum does not match")
+        try:
+            kind = Kind(data[1] & 0x0F)
+        except ValueError:
+            raise RemoteProtocolError("kind", f"unknown kind of message: {data[1] & 0x0F}") from None
+        fields, at = [], 2
+        try:
+            for _ in range(5):
+                value, at = varint.read(body, at)
+                fields.append(value)
+        except CodecError as error:
+            raise RemoteProtocolError("malformed", str(error)) from None
+        sender, incarnation, sequence, version, created_ns = fields
+        return cls(kind, sender, incarnation, sequence, version, created_ns, body[at:])

@@ -1,0 +1,109 @@
+"""The values that flow between the parts: sets of labelled prototypes, and what sharing may know of a learner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PrototypeSet:
+    """``n`` labelled prototypes of ``d`` features, each with its weight, event time and origin.
+
+    Parameters
+    ----------
+    x : float array, shape (n, d)
+        Vectors, float32 or float64.
+    label : int64 array, shape (n,)
+        Class codes, >= 0.
+    weight : float64 array, shape (n,)
+        Samples that each prototype stands for, >= 0.
+    event_ns : int64 array, shape (n,)
+        Event time of the newest sample behind each prototype.
+    origin : int
+        Node that the set comes from; -1 when it belongs to no node.
+
+    Raises
+    ------
+    ValueError
+        The shapes do not fit together.
+
+    Examples
+    --------
+    >>> s = PrototypeSet.of([[0.0, 1.0], [2.0, 3.0]], [0, 1], weight=[5, 7])
+    >>> len(s), s.dim, s.weight.sum()
+    (2, 2, np.float64(12.0))
+    >>> s.take([1]).x
+    array([[2., 3.]])
+    """
+
+    x: NDArray[np.floating]
+    label: NDArray[np.int64]
+    weight: NDArray[np.float64]
+    event_ns: NDArray[np.int64]
+    origin: int = -1
+
+    def __post_init__(self) -> None:
+        n = len(self.label)
+        if self.x.ndim != 2 or self.x.shape[0] != n or self.weight.shape != (n,) or self.event_ns.shape != (n,):
+            raise ValueError(
+                f"a set needs x (n, d) and label, weight, event_ns (n,), got shapes "
+                f"{self.x.shape}, {self.label.shape}, {self.weight.shape}, {self.event_ns.shape}"
+            )
+
+    @classmethod
+    def of(
+        cls,
+        x: ArrayLike,
+        label: ArrayLike,
+        *,
+        weight: ArrayLike | None = None,
+        event_ns: ArrayLike | None = None,
+        origin: int = -1,
+    ) -> PrototypeSet:
+        """A set from anything array-like; weights default to 1 and event times to 0. Not finite: ``ValueError``."""
+        vectors = np.ascontiguousarray(x, dtype=np.float64)
+        codes = np.ascontiguousarray(label, dtype=np.int64)
+        weights = np.ones(len(codes)) if weight is None else np.ascontiguousarray(weight, dtype=np.float64)
+        events = np.zeros(len(codes), np.int64) if event_ns is None else np.ascontiguousarray(event_ns, dtype=np.int64)
+        made = cls(vectors, codes, weights, events, origin)
+        if not np.isfinite(vectors).all() or not np.isfinite(weights).all() or (weights < 0).any() or (codes < 0).any():
+            raise ValueError("vectors and weights must be finite, weights and labels >= 0")
+        return made
+
+    @classmethod
+    def empty(cls, dim: int, origin: int = -1) -> PrototypeSet:
+        """A set without prototypes."""
+        return cls.of(np.zeros((0, dim)), np.zeros(0), origin=origin)
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    @property
+    def dim(self) -> int:
+        """Number of features, d."""
+        return self.x.shape[1]
+
+    def take(self, index: Sequence[int] | NDArray) -> PrototypeSet:
+        """The prototypes at ``index``, in that order."""
+        at = np.asarray(index)
+        return PrototypeSet(self.x[at], self.label[at], self.weight[at], self.event_ns[at], self.origin)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What sharing may know of the learner at one moment.
+
+    Parameters
+    ----------
+    prototypes : PrototypeSet
+        The learner's own set, as it stands.
+    version : int
+        Own samples learnt so far; the version of everything shared now.
+    """
+
+    prototypes: PrototypeSet
+    version: int

@@ -1,0 +1,236 @@
+"""Frozen trace records, the one thing that metrics, reports and replays read, and their file format.
+
+A trace is gzipped JSON, one object a line: first a header, then records in the order in which things happened.
+Times are integer nanoseconds of virtual time in the simulator and of the system clock on a device.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from protovine.errors import DataError
+
+FORMAT = "protovine-trace"
+FORMAT_VERSION = 1
+
+
+class Record(msgspec.Struct, frozen=True, tag=True, tag_field="is", gc=False):
+    """Something that happened at ``at_ns`` to ``node``."""
+
+    at_ns: int
+    node: int
+
+
+class Arrived(Record, frozen=True, gc=False, tag="arrived"):
+    """Sample ``sample`` reached the node; its true class is ``truth``. Written by the simulator, which knows it."""
+
+    sample: int
+    truth: int
+
+
+class Missed(Record, frozen=True, gc=False, tag="missed"):
+    """Sample ``sample`` arrived while the node was down: neither predicted nor learnt."""
+
+    sample: int
+    truth: int
+
+
+class Predicted(Record, frozen=True, gc=False, tag="predicted"):
+    """The node predicted class ``predicted`` (-1: it had no model) with class probabilities ``p`` (empty then)."""
+
+    sample: int
+    predicted: int
+    p: tuple[float, ...]
+
+
+class Learned(Record, frozen=True, gc=False, tag="learned"):
+    """The node learnt own sample ``sample``; it now holds ``size`` prototypes."""
+
+    sample: int
+    inserted: bool
+    size: int
+
+
+class Trained(Record, frozen=True, gc=False, tag="trained"):
+    """The node trained ``count`` received prototypes since the last such record, ``inserted`` of them as new ones."""
+
+    count: int
+    inserted: int
+    size: int
+
+
+class Compressed(Record, frozen=True, gc=False, tag="compressed"):
+    """The learner's set shrank from ``before`` to ``after``; ``exact`` is false if the target was only approached."""
+
+    before: int
+    after: int
+    exact: bool
+
+
+class Withheld(Record, frozen=True, gc=False, tag="withheld"):
+    """A share of ``prototypes`` to ``peer`` was not sent: its score did not pass the gate named ``gate``."""
+
+    peer: int
+    prototypes: int
+    gate: str
+    score: float
+
+
+class Sent(Record, frozen=True, gc=False, tag="sent"):
+    """A message of ``header_bytes + payload_bytes`` to ``peer``; ``digest`` is the checksum of all its bytes."""
+
+    peer: int
+    kind: str
+    sequence: int
+    version: int
+    prototypes: int
+    header_bytes: int
+    payload_bytes: int
+    digest: int
+
+
+class Received(Record, frozen=True, gc=False, tag="received"):
+    """A message from ``peer`` was accepted; it carries ``version`` of the peer's knowledge, made at ``created_ns``."""
+
+    peer: int
+    incarnation: int
+    sequence: int
+    version: int
+    created_ns: int
+    prototypes: int
+    message_bytes: int
+
+
+class Refused(Record, frozen=True, gc=False, tag="refused"):
+    """A message that claims to come from ``peer`` was dropped for ``reason``; nothing else changed."""
+
+    peer: int
+    reason: str
+    message_bytes: int
+
+
+class Lost(Record, frozen=True, gc=False, tag="lost"):
+    """A message from the node to ``peer`` did not arrive, for ``reason``. Written by the simulated network."""
+
+    peer: int
+    reason: str
+    message_bytes: int
+
+
+class Down(Record, frozen=True, gc=False, tag="down"):
+    """The node stopped."""
+
+
+class Up(Record, frozen=True, gc=False, tag="up"):
+    """The node runs again, or for the first time, as ``incarnation``."""
+
+    incarnation: int
+
+
+class Ended(Record, frozen=True, gc=False, tag="ended"):
+    """How the node stood when the run ended: prototypes held, received ones still queued, labels that never came."""
+
+    size: int
+    queued: int
+    unlabelled: int
+
+
+AnyRecord = (
+    Arrived
+    | Missed
+    | Predicted
+    | Learned
+    | Trained
+    | Compressed
+    | Withheld
+    | Sent
+    | Received
+    | Refused
+    | Lost
+    | Down
+    | Up
+    | Ended
+)
+
+
+class TraceHash:
+    """Hash of a sequence of records: equal hashes mean equal decisions and equal bytes.
+
+    Examples
+    --------
+    >>> a, b = TraceHash(), TraceHash()
+    >>> a.add(Down(5, 0)); b.add(Down(6, 0))
+    >>> a.hexdigest() == b.hexdigest()
+    False
+    """
+
+    def __init__(self) -> None:
+        self._hash = hashlib.blake2b(digest_size=16)
+        self._encode = msgspec.json.Encoder().encode
+
+    def add(self, record: Record) -> None:
+        """Take one more record in."""
+        self._hash.update(self._encode(record))
+
+    def hexdigest(self) -> str:
+        """32 hexadecimal digits over all records so far."""
+        return self._hash.hexdigest()
+
+
+def write_trace(path: Path, header: dict[str, Any], records: Iterable[Record]) -> None:
+    """Write a trace file as a whole or not at all.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written; nothing is left behind.
+    """
+    partial = path.with_name(path.name + ".part")
+    encode = msgspec.json.Encoder().encode
+    try:
+        # A fixed mtime and no file name in the gzip header make equal traces equal files.
+        with (
+            open(partial, "wb") as raw,
+            gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=1, mtime=0) as out,
+        ):
+            out.write(encode({"format": FORMAT, "format_version": FORMAT_VERSION, **header}) + b"\n")
+            out.write(b"\n".join(map(encode, records)))
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_trace(path: Path) -> tuple[dict[str, Any], Iterator[AnyRecord]]:
+    """The header of a trace file, and its records one by one.
+
+    Raises
+    ------
+    DataError
+        The file is missing, damaged, or not a trace of this version. Records may raise it while they are read.
+    """
+    try:
+        with gzip.open(path, "rb") as lines:
+            header = msgspec.json.decode(lines.readline(), type=dict)
+    except (OSError, EOFError, msgspec.DecodeError) as error:
+        raise DataError(f"cannot read the trace {path}: {error}") from None
+    if header.get("format") != FORMAT or header.get("format_version") != FORMAT_VERSION:
+        raise DataError(f"{path} is not a {FORMAT} file of version {FORMAT_VERSION}")
+    return header, _records(path)
+
+
+def _records(path: Path) -> Iterator[AnyRecord]:
+    decode = msgspec.json.Decoder(AnyRecord).decode
+    try:
+        with gzip.open(path, "rb") as lines:
+            next(lines)
+            for line in lines:
+                yield decode(line)
+    except (OSError, EOFError, msgspec.DecodeError) as error:
+        raise DataError(f"the trace {path} is damaged: {error}") from None

@@ -1,0 +1,134 @@
+"""A prototype set as bytes: versioned, compact, column by column, and safe to decode from anyone.
+
+Layout, little endian (`docs/protocol.md`)::
+
+    u8      0x10 | 1 for float64 | 2 for labels of two bytes
+    varint  n, number of prototypes
+    varint  d, number of features
+    i64     base: smallest event time in ns
+    u8      shift: event times are base + (offset << shift)          float32 only
+    u8|u16  label[n]
+    u32|i64 event time offset[n]
+    f32|f64 weight[n]
+    f32|f64 x[n][d]
+
+The checksum is the message's (`protovine.gossip.frame`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from protovine import varint
+from protovine.errors import CodecError
+from protovine.prototypes import PrototypeSet
+
+_VERSION = 0x10
+_FLOAT64 = 0x01
+_WIDE_LABELS = 0x02
+
+
+@dataclass(frozen=True, slots=True)
+class SetLimits:
+    """What a receiver accepts: exactly ``dim`` features, labels below ``n_classes``, at most ``prototypes_max``."""
+
+    dim: int
+    n_classes: int
+    prototypes_max: int = 100_000
+
+
+def encode_set(prototypes: PrototypeSet, dtype: str = "float32") -> bytes:
+    """The set's bytes. float64 is exact; float32 rounds vectors and weights to float32 and event times to a
+    2**-32 of the set's time span.
+
+    Raises
+    ------
+    ValueError
+        A label exceeds 65,535, or a value is not finite (in float32: or too large for it).
+
+    Examples
+    --------
+    >>> s = PrototypeSet.of([[0.5, 1.0]], [1], weight=[3], event_ns=[7])
+    >>> data = encode_set(s)
+    >>> len(data)
+    29
+    >>> decode_set(data, SetLimits(dim=2, n_classes=2)).weight
+    array([3.])
+    """
+    if dtype not in ("float32", "float64"):
+        raise ValueError(f"dtype must be float32 or float64, got {dtype}")
+    exact = dtype == "float64"
+    n = len(prototypes)
+    number = "<f8" if exact else "<f4"
+    with np.errstate(over="ignore"):
+        x, weight = prototypes.x.astype(number), prototypes.weight.astype(number)
+    if not (np.isfinite(x).all() and np.isfinite(weight).all()):
+        raise ValueError(f"vectors and weights must be finite in {dtype}")
+    label_max = int(prototypes.label.max()) if n else 0
+    if label_max > 0xFFFF:
+        raise ValueError(f"labels must be at most 65535, got {label_max}")
+    wide = label_max > 0xFF
+    base = int(prototypes.event_ns.min()) if n else 0
+    offset = prototypes.event_ns - base
+    head = bytearray([_VERSION | (_FLOAT64 if exact else 0) | (_WIDE_LABELS if wide else 0)])
+    head += varint.write(n) + varint.write(prototypes.dim) + base.to_bytes(8, "little", signed=True)
+    if exact:
+        events = offset.astype("<i8")
+    else:
+        shift = max(0, (int(offset.max()) if n else 0).bit_length() - 32)
+        head.append(shift)
+        events = (offset >> shift).astype("<u4")
+    labels = prototypes.label.astype("<u2" if wide else "u1")
+    return b"".join((head, labels.tobytes(), events.tobytes(), weight.tobytes(), x.tobytes()))
+
+
+def decode_set(data: bytes, limits: SetLimits, origin: int = -1) -> PrototypeSet:
+    """The set in ``data``; float32 vectors stay a read-only view of it, so decoding allocates next to nothing.
+
+    Raises
+    ------
+    CodecError
+        The bytes are damaged or break a limit. Nothing larger than ``data`` was allocated.
+    """
+    if not data:
+        raise CodecError("the payload is empty")
+    if data[0] & ~(_FLOAT64 | _WIDE_LABELS) != _VERSION:
+        raise CodecError(f"unknown format of prototype sets: {data[0]:#04x}")
+    exact, wide = bool(data[0] & _FLOAT64), bool(data[0] & _WIDE_LABELS)
+    n, at = varint.read(data, 1)
+    dim, at = varint.read(data, at)
+    if n > limits.prototypes_max:
+        raise CodecError(f"a set may have at most {limits.prototypes_max} prototypes, got {n}")
+    if dim != limits.dim:
+        raise CodecError(f"a set must have {limits.dim} features, got {dim}")
+    number, number_bytes = ("<f8", 8) if exact else ("<f4", 4)
+    label_bytes, event_bytes = (2 if wide else 1), (8 if exact else 4)
+    body = at + 8 + (0 if exact else 1)
+    expected = body + n * (label_bytes + event_bytes + number_bytes * (1 + dim))
+    if len(data) != expected:
+        raise CodecError(f"{n} prototypes of {dim} features take {expected} bytes, got {len(data)}")
+    base = int.from_bytes(data[at : at + 8], "little", signed=True)
+    shift = 0 if exact else data[body - 1]
+    if shift > 31:
+        raise CodecError(f"the event time shift must be at most 31, got {shift}")
+    label = np.frombuffer(data, "<u2" if wide else "u1", n, body).astype(np.int64)
+    body += n * label_bytes
+    offset = np.frombuffer(data, "<i8" if exact else "<u4", n, body).astype(np.int64) << shift
+    body += n * event_bytes
+    weight = np.frombuffer(data, number, n, body).astype(np.float64)
+    body += n * number_bytes
+    x = np.frombuffer(data, number, n * dim, body).reshape(n, dim)
+    if exact:
+        x = x.astype(np.float64)  # An aligned copy, for kernels.
+    if n:
+        if label.max() >= limits.n_classes:
+            raise CodecError(f"labels must be below {limits.n_classes}, got {label.max()}")
+        if not np.isfinite(x).all():
+            raise CodecError("a vector is not finite")
+        if not np.isfinite(weight).all() or weight.min() < 0:
+            raise CodecError("a weight is negative or not finite")
+        if offset.min() < 0 or base + int(offset.max()) >= 2**63:
+            raise CodecError("an event time is out of range")
+    return PrototypeSet(x, label, weight, base + offset, origin)

@@ -1,0 +1,198 @@
+"""Received prototypes that wait to be trained: one queue a peer, visited round robin."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protovine.errors import ConfigError
+from protovine.prototypes import PrototypeSet
+from protovine.share.codec import SetLimits, decode_set, encode_set
+
+
+class Batch(NamedTuple):
+    """Prototypes to train, in order: float64 (k, d), int64 (k,), int64 (k,)."""
+
+    x: NDArray[np.float64]
+    label: NDArray[np.int64]
+    event_ns: NDArray[np.int64]
+
+
+class Inbox(Protocol):
+    """Queues of received prototypes."""
+
+    def put(self, peer: int, prototypes: PrototypeSet) -> int:
+        """Take in a set from ``peer``; how many older prototypes fell out for it."""
+        ...
+
+    def take(self, count: int) -> Batch:
+        """Up to ``count`` prototypes to train now."""
+        ...
+
+    def __len__(self) -> int:
+        """Prototypes waiting."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """What must be kept to go on after a restart."""
+        ...
+
+    def restore(self, state: dict[str, Any], limits: SetLimits) -> None:
+        """Go on from ``state``."""
+        ...
+
+
+class QueueInbox:
+    """One queue of single prototypes a peer, last in first out, used up as they are trained (tests 1 to 3).
+
+    Parameters
+    ----------
+    dim : int
+        Number of features.
+    peers : list of int
+        Who may send; visited in ascending order.
+    queue_max : int >= 1
+        Prototypes that one queue holds; when it is full the oldest fall out. The paper uses 500,000 and 10,000.
+    """
+
+    def __init__(self, dim: int, peers: list[int], queue_max: int = 500_000) -> None:
+        if queue_max < 1:
+            raise ConfigError(f"queue_max must be >= 1, got {queue_max}")
+        self.queue_max = queue_max
+        self._dim = dim
+        self._peers = sorted(peers)
+        # Whole sets with how many of their prototypes are left: those at the end go first.
+        self._stacks: dict[int, deque[list[Any]]] = {peer: deque() for peer in self._peers}
+        self._sizes = dict.fromkeys(self._peers, 0)
+        self._turn = 0
+
+    def __len__(self) -> int:
+        return sum(self._sizes.values())
+
+    def put(self, peer: int, prototypes: PrototypeSet) -> int:
+        """Push a set, its last prototype on top; how many older ones fell out."""
+        stack = self._stacks[peer]
+        # Entries are [set, first, end): prototypes first..end-1 still wait.
+        stack.append([prototypes, 0, len(prototypes)])
+        self._sizes[peer] += len(prototypes)
+        dropped = surplus = max(0, self._sizes[peer] - self.queue_max)
+        while surplus:
+            oldest = stack[0]
+            cut = min(surplus, oldest[2] - oldest[1])
+            oldest[1] += cut
+            surplus -= cut
+            if oldest[1] == oldest[2]:
+                stack.popleft()
+        self._sizes[peer] -= dropped
+        return dropped
+
+    def take(self, count: int) -> Batch:
+        """The newest prototype of each queue in turn, until ``count`` are taken or nothing is left."""
+        count = min(count, len(self))
+        batch = _empty_batch(count, self._dim)
+        for i in range(count):
+            peer = self._next_peer()
+            stack = self._stacks[peer]
+            top = stack[-1]
+            top[2] -= 1
+            at = top[2]
+            source: PrototypeSet = top[0]
+            batch.x[i], batch.label[i], batch.event_ns[i] = source.x[at], source.label[at], source.event_ns[at]
+            self._sizes[peer] -= 1
+            while stack and stack[-1][1] == stack[-1][2]:
+                stack.pop()
+        return batch
+
+    def _next_peer(self) -> int:
+        while True:
+            peer = self._peers[self._turn]
+            self._turn = (self._turn + 1) % len(self._peers)
+            if self._sizes[peer]:
+                return peer
+
+    def state(self) -> dict[str, Any]:
+        """All that waits."""
+        return {
+            "turn": self._turn,
+            "queues": [
+                [peer, [encode_set(s.take(np.arange(a, b)), "float64") for s, a, b in self._stacks[peer]]]
+                for peer in self._peers
+            ],
+        }
+
+    def restore(self, state: dict[str, Any], limits: SetLimits) -> None:
+        """Go on with what waited from peers that are still known."""
+        self._turn = int(state["turn"]) % max(1, len(self._peers))
+        for peer, sets in state["queues"]:
+            if peer in self._stacks:
+                for data in sets:
+                    self.put(peer, decode_set(data, limits, peer))
+
+
+class SetInbox:
+    """One set a peer, replaced by a newer one; prototypes are drawn from it at random and not used up (test 4).
+
+    Parameters
+    ----------
+    dim : int
+        Number of features.
+    peers : list of int
+        Who may send; visited in ascending order.
+    rng : numpy Generator
+        Draws the prototypes.
+    """
+
+    def __init__(self, dim: int, peers: list[int], rng: np.random.Generator) -> None:
+        self._dim = dim
+        self._peers = sorted(peers)
+        self._sets: dict[int, PrototypeSet] = {}
+        self._turn = 0
+        self._rng = rng
+
+    def __len__(self) -> int:
+        return sum(len(held) for held in self._sets.values())
+
+    def put(self, peer: int, prototypes: PrototypeSet) -> int:
+        """Replace the peer's set; how many prototypes that removed."""
+        replaced = self._sets.pop(peer, None)
+        if len(prototypes):
+            self._sets[peer] = prototypes
+        return len(replaced) if replaced is not None else 0
+
+    def take(self, count: int) -> Batch:
+        """``count`` prototypes, the peers' sets in turn; none while nothing was received."""
+        if not self._sets:
+            return _empty_batch(0, self._dim)
+        batch = _empty_batch(count, self._dim)
+        draws = self._rng.random(count)
+        for i in range(count):
+            while (peer := self._peers[self._turn]) not in self._sets:
+                self._turn = (self._turn + 1) % len(self._peers)
+            self._turn = (self._turn + 1) % len(self._peers)
+            source = self._sets[peer]
+            at = int(draws[i] * len(source))
+            batch.x[i], batch.label[i], batch.event_ns[i] = source.x[at], source.label[at], source.event_ns[at]
+        return batch
+
+    def state(self) -> dict[str, Any]:
+        """The sets and the random generator's state."""
+        return {
+            "turn": self._turn,
+            "rng": self._rng.bit_generator.state,
+            "sets": [[peer, encode_set(self._sets[peer], "float64")] for peer in sorted(self._sets)],
+        }
+
+    def restore(self, state: dict[str, Any], limits: SetLimits) -> None:
+        """Go on with the kept sets of peers that are still known."""
+        self._turn = int(state["turn"]) % max(1, len(self._peers))
+        self._rng.bit_generator.state = state["rng"]
+        for peer, data in state["sets"]:
+            if peer in self._peers:
+                self._sets[peer] = decode_set(data, limits, peer)
+
+
+def _empty_batch(count: int, dim: int) -> Batch:
+    return Batch(np.empty((count, dim)), np.empty(count, np.int64), np.empty(count, np.int64))

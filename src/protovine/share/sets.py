@@ -1,0 +1,78 @@
+"""Sharing by whole sets, the paper's way: what is offered to a peer, and what is taken from one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from protovine.prototypes import Evidence, PrototypeSet
+from protovine.share.codec import SetLimits, decode_set, encode_set
+from protovine.share.gates import Gate
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What could be sent to a peer now.
+
+    ``payload`` is None if the gate held it back; ``value`` is the gate's score and ``items`` the prototypes in it.
+    """
+
+    payload: bytes | None
+    value: float
+    items: int
+    gate: str
+
+
+class WholeSets:
+    """Offers the learner's whole set where the gate passes it, and remembers the last set of every peer.
+
+    Parameters
+    ----------
+    gate : Gate
+        Judges the own set against the last one received from the peer.
+    limits : SetLimits
+        What is accepted from peers.
+    dtype : {"float32", "float64"}
+        Precision on the wire.
+    """
+
+    def __init__(self, gate: Gate, limits: SetLimits, dtype: str = "float32") -> None:
+        self.gate, self.limits, self.dtype = gate, limits, dtype
+        self._last_received: dict[int, PrototypeSet] = {}
+        self._encoded: tuple[PrototypeSet, bytes] | None = None
+
+    def offer(self, peer: int, evidence: Evidence, max_bytes: int) -> Offer | None:
+        """The own set as an offer to ``peer``, held back by gate ``"size"`` above ``max_bytes``; None for an empty set."""
+        own = evidence.prototypes
+        if not len(own):
+            return None
+        score = self.gate.score(own, self._last_received.get(peer))
+        if not self.gate.passes(score):
+            return Offer(None, score, len(own), self.gate.name)
+        # All peers of one opportunity get the same set, so it is encoded once.
+        if self._encoded is None or self._encoded[0] is not own:
+            self._encoded = (own, encode_set(own, self.dtype))
+        payload = self._encoded[1]
+        if len(payload) > max_bytes:
+            return Offer(None, score, len(own), "size")
+        return Offer(payload, score, len(own), self.gate.name)
+
+    def read(self, peer: int, payload: bytes) -> PrototypeSet:
+        """The set that ``peer`` sent; `CodecError` if it is damaged or breaks a limit. Nothing is remembered yet."""
+        return decode_set(payload, self.limits, peer)
+
+    def commit(self, peer: int, prototypes: PrototypeSet) -> None:
+        """Remember an accepted set as the peer's last."""
+        self._last_received[peer] = prototypes
+
+    def state(self) -> dict[str, Any]:
+        """The last set of every peer, and what the gate keeps."""
+        return {
+            "gate": self.gate.state(),
+            "last_received": [[p, encode_set(self._last_received[p], "float64")] for p in sorted(self._last_received)],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from ``state``."""
+        self.gate.restore(state["gate"])
+        self._last_received = {peer: self.read(peer, data) for peer, data in state["last_received"]}

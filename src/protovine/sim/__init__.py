@@ -1,0 +1,26 @@
+"""Runtime 1: the swarm in virtual time, as discrete events from one seed.
+
+- `Simulator`: the event loop
+- `Scenario`: samples, arrivals, neighbours, links, faults
+- `Link`, `Crash`, `Join`, `Cut`, `Partition`: what the network and the nodes suffer
+- `arrival_times`: when each node's samples reach it
+"""
+
+from protovine.sim.arrivals import Arrivals, arrival_times
+from protovine.sim.faults import Crash, Cut, Join, Partition
+from protovine.sim.network import Link, Network
+from protovine.sim.simulator import Outcome, Scenario, Simulator
+
+__all__ = [
+    "Arrivals",
+    "Crash",
+    "Cut",
+    "Join",
+    "Link",
+    "Network",
+    "Outcome",
+    "Partition",
+    "Scenario",
+    "Simulator",
+    "arrival_times",
+]

@@ -1,0 +1,87 @@
+"""Promises that are checked while the simulation runs; breaking one is a bug and stops it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from protovine import records
+from protovine.errors import InvariantError
+from protovine.records import Record
+
+
+class Invariants:
+    """Watches records and the network.
+
+    - A message is delivered only if it was sent on that link, no more often than the network copied it.
+    - What a node accepts was made in the past, by a sample count that its peer had reached.
+    - (incarnation, sequence) of what a node accepts from a peer only grows, until the node forgets by a crash.
+    - Every byte that was sent, and every copy, was delivered or lost by the end.
+    """
+
+    def __init__(self) -> None:
+        self.bytes_sent = self.bytes_copied = self.bytes_delivered = self.bytes_lost = 0
+        self._recorded_bytes = 0
+        self._in_flight: dict[int, tuple[int, int, int]] = {}
+        self._versions: dict[int, int] = defaultdict(int)
+        self._accepted: dict[tuple[int, int], tuple[int, int]] = {}
+        self._last_ns = 0
+
+    def sent(self, copy: int, source: int, target: int, size: int, duplicate: bool) -> None:
+        """The network took a message, or copied one, under the new number ``copy``."""
+        self._in_flight[copy] = (source, target, size)
+        if duplicate:
+            self.bytes_copied += size
+        else:
+            self.bytes_sent += size
+
+    def delivered(self, copy: int, source: int, target: int, size: int) -> None:
+        """The network hands a message over."""
+        if self._in_flight.pop(copy, None) != (source, target, size):
+            self._broken(f"node {target} was handed a message from nowhere ({size} bytes in the name of {source})")
+        self.bytes_delivered += size
+
+    def lost(self, copy: int, size: int) -> None:
+        """The network dropped a message."""
+        if self._in_flight.pop(copy, None) is None:
+            self._broken(f"{size} bytes were lost that nobody had sent")
+        self.bytes_lost += size
+
+    def forget(self, node: int) -> None:
+        """A node lost its memory."""
+        for pair in [pair for pair in self._accepted if pair[0] == node]:
+            del self._accepted[pair]
+
+    def record(self, record: Record) -> None:
+        """Something happened."""
+        if record.at_ns < self._last_ns:
+            self._broken(f"time goes backwards at {record}")
+        self._last_ns = record.at_ns
+        if isinstance(record, records.Learned):
+            self._versions[record.node] += 1
+        elif isinstance(record, records.Sent):
+            self._recorded_bytes += record.header_bytes + record.payload_bytes
+        elif isinstance(record, records.Received):
+            if not 0 <= record.created_ns <= record.at_ns:
+                self._broken(f"a negative age at {record}")
+            if record.version > self._versions[record.peer]:
+                self._broken(f"a version that node {record.peer} has not reached at {record}")
+            key, order = (record.node, record.peer), (record.incarnation, record.sequence)
+            if order <= self._accepted.get(key, (0, 0)):
+                self._broken(f"a version goes back at {record}")
+            self._accepted[key] = order
+
+    def ended(self) -> None:
+        """The run is over."""
+        if self._in_flight:
+            self._broken(f"{len(self._in_flight)} messages were neither delivered nor lost")
+        if self._recorded_bytes != self.bytes_sent:
+            self._broken(f"{self._recorded_bytes} bytes were recorded as sent, but {self.bytes_sent} were")
+        if self.bytes_sent + self.bytes_copied != self.bytes_delivered + self.bytes_lost:
+            self._broken(
+                f"sent {self.bytes_sent} + copied {self.bytes_copied} bytes, but delivered {self.bytes_delivered}"
+                f" + lost {self.bytes_lost}"
+            )
+
+    @staticmethod
+    def _broken(what: str) -> None:
+        raise InvariantError(f"invariant broken: {what}")

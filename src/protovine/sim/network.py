@@ -1,0 +1,100 @@
+"""Links that delay, lose, duplicate and reorder messages; when does each copy arrive, if at all."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+
+from protovine import rng
+from protovine.errors import ConfigError
+from protovine.sim.faults import Cut
+
+SECOND_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What every directed link does to messages.
+
+    Parameters
+    ----------
+    delay_ns : int >= 0
+        Propagation delay.
+    jitter_ns : int >= 0
+        Added to each delay, uniform in [0, jitter_ns]. It can reorder messages.
+    bandwidth_bytes_per_s : float >= 0
+        A message occupies the link for its bytes divided by this, one after another; 0 is no limit.
+    message_bytes_max : int >= 0
+        Larger messages are lost; 0 is no limit.
+    loss, duplicate, reorder : float in [0, 1]
+        Probability that a message is lost, that it arrives twice, and that it is held back by up to
+        ``reorder_ns`` so that later ones overtake it.
+    reorder_ns : int >= 0
+    """
+
+    delay_ns: int = 1_000_000
+    jitter_ns: int = 0
+    bandwidth_bytes_per_s: float = 0.0
+    message_bytes_max: int = 0
+    loss: float = 0.0
+    duplicate: float = 0.0
+    reorder: float = 0.0
+    reorder_ns: int = 100_000_000
+
+    def __post_init__(self) -> None:
+        for name in ("delay_ns", "jitter_ns", "bandwidth_bytes_per_s", "message_bytes_max", "reorder_ns"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must be >= 0, got {getattr(self, name)}")
+        for name in ("loss", "duplicate", "reorder"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """When the copies of a message arrive; no copy: why it was lost."""
+
+    arrivals_ns: tuple[int, ...]
+    lost: str = ""
+
+
+class Network:
+    """All directed links of a swarm, each with its own random stream."""
+
+    def __init__(self, link: Link, cuts: list[Cut], seed: int) -> None:
+        self.link = link
+        self._seed = seed
+        self._cuts: dict[tuple[int, int], list[Cut]] = defaultdict(list)
+        for cut in cuts:
+            self._cuts[cut.source, cut.target].append(cut)
+        self._free_at_ns: dict[tuple[int, int], int] = {}
+        self._draws: dict[tuple[int, int], np.random.Generator] = {}
+
+    def send(self, source: int, target: int, size: int, now_ns: int) -> Fate:
+        """The fate of ``size`` bytes that ``source`` sends to ``target`` now."""
+        link, way = self.link, (source, target)
+        if any(cut.at_ns <= now_ns < cut.until_ns for cut in self._cuts.get(way, ())):
+            return Fate((), "cut")
+        if link.message_bytes_max and size > link.message_bytes_max:
+            return Fate((), "too large")
+        leaves_ns = now_ns
+        if link.bandwidth_bytes_per_s:
+            occupied_ns = round(size / link.bandwidth_bytes_per_s * SECOND_NS)
+            leaves_ns = self._free_at_ns[way] = max(now_ns, self._free_at_ns.get(way, 0)) + occupied_ns
+        # Draws happen whether they are needed or not, so that one probability does not shift another's numbers.
+        draw = self._draws.get(way)
+        if draw is None:
+            draw = self._draws[way] = rng.stream(self._seed, "link", source, target)
+        u = draw.random(6)
+        if u[0] < link.loss:
+            return Fate((), "loss")
+        copies = 2 if u[1] < link.duplicate else 1
+        held_ns = round(u[2 + 1] * link.reorder_ns) if u[2] < link.reorder else 0
+        return Fate(
+            tuple(
+                leaves_ns + link.delay_ns + round(u[4 + copy] * link.jitter_ns) + (held_ns if copy == 0 else 0)
+                for copy in range(copies)
+            )
+        )

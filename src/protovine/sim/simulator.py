@@ -1,0 +1,264 @@
+"""The event loop: one heap of events in integer nanoseconds, ties broken by the order of scheduling."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protovine import records, rng
+from protovine.errors import ConfigError, RemoteProtocolError
+from protovine.node import Node, pump
+from protovine.records import Record
+from protovine.sim.faults import Crash, Cut, Fault, Join, Partition
+from protovine.sim.invariants import Invariants
+from protovine.sim.network import Link, Network
+
+# Samples between two calls of the progress callback.
+_PROGRESS_STEP = 50
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Everything that a run depends on, besides how its nodes are built.
+
+    Parameters
+    ----------
+    x : float64 array, shape (rows, d)
+    y : int64 array, shape (rows,)
+        Samples and class codes.
+    rows : list of int arrays
+        For each node the rows that it gets, in order.
+    at_ns : list of int arrays
+        When it gets them, ascending.
+    seed : int
+        For links and labels.
+    link : Link
+    faults : tuple of faults
+    label_delay_ns : int >= 0
+        Labels come this long after the samples.
+    labelled : float in [0, 1]
+        Fraction of the samples whose label comes at all.
+    """
+
+    x: NDArray[np.float64]
+    y: NDArray[np.int64]
+    rows: list[NDArray[np.int64]]
+    at_ns: list[NDArray[np.int64]]
+    seed: int = 0
+    link: Link = field(default_factory=Link)
+    faults: tuple[Fault, ...] = ()
+    label_delay_ns: int = 0
+    labelled: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.label_delay_ns < 0:
+            raise ConfigError(f"label_delay_ns must be >= 0, got {self.label_delay_ns}")
+        if not 0 <= self.labelled <= 1:
+            raise ConfigError(f"labelled must be between 0 and 1, got {self.labelled}")
+        n = len(self.rows)
+        for fault in self.faults:
+            named = {
+                Crash: lambda f: (f.node,),
+                Join: lambda f: (f.node,),
+                Cut: lambda f: (f.source, f.target),
+                Partition: lambda f: f.group,
+            }[type(fault)](fault)
+            for node in named:
+                if not 0 <= node < n:
+                    raise ConfigError(f"a fault names node {node}, but nodes are 0 to {n - 1}")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run leaves behind: the nodes as they stand at ``virtual_ns`` (None: down), and the books of the network."""
+
+    nodes: list[Node | None]
+    virtual_ns: int
+    books: Invariants
+
+
+class Simulator:
+    """Drives nodes through a scenario in virtual time.
+
+    Parameters
+    ----------
+    scenario : Scenario
+    make_node : callable (node, incarnation) -> Node
+        Builds a node from nothing, at the start and after a crash that lost its state.
+    record : callable
+        Takes every trace record as it happens.
+    progress : callable, optional
+        Called now and then with the number of own samples that have arrived since the last call.
+
+    Raises
+    ------
+    InvariantError
+        The system broke a promise; see `protovine.sim.invariants`.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        make_node: Callable[[int, int], Node],
+        record: Callable[[Record], None],
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        self.scenario = scenario
+        self._make_node = make_node
+        self._keep = record
+        self._progress = progress or (lambda samples: None)
+        n = len(scenario.rows)
+        cuts = [fault for fault in scenario.faults if isinstance(fault, Cut)]
+        cuts += [cut for fault in scenario.faults if isinstance(fault, Partition) for cut in fault.cuts(n)]
+        self._network = Network(scenario.link, cuts, scenario.seed)
+        self._books = Invariants()
+        self._nodes: list[Node | None] = [None] * n
+        self._incarnations = [0] * n
+        self._timers: list[int | None] = [None] * n
+        self._snapshots: list[bytes | None] = [None] * n
+        self._events: list[tuple[int, int, Callable[..., None], tuple]] = []
+        self._scheduled = 0
+        self._copies = 0
+        self._now_ns = 0
+        self._arrived = 0
+        self._in_flight: dict[int, tuple[int, int, int]] = {}
+        self._has_label = rng.stream(scenario.seed, "labelled").random(len(scenario.y)) < scenario.labelled
+
+    def run(self) -> Outcome:
+        """Run until the last own sample has arrived."""
+        late = {fault.node: fault.at_ns for fault in self.scenario.faults if isinstance(fault, Join)}
+        for node in range(len(self._nodes)):
+            if node in late:
+                self._at(late[node], self._start, node)
+            else:
+                self._nodes[node] = self._make_node(node, 1)
+                self._incarnations[node] = 1
+        for fault in self.scenario.faults:
+            if isinstance(fault, Crash):
+                self._at(fault.at_ns, self._crash, fault)
+        for node, times in enumerate(self.scenario.at_ns):
+            if len(times):
+                self._at(int(times[0]), self._arrive, node, 0)
+        left = sum(len(times) for times in self.scenario.at_ns)
+        while self._arrived < left:
+            self._now_ns, _, action, arguments = heapq.heappop(self._events)
+            action(*arguments)
+        return self._end()
+
+    def _at(self, at_ns: int, action: Callable[..., None], *arguments: object) -> None:
+        self._scheduled += 1
+        heapq.heappush(self._events, (at_ns, self._scheduled, action, arguments))
+
+    def _record(self, record: Record) -> None:
+        self._books.record(record)
+        self._keep(record)
+
+    def _arrive(self, node: int, index: int) -> None:
+        times, rows = self.scenario.at_ns[node], self.scenario.rows[node]
+        if index + 1 < len(times):
+            self._at(int(times[index + 1]), self._arrive, node, index + 1)
+        self._arrived += 1
+        if self._arrived % _PROGRESS_STEP == 0:
+            self._progress(_PROGRESS_STEP)
+        row = int(rows[index])
+        truth = int(self.scenario.y[row])
+        member = self._nodes[node]
+        if member is None:
+            self._record(records.Missed(self._now_ns, node, row, truth))
+            return
+        self._record(records.Arrived(self._now_ns, node, row, truth))
+        waits = self.scenario.label_delay_ns > 0 or not self._has_label[row]
+        member.observe(self.scenario.x[row], None if waits else truth, now_ns=self._now_ns, sample_id=row)
+        if waits and self._has_label[row]:
+            self._at(self._now_ns + self.scenario.label_delay_ns, self._label, node, row, truth)
+        self._settle(node, member)
+
+    def _label(self, node: int, row: int, truth: int) -> None:
+        member = self._nodes[node]
+        if member is not None:
+            member.label(row, truth, self._now_ns)
+            self._settle(node, member)
+
+    def _timer(self, node: int, due_ns: int) -> None:
+        member = self._nodes[node]
+        if member is None or self._timers[node] != due_ns:
+            return
+        self._timers[node] = None
+        member.on_timer(self._now_ns)
+        self._settle(node, member)
+
+    def _settle(self, node: int, member: Node) -> None:
+        """Carry out what a node wants done, and keep its next timer."""
+        pump(member, lambda peer, data: self._send(node, peer, data), self._record)
+        due_ns = member.next_timer_ns()
+        if due_ns is not None and due_ns != self._timers[node]:
+            self._timers[node] = due_ns
+            self._at(due_ns, self._timer, node, due_ns)
+
+    def _send(self, source: int, target: int, data: bytes) -> None:
+        fate = self._network.send(source, target, len(data), self._now_ns)
+        for index in range(max(1, len(fate.arrivals_ns))):
+            self._copies += 1
+            self._books.sent(self._copies, source, target, len(data), duplicate=index > 0)
+            self._in_flight[self._copies] = (source, target, len(data))
+            if fate.lost:
+                self._lose(self._copies, fate.lost)
+            else:
+                self._at(fate.arrivals_ns[index], self._deliver, self._copies, data)
+
+    def _deliver(self, copy: int, data: bytes) -> None:
+        source, target, size = self._in_flight[copy]
+        member = self._nodes[target]
+        if member is None:
+            self._lose(copy, "node down")
+            return
+        del self._in_flight[copy]
+        self._books.delivered(copy, source, target, size)
+        try:
+            member.receive(data, source, self._now_ns)
+        except RemoteProtocolError:
+            pass  # Counted by the node; it goes on.
+        self._settle(target, member)
+
+    def _lose(self, copy: int, reason: str) -> None:
+        source, target, size = self._in_flight.pop(copy)
+        self._books.lost(copy, size)
+        self._record(records.Lost(self._now_ns, source, target, reason, size))
+
+    def _crash(self, fault: Crash) -> None:
+        node = fault.node
+        member = self._nodes[node]
+        if member is None:
+            return
+        self._snapshots[node] = member.snapshot() if fault.keeps_state else None
+        self._nodes[node] = self._timers[node] = None
+        self._record(records.Down(self._now_ns, node))
+        if fault.restart_ns is not None:
+            self._at(fault.restart_ns, self._start, node)
+
+    def _start(self, node: int) -> None:
+        self._incarnations[node] += 1
+        member = self._make_node(node, self._incarnations[node])
+        snapshot = self._snapshots[node]
+        if snapshot is not None:
+            member.restore(snapshot)
+            self._incarnations[node] = member.gossip.incarnation
+        else:
+            self._books.forget(node)
+        self._nodes[node] = member
+        self._record(records.Up(self._now_ns, node, self._incarnations[node]))
+
+    def _end(self) -> Outcome:
+        self._progress(self._arrived % _PROGRESS_STEP)
+        for node, member in enumerate(self._nodes):
+            if member is not None:
+                member.finish(self._now_ns)
+                pump(member, lambda peer, data, node=node: self._send(node, peer, data), self._record)
+        for copy in sorted(self._in_flight):
+            self._lose(copy, "in flight")
+        self._books.ended()
+        return Outcome(self._nodes, self._now_ns, self._books)

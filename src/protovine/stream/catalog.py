@@ -1,0 +1,158 @@
+"""The one entrance to data: a name from the catalog, a file, or a Python object becomes a `DataSet`."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from protovine.errors import ConfigError, DataError, suggest
+from protovine.stream import elec2, synthetic
+from protovine.stream.dataset import DataSet
+from protovine.stream.encode import check_options
+from protovine.stream.files import is_file_name, read_file
+from protovine.stream.python import from_python
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the catalog.
+
+    `source` is ``"embedded"`` (inside River's package), ``"local or download"`` or ``"generated"``; `rows` is the
+    default for generated streams. `drift` says in words how the concept changes.
+    """
+
+    name: str
+    rows: int
+    features: int
+    classes: int
+    source: str
+    drift: str
+    description: str
+
+
+# River's single-label classification sets whose file ships inside its package: its class and module, and our entry.
+_EMBEDDED = {
+    "bananas": ("Bananas", "bananas", 5300, 2, 2, "two banana-shaped clusters in the plane"),
+    "image-segments": ("ImageSegments", "segment", 2310, 18, 7, "patches of outdoor photographs, seven surfaces"),
+    "phishing": ("Phishing", "phishing", 1250, 9, 2, "web pages that are or are not phishing"),
+    "shuttle": ("Shuttle", "shuttle", 49097, 9, 2, "space shuttle sensors, 7 % of the rows are anomalies"),
+}
+
+
+def catalog() -> list[Entry]:
+    """Every data set that `load` knows by name: embedded ones, then `elec2`, then the generated ones.
+
+    Embedded sets that the installed River does not have are left out.
+
+    Examples
+    --------
+    >>> [entry.name for entry in catalog() if entry.source == "local or download"]
+    ['elec2']
+    """
+    embedded = [
+        Entry(name, rows, features, classes, "embedded", "unknown", description)
+        for name, (_, module, rows, features, classes, description) in _EMBEDDED.items()
+        if _river_has(module)
+    ]
+    electricity = Entry(
+        "elec2",
+        elec2.N_ROWS,
+        len(elec2.FEATURES),
+        len(elec2.CLASSES),
+        "local or download",
+        "unknown",
+        "electricity market of New South Wales: does the price go up or down",
+    )
+    generated = [
+        Entry(
+            name,
+            synthetic.ROWS_DEFAULT,
+            recipe.n_features,
+            len(recipe.classes),
+            "generated",
+            recipe.drift,
+            recipe.description,
+        )
+        for name, recipe in synthetic.RECIPES.items()
+    ]
+    return [*embedded, electricity, *generated]
+
+
+def load(
+    source: object,
+    *,
+    label: str | None = None,
+    rows: int | None = None,
+    seed: int = 0,
+    text: str = "one-hot",
+    missing: str = "impute",
+) -> DataSet:
+    """The data set that `source` stands for.
+
+    Parameters
+    ----------
+    source : str, path or object
+        A name from `catalog`; or a file (a path object, or a string that ends in a known extension or contains a path
+        separator), see `read_file`; or anything that `from_python` takes.
+    label : str, optional
+        The label column of a file or DataFrame; the last column when not given. Other sources have their own label.
+    rows : int >= 1, optional
+        How many rows to generate (default 5000) or to read from an iterable; of everything else, the first so many,
+        cut off after encoding, so the columns and classes are those of the whole.
+    seed : int >= 0
+        Drives the generated streams; the others ignore it.
+    text : "one-hot" or "ordinal"
+        How text columns become numbers.
+    missing : "impute", "drop" or "error"
+        What becomes of missing values.
+
+    Raises
+    ------
+    ConfigError
+        A setting is out of range or does not apply to this source.
+    DataError
+        The name or file is unknown, or the data cannot be used.
+
+    Examples
+    --------
+    >>> data = load("sea", rows=100)
+    >>> data.x.shape, data.classes, data.drift_points
+    ((100, 3), (False, True), (25, 50, 75))
+    >>> load("fishing")
+    Traceback (most recent call last):
+    protovine.errors.DataError: unknown data set 'fishing' (did you mean 'phishing'?)
+    """
+    check_options(text, missing, rows)
+    if seed < 0:
+        raise ConfigError(f"seed must be >= 0, got {seed}")
+    if isinstance(source, os.PathLike) or (isinstance(source, str) and is_file_name(source)):
+        data = read_file(os.fspath(source), label=label, text=text, missing=missing)
+    elif isinstance(source, str):
+        data = _by_name(source, label, rows, seed, text, missing)
+    else:
+        return from_python(source, label=label, rows=rows, text=text, missing=missing)
+    return data if rows is None else data.head(rows)
+
+
+def _by_name(name: str, label: str | None, rows: int | None, seed: int, text: str, missing: str) -> DataSet:
+    known = [entry.name for entry in catalog()]
+    if name not in known:
+        raise DataError(f"unknown data set {name!r}{suggest(name, known)}")
+    if label is not None:
+        raise ConfigError(f"{name} has its own label; a label column can be named for files and DataFrames only")
+    if name == "elec2":
+        return elec2.load_elec2()
+    if name in synthetic.RECIPES:
+        return synthetic.generate(name, rows or synthetic.ROWS_DEFAULT, seed)
+    from river import datasets
+
+    return from_python(getattr(datasets, _EMBEDDED[name][0])(), name=name, text=text, missing=missing)
+
+
+def _river_has(module: str) -> bool:
+    """Whether River has this data set; looks for the file, because importing River takes seconds."""
+    river = importlib.util.find_spec("river")
+    places = river.submodule_search_locations if river and river.submodule_search_locations else []
+    return any((Path(place) / "datasets" / f"{module}.py").is_file() for place in places)

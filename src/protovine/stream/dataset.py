@@ -1,0 +1,209 @@
+"""A finite labelled stream held in memory: what every source of rows becomes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from protovine.errors import ConfigError, DataError
+
+Label = bool | int | float | str
+
+
+@dataclass(frozen=True, eq=False)
+class DataSet:
+    """Rows in stream order, with names for the features and classes.
+
+    Parameters
+    ----------
+    name : str
+        Shown in reports and error messages.
+    x : float64 array, shape (n, d), n >= 1, d >= 1
+        Feature values, all finite. Kept C-contiguous and read-only; copied when the caller could still write to it.
+    y : int64 array, shape (n,)
+        The class of each row, an index into `classes`. Kept read-only.
+    features : tuple of d different str
+        Column names.
+    classes : tuple of Label
+        Plain Python labels, sorted as `sort_labels` does. The last one is the positive class unless told otherwise.
+        Not every class must occur in `y`.
+    drift_points : tuple of int, ascending, each in 1..n-1
+        Each row that is the first of a new concept, where the concept is known to change abruptly.
+    notes : tuple of str
+        What was done to the data on the way here, one line each.
+
+    Raises
+    ------
+    DataError
+        One of the above does not hold.
+
+    Examples
+    --------
+    >>> data = DataSet("tiny", np.array([[0.0], [1.0], [2.0]]), np.array([0, 1, 1]), ("a",), ("no", "yes"))
+    >>> len(data), len(data.head(2)), data.positive_code(None), data.positive_code("no")
+    (3, 2, 1, 0)
+    """
+
+    name: str
+    x: npt.NDArray[np.float64]
+    y: npt.NDArray[np.int64]
+    features: tuple[str, ...]
+    classes: tuple[Label, ...]
+    drift_points: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        x, y = np.asarray(self.x), np.asarray(self.y)
+        if x.ndim != 2 or x.shape[0] < 1 or x.shape[1] < 1 or x.dtype.kind not in "biuf":
+            raise DataError(
+                f"{self.name}: x must hold numbers in at least one row and one column, "
+                f"got {x.dtype} with shape {x.shape}"
+            )
+        if y.shape != x.shape[:1] or y.dtype.kind not in "iu":
+            raise DataError(f"{self.name}: y must hold {len(x)} whole numbers, got {y.dtype} with shape {y.shape}")
+        x, y = _frozen(x, np.float64), _frozen(y, np.int64)
+        if not np.isfinite(x).all():
+            row, column = np.argwhere(~np.isfinite(x))[0]
+            raise DataError(f"{self.name}: x must be finite, got {x[row, column]} in row {row}, column {column}")
+        _check_names(self.name, x.shape[1], self.features, self.classes)
+        if y.min() < 0 or y.max() >= len(self.classes):
+            raise DataError(f"{self.name}: y must be between 0 and {len(self.classes) - 1}, got {y.min()} to {y.max()}")
+        ends = (0, *self.drift_points, len(x))
+        if any(before >= after for before, after in pairwise(ends)):
+            raise DataError(
+                f"{self.name}: drift points must ascend between 1 and {len(x) - 1}, got {self.drift_points}"
+            )
+        object.__setattr__(self, "x", x)
+        object.__setattr__(self, "y", y)
+
+    def __len__(self) -> int:
+        """The number of rows, at least 1."""
+        return len(self.y)
+
+    def head(self, limit: int) -> DataSet:
+        """The first `limit` rows, or all when there are fewer; classes stay, drift points beyond the end go.
+
+        Raises
+        ------
+        ConfigError
+            `limit` is below 1.
+        """
+        if limit < 1:
+            raise ConfigError(f"the number of rows must be at least 1, got {limit}")
+        kept = tuple(point for point in self.drift_points if point < limit)
+        return replace(self, x=self.x[:limit], y=self.y[:limit], drift_points=kept)
+
+    def rows(self, index: npt.ArrayLike) -> DataSet:
+        """The rows that `index` lists, in its order; classes stay, drift points go, since order was lost.
+
+        Raises
+        ------
+        DataError
+            `index` is empty, not one-dimensional, not whole numbers, or leaves 0..n-1.
+        """
+        chosen = np.asarray(index)
+        if chosen.ndim != 1 or chosen.size == 0 or chosen.dtype.kind not in "iu":
+            raise DataError(f"{self.name}: rows must be a non-empty list of whole numbers, got shape {chosen.shape}")
+        if chosen.min() < 0 or chosen.max() >= len(self):
+            raise DataError(
+                f"{self.name}: rows must be between 0 and {len(self) - 1}, got {chosen.min()} to {chosen.max()}"
+            )
+        return replace(self, x=self.x[chosen], y=self.y[chosen], drift_points=())
+
+    def fingerprint(self) -> str:
+        """32 hex digits that name the contents: values, classes and feature names; not the name or the notes.
+
+        Examples
+        --------
+        >>> data = DataSet("tiny", np.array([[0.0], [1.0]]), np.array([0, 1]), ("a",), ("no", "yes"))
+        >>> data.fingerprint() == data.head(1).fingerprint()
+        False
+        """
+        # JSON keeps 1, 1.0, "1" and true apart. Explicit byte order: every machine gets the same digits.
+        header = json.dumps([self.x.shape, self.features, self.classes])
+        digest = hashlib.blake2b(header.encode(), digest_size=16)
+        digest.update(self.x.astype("<f8", copy=False).tobytes())
+        digest.update(self.y.astype("<i8", copy=False).tobytes())
+        return digest.hexdigest()
+
+    def positive_code(self, label_text: str | None) -> int:
+        """The code of the positive class: the last class, or the one that reads `label_text`.
+
+        For true/false labels upper and lower case are the same.
+
+        Raises
+        ------
+        ConfigError
+            No class reads like that.
+        """
+        if label_text is None:
+            return len(self.classes) - 1
+        for code, label in enumerate(self.classes):
+            if str(label) == label_text or (isinstance(label, bool) and str(label).lower() == label_text.lower()):
+                return code
+        known = ", ".join(str(label) for label in self.classes[:20]) + (", …" if len(self.classes) > 20 else "")
+        raise ConfigError(f"the positive class must be one of {known}, got {label_text!r}")
+
+
+def require_classes(data: DataSet) -> None:
+    """Refuse rows that are all of one class: there would be nothing to learn.
+
+    Raises
+    ------
+    DataError
+        Fewer than two classes occur in `data.y`.
+
+    Examples
+    --------
+    >>> data = DataSet("tiny", np.array([[0.0], [1.0]]), np.array([0, 1]), ("a",), ("no", "yes"))
+    >>> require_classes(data)
+    >>> require_classes(data.head(1))
+    Traceback (most recent call last):
+    protovine.errors.DataError: tiny: needs at least two classes, got one: 'no'
+    """
+    present = np.unique(data.y)
+    if len(present) < 2:
+        raise DataError(f"{data.name}: needs at least two classes, got one: {data.classes[present[0]]!r}")
+
+
+def sort_labels(labels: Iterable[Label]) -> tuple[Label, ...]:
+    """Labels in ascending order: by value if all are numbers (or true/false), else by their text.
+
+    Examples
+    --------
+    >>> sort_labels([10, 9]), sort_labels(["b", "a"]), sort_labels(["10", 9])
+    ((9, 10), ('a', 'b'), ('10', 9))
+    """
+    every = list(labels)
+    if all(isinstance(label, bool | int | float) for label in every):
+        return tuple(sorted(every, key=lambda label: label))
+    return tuple(sorted(every, key=str))
+
+
+def _check_names(name: str, n_features: int, features: tuple[str, ...], classes: tuple[Label, ...]) -> None:
+    if len(features) != n_features or not all(isinstance(feature, str) for feature in features):
+        raise DataError(f"{name}: {n_features} feature names are needed, got {len(features)}")
+    if len(set(features)) != len(features):
+        double = next(feature for feature in features if features.count(feature) > 1)
+        raise DataError(f"{name}: feature names must differ, got {double!r} more than once")
+    for label in classes:
+        if type(label) not in (bool, int, float, str) or (isinstance(label, float) and not math.isfinite(label)):
+            raise DataError(f"{name}: a class must be true/false, a finite number or a text, got {label!r}")
+    if not classes or len({str(label) for label in classes}) != len(classes) or sort_labels(classes) != classes:
+        raise DataError(f"{name}: classes must be sorted and read differently, got {classes}")
+
+
+def _frozen(array: npt.NDArray[Any], dtype: type[np.generic]) -> npt.NDArray[Any]:
+    """`array` as a C-contiguous, read-only array; the same memory only if the caller may not write to it."""
+    copy = np.array if array.flags.writeable else np.asarray
+    fixed: npt.NDArray[Any] = copy(array, dtype=dtype, order="C")
+    fixed.flags.writeable = False
+    return fixed

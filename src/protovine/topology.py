@@ -1,0 +1,107 @@
+"""Who is whose neighbour: named graphs, and graphs from files."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from protovine import rng
+from protovine.errors import ConfigError, DataError, suggest
+
+NAMES = ("full", "ring", "grid", "regular:K", "small-world:K,P", "erdos-renyi:P", "star")
+
+
+def neighbours(spec: str, n: int, seed: int = 0) -> list[list[int]]:
+    """For each of ``n`` nodes the sorted ids of its neighbours; links go both ways.
+
+    Parameters
+    ----------
+    spec : str
+        ``full``, ``ring``, ``star`` (node 0 in the middle), ``grid`` (the most square one that n fills),
+        ``regular:K`` (random, every node with K neighbours), ``small-world:K,P`` (Watts-Strogatz),
+        ``erdos-renyi:P``, or a file with one link a line: two node ids, separated by space or comma.
+    n : int >= 1
+        Number of nodes.
+    seed : int
+        Drives the random graphs.
+
+    Raises
+    ------
+    ConfigError
+        The name is unknown or a parameter is out of range.
+    DataError
+        The file is missing or a line is not a link between two of the nodes.
+
+    Examples
+    --------
+    >>> neighbours("ring", 4)
+    [[1, 3], [0, 2], [1, 3], [0, 2]]
+    >>> neighbours("star", 3)
+    [[1, 2], [0], [0]]
+    """
+    import networkx as nx
+
+    if n < 1:
+        raise ConfigError(f"a swarm needs at least 1 node, got {n}")
+    name, _, text = spec.partition(":")
+    draw = rng.stream(seed, "topology")
+    if name == "full" and not text:
+        graph = nx.complete_graph(n)
+    elif name == "ring" and not text:
+        graph = nx.cycle_graph(n) if n > 2 else nx.path_graph(n)
+    elif name == "star" and not text:
+        graph = nx.star_graph(n - 1)
+    elif name == "grid" and not text:
+        rows = next(r for r in range(math.isqrt(n), 0, -1) if n % r == 0)
+        graph = nx.convert_node_labels_to_integers(nx.grid_2d_graph(rows, n // rows), ordering="sorted")
+    elif name == "regular":
+        (k,) = _numbers(spec, text, 1)
+        if k != int(k) or not 0 <= k < n or (k * n) % 2:
+            raise ConfigError(f"regular:K needs a whole K between 0 and {n - 1} with K·{n} even, got '{spec}'")
+        graph = nx.random_regular_graph(int(k), n, seed=draw)
+    elif name == "small-world":
+        k, p = _numbers(spec, text, 2)
+        if k != int(k) or not 1 <= k <= n or not 0 <= p <= 1:
+            raise ConfigError(f"small-world:K,P needs a whole K between 1 and {n} and P between 0 and 1, got '{spec}'")
+        graph = nx.watts_strogatz_graph(n, int(k), p, seed=draw)
+    elif name == "erdos-renyi":
+        (p,) = _numbers(spec, text, 1)
+        if not 0 <= p <= 1:
+            raise ConfigError(f"erdos-renyi:P needs P between 0 and 1, got '{spec}'")
+        graph = nx.gnp_random_graph(n, p, seed=draw)
+    elif "/" in spec or "." in spec or Path(spec).exists():
+        return _from_file(Path(spec), n)
+    else:
+        raise ConfigError(f"unknown topology '{spec}'{suggest(spec, NAMES)}")
+    return [sorted(graph[i]) for i in range(n)]
+
+
+def _numbers(spec: str, text: str, count: int) -> list[float]:
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if len(values) != count or not all(map(math.isfinite, values)):
+        raise ConfigError(f"topology '{spec}' needs {count} number{'s' if count > 1 else ''} after the colon")
+    return values
+
+
+def _from_file(path: Path, n: int) -> list[list[int]]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise DataError(f"cannot read the topology {path}: {reason}") from None
+    linked: list[set[int]] = [set() for _ in range(n)]
+    for number, line in enumerate(lines, 1):
+        words = line.partition("#")[0].replace(",", " ").split()
+        if not words:
+            continue
+        ends = [int(word) for word in words if word.isdigit()]
+        if len(words) != 2 or len(ends) != 2 or max(ends) >= n or ends[0] == ends[1]:
+            raise DataError(
+                f"{path} line {number}: expected two different node ids from 0 to {n - 1}, got '{line.strip()}'"
+            )
+        linked[ends[0]].add(ends[1])
+        linked[ends[1]].add(ends[0])
+    return [sorted(each) for each in linked]

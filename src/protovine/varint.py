@@ -1,0 +1,52 @@
+"""Unsigned LEB128 integers, as the message header and the payloads use them."""
+
+from __future__ import annotations
+
+from protovine.errors import CodecError
+
+# 9 groups of 7 bits hold any non-negative int64.
+_BYTES_MAX = 9
+
+
+def write(value: int) -> bytes:
+    """``value`` in 1 to 9 bytes, 7 bits each, least significant first; the top bit says that more follow.
+
+    Examples
+    --------
+    >>> write(300).hex()
+    'ac02'
+    """
+    if not 0 <= value < 2**63:
+        raise ValueError(f"a varint must be in [0, 2**63), got {value}")
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def read(data: bytes, at: int) -> tuple[int, int]:
+    """The integer at position ``at`` and the position after it.
+
+    Raises
+    ------
+    CodecError
+        The bytes end too early, or the integer is longer than it needs to be or than 63 bits.
+
+    Examples
+    --------
+    >>> read(bytes.fromhex("ac02"), 0)
+    (300, 2)
+    """
+    value = 0
+    for i in range(_BYTES_MAX):
+        if at + i >= len(data):
+            raise CodecError("an integer is cut off")
+        byte = data[at + i]
+        value |= (byte & 0x7F) << (7 * i)
+        if byte < 0x80:
+            if byte == 0 and i > 0:
+                raise CodecError("an integer is padded")  # One value, one spelling.
+            return value, at + i + 1
+    raise CodecError("an integer is longer than 63 bits")

@@ -1,0 +1,39 @@
+import doctest
+from pathlib import Path
+
+from protovine.stream import catalog, parse_split
+from protovine.stream.catalog import _EMBEDDED
+from protovine.stream.encode import CLASSES_MAX, MISSING_MODES, MISSING_WORDS, ONE_HOT_MAX, TEXT_MODES
+from protovine.stream.files import EXTENSIONS
+from protovine.stream.split import KINDS
+from protovine.stream.synthetic import RECIPES
+
+PAGE = Path(__file__).parents[2] / "docs" / "data.md"
+
+
+def test_the_page_lists_the_catalog():
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    # An older River has fewer embedded sets; every entry that is there must be on the page as it is.
+    for e in catalog():
+        assert f"| `{e.name}` | {e.rows} | {e.features} | {e.classes} | {e.source} | {e.drift} |" in lines
+    names = {line.split("`")[1] for line in lines if line.startswith("| `") and line.count("|") == 7}
+    assert names == {*_EMBEDDED, "elec2", *RECIPES}
+
+
+def test_the_page_names_every_setting():
+    page = PAGE.read_text(encoding="utf-8")
+    for mode in (*TEXT_MODES, *MISSING_MODES):
+        assert f'| `"{mode}"' in page
+    for word in (*EXTENSIONS, *MISSING_WORDS[1:]):
+        assert f"`{word}`" in page
+    for kind, takes_alpha in KINDS.items():
+        assert f"| `{kind}:ALPHA` |" in page if takes_alpha else f"| `{kind}` |" in page
+        assert parse_split(f"{kind}:1" if takes_alpha else kind).kind == kind
+    assert f"at most {ONE_HOT_MAX} values" in page
+    assert f"more than {CLASSES_MAX} classes" in page
+
+
+def test_the_examples_on_the_page_run():
+    results = doctest.testfile(str(PAGE), module_relative=False)
+    assert results.attempted >= 7
+    assert results.failed == 0

@@ -1,0 +1,159 @@
+import datetime
+import itertools
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import pytest
+from river import datasets
+from river import stream as river_stream
+from river.datasets import synth
+
+from protovine.errors import ConfigError, DataError
+from protovine.stream import from_python, load, read_file
+
+
+def test_arrays_become_columns_x0_x1():
+    data = from_python((np.array([[1, 2], [3, 4]]), np.array([True, False])))
+    assert (data.features, data.x.tolist()) == (("x0", "x1"), [[1, 2], [3, 4]])
+    assert (data.classes, data.y.tolist()) == ((False, True), [1, 0])
+    assert data.name == "python"
+
+
+def test_nested_lists_frames_and_series_are_arrays_too():
+    frame = pd.DataFrame({"a": [1, 3], "b": ["u", "v"]}, index=[7, 8])
+    data = from_python((frame, pd.Series(["q", "p"], index=[0, 7])))
+    assert data.features == ("a", "b=u", "b=v")
+    assert (data.x.tolist(), data.y.tolist(), data.classes) == ([[1, 1, 0], [3, 0, 1]], [1, 0], ("p", "q"))
+    assert from_python(([["u", 1], ["v", 2]], [0, 1])).features == ("x0=u", "x0=v", "x1")
+
+
+def test_a_frame_is_the_same_as_its_file(tmp_path):
+    frame = pd.DataFrame({"y": ["p", "q", None], "a": [1.5, None, 3], "b": ["u", "v", "u"]})
+    frame.to_csv(tmp_path / "f.csv", index=False)
+    data = from_python(frame, label="y")
+    assert data.fingerprint() == read_file(tmp_path / "f.csv", label="y").fingerprint()
+    assert data.notes == (
+        "1 row with a missing label: left out",
+        "1 row with a missing value: filled with the column's median",
+    )
+    with pytest.raises(DataError, match=r"no column 'yy' to use as label \(did you mean 'y'\?\)"):
+        from_python(frame, label="yy")
+
+
+def test_dicts_are_the_union_of_their_features_in_first_seen_order():
+    data = from_python([({"b": 1, "a": 2}, "p"), ({"c": 5.0, "a": 4}, "q"), ({"b": 3}, None)])
+    assert data.features == ("b", "a", "c")
+    assert data.x.tolist() == [[1, 2, 5], [1, 4, 5]]
+    assert data.notes[0] == "1 row with a missing label: left out"
+
+
+def test_text_in_dicts_is_read_as_in_files():
+    rows = [({"n": "1.5", "t": "red", "b": "True"}, "p"), ({"n": " ? ", "t": "", "b": "False"}, "q")]
+    data = from_python(rows)
+    assert data.features == ("n", "t=missing", "t=red", "b")
+    assert data.x.tolist() == [[1.5, 0, 1, 1], [1.5, 1, 0, 0]]
+
+
+def test_a_river_data_set_passed_as_object_is_the_one_in_the_catalog():
+    assert from_python(datasets.Phishing()).fingerprint() == load("phishing").fingerprint()
+    assert len(from_python(datasets.Phishing(), rows=30)) == 30
+
+
+def test_rivers_csv_reader_without_converters_gives_numbers(tmp_path):
+    (tmp_path / "f.csv").write_text("a,b,y\n1.5,2,p\n3,,q\n")
+    data = from_python(river_stream.iter_csv(str(tmp_path / "f.csv"), target="y"))
+    assert data.x.tolist() == [[1.5, 2], [3, 2]]
+
+
+def test_endless_generators_are_cut():
+    assert len(from_python(synth.SEA(seed=1))) == 5000
+    assert len(from_python(synth.SEA(seed=1), rows=7)) == 7
+    assert len(from_python((({"a": n}, n % 2) for n in itertools.count()), rows=7)) == 7
+
+
+def test_a_data_set_is_returned_as_it_is():
+    data = load("sea", rows=20)
+    assert from_python(data) is data
+    assert len(from_python(data, rows=5)) == 5
+
+
+def test_a_pair_of_pairs_is_two_rows_not_arrays():
+    data = from_python((({"a": 1}, "p"), ({"a": 2}, "q")))
+    assert (data.x.tolist(), data.classes) == ([[1], [2]], ("p", "q"))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([True, None, False, True], [1, 1, 0, 1]),
+        ([1, 2.5, Decimal("4"), np.float32(8)], [1, 2.5, 4, 8]),
+        ([datetime.date(2024, 1, 1), datetime.datetime(2024, 1, 2, 1), None, datetime.date(2024, 1, 1)], None),
+        ([datetime.time(1), datetime.time(0, 30), datetime.time(0, 30, 5), datetime.time(1)], [1800, 0, 5, 1800]),
+        ([datetime.timedelta(1), datetime.timedelta(0), None, datetime.timedelta(1)], [86400, 0, 86400, 86400]),
+    ],
+)
+def test_python_values_of_every_kind_become_numbers(values, expected):
+    data = from_python([({"v": value}, n % 2) for n, value in enumerate(values)])
+    assert data.x.ravel().tolist() == (expected or [0, 90000, 0, 0])
+
+
+def test_numbers_among_texts_are_texts():
+    assert from_python([({"v": 1}, 0), ({"v": "a"}, 1)]).features == ("v=1", "v=a")
+    assert from_python([({"v": "1_000"}, 0), ({"v": "2"}, 1)]).features == ("v=1_000", "v=2")
+
+
+def test_labels_of_mixed_kinds_become_text_with_a_note():
+    data = from_python(([[1], [2], [3]], [True, 1, "a"]))
+    assert data.classes == ("1", "True", "a")
+    assert data.notes == ("the label mixes number and text and true/false: all read as text",)
+
+
+def test_text_labels_stay_text_and_huge_numbers_stay_whole():
+    assert from_python(([[1], [2]], ["1", "0"])).classes == ("0", "1")
+    assert from_python(([[1], [2]], [10**400, 2**63])).classes == (2**63, 10**400)
+
+
+@pytest.mark.parametrize(
+    ("obj", "message"),
+    [
+        (5, "cannot use int as data"),
+        ("phishing", "cannot use str as data"),
+        ({"a": 1}, "cannot use dict as data"),
+        (([[1, 2], [3]], [0, 1]), "rows of X must be equally long"),
+        (([1, 2], [0, 1]), r"X must have the shape \(rows, features\), got \(2,\)"),
+        ((np.ones((2, 0)), [0, 1]), r"X must have the shape \(rows, features\), got \(2, 0\)"),
+        ((np.ones((2, 1)), np.ones((2, 1))), r"y must have the shape \(rows,\), got \(2, 1\)"),
+        ((np.ones((2, 1)), [0, 1, 2]), "got 2 rows and 3 labels"),
+        ((np.ones((0, 1)), []), "there are no rows"),
+        ([], "there are no rows"),
+        ([({}, 1)], "the rows have no features"),
+        ([({"a": 1}, 0), 7], r"row 2 must be a pair \(dict, label\), got int"),
+        ([({"a": [1]}, 0)], "column 'a' holds a value of type list"),
+        ([({"a": 1}, {"k": 1})], "the label holds a value of type dict"),
+        ([({"a": 1}, datetime.date(2024, 1, 1))], "the label holds a value of type date"),
+        ([({"a": 1}, None)], "the label has no value"),
+        ([({"a": 1}, 0.5)], "the label looks like regression: it holds 0.5"),
+        ([({1: 1, "1": 2}, 0)], "feature names must differ, got '1' more than once"),
+        ([({"a": 10**400}, 0)], "beyond the largest float"),
+        ([({"a": 1j}, 0)], "column 'a' holds a value of type complex"),
+        ((np.array([[1.0], [np.inf]]), [0, 1]), "column 'x0' is infinite in row 2"),
+        (pd.DataFrame({"a": [1]}), "at least one feature column are needed, got one: 'a'"),
+        (pd.DataFrame(), "at least one feature column are needed, got none"),
+        (pd.DataFrame([[1, 2, 3]], columns=["a", "y", "y"]), "column names must differ, got 'y' more than once"),
+        (datasets.TrumpApproval(), "looks like regression"),
+        (datasets.SolarFlare(), "the label holds a value of type dict"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_one_line(obj, message):
+    with pytest.raises(DataError, match=message) as caught:
+        from_python(obj)
+    assert str(caught.value).startswith("python: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_settings_that_do_not_apply_are_refused():
+    with pytest.raises(ConfigError, match="for files and DataFrames only"):
+        from_python(([[1]], [0]), label="y")
+    with pytest.raises(ConfigError, match="at least 1, got 0"):
+        from_python(([[1]], [0]), rows=0)
