@@ -142,12 +142,12 @@ FaultSettings = Annotated[CrashFault | JoinFault | CutFault | PartitionFault, Fi
 class Settings(Section):
     """One system on one stream: what a preset is resolved to."""
 
-    data: DataSettings = Field(default_factory=DataSettings)
-    swarm: SwarmSettings = Field(default_factory=SwarmSettings)
-    learner: LearnerSettings = Field(default_factory=LearnerSettings)
-    share: ShareSettings = Field(default_factory=ShareSettings)
-    gossip: GossipSettings = Field(default_factory=GossipSettings)
-    link: LinkSettings = Field(default_factory=LinkSettings)
+    data: DataSettings = DataSettings()
+    swarm: SwarmSettings = SwarmSettings()
+    learner: LearnerSettings = LearnerSettings()
+    share: ShareSettings = ShareSettings()
+    gossip: GossipSettings = GossipSettings()
+    link: LinkSettings = LinkSettings()
     faults: tuple[FaultSettings, ...] = ()
 
 

@@ -58,12 +58,8 @@ def execute(
     for record in records:
         trace_hash.add(record)
     if trace_folder is not None:
-        header = {
-            "preset": preset,
-            "seed": seed,
-            "nodes": len(outcome.nodes),
-            "classes": [str(c) for c in data.classes],
-        }
+        classes = [str(label) for label in data.classes]
+        header = {"preset": preset, "seed": seed, "nodes": len(outcome.nodes), "classes": classes}
         write_trace(trace_folder / trace_name(preset, seed), header, records)
     return _judge(settings, preset, seed, data, built, outcome, records, wall_s, trace_hash.hexdigest())
 

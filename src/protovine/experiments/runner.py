@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import platform
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -93,7 +93,7 @@ def run(
     >>> import protovine
     >>> experiment = protovine.Experiment(presets=["paper-local"], data={"limit": 200}, seeds=1)
     >>> round(protovine.run(experiment).runs[0].metrics["accuracy"], 2)
-    0.69
+    0.68
     """
     prepared = prepare(experiment or Experiment())
     if out is None:
@@ -160,11 +160,10 @@ def run_prepared(
     report(0, prepared.samples)
     runs: list[Run] = []
     status, error = "complete", None
-    steps = (
-        _in_processes(prepared, tasks, jobs, trace_folder, report)
-        if jobs > 1
-        else _here(prepared, tasks, trace_folder, report)
-    )
+    if jobs > 1:
+        steps = _in_processes(prepared, tasks, jobs, trace_folder, report)
+    else:
+        steps = _here(prepared, tasks, trace_folder, report)
     try:
         with contextlib.closing(steps):
             for made in steps:
@@ -236,7 +235,7 @@ def warm() -> None:
 
 def _here(
     prepared: Prepared, tasks: list[tuple[str, int]], trace_folder: Path | None, report: Callable[[int, int], None]
-) -> Iterator[Run]:
+) -> Generator[Run]:
     done = 0
 
     def count(samples: int) -> None:
@@ -254,7 +253,7 @@ def _in_processes(
     jobs: int,
     trace_folder: Path | None,
     report: Callable[[int, int], None],
-) -> Iterator[Run]:
+) -> Generator[Run]:
     # Workers start from nothing: a fork would copy threads of numerical libraries in an unknown state.
     context = multiprocessing.get_context("spawn")
     counter, stop = context.Value("q", 0), context.Event()

@@ -53,7 +53,7 @@ def nearest(distance, n, k, out):
 
 @njit(cache=True)
 def vote(sample, state, k, distance, best, votes):
-    """Fill ``votes`` with the class shares of the ``k`` nearest prototypes; the winner's code, or -1 without prototypes."""
+    """Fill ``votes`` with the class shares of the ``k`` nearest prototypes; the winner's code or -1 without any."""
     x, label, count = state[0], state[1], state[5]
     n = count[N_PROTOTYPES]
     votes[:] = 0.0
@@ -80,7 +80,7 @@ def vote(sample, state, k, distance, best, votes):
 
 @njit(cache=True)
 def threshold(i, state):
-    """How far a sample may be from prototype ``i`` before it becomes a prototype; NaN (never exceeded) without edges."""
+    """How far from prototype ``i`` a sample may be before it becomes one itself; NaN (never exceeded) without edges."""
     x, label, edge, count = state[0], state[1], state[4], state[5]
     n_edges = count[N_EDGES]
     same_count, same_sum, same_max = 0, 0.0, 0.0
@@ -189,7 +189,7 @@ def learn_one(sample, code, event_ns, state, denoise_every, edge_age_max, distan
 
 @njit(cache=True)
 def denoise(state):
-    """Drop prototypes that have no edge, or a single edge and little mass, among those with fewer than two at the start."""
+    """Of the prototypes with fewer than two edges now, drop those left with none, or with one and little mass."""
     x, label, mass, event, edge, count, _ = state
     n, n_edges = count[N_PROTOTYPES], count[N_EDGES]
     degree = np.zeros(n, np.int64)

@@ -90,7 +90,7 @@ class XuILVQCore:
         self.size_max, self.compressor = size_max, compressor
         self._shrunk: list[Shrunk] = []
         self._best = np.zeros(max(n_neighbors, 2), np.int64)
-        self._state = (
+        self._state: tuple[NDArray, ...] = (
             np.zeros((0, dim)),
             np.zeros(0, np.int64),
             np.zeros(0),

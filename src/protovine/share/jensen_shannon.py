@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from protovine.prototypes import PrototypeSet
+from protovine.share import kernels
 
 # The authors draw about 1000·2^(D/2)·(sum of ranges)/(2D) points; on wide or unscaled data that is millions.
 POINTS_MAX = 20_000
 POINTS_MIN = 100
-# Points that are handled together, and dimensions that are looked at first: measured fastest at d = 9.
-_TILE, _FEW_DIMS = 512, 4
 
 
 def jensen_shannon_kde(
@@ -53,7 +51,7 @@ def jensen_shannon_kde(
     """
     if not len(a) or not len(b) or a.dim != b.dim:
         raise ValueError(
-            f"two sets of one dimension with prototypes are needed, got {len(a)} x {a.dim} and {len(b)} x {b.dim}"
+            f"both sets need prototypes, of one dimension, got {len(a)} of {a.dim} and {len(b)} of {b.dim} features"
         )
     rows_a, rows_b = _rows(a), _rows(b)
     low = np.minimum(rows_a.min(axis=0), rows_b.min(axis=0))
@@ -62,7 +60,7 @@ def jensen_shannon_kde(
     # The widest dimensions first: they rule out most points.
     order = np.argsort(-np.concatenate([rows_a, rows_b]).var(axis=0), kind="stable")
     return float(
-        _distance(
+        kernels.jensen_shannon_distance(
             np.ascontiguousarray(points[:, order].T),
             np.ascontiguousarray(rows_a[:, order]),
             np.ascontiguousarray(rows_b[:, order]),
@@ -85,63 +83,3 @@ def _rows(prototypes: PrototypeSet) -> NDArray[np.float64]:
 
 def _scott(rows: NDArray[np.float64]) -> float:
     return float(len(rows) ** (-1.0 / (rows.shape[1] + 4)))
-
-
-@njit(cache=True)
-def _density(points, rows, bandwidth, out):
-    """Unnormalised Epanechnikov density at each of the ``points`` (D, P): the sum of 1 - r²/h² over rows nearer than h.
-
-    Most points are far from most rows, and a few dimensions show it: those are done for a whole tile of points at
-    once, the rest only for the points that are left.
-    """
-    n_dims, n_points = points.shape
-    few = min(_FEW_DIMS, n_dims)
-    square = bandwidth * bandwidth
-    r = np.empty(_TILE)
-    left = np.empty(_TILE, np.int64)
-    out[:] = 0.0
-    for start in range(0, n_points, _TILE):
-        size = min(_TILE, n_points - start)
-        for i in range(rows.shape[0]):
-            for p in range(size):
-                difference = points[0, start + p] - rows[i, 0]
-                r[p] = difference * difference
-            for k in range(1, few):
-                for p in range(size):
-                    difference = points[k, start + p] - rows[i, k]
-                    r[p] += difference * difference
-            n_left = 0
-            for p in range(size):
-                left[n_left] = p
-                n_left += 1 if r[p] < square else 0
-            for q in range(n_left):
-                p = left[q]
-                total = r[p]
-                for k in range(few, n_dims):
-                    difference = points[k, start + p] - rows[i, k]
-                    total += difference * difference
-                if total < square:
-                    out[start + p] += 1.0 - total / square
-
-
-@njit(cache=True)
-def _distance(points, rows_a, rows_b, bandwidth_a, bandwidth_b):
-    n = points.shape[1]
-    p, q = np.empty(n), np.empty(n)
-    _density(points, rows_a, bandwidth_a, p)
-    _density(points, rows_b, bandwidth_b, q)
-    p_sum, q_sum = 0.0, 0.0
-    for i in range(n):
-        p_sum += p[i]
-        q_sum += q[i]
-    if p_sum == 0.0 or q_sum == 0.0:
-        return 1.0
-    divergence = 0.0
-    for i in range(n):
-        u, v = p[i] / p_sum, q[i] / q_sum
-        m = (u + v) / 2.0
-        if u > 0.0:
-            divergence += 0.5 * u * np.log2(u / m)
-        if v > 0.0:
-            divergence += 0.5 * v * np.log2(v / m)
-    return np.sqrt(min(max(divergence, 0.0), 1.0))

@@ -42,7 +42,7 @@ class WholeSets:
         self._encoded: tuple[PrototypeSet, bytes] | None = None
 
     def offer(self, peer: int, evidence: Evidence, max_bytes: int) -> Offer | None:
-        """The own set as an offer to ``peer``, held back by gate ``"size"`` above ``max_bytes``; None for an empty set."""
+        """The own set as an offer, held back by gate ``"size"`` above ``max_bytes``; None if it is empty."""
         own = evidence.prototypes
         if not len(own):
             return None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +76,7 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run leaves behind: the nodes as they stand at ``virtual_ns`` (None: down), and the books of the network."""
+    """What a run leaves behind: the nodes as they stand at ``virtual_ns`` (None: down), and the network's books."""
 
     nodes: list[Node | None]
     virtual_ns: int
@@ -193,7 +195,7 @@ class Simulator:
 
     def _settle(self, node: int, member: Node) -> None:
         """Carry out what a node wants done, and keep its next timer."""
-        pump(member, lambda peer, data: self._send(node, peer, data), self._record)
+        pump(member, partial(self._send, node), self._record)
         due_ns = member.next_timer_ns()
         if due_ns is not None and due_ns != self._timers[node]:
             self._timers[node] = due_ns
@@ -218,10 +220,9 @@ class Simulator:
             return
         del self._in_flight[copy]
         self._books.delivered(copy, source, target, size)
-        try:
+        # The node counts what it refuses, and goes on.
+        with contextlib.suppress(RemoteProtocolError):
             member.receive(data, source, self._now_ns)
-        except RemoteProtocolError:
-            pass  # Counted by the node; it goes on.
         self._settle(target, member)
 
     def _lose(self, copy: int, reason: str) -> None:
@@ -257,7 +258,7 @@ class Simulator:
         for node, member in enumerate(self._nodes):
             if member is not None:
                 member.finish(self._now_ns)
-                pump(member, lambda peer, data, node=node: self._send(node, peer, data), self._record)
+                pump(member, partial(self._send, node), self._record)
         for copy in sorted(self._in_flight):
             self._lose(copy, "in flight")
         self._books.ended()
