@@ -61,7 +61,10 @@ class DbscanCompressor:
 
         size = len(prototypes)
         classes = by_class(prototypes)
-        eps, exact = self._search(_linkage_heights(prototypes, classes), size)
+        heights = _linkage_heights(prototypes, classes)
+        if not len(heights):  # One prototype a class: nothing can be merged.
+            return Compressed(prototypes, False)
+        eps, exact = self._search(heights, size)
         self._eps = eps
         clusters = [dbscan(prototypes.x[members], eps=eps, min_samples=1)[1] for members in classes]
         return Compressed(merge(prototypes, classes, clusters, self.weights), exact)

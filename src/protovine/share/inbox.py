@@ -74,6 +74,8 @@ class QueueInbox:
 
     def put(self, peer: int, prototypes: PrototypeSet) -> int:
         """Push a set, its last prototype on top; how many older ones fell out."""
+        if not len(prototypes):
+            return 0
         stack = self._stacks[peer]
         # Entries are [set, first, end): prototypes first..end-1 still wait.
         stack.append([prototypes, 0, len(prototypes)])

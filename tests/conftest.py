@@ -1,0 +1,34 @@
+"""What tests share: data that may be absent, the plain twin of the learner, and the --rewrite option."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from protovine import stream
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rewrite", action="store_true", help="write what the scenario files should say")
+
+
+@pytest.fixture(scope="session")
+def phishing() -> stream.DataSet:
+    return stream.load("phishing")
+
+
+@pytest.fixture(scope="session")
+def elec() -> stream.DataSet:
+    """The first 5000 rows of elec2, from a local copy: tests do not download."""
+    folder = os.environ.get("PROTOVINE_DATA")
+    if not folder or not (Path(folder) / "electricity.csv.gz").is_file():
+        pytest.skip("PROTOVINE_DATA does not name a folder with electricity.csv.gz")
+    return stream.load("elec2", rows=5000)
+
+
+def interleaved(data: stream.DataSet, nodes: int = 5) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Rows i, i+n, … of a stream for each node."""
+    return [(np.ascontiguousarray(data.x[i::nodes]), np.array(data.y[i::nodes])) for i in range(nodes)]

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from protovine.errors import ConfigError, RemoteProtocolError
+from protovine.gossip import MESSAGE_BYTES_MAX, Frame, Gossip, Kind
+
+
+@dataclass
+class Offered:
+    payload: bytes | None
+    value: float = 1.0
+    items: int = 1
+    gate: str = "test"
+
+
+def gossip(node: int = 0, peers: tuple[int, ...] = (1, 2, 3, 4), s: int = 2, T: float = 1.0, **more: int) -> Gossip:
+    return Gossip(
+        node, list(peers), peers_per_share=s, probability=T, rng=np.random.default_rng(0), **more
+    )
+
+
+numbers = st.integers(0, 2**63 - 1)
+
+
+@given(numbers, numbers, numbers, numbers, numbers, st.binary(max_size=50))
+def test_frame_survives_the_wire(sender: int, incarnation: int, seq: int, version: int, at: int, load: bytes) -> None:
+    frame = Frame(Kind.SHARE, sender, incarnation, seq, version, at, load)
+    assert frame == Frame.decode(frame.encode())
+
+
+@settings(max_examples=500)
+@given(st.binary(max_size=80))
+def test_arbitrary_bytes_are_refused(data: bytes) -> None:
+    with pytest.raises(RemoteProtocolError):
+        Frame.decode(data)
+
+
+@given(st.integers(0, 30), st.integers(1, 255))
+def test_any_flipped_byte_is_noticed(at: int, flip: int) -> None:
+    data = bytearray(Frame(Kind.SHARE, 3, 1, 9, 250, 10**9, b"0123456789").encode())
+    data[at % len(data)] ^= flip
+    with pytest.raises(RemoteProtocolError):
+        Frame.decode(bytes(data))
+
+
+def test_bytes_are_as_documented() -> None:
+    data = Frame(Kind.SHARE, sender=3, incarnation=1, sequence=300, version=2, created_ns=5, payload=b"hi").encode()
+    assert "70110301ac0202056869" == data[:-4].hex()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda data: data[:5], "malformed"),
+        (lambda data: b"x" + data[1:], "malformed"),
+        (lambda data: data[:1] + b"\x21" + data[2:], "version"),
+        (lambda data: data[:-1] + bytes([data[-1] ^ 1]), "checksum"),
+        (lambda data: data + bytes(MESSAGE_BYTES_MAX), "oversize"),
+    ],
+)
+def test_refusals_have_reasons(change, reason: str) -> None:
+    with pytest.raises(RemoteProtocolError) as refused:
+        Frame.decode(change(Frame(Kind.SHARE, 1, 1, 1, 1, 1, b"payload").encode()))
+    assert reason == refused.value.reason
+
+
+def test_peers_are_drawn_uniformly_without_replacement() -> None:
+    protocol = gossip(s=2)
+    counts = np.zeros(5)
+    for _ in range(3000):
+        chosen = protocol.opportunity(0)
+        assert 2 == len(set(chosen))
+        counts[chosen] += 1
+    assert 0 == counts[0]
+    # Binomial(3000, 1/2): four standard deviations are 110.
+    assert np.abs(counts[1:] - 1500).max() < 110
+
+
+@pytest.mark.parametrize(("probability", "low", "high"), [(0.0, 0, 0), (0.1, 80, 120), (1.0, 1000, 1000)])
+def test_share_of_opportunities_used_is_the_probability(probability: float, low: int, high: int) -> None:
+    protocol = gossip(T=probability)
+    assert low <= sum(bool(protocol.opportunity(0)) for _ in range(1000)) <= high
+
+
+def test_more_peers_than_neighbours_means_all_of_them() -> None:
+    assert [1, 2] == gossip(peers=(2, 1), s=9).opportunity(0)
+    assert [] == gossip(peers=(), s=9).opportunity(0)
+
+
+def test_polling_merges_opportunities_until_the_next_tick() -> None:
+    protocol = gossip(poll_ns=50)
+    assert protocol.next_timer_ns() is None
+    assert [] == protocol.opportunity(10)
+    assert [] == protocol.opportunity(49)
+    assert 50 == protocol.next_timer_ns()
+    assert [] == protocol.on_timer(49)
+    assert protocol.on_timer(50)
+    assert [] == protocol.on_timer(100)
+
+
+def test_one_frame_serves_all_peers_with_the_same_payload() -> None:
+    protocol = gossip()
+    payload = b"same"
+    made = protocol.share([1, 2, 3], lambda peer, most: Offered(None if peer == 2 else payload), version=7, now_ns=9)
+    assert [1, 2, 3] == [each.peer for each in made]
+    assert made[1].frame is None
+    assert made[0].data is made[2].data
+    assert (1, 7, 9) == (made[0].frame.sequence, made[0].frame.version, made[0].frame.created_ns)
+    assert 2 == protocol.share([1], lambda peer, most: Offered(b"new"), 8, 10)[0].frame.sequence
+
+
+def message(sequence: int = 1, incarnation: int = 1, sender: int = 1, at: int = 5) -> Frame:
+    return Frame(Kind.SHARE, sender, incarnation, sequence, 3, at, b"")
+
+
+def test_stale_messages_are_refused_and_newer_incarnations_are_not() -> None:
+    protocol = gossip()
+    protocol.accept(protocol.read(message(5).encode(), 1), 10)
+    for old in (message(5), message(4), message(9, incarnation=0)):
+        with pytest.raises(RemoteProtocolError) as refused:
+            protocol.read(old.encode(), 1)
+        assert "stale" == refused.value.reason
+    protocol.accept(protocol.read(message(1, incarnation=2).encode(), 1), 11)
+    assert (2, 1, 2) == (protocol.views[1].incarnation, protocol.views[1].sequence, protocol.views[1].accepted)
+
+
+def test_reading_changes_nothing_until_it_is_accepted() -> None:
+    protocol = gossip()
+    before = dict(protocol.views)
+    frame = protocol.read(message().encode(), 1)
+    assert before == protocol.views
+    protocol.accept(frame, 10)
+    assert before != protocol.views
+
+
+def test_nobody_speaks_for_another() -> None:
+    for sender, reason in ((2, "impostor"), (7, "impostor")):
+        with pytest.raises(RemoteProtocolError) as refused:
+            gossip().read(message(sender=1).encode(), sender)
+        assert reason == refused.value.reason
+    with pytest.raises(RemoteProtocolError) as refused:
+        gossip().read(message(sender=7).encode(), 7)
+    assert "stranger" == refused.value.reason
+
+
+def test_a_time_from_the_future_counts_as_now() -> None:
+    protocol = gossip()
+    view = protocol.accept(protocol.read(message(at=100).encode(), 1), 10)
+    assert 10 == view.created_ns
+    assert 5 == view.age_ns(15)
+
+
+def test_restored_protocol_goes_on_alike() -> None:
+    protocol, again = gossip(T=0.5), gossip(T=0.5)
+    protocol.accept(protocol.read(message().encode(), 1), 10)
+    for _ in range(5):
+        protocol.opportunity(0)
+    again.restore(protocol.state())
+    assert protocol.views == again.views
+    assert [protocol.opportunity(0) for _ in range(20)] == [again.opportunity(0) for _ in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"s": 0}, "s must be at least 1, got 0"),
+        ({"T": 1.1}, "T must be between 0 and 1, got 1.1"),
+        ({"T": -0.1}, "T must be between 0 and 1, got -0.1"),
+        ({"poll_ns": -1}, "poll_ns must be >= 0, got -1"),
+        ({"peers": (0, 1)}, "peers of node 0 must be others"),
+        ({"peers": (1, 1)}, "each once"),
+    ],
+)
+def test_options_out_of_range_are_refused(change: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        gossip(**change)
+
+
+def test_frames_are_values() -> None:
+    assert message() == replace(message(), payload=b"")

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protovine.errors import ConfigError
+from protovine.prototypes import PrototypeSet
+from protovine.share import QueueInbox, SetInbox, SetLimits
+
+LIMITS = SetLimits(1, 10)
+
+
+def numbered(*values: float) -> PrototypeSet:
+    return PrototypeSet.of(np.array(values)[:, np.newaxis], np.zeros(len(values)))
+
+
+def taken(inbox, count: int) -> list[float]:
+    return inbox.take(count).x.ravel().tolist()
+
+
+def test_queue_is_last_in_first_out_and_visits_peers_in_turn() -> None:
+    inbox = QueueInbox(1, [2, 1])
+    inbox.put(1, numbered(10, 11))
+    inbox.put(2, numbered(20))
+    inbox.put(1, numbered(12))
+    assert [12, 20, 11, 10] == taken(inbox, 9)
+    assert 0 == len(inbox)
+
+
+def test_full_queue_loses_its_oldest() -> None:
+    inbox = QueueInbox(1, [1], queue_max=3)
+    assert 0 == inbox.put(1, numbered(1, 2))
+    assert 1 == inbox.put(1, numbered(3, 4))
+    assert 3 == len(inbox)
+    assert 2 == inbox.put(1, numbered(5, 6))
+    assert [6, 5, 4] == taken(inbox, 3)
+    assert 2 == inbox.put(1, numbered(1, 2, 3, 4, 5))
+    assert [5, 4, 3] == taken(inbox, 5)
+
+
+@given(st.lists(st.tuples(st.sampled_from([1, 2, 3]), st.integers(0, 5), st.integers(0, 4))), st.integers(1, 8))
+def test_queue_equals_a_list(moves: list[tuple[int, int, int]], queue_max: int) -> None:
+    inbox = QueueInbox(1, [1, 2, 3], queue_max)
+    lists: dict[int, list[float]] = {1: [], 2: [], 3: []}
+    value, turn = 0.0, 0
+    for peer, put, take in moves:
+        new = [value + i for i in range(put)]
+        value += put
+        inbox.put(peer, numbered(*new))
+        lists[peer] = (lists[peer] + new)[-queue_max:]
+        expected = []
+        while len(expected) < take and any(lists.values()):
+            visited = (1, 2, 3)[turn]
+            turn = (turn + 1) % 3
+            if lists[visited]:
+                expected.append(lists[visited].pop())
+        assert expected == taken(inbox, take)
+        assert sum(map(len, lists.values())) == len(inbox)
+
+
+def test_set_inbox_draws_from_the_newest_sets_without_using_them_up() -> None:
+    inbox = SetInbox(1, [1, 2], np.random.default_rng(0))
+    assert [] == taken(inbox, 3)
+    inbox.put(1, numbered(1, 2, 3))
+    assert 3 == inbox.put(1, numbered(10, 11))
+    inbox.put(2, numbered(20))
+    drawn = taken(inbox, 200)
+    assert drawn[1::2] == [20.0] * 100
+    assert {10.0, 11.0} == set(drawn[::2])
+    assert 3 == len(inbox)
+
+
+@pytest.mark.parametrize("kind", ["queue", "set"])
+def test_restored_inbox_goes_on_alike(kind: str) -> None:
+    def make():
+        return QueueInbox(1, [1, 2]) if kind == "queue" else SetInbox(1, [1, 2], np.random.default_rng(0))
+
+    inbox, again = make(), make()
+    inbox.put(1, numbered(1, 2, 3))
+    inbox.put(2, numbered(4, 5))
+    inbox.take(1)
+    again.restore(inbox.state(), LIMITS)
+    assert taken(inbox, 4) == taken(again, 4)
+
+
+def test_queue_without_room_is_refused() -> None:
+    with pytest.raises(ConfigError, match="queue_max must be >= 1, got 0"):
+        QueueInbox(1, [1], queue_max=0)
