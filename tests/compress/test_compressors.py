@@ -35,9 +35,7 @@ def test_dbscan_clusters_are_scikit_learns() -> None:
     method = DbscanCompressor(50, 60)
     after = method.compress(before, limit=50).prototypes
     eps = method.state()["eps"]
-    expected = sum(
-        DBSCAN(eps=eps, min_samples=1).fit(before.x[before.label == c]).labels_.max() + 1 for c in range(3)
-    )
+    expected = sum(DBSCAN(eps=eps, min_samples=1).fit(before.x[before.label == c]).labels_.max() + 1 for c in range(3))
     assert expected == len(after)
 
 

@@ -18,9 +18,7 @@ def by_scikit_learn(a: PrototypeSet, b: PrototypeSet, rng: np.random.Generator) 
     low = np.min([r.min(axis=0) for r in rows], axis=0)
     high = np.max([r.max(axis=0) for r in rows], axis=0)
     points = rng.uniform(low, high, (point_count(high - low), len(low)))
-    p, q = (
-        np.exp(KernelDensity(kernel="epanechnikov", bandwidth="scott").fit(r).score_samples(points)) for r in rows
-    )
+    p, q = (np.exp(KernelDensity(kernel="epanechnikov", bandwidth="scott").fit(r).score_samples(points)) for r in rows)
     return float(jensenshannon(p, q, base=2))
 
 
@@ -76,7 +74,7 @@ def test_gate_threshold_is_on_the_distance_and_exclusive() -> None:
 
 
 def test_gate_options_out_of_range_are_refused() -> None:
-    with pytest.raises(ConfigError, match="between 0 and 1, got 1.5"):
+    with pytest.raises(ConfigError, match=r"between 0 and 1, got 1\.5"):
         JensenShannonGate(1.5, np.random.default_rng(0))
     with pytest.raises(ConfigError, match="points_max"):
         JensenShannonGate(0.5, np.random.default_rng(0), points_max=0)

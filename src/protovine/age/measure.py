@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from protovine.records import Learned, Received, Record
+from protovine.records import Arrived, Learned, Missed, Received, Record
 
 SECOND_NS = 1_000_000_000
 
@@ -44,10 +44,11 @@ class AgeReport:
 def measure_age(
     records: Iterable[Record], neighbours: Sequence[Sequence[int]], end_ns: int, grid: int = 200
 ) -> AgeReport:
-    r"""Ages from the start of a run (when every age is 0) until ``end_ns``.
+    r"""Ages from the start of a run, when every age is 0, until the origin's last own sample (at most ``end_ns``).
 
     The age of origin i at node j is Δ(t) = t - u(t), where u(t) is when the newest message of i that j has accepted
-    was made, and 0 before the first; the version age is the number of samples that i has learnt since u(t).
+    was made, and 0 before the first; the version age is the number of samples that i has learnt since u(t). A stream
+    that is over makes no news, so what its node is known by is not measured beyond it.
 
     Parameters
     ----------
@@ -55,7 +56,7 @@ def measure_age(
         A trace, in order.
     neighbours : sequence of sequences of int
         For each node those whose messages reach it directly.
-    end_ns : int > 0
+    end_ns : int >= 0
         The end of the run.
     grid : int
         Points of the curve over time.
@@ -73,29 +74,42 @@ def measure_age(
     (1.1666666666666667, 2.0)
     """
     learnt: dict[int, list[int]] = defaultdict(list)
+    last_ns: dict[int, int] = {}
     heard: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
     for record in records:
         if isinstance(record, Learned):
             learnt[record.node].append(record.at_ns)
+        elif isinstance(record, Arrived | Missed):
+            last_ns[record.node] = record.at_ns
         elif isinstance(record, Received):
-            news = heard[record.node, record.peer]
-            if record.created_ns > (news[-1][1] if news else 0):
-                news.append((record.at_ns, record.created_ns))
+            newest_ns = heard[record.node, record.peer][-1][1] if (record.node, record.peer) in heard else 0
+            if record.created_ns > newest_ns:
+                heard[record.node, record.peer].append((record.at_ns, record.created_ns))
     pairs = [(node, origin) for node, origins in enumerate(neighbours) for origin in origins]
     grid_ns = np.linspace(0, end_ns, grid + 1)[1:]
-    if not pairs or not heard or end_ns <= 0:
-        return AgeReport(None, None, None, len(pairs), len(pairs), grid_ns / SECOND_NS, np.full(grid, np.nan))
+    nothing = AgeReport(None, None, None, len(pairs), len(pairs), grid_ns / SECOND_NS, np.full(grid, np.nan))
+    if not heard:
+        return nothing
     means, versions, peaks = [], [], []
-    curve = np.zeros(grid)
+    curve, open_pairs = np.zeros(grid), np.zeros(grid)
     for pair in pairs:
-        news = heard.get(pair, [])
-        mean, pair_peaks = _sawtooth(news, end_ns)
+        until_ns = min(last_ns.get(pair[1], end_ns), end_ns)
+        news = [entry for entry in heard.get(pair, []) if entry[0] <= until_ns]
+        if until_ns <= 0:
+            continue
+        mean, pair_peaks = _sawtooth(news, until_ns)
         means.append(mean)
         peaks.extend(pair_peaks)
         times = np.array([at for at, _ in news], np.int64)
         made = np.array([0] + [created for _, created in news], np.int64)
-        curve += grid_ns - made[np.searchsorted(times, grid_ns, side="right")]
-        versions.append(_version_age(np.array(learnt[pair[1]], np.int64), times, made[1:], end_ns))
+        measured = grid_ns <= until_ns
+        curve += np.where(measured, grid_ns - made[np.searchsorted(times, grid_ns, side="right")], 0.0)
+        open_pairs += measured
+        versions.append(_version_age(np.array(learnt[pair[1]], np.int64), times, made[1:], until_ns))
+    if not means or not peaks:
+        return nothing
+    with np.errstate(invalid="ignore"):
+        age_s = curve / open_pairs / SECOND_NS
     return AgeReport(
         mean_s=float(np.mean(means)),
         peak_s=float(np.mean(peaks)),
@@ -103,7 +117,7 @@ def measure_age(
         pairs=len(pairs),
         silent_pairs=sum(pair not in heard for pair in pairs),
         grid_s=grid_ns / SECOND_NS,
-        age_s=curve / len(pairs) / SECOND_NS,
+        age_s=age_s,
     )
 
 

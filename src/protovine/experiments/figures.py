@@ -48,6 +48,7 @@ _STYLE = {
     "grid.linewidth": 0.6,
     "axes.axisbelow": True,
     "legend.frameon": False,
+    "legend.handlelength": 2.4,
     "lines.linewidth": 1.8,
 }
 
@@ -118,14 +119,15 @@ def f1_against_traffic(result: Result) -> Picture:
     if not points:
         return Picture(title, "F1 is not defined in any run.")
     presets = [name for name in result.presets if any(run.preset == name for run, _, _ in points)]
-    figure, axes = _axes(result, presets, "traffic per node [B/s]", f"{_f1_name(result)}, mean over nodes (0 to 1)", True)
+    f1 = f"{_f1_name(result)}, mean over nodes (0 to 1)"
+    figure, axes = _axes(result, presets, "traffic per node [B/s]", f1, dots=True)
     for run, x, y in points:
         colour = _colour(result, run.preset)
         axes.plot(x, y, _marker(result, run.preset), color=colour, markerfacecolor=colour + "80", markersize=8)
     _scale_x(axes, np.array([x for _, x, _ in points], float))
     caption = (
-        "Look for points at the upper left: much F1 for few bytes; one point per run, so the spread of one colour is the "
-        f"spread over seeds.{_left_out(result, presets, 'have no F1')}"
+        "Look for points at the upper left: much F1 for few bytes; one point per run, so the spread of one colour is "
+        f"the spread over seeds.{_left_out(result, presets, 'have no F1')}"
     )
     return Picture(title, caption, (_svg(figure, "cost", title + ", one point per run"),))
 
@@ -162,8 +164,9 @@ def age_over_time(result: Result) -> Picture:
         _draw(axes, result, preset, over_seeds(result.of(preset), "age_s"))
     axes.set_ylim(bottom=0)
     caption = (
-        "Look at the level after the start: so old is, on average over pairs of neighbours, the newest news that one has "
-        f"of the other{_mean_words(result)}; it rises at the end as one stream after the other is over.{_left_out(result, shown, 'have no ages')}"
+        "Look at the level after the start: so old is, on average over pairs of neighbours, the newest news that one "
+        f"has of the other{_mean_words(result)}; it rises at the end, as one stream after the other is over."
+        f"{_left_out(result, shown, 'have no ages')}"
     )
     return Picture(title, caption, (_svg(figure, "age", title + ", one curve per preset"),))
 
@@ -180,7 +183,7 @@ def size_over_time(result: Result) -> Picture:
     axes.set_ylim(bottom=0)
     caption = (
         "Look at whether the sets level off: they are the memory of a node and the length of its messages; mean over "
-        f"nodes{_mean_words(result)}.{_left_out(result, shown, 'have no sizes')}"
+        f"nodes{' and seeds' if _several_seeds(result) else ''}.{_left_out(result, shown, 'have no sizes')}"
     )
     return Picture(title, caption, (_svg(figure, "size", title + ", one curve per preset"),))
 
@@ -192,7 +195,7 @@ def swarm(result: Result) -> Picture:
         return Picture(title, f"{n:,} nodes are too many to draw (the limit is {DRAWN_NODES_MAX:,}).")
     firsts = [result.of(preset)[0] for preset in result.presets]
     scores = [[_number(node.get("f1")) for node in run.per_node] for run in firsts]
-    colours, scale = _f1_colours(np.array([value for each in scores for value in each], float))
+    colours, scale = _f1_colours(np.concatenate([np.array(each, float) for each in scores]), _f1_name(result))
     edges = {(i, j) if i < j else (j, i) for i, peers in enumerate(result.neighbours) for j in peers}
     traffic = [_undirected(run) for run in firsts]
     every = sorted(edges.union(*traffic))
@@ -208,10 +211,11 @@ def swarm(result: Result) -> Picture:
         _draw_nodes(axes, at, [colours(value) for value in values])
         panels.append(_svg(figure, f"swarm{i}", f"Nodes and links of {run.preset}, seed {run.seed}"))
     seeds = ", ".join(str(seed) for seed in sorted({run.seed for run in firsts}))
-    width = f"width of a link: bytes sent over it, both directions together, the widest is {_bytes(most)}; " if most else ""
+    width = f"width of a link: bytes sent over it, both directions together, the widest is {_bytes(most)}; "
     caption = (
         f"Look for nodes that fall behind and for links that carry the most (seed {seeds}); colour of a node: its "
-        f"{_f1_name(result)}, on one scale for all panels{_grey(scores)}; {width}light grey: a link that carried nothing."
+        f"{_f1_name(result)}, on one scale for all panels{_grey(scores)}; {width if most else ''}"
+        "light grey: a link that carried nothing."
     )
     if len(drawn) < len(every):
         caption += f" Of {len(every):,} links {len(drawn):,} are drawn, chosen at random."
@@ -324,12 +328,11 @@ def _positions(n: int, edges: Sequence[Edge]) -> Floats:
     """Where nodes are drawn, shape (n, 2), within the square from -1 to 1."""
     import networkx as nx
 
-    graph = nx.Graph()
-    graph.add_nodes_from(range(n))
-    graph.add_edges_from(edges)
-    if n <= 6 or nx.density(graph) > 0.5:
+    if n <= 6 or len(edges) > n * (n - 1) / 4:
         turn = np.pi / 2 - 2 * np.pi * np.arange(n) / n
         return np.column_stack([np.cos(turn), np.sin(turn)]) * (n > 1)
+    graph = nx.empty_graph(n)
+    graph.add_edges_from(edges)
     if n <= BIG_SWARM:
         steps = dict(nx.all_pairs_shortest_path_length(graph))
         # Parts without a link between them stand a little apart.
@@ -351,9 +354,7 @@ def _undirected(run: Run) -> Counter[Edge]:
     return total
 
 
-def _draw_links(
-    axes: Axes, at: Floats, edges: Sequence[Edge], sizes: Counter[Edge], most: int, thin: bool
-) -> None:
+def _draw_links(axes: Axes, at: Floats, edges: Sequence[Edge], sizes: Counter[Edge], most: int, thin: bool) -> None:
     by_level: dict[int, list[Edge]] = {}
     for edge in edges:
         level = int(np.ceil(LINK_WIDTHS * sizes[edge] / most)) if sizes[edge] else 0
@@ -365,27 +366,29 @@ def _draw_links(
         share = level / LINK_WIDTHS
         colour, alpha = ("#44546a", (0.2 if thin else 0.3) + 0.5 * share) if level else ("#dddddd", 1.0)
         width = (0.8 if thin else 4.5) * share + 0.3 if level else (0.3 if thin else 0.8)
-        axes.plot(*path.T, color=colour, alpha=alpha, linewidth=width, zorder=1 + share, solid_capstyle="round")
+        axes.plot(
+            path[:, 0], path[:, 1], color=colour, alpha=alpha, linewidth=width, zorder=1 + share, solid_capstyle="round"
+        )
 
 
 def _draw_nodes(axes: Axes, at: Floats, colours: Sequence[tuple[float, ...]]) -> None:
     n = len(at)
-    size = 190 if n <= 12 else 120 if n <= LABELLED_NODES else 40 if n <= BIG_SWARM else 9
+    size = 190 if n <= 12 else 95 if n <= LABELLED_NODES else 40 if n <= BIG_SWARM else 9
     edge = 0.8 if n <= BIG_SWARM else 0.2
-    axes.scatter(*at.T, s=size, c=list(colours), edgecolors="#222222", linewidths=edge, zorder=3)
+    axes.scatter(at[:, 0], at[:, 1], s=size, c=list(colours), edgecolors="#222222", linewidths=edge, zorder=3)
     if n > LABELLED_NODES:
         return
     for node, (x, y) in enumerate(at):
         # Luma (ITU-R BT.601) tells whether black or white stands out.
         dark = np.dot(colours[node][:3], (0.299, 0.587, 0.114)) < 0.55
         ink = "white" if dark else "black"
-        axes.text(x, y, str(node), ha="center", va="center_baseline", fontsize=8, color=ink, zorder=4)
+        axes.text(x, y, str(node), ha="center", va="center_baseline", fontsize=8 if n <= 12 else 7, color=ink, zorder=4)
 
 
-def _f1_colours(scores: Floats) -> tuple[Callable[[float], tuple[float, ...]], str]:
+def _f1_colours(scores: Floats, name: str) -> tuple[Callable[[float], tuple[float, ...]], str]:
     """The colour of an F1, grey for NaN, and the colour bar as SVG (empty if no node has an F1)."""
     import matplotlib as mpl
-    from matplotlib.cm import ScalarMappable
+    from matplotlib.colorbar import Colorbar
     from matplotlib.colors import Normalize
 
     known = scores[np.isfinite(scores)]
@@ -393,17 +396,18 @@ def _f1_colours(scores: Floats) -> tuple[Callable[[float], tuple[float, ...]], s
     if high - low < 0.01:
         low, high = max(0.0, low - 0.05), min(1.0, high + 0.05)
     # A few steps of a map that stays readable without colour vision; cells of the bar are paths.
-    mapped = ScalarMappable(Normalize(low, high), mpl.colormaps["viridis"].resampled(24))
+    scale, steps = Normalize(low, high), mpl.colormaps["viridis"].resampled(24)
 
     def colour(score: float) -> tuple[float, ...]:
-        return tuple(mapped.to_rgba(score)) if np.isfinite(score) else (0.75, 0.75, 0.75, 1.0)
+        return steps(float(scale(score))) if np.isfinite(score) else (0.75, 0.75, 0.75, 1.0)
 
     if not len(known):
         return colour, ""
-    figure = _figure(WIDTH_IN, 0.75)
-    bar = figure.colorbar(mapped, cax=figure.add_subplot(), orientation="horizontal", label="F1 of the node (0 to 1)")
-    bar.solids.set_edgecolor("face")
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    figure, axes = _figure(0.75, top_in=0.08, left_in=0.15, bottom_in=0.45)
+    bar = Colorbar(axes, cmap=steps, norm=scale, orientation="horizontal")
+    bar.set_label(f"{name} of the node (0 to 1)")
+    if bar.solids is not None:
+        bar.solids.set_edgecolor("face")  # No seams between cells.
     return colour, _svg(figure, "scale", f"Colour scale of F1 from {low:.2f} to {high:.2f}")
 
 
@@ -423,22 +427,23 @@ def _panel(title: str) -> tuple[Figure, Axes]:
 # What all figures share
 
 
-def _figure(width_in: float, height_in: float) -> Figure:
+def _figure(height_in: float, top_in: float, left_in: float = 0.72, bottom_in: float = 0.5) -> tuple[Figure, Axes]:
+    """One pair of axes within fixed margins: figures side by side line up, and nothing has to be laid out twice."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width_in, height_in), layout="constrained")
+    figure = Figure(figsize=(WIDTH_IN, height_in))
+    width = (WIDTH_IN - left_in - 0.15) / WIDTH_IN
+    height = (height_in - top_in - bottom_in) / height_in
+    return figure, figure.add_axes((left_in / WIDTH_IN, bottom_in / height_in, width, height))
 
 
-def _axes(
-    result: Result, presets: Sequence[str], x: str, y: str, dots: bool = False
-) -> tuple[Figure, Axes]:
+def _axes(result: Result, presets: Sequence[str], x: str, y: str, dots: bool = False) -> tuple[Figure, Axes]:
     """Labelled axes below a legend of some presets, outside so that it hides nothing."""
     from matplotlib.lines import Line2D
 
     columns = 2 if max(map(len, presets)) > 16 or len(presets) in (2, 4) else 3
     rows = -(-len(presets) // columns)
-    figure = _figure(WIDTH_IN, 3.3 + 0.21 * rows)
-    axes = figure.add_subplot()
+    figure, axes = _figure(3.3 + 0.21 * rows, top_in=0.16 + 0.21 * rows)
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     handles = []
@@ -446,9 +451,7 @@ def _axes(
         colour = _colour(result, preset)
         look = {"marker": _marker(result, preset), "markerfacecolor": colour + "80", "linestyle": ""} if dots else {}
         handles.append(Line2D([], [], color=colour, **{"linestyle": _line_style(result, preset), **look}))
-    figure.legend(
-        handles, list(presets), loc="outside upper left", ncols=columns, handlelength=2.4, borderaxespad=0.2, fontsize=9.5
-    )
+    figure.legend(handles, list(presets), loc="upper left", ncols=columns, borderaxespad=0.2, fontsize=9.5)
     return figure, axes
 
 

@@ -46,8 +46,8 @@ def render_report(result: Result) -> str:
         nodes=[nodes_table(result, result.of(preset)[0]) for preset in result.presets],
         messages=messages(result),
         data=_data(result),
-        differing=differing(result.resolved),
-        settings={name: sorted(flat(settings).items()) for name, settings in result.resolved.items()},
+        settings=settings(result),
+        differing=[(key, values) for key, values in settings(result) if len(set(values)) > 1],
     )
 
 
@@ -117,7 +117,7 @@ def nodes_table(result: Result, run: Run) -> dict[str, Any]:
     for node in run.per_node[:NODES_SHOWN]:
         scores = ["–" if (value := node.get(name)) is None else f"{value:.3f}" for name in ("f1", "accuracy", "kappa")]
         row = [str(node["node"]), f"{node['samples']:,}", *scores, f"{node['bytes']:,}"]
-        rows.append(row + [_confusion(node.get("confusion", ()))] if with_confusion else row)
+        rows.append([*row, _confusion(node.get("confusion", ()))] if with_confusion else row)
     head = ["node", "samples", "F1", "accuracy", "kappa", "bytes sent [B]"]
     return {
         "preset": run.preset,
@@ -135,9 +135,7 @@ def messages(result: Result) -> list[tuple[str, str, list[int]]]:
     for what in ("lost", "refused"):
         reasons = sorted({reason for run in result.runs for reason, count in getattr(run, what).items() if count})
         for reason in reasons:
-            counts = [
-                sum(getattr(run, what).get(reason, 0) for run in result.of(preset)) for preset in result.presets
-            ]
+            counts = [sum(getattr(run, what).get(reason, 0) for run in result.of(preset)) for preset in result.presets]
             rows.append((what, reason, counts))
     return rows
 
@@ -159,12 +157,12 @@ def flat(tables: dict[str, Any], prefix: str = "") -> dict[str, str]:
     return out
 
 
-def differing(resolved: dict[str, Any]) -> list[tuple[str, list[str]]]:
-    """The settings in which presets differ: key, and the value of each."""
-    each = [flat(settings) for settings in resolved.values()]
-    keys = sorted({key for settings in each for key in settings})
-    rows = [(key, [settings.get(key, "–") for settings in each]) for key in keys]
-    return [(key, values) for key, values in rows if len(set(values)) > 1]
+def settings(result: Result) -> list[tuple[str, list[str]]]:
+    """Every setting: key, and its value in each preset."""
+    each = [flat(tables) for tables in result.resolved.values()]
+    return [
+        (key, [tables.get(key, "–") for tables in each]) for key in sorted({key for tables in each for key in tables})
+    ]
 
 
 def _data(result: Result) -> list[tuple[str, str]]:

@@ -1,0 +1,459 @@
+"""The report: one page that needs nothing else, says every number, and survives whatever an experiment leaves."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from protovine.experiments import figures
+from protovine.experiments.report import missing, render_report
+from protovine.experiments.result import METRICS, Result, Run, Series
+
+UNDEFINED_ALONE = ("aoi_mean_s", "aoi_peak_s", "version_age_mean")
+GRID = 24
+
+
+class Page(HTMLParser):
+    """Every opening tag with its attributes, the text of the page, and its tables as rows of cells."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.tables: list[list[list[str]]] = []
+        self._in_cell = False
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+            self._in_cell = True
+        elif tag == "small":
+            self.handle_data("|")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("td", "th"):
+            self._in_cell = False
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+        if self._in_cell:
+            self.tables[-1][-1][-1] += data
+
+    def comparison(self) -> dict[str, list[str]]:
+        """The main table: name of the metric to the cells of the presets."""
+        return {row[0]: row[1:] for row in self.tables[0][1:]}
+
+
+def make_run(preset: str = "base", seed: int = 0, n: int = 3, n_classes: int = 2, **changes: Any) -> Run:
+    """A run whose metrics all differ; the preset "alone" sends nothing."""
+    shares = preset != "alone"
+    t = np.linspace(0.0, 10.0, GRID + 1)[1:]
+    metrics: dict[str, float | None] = {
+        name: (i + 1) * (10.0 if shares else 7.0) + seed / 4 for i, name in enumerate(METRICS)
+    }
+    metrics |= {"f1": 0.8 + 0.01 * seed if shares else 0.7, "bytes_per_node_per_s": 900.0 + seed if shares else 0.0}
+    if not shares:
+        metrics |= dict.fromkeys(UNDEFINED_ALONE)
+    per_node = [
+        {
+            "node": node,
+            "samples": 1000 + node,
+            "confusion": [[5] * (n_classes + 1)] * n_classes,
+            "f1": 0.5 + node / (2 * n),
+            "accuracy": 0.75,
+            "kappa": None,
+            "bytes": 123_456 if shares else 0,
+        }
+        for node in range(n)
+    ]
+    series = Series(
+        at_s=t,
+        f1_recent=np.linspace(0.3, 0.9, GRID),
+        f1_so_far=np.linspace(0.2, 0.8, GRID),
+        bytes_per_node_per_s=np.linspace(1.0, 100.0, GRID) if shares else np.zeros(GRID),
+        age_s=np.linspace(0.1, 1.0, GRID) if shares else np.full(GRID, np.nan),
+        size=np.linspace(1.0, 40.0, GRID),
+        window=50,
+        links={(i, (i + 1) % n): 1000 * (i + 1) for i in range(n)} if shares and n > 1 else {},
+    )
+    return replace(Run(preset, seed, metrics, f"hash-{preset}-{seed}", per_node, {}, {}, series), **changes)
+
+
+def make_result(runs: list[Run], n: int = 3, seeds: int | None = None, **changes: Any) -> Result:
+    presets = list(dict.fromkeys(run.preset for run in runs))
+    made = Result(
+        experiment={"seed": 0, "seeds": seeds or max((run.seed for run in runs), default=0) + 1},
+        resolved={name: {"gossip": {"T": float(name != "alone"), "s": 4}, "faults": []} for name in presets},
+        data={"name": "toy", "rows": 1250, "features": ["a", "b"], "classes": [False, True], "fingerprint": "abc123"},
+        neighbours=[sorted({(i - 1) % n, (i + 1) % n} - {i}) for i in range(n)],
+        runs=runs,
+        versions={"python": "3.11.7", "protovine": "0.1.0"},
+    )
+    return replace(made, **changes)
+
+
+@pytest.fixture(scope="module")
+def result() -> Result:
+    return make_result([make_run(preset, seed) for preset in ("alone", "base") for seed in (0, 1)])
+
+
+@pytest.fixture(scope="module")
+def html(result: Result) -> str:
+    return render_report(result)
+
+
+@pytest.fixture(scope="module")
+def page(html: str) -> Page:
+    return Page(html)
+
+
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of the words and tables alone, which are then many times faster."""
+    monkeypatch.setattr(figures, "pictures", lambda result: [])
+
+
+def svgs(html: str) -> list[str]:
+    return re.findall(r"<svg .*?</svg>", html, flags=re.DOTALL)
+
+
+def test_the_page_loads_nothing(html: str, page: Page) -> None:
+    assert "http:" not in html
+    assert "https:" not in html
+    assert not {"script", "iframe", "object", "img", "image"} & {tag for tag, _ in page.tags}
+    for tag, attributes in page.tags:
+        for name, value in attributes.items():
+            assert not name.startswith("on"), tag
+            if name in ("src", "href", "xlink:href", "action", "data"):
+                assert value is not None and value.startswith(("#", "data:,")), (tag, value)
+    assert "url(" not in re.sub(r"url\(#[\w-]+\)", "", html)
+    assert "@import" not in html
+
+
+def test_every_reference_inside_a_figure_leads_to_one_element(html: str, page: Page) -> None:
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    referenced = set(re.findall(r'(?:url\(#|href="#)([\w-]+)', html))
+    assert len(ids) == len(set(ids))
+    assert referenced
+    assert referenced <= set(ids)
+
+
+def test_the_same_result_gives_the_same_bytes(result: Result, html: str) -> None:
+    assert render_report(result) == html
+    assert render_report(replace(result, notes=("another",))) != html
+
+
+def test_the_process_does_not_matter(html: str) -> None:
+    """Another process with other hashes writes the same page, uses no pyplot and imports nothing before it must."""
+    program = (
+        "import sys; sys.path.insert(0, 'tests/experiments')\n"
+        "import protovine.experiments.report\n"
+        "assert not {'matplotlib', 'jinja2'} & set(sys.modules)\n"
+        "import test_report as t\n"
+        "html = t.render_report(t.make_result([t.make_run(p, s) for p in ('alone', 'base') for s in (0, 1)]))\n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"
+        "sys.stdout.buffer.write(html.encode())\n"
+    ).replace("'tests/experiments'", repr(str(__file__).rpartition("/")[0]))
+    path = [entry for entry in sys.path if entry]
+    environment = {"PYTHONHASHSEED": "7", "PYTHONPATH": ":".join(path), "HOME": "/nonexistent", "MPLBACKEND": "tkagg"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
+    assert done.stdout.decode() == html
+
+
+def test_user_settings_of_matplotlib_have_no_say(result: Result, html: str) -> None:
+    import matplotlib
+
+    with matplotlib.rc_context({"font.size": 30, "svg.fonttype": "path", "axes.grid": False}):
+        assert render_report(result) == html
+
+
+def test_every_metric_of_every_preset_is_in_the_table(result: Result, page: Page) -> None:
+    rows = page.comparison()
+    assert page.tables[0][0] == ["metric", "alone", "base"]
+    assert len(rows) == len(METRICS)
+    for metric, (name, unit, decimals) in METRICS.items():
+        cells = rows[f"{name} [{unit}]" if unit else name]
+        for preset, cell in zip(("alone", "base"), cells, strict=True):
+            values = [run.metrics[metric] for run in result.of(preset)]
+            if values[0] is None:
+                assert cell == "–"
+            else:
+                expected = sum(map(float, values)) / 2  # type: ignore[arg-type]
+                assert cell.startswith(f"{expected:,.{decimals}f} ± ")
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_metric_that_is_undefined_everywhere_has_no_row() -> None:
+    rows = Page(render_report(make_result([make_run("alone"), make_run("alone", 1)]))).comparison()
+    assert "F1" in rows
+    assert not [name for name in rows if name.startswith(("age", "version age"))]
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_difference_whose_interval_excludes_0_is_marked() -> None:
+    def runs(preset: str, values: tuple[float, ...]) -> list[Run]:
+        made = [make_run(preset, seed) for seed in range(3)]
+        return [replace(run, metrics={**run.metrics, "f1": v}) for run, v in zip(made, values, strict=True)]
+
+    sure = [*runs("first", (0.5, 0.6, 0.7)), *runs("second", (0.6, 0.7, 0.81)), *runs("third", (0.7, 0.6, 0.5))]
+    html = render_report(make_result(sure))
+    # 0.1033 ± t(2) · 0.00577 / √3, and 0 ± t(2) · 0.2 / √3 with t(2) = 4.303, by hand.
+    assert Page(html).comparison()["F1"][1:] == ["0.703 ± 0.261|+0.103 ± 0.014 *", "0.600 ± 0.248|+0.000 ± 0.497"]
+    assert '<small class="sure">+0.103 ± 0.014 *</small>' in html
+    assert "<small>+0.000 ± 0.497</small>" in html
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_the_caption_explains_intervals_and_single_seeds(page: Page) -> None:
+    assert "95 % interval (Student’s t)" in page.text
+    assert "only one seed has no interval" in page.text
+    single = Page(render_report(make_result([make_run("alone"), make_run()])))
+    assert "One seed, so there are no intervals" in single.text
+    assert "±" not in "".join("".join(row) for row in single.tables[0])
+
+
+def test_every_figure_names_its_axes_with_units(html: str) -> None:
+    found = [set(re.findall(r"<text[^>]*>([^<]*)</text>", svg)) for svg in svgs(html)]
+    expected: list[set[str]] = [
+        {"time [s]", "F1 (0 to 1)", "alone", "base"},
+        {"traffic per node [B/s]", "F1, mean over nodes (0 to 1)", "alone", "base"},
+        {"time [s]", "traffic per node [B/s]", "base"},
+        {"time [s]", "mean age [s]", "base"},
+        {"time [s]", "prototypes per node [number]", "alone", "base"},
+        {"alone", "0", "1", "2"},
+        {"base", "0", "1", "2"},
+        {"F1 of the node (0 to 1)"},
+    ]
+    assert len(found) == len(expected)
+    for texts, wanted in zip(found, expected, strict=True):
+        assert wanted <= texts
+
+
+def test_figures_are_well_formed_and_described(html: str) -> None:
+    for svg in svgs(html):
+        root = ElementTree.fromstring(svg)
+        assert root.attrib["aria-label"]
+        assert re.fullmatch(r"0 0 [\d.]+ [\d.]+", root.attrib["viewBox"])
+        assert "width" not in root.attrib  # It scales with the page.
+
+
+def test_captions_say_who_is_left_out(page: Page) -> None:
+    assert "Left out, because they sent nothing: alone." in page.text
+    assert "Left out, because they have no ages: alone." in page.text
+
+
+def test_drift_is_drawn_and_said(result: Result, html: str) -> None:
+    drifting = replace(result, runs=[replace(run, drift_points_s=(2.5, 5.0)) for run in result.runs])
+    before, after = svgs(html)[0], svgs(render_report(drifting))[0]
+    assert after.count("stroke-dasharray: 1.1,") == before.count("stroke-dasharray: 1.1,") + 2
+    assert "the concept changes" in Page(render_report(drifting)).text
+    assert "the concept changes" not in Page(html).text
+
+
+def test_what_comes_from_data_is_escaped() -> None:
+    evil = "<script>alert('$x$ & \"y\"')</script>"
+    run = make_run(evil, lost={evil: 1}, trace_hash=evil)
+    result = make_result(
+        [run],
+        data={"name": evil, "rows": 1, "features": [evil], "classes": [evil, "b"], "fingerprint": evil},
+        notes=(evil,),
+        status="failed",
+        error=evil,
+        versions={evil: evil},
+    )
+    html = render_report(replace(result, resolved={evil: {evil: evil, "k": [evil]}}))
+    assert "<script" not in html
+    # Title, heading, line, note, error, panel and legends: as text it is all there.
+    assert Page(html).text.count(evil) > 20
+    assert all(ElementTree.fromstring(svg) is not None for svg in svgs(html))
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_partial_result_says_which_runs_are_missing() -> None:
+    result = make_result([make_run("alone"), make_run("alone", 1), make_run("base")], seeds=3, status="partial")
+    assert missing(result) == ["alone: seed 2", "base: seeds 1, 2"]
+    text = Page(render_report(result)).text
+    assert "Partial" in text
+    assert "the 3 finished runs" in text
+    assert "base: seeds 1, 2" in text
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_failed_result_shows_the_error() -> None:
+    text = Page(render_report(make_result([make_run()], status="failed", error="version 3 came before 2"))).text
+    assert "Failed" in text
+    assert "version 3 came before 2" in text
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_complete_result_has_no_banner(html: str) -> None:
+    assert 'role="alert"' not in html
+    assert 'role="alert"' in render_report(make_result([make_run()], status="partial"))
+
+
+def test_no_runs_at_all() -> None:
+    none = make_result([], seeds=2, status="partial", resolved={"base": {"gossip": {"T": 1.0}}})
+    html = render_report(none)
+    assert "No run was finished" in html
+    assert "base: seeds 0, 1" in html
+    assert "protovine: toy, 3 nodes, 2 seeds" in html
+    assert not svgs(html)
+
+
+def test_one_node_alone() -> None:
+    html = render_report(make_result([make_run("alone", n=1)], n=1))
+    text = Page(html).text
+    assert "toy, 1 node, 1 seed" in text
+    assert "No preset sent anything." in text
+    assert "there is no age of information to show" in text
+    assert len(svgs(html)) == 5  # F1, F1 against traffic, sizes, one panel, the colour scale.
+
+
+def test_curves_without_any_value() -> None:
+    run = make_run()
+    nan = np.full(GRID, np.nan)
+    run = replace(run, series=replace(run.series, f1_recent=nan, f1_so_far=nan, size=nan, age_s=nan))
+    nodes = [{**node, "f1": None} for node in run.per_node]
+    run = replace(run, per_node=nodes, metrics={**dict.fromkeys(METRICS), "messages": 0.0})
+    html = render_report(make_result([run]))
+    text = Page(html).text
+    assert "No run made a prediction" in text
+    assert "F1 is not defined in any run." in text
+    assert "grey without samples or positives" in text
+    assert list(Page(html).comparison()) == ["messages"]
+    assert 'aria-label="Colour scale' not in html
+
+
+def test_some_values_are_missing_and_seeds_end_at_different_times() -> None:
+    first, second = make_run(), make_run(seed=1)
+    holes = np.where(np.arange(GRID) < 8, np.nan, 0.5)
+    second = replace(second, series=replace(second.series, at_s=second.series.at_s * 0.9, f1_recent=holes, age_s=holes))
+    html = render_report(make_result([first, second]))
+    assert len(svgs(html)) == 7
+    assert "nan" not in html.lower()
+
+
+def test_a_run_in_which_no_time_passes() -> None:
+    run = make_run()
+    html = render_report(make_result([replace(run, series=replace(run.series, at_s=np.zeros(GRID)))]))
+    assert "No preset sent anything." in html
+    assert "nan" not in html.lower()
+
+
+def test_more_classes_mean_macro_f1_and_no_confusion(html: str) -> None:
+    data = {"name": "toy", "rows": 9, "features": ["a"], "classes": list("abcde"), "fingerprint": "x"}
+    many = render_report(make_result([make_run(n_classes=5)], data=data))
+    assert "F1, macro (0 to 1)" in svgs(many)[0]
+    assert "onfusion" not in many
+    assert "confusion" in html
+    assert "5 5 5\n5 5 5" in Page(html).text
+
+
+def test_a_swarm_of_500_is_drawn_with_dots_and_its_table_is_cut() -> None:
+    links = {(i, j): 10 + j for i in range(500) for j in range(500) if i != j and (i + j) % 7 == 0}
+    run = make_run(n=500)
+    full = [[j for j in range(500) if j != i] for i in range(500)]
+    html = render_report(make_result([replace(run, series=replace(run.series, links=links))], neighbours=full))
+    page = Page(html)
+    assert "The first 50 of 500 nodes." in page.text
+    nodes = next(table for table in page.tables if table[0][0] == "node")
+    assert len(nodes) == 51
+    assert "Of 124,750 links 500 are drawn" in page.text
+    panel = next(svg for svg in svgs(html) if "Nodes and links" in svg)
+    assert panel.count("<use") == 500
+    assert len(html) < 1_000_000
+
+
+def test_a_swarm_of_thousands_is_not_drawn() -> None:
+    html = render_report(make_result([make_run(n=1001)], n=1001))
+    assert "1,001 nodes are too many to draw" in html
+    assert "Nodes and links" not in html
+
+
+def test_sparse_swarms_in_parts_are_laid_out_apart() -> None:
+    at = figures._positions(12, [(0, 1), (1, 2), (3, 4), (5, 6)])
+    distances = np.linalg.norm(at[:, None] - at[None], axis=2) + 9 * np.eye(12)
+    assert np.abs(at).max() == pytest.approx(1)
+    assert distances.min() > 0.2
+    large = figures._positions(70, [(i, i + 1) for i in range(69)])
+    assert np.abs(large).max() == pytest.approx(1)
+    assert np.array_equal(large, figures._positions(70, [(i, i + 1) for i in range(69)]))
+
+
+def test_twelve_presets_look_different() -> None:
+    result = make_result([make_run(f"preset-{i}") for i in range(12)])
+    looks = {(figures._colour(result, p), str(figures._line_style(result, p))) for p in result.presets}
+    dots = {(figures._colour(result, p), figures._marker(result, p)) for p in result.presets}
+    assert len(looks) == len(dots) == 12
+    html = render_report(result)
+    assert all(f">preset-{i}</text>" in svgs(html)[0] for i in range(12))
+    # Bands and thin lines would cover each other.
+    assert "thin dashed" not in Page(html).text
+
+
+def test_traffic_is_logarithmic_beyond_a_decade() -> None:
+    def ticks(low: float, high: float) -> set[str]:
+        run = make_run()
+        series = replace(run.series, bytes_per_node_per_s=np.linspace(low, high, GRID))
+        (svg,) = figures.pictures(make_result([replace(run, series=series)]))[2].svgs
+        return set(re.findall(r"<text[^>]*>([^<]*)</text>", svg))
+
+    assert {"1 k", "10 k", "100 k"} <= ticks(100, 200_000)
+    assert {"0", "100", "200"} <= ticks(100, 200)
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_messages_lost_and_refused_are_counted_by_reason(html: str) -> None:
+    runs = [
+        make_run("alone"),
+        make_run("base", 0, lost={"loss": 1200, "cut": 0}, refused={"stale": 3}),
+        make_run("base", 1, lost={"loss": 34}),
+    ]
+    table = Page(render_report(make_result(runs))).tables
+    lost = next(each for each in table if each[0][0] == "what, reason")
+    assert lost[1:] == [["lost: loss", "0", "1,234"], ["refused: stale", "0", "3"]]
+    assert "lost and refused" not in html
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_presets_that_did_the_same_are_named(html: str) -> None:
+    twin = make_run("twin", trace_hash="hash-base-0")
+    assert "base, twin made the same decisions in every run" in render_report(make_result([make_run("base"), twin]))
+    assert "made the same decisions" not in html
+
+
+def test_the_page_says_how_to_get_it_again(result: Result, page: Page) -> None:
+    assert "protovine replay RUN" in page.text
+    assert "abc123" in page.text
+    assert "protovine 0.1.0" in page.text
+    assert all(run.trace_hash in page.text for run in result.runs)
+    differing, every = [table for table in page.tables if table[0] == ["setting", "alone", "base"]]
+    assert differing[1:] == [["gossip.T", "0.0", "1.0"]]
+    assert every[1:] == [["faults", "none", "none"], ["gossip.T", "0.0", "1.0"], ["gossip.s", "4", "4"]]
+
+
+def test_a_real_experiment_is_reported() -> None:
+    import protovine
+
+    experiment = protovine.Experiment(presets=["paper-local", "paper-base"], data={"limit": 150}, seeds=1)
+    made = protovine.run(experiment)
+    page = Page(render_report(made))
+    assert "phishing, 5 nodes, 1 seed" in page.text
+    assert page.comparison()["F1"][0] == f"{made.runs[0].metrics['f1']:.3f}"
+    assert len([tag for tag, _ in page.tags if tag == "svg"]) == 8

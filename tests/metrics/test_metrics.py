@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn import metrics as reference
+
+from protovine import metrics, records
+from protovine.metrics import NodePredictions
+
+
+def made(truth: list[int], predicted: list[int], n_classes: int = 2) -> NodePredictions:
+    n = len(truth)
+    p = np.full((n, n_classes), 1 / n_classes)
+    return NodePredictions(np.arange(n), np.array(truth), np.array(predicted), p)
+
+
+def test_two_classes_by_hand() -> None:
+    # Positive is 1: two hits, one false alarm, one missed, and one missed for want of a model.
+    scores = metrics.scores(made([1, 1, 0, 1, 1, 0], [1, 1, 1, 0, -1, 0]), positive=1)
+    assert 2 * 2 / (2 * 2 + 1 + 2) == pytest.approx(scores.f1)
+    assert 3 / 6 == scores.accuracy
+    assert (2 / 4 + 1 / 2) / 2 == scores.balanced_accuracy
+    assert np.log(2) == pytest.approx(scores.log_loss)
+
+
+def test_a_negative_without_a_model_is_wrong_but_not_a_missed_positive() -> None:
+    scores = metrics.scores(made([0, 1], [-1, 1]), positive=1)
+    assert (1.0, 0.5) == (scores.f1, scores.accuracy)
+
+
+def test_the_paper_counts_every_prediction_without_a_model_as_missed() -> None:
+    truth, predicted = np.array([0, 1, 1]), np.array([-1, 1, 1])
+    assert round(2 * 1 * 0.667 / 1.667, 3) == metrics.f1_paper(truth, predicted, 1)
+    assert 1.0 == metrics.f1(truth, predicted, 1)
+
+
+def test_paper_f1_is_rounded_twice() -> None:
+    truth = np.array([1] * 7 + [0] * 4)
+    predicted = np.array([1] * 5 + [0] * 2 + [1] * 1 + [0] * 3)
+    precision, recall = round(5 / 6, 3), round(5 / 7, 3)
+    assert round(2 * precision * recall / (precision + recall), 3) == metrics.f1_paper(truth, predicted, 1)
+
+
+def test_without_positives_there_is_no_f1() -> None:
+    scores = metrics.scores(made([0, 0], [0, 1]), positive=1)
+    assert (None, None, 0.5) == (scores.f1, scores.f1_paper, scores.accuracy)
+
+
+def test_many_classes_equal_scikit_learn() -> None:
+    draw = np.random.default_rng(0)
+    truth, predicted = draw.integers(0, 4, 300), draw.integers(0, 4, 300)
+    scores = metrics.scores(made(truth.tolist(), predicted.tolist(), 4), positive=None)
+    assert reference.f1_score(truth, predicted, average="macro") == pytest.approx(scores.f1)
+    assert scores.f1 == scores.f1_macro
+    assert reference.balanced_accuracy_score(truth, predicted) == pytest.approx(scores.balanced_accuracy)
+    assert reference.cohen_kappa_score(truth, predicted) == pytest.approx(scores.kappa)
+    assert scores.f1 == pytest.approx(scores.f1_paper, abs=0.002)
+
+
+def test_nothing_predicted_has_no_scores() -> None:
+    scores = metrics.scores(made([], []), positive=1)
+    assert scores.f1 is scores.accuracy is scores.kappa is scores.log_loss is None
+    assert metrics.scores(made([1, 1], [1, 1]), positive=1).kappa is None
+
+
+def test_confusion_has_a_column_for_no_model() -> None:
+    assert [[1, 0, 1], [1, 1, 0]] == metrics.confusion(made([0, 0, 1, 1], [0, -1, 0, 1]))
+
+
+def test_sliding_f1_equals_f1_of_each_window() -> None:
+    draw = np.random.default_rng(1)
+    for n_classes, positive in ((2, 1), (3, None)):
+        some = made(draw.integers(0, n_classes, 80).tolist(), draw.integers(-1, n_classes, 80).tolist(), n_classes)
+        curve = metrics.sliding(some, positive, window=20)
+        for i in (5, 19, 20, 50, 79):
+            window = slice(max(0, i - 19), i + 1)
+            expected = metrics.f1(some.truth[window], some.predicted[window], positive)
+            assert expected == pytest.approx(curve[i]), (positive, i)
+
+
+def test_predictions_are_joined_with_the_truth_and_pooled_by_time() -> None:
+    trace = [
+        records.Arrived(1, 1, 10, 1),
+        records.Predicted(1, 1, 10, -1, ()),
+        records.Arrived(2, 0, 11, 0),
+        records.Predicted(2, 0, 11, 1, (0.25, 0.75)),
+        records.Arrived(3, 1, 12, 0),
+        records.Predicted(3, 1, 12, 0, (1.0, 0.0)),
+    ]
+    nodes = metrics.predictions(trace, n_nodes=3, n_classes=2)
+    assert [1, 2, 0] == [len(node) for node in nodes]
+    together = metrics.pooled(nodes)
+    assert ([1, 0, 0], [-1, 1, 0]) == (together.truth.tolist(), together.predicted.tolist())
+    assert [[0.5, 0.5], [0.25, 0.75], [1.0, 0.0]] == together.p.tolist()
+
+
+def test_traffic_adds_up() -> None:
+    trace = [
+        records.Sent(1, 0, 1, "share", 1, 1, 10, 16, 100, 0),
+        records.Sent(1, 0, 2, "share", 1, 1, 10, 16, 100, 0),
+        records.Sent(2, 1, 0, "share", 1, 1, 5, 16, 50, 0),
+        records.Withheld(2, 1, 2, 5, "jsd", 0.1),
+        records.Trained(3, 0, 4, 1, 9),
+        records.Lost(3, 0, 2, "loss", 116),
+        records.Refused(3, 0, 1, "stale", 66),
+    ]
+    found = metrics.traffic(trace)
+    assert (298, 48, 3, 25, 5, 4) == (
+        found.bytes_total,
+        found.header_bytes,
+        found.messages,
+        found.prototypes_sent,
+        found.prototypes_withheld,
+        found.prototypes_trained,
+    )
+    assert {(0, 1): 116, (0, 2): 116, (1, 0): 66} == found.links
+    assert ({"loss": 1}, {"stale": 1}) == (found.lost, found.refused)
+    assert 105 * 25 / 10 == found.paper_bytes_per_s(10.0)

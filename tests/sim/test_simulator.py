@@ -1,0 +1,240 @@
+"""A simulated swarm under faults; and that one seed gives one result."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import protovine
+from protovine import records
+from protovine.errors import ConfigError, InvariantError
+from protovine.experiments.build import build
+from protovine.records import TraceHash
+from protovine.sim import Link, Network, Simulator, arrival_times
+from protovine.sim.faults import Cut, Partition
+from protovine.sim.invariants import Invariants
+
+SECOND = 10**9
+
+
+def simulate(preset: str = "paper-base", limit: int = 200, seed: int = 0, **sections):
+    sections.setdefault("gossip", {"T": 1.0, "s": 2})
+    experiment = protovine.Experiment(presets=preset, data={"limit": limit}, **sections)
+    built = build(experiment.settings(preset), protovine.load("phishing", rows=limit), seed)
+    kept: list[records.Record] = []
+    outcome = Simulator(built.scenario, built.make_node, kept.append).run()
+    return kept, outcome
+
+
+def of(kept: list, kind: type) -> list:
+    return [record for record in kept if type(record) is kind]
+
+
+def trace_hash(kept: list) -> str:
+    made = TraceHash()
+    for record in kept:
+        made.add(record)
+    return made.hexdigest()
+
+
+FAULTY = {
+    "link": {"delay_s": 0.05, "jitter_s": 0.1, "loss": 0.2, "duplicate": 0.2, "reorder": 0.3, "reorder_s": 0.5},
+    "faults": [
+        {"kind": "crash", "node": 1, "at_s": 1.0, "restart_s": 2.0},
+        {"kind": "crash", "node": 2, "at_s": 1.5, "restart_s": 2.5, "keeps_state": False},
+        {"kind": "crash", "node": 3, "at_s": 2.0},
+        {"kind": "join", "node": 4, "at_s": 0.7},
+        {"kind": "partition", "group": [0, 1], "at_s": 2.0, "until_s": 3.0},
+        {"kind": "cut", "source": 0, "target": 4, "at_s": 3.0, "until_s": 3.5},
+    ],
+    "swarm": {"label_delay_s": 0.2, "labelled": 0.8, "slow": {0: 5.0}},
+}
+
+
+@pytest.mark.parametrize("preset", ["paper-base", "paper-jsd", "paper-cluster"])
+def test_a_swarm_survives_everything_at_once(preset: str) -> None:
+    kept, outcome = simulate(preset, **FAULTY)
+    assert {"loss", "cut", "node down"} <= {record.reason for record in of(kept, records.Lost)}
+    assert {"stale"} == {record.reason for record in of(kept, records.Refused)}
+    ups = [(up.node, up.incarnation) for up in of(kept, records.Up)]
+    assert [(4, 1), (1, 2), (2, 2)] == ups
+    assert [True, True, True, False, True] == [node is not None for node in outcome.nodes]
+    assert of(kept, records.Missed)
+    assert 200 == len(of(kept, records.Missed)) + len(of(kept, records.Predicted))
+    learnt, predicted = len(of(kept, records.Learned)), len(of(kept, records.Predicted))
+    assert 0.6 * predicted < learnt < 0.9 * predicted
+
+
+def test_every_byte_is_accounted_for() -> None:
+    kept, outcome = simulate(**FAULTY)
+    books = outcome.books
+    assert books.bytes_copied > 0
+    assert books.bytes_sent == sum(r.header_bytes + r.payload_bytes for r in of(kept, records.Sent))
+    assert books.bytes_lost == sum(r.message_bytes for r in of(kept, records.Lost))
+    handed = of(kept, records.Received) + of(kept, records.Refused)
+    assert books.bytes_delivered == sum(r.message_bytes for r in handed)
+
+
+def test_one_seed_one_trace_another_seed_another() -> None:
+    hashes = [trace_hash(simulate(seed=seed, **FAULTY)[0]) for seed in (3, 3, 4)]
+    assert hashes[0] == hashes[1]
+    assert hashes[0] != hashes[2]
+
+
+def test_trace_hash_does_not_depend_on_process_or_hash_seed() -> None:
+    code = (
+        "from tests.sim.test_simulator import *\n"
+        "print([trace_hash(simulate(p, **FAULTY)[0]) for p in ('paper-base', 'paper-jsd', 'paper-cluster')])"
+    )
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for hash_seed in ("0", "4711")
+    ]
+    here = [trace_hash(simulate(p, **FAULTY)[0]) for p in ("paper-base", "paper-jsd", "paper-cluster")]
+    assert f"{here}\n" == runs[0] == runs[1]
+
+
+def test_loss_does_not_shift_other_random_streams() -> None:
+    """Arrivals and the gossip coin have streams of their own."""
+    without, with_loss = simulate()[0], simulate(link={"loss": 0.5})[0]
+    for kind, fields in ((records.Arrived, ("at_ns", "node", "sample")), (records.Sent, ("at_ns", "node", "peer"))):
+        ours, theirs = ([[getattr(r, f) for f in fields] for r in of(kept, kind)] for kept in (without, with_loss))
+        assert ours == theirs
+
+
+def test_no_gossip_means_not_a_single_message() -> None:
+    kept, _ = simulate(gossip={"T": 0.0})
+    assert {records.Arrived, records.Predicted, records.Learned, records.Ended} == {type(r) for r in kept}
+
+
+def test_messages_in_flight_at_the_end_are_dropped_and_counted() -> None:
+    kept, outcome = simulate(link={"delay_s": 1000.0})
+    sent = of(kept, records.Sent)
+    assert sent
+    assert ["in flight"] * len(sent) == [r.reason for r in of(kept, records.Lost)]
+    assert outcome.virtual_ns == max(r.at_ns for r in of(kept, records.Arrived))
+
+
+@pytest.mark.parametrize(
+    ("sections", "nodes"),
+    [
+        ({"swarm": {"nodes": 1}}, 1),
+        ({"swarm": {"nodes": 3}, "gossip": {"T": 1.0, "s": 50}}, 3),
+        ({"swarm": {"nodes": 3, "topology": "erdos-renyi:0"}}, 3),
+        ({"swarm": {"nodes": 250}}, 250),
+        ({"swarm": {"nodes": 2, "split": "label-skew:0.001"}}, 2),
+        ({"swarm": {"nodes": 2}, "share": {"dtype": "float64"}}, 2),
+        ({"swarm": {"nodes": 4, "topology": "star"}, "gossip": {"T": 0.5, "s": 1, "order": "sequential"}}, 4),
+        ({"gossip": {"T": 1.0, "poll_s": 0.05}}, 5),
+        ({"faults": [{"kind": "crash", "node": n, "at_s": 1.0} for n in range(5)]}, 5),
+    ],
+)
+def test_odd_swarms_work(sections: dict, nodes: int) -> None:
+    kept, outcome = simulate(**sections)
+    assert nodes == len(outcome.nodes)
+    assert 200 == len(of(kept, records.Arrived)) + len(of(kept, records.Missed))
+
+
+def test_late_labels_are_learnt_late_and_missing_ones_never() -> None:
+    kept, _ = simulate(swarm={"label_delay_s": 0.5})
+    arrived = {r.sample: r.at_ns for r in of(kept, records.Arrived)}
+    delays = {r.at_ns - arrived[r.sample] for r in of(kept, records.Learned)}
+    assert {SECOND // 2} == delays
+    kept, _ = simulate(swarm={"labelled": 0.0})
+    assert not of(kept, records.Learned)
+    assert 200 == sum(r.unlabelled for r in of(kept, records.Ended))
+
+
+def test_slow_nodes_train_less() -> None:
+    kept, _ = simulate(limit=400, swarm={"slow": {0: 10.0}})
+    trained = [sum(r.count for r in of(kept, records.Trained) if r.node == node) for node in range(5)]
+    assert 0 < trained[0] < 0.2 * min(trained[1:])
+
+
+def test_partition_cuts_both_ways_and_only_then() -> None:
+    cuts = Partition((0, 1), 10, 20).cuts(3)
+    assert {(0, 2), (2, 0), (1, 2), (2, 1)} == {(cut.source, cut.target) for cut in cuts}
+    network = Network(Link(delay_ns=1), cuts, seed=0)
+    assert ["", "cut", "cut", ""] == [network.send(0, 2, 9, now).lost for now in (9, 10, 19, 20)]
+    assert "" == network.send(0, 1, 9, 15).lost
+
+
+def test_links_do_what_they_are_told() -> None:
+    slow = Network(Link(delay_ns=5, bandwidth_bytes_per_s=100), [], seed=0)
+    assert [SECOND + 5, 2 * SECOND + 5] == [slow.send(0, 1, 100, 0).arrivals_ns[0] for _ in range(2)]
+    assert SECOND + 5 == slow.send(1, 0, 100, 0).arrivals_ns[0], "each direction has its own capacity"
+    assert "too large" == Network(Link(message_bytes_max=10), [], 0).send(0, 1, 11, 0).lost
+    lossy = Network(Link(loss=0.3), [], seed=1)
+    assert 0.25 < np.mean([lossy.send(0, 1, 1, 0).lost == "loss" for _ in range(2000)]) < 0.35
+    twice = Network(Link(duplicate=0.3, jitter_ns=9), [], seed=1)
+    fates = [twice.send(0, 1, 1, 0).arrivals_ns for _ in range(2000)]
+    assert 0.25 < np.mean([len(fate) == 2 for fate in fates]) < 0.35
+    assert {1_000_000 + extra for extra in range(10)} == {at for fate in fates for at in fate}
+    held = Network(Link(delay_ns=0, reorder=0.5, reorder_ns=100), [], seed=1)
+    late = [held.send(0, 1, 1, 0).arrivals_ns[0] > 0 for _ in range(2000)]
+    assert 0.44 < np.mean(late) < 0.55
+    one_way = Network(Link(), [Cut(0, 1, 0, 10)], seed=0)
+    assert ("cut", "") == (one_way.send(0, 1, 1, 5).lost, one_way.send(1, 0, 1, 5).lost)
+
+
+@pytest.mark.parametrize("name", ["loss", "duplicate", "reorder"])
+def test_probabilities_out_of_range_are_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name} must be between 0 and 1, got 1.5"):
+        Link(**{name: 1.5})
+
+
+def test_faults_of_unknown_nodes_are_refused() -> None:
+    with pytest.raises(ConfigError, match="names node 5, but nodes are 0 to 4"):
+        simulate(faults=[{"kind": "join", "node": 5, "at_s": 1.0}])
+
+
+def test_invariants_notice_what_must_not_happen() -> None:
+    def broken(message: str, *steps) -> None:
+        books = Invariants()
+        for step in steps[:-1]:
+            step(books)
+        with pytest.raises(InvariantError, match=message):
+            steps[-1](books)
+
+    def received(at: int = 5, created: int = 1, version: int = 0, sequence: int = 1) -> records.Received:
+        return records.Received(at, 0, 1, 1, sequence, version, created, 1, 9)
+
+    broken("from nowhere", lambda b: b.delivered(1, 0, 1, 9))
+    broken("from nowhere", lambda b: b.sent(1, 0, 1, 9, False), lambda b: b.delivered(1, 0, 2, 9))
+    broken("negative age", lambda b: b.record(received(created=6)))
+    broken("has not reached", lambda b: b.record(received(version=1)))
+    broken("goes back", lambda b: b.record(received(sequence=2)), lambda b: b.record(received(sequence=2)))
+    broken("time goes backwards", lambda b: b.record(received(5)), lambda b: b.record(records.Down(4, 0)))
+    broken("neither delivered nor lost", lambda b: b.sent(1, 0, 1, 9, False), lambda b: b.ended())
+    broken(
+        "recorded as sent",
+        lambda b: b.record(records.Sent(0, 0, 1, "share", 1, 0, 1, 4, 5, 0)),
+        lambda b: b.ended(),
+    )
+
+
+def test_poisson_arrivals_have_the_rate_and_independent_streams() -> None:
+    rows = [np.arange(5000), np.arange(5000)]
+    first, second = arrival_times(rows, rate_hz=10, seed=1)
+    assert 100e6 == pytest.approx(np.diff(first).mean(), rel=0.05)
+    assert 100e6 == pytest.approx(np.diff(first).std(), rel=0.07)
+    assert abs(np.corrcoef(np.diff(first), np.diff(second))[0, 1]) < 0.05
+    assert np.array_equal(first, arrival_times([rows[0]], rate_hz=10, seed=1)[0])
+
+
+def test_sequential_turns_go_round_and_skip_nodes_without_samples() -> None:
+    rows = [np.array([0, 3, 5]), np.array([1]), np.array([2, 4])]
+    times = arrival_times(rows, rate_hz=1, arrivals="clock", sequential=True)
+    assert [[0, 3, 5], [1], [2, 4]] == [(t // SECOND).tolist() for t in times]
+    random = arrival_times(rows, rate_hz=1, sequential=True, seed=1)
+    assert [0, 1, 2, 0, 2, 0] == [node for _, node in sorted((t, n) for n, ts in enumerate(random) for t in ts)]
