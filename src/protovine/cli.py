@@ -72,6 +72,9 @@ class _Group(click.Group):
         except ProtovineError as error:
             click.echo(f"protovine: {error}", err=True)
             ctx.exit(2)
+        except KeyboardInterrupt:
+            click.echo("protovine: interrupted", err=True)
+            ctx.exit(130)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

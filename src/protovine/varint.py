@@ -26,7 +26,7 @@ def write(value: int) -> bytes:
     return bytes(out)
 
 
-def read(data: bytes, at: int) -> tuple[int, int]:
+def read(data: bytes | memoryview, at: int) -> tuple[int, int]:
     """The integer at position ``at`` and the position after it.
 
     Raises
@@ -39,6 +39,8 @@ def read(data: bytes, at: int) -> tuple[int, int]:
     >>> read(bytes.fromhex("ac02"), 0)
     (300, 2)
     """
+    if at < len(data) and data[at] < 0x80:  # Most are a single byte.
+        return data[at], at + 1
     value = 0
     for i in range(_BYTES_MAX):
         if at + i >= len(data):

@@ -458,9 +458,10 @@ def _axes(result: Result, presets: Sequence[str], x: str, y: str, dots: bool = F
 def _svg(figure: Figure, key: str, label: str) -> str:
     """The figure as an SVG element without anything that leads out of the page; ``key`` keeps its ids apart."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    figure.savefig(buffer, format="svg")
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
+    # Its metadata hold the date, and addresses.
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     # In HTML neither name spaces nor a size are needed; text has the font of the page.
     text = re.sub(r"<svg [^>]*?(viewBox=\"[^\"]*\")[^>]*>", r"<svg \1 @>", text, count=1, flags=re.DOTALL)

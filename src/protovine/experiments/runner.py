@@ -7,7 +7,8 @@ import multiprocessing
 import os
 import platform
 import signal
-from collections.abc import Callable, Generator
+import threading
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -153,7 +154,6 @@ def run_prepared(
     progress: Callable[[int, int], None] | None = None,
 ) -> Result:
     """Run what was prepared. A bug that the simulator catches, or Ctrl-C, ends it with the runs finished so far."""
-    warm()
     tasks = [(name, seed) for seed in prepared.seeds for name in prepared.settings]
     jobs = min(jobs or prepared.experiment.jobs, len(tasks))
     report = progress or (lambda done, total: None)
@@ -165,6 +165,7 @@ def run_prepared(
     else:
         steps = _here(prepared, tasks, trace_folder, report)
     try:
+        warm()
         with contextlib.closing(steps):
             for made in steps:
                 runs.append(made)
@@ -258,7 +259,8 @@ def _in_processes(
     context = multiprocessing.get_context("spawn")
     counter, stop = context.Value("q", 0), context.Event()
     with ProcessPoolExecutor(jobs, context, _start_worker, (counter, stop, prepared, trace_folder)) as pool:
-        waiting: set[Future[Run]] = {pool.submit(_work, name, seed) for name, seed in tasks}
+        with _interrupts_ignored():  # Workers start here and inherit it; Ctrl-C is the parent's to handle.
+            waiting: set[Future[Run]] = {pool.submit(_work, name, seed) for name, seed in tasks}
         try:
             while waiting:
                 finished, waiting = wait(waiting, timeout=0.1, return_when="FIRST_COMPLETED")
@@ -271,11 +273,22 @@ def _in_processes(
                 future.cancel()
 
 
+@contextlib.contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 _worker: dict[str, Any] = {}
 
 
 def _start_worker(counter: Any, stop: Any, prepared: Prepared, trace_folder: Path | None) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of the group; the parent decides.
     _worker.update(counter=counter, stop=stop, prepared=prepared, trace_folder=trace_folder)
 
 

@@ -52,19 +52,19 @@ class Frame:
     sequence: int
     version: int
     created_ns: int
-    payload: bytes
+    payload: bytes | memoryview
 
     def encode(self) -> bytes:
         """The message's bytes; ``ValueError`` if a field is negative or exceeds 63 bits."""
         head = bytes([MAGIC, PROTOCOL_VERSION << 4 | self.kind])
         for value in (self.sender, self.incarnation, self.sequence, self.version, self.created_ns):
             head += varint.write(value)
-        body = head + self.payload
+        body = head + bytes(self.payload)
         return body + zlib.crc32(body).to_bytes(_CRC_BYTES, "little")
 
     @classmethod
     def decode(cls, data: bytes) -> Frame:
-        """The message in ``data``; `RemoteProtocolError` with the reason if it is not one."""
+        """The message in ``data`` (the payload is a view of it); `RemoteProtocolError` with the reason if it is none."""
         if len(data) > MESSAGE_BYTES_MAX:
             raise RemoteProtocolError(
                 "oversize", f"a message may have at most {MESSAGE_BYTES_MAX} bytes, got {len(data)}"
@@ -73,7 +73,7 @@ class Frame:
             raise RemoteProtocolError("malformed", "not a protovine message")
         if data[1] >> 4 != PROTOCOL_VERSION:
             raise RemoteProtocolError("version", f"protocol version {data[1] >> 4}, expected {PROTOCOL_VERSION}")
-        body = data[:-_CRC_BYTES]
+        body = memoryview(data)[:-_CRC_BYTES]
         if zlib.crc32(body) != int.from_bytes(data[-_CRC_BYTES:], "little"):
             raise RemoteProtocolError("checksum", "the checksum does not match")
         try:

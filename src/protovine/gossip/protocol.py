@@ -11,7 +11,7 @@ knowledge to s peers drawn uniformly without replacement. Promises kept here:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -194,15 +194,16 @@ class Gossip:
     def accept(self, frame: Frame, now_ns: int) -> PeerView:
         """Take note that a message from `read` was good. A creation time from the future counts as now."""
         view = self.views[frame.sender]
-        self.views[frame.sender] = replace(
-            view,
+        newer = PeerView(
+            peer=frame.sender,
             incarnation=frame.incarnation,
             sequence=frame.sequence,
             version=frame.version,
             created_ns=min(frame.created_ns, now_ns),
             accepted=view.accepted + 1,
         )
-        return self.views[frame.sender]
+        self.views[frame.sender] = newer
+        return newer
 
     def state(self) -> dict[str, Any]:
         """Views, counters and the random generator's state."""

@@ -84,7 +84,7 @@ def encode_set(prototypes: PrototypeSet, dtype: str = "float32") -> bytes:
     return b"".join((head, labels.tobytes(), events.tobytes(), weight.tobytes(), x.tobytes()))
 
 
-def decode_set(data: bytes, limits: SetLimits, origin: int = -1) -> PrototypeSet:
+def decode_set(data: bytes | memoryview, limits: SetLimits, origin: int = -1) -> PrototypeSet:
     """The set in ``data``; float32 vectors stay a read-only view of it, so decoding allocates next to nothing.
 
     Raises
@@ -113,7 +113,9 @@ def decode_set(data: bytes, limits: SetLimits, origin: int = -1) -> PrototypeSet
     shift = 0 if exact else data[body - 1]
     if shift > 31:
         raise CodecError(f"the event time shift must be at most 31, got {shift}")
-    label = np.frombuffer(data, "<u2" if wide else "u1", n, body).astype(np.int64)
+    if base + (0xFFFFFFFF << shift) >= 2**63:
+        raise CodecError("an event time is out of range")
+    label = np.frombuffer(data, "<u2" if wide else "u1", n, body)
     body += n * label_bytes
     offset = np.frombuffer(data, "<i8" if exact else "<u4", n, body).astype(np.int64) << shift
     body += n * event_bytes
@@ -127,8 +129,8 @@ def decode_set(data: bytes, limits: SetLimits, origin: int = -1) -> PrototypeSet
             raise CodecError(f"labels must be below {limits.n_classes}, got {label.max()}")
         if not np.isfinite(x).all():
             raise CodecError("a vector is not finite")
-        if not np.isfinite(weight).all() or weight.min() < 0:
+        if not (weight.min() >= 0 and weight.max() < np.inf):  # False for NaN too.
             raise CodecError("a weight is negative or not finite")
-        if offset.min() < 0 or base + int(offset.max()) >= 2**63:
+        if exact and (offset.min() < 0 or base + int(offset.max()) >= 2**63):
             raise CodecError("an event time is out of range")
-    return PrototypeSet(x, label, weight, base + offset, origin)
+    return PrototypeSet(x, label.astype(np.int64), weight, base + offset, origin)

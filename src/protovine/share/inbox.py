@@ -67,10 +67,11 @@ class QueueInbox:
         # Whole sets with how many of their prototypes are left: those at the end go first.
         self._stacks: dict[int, deque[list[Any]]] = {peer: deque() for peer in self._peers}
         self._sizes = dict.fromkeys(self._peers, 0)
+        self._size = 0
         self._turn = 0
 
     def __len__(self) -> int:
-        return sum(self._sizes.values())
+        return self._size
 
     def put(self, peer: int, prototypes: PrototypeSet) -> int:
         """Push a set, its last prototype on top; how many older ones fell out."""
@@ -89,23 +90,26 @@ class QueueInbox:
             if oldest[1] == oldest[2]:
                 stack.popleft()
         self._sizes[peer] -= dropped
+        self._size += len(prototypes) - dropped
         return dropped
 
     def take(self, count: int) -> Batch:
         """The newest prototype of each queue in turn, until ``count`` are taken or nothing is left."""
-        count = min(count, len(self))
+        count = min(count, self._size)
         batch = _empty_batch(count, self._dim)
+        x, label, event_ns = batch
         for i in range(count):
             peer = self._next_peer()
             stack = self._stacks[peer]
             top = stack[-1]
-            top[2] -= 1
-            at = top[2]
-            source: PrototypeSet = top[0]
-            batch.x[i], batch.label[i], batch.event_ns[i] = source.x[at], source.label[at], source.event_ns[at]
+            source: PrototypeSet
+            source, first, end = top
+            at = top[2] = end - 1
+            x[i], label[i], event_ns[i] = source.x[at], source.label[at], source.event_ns[at]
             self._sizes[peer] -= 1
-            while stack and stack[-1][1] == stack[-1][2]:
+            if at == first:
                 stack.pop()
+        self._size -= count
         return batch
 
     def _next_peer(self) -> int:

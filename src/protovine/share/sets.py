@@ -57,7 +57,7 @@ class WholeSets:
             return Offer(None, score, len(own), "size")
         return Offer(payload, score, len(own), self.gate.name)
 
-    def read(self, peer: int, payload: bytes) -> PrototypeSet:
+    def read(self, peer: int, payload: bytes | memoryview) -> PrototypeSet:
         """The set that ``peer`` sent; `CodecError` if it is damaged or breaks a limit. Nothing is remembered yet."""
         return decode_set(payload, self.limits, peer)
 

@@ -56,10 +56,10 @@ class Invariants:
         if record.at_ns < self._last_ns:
             self._broken(f"time goes backwards at {record}")
         self._last_ns = record.at_ns
-        if isinstance(record, records.Learned):
-            self._versions[record.node] += 1
-        elif isinstance(record, records.Sent):
+        if isinstance(record, records.Sent):
             self._recorded_bytes += record.header_bytes + record.payload_bytes
+        elif isinstance(record, records.Learned):
+            self._versions[record.node] += 1
         elif isinstance(record, records.Received):
             if not 0 <= record.created_ns <= record.at_ns:
                 self._broken(f"a negative age at {record}")

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tomli_w
+
+from protovine.errors import ConfigError
+from protovine.experiments import PRESETS, Experiment
+from protovine.experiments.config import assignment, merged_tables, read_toml
+
+
+def test_preset_wins_over_defaults_and_what_is_set_over_the_preset() -> None:
+    experiment = Experiment(presets=["paper-cluster"], learner={"size_max": 70})
+    resolved = experiment.settings("paper-cluster").learner
+    assert (70, 0, "authors") == (resolved.size_max, resolved.denoise_every, resolved.compressor_weights)
+    assert 150 == Experiment().settings("paper-base").learner.denoise_every
+
+
+def test_the_local_preset_never_shares() -> None:
+    experiment = Experiment(gossip={"T": 1.0, "s": 2})
+    assert 0.0 == experiment.settings("paper-local").gossip.T
+    assert (1.0, 2) == (experiment.settings("paper-base").gossip.T, experiment.settings("paper-base").gossip.s)
+
+
+def test_layers_are_merged_in_order(tmp_path: Path) -> None:
+    (tmp_path / "e.toml").write_text(tomli_w.dumps({"seeds": 2, "gossip": {"T": 0.3, "s": 1}, "swarm": {"nodes": 7}}))
+    tables = merged_tables(read_toml(tmp_path / "e.toml"), assignment("gossip.T=0.4"))
+    settings = Experiment(**tables).settings("paper-jsd")
+    assert (0.4, 1, 7, 0.5) == (settings.gossip.T, settings.gossip.s, settings.swarm.nodes, settings.share.threshold)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_resolve_and_what_is_resolved_resolves_to_itself(name: str) -> None:
+    settings = Experiment(presets=name).settings(name)
+    again = Experiment(presets=name, **settings.model_dump()).settings(name)
+    assert settings == again
+
+
+def test_presets_are_the_papers() -> None:
+    resolved = {name: Experiment(presets=name).settings(name) for name in PRESETS}
+    assert {(4, 0.1)} == {(s.gossip.s, s.gossip.T) for name, s in resolved.items() if name != "paper-local"}
+    assert "always" == resolved["paper-base"].share.gate
+    assert 500_000 == resolved["paper-base"].share.queue_max
+    assert ("jsd", 0.5) == (resolved["paper-jsd"].share.gate, resolved["paper-jsd"].share.threshold)
+    assert 10_000 == resolved["paper-queue"].share.queue_max
+    assert ("set", 50, 0) == (
+        resolved["paper-cluster"].share.inbox,
+        resolved["paper-cluster"].learner.size_max,
+        resolved["paper-cluster"].learner.denoise_every,
+    )
+    assert 72.5 == resolved["paper-cluster-500"].learner.target_low
+    assert 190 == resolved["paper-base"].swarm.train_rate_hz
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"gossip": {"T": 1.5}}, "gossip.T must be between 0 and 1, got 1.5"),
+        ({"gossip": {"s": 0}}, "gossip.s must be at least 1, got 0"),
+        ({"swarm": {"rate_hz": 0}}, "swarm.rate_hz must be greater than 0 and at most 1000000.0, got 0"),
+        ({"swarm": {"nodes": "many"}}, "swarm.nodes: input should be a valid integer"),
+        ({"swarm": {"arrivals": "bus"}}, "swarm.arrivals must be one of poisson or clock, got 'bus'"),
+        ({"gosip": {}}, "unknown key 'gosip' (did you mean 'gossip'?)"),
+        ({"learner": {"size_mx": 1}}, "unknown key 'learner.size_mx' (did you mean 'size_max'?)"),
+        ({"presets": ["paper-jds"]}, "unknown preset 'paper-jds' (did you mean 'paper-jsd'?)"),
+        ({"faults": [{"kind": "fire"}]}, "faults.0.kind must be one of crash, join, cut, partition, got 'fire'"),
+        ({"faults": [{"kind": "join", "node": 1}]}, "faults.0.at_s is required"),
+        ({"link": {"delay_s": float("nan")}}, "link.delay_s: input should be a finite number, got nan"),
+        ({"seeds": 0}, "seeds must be between 1 and 10000, got 0"),
+        ({"seed": -1}, "seed must be at least 0, got -1"),
+        ({"presets": []}, "presets: tuple should have at least 1 item"),
+        ({"swarm": {"slow": {1: 0.5}}}, "swarm.slow.1 must be at least 1.0, got 0.5"),
+    ],
+)
+def test_mistakes_are_named_with_their_range(values: dict, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        Experiment(**values)
+    assert str(error.value).startswith(message)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["gossip.T", "=1", ""])
+def test_assignments_need_a_key_and_a_value(text: str) -> None:
+    with pytest.raises(ConfigError, match="--set takes key=value"):
+        assignment(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("a=1", 1), ("a=0.5", 0.5), ("a=true", True), ("a=x y", "x y"), ('a="1"', "1"), ("a=[1, 2]", [1, 2])],
+)
+def test_assigned_values_are_toml_or_text(text: str, value: object) -> None:
+    assert {"a": value} == assignment(text)
+
+
+def test_a_file_that_is_not_toml_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text("gossip = [")
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        read_toml(tmp_path / "bad.toml")
+    with pytest.raises(ConfigError, match="No such file"):
+        read_toml(tmp_path / "none.toml")

@@ -1,0 +1,266 @@
+"""The command line as its users meet it: a real subprocess."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def protovine(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "protovine", *arguments],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_run_prints_a_table_and_leaves_a_folder(tmp_path: Path) -> None:
+    done = protovine(
+        "run", "--limit", "150", "--seeds", "2", "--preset", "paper-local", "--preset", "paper-base", cwd=tmp_path
+    )
+    assert (0, "") == (done.returncode, done.stderr), "quiet in a pipe"
+    assert "phishing: 5 nodes, 2 seeds" in done.stdout
+    assert "±" in done.stdout
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert {"experiment.toml", "resolved.toml", "traces", "result.json", "report.html"} == {
+        p.name for p in folder.iterdir()
+    }
+    assert f"runs/{folder.name}/report.html" in done.stdout
+    replayed = protovine("replay", str(folder), "--preset", "paper-base", cwd=tmp_path)
+    assert 0 == replayed.returncode
+    assert [True, True] == [line.endswith(" same") for line in replayed.stdout.splitlines()]
+
+
+def test_json_is_one_object_on_standard_output(tmp_path: Path) -> None:
+    done = protovine(
+        "run", "--limit", "100", "--seeds", "1", "--preset", "paper-jsd", "-s", "2", "-T", "0.5", "--json", cwd=tmp_path
+    )
+    made = json.loads(done.stdout)
+    assert {"s": 2, "T": 0.5} == made["experiment"]["gossip"]
+    assert 2 == made["experiment"]["resolved"]["paper-jsd"]["gossip"]["s"]
+
+
+def test_every_option_reaches_its_setting(tmp_path: Path) -> None:
+    (tmp_path / "links.txt").write_text("0 1\n1,2  # a comment\n")
+    (tmp_path / "e.toml").write_text("seeds = 9\n[gossip]\nT = 0.9\ns = 3\n[link]\nloss = 0.5\n")
+    options = (
+        "--preset paper-base --data bananas --limit 120 --nodes 3 --split label-skew:0.5 -T 0.4 --gossip sequential "
+        "--topology ./links.txt --rate 20 --arrivals clock --label-delay 0.1 --labelled 0.9 --train-rate 50 --seed 5 "
+        "--seeds 1 --jobs 1 --set link.loss=0.1 --set gossip.s=2 --out out --positive true --holdout"
+    )
+    done = protovine("run", "e.toml", *options.split(), "--json", cwd=tmp_path)
+    assert 0 == done.returncode, done.stderr
+    resolved = json.loads(done.stdout)["experiment"]["resolved"]["paper-base"]
+    assert {"s": 2, "T": 0.4, "order": "sequential", "poll_s": 0.0} == resolved["gossip"]
+    swarm = {
+        "nodes": 3,
+        "split": "label-skew:0.5",
+        "topology": "./links.txt",
+        "rate_hz": 20.0,
+        "arrivals": "clock",
+        "label_delay_s": 0.1,
+        "labelled": 0.9,
+        "train_rate_hz": 50.0,
+        "slow": {},
+    }
+    assert swarm == resolved["swarm"]
+    assert ("bananas", 120, "true", True) == tuple(
+        resolved["data"][k] for k in ("source", "limit", "positive", "holdout")
+    )
+    assert 0.1 == resolved["link"]["loss"]
+    assert [5] == [run["seed"] for run in json.loads(done.stdout)["runs"]]
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("run --preset paper-jds", "unknown preset 'paper-jds' (did you mean 'paper-jsd'?)"),
+        ("run --data phising", "unknown data set 'phising' (did you mean 'phishing'?)"),
+        ("run --data nothing.csv", "no such file: nothing.csv"),
+        ("run --data empty.csv", "empty.csv"),
+        ("run --data header.csv", "header.csv"),
+        ("run --data one.csv", "at least two classes"),
+        ("run --data infinite.csv", "infinite.csv"),
+        ("run --data bad.csv --label clas", "did you mean 'class'"),
+        ("run -T 1.5", "gossip.T must be between 0 and 1, got 1.5"),
+        ("run -s 0", "gossip.s must be at least 1, got 0"),
+        ("run bad.toml", "unknown key 'gosip' (did you mean 'gossip'?)"),
+        ("run none.toml", "cannot read the experiment none.toml: No such file or directory"),
+        ("run --set gossip", "--set takes key=value, got 'gossip'"),
+        ("run --topology rign", "did you mean 'ring'"),
+        ("run --split blocs", "did you mean 'blocks'"),
+        ("run --out bad.toml/out", "cannot write to the output folder bad.toml/out: Not a directory"),
+        ("run --out .", "is not empty"),
+        ("replay .", "is no run folder"),
+        ("data info nothing", "unknown data set 'nothing'"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(tmp_path: Path, arguments: str, message: str) -> None:
+    (tmp_path / "bad.toml").write_text("[gosip]\nT = 1\n")
+    (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "header.csv").write_text("a,class\n")
+    (tmp_path / "one.csv").write_text("a,class\n1,x\n2,x\n")
+    (tmp_path / "infinite.csv").write_text("a,class\n1,x\ninf,y\n")
+    (tmp_path / "bad.csv").write_text("a,class\n1,x\n2,y\n")
+    before = sorted(tmp_path.iterdir())
+    done = protovine(*arguments.split(), cwd=tmp_path)
+    assert (2, "") == (done.returncode, done.stdout)
+    assert message in done.stderr
+    assert 1 == len(done.stderr.splitlines()), done.stderr
+    assert before == sorted(tmp_path.iterdir()), "nothing was written"
+
+
+def test_wrong_usage_is_exit_code_2(tmp_path: Path) -> None:
+    assert 2 == protovine("run", "--no-such-option", cwd=tmp_path).returncode
+    assert 2 == protovine("run", "--gossip", "loud", cwd=tmp_path).returncode
+    assert 2 == protovine("runn", cwd=tmp_path).returncode
+
+
+def test_missing_elec2_names_both_ways(tmp_path: Path) -> None:
+    # River's folder is empty and its download is sent to a port where nothing listens.
+    done = protovine(
+        "run", "--data", "elec2", cwd=tmp_path, PROTOVINE_DATA="", HOME=str(tmp_path), https_proxy="http://127.0.0.1:9"
+    )
+    assert 2 == done.returncode
+    assert "PROTOVINE_DATA" in done.stderr
+    assert "River" in done.stderr
+
+
+def test_data_commands(tmp_path: Path) -> None:
+    listed = json.loads(protovine("data", "list", "--json", cwd=tmp_path).stdout)
+    assert {
+        "phishing",
+        "bananas",
+        "image-segments",
+        "elec2",
+        "sea",
+        "agrawal",
+        "hyperplane",
+        "rbf-drift",
+        "led-drift",
+    } <= {entry["name"] for entry in listed}
+    assert "phishing" in protovine("data", "list", cwd=tmp_path).stdout
+    info = json.loads(protovine("data", "info", "phishing", "--json", cwd=tmp_path).stdout)
+    assert (1250, 9, {"False": 702, "True": 548}) == (info["rows"], len(info["features"]), info["classes"])
+    (tmp_path / "d.csv").write_text("colour,size,class\nred,1,x\nblue,,y\n")
+    said = protovine("data", "info", "d.csv", cwd=tmp_path).stdout
+    assert "colour=blue: 0 to 1" in said
+    assert "note:" in said
+
+
+def test_version() -> None:
+    import protovine as package
+
+    assert f"protovine {package.__version__}\n" == protovine("--version", cwd=ROOT).stdout
+
+
+def test_ctrl_c_leaves_a_valid_partial_folder(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "protovine", "run", "--out", "out", "--jobs", "2", "--seeds", "40"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while len(list(tmp_path.glob("out/traces/*.gz"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # As a terminal does: to the whole group.
+    said = process.communicate(timeout=60)[0]
+    assert 130 == process.returncode, said
+    assert "Traceback" not in said
+    assert "marked partial" in said
+    kept = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert "partial" == kept["status"]
+    assert 2 <= len(kept["runs"]) < 160
+    traces = {f"{run['preset']}-seed{run['seed']}.jsonl.gz" for run in kept["runs"]}
+    assert traces <= {path.name for path in (tmp_path / "out" / "traces").iterdir()}
+    assert [] == list(tmp_path.rglob("*.part"))
+    assert "partial" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_person_sees_progress_with_rate_and_time_left(tmp_path: Path) -> None:
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "protovine", "run", "--preset", "paper-jsd", "--seeds", "1", "--jobs", "1"],
+        cwd=tmp_path,
+        stdin=slave,
+        stdout=subprocess.DEVNULL,
+        stderr=slave,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
+    )
+    os.close(slave)
+    shown, deadline = b"", time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if select.select([master], [], [], 0.2)[0]:
+            try:
+                shown += os.read(master, 65536)
+            except OSError:  # The terminal was closed.
+                break
+        elif process.poll() is not None:
+            break
+    os.close(master)
+    assert 0 == process.wait(timeout=30)
+    assert b"samples/s" in shown
+    assert b"/1250" in shown
+    assert b"0:00:0" in shown
+
+
+@pytest.mark.slow
+def test_a_wheel_works_outside_the_checkout(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True, timeout=300)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert any(name.endswith("report.html.jinja") for name in names)
+    assert any(name.endswith("LICENSE") for name in names)
+    home = tmp_path / "venv"
+    venv.create(home, with_pip=True)
+    python = home / "bin" / "python"
+    subprocess.run(
+        [python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel)], check=True, timeout=300
+    )
+    # Dependencies come from the environment that runs this test; its own protovine does not.
+    ours = next(path for path in map(Path, sys.path) if path.name == "site-packages" and path.is_dir())
+    (theirs,) = home.glob("lib/python*/site-packages")
+    (theirs / "dependencies.pth").write_text(f"{ours}\n")
+    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PROTOVINE_DATA")}
+    where = subprocess.run(
+        [python, "-c", "import protovine; print(protovine.__file__)"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert where.startswith(str(home))
+    done = subprocess.run(
+        [home / "bin" / "protovine", "run", "--preset", "paper-base", "--limit", "100", "--seeds", "2", "--jobs", "2"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert 0 == done.returncode, done.stderr
+    assert "phishing: 5 nodes" in done.stdout
