@@ -195,7 +195,7 @@ def test_ctrl_c_leaves_a_valid_partial_folder(tmp_path: Path) -> None:
     traces = {f"{run['preset']}-seed{run['seed']}.jsonl.gz" for run in kept["runs"]}
     assert traces <= {path.name for path in (tmp_path / "out" / "traces").iterdir()}
     assert [] == list(tmp_path.rglob("*.part"))
-    assert "partial" in (tmp_path / "out" / "report.html").read_text()
+    assert "the experiment was interrupted" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_a_person_sees_progress_with_rate_and_time_left(tmp_path: Path) -> None:

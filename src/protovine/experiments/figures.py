@@ -165,7 +165,7 @@ def age_over_time(result: Result) -> Picture:
     axes.set_ylim(bottom=0)
     caption = (
         "Look at the level after the start: so old is, on average over pairs of neighbours, the newest news that one "
-        f"has of the other{_mean_words(result)}; it rises at the end, as one stream after the other is over."
+        f"has of the other{_mean_words(result)}; a pair counts until its stream is over."
         f"{_left_out(result, shown, 'have no ages')}"
     )
     return Picture(title, caption, (_svg(figure, "age", title + ", one curve per preset"),))

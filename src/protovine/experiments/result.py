@@ -23,7 +23,7 @@ METRICS: dict[str, tuple[str, str, int]] = {
     "log_loss": ("log loss", "nats", 3),
     "bytes_per_node_per_s": ("traffic per node", "B/s", 0),
     "bytes_total": ("bytes, all nodes", "B", 0),
-    "paper_bytes_per_s": ("traffic as the paper counts it", "B/s", 0),
+    "paper_bytes_per_s": ("traffic as the paper counts it, all nodes", "B/s", 0),
     "messages": ("messages", "", 0),
     "prototypes_sent": ("prototypes sent", "", 0),
     "prototypes_withheld": ("prototypes withheld", "", 0),

@@ -8,7 +8,7 @@ import os
 import platform
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -160,15 +160,12 @@ def run_prepared(
     report(0, prepared.samples)
     runs: list[Run] = []
     status, error = "complete", None
-    if jobs > 1:
-        steps = _in_processes(prepared, tasks, jobs, trace_folder, report)
-    else:
-        steps = _here(prepared, tasks, trace_folder, report)
     try:
         warm()
-        with contextlib.closing(steps):
-            for made in steps:
-                runs.append(made)
+        if jobs > 1:
+            _in_processes(prepared, tasks, jobs, trace_folder, report, runs.append)
+        else:
+            _here(prepared, tasks, trace_folder, report, runs.append)
     except KeyboardInterrupt:
         status = "partial"
     except InvariantError as broken:
@@ -235,8 +232,12 @@ def warm() -> None:
 
 
 def _here(
-    prepared: Prepared, tasks: list[tuple[str, int]], trace_folder: Path | None, report: Callable[[int, int], None]
-) -> Generator[Run]:
+    prepared: Prepared,
+    tasks: list[tuple[str, int]],
+    trace_folder: Path | None,
+    report: Callable[[int, int], None],
+    keep: Callable[[Run], None],
+) -> None:
     done = 0
 
     def count(samples: int) -> None:
@@ -245,7 +246,7 @@ def _here(
         report(done, prepared.samples)
 
     for name, seed in tasks:
-        yield _attempt(prepared.settings[name], name, seed, prepared.data[seed], trace_folder, count)
+        keep(_attempt(prepared.settings[name], name, seed, prepared.data[seed], trace_folder, count))
 
 
 def _in_processes(
@@ -254,7 +255,8 @@ def _in_processes(
     jobs: int,
     trace_folder: Path | None,
     report: Callable[[int, int], None],
-) -> Generator[Run]:
+    keep: Callable[[Run], None],
+) -> None:
     # Workers start from nothing: a fork would copy threads of numerical libraries in an unknown state.
     context = multiprocessing.get_context("spawn")
     counter, stop = context.Value("q", 0), context.Event()
@@ -263,14 +265,17 @@ def _in_processes(
             waiting: set[Future[Run]] = {pool.submit(_work, name, seed) for name, seed in tasks}
         try:
             while waiting:
-                finished, waiting = wait(waiting, timeout=0.1, return_when="FIRST_COMPLETED")
+                finished, _ = wait(waiting, timeout=0.1, return_when="FIRST_COMPLETED")
                 report(counter.value, prepared.samples)
                 for future in finished:
-                    yield future.result()
-        finally:
+                    waiting.remove(future)
+                    keep(future.result())
+        except BaseException:
             stop.set()
-            for future in waiting:
-                future.cancel()
+            for future in [future for future in waiting if not future.cancel()]:
+                if future.exception() is None:  # It was just done, or nearly so.
+                    keep(future.result())
+            raise
 
 
 @contextlib.contextmanager

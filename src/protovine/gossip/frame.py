@@ -64,7 +64,7 @@ class Frame:
 
     @classmethod
     def decode(cls, data: bytes) -> Frame:
-        """The message in ``data`` (the payload is a view of it); `RemoteProtocolError` with the reason if it is none."""
+        """The message in ``data``, with a view of it as payload; `RemoteProtocolError` if it is none."""
         if len(data) > MESSAGE_BYTES_MAX:
             raise RemoteProtocolError(
                 "oversize", f"a message may have at most {MESSAGE_BYTES_MAX} bytes, got {len(data)}"
