@@ -104,7 +104,7 @@ class Node:
         now_ns, event_ns : int
             The time, and when the sample was measured (by default now; a time from the future counts as now).
         sample_id : int, optional
-            Name of the sample in records; by default the number of own samples so far.
+            Name of the sample in records; by default the number of own samples learnt so far.
 
         Raises
         ------

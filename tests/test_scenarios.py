@@ -1,0 +1,191 @@
+"""Conversations between nodes as text: each file in `scenarios/` says what is done and what must follow.
+
+A step is a command, a line of dashes, and what came of it: records as they are, and messages as m1, m2, … that later
+steps deliver, damage or lose. ``pytest tests/test_scenarios.py --rewrite`` writes what comes; commit only what you can
+explain.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from protovine import rng
+from protovine.compress import DbscanCompressor
+from protovine.errors import ProtovineError
+from protovine.gossip import Gossip
+from protovine.learn import XuILVQCore
+from protovine.node import Node
+from protovine.records import Record
+from protovine.share import AlwaysGate, JensenShannonGate, QueueInbox, SetInbox, SetLimits, WholeSets
+
+FILES = sorted((Path(__file__).parent / "scenarios").glob("*.txt"))
+UNITS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9}
+
+
+class Conversation:
+    """Nodes and the messages between them, driven by commands."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self.messages: dict[str, tuple[int, int, bytes]] = {}
+        self.snapshots: dict[int, bytes] = {}
+        self.options: dict[str, str] = {}
+
+    def do(self, command: str) -> list[str]:
+        name, *words = command.split()
+        pairs = dict(word.split("=", 1) for word in words if "=" in word)
+        plain = [word for word in words if "=" not in word]
+        return getattr(self, name)(*plain, **pairs)
+
+    def swarm(self, **options: str) -> list[str]:
+        self.options = options
+        self.nodes = [self.build(node) for node in range(int(options["nodes"]))]
+        return ["ok"]
+
+    def build(self, node: int) -> Node:
+        options = self.options
+        peers = [other for other in range(int(options["nodes"])) if other != node]
+        limit = int(options.get("limit", 0))
+        core = XuILVQCore(
+            1, 2, size_max=limit, denoise_every=0 if limit else 150, compressor=DbscanCompressor() if limit else None
+        )
+        gate = JensenShannonGate(0.5, rng.stream(0, "gate", node)) if options.get("gate") == "jsd" else AlwaysGate()
+        inbox = SetInbox(1, peers, rng.stream(0, "inbox", node)) if limit else QueueInbox(1, peers)
+        gossip = Gossip(
+            node,
+            peers,
+            peers_per_share=int(options.get("s", 1)),
+            probability=float(options.get("T", 1)),
+            rng=rng.stream(0, "gossip", node),
+            poll_ns=time_of(options.get("poll", "0s")),
+        )
+        return Node(core, gossip, WholeSets(gate, SetLimits(1, 2)), inbox, time_of(options.get("train", "10ms")))
+
+    def observe(self, node: str, x: str, at: str, y: str = "", id: str = "") -> list[str]:
+        self.nodes[int(node)].observe(
+            [float(x)], int(y) if y else None, now_ns=time_of(at), sample_id=int(id) if id else None
+        )
+        return self.outputs(int(node))
+
+    def label(self, node: str, id: str, y: str, at: str) -> list[str]:
+        known = self.nodes[int(node)].label(int(id), int(y), time_of(at))
+        return [*([] if known else ["not awaited"]), *self.outputs(int(node))]
+
+    def deliver(self, message: str, at: str) -> list[str]:
+        _, target, data = self.messages[message]
+        return self.hand_over(target, self.messages[message][0], data, at)
+
+    def damage(self, message: str, byte: str, at: str) -> list[str]:
+        source, target, data = self.messages[message]
+        bad = bytearray(data)
+        bad[int(byte)] ^= 0xFF
+        return self.hand_over(target, source, bytes(bad), at)
+
+    def forge(self, message: str, sender: str, at: str) -> list[str]:
+        _, target, data = self.messages[message]
+        return self.hand_over(target, int(sender), data, at)
+
+    def hand_over(self, target: int, source: int, data: bytes, at: str) -> list[str]:
+        try:
+            self.nodes[target].receive(data, source, time_of(at))
+            said = []
+        except ProtovineError as error:
+            said = [f"{type(error).__name__}: {error}"]
+        return said + self.outputs(target)
+
+    def timer(self, node: str, at: str) -> list[str]:
+        self.nodes[int(node)].on_timer(time_of(at))
+        return self.outputs(int(node))
+
+    def crash(self, node: str) -> list[str]:
+        self.snapshots[int(node)] = self.nodes[int(node)].snapshot()
+        return ["ok"]
+
+    def restart(self, node: str, state: str) -> list[str]:
+        number = int(node)
+        incarnation = self.nodes[number].gossip.incarnation + 1
+        self.nodes[number] = self.build(number)
+        if state == "kept":
+            self.nodes[number].restore(self.snapshots[number])
+        else:
+            self.nodes[number].gossip.incarnation = incarnation
+        return self.show(node)
+
+    def show(self, node: str) -> list[str]:
+        """What the node knows of itself and of its peers."""
+        member = self.nodes[int(node)]
+        held = member.learner.prototypes()
+        pairs = [f"{x:g}:{code}" for x, code in zip(held.x[:, 0], held.label, strict=True)]
+        own = f"node {node}: incarnation={member.gossip.incarnation} version={member.version}"
+        said = [f"{own} queued={len(member.inbox)} prototypes={' '.join(pairs) or 'none'}"]
+        for view in member.gossip.views.values():
+            if view.accepted:
+                age = duration(view.age_ns(member.now_ns))
+                said.append(
+                    f"  view of {view.peer}: {view.incarnation}.{view.sequence} version={view.version} age={age}"
+                )
+        return said
+
+    def outputs(self, node: int) -> list[str]:
+        outputs = self.nodes[node].drain()
+        said = [described(record) for record in outputs.records]
+        for peer, data in outputs.sends:
+            name = f"m{len(self.messages) + 1}"
+            self.messages[name] = (node, peer, data)
+            said.append(f"{name}: {node} -> {peer}, {len(data)} bytes")
+        return said or ["nothing"]
+
+
+def described(record: Record) -> str:
+    fields = []
+    for name in record.__struct_fields__:
+        value = getattr(record, name)
+        if name in ("at_ns", "node", "digest"):
+            continue
+        if name.endswith("_ns"):
+            name, value = name[:-3], duration(value)
+        if name == "p":
+            value = "(" + " ".join(f"{share:.3g}" for share in value) + ")"
+        fields.append(f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}")
+    return f"{type(record).__name__.lower()} {' '.join(fields)}"
+
+
+def time_of(text: str) -> int:
+    number, unit = re.fullmatch(r"([\d.]+)(ns|us|ms|s)", text).groups()
+    return round(float(number) * UNITS[unit])
+
+
+def duration(ns: int) -> str:
+    return f"{ns / 10**6:g}ms"
+
+
+def steps(text: str) -> list[tuple[str, str, str]]:
+    """(comments before it, command, expected output) of each step."""
+    found = []
+    for block in re.split(r"\n\n+", text.strip()):
+        head, _, expected = f"{block}\n".partition("\n----\n")
+        *comments, command = head.split("\n")
+        found.append(("\n".join(comments), command, expected.strip("\n")))
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_scenario(path: Path, request: pytest.FixtureRequest) -> None:
+    conversation = Conversation()
+    written = []
+    for comments, command, expected in steps(path.read_text()):
+        came = "\n".join(conversation.do(command))
+        written.append("\n".join(filter(None, [comments, command, "----", came])))
+        if not request.config.getoption("--rewrite"):
+            assert expected == came, f"{path.name}: {command}"
+    if request.config.getoption("--rewrite"):
+        path.write_text("\n\n".join(written) + "\n")
+
+
+def test_there_are_scenarios() -> None:
+    assert len(FILES) >= 6
+    assert np.all([len(steps(path.read_text())) > 2 for path in FILES])

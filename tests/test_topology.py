@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from protovine.errors import ConfigError, DataError
+from protovine.topology import neighbours
+
+
+@pytest.mark.parametrize(
+    ("spec", "n", "expected"),
+    [
+        ("full", 3, [[1, 2], [0, 2], [0, 1]]),
+        ("full", 1, [[]]),
+        ("ring", 5, [[1, 4], [0, 2], [1, 3], [2, 4], [0, 3]]),
+        ("ring", 2, [[1], [0]]),
+        ("ring", 1, [[]]),
+        ("star", 4, [[1, 2, 3], [0], [0], [0]]),
+        ("grid", 4, [[1, 2], [0, 3], [0, 3], [1, 2]]),
+        ("grid", 3, [[1], [0, 2], [1]]),
+        ("erdos-renyi:0", 3, [[], [], []]),
+        ("erdos-renyi:1", 3, [[1, 2], [0, 2], [0, 1]]),
+        ("regular:2", 3, [[1, 2], [0, 2], [0, 1]]),
+        ("small-world:2,0", 4, [[1, 3], [0, 2], [1, 3], [0, 2]]),
+    ],
+)
+def test_small_graphs(spec: str, n: int, expected: list[list[int]]) -> None:
+    assert expected == neighbours(spec, n)
+
+
+@pytest.mark.parametrize("spec", ["full", "ring", "grid", "star", "regular:4", "small-world:4,0.2", "erdos-renyi:0.3"])
+def test_links_go_both_ways_and_follow_the_seed(spec: str) -> None:
+    found = neighbours(spec, 30, seed=1)
+    assert found == neighbours(spec, 30, seed=1)
+    assert all(i in found[j] and i != j for i, others in enumerate(found) for j in others)
+    if spec == "regular:4":
+        assert {4} == {len(others) for others in found}
+    if spec == "erdos-renyi:0.3":
+        assert found != neighbours(spec, 30, seed=2)
+
+
+def test_links_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "links").write_text("# three of four\n0 1\n\n1,2\n2 1\n")
+    assert [[1], [0, 2], [1], []] == neighbours(str(tmp_path / "links"), 4)
+
+
+@pytest.mark.parametrize("line", ["0", "0 1 2", "0 4", "a b", "1 1", "-1 0"])
+def test_lines_that_are_no_links_are_refused(tmp_path: Path, line: str) -> None:
+    (tmp_path / "links").write_text(f"0 1\n{line}\n")
+    with pytest.raises(DataError, match="line 2: expected two different node ids from 0 to 3"):
+        neighbours(str(tmp_path / "links"), 4)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("rign", "did you mean 'ring'"),
+        ("regular:3", "K·5 even"),
+        ("regular:x", "needs 1 number after the colon"),
+        ("regular", "needs 1 number"),
+        ("small-world:2", "needs 2 numbers"),
+        ("small-world:0,0.5", "whole K between 1 and 5"),
+        ("erdos-renyi:1.5", "P between 0 and 1"),
+        ("ring:3", "unknown topology"),
+    ],
+)
+def test_mistakes_are_said(spec: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        neighbours(spec, 5)
+
+
+def test_a_missing_file_is_said() -> None:
+    with pytest.raises(DataError, match="No such file"):
+        neighbours("none/links.txt", 5)
