@@ -118,7 +118,8 @@ def run(
     """
     from protovine.experiments.config import Experiment, assignment, merged_tables, nested, read_toml
     from protovine.experiments.folder import RunFolder
-    from protovine.experiments.runner import prepare, run_prepared
+    from protovine.experiments.prepare import prepare
+    from protovine.experiments.runner import run_prepared
     from protovine.experiments.table import print_result
 
     tables = read_toml(experiment) if experiment else {}
@@ -166,7 +167,7 @@ def replay(run: Path, presets: tuple[str, ...], seeds: tuple[int, ...]) -> None:
 
     RUN is a folder that `protovine run` made. Exit code 1 if a trace differs.
     """
-    from protovine.experiments.folder import replay as play
+    from protovine.experiments.replay import replay as play
 
     different = 0
     with _progress(_console()) as report:

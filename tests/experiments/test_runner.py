@@ -16,7 +16,9 @@ import protovine
 from protovine import records
 from protovine.errors import ConfigError, DataError, InvariantError
 from protovine.experiments import runner
-from protovine.experiments.folder import read_result, replay, trace_path
+from protovine.experiments.folder import read_result, trace_path
+from protovine.experiments.prepare import prepare
+from protovine.experiments.replay import replay
 from protovine.experiments.result import METRICS, Interval
 from protovine.stream import DataSet
 
@@ -108,9 +110,9 @@ def test_more_than_two_classes_work() -> None:
 
 
 def test_generated_streams_follow_the_seed() -> None:
-    prepared = runner.prepare(small(data={"source": "sea", "limit": 100}))
+    prepared = prepare(small(data={"source": "sea", "limit": 100}))
     assert prepared.data[0].fingerprint() != prepared.data[1].fingerprint()
-    shared = runner.prepare(small())
+    shared = prepare(small())
     assert shared.data[0] is shared.data[1]
 
 

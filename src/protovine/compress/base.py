@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from protovine.errors import ConfigError, suggest
+from protovine.errors import ConfigError
 from protovine.prototypes import PrototypeSet
 
 # How the weights of a cluster's members become the weight of its centroid.
@@ -40,24 +40,6 @@ class Compressor(Protocol):
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from ``state``."""
         ...
-
-
-def compressor(name: str, **options: Any) -> Compressor:
-    """The compressor called ``name``: ``"dbscan"`` or ``"kmeans"``; ``ConfigError`` for another name.
-
-    Examples
-    --------
-    >>> type(compressor("dbscan", low=50, high=60)).__name__
-    'DbscanCompressor'
-    """
-    from protovine.compress.dbscan import DbscanCompressor
-    from protovine.compress.kmeans import KMeansCompressor
-
-    makers = {"dbscan": DbscanCompressor, "kmeans": KMeansCompressor}
-    if name not in makers:
-        raise ConfigError(f"unknown compressor '{name}'{suggest(name, makers)}")
-    made: Compressor = makers[name](**options)
-    return made
 
 
 def check_options(low: float, high: float, weights: str) -> None:

@@ -1,10 +1,9 @@
-"""A run folder: the experiment, what it was resolved to, traces, result and report; and running it again."""
+"""A run folder: the experiment, what it was resolved to, traces, result and report."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,9 @@ from typing import Any
 import tomli_w
 
 from protovine.errors import ConfigError, DataError
-from protovine.experiments.config import Experiment, read_toml
-from protovine.experiments.execute import execute, trace_name
+from protovine.experiments.execute import trace_name
+from protovine.experiments.prepare import Prepared, describe, describe_data, resolved
 from protovine.experiments.result import Result
-from protovine.experiments.runner import Prepared, describe, describe_data, prepare, resolved, warm
 
 FORMAT = 1
 
@@ -52,68 +50,6 @@ class RunFolder:
 
         _write(self.path / "report.html", render_report(result))
         _write_json(self.path / "result.json", {"format": FORMAT, **result.to_json()})
-
-
-@dataclass(frozen=True)
-class Replayed:
-    """A run done again: the recorded trace hash and the new one."""
-
-    preset: str
-    seed: int
-    recorded: str | None
-    again: str
-
-    @property
-    def same(self) -> bool:
-        """Whether every decision and every byte came out as recorded."""
-        return self.recorded == self.again
-
-
-def replay(
-    path: Path, presets: list[str], seeds: list[int], progress: Callable[[int, int], None] | None = None
-) -> Iterator[Replayed]:
-    """Do the runs of a folder again, or only those of some presets and seeds, and compare the traces.
-
-    Raises
-    ------
-    ConfigError, DataError
-        The folder is no run folder, its data is not at hand or has changed, or a preset or seed is not in it.
-    InvariantError
-        The bug that stopped the recorded run stops this one too.
-    """
-    result = read_result(path)
-    try:
-        prepared = prepare(Experiment(**read_toml(path / "experiment.toml")))
-    except DataError as error:
-        raise DataError(f"{path} cannot be replayed: {error}") from None
-    recorded_data, data = result["data"], describe_data(prepared)
-    if recorded_data["fingerprint"] != data["fingerprint"]:
-        raise DataError(f"{path} cannot be replayed: the data set '{data['name']}' is not the one it was made with")
-    for preset in presets:
-        if preset not in prepared.settings:
-            raise ConfigError(f"{path} has no preset '{preset}' (it has {', '.join(prepared.settings)})")
-    for seed in seeds:
-        if seed not in prepared.data:
-            raise ConfigError(f"{path} has no seed {seed} (it has {', '.join(map(str, prepared.seeds))})")
-    hashes = {(run["preset"], run["seed"]): run["trace_hash"] for run in result.get("runs", [])}
-    tasks = [
-        (name, seed)
-        for seed in prepared.seeds
-        for name in prepared.settings
-        if (not presets or name in presets) and (not seeds or seed in seeds)
-    ]
-    total, done = sum(len(prepared.data[seed]) for _, seed in tasks), 0
-    warm()
-
-    def count(samples: int) -> None:
-        nonlocal done
-        done += samples
-        if progress:
-            progress(done, total)
-
-    for name, seed in tasks:
-        made = execute(prepared.settings[name], name, seed, prepared.data[seed], None, count)
-        yield Replayed(name, seed, hashes.get((name, seed)), made.trace_hash)
 
 
 def read_result(path: Path) -> dict[str, Any]:

@@ -10,18 +10,17 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from protovine import stream
 from protovine.errors import InvariantError
-from protovine.experiments.build import build
 from protovine.experiments.config import Experiment, Settings
 from protovine.experiments.execute import execute
+from protovine.experiments.folder import RunFolder
+from protovine.experiments.prepare import Prepared, describe, describe_data, prepare, resolved
 from protovine.experiments.result import Result, Run
 from protovine.stream import DataSet
 
@@ -31,28 +30,6 @@ _VERSIONED = ("protovine", "numpy", "numba", "scipy", "scikit-learn", "river", "
 
 class Cancelled(Exception):
     """A run was asked to stop."""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """An experiment whose data is loaded and whose settings were found to fit it."""
-
-    experiment: Experiment
-    settings: dict[str, Settings]
-    data: dict[int, DataSet]
-    neighbours: list[list[int]]
-    notes: tuple[str, ...]
-
-    @property
-    def seeds(self) -> list[int]:
-        """All seeds, ascending."""
-        return sorted(self.data)
-
-    @property
-    def samples(self) -> int:
-        """Own samples over all runs, for progress."""
-        held_out = 0.8 if self.experiment.data.holdout else 1.0
-        return len(self.settings) * sum(round(len(data) * held_out) for data in self.data.values())
 
 
 def run(
@@ -99,51 +76,12 @@ def run(
     prepared = prepare(experiment or Experiment())
     if out is None:
         return run_prepared(prepared, jobs=jobs, progress=progress)
-    from protovine.experiments.folder import RunFolder
-
     folder = RunFolder.create(Path(out), prepared)
     result = run_prepared(prepared, jobs=jobs, trace_folder=folder.traces, progress=progress)
     folder.finish(result)
     if result.error:
         raise InvariantError(result.error)
     return result
-
-
-def prepare(experiment: Experiment) -> Prepared:
-    """Load the data and check everything against it, before anything is run or written."""
-    settings = {name: experiment.settings(name) for name in experiment.presets}
-    options = experiment.data
-    seeds = range(experiment.seed, experiment.seed + experiment.seeds)
-    data: dict[int, DataSet] = {}
-    for seed in seeds:
-        # Only generated streams depend on the seed.
-        if data and not _is_generated(options.source):
-            data[seed] = data[experiment.seed]
-            continue
-        data[seed] = stream.load(
-            options.source,
-            label=options.label,
-            rows=options.limit,
-            seed=seed,
-            text=options.text,
-            missing=options.missing,
-        )
-        stream.require_classes(data[seed])
-    notes = list(data[experiment.seed].notes)
-    for seed, name in [(seed, name) for seed in seeds for name in settings]:
-        built = build(settings[name], data[seed], seed)
-        empty = [node for node, rows in enumerate(built.scenario.rows) if not len(rows)]
-        if empty:
-            notes.append(f"seed {seed}: no samples for node{'s' if len(empty) > 1 else ''} {_listed(empty)}")
-        without = [
-            node
-            for node, rows in enumerate(built.scenario.rows)
-            if len(rows) and built.positive is not None and built.positive not in data[seed].y[rows]
-        ]
-        if without:
-            notes.append(f"seed {seed}: no positives at node {_listed(without)}, left out of f1")
-    links = build(next(iter(settings.values())), data[experiment.seed], experiment.seed).neighbours
-    return Prepared(experiment, settings, data, links, tuple(dict.fromkeys(notes)))
 
 
 def run_prepared(
@@ -183,36 +121,6 @@ def run_prepared(
         notes=prepared.notes,
         versions={"python": platform.python_version(), **{name: version(name) for name in _VERSIONED}},
     )
-
-
-def describe(prepared: Prepared) -> dict[str, Any]:
-    """The experiment as plain values that TOML and JSON hold, with what every preset shares filled in."""
-    experiment = prepared.experiment
-    plain = _plain(experiment.given(), prepared)
-    plain |= {"presets": list(experiment.presets), "seed": experiment.seed, "seeds": experiment.seeds}
-    plain.pop("jobs", None)
-    return plain
-
-
-def resolved(prepared: Prepared) -> dict[str, Any]:
-    """For each preset every setting that has a value, with nothing left to defaults."""
-    return {
-        name: _plain(settings.model_dump(exclude={"data": {"source"}}), prepared)
-        for name, settings in prepared.settings.items()
-    }
-
-
-def describe_data(prepared: Prepared) -> dict[str, Any]:
-    """Name, shape, classes and fingerprint of the stream (of the first seed)."""
-    data = prepared.data[prepared.experiment.seed]
-    return {
-        "name": data.name,
-        "rows": len(data),
-        "features": list(data.features),
-        "classes": [label if isinstance(label, bool | int | float | str) else str(label) for label in data.classes],
-        "drift_points": list(data.drift_points),
-        "fingerprint": data.fingerprint(),
-    }
 
 
 def warm() -> None:
@@ -315,35 +223,3 @@ def _attempt(
         return execute(settings, name, seed, data, trace_folder, count)
     except InvariantError as error:
         raise InvariantError(f"{name}, seed {seed}: {error}") from None
-
-
-def _is_generated(source: Any) -> bool:
-    return isinstance(source, str) and any(
-        entry.name == source and entry.source == "generated" for entry in stream.catalog()
-    )
-
-
-def _plain(tables: dict[str, Any], prepared: Prepared) -> dict[str, Any]:
-    """Without None (TOML has none), with data from memory described."""
-
-    def cleaned(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {str(key): cleaned(item) for key, item in value.items() if item is not None}
-        if isinstance(value, list | tuple):
-            return [cleaned(item) for item in value]
-        return value
-
-    if isinstance(tables.get("data"), dict):
-        source = prepared.experiment.data.source
-        kept = {key: value for key, value in tables["data"].items() if key != "source"}
-        if isinstance(source, os.PathLike):
-            source = os.fspath(source)
-        described = source if isinstance(source, str) else f"in memory: {prepared.data[prepared.experiment.seed].name}"
-        tables = {**tables, "data": {"source": described, **kept}}
-    plain: dict[str, Any] = cleaned(tables)
-    return plain
-
-
-def _listed(nodes: list[int]) -> str:
-    shown = ", ".join(map(str, nodes[:10]))
-    return shown if len(nodes) <= 10 else f"{shown} and {len(nodes) - 10} more"
