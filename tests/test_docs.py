@@ -1,0 +1,197 @@
+"""Documents that go red when they are wrong."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+import click
+import pytest
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+import protovine
+from protovine.cli import main
+from protovine.experiments import PRESETS, Experiment, config
+from protovine.experiments.result import METRICS
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+
+
+def kind_of(annotation: Any) -> str:
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return ", ".join(f"`{choice}`" for choice in get_args(annotation))
+    if origin in (Union, UnionType):
+        return " or ".join(kind_of(part) for part in get_args(annotation) if part is not type(None))
+    if origin is not None and hasattr(annotation, "__metadata__"):
+        return kind_of(get_args(annotation)[0])
+    names = {float: "number", int: "whole number", bool: "true or false", str: "text", Any: "text", dict: "table"}
+    return names.get(origin or annotation, "list")
+
+
+def limits_of(field: Any) -> str:
+    found = {name: getattr(m, name) for m in field.metadata for name in ("ge", "gt", "le") if hasattr(m, name)}
+    words = {"ge": "≥", "gt": ">", "le": "≤"}
+    return " ".join(f"{words[name]} {limit:g}" for name, limit in found.items())
+
+
+def rows_of(section: str, model: type[BaseModel]) -> list[str]:
+    rows = []
+    for name, field in model.model_fields.items():
+        if field.default is PydanticUndefined and field.default_factory is None:
+            default = "required"
+        else:
+            value = field.get_default(call_default_factory=True)
+            shown = str(value).lower() if isinstance(value, bool) else value
+            default = "" if value is None or value == {} else f"`{shown}`"
+        range_ = " ".join(filter(None, [kind_of(field.annotation), limits_of(field)]))
+        rows.append(f"| `{section}{name}` | {range_} | {default} | {field.description or ''} |")
+    return rows
+
+
+def tables() -> dict[str, str]:
+    head = ["| setting | value | default | meaning |", "|---|---|---|---|"]
+    settings = [
+        f"| `{n}` | {kind_of(f.annotation)} {limits_of(f)} | `{f.default}` | {f.description} |"
+        for n, f in Experiment.model_fields.items()
+        if n in ("seed", "seeds", "jobs")
+    ]
+    for section, model in config.Settings.model_fields.items():
+        if section != "faults":
+            settings += rows_of(f"{section}.", model.annotation)
+    faults = []
+    for model in (config.CrashFault, config.JoinFault, config.CutFault, config.PartitionFault):
+        keys = [
+            f"`{name}`" + ("" if field.is_required() else f" (default {str(field.default).lower()})")
+            for name, field in model.model_fields.items()
+            if name != "kind"
+        ]
+        (kind,) = get_args(model.model_fields["kind"].annotation)
+        faults.append(f"| `{kind}` | {', '.join(keys)} | {model.__doc__} |")
+    return {
+        "settings": "\n".join(head + settings),
+        "faults": "\n".join(["| kind | keys | |", "|---|---|---|", *faults]),
+        "presets": "\n".join(["| preset | |", "|---|---|", *(f"| `{p.name}` | {p.about} |" for p in PRESETS.values())]),
+    }
+
+
+@pytest.mark.parametrize("name", ["settings", "faults", "presets"])
+def test_tables_say_what_the_code_does(name: str, request: pytest.FixtureRequest) -> None:
+    page = ROOT / "docs" / "experiments.md"
+    text = page.read_text()
+    pattern = rf"(<!-- {name} -->\n)(.*?)(<!-- end -->)"
+    table = tables()[name] + "\n"
+    if request.config.getoption("--rewrite"):
+        page.write_text(re.sub(pattern, lambda match: match[1] + table + match[3], text, flags=re.S))
+    else:
+        assert table == re.search(pattern, text, flags=re.S)[2]
+
+
+def test_every_metric_is_explained() -> None:
+    text = (ROOT / "docs" / "experiments.md").read_text()
+    missing = [name for name in METRICS if f"`{name}`" not in text]
+    assert ["wall_s", "samples_per_wall_s"] == missing
+
+
+def options_of(command: click.Command) -> set[str]:
+    return {name for parameter in command.params for name in parameter.opts}
+
+
+def test_the_command_line_has_the_names_that_scripts_rely_on() -> None:
+    run = options_of(main.commands["run"])
+    promised = (
+        "--preset --data --label --positive --limit --nodes --split -s -T --gossip --topology --rate --arrivals "
+        "--label-delay --labelled --train-rate --seed --seeds --jobs --set --out --json --holdout"
+    )
+    assert set(promised.split()) <= run
+    assert {"run", "data", "replay"} <= set(main.commands)
+    assert {"list", "info"} == set(main.commands["data"].commands)
+
+
+def shell_lines(page: Path) -> list[str]:
+    blocks = re.findall(r"```sh\n(.*?)```", page.read_text(), flags=re.S)
+    return [line.partition("#")[0].strip() for block in blocks for line in block.splitlines()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_in_pages_are_understood(page: Path) -> None:
+    """Every option of every `protovine` command in a page exists."""
+    for line in shell_lines(page) + re.findall(r"`(protovine [^`]+)`", page.read_text()):
+        for part in line.split("&&"):
+            words = part.split()
+            if not words or not words[0].endswith("protovine"):
+                continue
+            command: Any = main
+            for word in words[1:]:
+                if isinstance(command, click.Group) and word in command.commands:
+                    command = command.commands[word]
+                elif word.startswith("-"):
+                    assert word in options_of(command) | {"--help", "--version"}, line
+            if not isinstance(command, click.Group):
+                for preset in re.findall(r"--preset ([a-z][a-z0-9-]*)", part):
+                    assert preset in PRESETS, line
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
+
+
+def python_blocks() -> list[tuple[str, str]]:
+    found = []
+    for page in PAGES:
+        for number, block in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.S)):
+            if ">>>" not in block:  # Those are doctests of their own.
+                found.append((f"{page.name}-{number}", block))
+    return found
+
+
+@pytest.mark.parametrize(("name", "block"), python_blocks(), ids=[name for name, _ in python_blocks()])
+def test_python_in_pages_runs(name: str, block: str, tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert 0 == done.returncode, done.stderr
+
+
+def test_the_toml_example_is_an_experiment() -> None:
+    import tomllib
+
+    (block,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "experiments.md").read_text(), flags=re.S)
+    experiment = Experiment(**tomllib.loads(block))
+    assert (10, 2) == (experiment.settings("paper-jsd").swarm.nodes, len(experiment.faults))
+
+
+def test_ci_runs_the_readmes_test_command() -> None:
+    script = (ROOT / ".ci" / "run").read_text()
+    assert "README.md" in script
+    command = [line for line in shell_lines(ROOT / "README.md") if "pytest" in line]
+    assert [
+        'python3 -m venv .venv && .venv/bin/pip install -c constraints.txt -e ".[dev]" && .venv/bin/pytest'
+    ] == command
+
+
+def test_one_version_everywhere() -> None:
+    assert f"version: {protovine.__version__}" in (ROOT / "CITATION.cff").read_text()
+    assert f"## {protovine.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_map_of_the_house_is_complete() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    for path in sorted((ROOT / "src" / "protovine").iterdir()):
+        if path.suffix == ".py" and not path.name.startswith("__"):
+            assert f"  {path.name} " in text, path.name
+        elif path.is_dir() and path.name != "__pycache__":
+            assert f"  {path.name}/ " in text, path.name
+
+
+def test_pinned_versions_name_no_addresses() -> None:
+    lines = (ROOT / "constraints.txt").read_text().split()
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][A-Za-z0-9.]*", line) for line in lines)
+    assert {"numpy", "numba", "river", "click"} <= {line.partition("==")[0].lower() for line in lines}
