@@ -12,7 +12,6 @@ from typing import Any, Literal, Union, get_args, get_origin
 import click
 import pytest
 from pydantic import BaseModel
-from pydantic_core import PydanticUndefined
 
 import protovine
 from protovine.cli import main
@@ -44,12 +43,9 @@ def limits_of(field: Any) -> str:
 def rows_of(section: str, model: type[BaseModel]) -> list[str]:
     rows = []
     for name, field in model.model_fields.items():
-        if field.default is PydanticUndefined and field.default_factory is None:
-            default = "required"
-        else:
-            value = field.get_default(call_default_factory=True)
-            shown = str(value).lower() if isinstance(value, bool) else value
-            default = "" if value is None or value == {} else f"`{shown}`"
+        value = field.get_default(call_default_factory=True)
+        shown = str(value).lower() if isinstance(value, bool) else value
+        default = "" if value is None or value == {} else f"`{shown}`"
         range_ = " ".join(filter(None, [kind_of(field.annotation), limits_of(field)]))
         rows.append(f"| `{section}{name}` | {range_} | {default} | {field.description or ''} |")
     return rows

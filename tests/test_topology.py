@@ -63,11 +63,17 @@ def test_lines_that_are_no_links_are_refused(tmp_path: Path, line: str) -> None:
         ("small-world:0,0.5", "whole K between 1 and 5"),
         ("erdos-renyi:1.5", "P between 0 and 1"),
         ("ring:3", "unknown topology"),
+        ("full:3", "unknown topology"),
     ],
 )
 def test_mistakes_are_said(spec: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         neighbours(spec, 5)
+
+
+def test_a_mesh_that_no_machine_holds_is_refused() -> None:
+    with pytest.raises(ConfigError, match="full mesh of 100,000 nodes"):
+        neighbours("full", 100_000)
 
 
 def test_a_missing_file_is_said() -> None:

@@ -152,9 +152,9 @@ def run(
     if result.status == "partial":
         click.echo(f"protovine: interrupted after {len(result.runs)} runs; {folder.path} is marked partial", err=True)
         sys.exit(130)
-    if result.error:
+    if result.failed:
         click.echo(f"protovine: {result.error}", err=True)
-        click.echo(f"To see it again: protovine replay {folder.path}", err=True)
+        click.echo(f"To see it again: {folder.replay_command(*result.failed)}", err=True)
         sys.exit(1)
 
 

@@ -42,7 +42,12 @@ class SnapshotError(ProtovineError):
 
 
 class InvariantError(ProtovineError):
-    """The simulator caught the system breaking one of its promises: a bug. The run stopped there."""
+    """The simulator caught the system breaking one of its promises: a bug. The run stopped there.
+
+    ``run`` is the preset and the seed, once they are known.
+    """
+
+    run: tuple[str, int] | None = None
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 from protovine import rng
 from protovine.errors import ConfigError, DataError, suggest
 
+# Links one way; each costs memory in two nodes and in the network.
+LINKS_MAX = 20_000_000
 NAMES = ("full", "ring", "grid", "regular:K", "small-world:K,P", "erdos-renyi:P", "star")
 
 
@@ -46,6 +48,8 @@ def neighbours(spec: str, n: int, seed: int = 0) -> list[list[int]]:
     name, _, text = spec.partition(":")
     draw = rng.stream(seed, "topology")
     if name == "full" and not text:
+        if n * (n - 1) > LINKS_MAX:
+            raise ConfigError(f"a full mesh of {n:,} nodes has more than {LINKS_MAX:,} links; choose another topology")
         graph = nx.complete_graph(n)
     elif name == "ring" and not text:
         graph = nx.cycle_graph(n) if n > 2 else nx.path_graph(n)

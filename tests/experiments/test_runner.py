@@ -270,10 +270,11 @@ def test_a_broken_promise_ends_the_experiment_and_is_kept(tmp_path: Path, monkey
         return real(settings, preset, seed, *rest)
 
     monkeypatch.setattr(runner, "execute", breaks)
-    with pytest.raises(InvariantError, match="paper-base, seed 1: invariant broken: a test"):
+    again = f"invariant broken: a test; to see it again: protovine replay {tmp_path}/out --preset paper-base --seed 1"
+    with pytest.raises(InvariantError, match=again):
         protovine.run(small(), out=tmp_path / "out")
     kept = read_result(tmp_path / "out")
-    assert ("failed", 3) == (kept["status"], len(kept["runs"]))
+    assert ("failed", ["paper-base", 1], 3) == (kept["status"], kept["failed"], len(kept["runs"]))
     assert (tmp_path / "out" / "report.html").exists()
 
 

@@ -232,6 +232,11 @@ def test_poisson_arrivals_have_the_rate_and_independent_streams() -> None:
     assert np.array_equal(first, arrival_times([rows[0]], rate_hz=10, seed=1)[0])
 
 
+def test_a_run_of_a_century_is_refused() -> None:
+    with pytest.raises(ConfigError, match="more than 100 years"):
+        arrival_times([np.arange(1000)], rate_hz=1e-7)
+
+
 def test_sequential_turns_go_round_and_skip_nodes_without_samples() -> None:
     rows = [np.array([0, 3, 5]), np.array([1]), np.array([2, 4])]
     times = arrival_times(rows, rate_hz=1, arrivals="clock", sequential=True)

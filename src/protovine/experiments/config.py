@@ -14,7 +14,8 @@ from protovine.errors import ConfigError, suggest
 from protovine.experiments.presets import preset
 
 Probability = Annotated[float, Field(ge=0, le=1)]
-Seconds = Annotated[float, Field(ge=0)]
+# 31 years: whatever is added up from these stays within integer nanoseconds.
+Seconds = Annotated[float, Field(ge=0, le=1e9)]
 
 
 class Section(BaseModel):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,10 @@ class RunFolder:
         except OSError as error:
             raise ConfigError(f"cannot write to the output folder {path}: {error.strerror}") from None
         return folder
+
+    def replay_command(self, preset: str, seed: int) -> str:
+        """The command that does one run again."""
+        return f"protovine replay {shlex.quote(str(self.path))} --preset {preset} --seed {seed}"
 
     def finish(self, result: Result) -> None:
         """Write the result and the report."""

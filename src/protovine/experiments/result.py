@@ -120,7 +120,8 @@ class Result:
     """Everything that came out of an experiment.
 
     ``experiment`` is as given, ``resolved`` every setting of every preset, ``data`` describes the stream. ``status``
-    is ``complete``, ``partial`` (interrupted; the finished runs are here) or ``failed``.
+    is ``complete``, ``partial`` (interrupted; the finished runs are here) or ``failed``, with the ``error`` and the
+    preset and seed that ``failed``.
     """
 
     experiment: dict[str, Any]
@@ -130,6 +131,7 @@ class Result:
     runs: list[Run]
     status: str = "complete"
     error: str | None = None
+    failed: tuple[str, int] | None = None
     notes: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
 
@@ -177,6 +179,7 @@ class Result:
         return {
             "status": self.status,
             "error": self.error,
+            "failed": list(self.failed) if self.failed else None,
             "experiment": {**self.experiment, "resolved": self.resolved},
             "data": self.data,
             "notes": list(self.notes),

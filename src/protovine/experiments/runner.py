@@ -79,8 +79,8 @@ def run(
     folder = RunFolder.create(Path(out), prepared)
     result = run_prepared(prepared, jobs=jobs, trace_folder=folder.traces, progress=progress)
     folder.finish(result)
-    if result.error:
-        raise InvariantError(result.error)
+    if result.failed:
+        raise InvariantError(f"{result.error}; to see it again: {folder.replay_command(*result.failed)}")
     return result
 
 
@@ -97,7 +97,7 @@ def run_prepared(
     report = progress or (lambda done, total: None)
     report(0, prepared.samples)
     runs: list[Run] = []
-    status, error = "complete", None
+    status, error, failed = "complete", None, None
     try:
         warm()
         if jobs > 1:
@@ -107,7 +107,7 @@ def run_prepared(
     except KeyboardInterrupt:
         status = "partial"
     except InvariantError as broken:
-        status, error = "failed", str(broken)
+        status, error, failed = "failed", str(broken), broken.run
     order = {name: i for i, name in enumerate(prepared.settings)}
     runs.sort(key=lambda made: (order[made.preset], made.seed))
     return Result(
@@ -118,6 +118,7 @@ def run_prepared(
         runs=runs,
         status=status,
         error=error,
+        failed=failed,
         notes=prepared.notes,
         versions={"python": platform.python_version(), **{name: version(name) for name in _VERSIONED}},
     )
@@ -222,4 +223,5 @@ def _attempt(
     try:
         return execute(settings, name, seed, data, trace_folder, count)
     except InvariantError as error:
-        raise InvariantError(f"{name}, seed {seed}: {error}") from None
+        error.run = (name, seed)
+        raise

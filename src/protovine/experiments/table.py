@@ -45,7 +45,8 @@ def print_result(result: Result, console: Console) -> None:
         for preset, interval in zip(result.presets, intervals, strict=True):
             cell = Text(formatted(interval, metric))
             difference = result.difference(preset, metric)
-            if difference is not None:
+            # Of what the first preset does not do at all, the difference is the value itself.
+            if difference is not None and intervals[0] != Interval(0.0, 0.0):
                 sure = difference.half is not None and abs(difference.mean) > difference.half
                 cell.append("\n" + formatted(difference, metric, signed=True), style="bold" if sure else "dim")
             cells.append(cell)
@@ -57,6 +58,8 @@ def formatted(interval: Interval | None, metric: str, signed: bool = False) -> s
     """An interval with the metric's decimals, for example ``0.812 ± 0.010``; a dash where it is not defined."""
     if interval is None:
         return "–"
+    if interval == Interval(0.0, 0.0):
+        return "0"
     decimals = METRICS[metric][2]
     sign = "+" if signed else ""
     text = f"{interval.mean:{sign},.{decimals}f}"

@@ -8,9 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protovine import rng
+from protovine.errors import ConfigError
 
 Arrivals = Literal["poisson", "clock"]
 SECOND_NS = 1_000_000_000
+YEAR_NS = 365 * 86_400 * SECOND_NS
+YEARS_MAX = 100
 
 
 def arrival_times(
@@ -38,6 +41,11 @@ def arrival_times(
     seed : int
         Each node's gaps come from their own stream, and so do the turns.
 
+    Raises
+    ------
+    ConfigError
+        The last sample would come after more than 100 years: nanoseconds end soon after.
+
     Examples
     --------
     >>> rows = [np.array([0, 2]), np.array([1, 3])]
@@ -47,6 +55,9 @@ def arrival_times(
     [[0, 200000000], [100000000, 300000000]]
     """
     period_ns = SECOND_NS / rate_hz
+    most = sum(map(len, rows)) if sequential else max(map(len, rows))
+    if most * period_ns > YEARS_MAX * YEAR_NS:
+        raise ConfigError(f"at {rate_hz:g} samples per second the run would last more than {YEARS_MAX} years")
     if sequential:
         return _turns(rows, period_ns, arrivals, seed)
     if arrivals == "clock":
