@@ -239,21 +239,6 @@ def denoise(state):
 
 
 @njit(cache=True)
-def learn_many(samples, codes, events_ns, start, state, denoise_every, edge_age_max, limit, distance, best):
-    """Learn rows from ``start`` on; (rows done, rows inserted, whether the set is to be compressed now).
-
-    That is after an absorbing step that leaves more than ``limit`` > 0 prototypes; inserting steps do not check.
-    """
-    inserted = 0
-    for t in range(start, samples.shape[0]):
-        step = learn_one(samples[t], codes[t], events_ns[t], state, denoise_every, edge_age_max, distance, best)
-        inserted += step
-        if limit > 0 and step == ABSORBED and state[5][N_PROTOTYPES] > limit:
-            return t + 1 - start, inserted, True
-    return samples.shape[0] - start, inserted, False
-
-
-@njit(cache=True)
 def predict_many(samples, state, k, distance, best, votes, out):
     """Predict every row; class shares to ``votes`` (n, classes), codes to ``out`` (n,)."""
     for t in range(samples.shape[0]):
@@ -261,13 +246,18 @@ def predict_many(samples, state, k, distance, best, votes, out):
 
 
 @njit(cache=True)
-def prequential_many(
+def learn_many(
     samples, codes, events_ns, start, state, k, denoise_every, edge_age_max, limit, distance, best, votes, out
 ):
-    """Predict each row, then learn it; returns as ``learn_many`` does."""
+    """Learn rows from ``start`` on; (rows done, rows inserted, whether the set is to be compressed now).
+
+    That is after an absorbing step that leaves more than ``limit`` > 0 prototypes; inserting steps do not check.
+    If ``out`` (n,) is not empty, each row is predicted before it is learnt, as in ``predict_many``.
+    """
     inserted = 0
     for t in range(start, samples.shape[0]):
-        out[t] = vote(samples[t], state, k, distance, best, votes[t])
+        if out.shape[0] > 0:
+            out[t] = vote(samples[t], state, k, distance, best, votes[t])
         step = learn_one(samples[t], codes[t], events_ns[t], state, denoise_every, edge_age_max, distance, best)
         inserted += step
         if limit > 0 and step == ABSORBED and state[5][N_PROTOTYPES] > limit:

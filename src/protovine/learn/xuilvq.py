@@ -15,6 +15,8 @@ from protovine.prototypes import PrototypeSet
 
 # The authors' initial learning rates for the winner and for its neighbours.
 RATES_INITIAL = (0.9, 0.1)
+# Learning alone asks for no predictions.
+_NO_VOTES, _NO_CODES = np.empty((0, 0)), np.empty(0, np.int64)
 
 
 class XuILVQCore:
@@ -118,53 +120,14 @@ class XuILVQCore:
 
     def learn(self, x: NDArray[np.float64], codes: NDArray[np.int64], events_ns: NDArray[np.int64]) -> int:
         """Learn finite float64 rows (n, d) in order; how many of them became prototypes."""
-        self._make_room(len(x))
-        done = inserted = 0
-        while done < len(x):
-            steps, new, full = kernels.learn_many(
-                x,
-                codes,
-                events_ns,
-                done,
-                self._state,
-                self.denoise_every,
-                self.edge_age_max,
-                self.size_max,
-                self._distance,
-                self._best,
-            )
-            done += steps
-            inserted += new
-            if full:
-                self._shrink(rows_left=len(x) - done)
-        return inserted
+        return self._learn(x, codes, events_ns, _NO_VOTES, _NO_CODES)
 
     def prequential(
         self, x: NDArray[np.float64], codes: NDArray[np.int64], events_ns: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Predict each row, then learn it: codes (n,) and class shares (n, n_classes)."""
-        self._make_room(len(x))
         predicted, votes = np.empty(len(x), np.int64), np.empty((len(x), self.n_classes))
-        done = 0
-        while done < len(x):
-            steps, _, full = kernels.prequential_many(
-                x,
-                codes,
-                events_ns,
-                done,
-                self._state,
-                self.n_neighbors,
-                self.denoise_every,
-                self.edge_age_max,
-                self.size_max,
-                self._distance,
-                self._best,
-                votes,
-                predicted,
-            )
-            done += steps
-            if full:
-                self._shrink(rows_left=len(x) - done)
+        self._learn(x, codes, events_ns, votes, predicted)
         return predicted, votes
 
     def prototypes(self) -> PrototypeSet:
@@ -235,6 +198,38 @@ class XuILVQCore:
             rate.astype(np.float64),
         )
         self._make_room(1)
+
+    def _learn(
+        self,
+        x: NDArray[np.float64],
+        codes: NDArray[np.int64],
+        events_ns: NDArray[np.int64],
+        votes: NDArray[np.float64],
+        predicted: NDArray[np.int64],
+    ) -> int:
+        self._make_room(len(x))
+        done = inserted = 0
+        while done < len(x):
+            steps, new, full = kernels.learn_many(
+                x,
+                codes,
+                events_ns,
+                done,
+                self._state,
+                self.n_neighbors,
+                self.denoise_every,
+                self.edge_age_max,
+                self.size_max,
+                self._distance,
+                self._best,
+                votes,
+                predicted,
+            )
+            done += steps
+            inserted += new
+            if full:
+                self._shrink(rows_left=len(x) - done)
+        return inserted
 
     def _make_room(self, rows: int) -> None:
         """Capacity for ``rows`` more learning steps: each adds at most one prototype and one edge."""
