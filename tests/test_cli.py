@@ -72,7 +72,7 @@ def test_every_option_reaches_its_setting(tmp_path: Path) -> None:
     swarm = {
         "nodes": 3,
         "split": "label-skew:0.5",
-        "topology": "./links.txt",
+        "topology": str(tmp_path / "links.txt"),
         "rate_hz": 20.0,
         "arrivals": "clock",
         "label_delay_s": 0.1,

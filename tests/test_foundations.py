@@ -61,12 +61,12 @@ TRACE = [
     records.Compressed(2, 0, 9, 5, False),
     records.Withheld(2, 0, 1, 9, "jsd", 0.25),
     records.Sent(2, 0, 1, "share", 1, 1, 9, 16, 300, 2**32 - 1),
-    records.Received(3, 1, 0, 1, 1, 1, 2, 9, 316),
+    records.Received(3, 1, 0, 1, 1, 1, 2, 9, 316, 4, 1),
     records.Refused(3, 1, 0, "stale", 316),
     records.Lost(3, 0, 1, "loss", 316),
     records.Down(4, 0),
     records.Up(5, 0, 2),
-    records.Ended(6, 0, 9, 0, 0),
+    records.Ended(6, 0, 9, 0, 0, 3),
 ]
 
 

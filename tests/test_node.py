@@ -32,6 +32,56 @@ def build(node: int, peers: list[int], *, clustering: bool = False, T: float = 1
     return Node(core, gossip, WholeSets(JensenShannonGate(0.3, draw), limits), inbox, train_period_ns=5 * MS)
 
 
+def hostile(*, x: float = 1.0, event_ns: int = 0, dtype: str = "<f8") -> bytes:
+    """A share of node 1 with one prototype whose numbers no honest encoder would write."""
+    payload = bytes.fromhex("110101") + event_ns.to_bytes(8, "little", signed=True) + bytes(1 + 8)
+    payload += np.array([1.0, x], "<f8").tobytes()
+    return Frame(Kind.SHARE, 1, 1, 1, 1, 0, payload).encode()
+
+
+@pytest.mark.parametrize(
+    "numbers", [{"x": 1e39}, {"x": -1e300}, {"x": float("nan")}, {"event_ns": -1}, {"event_ns": -(2**63)}]
+)
+def test_numbers_that_would_break_the_receiver_later_are_refused(numbers: dict) -> None:
+    node = make_example_node()
+    with pytest.raises(RemoteProtocolError) as refused:
+        node.receive(hostile(**numbers), 1, now_ns=5)
+    assert "payload" == refused.value.reason
+    assert 0 == len(node.inbox)
+
+
+def test_event_times_from_the_future_count_as_now_and_are_counted() -> None:
+    node = make_example_node()
+    node.receive(hostile(event_ns=2**62), 1, now_ns=5)
+    (received,) = node.drain().records
+    assert 1 == received.from_future
+    node.on_timer(node.train_period_ns + 5)
+    assert [5] == node.learner.prototypes().event_ns.tolist()
+    node.observe([1.0], 0, now_ns=node.train_period_ns + 6)
+    ((_, data),) = node.drain().sends
+    assert 1 == len(Frame.decode(data).payload) - len(encode_set(node.learner.prototypes())) + 1, "it can still share"
+
+
+def test_a_node_that_is_down_trains_nothing() -> None:
+    node = make_example_node()
+    node.receive(share(1, *range(20)), 1, now_ns=0)
+    again = make_example_node()
+    again.restore(node.snapshot(), now_ns=1000 * node.train_period_ns)
+    again.on_timer(1001 * node.train_period_ns)
+    assert [1] == [record.count for record in again.drain().records]
+
+
+def test_labels_that_too_many_wait_for_are_given_up_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("protovine.node.UNLABELLED_MAX", 3)
+    node = make_example_node()
+    for name in range(5):
+        node.observe([1.0], now_ns=name, sample_id=name)
+    assert [False, False, True] == [node.label(name, 0, now_ns=9) for name in range(3)]
+    node.finish(10)
+    ended = node.drain().records[-1]
+    assert (2, 2) == (ended.unlabelled, ended.given_up)
+
+
 def share(sender: int, *values: float, sequence: int = 1, incarnation: int = 1, at: int = 0) -> bytes:
     held = PrototypeSet.of([[v] for v in values], np.zeros(len(values)))
     return Frame(Kind.SHARE, sender, incarnation, sequence, 1, at, encode_set(held)).encode()
@@ -90,21 +140,23 @@ def test_idle_time_is_not_saved_up() -> None:
         (share(1, 1.0)[:-1] + b"?", 1, "checksum"),
         (share(2, 1.0), 1, "impostor"),
         (share(5, 1.0), 5, "stranger"),
-        (Frame(Kind.SHARE, 1, 1, 1, 1, 1, b"nonsense").encode(), 1, "payload"),
-        (Frame(Kind.SHARE, 1, 1, 1, 1, 1, encode_set(PrototypeSet.of([[1.0, 2.0]], [0]))).encode(), 1, "payload"),
-        (Frame(Kind.SHARE, 1, 1, 1, 1, 1, encode_set(PrototypeSet.of([[1.0]], [2]))).encode(), 1, "payload"),
+        (Frame(Kind.SHARE, 1, 1, 99, 1, 1, b"nonsense").encode(), 1, "payload"),
+        (Frame(Kind.SHARE, 1, 1, 99, 1, 1, encode_set(PrototypeSet.of([[1.0, 2.0]], [0]))).encode(), 1, "payload"),
+        (Frame(Kind.SHARE, 1, 1, 99, 1, 1, encode_set(PrototypeSet.of([[1.0]], [2]))).encode(), 1, "payload"),
     ],
 )
 def test_a_refused_message_changes_nothing_but_the_count(data: bytes, sender: int, reason: str) -> None:
     node = make_example_node()
     node.observe([0.5], 1, now_ns=0)
+    node.receive(share(1, 1.0, 2.0), 1, now_ns=0)
     node.drain()
     before = node.snapshot()
+    late = 10 * node.train_period_ns  # Training is due, but a refused message is no reason to do it.
     with pytest.raises(RemoteProtocolError) as refused:
-        node.receive(data, sender, now_ns=0)
+        node.receive(data, sender, now_ns=late)
     assert reason == refused.value.reason
     assert before == node.snapshot()
-    assert [records.Refused(0, 0, sender, reason, len(data))] == node.drain().records
+    assert [records.Refused(late, 0, sender, reason, len(data))] == node.drain().records
 
 
 @pytest.mark.parametrize(
@@ -141,10 +193,11 @@ def test_a_restored_node_goes_on_alike_as_a_new_incarnation(clustering: bool) ->
             held = PrototypeSet.of(draw.normal(size=(5, 2)), np.zeros(5))
             node.receive(Frame(Kind.SHARE, 1, 1, i + 1, i, 0, encode_set(held)).encode(), 1, i * 10 * MS)
     node.observe([1.0, 1.0], now_ns=400 * MS, sample_id=99)
-    again.restore(node.snapshot())
+    again.restore(node.snapshot(), now_ns=node.now_ns)
     node.drain()
     assert 2 == again.gossip.incarnation
     node.gossip.incarnation = 2
+    node._train_at_ns = again._train_at_ns  # Training starts anew with the node.
     for i in range(40, 60):
         x = draw.normal(size=2)
         for each in (node, again):
@@ -161,10 +214,10 @@ def test_snapshots_of_others_and_damaged_ones_are_refused() -> None:
     node = build(0, [1])
     data = build(1, [0]).snapshot()
     with pytest.raises(SnapshotError, match="belongs to node 1"):
-        node.restore(data)
+        node.restore(data, now_ns=0)
     for bad in (b"", b"pvs1", data[:-1], data[:20] + b"x" + data[21:]):
         with pytest.raises(SnapshotError):
-            node.restore(bad)
+            node.restore(bad, now_ns=0)
 
 
 class Swarm(RuleBasedStateMachine):
@@ -237,7 +290,7 @@ class Swarm(RuleBasedStateMachine):
         self.nodes[i] = self.fresh(i)
         self.incarnations[i] += 1
         if keeps:
-            self.nodes[i].restore(snapshot)
+            self.nodes[i].restore(snapshot, self.now_ns)
         else:
             self.learnt[i] = 0
             self.nodes[i].gossip.incarnation = self.incarnations[i]

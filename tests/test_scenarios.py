@@ -110,7 +110,7 @@ class Conversation:
         incarnation = self.nodes[number].gossip.incarnation + 1
         self.nodes[number] = self.build(number)
         if state == "kept":
-            self.nodes[number].restore(self.snapshots[number])
+            self.nodes[number].restore(self.snapshots[number], now_ns=0)
         else:
             self.nodes[number].gossip.incarnation = incarnation
         return self.show(node)

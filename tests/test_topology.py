@@ -22,6 +22,7 @@ from protovine.topology import neighbours
         ("erdos-renyi:0", 3, [[], [], []]),
         ("erdos-renyi:1", 3, [[1, 2], [0, 2], [0, 1]]),
         ("regular:2", 3, [[1, 2], [0, 2], [0, 1]]),
+        ("regular:3", 4, [[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]]),
         ("small-world:2,0", 4, [[1, 3], [0, 2], [1, 3], [0, 2]]),
     ],
 )
@@ -45,7 +46,13 @@ def test_links_from_a_file(tmp_path: Path) -> None:
     assert [[1], [0, 2], [1], []] == neighbours(str(tmp_path / "links"), 4)
 
 
-@pytest.mark.parametrize("line", ["0", "0 1 2", "0 4", "a b", "1 1", "-1 0"])
+def test_dense_random_graphs_are_regular_too() -> None:
+    found = neighbours("regular:57", 60)
+    assert {57} == {len(others) for others in found}
+    assert all(i in found[j] for i, others in enumerate(found) for j in others)
+
+
+@pytest.mark.parametrize("line", ["0", "0 1 2", "0 4", "a b", "1 1", "-1 0", "0 ²"])
 def test_lines_that_are_no_links_are_refused(tmp_path: Path, line: str) -> None:
     (tmp_path / "links").write_text(f"0 1\n{line}\n")
     with pytest.raises(DataError, match="line 2: expected two different node ids from 0 to 3"):
@@ -72,7 +79,7 @@ def test_mistakes_are_said(spec: str, message: str) -> None:
 
 
 def test_a_mesh_that_no_machine_holds_is_refused() -> None:
-    with pytest.raises(ConfigError, match="full mesh of 100,000 nodes"):
+    with pytest.raises(ConfigError, match="more than 20,000,000"):
         neighbours("full", 100_000)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from protovine import __version__
-from protovine.errors import InvariantError, ProtovineError
+from protovine.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -61,15 +61,12 @@ _FLAGS: tuple[tuple[tuple[str, ...], str, Any, str], ...] = (
 
 
 class _Group(click.Group):
-    """Turns every mistake of the user into one line on standard error and exit code 2."""
+    """Turns every mistake of the user into one line on standard error and exit code 2; a bug keeps its traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except InvariantError as error:
-            click.echo(f"protovine: {error}", err=True)
-            ctx.exit(1)
-        except ProtovineError as error:
+        except (ConfigError, DataError) as error:
             click.echo(f"protovine: {error}", err=True)
             ctx.exit(2)
         except KeyboardInterrupt:
@@ -134,7 +131,7 @@ def run(
     if presets:
         tables = {**tables, "presets": list(presets)}
     if jobs is not None or "jobs" not in tables:
-        tables = {**tables, "jobs": jobs if jobs is not None else os.cpu_count() or 1}
+        tables = {**tables, "jobs": jobs if jobs is not None else _processors()}
     prepared = prepare(Experiment(**tables))
     folder = RunFolder.create(out or _new_folder(prepared.data[prepared.experiment.seed].name), prepared)
     console = _console()
@@ -152,9 +149,10 @@ def run(
     if result.status == "partial":
         click.echo(f"protovine: interrupted after {len(result.runs)} runs; {folder.path} is marked partial", err=True)
         sys.exit(130)
-    if result.failed:
+    if result.error:
         click.echo(f"protovine: {result.error}", err=True)
-        click.echo(f"To see it again: {folder.replay_command(*result.failed)}", err=True)
+        if result.failed:
+            click.echo(f"To see it again: {folder.replay_command(*result.failed)}", err=True)
         sys.exit(1)
 
 
@@ -245,6 +243,11 @@ def data_info(source: str, label: str | None, as_json: bool) -> None:
         click.echo(f"  the concept changes at rows {', '.join(map(str, loaded.drift_points))}")
     for note in loaded.notes:
         click.echo(f"  note: {note}")
+
+
+def _processors() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _new_folder(name: str) -> Path:

@@ -42,9 +42,13 @@ class SnapshotError(ProtovineError):
 
 
 class InvariantError(ProtovineError):
-    """The simulator caught the system breaking one of its promises: a bug. The run stopped there.
+    """The simulator caught the system breaking one of its promises: a bug. The run stopped there."""
 
-    ``run`` is the preset and the seed, once they are known.
+
+class RunError(ProtovineError):
+    """A run of an experiment stopped on a bug, a full disk or the like; what was finished before is kept.
+
+    ``run`` is its preset and its seed; None if a worker process died.
     """
 
     run: tuple[str, int] | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -14,13 +14,15 @@ from protovine import records
 from protovine.errors import CodecError, ConfigError, LocalProtocolError, RemoteProtocolError, SnapshotError
 from protovine.gossip import Gossip, Outgoing
 from protovine.learn import ArrayLearner, Prediction
-from protovine.prototypes import Evidence
+from protovine.prototypes import FEATURE_MAX, Evidence, PrototypeSet
 from protovine.records import Record
 from protovine.share import Inbox, WholeSets
 from protovine.snapshot import pack, unpack
 
-# Samples whose label is still awaited; the oldest are given up beyond this.
-UNLABELLED_MAX = 10_000
+# Samples whose label is still awaited; the oldest are given up beyond this, and counted.
+UNLABELLED_MAX = 100_000
+# Received prototypes that are trained in one go.
+_BATCH_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ class Node:
         self.version = 0  # Own samples learnt.
         self._train_at_ns = 0
         self._unlabelled: dict[int, tuple[NDArray[np.float64], int]] = {}
+        self._given_up = 0
         self._sends: list[tuple[int, bytes]] = []
         self._records: list[Record] = []
 
@@ -117,8 +120,8 @@ class Node:
         sample = np.array(x, dtype=np.float64, order="C")
         if sample.shape != (self.learner.dim,):
             raise ValueError(f"a sample must have shape ({self.learner.dim},), got {sample.shape}")
-        if not np.isfinite(sample).all():
-            raise ValueError(f"a sample must be finite, got {sample.tolist()}")
+        if not np.abs(sample).max() <= FEATURE_MAX:  # False for NaN too.
+            raise ValueError(f"a sample must be finite and within ±{FEATURE_MAX:g}, got {sample.tolist()}")
         self._check_class(y)
         self._advance(now_ns)
         name = self.version if sample_id is None else sample_id
@@ -132,6 +135,7 @@ class Node:
             self._unlabelled[sample_id] = (sample, event)
             if len(self._unlabelled) > UNLABELLED_MAX:
                 del self._unlabelled[next(iter(self._unlabelled))]
+                self._given_up += 1
         return prediction
 
     def label(self, sample_id: int, y: int, now_ns: int) -> bool:
@@ -153,7 +157,7 @@ class Node:
             The message is damaged, stale or not from ``sender``. Learner, views and versions are unchanged; a
             `records.Refused` says so.
         """
-        self._advance(now_ns)
+        self._check_time(now_ns)
         try:
             frame = self.gossip.read(data, sender)
             try:
@@ -163,11 +167,13 @@ class Node:
         except RemoteProtocolError as error:
             self._records.append(records.Refused(now_ns, self.id, sender, error.reason, len(data)))
             raise
+        self._advance(now_ns)
         view = self.gossip.accept(frame, now_ns)
+        prototypes, from_future = _clamped(prototypes, now_ns)
         self.share.commit(sender, prototypes)
         if not len(self.inbox):
             self._train_at_ns = max(self._train_at_ns, now_ns + self.train_period_ns)
-        self.inbox.put(sender, prototypes)
+        dropped = self.inbox.put(sender, prototypes)
         self._records.append(
             records.Received(
                 now_ns,
@@ -179,6 +185,8 @@ class Node:
                 view.created_ns,
                 len(prototypes),
                 len(data),
+                dropped,
+                from_future + (frame.created_ns > now_ns),
             )
         )
 
@@ -194,7 +202,9 @@ class Node:
     def finish(self, now_ns: int) -> None:
         """The run ends: train what there was time for, and record how the node stands."""
         self._advance(now_ns)
-        self._records.append(records.Ended(now_ns, self.id, len(self.learner), len(self.inbox), self.unlabelled))
+        self._records.append(
+            records.Ended(now_ns, self.id, len(self.learner), len(self.inbox), self.unlabelled, self._given_up)
+        )
 
     def drain(self) -> Outputs:
         """Messages and records since the last drain, in order."""
@@ -210,6 +220,7 @@ class Node:
                 "now_ns": self.now_ns,
                 "version": self.version,
                 "train_at_ns": self._train_at_ns,
+                "given_up": self._given_up,
                 "learner": self.learner.state(),
                 "gossip": self.gossip.state(),
                 "share": self.share.state(),
@@ -218,8 +229,10 @@ class Node:
             }
         )
 
-    def restore(self, data: bytes) -> None:
-        """Go on from a snapshot of a node that was built alike, as a new incarnation.
+    def restore(self, data: bytes, now_ns: int) -> None:
+        """Go on from a snapshot of a node that was built alike, as a new incarnation that starts at ``now_ns``.
+
+        Received prototypes that waited then wait still: a node that is down trains nothing.
 
         Raises
         ------
@@ -235,8 +248,9 @@ class Node:
             self.share.restore(saved["share"])
             self.inbox.restore(saved["inbox"], self.share.limits)
             self._unlabelled = {name: (x, event) for name, x, event in saved["unlabelled"]}
-            self.now_ns, self.version = saved["now_ns"], saved["version"]
-            self._train_at_ns = saved["train_at_ns"]
+            self.version, self._given_up = saved["version"], saved["given_up"]
+            self.now_ns = max(saved["now_ns"], now_ns)
+            self._train_at_ns = max(saved["train_at_ns"], self.now_ns + self.train_period_ns)
         except (KeyError, TypeError, ValueError, CodecError) as error:
             raise SnapshotError(f"the snapshot is damaged: {error}") from None
         self.gossip.incarnation += 1
@@ -281,17 +295,20 @@ class Node:
 
     def _advance(self, now_ns: int) -> None:
         """Move the clock and train the received prototypes that there was time for."""
+        self._check_time(now_ns)
+        self.now_ns = now_ns
+        while len(self.inbox) and self._train_at_ns <= now_ns:
+            due = (now_ns - self._train_at_ns) // self.train_period_ns + 1
+            batch = self.inbox.take(min(due, _BATCH_MAX))
+            count = len(batch.label)
+            self._train_at_ns += count * self.train_period_ns
+            inserted = self.learner.learn(batch.x, batch.label, batch.event_ns)
+            self._records_of_shrinking()
+            self._records.append(records.Trained(now_ns, self.id, count, inserted, len(self.learner)))
+
+    def _check_time(self, now_ns: int) -> None:
         if now_ns < self.now_ns:
             raise LocalProtocolError(f"time goes backwards: {now_ns} after {self.now_ns}")
-        self.now_ns = now_ns
-        if not len(self.inbox) or self._train_at_ns > now_ns:
-            return
-        batch = self.inbox.take((now_ns - self._train_at_ns) // self.train_period_ns + 1)
-        count = len(batch.label)
-        self._train_at_ns += count * self.train_period_ns
-        inserted = self.learner.learn(batch.x, batch.label, batch.event_ns)
-        self._records_of_shrinking()
-        self._records.append(records.Trained(now_ns, self.id, count, inserted, len(self.learner)))
 
     def _records_of_shrinking(self) -> None:
         for shrunk in self.learner.shrunk():
@@ -300,6 +317,14 @@ class Node:
     def _check_class(self, y: int | None) -> None:
         if y is not None and not 0 <= y < self.learner.n_classes:
             raise ValueError(f"a class must be between 0 and {self.learner.n_classes - 1}, got {y}")
+
+
+def _clamped(prototypes: PrototypeSet, now_ns: int) -> tuple[PrototypeSet, int]:
+    """The set with event times from the future set to now, and how many there were."""
+    ahead = int((prototypes.event_ns > now_ns).sum())
+    if not ahead:
+        return prototypes, 0
+    return replace(prototypes, event_ns=np.minimum(prototypes.event_ns, now_ns)), ahead
 
 
 def pump(node: Node, send: Callable[[int, bytes], None], record: Callable[[Record], None]) -> None:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# Larger features are refused everywhere: they would not fit float32, and a few moves away would overflow distances.
+FEATURE_MAX = 1e38
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class PrototypeSet:

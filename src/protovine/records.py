@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import msgspec
 
 from protovine.errors import DataError
 
+SECOND_NS = 1_000_000_000
 FORMAT = "protovine-trace"
 FORMAT_VERSION = 1
 
@@ -97,7 +99,10 @@ class Sent(Record, frozen=True, gc=False, tag="sent"):
 
 
 class Received(Record, frozen=True, gc=False, tag="received"):
-    """A message from ``peer`` was accepted; it carries ``version`` of the peer's knowledge, made at ``created_ns``."""
+    """A message from ``peer`` was accepted; it carries ``version`` of the peer's knowledge, made at ``created_ns``.
+
+    ``dropped`` older prototypes fell out of the inbox for it; ``from_future`` of its times lay ahead and count as now.
+    """
 
     peer: int
     incarnation: int
@@ -106,6 +111,8 @@ class Received(Record, frozen=True, gc=False, tag="received"):
     created_ns: int
     prototypes: int
     message_bytes: int
+    dropped: int = 0
+    from_future: int = 0
 
 
 class Refused(Record, frozen=True, gc=False, tag="refused"):
@@ -135,11 +142,15 @@ class Up(Record, frozen=True, gc=False, tag="up"):
 
 
 class Ended(Record, frozen=True, gc=False, tag="ended"):
-    """How the node stood when the run ended: prototypes held, received ones still queued, labels that never came."""
+    """How the node stood when the run ended: prototypes held, received ones still queued, labels still awaited.
+
+    ``given_up`` samples were forgotten before their label came, because too many waited.
+    """
 
     size: int
     queued: int
     unlabelled: int
+    given_up: int = 0
 
 
 AnyRecord = (
@@ -218,7 +229,7 @@ def read_trace(path: Path) -> tuple[dict[str, Any], Iterator[AnyRecord]]:
     try:
         with gzip.open(path, "rb") as lines:
             header = msgspec.json.decode(lines.readline(), type=dict)
-    except (OSError, EOFError, msgspec.DecodeError) as error:
+    except (OSError, EOFError, zlib.error, msgspec.DecodeError) as error:
         raise DataError(f"cannot read the trace {path}: {error}") from None
     if header.get("format") != FORMAT or header.get("format_version") != FORMAT_VERSION:
         raise DataError(f"{path} is not a {FORMAT} file of version {FORMAT_VERSION}")
@@ -232,5 +243,5 @@ def _records(path: Path) -> Iterator[AnyRecord]:
             next(lines)
             for line in lines:
                 yield decode(line)
-    except (OSError, EOFError, msgspec.DecodeError) as error:
+    except (OSError, EOFError, zlib.error, msgspec.DecodeError) as error:
         raise DataError(f"the trace {path} is damaged: {error}") from None

@@ -21,7 +21,8 @@ def neighbours(spec: str, n: int, seed: int = 0) -> list[list[int]]:
     spec : str
         ``full``, ``ring``, ``star`` (node 0 in the middle), ``grid`` (the most square one that n fills),
         ``regular:K`` (random, every node with K neighbours), ``small-world:K,P`` (Watts-Strogatz),
-        ``erdos-renyi:P``, or a file with one link a line: two node ids, separated by space or comma.
+        ``erdos-renyi:P``, or a file (with a dot or a path separator in its name) with one link a line: two node ids,
+        separated by space or comma.
     n : int >= 1
         Number of nodes.
     seed : int
@@ -48,8 +49,7 @@ def neighbours(spec: str, n: int, seed: int = 0) -> list[list[int]]:
     name, _, text = spec.partition(":")
     draw = rng.stream(seed, "topology")
     if name == "full" and not text:
-        if n * (n - 1) > LINKS_MAX:
-            raise ConfigError(f"a full mesh of {n:,} nodes has more than {LINKS_MAX:,} links; choose another topology")
+        _check_links(spec, n * (n - 1))
         graph = nx.complete_graph(n)
     elif name == "ring" and not text:
         graph = nx.cycle_graph(n) if n > 2 else nx.path_graph(n)
@@ -62,22 +62,38 @@ def neighbours(spec: str, n: int, seed: int = 0) -> list[list[int]]:
         (k,) = _numbers(spec, text, 1)
         if k != int(k) or not 0 <= k < n or (k * n) % 2:
             raise ConfigError(f"regular:K needs a whole K between 0 and {n - 1} with K·{n} even, got '{spec}'")
-        graph = nx.random_regular_graph(int(k), n, seed=draw)
+        _check_links(spec, n * k)
+        if k <= n // 2:
+            graph = nx.random_regular_graph(int(k), n, seed=draw)
+        else:  # Drawing a dense graph takes forever; what it leaves out is sparse.
+            graph = nx.complement(nx.random_regular_graph(n - 1 - int(k), n, seed=draw))
     elif name == "small-world":
         k, p = _numbers(spec, text, 2)
         if k != int(k) or not 1 <= k <= n or not 0 <= p <= 1:
             raise ConfigError(f"small-world:K,P needs a whole K between 1 and {n} and P between 0 and 1, got '{spec}'")
+        _check_links(spec, n * k)
         graph = nx.watts_strogatz_graph(n, int(k), p, seed=draw)
     elif name == "erdos-renyi":
         (p,) = _numbers(spec, text, 1)
         if not 0 <= p <= 1:
             raise ConfigError(f"erdos-renyi:P needs P between 0 and 1, got '{spec}'")
-        graph = nx.gnp_random_graph(n, p, seed=draw)
-    elif "/" in spec or "." in spec or Path(spec).exists():
+        _check_links(spec, n * n * p)
+        graph = nx.fast_gnp_random_graph(n, p, seed=draw) if p < 0.1 else nx.gnp_random_graph(n, p, seed=draw)
+    elif is_file_name(spec):
         return _from_file(Path(spec), n)
     else:
         raise ConfigError(f"unknown topology '{spec}'{suggest(spec, NAMES)}")
     return [sorted(graph[i]) for i in range(n)]
+
+
+def is_file_name(spec: str) -> bool:
+    """Whether a topology is a file: it has a path separator or a dot in it, and is no named one."""
+    return spec.partition(":")[0] not in {name.partition(":")[0] for name in NAMES} and ("/" in spec or "." in spec)
+
+
+def _check_links(spec: str, links: float) -> None:
+    if links > LINKS_MAX:
+        raise ConfigError(f"topology '{spec}' has about {links:,.0f} links one way, more than {LINKS_MAX:,}")
 
 
 def _numbers(spec: str, text: str, count: int) -> list[float]:
@@ -101,7 +117,7 @@ def _from_file(path: Path, n: int) -> list[list[int]]:
         words = line.partition("#")[0].replace(",", " ").split()
         if not words:
             continue
-        ends = [int(word) for word in words if word.isdigit()]
+        ends = [int(word) for word in words if word.isdecimal()]
         if len(words) != 2 or len(ends) != 2 or max(ends) >= n or ends[0] == ends[1]:
             raise DataError(
                 f"{path} line {number}: expected two different node ids from 0 to {n - 1}, got '{line.strip()}'"

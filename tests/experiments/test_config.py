@@ -67,6 +67,13 @@ def test_presets_are_the_papers() -> None:
         ({"faults": [{"kind": "fire"}]}, "faults.0.kind must be one of crash, join, cut, partition, got 'fire'"),
         ({"faults": [{"kind": "join", "node": 1}]}, "faults.0.at_s is required"),
         ({"link": {"delay_s": float("nan")}}, "link.delay_s: input should be a finite number, got nan"),
+        ({"gossip": {"T": True}}, "gossip.T must be a number, got true"),
+        ({"partition": {}}, "unknown key 'partition'"),
+        ({"gossip": {"join": 3}}, "unknown key 'gossip.join' (known: T, order, poll_s, s)"),
+        (
+            {"faults": [{"kind": "join", "nod": 1, "node": 1, "at_s": 1}]},
+            "unknown key 'faults.0.nod' (did you mean 'node'?)",
+        ),
         ({"seeds": 0}, "seeds must be between 1 and 10000, got 0"),
         ({"seed": -1}, "seed must be at least 0, got -1"),
         ({"presets": []}, "presets: tuple should have at least 1 item"),
@@ -80,7 +87,7 @@ def test_mistakes_are_named_with_their_range(values: dict, message: str) -> None
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("text", ["gossip.T", "=1", ""])
+@pytest.mark.parametrize("text", ["gossip.T", "=1", "", "a=1\nb=2"])
 def test_assignments_need_a_key_and_a_value(text: str) -> None:
     with pytest.raises(ConfigError, match="--set takes key=value"):
         assignment(text)
@@ -92,6 +99,13 @@ def test_assignments_need_a_key_and_a_value(text: str) -> None:
 )
 def test_assigned_values_are_toml_or_text(text: str, value: object) -> None:
     assert {"a": value} == assignment(text)
+
+
+def test_a_source_may_stand_for_the_table_of_data(tmp_path: Path) -> None:
+    (tmp_path / "e.toml").write_text('data = "bananas"')
+    tables = merged_tables(read_toml(tmp_path / "e.toml"), assignment("data.limit=300"))
+    assert ("bananas", 300) == (Experiment(**tables).data.source, Experiment(**tables).data.limit)
+    assert {"data": {"source": "sea"}} == assignment("data=sea")
 
 
 def test_a_file_that_is_not_toml_is_refused(tmp_path: Path) -> None:

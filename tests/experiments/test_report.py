@@ -93,7 +93,7 @@ def make_run(preset: str = "base", seed: int = 0, n: int = 3, n_classes: int = 2
         window=50,
         links={(i, (i + 1) % n): 1000 * (i + 1) for i in range(n)} if shares and n > 1 else {},
     )
-    return replace(Run(preset, seed, metrics, f"hash-{preset}-{seed}", per_node, {}, {}, series), **changes)
+    return replace(Run(preset, seed, metrics, f"hash-{preset}-{seed}", per_node, {}, {}, {}, series), **changes)
 
 
 def make_result(runs: list[Run], n: int = 3, seeds: int | None = None, **changes: Any) -> Result:

@@ -14,7 +14,7 @@ from scipy import stats
 
 import protovine
 from protovine import records
-from protovine.errors import ConfigError, DataError, InvariantError
+from protovine.errors import ConfigError, DataError, InvariantError, RunError
 from protovine.experiments import runner
 from protovine.experiments.folder import read_result, trace_path
 from protovine.experiments.prepare import prepare
@@ -270,12 +270,45 @@ def test_a_broken_promise_ends_the_experiment_and_is_kept(tmp_path: Path, monkey
         return real(settings, preset, seed, *rest)
 
     monkeypatch.setattr(runner, "execute", breaks)
-    again = f"invariant broken: a test; to see it again: protovine replay {tmp_path}/out --preset paper-base --seed 1"
-    with pytest.raises(InvariantError, match=again):
+    again = f"a test; to see it again: protovine replay {tmp_path}/out --preset paper-base --seed 1"
+    with pytest.raises(RunError, match=f"paper-base, seed 1: invariant broken: {again}"):
         protovine.run(small(), out=tmp_path / "out")
     kept = read_result(tmp_path / "out")
     assert ("failed", ["paper-base", 1], 3) == (kept["status"], kept["failed"], len(kept["runs"]))
     assert (tmp_path / "out" / "report.html").exists()
+    with pytest.raises(RunError, match=r"a test$"):
+        protovine.run(small())
+
+
+def test_a_run_folder_replays_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    here.mkdir()
+    elsewhere.mkdir()
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    pd.DataFrame(x).assign(y=np.arange(60) % 2).to_csv(here / "my data.csv", index=False)
+    (here / "links.txt").write_text("0 1\n1 2\n")
+    monkeypatch.chdir(here)
+    swarm = {"nodes": 3, "topology": "./links.txt"}
+    protovine.run(small(data="my data.csv", swarm=swarm, gossip={"T": 1}, seeds=1), out="out")
+    monkeypatch.chdir(elsewhere)
+    assert [True, True] == [each.same for each in replay(here / "out", [], [])]
+    (here / "links.txt").write_text("0 1\n0 2\n")
+    with pytest.raises(DataError, match="file of links is not the one"):
+        list(replay(here / "out", [], []))
+
+
+def test_an_iterator_runs_in_several_processes() -> None:
+    source = (pair for pair in datasets.Phishing().take(100))
+    result = protovine.run(small(data={"source": source}), jobs=2)
+    assert 4 == len(result.runs)
+
+
+def test_nodes_without_a_model_are_left_out_of_the_holdout() -> None:
+    swarm = {"nodes": 90, "split": "blocks", "topology": "erdos-renyi:0"}
+    run = protovine.run(small(presets="paper-base", data={"limit": 100, "holdout": True}, swarm=swarm, seeds=1)).runs[0]
+    empty = [node["f1_global"] for node in run.per_node if not node["samples"]]
+    assert {None} == set(empty)
+    assert len(empty) == 10
 
 
 def test_importing_the_package_is_light() -> None:

@@ -60,6 +60,33 @@ def test_a_batch_learns_as_its_rows_one_by_one(phishing: DataSet) -> None:
     assert np.array_equal(at_once.prototypes().event_ns, one_by_one.prototypes().event_ns)
 
 
+@pytest.mark.parametrize(
+    ("x", "codes", "message"),
+    [
+        (np.zeros((9, 1)), np.zeros(2, np.int64), "9 rows need as many codes"),
+        (np.zeros((2, 3)), np.zeros(2, np.int64), r"shape \(n, 1\)"),
+        (np.zeros((1, 1)), np.array([2]), "between 0 and 1, got 2 to 2"),
+        (np.zeros((1, 1)), np.array([-1]), "got -1 to -1"),
+        (np.array([[np.nan]]), np.array([0]), "finite"),
+        (np.array([[1e39]]), np.array([0]), "within ±1e"),
+    ],
+)
+def test_kernels_are_given_nothing_that_does_not_fit(x: np.ndarray, codes: np.ndarray, message: str) -> None:
+    core = XuILVQCore(1, 2)
+    for method in (core.learn, core.prequential):
+        with pytest.raises(ValueError, match=message):
+            method(x, codes, np.zeros(len(codes), np.int64))
+    assert 0 == len(core)
+    with pytest.raises(ValueError, match=r"shape \(1,\)"):
+        core.predict(np.zeros(2))
+
+
+def test_the_nearest_decides_when_all_are_too_far_to_vote() -> None:
+    core = XuILVQCore(1, 2)
+    core.learn(np.array([[0.0], [1.0]]), np.array([1, 0]), np.zeros(2, np.int64))
+    assert (1, [0.0, 1.0]) == (core.predict(np.array([-1e200])).code, core.predict(np.array([-1e200])).shares.tolist())
+
+
 def test_event_time_is_that_of_the_newest_sample_behind_a_prototype() -> None:
     core = XuILVQCore(1, 1)
     core.learn(np.array([[0.0], [1.0], [2.0]]), np.zeros(3, np.int64), np.array([5, 6, 7]))

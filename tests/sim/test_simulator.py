@@ -193,9 +193,41 @@ def test_probabilities_out_of_range_are_refused(name: str) -> None:
         Link(**{name: 1.5})
 
 
-def test_faults_of_unknown_nodes_are_refused() -> None:
-    with pytest.raises(ConfigError, match="names node 5, but nodes are 0 to 4"):
-        simulate(faults=[{"kind": "join", "node": 5, "at_s": 1.0}])
+CRASH = {"kind": "crash", "node": 1, "at_s": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("faults", "message"),
+    [
+        ([{"kind": "join", "node": 5, "at_s": 1.0}], "names node 5, but nodes are 0 to 4"),
+        ([{"kind": "cut", "source": 1, "target": 7, "at_s": 1.0, "until_s": 2.0}], "names node 7"),
+        ([{"kind": "cut", "source": 1, "target": 1, "at_s": 1.0, "until_s": 2.0}], "two different nodes"),
+        ([{"kind": "cut", "source": 1, "target": 2, "at_s": 1.0, "until_s": 1.0}], "until_s of a cut must be after 1"),
+        ([{"kind": "partition", "group": [0, 1, 2, 3, 4], "at_s": 1.0, "until_s": 2.0}], "leave some node out"),
+        ([CRASH, {**CRASH, "at_s": 2.0, "restart_s": 3.0}], "node 1 must be up when it crashes"),
+        ([{**CRASH, "restart_s": 3.0}, {**CRASH, "at_s": 2.0}], "restart before the next fault"),
+        ([{"kind": "join", "node": 1, "at_s": 2.0}, CRASH], "node 1 must be up"),
+    ],
+)
+def test_faults_that_cannot_be_are_refused(faults: list, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        simulate(faults=faults)
+
+
+def test_a_node_that_is_down_does_nothing() -> None:
+    kept, _ = simulate(limit=400, faults=[{**CRASH, "at_s": 2.0, "restart_s": 5.0}], swarm={"train_rate_hz": 20})
+    mine = [r for r in kept if r.node == 1 and not isinstance(r, records.Missed | records.Lost)]
+    assert [] == [r for r in mine if 2 * SECOND < r.at_ns < 5 * SECOND]
+    first = next(r for r in mine if isinstance(r, records.Trained) and r.at_ns >= 5 * SECOND)
+    assert first.count <= 1 + (first.at_ns - 5 * SECOND) * 20 // SECOND
+
+
+def test_what_falls_out_of_queues_is_counted() -> None:
+    kept, _ = simulate(share={"queue_max": 5})
+    received, queued = of(kept, records.Received), sum(r.queued for r in of(kept, records.Ended))
+    trained = sum(r.count for r in of(kept, records.Trained))
+    assert sum(r.prototypes for r in received) == trained + queued + sum(r.dropped for r in received)
+    assert sum(r.dropped for r in received) > 0
 
 
 def test_invariants_notice_what_must_not_happen() -> None:
@@ -209,13 +241,15 @@ def test_invariants_notice_what_must_not_happen() -> None:
     def received(at: int = 5, created: int = 1, version: int = 0, sequence: int = 1) -> records.Received:
         return records.Received(at, 0, 1, 1, sequence, version, created, 1, 9)
 
-    broken("from nowhere", lambda b: b.delivered(1, 0, 1, 9))
-    broken("from nowhere", lambda b: b.sent(1, 0, 1, 9, False), lambda b: b.delivered(1, 0, 2, 9))
+    broken("from nowhere", lambda b: b.delivered(1, 0, 1, b"x"))
+    broken("from nowhere", lambda b: b.sent(1, 0, 1, b"x", False), lambda b: b.delivered(1, 0, 2, b"x"))
+    broken("from nowhere", lambda b: b.sent(1, 0, 1, b"x", False), lambda b: b.delivered(1, 0, 1, b"y"))
+    broken("nobody had sent", lambda b: b.lost(1))
     broken("negative age", lambda b: b.record(received(created=6)))
     broken("has not reached", lambda b: b.record(received(version=1)))
     broken("goes back", lambda b: b.record(received(sequence=2)), lambda b: b.record(received(sequence=2)))
     broken("time goes backwards", lambda b: b.record(received(5)), lambda b: b.record(records.Down(4, 0)))
-    broken("neither delivered nor lost", lambda b: b.sent(1, 0, 1, 9, False), lambda b: b.ended())
+    broken("neither delivered nor lost", lambda b: b.sent(1, 0, 1, b"x", False), lambda b: b.ended())
     broken(
         "recorded as sent",
         lambda b: b.record(records.Sent(0, 0, 1, "share", 1, 0, 1, 4, 5, 0)),

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from protovine.records import Arrived, Learned, Missed, Received, Record
-
-SECOND_NS = 1_000_000_000
+from protovine.records import SECOND_NS, Arrived, Learned, Missed, Received, Record
 
 
 @dataclass(frozen=True)
@@ -106,13 +104,13 @@ def measure_age(
         curve += np.where(measured, grid_ns - made[np.searchsorted(times, grid_ns, side="right")], 0.0)
         open_pairs += measured
         versions.append(_version_age(np.array(learnt[pair[1]], np.int64), times, made[1:], until_ns))
-    if not means or not peaks:
+    if not means:
         return nothing
     with np.errstate(invalid="ignore"):
         age_s = curve / open_pairs / SECOND_NS
     return AgeReport(
         mean_s=float(np.mean(means)),
-        peak_s=float(np.mean(peaks)),
+        peak_s=float(np.mean(peaks)) if peaks else None,
         version_mean=float(np.mean(versions)),
         pairs=len(pairs),
         silent_pairs=sum(pair not in heard for pair in pairs),

@@ -15,12 +15,12 @@ from protovine.experiments.config import CrashFault, CutFault, JoinFault, Partit
 from protovine.gossip import Gossip
 from protovine.learn import XuILVQCore
 from protovine.node import Node
+from protovine.records import SECOND_NS
 from protovine.share import AlwaysGate, Gate, Inbox, JensenShannonGate, QueueInbox, SetInbox, SetLimits, WholeSets
 from protovine.sim import Crash, Cut, Join, Link, Partition, Scenario, arrival_times
 from protovine.sim.faults import Fault
 from protovine.topology import neighbours
 
-SECOND_NS = 1_000_000_000
 # The last fifth of the merged stream is held out on request.
 HOLDOUT = 0.2
 

@@ -19,9 +19,21 @@ Seconds = Annotated[float, Field(ge=0, le=1e9)]
 
 
 class Section(BaseModel):
-    """A table of settings; unknown keys and infinities are errors."""
+    """A table of settings; unknown keys, infinities, and true or false for a number are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_bool_for_a_number(cls, values: Any) -> Any:
+        for name, value in values.items() if isinstance(values, dict) else ():
+            if (
+                isinstance(value, bool)
+                and name in cls.model_fields
+                and cls.model_fields[name].annotation in (int, float)
+            ):
+                raise ValueError(f"{name} must be a number, got {str(value).lower()}")
+        return values
 
 
 class DataSettings(Section):
@@ -46,8 +58,8 @@ class SwarmSettings(Section):
     arrivals: Literal["poisson", "clock"] = Field("poisson", description="when samples arrive")
     label_delay_s: Seconds = Field(0.0, description="labels come this long after their samples")
     labelled: Probability = Field(1.0, description="fraction of the samples whose label comes at all")
-    train_rate_hz: float = Field(190.0, gt=0, le=1e9, description="received prototypes a node can train per second")
-    slow: dict[int, Annotated[float, Field(ge=1)]] = Field(
+    train_rate_hz: float = Field(190.0, ge=1e-3, le=1e9, description="received prototypes a node can train per second")
+    slow: dict[int, Annotated[float, Field(ge=1, le=1e6)]] = Field(
         default_factory=dict, description="nodes that train this many times slower"
     )
 
@@ -57,9 +69,11 @@ class LearnerSettings(Section):
 
     name: Literal["xuilvq"] = Field("xuilvq", description="which learner")
     n_neighbors: int = Field(5, ge=1, le=1000, description="prototypes that vote")
-    edge_age_max: int = Field(400, ge=0, description="older edges of the neighbourhood graph are deleted")
-    denoise_every: int = Field(150, ge=0, description="learning steps between sweeps of isolated prototypes; 0: never")
-    size_max: int = Field(0, ge=0, description="limit of the set, 0 for none; above it the set is compressed")
+    edge_age_max: int = Field(400, ge=0, le=10**9, description="older edges of the neighbourhood graph are deleted")
+    denoise_every: int = Field(
+        150, ge=0, le=10**9, description="learning steps between sweeps of isolated prototypes; 0 or a limit: never"
+    )
+    size_max: int = Field(0, ge=0, le=10**9, description="limit of the set, 0 for none; above it the set is compressed")
     compressor: Literal["dbscan", "kmeans"] = Field("dbscan", description="how it is compressed")
     target_low: float = Field(50.0, gt=0, le=100, description="smallest size after compression, percent")
     target_high: float = Field(60.0, gt=0, le=100, description="largest size after compression, percent")
@@ -71,11 +85,13 @@ class ShareSettings(Section):
 
     gate: Literal["always", "jsd"] = Field("always", description="which sets are sent")
     threshold: Probability = Field(0.5, description="Jensen-Shannon distance above which a set is sent")
-    points_max: int = Field(20_000, ge=1, description="points on which the Jensen-Shannon distance is estimated")
+    points_max: int = Field(
+        20_000, ge=1, le=10**8, description="points on which the Jensen-Shannon distance is estimated"
+    )
     dtype: Literal["float32", "float64"] = Field("float32", description="precision on the wire")
     inbox: Literal["queue", "set"] = Field("queue", description="one queue of prototypes a peer, or its newest set")
-    queue_max: int = Field(500_000, ge=1, description="prototypes that one queue holds")
-    prototypes_max: int = Field(100_000, ge=1, description="larger sets are refused")
+    queue_max: int = Field(500_000, ge=1, le=10**9, description="prototypes that one queue holds")
+    prototypes_max: int = Field(100_000, ge=1, le=10**7, description="larger sets are refused")
 
 
 class GossipSettings(Section):
@@ -92,7 +108,7 @@ class LinkSettings(Section):
 
     delay_s: Seconds = Field(0.001, description="propagation delay")
     jitter_s: Seconds = Field(0.0, description="added to the delay, uniform from 0 to this")
-    bandwidth_bytes_per_s: float = Field(0.0, ge=0, description="0 is no limit")
+    bandwidth_bytes_per_s: float = Field(0.0, ge=0, description="at least 1; 0 is no limit")
     message_bytes_max: int = Field(0, ge=0, description="larger messages are lost; 0 is no limit")
     loss: Probability = Field(0.0, description="probability that a message is lost")
     duplicate: Probability = Field(0.0, description="probability that a message arrives twice")
@@ -137,6 +153,12 @@ class PartitionFault(Section):
     until_s: Seconds
 
 
+_FAULTS: dict[str, type[Section]] = {
+    "crash": CrashFault,
+    "join": JoinFault,
+    "cut": CutFault,
+    "partition": PartitionFault,
+}
 FaultSettings = Annotated[CrashFault | JoinFault | CutFault | PartitionFault, Field(discriminator="kind")]
 
 
@@ -191,9 +213,7 @@ class Experiment(Settings):
     @model_validator(mode="before")
     @classmethod
     def _short_forms(cls, values: dict[str, Any]) -> dict[str, Any]:
-        data = values.get("data")
-        if data is not None and not isinstance(data, dict | DataSettings):
-            values = {**values, "data": {"source": data}}
+        values = _data_as_table(values)
         presets = values.get("presets")
         if isinstance(presets, str):
             values = {**values, "presets": (presets,)}
@@ -225,7 +245,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     """The tables of an experiment file; `ConfigError` if it cannot be read."""
     try:
         with open(path, "rb") as file:
-            return tomllib.load(file)
+            return _data_as_table(tomllib.load(file))
     except OSError as error:
         raise ConfigError(f"cannot read the experiment {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -256,13 +276,13 @@ def assignment(text: str) -> dict[str, Any]:
     ({'gossip': {'T': 0.5}}, {'data': {'source': 'bananas'}})
     """
     key, equals, value = text.partition("=")
-    if not equals or not key.strip():
+    if not equals or not key.strip() or "\n" in text:
         raise ConfigError(f"--set takes key=value, got '{text}'")
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         parsed = value.strip()
-    return nested(key.strip(), parsed)
+    return _data_as_table(nested(key.strip(), parsed))
 
 
 def nested(key: str, value: Any) -> dict[str, Any]:
@@ -279,17 +299,30 @@ def nested(key: str, value: Any) -> dict[str, Any]:
     return made
 
 
+def _data_as_table(tables: dict[str, Any]) -> dict[str, Any]:
+    """``data = X`` stands for ``data.source = X``."""
+    data = tables.get("data")
+    if data is None or isinstance(data, dict | DataSettings):
+        return tables
+    return {**tables, "data": {"source": data}}
+
+
 def _explain(error: ValidationError, values: dict[str, Any]) -> str:
     """The first problem as one line: what, the value, the allowed range or the nearest name."""
     problem = error.errors()[0]
-    # Pydantic names the branch of a union ("faults.0.crash.at_s"); the kind is not a key.
-    where = [part for part in problem["loc"] if part not in ("crash", "join", "cut", "partition")]
+    where = list(problem["loc"])
+    fault = None
+    if where[:1] == ["faults"] and len(where) > 2:
+        # Pydantic names the branch of the union ("faults.0.crash.at_s"); the kind is not a key.
+        fault = _FAULTS.get(str(where.pop(2)))
     name = ".".join(map(str, where))
     value = problem.get("input")
-    field, siblings = _field_at(where)
+    field, siblings = _field_at(where[2:], fault) if fault else _field_at(where, Experiment)
     kind = problem["type"]
     if kind == "extra_forbidden":
         return f"unknown key '{name}'{suggest(str(where[-1]), siblings)}"
+    if kind == "value_error":  # Raised here, about one of the section's own keys.
+        return ".".join(filter(None, [name, str(problem["ctx"]["error"])]))
     if kind == "missing":
         return f"{name} is required"
     if kind in ("literal_error", "union_tag_invalid"):
@@ -304,11 +337,11 @@ def _explain(error: ValidationError, values: dict[str, Any]) -> str:
     return f"{name}: {message}, got {value!r}" if value is not values else f"{name}: {message}"
 
 
-def _field_at(where: list[Any]) -> tuple[FieldInfo | None, list[str]]:
-    """The field that a path leads to, and the names beside it."""
-    model: type[BaseModel] | None = Experiment
+def _field_at(where: list[Any], root: type[BaseModel]) -> tuple[FieldInfo | None, list[str]]:
+    """The field that a path from ``root`` leads to, and the names beside it."""
+    model: type[BaseModel] | None = root
     field = None
-    siblings: list[str] = list(Experiment.model_fields)
+    siblings: list[str] = list(root.model_fields)
     for part in where:
         if model is None:
             return field, siblings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,10 @@ def _judge(
         "wall_s": wall_s,
         "samples_per_wall_s": len(together) / wall_s if wall_s else None,
     }
+    bytes_of: Counter[int] = Counter()
+    for (sender, _), size in traffic.links.items():
+        bytes_of[sender] += size
+    ended = [record for record in records if isinstance(record, Ended)]
     per_node: list[dict[str, Any]] = [
         {
             "node": node,
@@ -114,7 +119,7 @@ def _judge(
             "confusion": metrics.confusion(made[node]),
             **{name: getattr(each[node], name) for name in ("f1", "f1_macro", "f1_paper", "accuracy", "kappa")},
             "f1_global": global_f1[node],
-            "bytes": sum(size for (sender, _), size in traffic.links.items() if sender == node),
+            "bytes": bytes_of[node],
         }
         for node in range(n)
     ]
@@ -126,6 +131,11 @@ def _judge(
         per_node=per_node,
         lost=traffic.lost,
         refused=traffic.refused,
+        dropped={
+            "prototypes still queued at the end": sum(record.queued for record in ended),
+            "prototypes that fell out of queues": traffic.prototypes_dropped,
+            "labels given up": sum(record.given_up for record in ended),
+        },
         series=_series(records, together, built, n, virtual_s, ages.age_s if shares else None, traffic.links),
         drift_points_s=built.drift_points_s,
     )
@@ -136,7 +146,7 @@ def _f1_global(outcome: Outcome, data: DataSet, built: Built) -> list[float | No
     rows = built.holdout_rows
     found: list[float | None] = []
     for node in outcome.nodes:
-        if node is None or not len(rows):
+        if node is None or not len(node.learner) or not len(rows):
             found.append(None)
             continue
         predicted = np.array([node.learner.predict(data.x[row]).code for row in rows])
@@ -166,8 +176,11 @@ def _series(
     sent_bytes = [record.header_bytes + record.payload_bytes for record in records if isinstance(record, Sent)]
     per_step, _ = np.histogram(sent_s, bins=edges, weights=sent_bytes)
     size = np.zeros(GRID)
-    for node in range(n):
-        changes = [(r.at_ns, r.size) for r in records if isinstance(r, Learned | Trained) and r.node == node]
+    changed: list[list[tuple[int, int]]] = [[] for _ in range(n)]
+    for record in records:
+        if isinstance(record, Learned | Trained):
+            changed[record.node].append((record.at_ns, record.size))
+    for changes in changed:
         times = np.array([at for at, _ in changes], dtype=float) / SECOND_NS
         sizes = np.array([0] + [held for _, held in changes], dtype=float)
         size += sizes[np.searchsorted(times, at_s, side="right")] / n

@@ -53,8 +53,8 @@ class RunFolder:
         """Write the result and the report."""
         from protovine.experiments.report import render_report
 
-        _write(self.path / "report.html", render_report(result))
         _write_json(self.path / "result.json", {"format": FORMAT, **result.to_json()})
+        _write(self.path / "report.html", render_report(result))
 
 
 def read_result(path: Path) -> dict[str, Any]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from typing import Any
 
-from protovine import stream
+from protovine import stream, topology
 from protovine.experiments.build import HOLDOUT, build
 from protovine.experiments.config import Experiment, Settings
 from protovine.stream import DataSet
+from protovine.stream.files import is_file_name
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,10 @@ class Prepared:
 
 def prepare(experiment: Experiment) -> Prepared:
     """Load the data and check everything against it, before anything is run or written."""
-    settings = {name: experiment.settings(name) for name in experiment.presets}
     options = experiment.data
+    # What the settings are sent on to other processes with has no data in it.
+    nameless = options.model_copy(update={"source": ""})
+    settings = {name: experiment.settings(name).model_copy(update={"data": nameless}) for name in experiment.presets}
     seeds = range(experiment.seed, experiment.seed + experiment.seeds)
     data: dict[int, DataSet] = {}
     for seed in seeds:
@@ -89,7 +93,7 @@ def resolved(prepared: Prepared) -> dict[str, Any]:
 
 
 def describe_data(prepared: Prepared) -> dict[str, Any]:
-    """Name, shape, classes and fingerprint of the stream (of the first seed)."""
+    """Name, shape, classes and fingerprint of the stream and of the links (of the first seed)."""
     data = prepared.data[prepared.experiment.seed]
     return {
         "name": data.name,
@@ -98,6 +102,7 @@ def describe_data(prepared: Prepared) -> dict[str, Any]:
         "classes": [label if isinstance(label, bool | int | float | str) else str(label) for label in data.classes],
         "drift_points": list(data.drift_points),
         "fingerprint": data.fingerprint(),
+        "topology_fingerprint": hashlib.blake2b(repr(prepared.neighbours).encode(), digest_size=16).hexdigest(),
     }
 
 
@@ -120,10 +125,13 @@ def _plain(tables: dict[str, Any], prepared: Prepared) -> dict[str, Any]:
     if isinstance(tables.get("data"), dict):
         source = prepared.experiment.data.source
         kept = {key: value for key, value in tables["data"].items() if key != "source"}
-        if isinstance(source, os.PathLike):
-            source = os.fspath(source)
+        if isinstance(source, os.PathLike) or (isinstance(source, str) and is_file_name(source)):
+            source = os.path.abspath(source)  # So that it can be run again from anywhere.
         described = source if isinstance(source, str) else f"in memory: {prepared.data[prepared.experiment.seed].name}"
         tables = {**tables, "data": {"source": described, **kept}}
+    swarm = tables.get("swarm", {})
+    if topology.is_file_name(swarm.get("topology", "")):
+        tables = {**tables, "swarm": {**swarm, "topology": os.path.abspath(swarm["topology"])}}
     plain: dict[str, Any] = cleaned(tables)
     return plain
 

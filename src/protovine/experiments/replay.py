@@ -49,6 +49,8 @@ def replay(
     recorded_data, data = result["data"], describe_data(prepared)
     if recorded_data["fingerprint"] != data["fingerprint"]:
         raise DataError(f"{path} cannot be replayed: the data set '{data['name']}' is not the one it was made with")
+    if recorded_data["topology_fingerprint"] != data["topology_fingerprint"]:
+        raise DataError(f"{path} cannot be replayed: its file of links is not the one it was made with")
     for preset in presets:
         if preset not in prepared.settings:
             raise ConfigError(f"{path} has no preset '{preset}' (it has {', '.join(prepared.settings)})")

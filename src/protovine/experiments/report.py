@@ -130,9 +130,9 @@ def nodes_table(result: Result, run: Run) -> dict[str, Any]:
 
 
 def messages(result: Result) -> list[tuple[str, str, list[int]]]:
-    """Messages lost and refused: which, reason, and per preset how many over all seeds."""
+    """Messages lost and refused, and what was dropped: which, reason, and per preset how many over all seeds."""
     rows = []
-    for what in ("lost", "refused"):
+    for what in ("lost", "refused", "dropped"):
         reasons = sorted({reason for run in result.runs for reason, count in getattr(run, what).items() if count})
         for reason in reasons:
             counts = [sum(getattr(run, what).get(reason, 0) for run in result.of(preset)) for preset in result.presets]

@@ -99,6 +99,7 @@ class Run:
     per_node: list[dict[str, Any]]
     lost: dict[str, int]
     refused: dict[str, int]
+    dropped: dict[str, int]
     series: Series
     drift_points_s: tuple[float, ...] = ()
 
@@ -111,6 +112,7 @@ class Run:
             "trace_hash": self.trace_hash,
             "messages_lost": self.lost,
             "messages_refused": self.refused,
+            "dropped": self.dropped,
             "per_node": self.per_node,
         }
 

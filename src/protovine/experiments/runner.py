@@ -10,13 +10,14 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from protovine.errors import InvariantError
+from protovine.errors import ConfigError, DataError, InvariantError, RunError
 from protovine.experiments.config import Experiment, Settings
 from protovine.experiments.execute import execute
 from protovine.experiments.folder import RunFolder
@@ -63,8 +64,8 @@ def run(
     ------
     ConfigError, DataError
         Nothing was run and nothing was written.
-    InvariantError
-        The simulator caught a bug. A result folder, if any, holds what was finished and says so.
+    RunError
+        A run stopped on a bug. A result folder, if any, holds what was finished and says so.
 
     Examples
     --------
@@ -74,13 +75,13 @@ def run(
     0.68
     """
     prepared = prepare(experiment or Experiment())
-    if out is None:
-        return run_prepared(prepared, jobs=jobs, progress=progress)
-    folder = RunFolder.create(Path(out), prepared)
-    result = run_prepared(prepared, jobs=jobs, trace_folder=folder.traces, progress=progress)
-    folder.finish(result)
-    if result.failed:
-        raise InvariantError(f"{result.error}; to see it again: {folder.replay_command(*result.failed)}")
+    folder = RunFolder.create(Path(out), prepared) if out is not None else None
+    result = run_prepared(prepared, jobs=jobs, trace_folder=folder.traces if folder else None, progress=progress)
+    if folder:
+        folder.finish(result)
+    if result.error:
+        again = f"; to see it again: {folder.replay_command(*result.failed)}" if folder and result.failed else ""
+        raise RunError(f"{result.error}{again}")
     return result
 
 
@@ -91,7 +92,7 @@ def run_prepared(
     trace_folder: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Result:
-    """Run what was prepared. A bug that the simulator catches, or Ctrl-C, ends it with the runs finished so far."""
+    """Run what was prepared. A run that stops on a bug, or Ctrl-C, ends it with the runs finished so far."""
     tasks = [(name, seed) for seed in prepared.seeds for name in prepared.settings]
     jobs = min(jobs or prepared.experiment.jobs, len(tasks))
     report = progress or (lambda done, total: None)
@@ -106,8 +107,10 @@ def run_prepared(
             _here(prepared, tasks, trace_folder, report, runs.append)
     except KeyboardInterrupt:
         status = "partial"
-    except InvariantError as broken:
+    except RunError as broken:
         status, error, failed = "failed", str(broken), broken.run
+    except BrokenProcessPool:
+        status, error = "failed", "a worker process died; it may have run out of memory"
     order = {name: i for i, name in enumerate(prepared.settings)}
     runs.sort(key=lambda made: (order[made.preset], made.seed))
     return Result(
@@ -169,7 +172,8 @@ def _in_processes(
     # Workers start from nothing: a fork would copy threads of numerical libraries in an unknown state.
     context = multiprocessing.get_context("spawn")
     counter, stop = context.Value("q", 0), context.Event()
-    with ProcessPoolExecutor(jobs, context, _start_worker, (counter, stop, prepared, trace_folder)) as pool:
+    work = (counter, stop, prepared.settings, prepared.data, trace_folder)
+    with ProcessPoolExecutor(jobs, context, _start_worker, work) as pool:
         with _interrupts_ignored():  # Workers start here and inherit it; Ctrl-C is the parent's to handle.
             waiting: set[Future[Run]] = {pool.submit(_work, name, seed) for name, seed in tasks}
         try:
@@ -202,8 +206,10 @@ def _interrupts_ignored() -> Iterator[None]:
 _worker: dict[str, Any] = {}
 
 
-def _start_worker(counter: Any, stop: Any, prepared: Prepared, trace_folder: Path | None) -> None:
-    _worker.update(counter=counter, stop=stop, prepared=prepared, trace_folder=trace_folder)
+def _start_worker(
+    counter: Any, stop: Any, settings: dict[str, Settings], data: dict[int, DataSet], trace_folder: Path | None
+) -> None:
+    _worker.update(counter=counter, stop=stop, settings=settings, data=data, trace_folder=trace_folder)
 
 
 def _work(name: str, seed: int) -> Run:
@@ -213,8 +219,7 @@ def _work(name: str, seed: int) -> Run:
         with _worker["counter"].get_lock():
             _worker["counter"].value += samples
 
-    prepared = _worker["prepared"]
-    return _attempt(prepared.settings[name], name, seed, prepared.data[seed], _worker["trace_folder"], count)
+    return _attempt(_worker["settings"][name], name, seed, _worker["data"][seed], _worker["trace_folder"], count)
 
 
 def _attempt(
@@ -222,6 +227,10 @@ def _attempt(
 ) -> Run:
     try:
         return execute(settings, name, seed, data, trace_folder, count)
-    except InvariantError as error:
-        error.run = (name, seed)
+    except (ConfigError, DataError, Cancelled):
         raise
+    except Exception as error:
+        what = str(error) if isinstance(error, InvariantError) else f"{type(error).__name__}: {error}"
+        stopped = RunError(f"{name}, seed {seed}: {what}")
+        stopped.run = (name, seed)
+        raise stopped from error

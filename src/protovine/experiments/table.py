@@ -25,6 +25,13 @@ SHOWN = (
     "aoi_peak_s",
     "version_age_mean",
 )
+TRAFFIC = (
+    "bytes_per_node_per_s",
+    "messages",
+    "prototypes_sent",
+    "prototypes_withheld",
+    "prototypes_trained_per_node",
+)
 
 
 def print_result(result: Result, console: Console) -> None:
@@ -32,7 +39,9 @@ def print_result(result: Result, console: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=_title(result), caption=_caption(result), title_justify="left", caption_justify="left")
+    table = Table(
+        title=Text(_title(result)), caption=Text(_caption(result)), title_justify="left", caption_justify="left"
+    )
     table.add_column("", no_wrap=True)
     for preset in result.presets:
         table.add_column(preset, justify="right", no_wrap=True)
@@ -45,8 +54,8 @@ def print_result(result: Result, console: Console) -> None:
         for preset, interval in zip(result.presets, intervals, strict=True):
             cell = Text(formatted(interval, metric))
             difference = result.difference(preset, metric)
-            # Of what the first preset does not do at all, the difference is the value itself.
-            if difference is not None and intervals[0] != Interval(0.0, 0.0):
+            # To a first preset that sends nothing at all, the difference is the value itself.
+            if difference is not None and not (metric in TRAFFIC and intervals[0] and not intervals[0].mean):
                 sure = difference.half is not None and abs(difference.mean) > difference.half
                 cell.append("\n" + formatted(difference, metric, signed=True), style="bold" if sure else "dim")
             cells.append(cell)
@@ -58,7 +67,7 @@ def formatted(interval: Interval | None, metric: str, signed: bool = False) -> s
     """An interval with the metric's decimals, for example ``0.812 ± 0.010``; a dash where it is not defined."""
     if interval is None:
         return "–"
-    if interval == Interval(0.0, 0.0):
+    if not interval.mean and not interval.half:
         return "0"
     decimals = METRICS[metric][2]
     sign = "+" if signed else ""

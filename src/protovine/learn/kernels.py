@@ -69,6 +69,9 @@ def vote(sample, state, k, distance, best, votes):
         weight = 1.0 / distance[best[i]]
         votes[label[best[i]]] += weight
         total += weight
+    if total == 0.0:  # So far away that no vote is left: the nearest decides.
+        votes[label[best[0]]] = 1.0
+        return label[best[0]]
     winner = 0
     for c in range(votes.shape[0]):
         if votes[c] > votes[winner]:

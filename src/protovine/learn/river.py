@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Hashable, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,11 @@ from river import base
 from protovine import compress
 from protovine.errors import SnapshotError
 from protovine.learn.xuilvq import XuILVQCore
-from protovine.prototypes import PrototypeSet
+from protovine.prototypes import FEATURE_MAX, PrototypeSet
 from protovine.snapshot import pack, unpack
+
+# What a file may ask for; more is damage.
+_PARAMETER_MAX = 10**6
 
 
 class XuILVQ(base.Classifier):
@@ -33,7 +36,7 @@ class XuILVQ(base.Classifier):
     edge_age_max : int >= 0
         Edges of the neighbourhood graph that are older are deleted.
     denoise_every : int >= 0
-        Learning steps between two sweeps that drop isolated prototypes; 0 is never.
+        Learning steps between two sweeps that drop isolated prototypes; 0 is never, and so it is with a limit.
     size_max : int >= 0
         Limit of the set, 0 for none; above it the set is compressed.
     compressor : {"dbscan", "kmeans"}
@@ -130,7 +133,7 @@ class XuILVQ(base.Classifier):
     def learn_one(self, x: dict, y: Any) -> None:
         """Learn one sample; ``ValueError`` if a feature is not a finite number."""
         vector = self._vector(x, grow=True)
-        self._core.learn(vector[np.newaxis], np.array([self._code(y)]), np.zeros(1, np.int64))
+        self._core.learn_checked(vector[np.newaxis], np.array([self._code(y)]), np.zeros(1, np.int64))
 
     def predict_one(self, x: dict, **_: Any) -> Any:
         """The label that the nearest prototypes vote for, or None before the first sample."""
@@ -153,7 +156,7 @@ class XuILVQ(base.Classifier):
         ValueError
             Shapes do not fit, or a value is not finite. Nothing was learnt.
         """
-        rows, labels = self._rows(x), np.asarray(y)
+        rows, labels = self._rows(x), np.asarray(y, dtype=object)
         if labels.shape != (len(rows),):
             raise ValueError(f"y must have one label for each of the {len(rows)} rows, got shape {labels.shape}")
         self._name_columns(rows.shape[1])
@@ -167,10 +170,23 @@ class XuILVQ(base.Classifier):
             raise ValueError("nothing was learnt yet: there is no label to predict")
         if rows.shape[1] != self._core.dim:
             raise ValueError(f"rows must have {self._core.dim} features, got {rows.shape[1]}")
-        return np.array(self._classes)[self._core.predict_many(rows)[0]]
+        labels = np.empty(len(self._classes), dtype=object)
+        labels[:] = self._classes
+        if len({type(label) for label in self._classes}) == 1 and isinstance(self._classes[0], str | int | float):
+            labels = np.array(self._classes)
+        return labels[self._core.predict_many(rows)[0]]
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the learner to a file, as a whole or not at all. Labels and features must be text or plain numbers."""
+        """Write the learner to a file, as a whole or not at all.
+
+        Raises
+        ------
+        TypeError
+            A label or a feature's name is neither text, number nor bool.
+        """
+        for name in (*self._features, *self._classes):
+            if not isinstance(name, str | int | float | np.generic):
+                raise TypeError(f"labels and features must be text or numbers to be saved, got {name!r}")
         target = Path(path)
         partial = target.with_name(target.name + ".part")
         partial.write_bytes(
@@ -189,10 +205,12 @@ class XuILVQ(base.Classifier):
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> XuILVQ:
         """The learner that was saved; `SnapshotError` if the file is damaged or holds something else."""
-        saved = unpack(Path(path).read_bytes())
-        if saved.get("is") != cls.__name__:
-            raise SnapshotError(f"{os.fspath(path)} holds no {cls.__name__}")
         try:
+            saved = unpack(Path(path).read_bytes())
+            if saved.get("is") != cls.__name__:
+                raise SnapshotError(f"{os.fspath(path)} holds no {cls.__name__}")
+            if max(saved["parameters"]["n_neighbors"], saved["parameters"]["size_max"]) > _PARAMETER_MAX:
+                raise ValueError("a parameter is out of range")
             model = cls(**saved["parameters"])
             model._features = tuple(saved["features"])
             model._places = {name: i for i, name in enumerate(model._features)}
@@ -200,25 +218,25 @@ class XuILVQ(base.Classifier):
             model._codes = {label: i for i, label in enumerate(model._classes)}
             model._core = model._make_core(max(1, len(model._features)), max(1, len(model._classes)))
             model._core.restore(saved["core"])
-        except (KeyError, TypeError) as error:
+            if len(model._codes) != len(model._classes) or len(model._places) != len(model._features):
+                raise ValueError("a label or a feature stands there twice")
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise SnapshotError(f"{os.fspath(path)} is damaged: {error}") from None
         return model
 
     def _vector(self, x: dict, grow: bool = False) -> NDArray[np.float64]:
         if x.keys() != self._places.keys():
-            if grow:
-                self._add_features([name for name in x if name not in self._places])
+            if grow and (new := [name for name in x if name not in self._places]):
+                _explain({name: x[name] for name in new})
+                self._add_features(new)
             x = {name: x.get(name, 0.0) for name in self._features}
         try:
             values = [x[name] for name in self._features]
-            # An infinity or NaN anywhere makes the sum one too.
-            finite = math.isfinite(sum(values))
+            usable = sum(map(abs, values)) <= FEATURE_MAX  # False for NaN too.
         except TypeError:
-            finite = False
-        if not finite:
-            for name, value in x.items():
-                if not isinstance(value, int | float | np.number) or not math.isfinite(value):
-                    raise ValueError(f"feature '{name}' must be a finite number, got {value!r}")
+            usable = False
+        if not usable:
+            _explain(x)
         return np.array(values, dtype=np.float64) if values else np.zeros(1)
 
     def _add_features(self, names: list[Hashable]) -> None:
@@ -245,6 +263,13 @@ class XuILVQ(base.Classifier):
         rows = np.ascontiguousarray(x, dtype=np.float64)
         if rows.ndim != 2:
             raise ValueError(f"x must have shape (n, d), got {rows.shape}")
-        if not np.isfinite(rows).all():
-            raise ValueError("x must be finite")
+        if rows.size and not np.abs(rows).max() <= FEATURE_MAX:
+            raise ValueError(f"x must be finite and within ±{FEATURE_MAX:g}")
         return rows
+
+
+def _explain(x: dict[Hashable, Any]) -> None:
+    """``ValueError`` at the first value that is not a usable number."""
+    for name, value in x.items():
+        if not (isinstance(value, Real) and abs(value) <= FEATURE_MAX):  # type: ignore[operator]
+            raise ValueError(f"feature '{name}' must be a finite number within ±{FEATURE_MAX:g}, got {value!r}")

@@ -11,7 +11,7 @@ from protovine.compress import Compressor
 from protovine.errors import ConfigError, SnapshotError
 from protovine.learn import kernels
 from protovine.learn.base import Prediction, Shrunk
-from protovine.prototypes import PrototypeSet
+from protovine.prototypes import FEATURE_MAX, PrototypeSet
 
 # The authors' initial learning rates for the winner and for its neighbours.
 RATES_INITIAL = (0.9, 0.1)
@@ -39,7 +39,8 @@ class XuILVQCore:
     denoise_every : int >= 0
         Learning steps between two sweeps that drop isolated prototypes; 0 turns denoising off.
     size_max : int >= 0
-        When the set outgrows this, ``compressor`` shrinks it; 0 means no limit.
+        When the set outgrows this, ``compressor`` shrinks it, and there is no denoising: after compression most
+        prototypes have a single edge and would be swept away. 0 means no limit.
     compressor : Compressor, optional
         Needed if there is a limit.
 
@@ -88,7 +89,8 @@ class XuILVQCore:
         if 0 < size_max < n_classes:
             raise ConfigError(f"size_max must be 0 or at least the number of classes ({n_classes}), got {size_max}")
         self.dim, self.n_classes = dim, n_classes
-        self.n_neighbors, self.edge_age_max, self.denoise_every = n_neighbors, edge_age_max, denoise_every
+        self.n_neighbors, self.edge_age_max = n_neighbors, edge_age_max
+        self.denoise_every = 0 if size_max else denoise_every
         self.size_max, self.compressor = size_max, compressor
         self._shrunk: list[Shrunk] = []
         self._best = np.zeros(max(n_neighbors, 2), np.int64)
@@ -107,25 +109,47 @@ class XuILVQCore:
         return int(self._state[5][kernels.N_PROTOTYPES])
 
     def predict(self, x: NDArray[np.float64]) -> Prediction:
-        """Prediction for one finite float64 vector (d,); code -1 while there is no prototype."""
+        """Prediction for one finite float64 vector (d,); code -1 while there is no prototype.
+
+        Raises
+        ------
+        ValueError
+            The shape is another. Finiteness is not checked here.
+        """
+        if x.shape != (self.dim,):
+            raise ValueError(f"a vector must have shape ({self.dim},), got {x.shape}")
         votes = np.empty(self.n_classes)
         code = kernels.vote(x, self._state, self.n_neighbors, self._distance, self._best, votes)
         return Prediction(code, votes)
 
     def predict_many(self, x: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Codes (n,) and class shares (n, n_classes) for finite float64 rows (n, d)."""
+        """Codes (n,) and class shares (n, n_classes) for finite float64 rows (n, d); ``ValueError`` as `learn`."""
+        self._check_rows(x)
         codes, votes = np.empty(len(x), np.int64), np.empty((len(x), self.n_classes))
         kernels.predict_many(x, self._state, self.n_neighbors, self._distance, self._best, votes, codes)
         return codes, votes
 
     def learn(self, x: NDArray[np.float64], codes: NDArray[np.int64], events_ns: NDArray[np.int64]) -> int:
-        """Learn finite float64 rows (n, d) in order; how many of them became prototypes."""
+        """Learn float64 rows (n, d) in order; how many of them became prototypes.
+
+        Raises
+        ------
+        ValueError
+            Shapes do not fit, a value is not finite or beyond `FEATURE_MAX`, or a code is not a class. Nothing was
+            learnt.
+        """
+        self._check_samples(x, codes, events_ns)
+        return self.learn_checked(x, codes, events_ns)
+
+    def learn_checked(self, x: NDArray[np.float64], codes: NDArray[np.int64], events_ns: NDArray[np.int64]) -> int:
+        """`learn` for callers that have made sure of everything that it checks."""
         return self._learn(x, codes, events_ns, _NO_VOTES, _NO_CODES)
 
     def prequential(
         self, x: NDArray[np.float64], codes: NDArray[np.int64], events_ns: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Predict each row, then learn it: codes (n,) and class shares (n, n_classes)."""
+        """Predict each row, then learn it: codes (n,) and class shares (n, n_classes); ``ValueError`` as `learn`."""
+        self._check_samples(x, codes, events_ns)
         predicted, votes = np.empty(len(x), np.int64), np.empty((len(x), self.n_classes))
         self._learn(x, codes, events_ns, votes, predicted)
         return predicted, votes
@@ -198,6 +222,19 @@ class XuILVQCore:
             rate.astype(np.float64),
         )
         self._make_room(1)
+
+    def _check_rows(self, x: NDArray[np.float64]) -> None:
+        if x.ndim != 2 or x.shape[1] != self.dim:
+            raise ValueError(f"rows must have shape (n, {self.dim}), got {x.shape}")
+        if len(x) and not np.abs(x).max() <= FEATURE_MAX:  # False for NaN too.
+            raise ValueError(f"rows must be finite and within ±{FEATURE_MAX:g}")
+
+    def _check_samples(self, x: NDArray[np.float64], codes: NDArray[np.int64], events_ns: NDArray[np.int64]) -> None:
+        self._check_rows(x)
+        if codes.shape != (len(x),) or events_ns.shape != (len(x),):
+            raise ValueError(f"{len(x)} rows need as many codes and times, got {codes.shape} and {events_ns.shape}")
+        if len(x) and not (codes.min() >= 0 and codes.max() < self.n_classes):
+            raise ValueError(f"codes must be between 0 and {self.n_classes - 1}, got {codes.min()} to {codes.max()}")
 
     def _learn(
         self,

@@ -16,7 +16,8 @@ PAPER_BYTES_PER_PROTOTYPE = 105
 class Traffic:
     """Everything that all nodes sent, once per recipient.
 
-    ``links`` has the bytes by (sender, recipient); ``lost`` and ``refused`` count messages by reason.
+    ``prototypes_dropped`` fell out of full queues. ``links`` has the bytes by (sender, recipient); ``lost`` and
+    ``refused`` count messages by reason.
     """
 
     bytes_total: int
@@ -26,6 +27,7 @@ class Traffic:
     prototypes_withheld: int
     prototypes_received: int
     prototypes_trained: int
+    prototypes_dropped: int
     links: dict[tuple[int, int], int]
     lost: dict[str, int]
     refused: dict[str, int]
@@ -37,7 +39,7 @@ class Traffic:
 
 def traffic(records: Iterable[Record]) -> Traffic:
     """Add up a trace."""
-    total = header = messages = sent = withheld = received = trained = 0
+    total = header = messages = sent = withheld = received = trained = dropped = 0
     links: Counter[tuple[int, int]] = Counter()
     lost: Counter[str] = Counter()
     refused: Counter[str] = Counter()
@@ -53,6 +55,7 @@ def traffic(records: Iterable[Record]) -> Traffic:
             withheld += record.prototypes
         elif isinstance(record, Received):
             received += record.prototypes
+            dropped += record.dropped
         elif isinstance(record, Trained):
             trained += record.count
         elif isinstance(record, Lost):
@@ -67,6 +70,7 @@ def traffic(records: Iterable[Record]) -> Traffic:
         withheld,
         received,
         trained,
+        dropped,
         dict(sorted(links.items())),
         dict(sorted(lost.items())),
         dict(sorted(refused.items())),

@@ -23,7 +23,7 @@ import numpy as np
 
 from protovine import varint
 from protovine.errors import CodecError
-from protovine.prototypes import PrototypeSet
+from protovine.prototypes import FEATURE_MAX, PrototypeSet
 
 _VERSION = 0x10
 _FLOAT64 = 0x01
@@ -41,12 +41,12 @@ class SetLimits:
 
 def encode_set(prototypes: PrototypeSet, dtype: str = "float32") -> bytes:
     """The set's bytes. float64 is exact; float32 rounds vectors and weights to float32 and event times to a
-    2**-32 of the set's time span.
+    2**-31 of the set's time span.
 
     Raises
     ------
     ValueError
-        A label exceeds 65,535, or a value is not finite (in float32: or too large for it).
+        A label exceeds 65,535, a value is not finite or larger than `FEATURE_MAX`, or an event time is negative.
 
     Examples
     --------
@@ -62,15 +62,16 @@ def encode_set(prototypes: PrototypeSet, dtype: str = "float32") -> bytes:
     exact = dtype == "float64"
     n = len(prototypes)
     number = "<f8" if exact else "<f4"
-    with np.errstate(over="ignore"):
-        x, weight = prototypes.x.astype(number), prototypes.weight.astype(number)
-    if not (np.isfinite(x).all() and np.isfinite(weight).all()):
-        raise ValueError(f"vectors and weights must be finite in {dtype}")
+    if n and not (np.abs(prototypes.x).max() <= FEATURE_MAX and prototypes.weight.max() <= FEATURE_MAX):
+        raise ValueError(f"vectors and weights must be finite and at most {FEATURE_MAX:g}")
+    x, weight = prototypes.x.astype(number), prototypes.weight.astype(number)
     label_max = int(prototypes.label.max()) if n else 0
     if label_max > 0xFFFF:
         raise ValueError(f"labels must be at most 65535, got {label_max}")
     wide = label_max > 0xFF
     base = int(prototypes.event_ns.min()) if n else 0
+    if base < 0:
+        raise ValueError(f"event times must be >= 0, got {base}")
     offset = prototypes.event_ns - base
     head = bytearray([_VERSION | (_FLOAT64 if exact else 0) | (_WIDE_LABELS if wide else 0)])
     head += varint.write(n) + varint.write(prototypes.dim) + base.to_bytes(8, "little", signed=True)
@@ -113,8 +114,6 @@ def decode_set(data: bytes | memoryview, limits: SetLimits, origin: int = -1) ->
     shift = 0 if exact else data[body - 1]
     if shift > 31:
         raise CodecError(f"the event time shift must be at most 31, got {shift}")
-    if base + (0xFFFFFFFF << shift) >= 2**63:
-        raise CodecError("an event time is out of range")
     label = np.frombuffer(data, "<u2" if wide else "u1", n, body)
     body += n * label_bytes
     offset = np.frombuffer(data, "<i8" if exact else "<u4", n, body).astype(np.int64) << shift
@@ -127,10 +126,10 @@ def decode_set(data: bytes | memoryview, limits: SetLimits, origin: int = -1) ->
     if n:
         if label.max() >= limits.n_classes:
             raise CodecError(f"labels must be below {limits.n_classes}, got {label.max()}")
-        if not np.isfinite(x).all():
-            raise CodecError("a vector is not finite")
+        if not np.abs(x).max() <= FEATURE_MAX:  # False for NaN too.
+            raise CodecError(f"a vector is not finite, or beyond {FEATURE_MAX:g}")
         if not (weight.min() >= 0 and weight.max() < np.inf):  # False for NaN too.
             raise CodecError("a weight is negative or not finite")
-        if exact and (offset.min() < 0 or base + int(offset.max()) >= 2**63):
+        if base < 0 or offset.min() < 0 or base + int(offset.max()) >= 2**63:
             raise CodecError("an event time is out of range")
     return PrototypeSet(x, label.astype(np.int64), weight, base + offset, origin)

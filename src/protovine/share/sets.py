@@ -39,10 +39,13 @@ class WholeSets:
     def __init__(self, gate: Gate, limits: SetLimits, dtype: str = "float32") -> None:
         self.gate, self.limits, self.dtype = gate, limits, dtype
         self._last_received: dict[int, PrototypeSet] = {}
-        self._encoded: tuple[PrototypeSet, bytes] | None = None
+        self._encoded: tuple[PrototypeSet, bytes | None] | None = None
 
     def offer(self, peer: int, evidence: Evidence, max_bytes: int) -> Offer | None:
-        """The own set as an offer, held back by gate ``"size"`` above ``max_bytes``; None if it is empty."""
+        """The own set as an offer; None if it is empty.
+
+        Besides the gate, ``"size"`` holds it back above ``max_bytes``, and ``"range"`` if a value cannot be encoded.
+        """
         own = evidence.prototypes
         if not len(own):
             return None
@@ -51,11 +54,19 @@ class WholeSets:
             return Offer(None, score, len(own), self.gate.name)
         # All peers of one opportunity get the same set, so it is encoded once.
         if self._encoded is None or self._encoded[0] is not own:
-            self._encoded = (own, encode_set(own, self.dtype))
+            self._encoded = (own, self._encode(own))
         payload = self._encoded[1]
+        if payload is None:
+            return Offer(None, score, len(own), "range")
         if len(payload) > max_bytes:
             return Offer(None, score, len(own), "size")
         return Offer(payload, score, len(own), self.gate.name)
+
+    def _encode(self, own: PrototypeSet) -> bytes | None:
+        try:
+            return encode_set(own, self.dtype)
+        except ValueError:
+            return None  # A prototype was pushed out of range; what peers would refuse is not sent.
 
     def read(self, peer: int, payload: bytes | memoryview) -> PrototypeSet:
         """The set that ``peer`` sent; `CodecError` if it is damaged or breaks a limit. Nothing is remembered yet."""

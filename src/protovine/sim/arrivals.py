@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from protovine import rng
 from protovine.errors import ConfigError
+from protovine.records import SECOND_NS
 
 Arrivals = Literal["poisson", "clock"]
-SECOND_NS = 1_000_000_000
 YEAR_NS = 365 * 86_400 * SECOND_NS
 YEARS_MAX = 100
 

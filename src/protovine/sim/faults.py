@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+from protovine.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +56,34 @@ class Partition:
 
 
 Fault = Crash | Join | Cut | Partition
+
+
+def check_faults(faults: tuple[Fault, ...], n_nodes: int) -> None:
+    """`ConfigError` at the first fault that could not do what it says among ``n_nodes`` nodes and the other faults."""
+    down: dict[int, list[tuple[float, float]]] = {}
+    for fault in faults:
+        named = _nodes(fault)
+        for node in named:
+            if not 0 <= node < n_nodes:
+                raise ConfigError(f"a fault names node {node}, but nodes are 0 to {n_nodes - 1}")
+        if isinstance(fault, Crash | Join):
+            span = (0.0, fault.at_ns) if isinstance(fault, Join) else (fault.at_ns, _end(fault))
+            if span[0] > span[1] or any(span[0] <= end and start <= span[1] for start, end in down.get(fault.node, [])):
+                raise ConfigError(f"node {fault.node} must be up when it crashes, and restart before the next fault")
+            down.setdefault(fault.node, []).append(span)
+        elif fault.until_ns <= fault.at_ns:
+            raise ConfigError(f"until_s of a {type(fault).__name__.lower()} must be after {fault.at_ns / 1e9:g}")
+        elif isinstance(fault, Cut) and fault.source == fault.target:
+            raise ConfigError(f"a cut needs two different nodes, got {fault.source} twice")
+        elif isinstance(fault, Partition) and len(set(fault.group)) == n_nodes:
+            raise ConfigError("a partition must leave some node out of its group")
+
+
+def _nodes(fault: Fault) -> tuple[int, ...]:
+    if isinstance(fault, Cut):
+        return (fault.source, fault.target)
+    return fault.group if isinstance(fault, Partition) else (fault.node,)
+
+
+def _end(crash: Crash) -> float:
+    return math.inf if crash.restart_ns is None else crash.restart_ns

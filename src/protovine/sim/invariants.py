@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import NoReturn
 
 from protovine import records
 from protovine.errors import InvariantError
@@ -21,30 +22,36 @@ class Invariants:
     def __init__(self) -> None:
         self.bytes_sent = self.bytes_copied = self.bytes_delivered = self.bytes_lost = 0
         self._recorded_bytes = 0
-        self._in_flight: dict[int, tuple[int, int, int]] = {}
+        self._in_flight: dict[int, tuple[int, int, bytes]] = {}
         self._versions: dict[int, int] = defaultdict(int)
         self._accepted: dict[tuple[int, int], tuple[int, int]] = {}
         self._last_ns = 0
 
-    def sent(self, copy: int, source: int, target: int, size: int, duplicate: bool) -> None:
+    def sent(self, copy: int, source: int, target: int, data: bytes, duplicate: bool) -> None:
         """The network took a message, or copied one, under the new number ``copy``."""
-        self._in_flight[copy] = (source, target, size)
+        self._in_flight[copy] = (source, target, data)
         if duplicate:
-            self.bytes_copied += size
+            self.bytes_copied += len(data)
         else:
-            self.bytes_sent += size
+            self.bytes_sent += len(data)
 
-    def delivered(self, copy: int, source: int, target: int, size: int) -> None:
+    def delivered(self, copy: int, source: int, target: int, data: bytes) -> None:
         """The network hands a message over."""
-        if self._in_flight.pop(copy, None) != (source, target, size):
-            self._broken(f"node {target} was handed a message from nowhere ({size} bytes in the name of {source})")
-        self.bytes_delivered += size
+        if self._in_flight.pop(copy, None) != (source, target, data):
+            self._broken(f"node {target} was handed a message from nowhere ({len(data)} bytes in the name of {source})")
+        self.bytes_delivered += len(data)
 
-    def lost(self, copy: int, size: int) -> None:
-        """The network dropped a message."""
-        if self._in_flight.pop(copy, None) is None:
-            self._broken(f"{size} bytes were lost that nobody had sent")
-        self.bytes_lost += size
+    def lost(self, copy: int) -> tuple[int, int, int]:
+        """The network dropped a message: from whom, to whom, and how many bytes."""
+        if copy not in self._in_flight:
+            self._broken("a message was lost that nobody had sent")
+        source, target, data = self._in_flight.pop(copy)
+        self.bytes_lost += len(data)
+        return source, target, len(data)
+
+    def in_flight(self) -> list[int]:
+        """Numbers of the copies that are still under way, ascending."""
+        return sorted(self._in_flight)
 
     def forget(self, node: int) -> None:
         """A node lost its memory."""
@@ -83,5 +90,5 @@ class Invariants:
             )
 
     @staticmethod
-    def _broken(what: str) -> None:
+    def _broken(what: str) -> NoReturn:
         raise InvariantError(f"invariant broken: {what}")

@@ -9,9 +9,8 @@ import numpy as np
 
 from protovine import rng
 from protovine.errors import ConfigError
+from protovine.records import SECOND_NS
 from protovine.sim.faults import Cut
-
-SECOND_NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +46,8 @@ class Link:
         for name in ("delay_ns", "jitter_ns", "bandwidth_bytes_per_s", "message_bytes_max", "reorder_ns"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must be >= 0, got {getattr(self, name)}")
+        if 0 < self.bandwidth_bytes_per_s < 1:
+            raise ConfigError(f"bandwidth_bytes_per_s must be 0 or at least 1, got {self.bandwidth_bytes_per_s}")
         for name in ("loss", "duplicate", "reorder"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must be between 0 and 1, got {getattr(self, name)}")

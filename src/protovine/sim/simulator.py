@@ -15,7 +15,7 @@ from protovine import records, rng
 from protovine.errors import ConfigError, RemoteProtocolError
 from protovine.node import Node, pump
 from protovine.records import Record
-from protovine.sim.faults import Crash, Cut, Fault, Join, Partition
+from protovine.sim.faults import Crash, Cut, Fault, Join, Partition, check_faults
 from protovine.sim.invariants import Invariants
 from protovine.sim.network import Link, Network
 
@@ -61,17 +61,7 @@ class Scenario:
             raise ConfigError(f"label_delay_ns must be >= 0, got {self.label_delay_ns}")
         if not 0 <= self.labelled <= 1:
             raise ConfigError(f"labelled must be between 0 and 1, got {self.labelled}")
-        n = len(self.rows)
-        for fault in self.faults:
-            named = {
-                Crash: lambda f: (f.node,),
-                Join: lambda f: (f.node,),
-                Cut: lambda f: (f.source, f.target),
-                Partition: lambda f: f.group,
-            }[type(fault)](fault)
-            for node in named:
-                if not 0 <= node < n:
-                    raise ConfigError(f"a fault names node {node}, but nodes are 0 to {n - 1}")
+        check_faults(self.faults, len(self.rows))
 
 
 @dataclass(frozen=True)
@@ -127,7 +117,6 @@ class Simulator:
         self._copies = 0
         self._now_ns = 0
         self._arrived = 0
-        self._in_flight: dict[int, tuple[int, int, int]] = {}
         self._has_label = rng.stream(scenario.seed, "labelled").random(len(scenario.y)) < scenario.labelled
 
     def run(self) -> Outcome:
@@ -205,29 +194,25 @@ class Simulator:
         fate = self._network.send(source, target, len(data), self._now_ns)
         for index in range(max(1, len(fate.arrivals_ns))):
             self._copies += 1
-            self._books.sent(self._copies, source, target, len(data), duplicate=index > 0)
-            self._in_flight[self._copies] = (source, target, len(data))
+            self._books.sent(self._copies, source, target, data, duplicate=index > 0)
             if fate.lost:
                 self._lose(self._copies, fate.lost)
             else:
-                self._at(fate.arrivals_ns[index], self._deliver, self._copies, data)
+                self._at(fate.arrivals_ns[index], self._deliver, self._copies, source, target, data)
 
-    def _deliver(self, copy: int, data: bytes) -> None:
-        source, target, size = self._in_flight[copy]
+    def _deliver(self, copy: int, source: int, target: int, data: bytes) -> None:
         member = self._nodes[target]
         if member is None:
             self._lose(copy, "node down")
             return
-        del self._in_flight[copy]
-        self._books.delivered(copy, source, target, size)
+        self._books.delivered(copy, source, target, data)
         # The node counts what it refuses, and goes on.
         with contextlib.suppress(RemoteProtocolError):
             member.receive(data, source, self._now_ns)
         self._settle(target, member)
 
     def _lose(self, copy: int, reason: str) -> None:
-        source, target, size = self._in_flight.pop(copy)
-        self._books.lost(copy, size)
+        source, target, size = self._books.lost(copy)
         self._record(records.Lost(self._now_ns, source, target, reason, size))
 
     def _crash(self, fault: Crash) -> None:
@@ -246,7 +231,7 @@ class Simulator:
         member = self._make_node(node, self._incarnations[node])
         snapshot = self._snapshots[node]
         if snapshot is not None:
-            member.restore(snapshot)
+            member.restore(snapshot, self._now_ns)
             self._incarnations[node] = member.gossip.incarnation
         else:
             self._books.forget(node)
@@ -259,7 +244,7 @@ class Simulator:
             if member is not None:
                 member.finish(self._now_ns)
                 pump(member, partial(self._send, node), self._record)
-        for copy in sorted(self._in_flight):
+        for copy in self._books.in_flight():
             self._lose(copy, "in flight")
         self._books.ended()
         return Outcome(self._nodes, self._now_ns, self._books)

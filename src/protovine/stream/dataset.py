@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from protovine.errors import ConfigError, DataError
+from protovine.prototypes import FEATURE_MAX
 
 Label = bool | int | float | str
 
@@ -70,9 +71,11 @@ class DataSet:
         if y.shape != x.shape[:1] or y.dtype.kind not in "iu":
             raise DataError(f"{self.name}: y must hold {len(x)} whole numbers, got {y.dtype} with shape {y.shape}")
         x, y = _frozen(x, np.float64), _frozen(y, np.int64)
-        if not np.isfinite(x).all():
-            row, column = np.argwhere(~np.isfinite(x))[0]
-            raise DataError(f"{self.name}: x must be finite, got {x[row, column]} in row {row}, column {column}")
+        bad = ~(np.abs(x) <= FEATURE_MAX)  # Includes NaN.
+        if bad.any():
+            row, column = np.argwhere(bad)[0]
+            limit = f"finite and within ±{FEATURE_MAX:g}"
+            raise DataError(f"{self.name}: x must be {limit}, got {x[row, column]} in row {row}, column {column}")
         _check_names(self.name, x.shape[1], self.features, self.classes)
         if y.min() < 0 or y.max() >= len(self.classes):
             raise DataError(f"{self.name}: y must be between 0 and {len(self.classes) - 1}, got {y.min()} to {y.max()}")
