@@ -442,7 +442,7 @@ def test_messages_lost_and_refused_are_counted_by_reason(html: str) -> None:
     table = Page(render_report(make_result(runs))).tables
     lost = next(each for each in table if each[0][0] == "what, reason")
     assert lost[1:] == [["lost: loss", "0", "1,234"], ["refused: stale", "0", "3"]]
-    assert "lost and refused" not in html
+    assert "Lost, refused, dropped" not in html
 
 
 @pytest.mark.usefixtures("no_figures")
