@@ -198,6 +198,33 @@ def test_ctrl_c_leaves_a_valid_partial_folder(tmp_path: Path) -> None:
     assert "the experiment was interrupted" in (tmp_path / "out" / "report.html").read_text()
 
 
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "protovine", "run", "--out", "out", "--jobs", "2", "--seeds", "40"],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while len(list(tmp_path.glob("out/traces/*.gz"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.kill()
+    process.wait(timeout=30)
+    while group_is_alive(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not group_is_alive(process.pid)
+    assert "running" == json.loads((tmp_path / "out" / "result.json").read_text())["status"]
+
+
+def group_is_alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def test_a_person_sees_progress_with_rate_and_time_left(tmp_path: Path) -> None:
     master, slave = pty.openpty()
     process = subprocess.Popen(

@@ -210,6 +210,15 @@ def _start_worker(
     counter: Any, stop: Any, settings: dict[str, Settings], data: dict[int, DataSet], trace_folder: Path | None
 ) -> None:
     _worker.update(counter=counter, stop=stop, settings=settings, data=data, trace_folder=trace_folder)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work forever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(name: str, seed: int) -> Run:
