@@ -71,6 +71,21 @@ def test_silent_pairs_age_from_the_start() -> None:
     assert (2 + 2) / 2 == pytest.approx(report.mean_s, abs=1e-6)
 
 
+def test_nodes_without_samples_make_no_news_to_be_measured() -> None:
+    trace = [Arrived(SECOND, 1, 0, 0), heard(SECOND, SECOND), Arrived(4 * SECOND, 1, 1, 0)]
+    with_an_idle_node = measure_age(trace, [[1, 2], [], []], 4 * SECOND)
+    assert measure_age(trace, [[1], [], []], 4 * SECOND).mean_s == with_an_idle_node.mean_s
+
+
+def test_curve_is_the_mean_age_at_its_times() -> None:
+    trace = [heard(2 * SECOND, SECOND), heard(3 * SECOND, 2 * SECOND, peer=2)]
+    report = measure_age(trace, [[1, 2], [0], []], 4 * SECOND, grid=4)
+    assert [1, 2, 3, 4] == report.grid_s.tolist()
+    # Ages of 1 and 2 at node 0, and of 0 at node 1, which hears nothing.
+    expected = [(1 + 1 + 1) / 3, (1 + 2 + 2) / 3, (2 + 1 + 3) / 3, (3 + 2 + 4) / 3]
+    assert expected == pytest.approx(report.age_s.tolist())
+
+
 def test_without_messages_there_is_no_age() -> None:
     report = measure_age([learnt(1)], [[1], [0]], 10)
     assert (None, None, None) == (report.mean_s, report.peak_s, report.version_mean)

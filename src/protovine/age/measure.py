@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -88,22 +88,28 @@ def measure_age(
     nothing = AgeReport(None, None, None, len(pairs), len(pairs), grid_ns / SECOND_NS, np.full(grid, np.nan))
     if not heard:
         return nothing
+    silent = Counter(origin for node, origin in pairs if (node, origin) not in heard)
+    # Pairs that heard nothing are alike for each origin, so that a large swarm costs little more than its messages.
+    alike = [(pair, 1) for pair in pairs if pair in heard] + [
+        ((-1, origin), silent[origin]) for origin in sorted(silent)
+    ]
     means, versions, peaks = [], [], []
     curve, open_pairs = np.zeros(grid), np.zeros(grid)
-    for pair in pairs:
-        until_ns = min(last_ns.get(pair[1], end_ns), end_ns)
-        news = [entry for entry in heard.get(pair, []) if entry[0] <= until_ns]
+    for pair, count in alike:
+        # A trace without arrivals is measured to its end; in one with arrivals, a node without any makes no news.
+        until_ns = min(last_ns.get(pair[1], 0 if last_ns else end_ns), end_ns)
         if until_ns <= 0:
             continue
+        news = [entry for entry in heard.get(pair, []) if entry[0] <= until_ns]
         mean, pair_peaks = _sawtooth(news, until_ns)
-        means.append(mean)
-        peaks.extend(pair_peaks)
+        means += [mean] * count
+        peaks += pair_peaks
         times = np.array([at for at, _ in news], np.int64)
         made = np.array([0] + [created for _, created in news], np.int64)
         measured = grid_ns <= until_ns
-        curve += np.where(measured, grid_ns - made[np.searchsorted(times, grid_ns, side="right")], 0.0)
-        open_pairs += measured
-        versions.append(_version_age(np.array(learnt[pair[1]], np.int64), times, made[1:], until_ns))
+        curve += count * np.where(measured, grid_ns - made[np.searchsorted(times, grid_ns, side="right")], 0.0)
+        open_pairs += count * measured
+        versions += [_version_age(np.array(learnt[pair[1]], np.int64), times, made[1:], until_ns)] * count
     if not means:
         return nothing
     with np.errstate(invalid="ignore"):
@@ -113,7 +119,7 @@ def measure_age(
         peak_s=float(np.mean(peaks)) if peaks else None,
         version_mean=float(np.mean(versions)),
         pairs=len(pairs),
-        silent_pairs=sum(pair not in heard for pair in pairs),
+        silent_pairs=silent.total(),
         grid_s=grid_ns / SECOND_NS,
         age_s=age_s,
     )
