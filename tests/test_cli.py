@@ -45,7 +45,8 @@ def test_run_prints_a_table_and_leaves_a_folder(tmp_path: Path) -> None:
     assert f"runs/{folder.name}/report.html" in done.stdout
     replayed = protovine("replay", str(folder), "--preset", "paper-base", cwd=tmp_path)
     assert 0 == replayed.returncode
-    assert [True, True] == [line.endswith(" same") for line in replayed.stdout.splitlines()]
+    assert [True, True] == [line.endswith(" same") for line in replayed.stdout.splitlines()[:2]]
+    assert "2 of 2 runs came out the same" == replayed.stdout.splitlines()[2]
 
 
 def test_json_is_one_object_on_standard_output(tmp_path: Path) -> None:
@@ -215,6 +216,26 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
         time.sleep(0.05)
     assert not group_is_alive(process.pid)
     assert "running" == json.loads((tmp_path / "out" / "result.json").read_text())["status"]
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_the_table_cuts_nothing_in_a_narrow_terminal(columns: int) -> None:
+    import io
+
+    from rich.console import Console
+
+    import protovine as package
+    from protovine.experiments.table import print_result
+
+    presets = ["paper-local", "paper-base", "paper-queue", "paper-cluster"]
+    result = package.run(package.Experiment(presets=presets, data={"limit": 100}, seeds=2))
+    out = io.StringIO()
+    print_result(result, Console(file=out, width=columns))
+    shown = out.getvalue()
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= columns
+    assert all(preset in shown for preset in presets)
+    assert {60: 4, 80: 2, 120: 1}[columns] == shown.count("2 seeds\n") + shown.count("2 seeds ")
 
 
 def group_is_alive(group: int) -> bool:

@@ -47,6 +47,8 @@ __all__ = [*_WHERE, "__version__"]
 
 def __getattr__(name: str) -> object:
     # Nothing is imported before it is used, so that `protovine --help` answers at once.
+    if name == "checks":
+        return importlib.import_module("protovine.checks")
     if name in _WHERE:
         return getattr(importlib.import_module(_WHERE[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

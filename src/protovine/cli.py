@@ -31,8 +31,13 @@ _FLAGS: tuple[tuple[tuple[str, ...], str, Any, str], ...] = (
         str,
         "Who gets which row: interleave, shuffle, label-skew:ALPHA, blocks, quantity-skew:ALPHA. [default: interleave]",
     ),
-    (("-s", "s"), "gossip.s", int, "Peers addressed per share, in presets that share."),
-    (("-T", "t"), "gossip.T", float, "Probability that a node shares after a sample; 0 is no gossip at all."),
+    (("-s", "s"), "gossip.s", int, "Peers addressed per share, in presets that share. [default: 4]"),
+    (
+        ("-T", "t"),
+        "gossip.T",
+        float,
+        "Probability that a node shares after a sample; 0 is no gossip at all. [default: 0.1]",
+    ),
     (
         ("--gossip",),
         "gossip.order",
@@ -57,6 +62,14 @@ _FLAGS: tuple[tuple[tuple[str, ...], str, Any, str], ...] = (
     (("--train-rate",), "swarm.train_rate_hz", float, "Received prototypes trained per second. [default: 190]"),
     (("--seed",), "seed", int, "First seed. [default: 0]"),
     (("--seeds",), "seeds", int, "Number of seeds. [default: 3]"),
+)
+
+
+# Classes that `data info` lists.
+_CLASSES_SHOWN = 20
+_PRESET_HELP = (
+    "System to run; repeat to compare several: paper-local, paper-base, paper-jsd, paper-queue, paper-cluster "
+    "(also -150, -250, -500), paper-kmeans. [default: local, base, jsd and cluster]"
 )
 
 
@@ -91,7 +104,7 @@ def _with_flags(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @main.command()
 @click.argument("experiment", required=False, type=click.Path(path_type=Path), metavar="[EXPERIMENT.toml]")
-@click.option("--preset", "presets", multiple=True, metavar="NAME", help="System to run; repeat to compare several.")
+@click.option("--preset", "presets", multiple=True, metavar="NAME", help=_PRESET_HELP)
 @_with_flags
 @click.option("--holdout", is_flag=True, default=None, help="Keep the last 20 % to test every node at the end.")
 @click.option("--jobs", type=int, default=None, help="Runs at a time. [default: number of processors]")
@@ -147,7 +160,9 @@ def run(
             click.echo(f"note: {note}")
     click.echo(f"{folder.path}/report.html has the figures", err=as_json)
     if result.status == "partial":
-        click.echo(f"protovine: interrupted after {len(result.runs)} runs; {folder.path} is marked partial", err=True)
+        click.echo(
+            f"protovine: interrupted, finished runs: {len(result.runs)}; {folder.path} is marked partial", err=True
+        )
         sys.exit(130)
     if result.error:
         click.echo(f"protovine: {result.error}", err=True)
@@ -167,12 +182,13 @@ def replay(run: Path, presets: tuple[str, ...], seeds: tuple[int, ...]) -> None:
     """
     from protovine.experiments.replay import replay as play
 
-    different = 0
+    same = different = 0
     with _progress(_console()) as report:
         for made in play(run, list(presets), list(seeds), report):
-            verdict = "same" if made.same else f"DIFFERENT: {made.recorded or 'not recorded'} was recorded"
-            different += not made.same
+            verdict = "same" if made.same else f"DIFFERENT: {made.recorded} was recorded"
+            same, different = same + made.same, different + (not made.same)
             click.echo(f"{made.preset} seed {made.seed}: {made.again} {verdict}")
+    click.echo(f"{same} of {same + different} runs came out the same")
     if different:
         sys.exit(1)
 
@@ -237,8 +253,10 @@ def data_info(source: str, label: str | None, as_json: bool) -> None:
         loaded.features, loaded.x.min(axis=0), loaded.x.mean(axis=0), loaded.x.max(axis=0), strict=True
     ):
         click.echo(f"  {name}: {low:g} to {high:g}, mean {mean:.4g}")
-    for name, count in counts.items():
+    for name, count in list(counts.items())[:_CLASSES_SHOWN]:
         click.echo(f"  class {name}: {count:,} rows ({count / len(loaded):.1%})")
+    if len(counts) > _CLASSES_SHOWN:
+        click.echo(f"  and {len(counts) - _CLASSES_SHOWN} more classes")
     if loaded.drift_points:
         click.echo(f"  the concept changes at rows {', '.join(map(str, loaded.drift_points))}")
     for note in loaded.notes:
@@ -299,8 +317,11 @@ def _progress(console: Console) -> Iterator[Callable[[int, int], None]]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("samples", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        task = bar.add_task("starting", total=None)
+        # Nothing has arrived while kernels are compiled and workers start.
+        yield lambda done, total: bar.update(
+            task, completed=done, total=total, description="samples" if done else "starting"
+        )
 
 
 if __name__ == "__main__":

@@ -297,6 +297,36 @@ def test_a_run_folder_replays_from_anywhere(tmp_path: Path, monkeypatch: pytest.
         list(replay(here / "out", [], []))
 
 
+def test_notes_warn_of_what_a_user_would_not_expect() -> None:
+    x = np.random.default_rng(0).normal(size=(60, 3)) * [1.0, 2.0, 1e5]
+    faults = [{"kind": "crash", "node": 1, "at_s": 1.0}, {"kind": "join", "node": 0, "at_s": 50.0}]
+    notes = protovine.run(small(data=(x, np.arange(60) % 2), faults=faults, seeds=1)).notes
+    assert any("'x2' spans" in note and "scale it" in note for note in notes)
+    assert ["a join at 50 s comes after the end"] == [note[:34] for note in notes if "join" in note]
+    assert not any("crash" in note for note in notes)
+
+
+def test_a_partial_folder_replays_what_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = runner.execute
+
+    def interrupted(settings, preset, seed, *rest):
+        if (preset, seed) == ("paper-local", 1):
+            raise KeyboardInterrupt
+        return real(settings, preset, seed, *rest)
+
+    monkeypatch.setattr(runner, "execute", interrupted)
+    assert "partial" == protovine.run(small(), out=tmp_path / "out").status
+    assert [("paper-local", 0), ("paper-base", 0)] == [(r.preset, r.seed) for r in replay(tmp_path / "out", [], [])]
+    with pytest.raises(ConfigError, match="no finished run"):
+        list(replay(tmp_path / "out", [], [1]))
+
+
+def test_a_wrong_label_column_is_suspected() -> None:
+    x = np.arange(80.0).reshape(80, 1)
+    with pytest.raises(ConfigError, match=r"80 classes in 80 rows.*label column"):
+        protovine.run(small(presets="paper-cluster", data=(x, np.arange(80))))
+
+
 def test_an_iterator_runs_in_several_processes() -> None:
     source = (pair for pair in datasets.Phishing().take(100))
     result = protovine.run(small(data={"source": source}), jobs=2)

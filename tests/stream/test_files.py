@@ -188,7 +188,7 @@ def test_parquet_columns_of_every_type_are_numbers(tmp_path):
 
 def test_parquet_without_pyarrow_says_what_to_install(read, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(DataError, match=r"pip install protovine\[parquet\]$"):
+    with pytest.raises(DataError, match=r"pip install pyarrow$"):
         read(b"PAR1", "t.parquet")
 
 

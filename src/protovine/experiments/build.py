@@ -35,6 +35,7 @@ class Built:
     holdout_rows: NDArray[np.int64]
     positive: int | None
     drift_points_s: tuple[float, ...]
+    end_s: float
 
 
 def nanoseconds(seconds: float) -> int:
@@ -82,11 +83,17 @@ def build(settings: Settings, data: stream.DataSet, seed: int) -> Built:
     def make_node(node: int, incarnation: int) -> Node:
         return _node(settings, node, incarnation, links[node], data.x.shape[1], len(data.classes), seed)
 
+    n_classes = len(data.classes)
+    if 0 < settings.learner.size_max < n_classes:
+        raise ConfigError(
+            f"{data.name} has {n_classes} classes in {len(data)} rows, more than learner.size_max, "
+            f"{settings.learner.size_max}; is the label column the right one (--label)?"
+        )
     make_node(0, 1)  # Options that do not fit together are found before anything starts.
     positive = data.positive_code(settings.data.positive) if len(data.classes) == 2 else None
     if settings.data.positive is not None and positive is None:
         raise ConfigError(f"data.positive names one of two classes, but there are {len(data.classes)}")
-    return Built(scenario, make_node, links, order[cut:], positive, drifts)
+    return Built(scenario, make_node, links, order[cut:], positive, drifts, end_s)
 
 
 def _node(

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from protovine import metrics
 from protovine.age import measure_age
@@ -53,9 +54,13 @@ def execute(
     def keep(record: Record) -> None:
         records.append(record)  # type: ignore[arg-type]
 
-    started = time.perf_counter()
-    outcome = Simulator(built.scenario, built.make_node, keep, progress).run()
-    wall_s = time.perf_counter() - started
+    if settings.learner.size_max:
+        import sklearn.cluster  # noqa: F401  Loads the threads that are limited below.
+    # Clustering is many small calls: threads would only wait for each other, the more so on a busy machine.
+    with threadpool_limits(1):
+        started = time.perf_counter()
+        outcome = Simulator(built.scenario, built.make_node, keep, progress).run()
+        wall_s = time.perf_counter() - started
     for record in records:
         trace_hash.add(record)
     if trace_folder is not None:

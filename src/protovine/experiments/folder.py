@@ -14,9 +14,7 @@ import tomli_w
 from protovine.errors import ConfigError, DataError
 from protovine.experiments.execute import trace_name
 from protovine.experiments.prepare import Prepared, describe, describe_data, resolved
-from protovine.experiments.result import Result
-
-FORMAT = 1
+from protovine.experiments.result import FORMAT, Result
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class RunFolder:
         """Write the result and the report."""
         from protovine.experiments.report import render_report
 
-        _write_json(self.path / "result.json", {"format": FORMAT, **result.to_json()})
+        _write_json(self.path / "result.json", result.to_json())
         _write(self.path / "report.html", render_report(result))
 
 

@@ -7,11 +7,16 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from protovine import stream, topology
 from protovine.experiments.build import HOLDOUT, build
 from protovine.experiments.config import Experiment, Settings
 from protovine.stream import DataSet
 from protovine.stream.files import is_file_name
+
+# A feature that spans this many times the median one is worth a note.
+SPAN_RATIO = 1000
 
 
 @dataclass(frozen=True)
@@ -58,12 +63,15 @@ def prepare(experiment: Experiment) -> Prepared:
             missing=options.missing,
         )
         stream.require_classes(data[seed])
-    notes = list(data[experiment.seed].notes)
+    notes = [*data[experiment.seed].notes, *_notes_on_scale(data[experiment.seed])]
     for seed, name in [(seed, name) for seed in seeds for name in settings]:
         built = build(settings[name], data[seed], seed)
         empty = [node for node, rows in enumerate(built.scenario.rows) if not len(rows)]
         if empty:
             notes.append(f"seed {seed}: no samples for node{'s' if len(empty) > 1 else ''} {_listed(empty)}")
+        for fault in settings[name].faults:
+            if fault.at_s > built.end_s:
+                notes.append(f"a {fault.kind} at {fault.at_s:g} s comes after the end, at {built.end_s:.1f} s")
         without = [
             node
             for node, rows in enumerate(built.scenario.rows)
@@ -102,8 +110,22 @@ def describe_data(prepared: Prepared) -> dict[str, Any]:
         "classes": [label if isinstance(label, bool | int | float | str) else str(label) for label in data.classes],
         "drift_points": list(data.drift_points),
         "fingerprint": data.fingerprint(),
+        "in_memory": not isinstance(prepared.experiment.data.source, str | os.PathLike),
         "topology_fingerprint": hashlib.blake2b(repr(prepared.neighbours).encode(), digest_size=16).hexdigest(),
     }
+
+
+def _notes_on_scale(data: DataSet) -> list[str]:
+    """XuILVQ measures distances on raw features: does one drown the others?"""
+    spans = np.ptp(data.x, axis=0)
+    varying = spans[spans > 0]
+    if len(varying) < 2 or varying.max() < SPAN_RATIO * np.median(varying):
+        return []
+    widest, ratio = data.features[int(np.argmax(spans))], varying.max() / np.median(varying)
+    return [
+        f"distances are on raw features, and '{widest}' spans {spans.max():g}, {ratio:,.0f} times the median feature: "
+        "scale it, or leave it out"
+    ]
 
 
 def _is_generated(source: Any) -> bool:

@@ -42,18 +42,26 @@ PRESETS: dict[str, Preset] = {
     made.name: made
     for made in (
         Preset("paper-local", "every node alone: XuILVQ without sharing", {"gossip": {"T": 0.0}}, shares=False),
-        Preset("paper-base", "test 1: whole sets to s peers with probability T", _PAPER),
-        Preset("paper-jsd", "test 2: only if the Jensen-Shannon distance exceeds 0.5", {**_PAPER, "share": _JSD}),
+        Preset("paper-base", "test 1 of the paper: with probability T the whole set goes to s random peers", _PAPER),
+        Preset(
+            "paper-jsd",
+            "test 2: as test 1, but only to peers whose last set is far from the own (Jensen-Shannon)",
+            {**_PAPER, "share": _JSD},
+        ),
         Preset(
             "paper-queue",
-            "test 3: test 2 with queues of 10,000 prototypes",
+            "test 3: as test 2, with at most 10,000 received prototypes waiting per peer",
             {**_PAPER, "share": {**_JSD, "queue_max": 10_000}},
         ),
-        Preset("paper-cluster", "test 4: test 2, newest set per peer, DBSCAN at 50 prototypes", _cluster(50, 50, 60)),
-        Preset("paper-cluster-150", "test 4 with 150 prototypes", _cluster(150, 50, 60)),
-        Preset("paper-cluster-250", "test 4 with 250 prototypes", _cluster(250, 50, 60)),
-        Preset("paper-cluster-500", "test 4 with 500 prototypes", _cluster(500, 72.5, 77.5)),
-        Preset("paper-kmeans", "test 4 with k-means at 50 prototypes", _cluster(50, 50, 60, "kmeans")),
+        Preset(
+            "paper-cluster",
+            "test 4: as test 2; learners keep 50 prototypes by DBSCAN, and of each peer the newest set",
+            _cluster(50, 50, 60),
+        ),
+        Preset("paper-cluster-150", "test 4 at 150 prototypes", _cluster(150, 50, 60)),
+        Preset("paper-cluster-250", "test 4 at 250 prototypes", _cluster(250, 50, 60)),
+        Preset("paper-cluster-500", "test 4 at 500 prototypes", _cluster(500, 72.5, 77.5)),
+        Preset("paper-kmeans", "test 4 by k-means instead of DBSCAN", _cluster(50, 50, 60, "kmeans")),
     )
 }
 

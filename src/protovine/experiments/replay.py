@@ -32,16 +32,19 @@ class Replayed:
 def replay(
     path: Path, presets: list[str], seeds: list[int], progress: Callable[[int, int], None] | None = None
 ) -> Iterator[Replayed]:
-    """Do the runs of a folder again, or only those of some presets and seeds, and compare the traces.
+    """Do the recorded runs of a folder again, or only those of some presets and seeds, and compare the traces.
 
     Raises
     ------
     ConfigError, DataError
-        The folder is no run folder, its data is not at hand or has changed, or a preset or seed is not in it.
+        The folder is no run folder, its data is not at hand or has changed, or a preset or seed is not in it or was
+        never finished.
     InvariantError
         The bug that stopped the recorded run stops this one too.
     """
     result = read_result(path)
+    if result["data"].get("in_memory"):
+        raise DataError(f"{path} cannot be replayed: its data were Python objects, which are not kept")
     try:
         prepared = prepare(Experiment(**read_toml(path / "experiment.toml")))
     except DataError as error:
@@ -64,6 +67,11 @@ def replay(
         for name in prepared.settings
         if (not presets or name in presets) and (not seeds or seed in seeds)
     ]
+    # What was never finished cannot be compared, but for the run that failed, which is to be seen again.
+    kept = [task for task in tasks if task in hashes or list(task) == result.get("failed")]
+    if not kept:
+        raise ConfigError(f"{path} has no finished run of what was asked for")
+    tasks = kept
     total, done = sum(len(prepared.data[seed]) for _, seed in tasks), 0
     warm()
 

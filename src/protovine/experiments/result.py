@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+# Version of the JSON form.
+FORMAT = 1
 # Every metric of a run, in the order of tables and JSON, with how it reads: title, unit, decimals.
 METRICS: dict[str, tuple[str, str, int]] = {
     "f1": ("F1", "", 3),
@@ -179,6 +181,7 @@ class Result:
     def to_json(self) -> dict[str, Any]:
         """The whole result as one object: ``experiment``, ``runs``, ``summary`` and what explains them."""
         return {
+            "format": FORMAT,
             "status": self.status,
             "error": self.error,
             "failed": list(self.failed) if self.failed else None,

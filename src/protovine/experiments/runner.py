@@ -174,7 +174,7 @@ def _in_processes(
     counter, stop = context.Value("q", 0), context.Event()
     work = (counter, stop, prepared.settings, prepared.data, trace_folder)
     with ProcessPoolExecutor(jobs, context, _start_worker, work) as pool:
-        with _interrupts_ignored():  # Workers start here and inherit it; Ctrl-C is the parent's to handle.
+        with _interrupts_blocked():  # Workers start here and inherit it; Ctrl-C is the parent's to handle.
             waiting: set[Future[Run]] = {pool.submit(_work, name, seed) for name, seed in tasks}
         try:
             while waiting:
@@ -192,15 +192,13 @@ def _in_processes(
 
 
 @contextlib.contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _interrupts_blocked() -> Iterator[None]:
+    """A Ctrl-C that comes meanwhile is not lost: it arrives at the end."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _worker: dict[str, Any] = {}

@@ -8,6 +8,7 @@ from protovine.experiments.result import METRICS, Interval, Result
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 # What the table shows; `result.json` has everything.
 SHOWN = (
@@ -35,32 +36,74 @@ TRAFFIC = (
 
 
 def print_result(result: Result, console: Console) -> None:
-    """The comparison: metrics down, presets across, each as mean ± half of its 95 % interval, differences below."""
+    """The comparison: metrics down, presets across, each as mean ± half of its 95 % interval, differences below.
+
+    What does not fit the width goes into further tables.
+    """
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(
-        title=Text(_title(result)), caption=Text(_caption(result)), title_justify="left", caption_justify="left"
-    )
-    table.add_column("", no_wrap=True)
-    for preset in result.presets:
-        table.add_column(preset, justify="right", no_wrap=True)
+    columns = {preset: _cells(result, preset) for preset in result.presets}
+    rows = [metric for metric in SHOWN if any(columns[preset][metric] is not None for preset in columns)]
+    titles = {metric: _row_title(metric) for metric in rows}
+    frame = 3  # A rule and two blanks for each column.
+    labels_width = max(map(len, titles.values())) + frame + 1
+    widths = {
+        preset: max(len(preset), *(len(line) for metric in rows for line in _lines(cells[metric]))) + frame
+        for preset, cells in columns.items()
+    }
+    for presets in _groups(widths, console.width - labels_width):
+        table = Table(title=Text(_title(result)), title_justify="left")
+        table.add_column("", no_wrap=True)
+        for preset in presets:
+            table.add_column(preset, justify="right", no_wrap=True)
+        for metric in rows:
+            cells = [Text("\n").join(_lines(columns[preset][metric])) for preset in presets]
+            table.add_row(titles[metric], *cells)
+        console.print(table)
+    console.print(_caption(result), style="dim")
+
+
+def _cells(result: Result, preset: str) -> dict[str, tuple[Text, Text | None] | None]:
+    """For each shown metric its interval and the difference to the first preset, if it says something."""
+    from rich.text import Text
+
+    cells: dict[str, tuple[Text, Text | None] | None] = {}
     for metric in SHOWN:
-        title, unit, _ = METRICS[metric]
-        intervals = [result.interval(preset, metric) for preset in result.presets]
-        if not any(intervals):
+        interval, first = result.interval(preset, metric), result.interval(result.presets[0], metric)
+        difference = result.difference(preset, metric)
+        cells[metric] = None if interval is None else (Text(formatted(interval, metric)), None)
+        # To a first preset that sends nothing at all, the difference is the value itself.
+        if interval is None or difference is None or (metric in TRAFFIC and first and not first.mean):
             continue
-        cells = []
-        for preset, interval in zip(result.presets, intervals, strict=True):
-            cell = Text(formatted(interval, metric))
-            difference = result.difference(preset, metric)
-            # To a first preset that sends nothing at all, the difference is the value itself.
-            if difference is not None and not (metric in TRAFFIC and intervals[0] and not intervals[0].mean):
-                sure = difference.half is not None and abs(difference.mean) > difference.half
-                cell.append("\n" + formatted(difference, metric, signed=True), style="bold" if sure else "dim")
-            cells.append(cell)
-        table.add_row(Text(f"{title} [{unit}]" if unit else title), *cells)
-    console.print(table)
+        sure = difference.half is not None and abs(difference.mean) > difference.half
+        second = Text(formatted(difference, metric, signed=True), style="bold" if sure else "dim")
+        cells[metric] = (Text(formatted(interval, metric)), second)
+    return cells
+
+
+def _lines(cell: tuple[Text, Text | None] | None) -> list[Text]:
+    from rich.text import Text
+
+    return [Text("–")] if cell is None else [line for line in cell if line is not None]
+
+
+def _groups(widths: dict[str, int], room: int) -> list[list[str]]:
+    """The presets in order, as many side by side as fit, at least one."""
+    groups: list[list[str]] = []
+    left = 0
+    for preset, width in widths.items():
+        if not groups or width > left:
+            groups.append([])
+            left = room
+        groups[-1].append(preset)
+        left -= width
+    return groups
+
+
+def _row_title(metric: str) -> str:
+    title, unit, _ = METRICS[metric]
+    return f"{title} [{unit}]" if unit else title
 
 
 def formatted(interval: Interval | None, metric: str, signed: bool = False) -> str:
@@ -85,6 +128,8 @@ def _title(result: Result) -> str:
 def _caption(result: Result) -> str:
     seeds = len({run.seed for run in result.runs})
     words = "mean ± half of the 95 % interval over seeds" if seeds > 1 else "one seed, so no intervals"
+    if len({len(result.of(preset)) for preset in result.presets}) > 1:
+        words += " (not all presets have all of them)"
     if len(result.presets) > 1:
         words += f"; second line: paired difference to {result.presets[0]}"
     return words

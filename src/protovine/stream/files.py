@@ -133,7 +133,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     try:
         import pyarrow
     except ImportError as error:
-        raise DataError(f"{path.name}: Parquet files need pyarrow ({error}): pip install protovine[parquet]") from error
+        raise DataError(f"{path.name}: Parquet files need pyarrow ({error}): pip install pyarrow") from error
     import pandas as pd
 
     try:
