@@ -52,16 +52,17 @@ def print_result(result: Result, console: Console) -> None:
         preset: max(len(preset), *(len(line) for metric in rows for line in _lines(cells[metric]))) + frame
         for preset, cells in columns.items()
     }
+    console.print(Text(_title(result)), style="italic")
     for presets in _groups(widths, console.width - labels_width):
-        table = Table(title=Text(_title(result)), title_justify="left")
+        table = Table()
         table.add_column("", no_wrap=True)
         for preset in presets:
             table.add_column(preset, justify="right", no_wrap=True)
         for metric in rows:
             cells = [Text("\n").join(_lines(columns[preset][metric])) for preset in presets]
-            table.add_row(titles[metric], *cells)
+            table.add_row(Text(titles[metric]), *cells)  # As text: "[s]" is markup otherwise.
         console.print(table)
-    console.print(_caption(result), style="dim")
+    console.print(Text(_caption(result)), style="dim")
 
 
 def _cells(result: Result, preset: str) -> dict[str, tuple[Text, Text | None] | None]:
