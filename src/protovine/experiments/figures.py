@@ -313,6 +313,7 @@ def _scale_y(axes: Axes, values: Floats) -> None:
     positive = values[np.isfinite(values) & (values > 0)]
     if positive.max() > 10 * positive.min():
         axes.set_yscale("log", nonpositive="clip")
+        axes.set_ylabel(f"{axes.get_ylabel()}, log scale")
         axes.set_ylim(positive.min() / 1.5, positive.max() * 1.5)
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if positive.max() < 300 * positive.min() else (1,)))
         axes.yaxis.set_minor_locator(NullLocator())
