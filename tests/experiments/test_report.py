@@ -237,7 +237,7 @@ def test_every_figure_names_its_axes_with_units(html: str) -> None:
     expected: list[set[str]] = [
         {"time [s]", "F1 (0 to 1)", "alone", "base"},
         {"traffic per node [B/s]", "F1, mean over nodes (0 to 1)", "alone", "base"},
-        {"time [s]", "traffic per node [B/s]", "base"},
+        {"time [s]", "traffic per node [B/s], log scale", "base"},
         {"time [s]", "mean age [s]", "base"},
         {"time [s]", "prototypes per node [number]", "alone", "base"},
         {"alone", "0", "1", "2"},
