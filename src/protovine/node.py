@@ -321,9 +321,9 @@ class Node:
 
 def _clamped(prototypes: PrototypeSet, now_ns: int) -> tuple[PrototypeSet, int]:
     """The set with event times from the future set to now, and how many there were."""
-    ahead = int((prototypes.event_ns > now_ns).sum())
-    if not ahead:
+    if not len(prototypes) or prototypes.event_ns.max() <= now_ns:
         return prototypes, 0
+    ahead = int((prototypes.event_ns > now_ns).sum())
     return replace(prototypes, event_ns=np.minimum(prototypes.event_ns, now_ns)), ahead
 
 

@@ -105,7 +105,7 @@ def test_what_is_refused_is_said(hexadecimal: str, message: str) -> None:
     [
         ("x", np.nan, "not finite, or beyond"),
         ("x", np.inf, "not finite, or beyond"),
-        ("event_ns", -1, "out of range"),
+        ("event_ns", -1, "an event time is negative"),
         ("weight", -1.0, "weight is negative"),
         ("weight", np.nan, "weight is negative or not finite"),
         ("label", 4, "labels must be below 4, got 4"),

@@ -24,6 +24,18 @@ ABSORBED, INSERTED = 0, 1
 
 
 @njit(cache=True)
+def fits(samples, codes, n_classes, feature_max):
+    """Whether every value is a number within ±feature_max and every code a class."""
+    for t in range(samples.shape[0]):
+        if codes[t] < 0 or codes[t] >= n_classes:
+            return False
+        for k in range(samples.shape[1]):
+            if not abs(samples[t, k]) <= feature_max:  # False for NaN too.
+                return False
+    return True
+
+
+@njit(cache=True)
 def distances(sample, x, n, out):
     """Euclidean distances from ``sample`` to the first ``n`` rows of ``x``."""
     for i in range(n):

@@ -230,10 +230,11 @@ class XuILVQCore:
             raise ValueError(f"rows must be finite and within ±{FEATURE_MAX:g}")
 
     def _check_samples(self, x: NDArray[np.float64], codes: NDArray[np.int64], events_ns: NDArray[np.int64]) -> None:
-        self._check_rows(x)
-        if codes.shape != (len(x),) or events_ns.shape != (len(x),):
-            raise ValueError(f"{len(x)} rows need as many codes and times, got {codes.shape} and {events_ns.shape}")
-        if len(x) and not (codes.min() >= 0 and codes.max() < self.n_classes):
+        n = len(x)
+        if codes.shape != (n,) or events_ns.shape != (n,):
+            raise ValueError(f"{n} rows need as many codes and times, got {codes.shape} and {events_ns.shape}")
+        if x.shape != (n, self.dim) or not kernels.fits(x, codes, self.n_classes, FEATURE_MAX):
+            self._check_rows(x)
             raise ValueError(f"codes must be between 0 and {self.n_classes - 1}, got {codes.min()} to {codes.max()}")
 
     def _learn(

@@ -130,6 +130,10 @@ def decode_set(data: bytes | memoryview, limits: SetLimits, origin: int = -1) ->
             raise CodecError(f"a vector is not finite, or beyond {FEATURE_MAX:g}")
         if not (weight.min() >= 0 and weight.max() < np.inf):  # False for NaN too.
             raise CodecError("a weight is negative or not finite")
-        if base < 0 or offset.min() < 0 or base + int(offset.max()) >= 2**63:
+        if base < 0 or (exact and offset.min() < 0):
+            raise CodecError("an event time is negative")
+        # Only looked at where it could be: this is done for every message.
+        could_overflow = exact or base + (0xFFFFFFFF << shift) >= 2**63
+        if could_overflow and base + int(offset.max()) >= 2**63:
             raise CodecError("an event time is out of range")
     return PrototypeSet(x, label.astype(np.int64), weight, base + offset, origin)
