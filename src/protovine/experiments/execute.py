@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -56,11 +57,16 @@ def execute(
 
     if settings.learner.size_max:
         import sklearn.cluster  # noqa: F401  Loads the threads that are limited below.
-    # Clustering is many small calls: threads would only wait for each other, the more so on a busy machine.
-    with threadpool_limits(1):
-        started = time.perf_counter()
-        outcome = Simulator(built.scenario, built.make_node, keep, progress).run()
-        wall_s = time.perf_counter() - started
+    # Clustering is many small calls: threads would only wait for each other, the more so on a busy machine. And what is
+    # there already need not be searched for garbage again and again while records pile up.
+    gc.freeze()
+    try:
+        with threadpool_limits(1):
+            started = time.perf_counter()
+            outcome = Simulator(built.scenario, built.make_node, keep, progress).run()
+            wall_s = time.perf_counter() - started
+    finally:
+        gc.unfreeze()
     for record in records:
         trace_hash.add(record)
     if trace_folder is not None:
