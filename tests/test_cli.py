@@ -173,18 +173,24 @@ def test_version() -> None:
     assert f"protovine {package.__version__}\n" == protovine("--version", cwd=ROOT).stdout
 
 
-def test_ctrl_c_leaves_a_valid_partial_folder(tmp_path: Path) -> None:
+def long_run_under_way(folder: Path, output: int) -> subprocess.Popen:
+    """A run in two processes, in a group of its own, that has finished two of its 160 runs."""
     process = subprocess.Popen(
         [sys.executable, "-m", "protovine", "run", "--out", "out", "--jobs", "2", "--seeds", "40"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
+        cwd=folder,
+        stdout=output,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
     )
     deadline = time.monotonic() + 120
-    while len(list(tmp_path.glob("out/traces/*.gz"))) < 2 and time.monotonic() < deadline:
+    while len(list(folder.glob("out/traces/*.gz"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
+    return process
+
+
+def test_ctrl_c_leaves_a_valid_partial_folder(tmp_path: Path) -> None:
+    process = long_run_under_way(tmp_path, subprocess.PIPE)
     os.killpg(process.pid, signal.SIGINT)  # As a terminal does: to the whole group.
     said = process.communicate(timeout=60)[0]
     assert 130 == process.returncode, said
@@ -200,18 +206,10 @@ def test_ctrl_c_leaves_a_valid_partial_folder(tmp_path: Path) -> None:
 
 
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "protovine", "run", "--out", "out", "--jobs", "2", "--seeds", "40"],
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 120
-    while len(list(tmp_path.glob("out/traces/*.gz"))) < 2 and time.monotonic() < deadline:
-        time.sleep(0.05)
+    process = long_run_under_way(tmp_path, subprocess.DEVNULL)
     process.kill()
     process.wait(timeout=30)
+    deadline = time.monotonic() + 60
     while group_is_alive(process.pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not group_is_alive(process.pid)
