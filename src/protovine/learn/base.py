@@ -32,17 +32,26 @@ class ArrayLearner(Protocol):
 
     dim: int
     n_classes: int
+    takes_missing: bool  # Whether NaN may stand in a vector.
 
     def __len__(self) -> int:
         """Prototypes held."""
         ...
 
-    def predict(self, x: NDArray[np.float64]) -> Prediction:
-        """Prediction for one vector (d,)."""
+    def predict(self, x: NDArray[np.float64], at_ns: int | None = None) -> Prediction:
+        """Prediction for one vector (d,) measured at ``at_ns``."""
         ...
 
     def learn(self, x: NDArray[np.float64], codes: NDArray[np.int64], events_ns: NDArray[np.int64]) -> int:
         """Learn rows (n, d) in order; how many of them became prototypes."""
+        ...
+
+    def learn_received(self, prototypes: PrototypeSet, origins: NDArray[np.int64]) -> int:
+        """Learn prototypes (n) that came from nodes ``origins`` (n,); how many of them were inserted."""
+        ...
+
+    def own_prototypes(self) -> PrototypeSet:
+        """What the node may tell in its own name: the set, or what of it stands for own samples."""
         ...
 
     def prototypes(self) -> PrototypeSet:

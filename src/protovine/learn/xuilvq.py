@@ -63,6 +63,8 @@ class XuILVQCore:
     1
     """
 
+    takes_missing = False
+
     def __init__(
         self,
         dim: int,
@@ -108,8 +110,8 @@ class XuILVQCore:
     def __len__(self) -> int:
         return int(self._state[5][kernels.N_PROTOTYPES])
 
-    def predict(self, x: NDArray[np.float64]) -> Prediction:
-        """Prediction for one finite float64 vector (d,); code -1 while there is no prototype.
+    def predict(self, x: NDArray[np.float64], at_ns: int | None = None) -> Prediction:
+        """Prediction for one finite float64 vector (d,), whenever it is; code -1 while there is no prototype.
 
         Raises
         ------
@@ -144,6 +146,15 @@ class XuILVQCore:
     def learn_checked(self, x: NDArray[np.float64], codes: NDArray[np.int64], events_ns: NDArray[np.int64]) -> int:
         """`learn` for callers that have made sure of everything that it checks."""
         return self._learn(x, codes, events_ns, _NO_VOTES, _NO_CODES)
+
+    def learn_received(self, prototypes: PrototypeSet, origins: NDArray[np.int64]) -> int:
+        """Learn prototypes from other nodes as if they were samples, whoever sent them and whatever they weigh."""
+        x = np.ascontiguousarray(prototypes.x, dtype=np.float64)
+        return self.learn(x, prototypes.label, prototypes.event_ns)
+
+    def own_prototypes(self) -> PrototypeSet:
+        """The whole set: own samples and received prototypes are not told apart."""
+        return self.prototypes()
 
     def prequential(
         self, x: NDArray[np.float64], codes: NDArray[np.int64], events_ns: NDArray[np.int64]
