@@ -1,7 +1,7 @@
 """Serverless learning for swarms of devices: online prototypes, gossiped where they are useful.
 
 - `run`, `Experiment`, `Result`: compare systems on a stream, in virtual time
-- `XuILVQ`: the paper's learner, as a River classifier
+- `HedgedLVQ`: the default learner, as a River classifier; `XuILVQ`: the paper's
 - `Node`: one member of a swarm, without I/O
 - `PrototypeSet`, `encode_set`, `decode_set`: what is passed on, and its bytes
 - `DbscanCompressor`, `KMeansCompressor`: fewer prototypes
@@ -18,6 +18,7 @@ _WHERE = {
     "DataSet": "protovine.stream",
     "DbscanCompressor": "protovine.compress",
     "Experiment": "protovine.experiments",
+    "HedgedLVQ": "protovine.learn",
     "KMeansCompressor": "protovine.compress",
     "Node": "protovine.node",
     "ProtovineError": "protovine.errors",
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from protovine.compress import DbscanCompressor, KMeansCompressor
     from protovine.errors import ProtovineError
     from protovine.experiments import Experiment, Result, run
-    from protovine.learn import XuILVQ
+    from protovine.learn import HedgedLVQ, XuILVQ
     from protovine.node import Node
     from protovine.prototypes import PrototypeSet
     from protovine.share import decode_set, encode_set, jensen_shannon_kde

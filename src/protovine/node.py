@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,25 +10,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from protovine import records
 from protovine.errors import CodecError, ConfigError, LocalProtocolError, RemoteProtocolError, SnapshotError
-from protovine.gossip import Gossip, Outgoing
+from protovine.exchange import Exchange, LogExchange, Outputs, SetExchange, surprise
+from protovine.gossip import Gossip, LogGossip
 from protovine.learn import ArrayLearner, Prediction
-from protovine.prototypes import FEATURE_MAX, Evidence, PrototypeSet
+from protovine.prototypes import FEATURE_MAX
 from protovine.records import Record
-from protovine.share import Inbox, WholeSets
+from protovine.share import Inbox, LogShare, Told, WholeSets
 from protovine.snapshot import pack, unpack
 
 # Samples whose label is still awaited; the oldest are given up beyond this, and counted.
 UNLABELLED_MAX = 100_000
 # Received prototypes that are trained in one go.
 _BATCH_MAX = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Outputs:
-    """What a node wants done since it was drained last: messages to send, and records of what happened."""
-
-    sends: list[tuple[int, bytes]]
-    records: list[Record]
 
 
 class Node:
@@ -43,8 +34,9 @@ class Node:
     Parameters
     ----------
     learner : ArrayLearner
-    gossip : Gossip
-    share : WholeSets
+    gossip : Gossip or LogGossip
+    share : WholeSets or LogShare
+        Whole sets go with `Gossip`, a log with `LogGossip`.
     inbox : Inbox
         Received prototypes that wait to be trained.
     train_period_ns : int >= 1
@@ -53,7 +45,7 @@ class Node:
     Raises
     ------
     ConfigError
-        ``train_period_ns`` is out of range.
+        ``train_period_ns`` is out of range, or gossip and share do not go together.
 
     Examples
     --------
@@ -67,20 +59,31 @@ class Node:
     """
 
     def __init__(
-        self, learner: ArrayLearner, gossip: Gossip, share: WholeSets, inbox: Inbox, train_period_ns: int = 5_263_158
+        self,
+        learner: ArrayLearner,
+        gossip: Gossip | LogGossip,
+        share: WholeSets | LogShare,
+        inbox: Inbox,
+        train_period_ns: int = 5_263_158,
     ) -> None:
         if train_period_ns < 1:
             raise ConfigError(f"train_period_ns must be >= 1, got {train_period_ns}")
         self.id = gossip.node
         self.learner, self.gossip, self.share, self.inbox = learner, gossip, share, inbox
+        self._exchange: Exchange
+        if isinstance(gossip, Gossip) and isinstance(share, WholeSets):
+            self._exchange = SetExchange(gossip, share)
+        elif isinstance(gossip, LogGossip) and isinstance(share, LogShare):
+            self._exchange = LogExchange(gossip, share)
+        else:
+            raise ConfigError(f"{type(gossip).__name__} does not go with {type(share).__name__}")
         self.train_period_ns = train_period_ns
         self.now_ns = 0
         self.version = 0  # Own samples learnt.
         self._train_at_ns = 0
         self._unlabelled: dict[int, tuple[NDArray[np.float64], int]] = {}
         self._given_up = 0
-        self._sends: list[tuple[int, bytes]] = []
-        self._records: list[Record] = []
+        self._out = Outputs()
 
     @property
     def unlabelled(self) -> int:
@@ -101,7 +104,7 @@ class Node:
         Parameters
         ----------
         x : array-like of shape (d,)
-            Finite features.
+            Features. NaN is a missing value, which counts as the mean so far, where the learner takes any.
         y : int, optional
             Class code. Without it the sample waits for `label` under ``sample_id``.
         now_ns, event_ns : int
@@ -120,17 +123,20 @@ class Node:
         sample = np.array(x, dtype=np.float64, order="C")
         if sample.shape != (self.learner.dim,):
             raise ValueError(f"a sample must have shape ({self.learner.dim},), got {sample.shape}")
+        missing = np.isnan(sample)
+        if missing.any() and self.learner.takes_missing:
+            sample = np.where(missing, self.learner.scale()[0], sample)
         if not np.abs(sample).max() <= FEATURE_MAX:  # False for NaN too.
             raise ValueError(f"a sample must be finite and within ±{FEATURE_MAX:g}, got {sample.tolist()}")
         self._check_class(y)
         self._advance(now_ns)
         name = self.version if sample_id is None else sample_id
-        prediction = self.learner.predict(sample)
-        shares = tuple(prediction.shares.tolist()) if prediction.code >= 0 else ()
-        self._records.append(records.Predicted(now_ns, self.id, name, prediction.code, shares))
         event = now_ns if event_ns is None else min(event_ns, now_ns)
+        prediction = self.learner.predict(sample, event)
+        shares = tuple(prediction.shares.tolist()) if prediction.code >= 0 else ()
+        self._out.records.append(records.Predicted(now_ns, self.id, name, prediction.code, shares))
         if y is not None:
-            self._learn(sample, y, event, name)
+            self._learn(sample, y, event, name, prediction)
         elif sample_id is not None:
             self._unlabelled[sample_id] = (sample, event)
             if len(self._unlabelled) > UNLABELLED_MAX:
@@ -145,7 +151,8 @@ class Node:
         waiting = self._unlabelled.pop(sample_id, None)
         if waiting is None:
             return False
-        self._learn(waiting[0], y, waiting[1], sample_id)
+        sample, event_ns = waiting
+        self._learn(sample, y, event_ns, sample_id, self.learner.predict(sample, event_ns))
         return True
 
     def receive(self, data: bytes, sender: int, now_ns: int) -> None:
@@ -159,22 +166,15 @@ class Node:
         """
         self._check_time(now_ns)
         try:
-            frame = self.gossip.read(data, sender)
-            try:
-                prototypes = self.share.read(sender, frame.payload)
-            except CodecError as error:
-                raise RemoteProtocolError("payload", str(error)) from None
+            view, prototypes, from_future = self._exchange.receive(data, sender, now_ns)
         except RemoteProtocolError as error:
-            self._records.append(records.Refused(now_ns, self.id, sender, error.reason, len(data)))
+            self._out.records.append(records.Refused(now_ns, self.id, sender, error.reason, len(data)))
             raise
         self._advance(now_ns)
-        view = self.gossip.accept(frame, now_ns)
-        prototypes, from_future = _clamped(prototypes, now_ns)
-        self.share.commit(sender, prototypes)
         if not len(self.inbox):
             self._train_at_ns = max(self._train_at_ns, now_ns + self.train_period_ns)
         dropped = self.inbox.put(sender, prototypes)
-        self._records.append(
+        self._out.records.append(
             records.Received(
                 now_ns,
                 self.id,
@@ -186,30 +186,30 @@ class Node:
                 len(prototypes),
                 len(data),
                 dropped,
-                from_future + (frame.created_ns > now_ns),
+                from_future,
             )
         )
 
     def next_timer_ns(self) -> int | None:
         """When `on_timer` is due, or None."""
-        return self.gossip.next_timer_ns()
+        due_ns = self._exchange.next_timer_ns(self.learner)
+        return None if due_ns is None else max(due_ns, self.now_ns)
 
     def on_timer(self, now_ns: int) -> None:
         """Do what was due by now."""
         self._advance(now_ns)
-        self._share(self.gossip.on_timer(now_ns))
+        self._exchange.on_timer(self.learner, self.version, now_ns, self._out)
 
     def finish(self, now_ns: int) -> None:
         """The run ends: train what there was time for, and record how the node stands."""
         self._advance(now_ns)
-        self._records.append(
+        self._out.records.append(
             records.Ended(now_ns, self.id, len(self.learner), len(self.inbox), self.unlabelled, self._given_up)
         )
 
     def drain(self) -> Outputs:
         """Messages and records since the last drain, in order."""
-        outputs = Outputs(self._sends, self._records)
-        self._sends, self._records = [], []
+        outputs, self._out = self._out, Outputs()
         return outputs
 
     def snapshot(self) -> bytes:
@@ -222,8 +222,7 @@ class Node:
                 "train_at_ns": self._train_at_ns,
                 "given_up": self._given_up,
                 "learner": self.learner.state(),
-                "gossip": self.gossip.state(),
-                "share": self.share.state(),
+                "exchange": self._exchange.state(),
                 "inbox": self.inbox.state(),
                 "unlabelled": [[name, x, event] for name, (x, event) in self._unlabelled.items()],
             }
@@ -244,8 +243,7 @@ class Node:
             raise SnapshotError(f"the snapshot belongs to node {saved.get('node')}, not to node {self.id}")
         try:
             self.learner.restore(saved["learner"])
-            self.gossip.restore(saved["gossip"])
-            self.share.restore(saved["share"])
+            self._exchange.restore(saved["exchange"])
             self.inbox.restore(saved["inbox"], self.share.limits)
             self._unlabelled = {name: (x, event) for name, x, event in saved["unlabelled"]}
             self.version, self._given_up = saved["version"], saved["given_up"]
@@ -253,45 +251,15 @@ class Node:
             self._train_at_ns = max(saved["train_at_ns"], self.now_ns + self.train_period_ns)
         except (KeyError, TypeError, ValueError, CodecError) as error:
             raise SnapshotError(f"the snapshot is damaged: {error}") from None
-        self.gossip.incarnation += 1
 
-    def _learn(self, sample: NDArray[np.float64], y: int, event_ns: int, name: int) -> None:
+    def _learn(self, sample: NDArray[np.float64], y: int, event_ns: int, name: int, before: Prediction) -> None:
         inserted = self.learner.learn(sample[np.newaxis], np.array([y]), np.array([event_ns]))
         self.version += 1
         self._records_of_shrinking()
-        self._records.append(records.Learned(self.now_ns, self.id, name, bool(inserted), len(self.learner)))
-        self._share(self.gossip.opportunity(self.now_ns))
-
-    def _share(self, peers: list[int]) -> None:
-        if not peers:
-            return
-        evidence = Evidence(self.learner.prototypes(), self.version)
-        offer = partial(self._offer, evidence)
-        for made in self.gossip.share(peers, offer, self.version, self.now_ns):
-            self._records.append(self._record_of(made))
-            if made.frame is not None:
-                self._sends.append((made.peer, made.data))
-
-    def _offer(self, evidence: Evidence, peer: int, max_bytes: int) -> Any:
-        return self.share.offer(peer, evidence, max_bytes)
-
-    def _record_of(self, made: Outgoing) -> Record:
-        if made.frame is None:
-            return records.Withheld(
-                self.now_ns, self.id, made.peer, made.offer.items, made.offer.gate, made.offer.value
-            )
-        return records.Sent(
-            self.now_ns,
-            self.id,
-            made.peer,
-            made.frame.kind.name.lower(),
-            made.frame.sequence,
-            made.frame.version,
-            made.offer.items,
-            len(made.data) - len(made.frame.payload),
-            len(made.frame.payload),
-            int.from_bytes(made.data[-4:], "little"),
-        )
+        self._out.records.append(records.Learned(self.now_ns, self.id, name, bool(inserted), len(self.learner)))
+        probability = float(before.shares[y]) if before.code >= 0 else 0.0
+        told = Told(sample, y, event_ns, surprise(probability), bool(inserted))
+        self._exchange.learnt(told, self.learner, self.version, self.now_ns, self._out)
 
     def _advance(self, now_ns: int) -> None:
         """Move the clock and train the received prototypes that there was time for."""
@@ -302,9 +270,9 @@ class Node:
             batch = self.inbox.take(min(due, _BATCH_MAX))
             count = len(batch.label)
             self._train_at_ns += count * self.train_period_ns
-            inserted = self.learner.learn(batch.x, batch.label, batch.event_ns)
+            inserted = self.learner.learn_received(batch.prototypes(), batch.origin)
             self._records_of_shrinking()
-            self._records.append(records.Trained(now_ns, self.id, count, inserted, len(self.learner)))
+            self._out.records.append(records.Trained(now_ns, self.id, count, inserted, len(self.learner)))
 
     def _check_time(self, now_ns: int) -> None:
         if now_ns < self.now_ns:
@@ -312,19 +280,13 @@ class Node:
 
     def _records_of_shrinking(self) -> None:
         for shrunk in self.learner.shrunk():
-            self._records.append(records.Compressed(self.now_ns, self.id, shrunk.before, shrunk.after, shrunk.exact))
+            self._out.records.append(
+                records.Compressed(self.now_ns, self.id, shrunk.before, shrunk.after, shrunk.exact)
+            )
 
     def _check_class(self, y: int | None) -> None:
         if y is not None and not 0 <= y < self.learner.n_classes:
             raise ValueError(f"a class must be between 0 and {self.learner.n_classes - 1}, got {y}")
-
-
-def _clamped(prototypes: PrototypeSet, now_ns: int) -> tuple[PrototypeSet, int]:
-    """The set with event times from the future set to now, and how many there were."""
-    if not len(prototypes) or prototypes.event_ns.max() <= now_ns:
-        return prototypes, 0
-    ahead = int((prototypes.event_ns > now_ns).sum())
-    return replace(prototypes, event_ns=np.minimum(prototypes.event_ns, now_ns)), ahead
 
 
 def pump(node: Node, send: Callable[[int, bytes], None], record: Callable[[Record], None]) -> None:

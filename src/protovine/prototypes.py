@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -106,7 +106,51 @@ class Evidence:
         The learner's own set, as it stands.
     version : int
         Own samples learnt so far; the version of everything shared now.
+    window_x : float64 array, shape (k, d)
+        The newest own samples whose label is known, oldest first; without rows if none are kept.
+    window_label : int64 array, shape (k,)
+        Their class codes.
     """
 
     prototypes: PrototypeSet
     version: int
+    window_x: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
+    window_label: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+
+
+def inverse_variance(x: NDArray[np.floating], weight: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+    """1/variance of each feature: what squared differences are multiplied by so that units do not matter.
+
+    Parameters
+    ----------
+    x : float array, shape (n, d)
+    weight : float64 array, shape (n,), optional
+        >= 0; how much each row counts. Equal by default, and if all are 0.
+
+    Returns
+    -------
+    float64 array, shape (d,)
+        0 for a feature that does not vary, which then plays no part; all 1 if no feature varies.
+
+    Examples
+    --------
+    >>> inverse_variance(np.array([[0.0, 7.0], [4.0, 7.0]]))
+    array([0.25, 0.  ])
+    """
+    rows = np.asarray(x, dtype=np.float64)
+    if weight is not None and weight.any():
+        rows, counts = rows[weight > 0], weight[weight > 0] / weight.max()
+    else:
+        counts = np.ones(len(rows))
+    if not len(rows):
+        return np.ones(rows.shape[1])
+    counts = counts / counts.sum()
+    varies = rows.max(axis=0) > rows.min(axis=0)
+    variance = counts @ np.square(rows - counts @ rows)
+    # A variance that is too small for its inverse counts as none.
+    usable = varies & (variance > 1.0 / np.finfo(np.float64).max)
+    if not usable.any():
+        return np.ones(rows.shape[1])
+    scale = np.zeros(rows.shape[1])
+    scale[usable] = 1.0 / variance[usable]
+    return scale

@@ -17,7 +17,7 @@ def cloud(n: int, seed: int = 0) -> PrototypeSet:
     )
 
 
-@pytest.mark.parametrize("name", ["dbscan", "kmeans"])
+@pytest.mark.parametrize("name", ["dbscan", "kmeans", "greedy", "top-greedy"])
 def test_contract(name: str) -> None:
     check_compressor(lambda: compressor(name))
 
@@ -88,6 +88,10 @@ def test_kmeans_sizes_are_shares_of_the_limit() -> None:
         ("dbscan", {"weights": "mean"}, "sum, authors"),
         ("dbscan", {"eps": 0.0}, "eps must be > 0"),
         ("kmeans", {"seed": -1}, "seed must be >= 0"),
+        ("greedy", {"low": 70, "high": 60}, "got 70 and 60"),
+        ("top-greedy", {"weights": "authors"}, "must be 'sum', got 'authors'"),
+        ("greedy", {"scale": [1.0, -1.0]}, "finite numbers >= 0"),
+        ("greedy", {"scale": [[1.0]]}, "one a feature"),
     ],
 )
 def test_options_out_of_range_are_refused(name: str, options: dict, message: str) -> None:

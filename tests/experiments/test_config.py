@@ -7,7 +7,9 @@ import tomli_w
 
 from protovine.errors import ConfigError
 from protovine.experiments import PRESETS, Experiment
+from protovine.experiments.build import build
 from protovine.experiments.config import assignment, merged_tables, read_toml
+from protovine.stream import load
 
 
 def test_preset_wins_over_defaults_and_what_is_set_over_the_preset() -> None:
@@ -68,6 +70,8 @@ def test_presets_are_the_papers() -> None:
         ({"faults": [{"kind": "join", "node": 1}]}, "faults.0.at_s is required"),
         ({"link": {"delay_s": float("nan")}}, "link.delay_s: input should be a finite number, got nan"),
         ({"gossip": {"T": True}}, "gossip.T must be a number, got true"),
+        ({"share": {"threshold": True}}, "share.threshold must be a number, got true"),
+        ({"share": {"threshold": 1.5}}, "share.threshold must be between 0 and 1, got 1.5"),
         ({"partition": {}}, "unknown key 'partition'"),
         ({"gossip": {"join": 3}}, "unknown key 'gossip.join' (known: T, order, poll_s, s)"),
         (
@@ -114,3 +118,19 @@ def test_a_file_that_is_not_toml_is_refused(tmp_path: Path) -> None:
         read_toml(tmp_path / "bad.toml")
     with pytest.raises(ConfigError, match="No such file"):
         read_toml(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"),
+    [
+        ({"gate": "jsd"}, ("jsd", 0.5)),
+        ({"gate": "jsd-loo"}, ("jsd-loo", 0.5)),
+        ({"gate": "gain"}, ("gain", 0.02)),
+        ({"gate": "gain", "threshold": 0.3}, ("gain", 0.3)),
+        ({"gate": "jsd-loo", "threshold": 0.0}, ("jsd-loo", 0.0)),
+    ],
+)
+def test_the_threshold_follows_the_gate_unless_it_is_set(share: dict, expected: tuple) -> None:
+    settings = Experiment(presets="paper-base", share=share, learner={"compressor": "greedy"}).settings("paper-base")
+    gate = build(settings, load("bananas", rows=20), seed=0).make_node(0, 1).share.gate
+    assert expected == (gate.name, gate.threshold)

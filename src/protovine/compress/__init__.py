@@ -1,30 +1,51 @@
 """Clustering of prototype sets: fewer prototypes that stand for the same samples.
 
 - `DbscanCompressor`, `KMeansCompressor`: the paper's two (test 4)
+- `GreedyCompressor`: merges the pair that costs least, down to exactly the wanted size
 - `Compressed`: what a compressor gives back
 - `compressor`: one by name
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from protovine.compress.base import Compressed, Compressor, merge
 from protovine.compress.dbscan import DbscanCompressor
+from protovine.compress.greedy import GreedyCompressor
 from protovine.compress.kmeans import KMeansCompressor
 from protovine.errors import ConfigError, suggest
 
-__all__ = ["Compressed", "Compressor", "DbscanCompressor", "KMeansCompressor", "compressor", "merge"]
+__all__ = [
+    "Compressed",
+    "Compressor",
+    "DbscanCompressor",
+    "GreedyCompressor",
+    "KMeansCompressor",
+    "compressor",
+    "merge",
+]
 
 
 def compressor(name: str, **options: Any) -> Compressor:
-    """The compressor called ``name``: ``"dbscan"`` or ``"kmeans"``; ``ConfigError`` for another name.
+    """The compressor called ``name``: ``"dbscan"``, ``"kmeans"``, ``"greedy"`` or ``"top-greedy"``.
+
+    Raises
+    ------
+    ConfigError
+        Another name, or an option out of range.
 
     Examples
     --------
     >>> type(compressor("dbscan", low=50, high=60)).__name__
     'DbscanCompressor'
     """
-    makers = {"dbscan": DbscanCompressor, "kmeans": KMeansCompressor}
+    makers: dict[str, Callable[..., Compressor]] = {
+        "dbscan": DbscanCompressor,
+        "kmeans": KMeansCompressor,
+        "greedy": GreedyCompressor,
+        "top-greedy": partial(GreedyCompressor, top=True),
+    }
     if name not in makers:
         raise ConfigError(f"unknown compressor '{name}'{suggest(name, makers)}")
-    made: Compressor = makers[name](**options)
-    return made
+    return makers[name](**options)

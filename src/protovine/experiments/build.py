@@ -11,18 +11,34 @@ from numpy.typing import NDArray
 
 from protovine import compress, rng, stream
 from protovine.errors import ConfigError
-from protovine.experiments.config import CrashFault, CutFault, JoinFault, PartitionFault, Settings
-from protovine.gossip import Gossip
-from protovine.learn import XuILVQCore
+from protovine.experiments.config import CrashFault, CutFault, JoinFault, PartitionFault, Settings, ShareSettings
+from protovine.gossip import Gossip, LogGossip
+from protovine.learn import ArrayLearner, HedgedLVQCore, XuILVQCore
 from protovine.node import Node
 from protovine.records import SECOND_NS
-from protovine.share import AlwaysGate, Gate, Inbox, JensenShannonGate, QueueInbox, SetInbox, SetLimits, WholeSets
-from protovine.sim import Crash, Cut, Join, Link, Partition, Scenario, arrival_times
+from protovine.share import (
+    AlwaysGate,
+    Discretion,
+    GainGate,
+    Gate,
+    Inbox,
+    JensenShannonGate,
+    LogShare,
+    LooJensenShannonGate,
+    QueueInbox,
+    SetInbox,
+    SetLimits,
+    WholeSets,
+)
+from protovine.share.gates import DISTANCE_THRESHOLD, GAIN_THRESHOLD
+from protovine.sim import Crash, Cut, Join, Link, Partition, Scenario, arrival_times, corrupt, parse_hostile
 from protovine.sim.faults import Fault
 from protovine.topology import neighbours
 
 # The last fifth of the merged stream is held out on request.
 HOLDOUT = 0.2
+# Prototypes that the default learner keeps.
+HEDGED_SIZE = 200
 
 
 @dataclass(frozen=True)
@@ -34,6 +50,7 @@ class Built:
     neighbours: list[list[int]]
     holdout_rows: NDArray[np.int64]
     positive: int | None
+    honest: list[int]
     drift_points_s: tuple[float, ...]
     end_s: float
 
@@ -46,6 +63,7 @@ def nanoseconds(seconds: float) -> int:
 def build(settings: Settings, data: stream.DataSet, seed: int) -> Built:
     """Everything of one run; `ConfigError` or `DataError` if settings and data do not fit together."""
     swarm = settings.swarm
+    hostile = parse_hostile(swarm.hostile, swarm.nodes)
     links = neighbours(swarm.topology, swarm.nodes, seed)
     split = stream.parse_split(swarm.split)
     order = stream.merged_order(len(data), split, seed)
@@ -63,14 +81,22 @@ def build(settings: Settings, data: stream.DataSet, seed: int) -> Built:
         sequential=settings.gossip.order == "sequential",
         seed=seed,
     )
+    x, y = data.x, data.y
+    honest = [node for node in range(swarm.nodes) if node not in hostile.nodes]
+    if swarm.central:
+        # Without those that do harm, as there is nobody to be harmed.
+        rows, at_ns = _merged([rows[node] for node in honest], [at_ns[node] for node in honest])
+        links, honest = [[]], [0]
+    elif hostile.nodes:
+        x, y, rows, at_ns = corrupt(hostile, x, y, rows, at_ns, len(data.classes), seed)
     scenario = Scenario(
-        x=data.x,
-        y=data.y,
+        x=x,
+        y=y,
         rows=rows,
         at_ns=at_ns,
         seed=seed,
         link=_link(settings),
-        faults=tuple(_fault(fault) for fault in settings.faults),
+        faults=() if swarm.central else tuple(_fault(fault) for fault in settings.faults),
         label_delay_ns=nanoseconds(swarm.label_delay_s),
         labelled=swarm.labelled,
     )
@@ -81,7 +107,12 @@ def build(settings: Settings, data: stream.DataSet, seed: int) -> Built:
             raise ConfigError(f"swarm.slow names node {node}, but nodes are 0 to {swarm.nodes - 1}")
 
     def make_node(node: int, incarnation: int) -> Node:
-        return _node(settings, node, incarnation, links[node], data.x.shape[1], len(data.classes), seed)
+        chosen = settings
+        if node in hostile.nodes and hostile.kind == "flood":
+            told_all = settings.share.model_copy(update={"select": "all"})
+            unlimited = settings.gossip.model_copy(update={"budget_bytes_per_s": 0.0})
+            chosen = settings.model_copy(update={"share": told_all, "gossip": unlimited})
+        return _node(chosen, node, incarnation, links[node], data.x.shape[1], len(data.classes), seed)
 
     n_classes = len(data.classes)
     if 0 < settings.learner.size_max < n_classes:
@@ -93,38 +124,47 @@ def build(settings: Settings, data: stream.DataSet, seed: int) -> Built:
     positive = data.positive_code(settings.data.positive) if len(data.classes) == 2 else None
     if settings.data.positive is not None and positive is None:
         raise ConfigError(f"data.positive names one of two classes, but there are {len(data.classes)}")
-    return Built(scenario, make_node, links, order[cut:], positive, drifts, end_s)
+    return Built(scenario, make_node, links, order[cut:], positive, honest, drifts, end_s)
 
 
 def _node(
     settings: Settings, node: int, incarnation: int, peers: list[int], dim: int, n_classes: int, seed: int
 ) -> Node:
-    share, gossip, learner = settings.share, settings.gossip, settings.learner
+    share, gossip = settings.share, settings.gossip
 
     def draw(purpose: str) -> np.random.Generator:
         return rng.stream(seed, purpose, node, incarnation)
 
     limits = SetLimits(dim, n_classes, share.prototypes_max)
-    gate: Gate = AlwaysGate()
-    if share.gate == "jsd":
-        gate = JensenShannonGate(share.threshold, draw("jensen-shannon"), share.points_max)
+    gate = _gate(share, draw)
     inbox: Inbox = QueueInbox(dim, peers, share.queue_max)
     if share.inbox == "set":
         inbox = SetInbox(dim, peers, draw("inbox"))
-    compressor_options: dict[str, Any] = {
-        "low": learner.target_low,
-        "high": learner.target_high,
-        "weights": learner.compressor_weights,
-    }
-    core = XuILVQCore(
-        dim,
-        n_classes,
-        n_neighbors=learner.n_neighbors,
-        edge_age_max=learner.edge_age_max,
-        denoise_every=learner.denoise_every,
-        size_max=learner.size_max,
-        compressor=compress.compressor(learner.compressor, **compressor_options),
-    )
+    core = _learner(settings, dim, n_classes)
+    period_ns = max(1, round(SECOND_NS / settings.swarm.train_rate_hz * settings.swarm.slow.get(node, 1.0)))
+    if share.kind == "log":
+        log = LogGossip(
+            node,
+            peers,
+            peers_per_share=gossip.s,
+            probability=gossip.T,
+            coin=draw("gossip").random,
+            budget_bytes_per_s=gossip.budget_bytes_per_s,
+            incarnation=incarnation,
+        )
+        told = LogShare(
+            limits,
+            draw("share"),
+            select=share.select,
+            threshold=share.surprisal_bits,
+            bits=share.bits,
+            budget_bytes_per_s=gossip.budget_bytes_per_s,
+            recipients=len(peers),
+            batch_items=share.batch_items,
+            batch_ns=nanoseconds(share.batch_s),
+            discretion=Discretion(share.aggregate, share.noise, share.weight_min),
+        )
+        return Node(core, log, told, QueueInbox(dim, peers, share.queue_max, newest_first=False), period_ns)
     protocol = Gossip(
         node,
         peers,
@@ -134,8 +174,58 @@ def _node(
         poll_ns=nanoseconds(gossip.poll_s),
         incarnation=incarnation,
     )
-    period_ns = max(1, round(SECOND_NS / settings.swarm.train_rate_hz * settings.swarm.slow.get(node, 1.0)))
     return Node(core, protocol, WholeSets(gate, limits, share.dtype), inbox, period_ns)
+
+
+def _learner(settings: Settings, dim: int, n_classes: int) -> ArrayLearner:
+    learner = settings.learner
+    if learner.name == "hedged":
+        return HedgedLVQCore(
+            dim,
+            n_classes,
+            size_max=learner.size_max or HEDGED_SIZE,
+            margin=learner.margin,
+            hedge_decay=learner.hedge_decay,
+            hedge_received=learner.hedge_received,
+            foreign_share=learner.foreign_share,
+            range_max=learner.range_max,
+            items_per_sample=learner.items_per_sample,
+            without=learner.without,
+        )
+    compressor_options: dict[str, Any] = {
+        "low": learner.target_low,
+        "high": learner.target_high,
+        "weights": learner.compressor_weights,
+    }
+    return XuILVQCore(
+        dim,
+        n_classes,
+        n_neighbors=learner.n_neighbors,
+        edge_age_max=learner.edge_age_max,
+        denoise_every=learner.denoise_every,
+        size_max=learner.size_max,
+        compressor=compress.compressor(learner.compressor, **compressor_options),
+    )
+
+
+def _merged(
+    rows: list[NDArray[np.int64]], at_ns: list[NDArray[np.int64]]
+) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:
+    """One stream in the order of arrival; at one time the lower node comes first."""
+    times, everything = np.concatenate(at_ns), np.concatenate(rows)
+    order = np.argsort(times, kind="stable")
+    return [everything[order]], [times[order]]
+
+
+def _gate(share: ShareSettings, draw: Callable[[str], np.random.Generator]) -> Gate:
+    if share.gate == "always":
+        return AlwaysGate()
+    if share.gate == "gain":
+        return GainGate(GAIN_THRESHOLD if share.threshold is None else share.threshold)
+    threshold = DISTANCE_THRESHOLD if share.threshold is None else share.threshold
+    if share.gate == "jsd-loo":
+        return LooJensenShannonGate(threshold)
+    return JensenShannonGate(threshold, draw("jensen-shannon"), share.points_max)
 
 
 def _link(settings: Settings) -> Link:

@@ -30,7 +30,7 @@ class Section(BaseModel):
             if (
                 isinstance(value, bool)
                 and name in cls.model_fields
-                and cls.model_fields[name].annotation in (int, float)
+                and cls.model_fields[name].annotation in (int, float, int | None, float | None)
             ):
                 raise ValueError(f"{name} must be a number, got {str(value).lower()}")
         return values
@@ -59,6 +59,12 @@ class SwarmSettings(Section):
     label_delay_s: Seconds = Field(0.0, description="labels come this long after their samples")
     labelled: Probability = Field(1.0, description="fraction of the samples whose label comes at all")
     train_rate_hz: float = Field(190.0, ge=1e-3, le=1e9, description="received prototypes a node can train per second")
+    central: bool = Field(False, description="one node gets everything in the order of arrival: what sharing aims at")
+    hostile: str = Field(
+        "",
+        description="members that do harm, the last ones, as KIND:COUNT: label-flip, random-labels, random-vectors, "
+        "bad-scale, flood",
+    )
     slow: dict[int, Annotated[float, Field(ge=1, le=1e6)]] = Field(
         default_factory=dict, description="nodes that train this many times slower"
     )
@@ -67,24 +73,57 @@ class SwarmSettings(Section):
 class LearnerSettings(Section):
     """The learner of every node."""
 
-    name: Literal["xuilvq"] = Field("xuilvq", description="which learner")
+    name: Literal["xuilvq", "hedged"] = Field("xuilvq", description="which learner")
     n_neighbors: int = Field(5, ge=1, le=1000, description="prototypes that vote")
     edge_age_max: int = Field(400, ge=0, le=10**9, description="older edges of the neighbourhood graph are deleted")
     denoise_every: int = Field(
         150, ge=0, le=10**9, description="learning steps between sweeps of isolated prototypes; 0 or a limit: never"
     )
-    size_max: int = Field(0, ge=0, le=10**9, description="limit of the set, 0 for none; above it the set is compressed")
-    compressor: Literal["dbscan", "kmeans"] = Field("dbscan", description="how it is compressed")
-    target_low: float = Field(50.0, gt=0, le=100, description="smallest size after compression, percent")
+    size_max: int = Field(
+        0,
+        ge=0,
+        le=10**9,
+        description="limit of the set; 0 is none for xuilvq, which compresses its set, 200 for hedged",
+    )
+    margin: float = Field(0.25, ge=0, le=0.99, description="hedged: margin from which a sample is absorbed")
+    hedge_decay: float = Field(0.99, ge=0.01, le=1, description="hedged: forgetting of the experts' losses")
+    hedge_received: Probability = Field(0.2, description="hedged: weight of received samples in the experts' losses")
+    foreign_share: Probability = Field(0.8, description="hedged: largest part of the set without own samples")
+    range_max: float = Field(2.0, ge=0.001, description="hedged: own ranges beyond the own range that are believed")
+    items_per_sample: float = Field(1.0, ge=0.001, description="hedged: items a sender may bring per own sample")
+    without: tuple[str, ...] = Field((), description="hedged: parts that are switched off")
+    compressor: Literal["dbscan", "kmeans", "greedy", "top-greedy"] = Field(
+        "dbscan", description="how it is compressed"
+    )
+    target_low: float = Field(
+        50.0, gt=0, le=100, description="smallest size after compression, percent; all but dbscan aim at the middle"
+    )
     target_high: float = Field(60.0, gt=0, le=100, description="largest size after compression, percent")
-    compressor_weights: Literal["sum", "authors"] = Field("sum", description="weights of centroids")
+    compressor_weights: Literal["sum", "authors"] = Field(
+        "sum", description="weights of centroids; authors only with dbscan and kmeans"
+    )
 
 
 class ShareSettings(Section):
     """What is worth sending, as which bytes, and how it is taken in."""
 
-    gate: Literal["always", "jsd"] = Field("always", description="which sets are sent")
-    threshold: Probability = Field(0.5, description="Jensen-Shannon distance above which a set is sent")
+    kind: Literal["sets", "log"] = Field("sets", description="whole sets, or a log of selected own samples")
+    select: Literal["surprisal", "inserted", "all"] = Field("surprisal", description="log: which own samples are told")
+    surprisal_bits: float = Field(0.25, ge=0, le=1000, description="log: surprisal above which a sample is told")
+    bits: Literal[0, 6, 8] = Field(0, description="log: bits of a feature; 0 is 8, or 6 within less than 100 bytes/s")
+    batch_items: int = Field(0, ge=0, le=10_000, description="log: samples in a batch; 0 lets the learner decide")
+    batch_s: Seconds = Field(0.0, description="log: longest wait for a batch; 0 lets the learner decide")
+    aggregate: int = Field(1, ge=1, le=100, description="log: a told vector is the mean of this many own samples")
+    noise: float = Field(0.0, ge=0, le=100, description="log: noise on told vectors, in standard deviations")
+    weight_min: float = Field(0.0, ge=0, le=1e6, description="log: prototypes in summaries stand for so many samples")
+    gate: Literal["always", "jsd", "jsd-loo", "gain"] = Field("always", description="which sets are sent")
+    threshold: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="score above which a set is sent: a Jensen-Shannon distance (0.5 by default) or a gain in "
+        "accuracy (0.02)",
+    )
     points_max: int = Field(
         20_000, ge=1, le=10**8, description="points on which the Jensen-Shannon distance is estimated"
     )
@@ -100,6 +139,9 @@ class GossipSettings(Section):
     s: int = Field(4, ge=1, description="peers addressed per share")
     T: Probability = Field(0.1, description="probability that an opportunity is used; 0 is no gossip at all")
     order: Literal["parallel", "sequential"] = Field("parallel", description="all nodes act at once, or in turn")
+    budget_bytes_per_s: float = Field(
+        0.0, ge=0, le=1e12, description="log: bytes that a node may send per second, over 10 s; 0 is no limit"
+    )
     poll_s: Seconds = Field(0.0, description="opportunities wait for the next multiple of this; 0 is at once")
 
 
@@ -196,7 +238,7 @@ class Experiment(Settings):
     """
 
     presets: tuple[str, ...] = Field(
-        ("paper-local", "paper-base", "paper-jsd", "paper-cluster"), min_length=1, description="systems to compare"
+        ("default", "local", "central", "paper-base", "paper-jsd"), min_length=1, description="systems to compare"
     )
     seed: int = Field(0, ge=0, description="first seed; drives arrivals, gossip, shuffles and generators")
     seeds: int = Field(3, ge=1, le=10_000, description="number of seeds, one run each")

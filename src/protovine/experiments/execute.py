@@ -87,13 +87,16 @@ def _judge(
     wall_s: float,
     trace_hash: str,
 ) -> Run:
-    n = len(outcome.nodes)
+    # Nodes that do harm are neither judged nor counted.
+    records = records if len(built.honest) == len(outcome.nodes) else _of(records, built.honest)
+    n = len(built.honest)
     virtual_s = outcome.virtual_ns / SECOND_NS
-    made = metrics.predictions(records, n, len(data.classes))
+    made = [metrics.predictions(records, len(outcome.nodes), len(data.classes))[node] for node in built.honest]
     together = metrics.pooled(made)
     each = [metrics.scores(node, built.positive) for node in made]
     traffic = metrics.traffic(records)
-    ages = measure_age(records, built.neighbours, outcome.virtual_ns, GRID)
+    links = [[peer for peer in built.neighbours[node] if peer in built.honest] for node in built.honest]
+    ages = measure_age(records, links, outcome.virtual_ns, GRID)
     shares = settings.gossip.T > 0
     sizes = [record.size for record in records if isinstance(record, Ended)]
     global_f1 = _f1_global(outcome, data, built)
@@ -130,7 +133,7 @@ def _judge(
             "confusion": metrics.confusion(made[node]),
             **{name: getattr(each[node], name) for name in ("f1", "f1_macro", "f1_paper", "accuracy", "kappa")},
             "f1_global": global_f1[node],
-            "bytes": bytes_of[node],
+            "bytes": bytes_of[built.honest[node]],
         }
         for node in range(n)
     ]
@@ -152,11 +155,17 @@ def _judge(
     )
 
 
+def _of(records: list[AnyRecord], nodes: list[int]) -> list[AnyRecord]:
+    wanted = set(nodes)
+    return [record for record in records if record.node in wanted]
+
+
 def _f1_global(outcome: Outcome, data: DataSet, built: Built) -> list[float | None]:
     """F1 of each node's final model on the held-out rows; None without such rows, for a node that is down or empty."""
     rows = built.holdout_rows
     found: list[float | None] = []
-    for node in outcome.nodes:
+    for number in built.honest:
+        node = outcome.nodes[number]
         if node is None or not len(node.learner) or not len(rows):
             found.append(None)
             continue
@@ -187,11 +196,11 @@ def _series(
     sent_bytes = [record.header_bytes + record.payload_bytes for record in records if isinstance(record, Sent)]
     per_step, _ = np.histogram(sent_s, bins=edges, weights=sent_bytes)
     size = np.zeros(GRID)
-    changed: list[list[tuple[int, int]]] = [[] for _ in range(n)]
+    changed: dict[int, list[tuple[int, int]]] = {node: [] for node in built.honest}
     for record in records:
         if isinstance(record, Learned | Trained):
             changed[record.node].append((record.at_ns, record.size))
-    for changes in changed:
+    for changes in changed.values():
         times = np.array([at for at, _ in changes], dtype=float) / SECOND_NS
         sizes = np.array([0] + [held for _, held in changes], dtype=float)
         size += sizes[np.searchsorted(times, at_s, side="right")] / n

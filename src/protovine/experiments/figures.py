@@ -193,8 +193,12 @@ def swarm(result: Result) -> Picture:
     title, n = "The swarm", len(result.neighbours)
     if n > DRAWN_NODES_MAX:
         return Picture(title, f"{n:,} nodes are too many to draw (the limit is {DRAWN_NODES_MAX:,}).")
-    firsts = [result.of(preset)[0] for preset in result.presets]
+    # A preset that gives everything to one node has no swarm to show; nodes that do harm have no score.
+    firsts = [runs[0] for preset in result.presets if len((runs := result.of(preset))[0].per_node) > 1 or n == 1]
+    if not firsts:
+        return Picture(title, "One node got everything.")
     scores = [[_number(node.get("f1")) for node in run.per_node] for run in firsts]
+    scores = [each + [float("nan")] * (n - len(each)) for each in scores]
     colours, scale = _f1_colours(np.concatenate([np.array(each, float) for each in scores]), _f1_name(result))
     edges = {(i, j) if i < j else (j, i) for i, peers in enumerate(result.neighbours) for j in peers}
     traffic = [_undirected(run) for run in firsts]

@@ -63,7 +63,9 @@ def prepare(experiment: Experiment) -> Prepared:
             missing=options.missing,
         )
         stream.require_classes(data[seed])
-    notes = [*data[experiment.seed].notes, *_notes_on_scale(data[experiment.seed])]
+    notes = list(data[experiment.seed].notes)
+    if any(chosen.learner.name == "xuilvq" for chosen in settings.values()):
+        notes += _notes_on_scale(data[experiment.seed])
     for seed, name in [(seed, name) for seed in seeds for name in settings]:
         built = build(settings[name], data[seed], seed)
         empty = [node for node, rows in enumerate(built.scenario.rows) if not len(rows)]
@@ -79,7 +81,8 @@ def prepare(experiment: Experiment) -> Prepared:
         ]
         if without:
             notes.append(f"seed {seed}: no positives at node {_listed(without)}, left out of f1")
-    links = build(next(iter(settings.values())), data[experiment.seed], experiment.seed).neighbours
+    swarms = [chosen for chosen in settings.values() if not chosen.swarm.central] or list(settings.values())
+    links = build(swarms[0], data[experiment.seed], experiment.seed).neighbours
     return Prepared(experiment, settings, data, links, tuple(dict.fromkeys(notes)))
 
 
@@ -123,7 +126,7 @@ def _notes_on_scale(data: DataSet) -> list[str]:
         return []
     widest, ratio = data.features[int(np.argmax(spans))], varying.max() / np.median(varying)
     return [
-        f"distances are on raw features, and '{widest}' spans {spans.max():g}, {ratio:,.0f} times the median feature: "
+        f"XuILVQ takes distances on raw features, and '{widest}' spans {spans.max():g}, {ratio:,.0f} times the median feature: "
         "scale it, or leave it out"
     ]
 

@@ -1,4 +1,4 @@
-"""Named systems to compare; the paper's own, with the authors' behaviour (`docs/paper.md`)."""
+"""Named systems to compare: ours, and the paper's with the authors' behaviour (`docs/paper.md`)."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ class Preset:
     shares: bool = True
 
 
+_DEFAULT: dict[str, Any] = {
+    "learner": {"name": "hedged"},
+    "share": {"kind": "log", "queue_max": 10_000},
+    "gossip": {"s": 4, "T": 1.0},
+}
 _PAPER: dict[str, Any] = {"gossip": {"s": 4, "T": 0.1, "order": "parallel"}}
 _JSD = {"gate": "jsd", "threshold": 0.5}
 
@@ -41,6 +46,19 @@ def _cluster(size_max: int, low: float, high: float, compressor: str = "dbscan")
 PRESETS: dict[str, Preset] = {
     made.name: made
     for made in (
+        Preset("default", "the hedged soft LVQ; nodes tell each other what surprised them", _DEFAULT),
+        Preset("local", "the same learner, every node alone", {"learner": _DEFAULT["learner"]}, shares=False),
+        Preset(
+            "central",
+            "the same learner once, with the samples of all nodes in the order of arrival",
+            {"learner": _DEFAULT["learner"], "swarm": {"central": True}},
+            shares=False,
+        ),
+        Preset(
+            "default-gain",
+            "as default, but whole sets go to a peer when the expected gain is worth it",
+            {**_DEFAULT, "share": {"kind": "sets", "gate": "gain", "queue_max": 10_000}, "gossip": {"s": 4, "T": 0.1}},
+        ),
         Preset("paper-local", "every node alone: XuILVQ without sharing", {"gossip": {"T": 0.0}}, shares=False),
         Preset("paper-base", "test 1 of the paper: with probability T the whole set goes to s random peers", _PAPER),
         Preset(

@@ -10,10 +10,22 @@
     varint  created       ns, when the sender made it
     bytes   payload
     u32     CRC-32 of everything before it, little endian
+
+and, for the log (`LogFrame`), where every byte counts::
+
+    u8      0x70, then u8 version << 4 | kind
+    varint  sender, incarnation
+    varint  sequence      of the first entry; a summary stands for all entries up to it
+    varint  version
+    varint  created       ms, rounded down
+    varint  acknowledged incarnation, watermark, mask of entries beyond the watermark
+    entries, each a varint length and so many bytes, until
+    u16     CRC-16/XMODEM of everything before it, little endian
 """
 
 from __future__ import annotations
 
+import binascii
 import enum
 import zlib
 from dataclasses import dataclass
@@ -32,6 +44,8 @@ class Kind(enum.IntEnum):
     """What a payload is."""
 
     SHARE = 1
+    LOG = 2
+    SUMMARY = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +90,9 @@ class Frame:
         body = memoryview(data)[:-_CRC_BYTES]
         if zlib.crc32(body) != int.from_bytes(data[-_CRC_BYTES:], "little"):
             raise RemoteProtocolError("checksum", "the checksum does not match")
-        try:
-            kind = Kind(data[1] & 0x0F)
-        except ValueError:
-            raise RemoteProtocolError("kind", f"unknown kind of message: {data[1] & 0x0F}") from None
+        if data[1] & 0x0F != Kind.SHARE:
+            raise RemoteProtocolError("kind", f"unknown kind of message: {data[1] & 0x0F}")
+        kind = Kind.SHARE
         fields, at = [], 2
         try:
             for _ in range(5):
@@ -89,3 +102,100 @@ class Frame:
             raise RemoteProtocolError("malformed", str(error)) from None
         sender, incarnation, sequence, version, created_ns = fields
         return cls(kind, sender, incarnation, sequence, version, created_ns, body[at:])
+
+
+_MS_NS = 1_000_000
+_LOG_FIELDS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class LogFrame:
+    """A message with entries of the sender's log, and with what the sender has of the recipient's.
+
+    Examples
+    --------
+    >>> frame = LogFrame(
+    ...     Kind.LOG, sender=3, incarnation=1, sequence=9, version=250, created_ns=10**9,
+    ...     acked_incarnation=1, acked=7, acked_mask=0, entries=(b"...",),
+    ... )
+    >>> data = frame.encode()
+    >>> len(data) - len(frame.entries[0]), LogFrame.decode(data) == frame
+    (15, True)
+    """
+
+    kind: Kind
+    sender: int
+    incarnation: int
+    sequence: int
+    version: int
+    created_ns: int
+    acked_incarnation: int
+    acked: int
+    acked_mask: int
+    entries: tuple[bytes, ...]
+
+    def encode(self) -> bytes:
+        """The message's bytes; ``ValueError`` if a field is negative or exceeds 63 bits."""
+        out = bytearray([MAGIC, PROTOCOL_VERSION << 4 | self.kind])
+        for value in (
+            self.sender,
+            self.incarnation,
+            self.sequence,
+            self.version,
+            self.created_ns // _MS_NS,
+            self.acked_incarnation,
+            self.acked,
+            self.acked_mask,
+        ):
+            out += varint.write(value)
+        for entry in self.entries:
+            out += varint.write(len(entry)) + entry
+        return bytes(out) + binascii.crc_hqx(out, 0).to_bytes(2, "little")
+
+    @classmethod
+    def decode(cls, data: bytes) -> LogFrame:
+        """The message in ``data``; `RemoteProtocolError` if it is none."""
+        if len(data) > MESSAGE_BYTES_MAX:
+            raise RemoteProtocolError(
+                "oversize", f"a message may have at most {MESSAGE_BYTES_MAX} bytes, got {len(data)}"
+            )
+        if len(data) < 4 or data[0] != MAGIC:
+            raise RemoteProtocolError("malformed", "not a protovine message")
+        if data[1] >> 4 != PROTOCOL_VERSION:
+            raise RemoteProtocolError("version", f"protocol version {data[1] >> 4}, expected {PROTOCOL_VERSION}")
+        body = data[:-2]
+        if binascii.crc_hqx(body, 0) != int.from_bytes(data[-2:], "little"):
+            raise RemoteProtocolError("checksum", "the checksum does not match")
+        if data[1] & 0x0F not in (Kind.LOG, Kind.SUMMARY):
+            raise RemoteProtocolError("kind", f"unknown kind of message: {data[1] & 0x0F}")
+        fields, entries, at = [], [], 2
+        try:
+            for _ in range(_LOG_FIELDS):
+                value, at = varint.read(body, at)
+                fields.append(value)
+            while at < len(body):
+                size, at = varint.read(body, at)
+                if at + size > len(body):
+                    raise CodecError("an entry is cut off")
+                entries.append(body[at : at + size])
+                at += size
+        except CodecError as error:
+            raise RemoteProtocolError("malformed", str(error)) from None
+        if fields[4] > (2**63 - 1) // _MS_NS:
+            raise RemoteProtocolError("malformed", f"created {fields[4]} ms after the epoch")
+        kind = Kind(data[1] & 0x0F)
+        if kind == Kind.SUMMARY and len(entries) != 1:
+            raise RemoteProtocolError("malformed", f"a summary has one entry, got {len(entries)}")
+        sender, incarnation, sequence, version, created_ms, acked_incarnation, acked, mask = fields
+        return cls(
+            kind,
+            sender,
+            incarnation,
+            sequence,
+            version,
+            created_ms * _MS_NS,
+            acked_incarnation,
+            acked,
+            mask,
+            tuple(entries),
+        )

@@ -50,6 +50,15 @@ class ArrayLearner(Protocol):
         """Learn prototypes (n) that came from nodes ``origins`` (n,); how many of them were inserted."""
         ...
 
+    @property
+    def recency(self) -> float:
+        """The power of age by which the learner discounts what it knows: 0 is none."""
+        ...
+
+    def scale(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean (d,) and standard deviation (d,) of what was learnt."""
+        ...
+
     def own_prototypes(self) -> PrototypeSet:
         """What the node may tell in its own name: the set, or what of it stands for own samples."""
         ...

@@ -17,6 +17,8 @@ from protovine.prototypes import FEATURE_MAX, PrototypeSet
 WIDE = 64
 # What an ablation may switch off.
 PARTS = ("z-score", "fisher", "relief", "discriminant", "linear", "recency", "corrected", "own", "hedge", "trust")
+# Logistic functions of a sender's evidence in nats: what its mass counts, and what it may do to moments and experts.
+_TRUST_PRIOR, _TRUST_STEEPNESS, _PROOF_NEEDED = 2.5, 4.0, 0.1
 _NO_ROWS = np.empty((0, 0))
 
 
@@ -44,7 +46,7 @@ class HedgedLVQCore:
     foreign_share : float in [0, 1]
         Largest part of ``size_max`` for prototypes without own mass.
     range_max : float > 0
-        Received samples further than this many own standard deviations from the own mean are refused.
+        Received samples that lie this many own ranges beyond the own range of a feature are refused.
     items_per_sample : float > 0
         Received samples that a sender may bring for each own sample, in the long run.
     without : tuple of str
@@ -65,7 +67,7 @@ class HedgedLVQCore:
     >>> core = HedgedLVQCore(dim=1, n_classes=2)
     >>> x, codes = np.array([[0.0], [1.0], [0.1], [0.9]]), np.array([0, 1, 0, 1])
     >>> core.learn(x, codes, np.arange(4))
-    4
+    2
     >>> core.predict(np.array([0.8])).code
     1
     """
@@ -82,7 +84,7 @@ class HedgedLVQCore:
         hedge_decay: float = 0.99,
         hedge_received: float = 0.2,
         foreign_share: float = 0.8,
-        range_max: float = 20.0,
+        range_max: float = 2.0,
         items_per_sample: float = 1.0,
         without: tuple[str, ...] = (),
     ) -> None:
@@ -116,18 +118,26 @@ class HedgedLVQCore:
             range_max=range_max,
             items_per_sample=items_per_sample,
             trusting="trust" not in without,
+            trust_prior=_TRUST_PRIOR,
+            trust_steepness=_TRUST_STEEPNESS,
+            proof_needed=_PROOF_NEEDED,
         )
         self._slots: dict[int, int] = {}
         self._state = _empty(dim, n_classes, size_max, 1, without)
 
     def __len__(self) -> int:
-        return int(self._state.count[kernels.SIZE])
+        return int(self._state.counts[kernels.SIZE])
 
     @property
     def recency(self) -> float:
         """The power of age that the best expert discounts by: 0, 0.5 or 1. At 1 the newest samples decide."""
-        best = int(self._state.count[kernels.BEST_EXPERT])
+        best = int(self._state.counts[kernels.BEST_EXPERT])
         return best // kernels.N_VARIANTS % kernels.N_RECENCIES / 2
+
+    @property
+    def clock_ns(self) -> tuple[int, float]:
+        """Time of the newest sample, and the mean time between own ones; both 0 at first."""
+        return int(self._state.clock[1]), float(self._state.gap[0])
 
     @property
     def trust(self) -> dict[int, float]:
@@ -206,15 +216,20 @@ class HedgedLVQCore:
 
     def explain(
         self, x: NDArray[np.float64], at_ns: int | None = None
-    ) -> tuple[Prediction, NDArray[np.float64], float]:
-        """A prediction, what each prototype (m,) adds to its class's probability, and the weight of the linear expert.
+    ) -> tuple[Prediction, NDArray[np.float64], NDArray[np.float64], float]:
+        """A prediction and what it is the sum of.
 
-        What is missing to the probabilities is the linear expert and the even share that doubt leaves to every class.
+        What each prototype (m,) adds to the probability of its class, what the linear expert adds to each class (C,),
+        and the even share that doubt leaves to every class. All 0 while there is no prototype.
         """
         prediction = self.predict(x, at_ns)
-        parts = np.zeros(len(self))
-        kernels.influence(self.filled(x), self._now(at_ns), self._state, self._options, parts)
-        return prediction, parts, float(self._state.hedge[kernels.LINEAR])
+        s, parts = self._state, np.zeros(len(self))
+        if not len(self):
+            return prediction, parts, np.zeros(self.n_classes), 0.0
+        kernels.influence(self.filled(x), self._now(at_ns), s, self._options, parts)
+        hedge = s.hedge[: kernels.LINEAR].reshape(s.total.shape)
+        doubt = float((hedge * np.where(s.total > 0, 1 / (s.effective + 1), 1.0)).sum()) / self.n_classes
+        return prediction, parts, s.hedge[kernels.LINEAR] * s.table[kernels.LINEAR], doubt
 
     def prototypes(self) -> PrototypeSet:
         """A copy of the set as it stands; weights are masses, received ones by the trust in their sender."""
@@ -250,8 +265,8 @@ class HedgedLVQCore:
         """Nothing: the set is bounded without compression."""
         return []
 
-    def widen(self, dim: int, n_classes: int) -> None:
-        """Make room for features and classes that appear later; what was learnt has 0 in new features."""
+    def widen(self, dim: int, n_classes: int, first: NDArray[np.float64] | None = None) -> None:
+        """Make room for features and classes that appear later; what was learnt has ``first``, or 0, in the last ones."""
         old, self.dim, self.n_classes = self._state, max(dim, self.dim), max(n_classes, self.n_classes)
         made = _empty(self.dim, self.n_classes, self.size_max, len(old.trust), self._without)
         for name, array in old._asdict().items():
@@ -263,8 +278,14 @@ class HedgedLVQCore:
                 target[: array.shape[0], -1] = array[:, -1]
             elif target.ndim and all(a <= b for a, b in zip(array.shape, target.shape, strict=True)):
                 target[tuple(slice(size) for size in array.shape)] = array
+        if first is not None and len(first):
+            for array in (made.x, made.mean, made.class_mean, made.own_low, made.own_high):
+                array[..., -len(first) :] = first
+        if not made.active[made.counts[kernels.BEST_EXPERT]]:
+            # The discriminant metric has just given way.
+            made.counts[[kernels.BEST_METRIC, kernels.BEST_EXPERT]] = 0
         self._state = made
-        made.count[kernels.FRESH] = 0
+        made.counts[kernels.FRESH] = 0
         kernels.refresh(made)
 
     def state(self) -> dict[str, Any]:
@@ -288,17 +309,17 @@ class HedgedLVQCore:
                 fits = fits and (array.dtype.kind != "f" or bool(np.isfinite(array).all()))
                 if fits:
                     target[...] = array
-            size = int(made.count[kernels.SIZE])
+            size = int(made.counts[kernels.SIZE])
             fits = fits and 0 <= size <= self.size_max
             for array, top in ((made.label, self.n_classes), (made.slot, len(slots) + 1)):
                 fits = fits and bool((array >= 0).all() and (array < top).all())
-            fits = fits and 0 <= made.count[kernels.BEST_METRIC] < kernels.N_METRICS
-            fits = fits and 0 <= made.count[kernels.BEST_EXPERT] < kernels.LINEAR
+            fits = fits and 0 <= made.counts[kernels.BEST_METRIC] < kernels.N_METRICS
+            fits = fits and 0 <= made.counts[kernels.BEST_EXPERT] < kernels.LINEAR
         except (KeyError, TypeError, ValueError, AttributeError):
             fits = False
         if not fits:
             raise SnapshotError(f"the learner's state does not fit {self.dim} features and {self.n_classes} classes")
-        made.count[kernels.FRESH] = 0
+        made.counts[kernels.FRESH] = 0
         self._state, self._slots = made, slots
 
     def _now(self, at_ns: int | None) -> int:
@@ -352,11 +373,11 @@ _PER_SENDER = ("held", "evidence", "trust", "proven", "bucket", "sender_votes")
 
 
 def _trust(evidence: float) -> float:
-    return 1 / (1 + np.exp(-(kernels.TRUST_PRIOR + kernels.TRUST_STEEPNESS * evidence)))
+    return 1 / (1 + np.exp(-(_TRUST_PRIOR + _TRUST_STEEPNESS * evidence)))
 
 
 def _proven(evidence: float) -> float:
-    return 1 / (1 + np.exp(-kernels.PROOF_STEEPNESS * (evidence - kernels.PROOF_NEEDED)))
+    return 1 / (1 + np.exp(-_TRUST_STEEPNESS * (evidence - _PROOF_NEEDED)))
 
 
 def _empty(dim: int, n_classes: int, capacity: int, senders: int, without: tuple[str, ...]) -> State:
@@ -381,8 +402,8 @@ def _empty(dim: int, n_classes: int, capacity: int, senders: int, without: tuple
         foreign=zeros(capacity, 3),
         projected=zeros(capacity, n_classes),
         held=whole(senders),
-        count=whole(8),
-        clock=whole(2),
+        counts=whole(8),
+        clock=whole(3),
         gap=zeros(1),
         n=zeros(2),
         mean=zeros(dim),
@@ -390,8 +411,8 @@ def _empty(dim: int, n_classes: int, capacity: int, senders: int, without: tuple
         scatter=zeros(square, square),
         class_n=zeros(n_classes),
         class_mean=zeros(n_classes, dim),
-        own_mean=zeros(dim),
-        own_variance=zeros(dim),
+        own_low=zeros(dim),
+        own_high=zeros(dim),
         relief=zeros(2, dim),
         weight=np.full((3, dim), 1.0 / dim),
         rows=zeros(n_classes, dim),
@@ -402,7 +423,7 @@ def _empty(dim: int, n_classes: int, capacity: int, senders: int, without: tuple
         evidence=zeros(senders),
         trust=trust,
         proven=proven,
-        bucket=np.full(senders, 5.0),
+        bucket=np.full(senders, kernels._BURST),
         asked=zeros(dim),
         table=zeros(experts, n_classes),
         hedge=zeros(experts),

@@ -24,7 +24,7 @@ N_VARIANTS, RAW, CORRECTED, OWN = 3, 0, 1, 2
 N_GROUPS = N_METRICS * N_BANDWIDTHS
 LINEAR = N_GROUPS * N_RECENCIES * N_VARIANTS
 N_EXPERTS = LINEAR + 1
-# Positions in ``count``.
+# Positions in ``counts``.
 SIZE, STEPS, OWN_SAMPLES, FOREIGN_HELD, BEST_METRIC, BEST_EXPERT, FRESH, REFRESH_AT = range(8)
 REFUSED, ABSORBED, INSERTED = -1, 0, 1
 OWN_SLOT = 0
@@ -34,10 +34,9 @@ _WEAK = 1e-5  # A kernel value whose fourth power no longer matters.
 _SPREAD_MAX = 10.0  # Deviations beyond this many standard deviations move the moments no further.
 _LINEAR_SPREAD = 5.0
 _OWN_FIRST = 8  # Own samples that make a range; what others sent before is then looked at again.
-_BURST = 30.0  # Items that a sender may bring at once.
-# Logistic functions of a sender's evidence: what its mass counts, and what it may do to moments and experts.
-TRUST_PRIOR, TRUST_STEEPNESS = 3.0, 2.0
-PROOF_NEEDED, PROOF_STEEPNESS = -0.5, 2.0
+_BURST = 60.0  # Items that a sender may bring at once.
+_COST_FLOOD, _COST_RANGE = 0.002, 0.5  # Evidence that a refused item costs its sender, in nats.
+_EVIDENCE_MAX = 20.0
 
 
 class Options(NamedTuple):
@@ -54,10 +53,13 @@ class Options(NamedTuple):
     range_max: float
     items_per_sample: float
     trusting: bool
+    trust_prior: float
+    trust_steepness: float
+    proof_needed: float
 
 
 class State(NamedTuple):
-    """Arrays of one learner: ``cap`` prototypes, ``d`` features, ``C`` classes, ``S`` senders (0 is the node itself)."""
+    """Arrays of one learner: ``cap`` prototypes, ``d`` features, ``C`` classes, ``S`` senders (0: the node)."""
 
     x: NDArray  # (cap, d)
     label: NDArray  # (cap,)
@@ -67,8 +69,8 @@ class State(NamedTuple):
     foreign: NDArray  # (cap, 3) mass of received ones
     projected: NDArray  # (cap, C) x in the rows of the discriminant metric
     held: NDArray  # (S,) prototypes without own mass
-    count: NDArray  # (8,) see positions above
-    clock: NDArray  # (2,) ns: newest own event, newest event
+    counts: NDArray  # (8,) see positions above
+    clock: NDArray  # (3,) ns: newest own event, newest event, time of the last prediction
     gap: NDArray  # (1,) ns
     n: NDArray  # (2,) weight behind the moments, and own samples in the own range
     mean: NDArray  # (d,)
@@ -76,8 +78,8 @@ class State(NamedTuple):
     scatter: NDArray  # (d, d), or (0, 0) where the features are too many
     class_n: NDArray  # (C,)
     class_mean: NDArray  # (C, d)
-    own_mean: NDArray  # (d,)
-    own_variance: NDArray  # (d,)
+    own_low: NDArray  # (d,)
+    own_high: NDArray  # (d,)
     relief: NDArray  # (2, d) squared differences to the nearest prototype of the same and of another class
     weight: NDArray  # (3, d) diagonal metrics
     rows: NDArray  # (C, d) discriminant metric
@@ -121,7 +123,7 @@ def project(s, j):
 @njit(cache=True)
 def measure(x, s, metric):
     """Distances from ``x`` to every prototype in one metric, or in all where ``metric`` is -1."""
-    d, n_classes, m = x.shape[0], s.rows.shape[0], s.count[SIZE]
+    d, n_classes, m = x.shape[0], s.rows.shape[0], s.counts[SIZE]
     if metric == -1:
         for j in range(m):
             a = b = r = 0.0
@@ -221,9 +223,9 @@ def masses(s, j, now, g):
 @njit(cache=True)
 def predict(x, now, s, o, out):
     """Fill ``out`` with class probabilities at time ``now``; the winner's code, or -1 without any prototype."""
-    n_classes, m = s.rows.shape[0], s.count[SIZE]
-    s.asked[:] = x
-    s.count[FRESH] = 1
+    n_classes, m = s.rows.shape[0], s.counts[SIZE]
+    s.asked[:], s.clock[2] = x, now
+    s.counts[FRESH] = 1
     s.sender_votes[:] = 0.0
     if m == 0:
         s.table[:] = 1.0 / n_classes
@@ -235,7 +237,7 @@ def predict(x, now, s, o, out):
     for j in range(m):
         for metric in range(n_metrics):
             nearest[metric] = min(nearest[metric], s.distance[j, metric])
-    best = s.count[BEST_EXPERT]
+    best = s.counts[BEST_EXPERT]
     best_group, best_recency = best // N_VARIANTS // N_RECENCIES, best // N_VARIANTS % N_RECENCIES
     vote = np.zeros((N_GROUPS, n_classes, 6))
     square = np.zeros((N_GROUPS, 6))
@@ -327,7 +329,7 @@ def predict(x, now, s, o, out):
 def influence(x, now, s, o, out):
     """After `predict`: fill ``out`` with what each prototype adds to the probability of its class."""
     n_metrics = N_METRICS if s.scatter.shape[0] > 0 else DISCRIMINANT
-    m = s.count[SIZE]
+    m = s.counts[SIZE]
     nearest = np.full(N_METRICS, np.inf)
     for j in range(m):
         for metric in range(n_metrics):
@@ -382,50 +384,51 @@ def update_moments(x, y, weight, s):
 
 @njit(cache=True)
 def update_range(x, s):
-    """Mean and spread of the own samples, which decide what is plausible from others."""
-    before = s.n[1]
-    s.n[1] += 1.0
+    """Range of the own samples, which decides what is plausible from others."""
     for k in range(x.shape[0]):
-        delta = x[k] - s.own_mean[k]
-        if before > 30.0:
-            limit = _SPREAD_MAX * np.sqrt(s.own_variance[k] / before) + 1e-9 * abs(s.own_mean[k])
-            delta = min(max(delta, -limit), limit)
-        s.own_mean[k] += delta / s.n[1]
-        s.own_variance[k] += delta * delta * (1.0 - 1.0 / s.n[1])
+        if s.n[1] == 0.0:
+            s.own_low[k] = s.own_high[k] = x[k]
+        s.own_low[k], s.own_high[k] = min(s.own_low[k], x[k]), max(s.own_high[k], x[k])
+    s.n[1] += 1.0
 
 
 @njit(cache=True)
 def in_range(x, s, o):
-    """Whether every feature lies within ``range_max`` own standard deviations."""
+    """Whether every feature that varies at home lies within ``range_max`` times its own range beyond that."""
+    reach = o.range_max * (1.0 + _OWN_FIRST / s.n[1])
     for k in range(x.shape[0]):
-        spread = s.own_variance[k] / s.n[1] + 1e-6 * s.variance[k] / max(s.n[0], 1.0)
-        if abs(x[k] - s.own_mean[k]) > o.range_max * np.sqrt(spread) + 1e-9 * abs(s.own_mean[k]):
+        width = s.own_high[k] - s.own_low[k]
+        if width > 0.0 and not s.own_low[k] - reach * width <= x[k] <= s.own_high[k] + reach * width:
             return False
     return True
 
 
 @njit(cache=True)
 def review(s, o):
-    """Drop received prototypes that turn out to lie far outside the own range; then moments start from the others."""
-    before = s.count[SIZE]
+    """Drop received prototypes that turn out to lie far outside the own range; then moments start from the others.
+
+    Whether there were any, so that distances to the set are to be measured again.
+    """
+    before = s.counts[SIZE]
     for j in range(before - 1, -1, -1):
         if s.own[j, 0] <= 0.0 and not in_range(s.x[j], s, o):
             s.held[s.slot[j]] -= 1
-            s.count[FOREIGN_HELD] -= 1
-            last = s.count[SIZE] - 1
+            s.counts[FOREIGN_HELD] -= 1
+            last = s.counts[SIZE] - 1
             s.x[j], s.label[j], s.slot[j], s.event[j] = s.x[last], s.label[last], s.slot[last], s.event[last]
             s.own[j], s.foreign[j], s.projected[j] = s.own[last], s.foreign[last], s.projected[last]
-            s.count[SIZE] = last
-    if s.count[SIZE] == before:
-        return
+            s.counts[SIZE] = last
+    if s.counts[SIZE] == before:
+        return False
     for array in (s.n[:1], s.mean, s.variance, s.class_n):
         array[:] = 0.0
     for table in (s.scatter, s.class_mean, s.relief, s.linear, s.rows):
         table[:] = 0.0
     s.loss[:] = 0.0
-    for j in range(s.count[SIZE]):
+    for j in range(s.counts[SIZE]):
         update_moments(s.x[j], s.label[j], s.own[j, 0] + s.foreign[j, 0], s)
     refresh(s)
+    return True
 
 
 @njit(cache=True)
@@ -441,7 +444,8 @@ def refresh(s):
         within[k] = s.variance[k]
         for c in range(n_classes):
             within[k] -= s.class_n[c] * (s.class_mean[c, k] - s.mean[k]) ** 2
-        if s.variance[k] / n > 1e-10 * (1e-6 + s.mean[k] * s.mean[k]):
+        # Below the first limit a spread is rounding, below the second its inverse would overflow.
+        if s.variance[k] / n > 1e-10 * s.mean[k] * s.mean[k] + 1e-200:
             usable[n_usable] = k
             n_usable += 1
     s.weight[:] = 0.0
@@ -509,15 +513,23 @@ def refresh_discriminant(s, usable):
     for c in range(n_classes):
         for i in range(d):
             s.rows[c, usable[i]] = solved[i, c] / deviation[i] / np.sqrt(size)
-    for j in range(s.count[SIZE]):
+    for j in range(s.counts[SIZE]):
         project(s, j)
 
 
 @njit(cache=True)
-def update_trust(y, s):
+def weigh(sender, s, o):
+    """From a sender's evidence to what its mass counts and what it may do to moments and experts."""
+    s.evidence[sender] = max(s.evidence[sender], -_EVIDENCE_MAX)
+    s.trust[sender] = 1.0 / (1.0 + np.exp(-(o.trust_prior + o.trust_steepness * s.evidence[sender])))
+    s.proven[sender] = 1.0 / (1.0 + np.exp(-o.trust_steepness * (s.evidence[sender] - o.proof_needed)))
+
+
+@njit(cache=True)
+def update_trust(y, s, o):
     """Judge every sender by what its mass adds to the best expert's probability of the true class ``y``."""
     n_classes = s.rows.shape[0]
-    best = s.count[BEST_EXPERT]
+    best = s.counts[BEST_EXPERT]
     variant = best % N_VARIANTS
     recency = best // N_VARIANTS % N_RECENCIES
     group = best // N_VARIANTS // N_RECENCIES
@@ -544,35 +556,35 @@ def update_trust(y, s):
         gain = np.log((with_y + prior / n_classes) / (with_all + prior))
         gain -= np.log((without_y + prior / n_classes) / (without_all + prior))
         s.evidence[sender] = 0.995 * s.evidence[sender] + min(max(gain, -1.0), 1.0)
-        s.trust[sender] = 1.0 / (1.0 + np.exp(-(TRUST_PRIOR + TRUST_STEEPNESS * s.evidence[sender])))
-        s.proven[sender] = 1.0 / (1.0 + np.exp(-PROOF_STEEPNESS * (s.evidence[sender] - PROOF_NEEDED)))
+        weigh(sender, s, o)
 
 
 @njit(cache=True)
 def judge_experts(y, weight, decay, s):
     """Charge every expert for its probability of the true class, and find the best ones."""
     for k in range(N_EXPERTS):
-        s.loss[k] = decay * s.loss[k] - weight * np.log(s.table[k, y])
+        if s.active[k]:
+            s.loss[k] = decay * s.loss[k] - weight * np.log(s.table[k, y])
     least = least_prototypes = np.inf
     for k in range(LINEAR):
         if not s.active[k]:
             continue
         if s.loss[k] < least:
             least = s.loss[k]
-            s.count[BEST_METRIC] = k // (N_BANDWIDTHS * N_RECENCIES * N_VARIANTS)
+            s.counts[BEST_METRIC] = k // (N_BANDWIDTHS * N_RECENCIES * N_VARIANTS)
         if k % N_VARIANTS != OWN and s.loss[k] < least_prototypes:
             least_prototypes = s.loss[k]
-            s.count[BEST_EXPERT] = k
+            s.counts[BEST_EXPERT] = k
 
 
 @njit(cache=True)
 def tick(event, s):
     """Take note of an own sample's time; the gap is a mean over about a hundred own samples."""
-    own = s.count[OWN_SAMPLES]
+    own = s.counts[OWN_SAMPLES]
     if own > 0:
         s.gap[0] += max(1.0 / own, 0.01) * (max(event - s.clock[0], 0) - s.gap[0])
     s.clock[0] = max(event, s.clock[0])
-    s.count[OWN_SAMPLES] += 1
+    s.counts[OWN_SAMPLES] += 1
 
 
 @njit(cache=True)
@@ -584,34 +596,41 @@ def learn(x, y, event, slot, weight, s, o, scratch):
     own = slot == OWN_SLOT
     proven = 1.0
     if own:
-        if s.count[FRESH] == 0 or not np.array_equal(x, s.asked):
+        if s.counts[FRESH] == 0 or s.clock[2] != event or not np.array_equal(x, s.asked):
             predict(x, event, s, o, scratch)
         tick(event, s)
-        if s.count[SIZE] > 0:
+        if s.counts[SIZE] > 0:
             if o.trusting:
-                update_trust(y, s)
+                update_trust(y, s, o)
             judge_experts(y, 1.0, o.hedge_decay, s)
         for c in range(s.recent.shape[0]):
             s.recent[c] *= o.label_decay
         s.recent[y] += 1.0
         update_range(x, s)
-        if o.trusting and s.n[1] == _OWN_FIRST:
-            review(s, o)
+        if o.trusting and s.n[1] == _OWN_FIRST and review(s, o):
+            predict(x, event, s, o, scratch)
         for sender in range(s.bucket.shape[0]):
             s.bucket[sender] = min(s.bucket[sender] + o.items_per_sample, _BURST)
     else:
         if o.trusting:
-            if s.bucket[slot] < 1.0 or (s.n[1] >= _OWN_FIRST and not in_range(x, s, o)):
+            refused = 0.0
+            if s.bucket[slot] < 1.0:
+                refused = _COST_FLOOD
+            elif s.n[1] >= _OWN_FIRST and not in_range(x, s, o):
+                refused = _COST_RANGE
+            if refused > 0.0:
+                s.evidence[slot] -= refused
+                weigh(slot, s, o)
                 return REFUSED
             s.bucket[slot] -= 1.0
             proven = s.proven[slot]
-        if o.hedge_received > 0.0 and s.count[SIZE] > 0:
+        if o.hedge_received > 0.0 and s.counts[SIZE] > 0:
             predict(x, max(s.clock[0], event), s, o, scratch)
             judge_experts(y, proven * o.hedge_received, 1.0, s)
         else:
-            measure(x, s, s.count[BEST_METRIC])
+            measure(x, s, s.counts[BEST_METRIC])
             linear_vote(x, s)
-    s.count[FRESH] = 0
+    s.counts[FRESH] = 0
     s.clock[1] = max(s.clock[1], event)
     if proven > 0.05:
         update_moments(x, y, weight * proven, s)
@@ -620,19 +639,19 @@ def learn(x, y, event, slot, weight, s, o, scratch):
     if same >= 0 and other >= 0 and proven > 0.5:
         update_relief(x, same, other, s, o)
     done = place(x, y, event, slot, weight, same, other, s, o)
-    s.count[STEPS] += 1
-    if s.count[STEPS] >= s.count[REFRESH_AT] or s.n[0] < 20.0:
+    s.counts[STEPS] += 1
+    if s.counts[STEPS] >= s.counts[REFRESH_AT] or s.n[0] < 20.0:
         refresh(s)
-        s.count[REFRESH_AT] = s.count[STEPS] + min(max(s.count[STEPS] // 50, 10), 100)
+        s.counts[REFRESH_AT] = s.counts[STEPS] + min(max(s.counts[STEPS] // 50, 10), 100)
     return done
 
 
 @njit(cache=True)
 def nearest_two(y, s):
     """Nearest prototype of class ``y`` and nearest of another, -1 for none, in the best metric."""
-    metric = s.count[BEST_METRIC]
+    metric = s.counts[BEST_METRIC]
     same = other = -1
-    for j in range(s.count[SIZE]):
+    for j in range(s.counts[SIZE]):
         if s.label[j] == y:
             if same < 0 or s.distance[j, metric] < s.distance[same, metric]:
                 same = j
@@ -655,7 +674,7 @@ def update_relief(x, same, other, s, o):
 @njit(cache=True)
 def place(x, y, event, slot, weight, same, other, s, o):
     """Absorb the sample into its nearest prototype if the margin is wide, else insert it, for which one may leave."""
-    metric, own = s.count[BEST_METRIC], slot == OWN_SLOT
+    metric, own = s.counts[BEST_METRIC], slot == OWN_SLOT
     if same >= 0:
         near = np.sqrt(s.distance[same, metric])
         far = np.sqrt(s.distance[other, metric]) if other >= 0 else 0.0
@@ -671,7 +690,7 @@ def place(x, y, event, slot, weight, same, other, s, o):
     s.foreign[j] = 0.0 if own else weight
     if not own:
         s.held[slot] += 1
-        s.count[FOREIGN_HELD] += 1
+        s.counts[FOREIGN_HELD] += 1
     if s.scatter.shape[0] > 0:
         project(s, j)
     return INSERTED
@@ -692,7 +711,7 @@ def absorb(x, event, slot, weight, j, s, o):
     if own:
         if not confirmed:
             s.held[s.slot[j]] -= 1
-            s.count[FOREIGN_HELD] -= 1
+            s.counts[FOREIGN_HELD] -= 1
         s.own[j, 0] += weight
         s.own[j, 1] += weight * late
         s.own[j, 2] += weight * late * late
@@ -714,10 +733,10 @@ def absorb(x, event, slot, weight, j, s, o):
 @njit(cache=True)
 def room(own, slot, s, o):
     """Where a new prototype goes: a free place, or that of the least mass * age**-1/2; -1 if a sender has enough."""
-    size, capacity = s.count[SIZE], s.x.shape[0]
-    full = not own and o.trusting and s.count[FOREIGN_HELD] >= o.foreign_share * capacity
+    size, capacity = s.counts[SIZE], s.x.shape[0]
+    full = not own and o.trusting and s.counts[FOREIGN_HELD] >= o.foreign_share * capacity
     if size < capacity and not full:
-        s.count[SIZE] += 1
+        s.counts[SIZE] += 1
         return size
     worst, least = -1, np.inf
     for j in range(size):
@@ -730,7 +749,7 @@ def room(own, slot, s, o):
             worst, least = j, value
     if worst >= 0 and s.own[worst, 0] <= 0.0:
         s.held[s.slot[worst]] -= 1
-        s.count[FOREIGN_HELD] -= 1
+        s.counts[FOREIGN_HELD] -= 1
     return worst
 
 

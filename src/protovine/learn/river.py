@@ -1,12 +1,14 @@
-"""XuILVQ as a River classifier: dictionaries and labels outside, arrays and codes inside."""
+"""The learners as River classifiers: dictionaries and labels outside, arrays and codes inside."""
 
 from __future__ import annotations
 
+import operator
 import os
-from collections.abc import Hashable, Sequence
+from abc import abstractmethod
+from collections.abc import Hashable, Mapping, Sequence
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,15 +16,400 @@ from river import base
 
 from protovine import compress
 from protovine.errors import SnapshotError
+from protovine.learn.hedged import HedgedLVQCore
 from protovine.learn.xuilvq import XuILVQCore
 from protovine.prototypes import FEATURE_MAX, PrototypeSet
 from protovine.snapshot import pack, unpack
 
 # What a file may ask for; more is damage.
 _PARAMETER_MAX = 10**6
+# One call of learn_one while nobody names times.
+_STEP_NS = 10**9
+_TIME_MAX = 2**62
 
 
-class XuILVQ(base.Classifier):
+class _OverArrays(base.Classifier):
+    """What classifiers over a core share: names and labels as they come, files, and rows of arrays."""
+
+    _core: Any
+    # Whether a sample may lack features; if not, a feature that is not there counts as 0.
+    _takes_missing = False
+
+    def _forget(self) -> None:
+        self._core = self._make_core(1, 1)
+        self._features: tuple[Hashable, ...] = ()
+        self._places: dict[Hashable, int] = {}
+        self._classes: list[Any] = []
+        self._codes: dict[Any, int] = {}
+
+    @abstractmethod
+    def _make_core(self, dim: int, n_classes: int) -> Any:
+        """A core that has learnt nothing, with this object's parameters."""
+
+    @property
+    def _multiclass(self) -> bool:
+        return True
+
+    @property
+    def classes(self) -> tuple[Any, ...]:
+        """Labels seen so far, in the order in which they came; a tie goes to the first."""
+        return tuple(self._classes)
+
+    @property
+    def features(self) -> tuple[Hashable, ...]:
+        """Feature names seen so far; their order is the order of a vector's entries."""
+        return self._features
+
+    @property
+    def prototypes(self) -> PrototypeSet:
+        """A copy of the set; labels are positions in `classes`."""
+        return self._core.prototypes()
+
+    def __len__(self) -> int:
+        return len(self._core)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the learner to a file, as a whole or not at all.
+
+        Raises
+        ------
+        TypeError
+            A label or a feature's name is neither text, number nor bool.
+        """
+        for name in (*self._features, *self._classes):
+            if not isinstance(name, str | int | float | np.generic):
+                raise TypeError(f"labels and features must be text or numbers to be saved, got {name!r}")
+        target = Path(path)
+        partial = target.with_name(target.name + ".part")
+        partial.write_bytes(
+            pack(
+                {
+                    "is": type(self).__name__,
+                    "parameters": self._get_params(),
+                    "features": list(self._features),
+                    "classes": self._classes,
+                    "core": self._core.state(),
+                }
+            )
+        )
+        os.replace(partial, target)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """The learner that was saved; `SnapshotError` if the file is damaged or holds something else."""
+        try:
+            saved = unpack(Path(path).read_bytes())
+            if saved.get("is") != cls.__name__:
+                raise SnapshotError(f"{os.fspath(path)} holds no {cls.__name__}")
+            if max(saved["parameters"].get(name, 0) for name in ("n_neighbors", "size_max")) > _PARAMETER_MAX:
+                raise ValueError("a parameter is out of range")
+            model = cls(**saved["parameters"])
+            model._features = tuple(saved["features"])
+            model._places = {name: i for i, name in enumerate(model._features)}
+            model._classes = saved["classes"]
+            model._codes = {label: i for i, label in enumerate(model._classes)}
+            model._core = model._make_core(max(1, len(model._features)), max(1, len(model._classes)))
+            model._core.restore(saved["core"])
+            if len(model._codes) != len(model._classes) or len(model._places) != len(model._features):
+                raise ValueError("a label or a feature stands there twice")
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise SnapshotError(f"{os.fspath(path)} is damaged: {error}") from None
+        return model
+
+    def _learn_one(self, x: dict, y: Any, at_ns: int) -> None:
+        vector = self._vector(x, grow=True)
+        self._core.learn_checked(vector[np.newaxis], np.array([self._code(y)]), np.array([at_ns], np.int64))
+
+    def _predict_one(self, x: dict, at_ns: int | None) -> Any:
+        if not len(self._core):
+            return None
+        return self._classes[self._core.predict(self._vector(x), at_ns).code]
+
+    def _predict_proba_one(self, x: dict, at_ns: int | None) -> dict:
+        if not len(self._core):
+            return {}
+        return self._by_class(self._core.predict(self._vector(x), at_ns).shares)
+
+    def _by_class(self, shares: NDArray[np.float64]) -> dict:
+        return dict(zip(self._classes, shares.tolist(), strict=True))
+
+    def _learn_rows(self, x: ArrayLike, y: Sequence | NDArray) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Rows and codes that the core can learn; columns and labels have their names afterwards."""
+        rows, labels = self._rows(x), np.asarray(y, dtype=object)
+        if labels.shape != (len(rows),):
+            raise ValueError(f"y must have one label for each of the {len(rows)} rows, got shape {labels.shape}")
+        if not self._features:
+            self._add_features(dict(enumerate(_first(rows))))
+        if rows.shape[1] != len(self._features):
+            raise ValueError(f"rows must have {len(self._features)} features, got {rows.shape[1]}")
+        return rows, np.array([self._code(label) for label in labels.tolist()], dtype=np.int64)
+
+    def _predict_rows(self, x: ArrayLike, *at_ns: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        rows = self._rows(x)
+        if not len(self._core):
+            raise ValueError("nothing was learnt yet: there is no label to predict")
+        if rows.shape[1] != self._core.dim:
+            raise ValueError(f"rows must have {self._core.dim} features, got {rows.shape[1]}")
+        return self._core.predict_many(rows, *at_ns)
+
+    def _labels(self, codes: NDArray[np.int64]) -> NDArray:
+        labels = np.empty(len(self._classes), dtype=object)
+        labels[:] = self._classes
+        if len({type(label) for label in self._classes}) == 1 and isinstance(self._classes[0], str | int | float):
+            labels = np.array(self._classes)
+        return labels[codes]
+
+    def _vector(self, x: dict, grow: bool = False) -> NDArray[np.float64]:
+        if x.keys() != self._places.keys():
+            if grow and (new := [name for name in x if name not in self._places]):
+                numbers = dict(zip(x, self._numbers(x), strict=True))
+                self._add_features({name: numbers[name] for name in new if numbers[name] == numbers[name]})
+            absent = None if self._takes_missing else 0.0
+            x = {name: x.get(name, absent) for name in self._features}
+        values = [x[name] for name in self._features]
+        try:
+            usable = sum(map(abs, values)) <= FEATURE_MAX  # False for NaN too.
+        except TypeError:
+            usable = False
+        if not usable:
+            values = self._numbers(x, self._features)
+        return np.array(values, dtype=np.float64) if values else np.zeros(1)
+
+    def _numbers(self, x: Mapping[Hashable, Any], names: Sequence[Hashable] | None = None) -> list[float]:
+        """Values as numbers, NaN for what is missing; ``ValueError`` at the first that is neither."""
+        found = []
+        for name in x if names is None else names:
+            value = x[name]
+            if self._takes_missing and (value is None or value != value):
+                value = np.nan
+            elif not (isinstance(value, Real) and abs(value) <= FEATURE_MAX):  # type: ignore[operator]
+                raise ValueError(f"feature '{name}' must be a finite number within ±{FEATURE_MAX:g}, got {value!r}")
+            found.append(float(value))
+        return found
+
+    def _add_features(self, first: dict[Hashable, float]) -> None:
+        """Make room for features, of which ``first`` has the first values."""
+        self._features += tuple(first)
+        self._places = {name: i for i, name in enumerate(self._features)}
+        self._widen(list(first.values()))
+
+    def _widen(self, first: list[float]) -> None:
+        self._core.widen(max(1, len(self._features)), self._core.n_classes)
+
+    def _code(self, label: Any) -> int:
+        code = self._codes.get(label)
+        if code is None:
+            code = self._codes[label] = len(self._classes)
+            self._classes.append(label)
+            self._core.widen(self._core.dim, len(self._classes))
+        return code
+
+    def _rows(self, x: ArrayLike) -> NDArray[np.float64]:
+        rows = np.ascontiguousarray(x, dtype=np.float64)
+        if rows.ndim != 2:
+            raise ValueError(f"x must have shape (n, d), got {rows.shape}")
+        usable = np.abs(rows) <= FEATURE_MAX
+        if self._takes_missing:
+            usable |= np.isnan(rows)
+        if not usable.all():
+            raise ValueError(f"x must be finite and within ±{FEATURE_MAX:g}")
+        return rows
+
+
+class Reason(NamedTuple):
+    """What one prototype adds to the probability of its class.
+
+    ``values`` are its features by name. ``weight`` is the number of samples that it stands for, received ones by the
+    trust in their sender. ``age`` is the time since the newest of them, in mean times between own samples: calls of
+    `HedgedLVQ.learn_one` as long as nobody names times. ``origin`` is the node that its received part came from, None
+    if all of it is own. ``adds`` lies in [0, 1].
+    """
+
+    values: dict[Hashable, float]
+    label: Any
+    weight: float
+    age: float
+    origin: int | None
+    adds: float
+
+
+class Explanation(NamedTuple):
+    """Where `HedgedLVQ.predict_proba_one` comes from.
+
+    The probability of a class is the sum of what its ``prototypes`` add, largest first, its part of ``linear``, which is
+    what the linear expert adds to each class, and ``doubt``, the even share of every class.
+    """
+
+    probabilities: dict[Any, float]
+    prototypes: list[Reason]
+    linear: dict[Any, float]
+    doubt: float
+
+
+class HedgedLVQ(_OverArrays):
+    """Soft LVQ in several metrics, bandwidths and recencies, mixed by a Bayesian hedge; the default learner.
+
+    For any number of classes and features, in any units; there is nothing to scale or tune. Probabilities are
+    calibrated, and `explain_one` says where they come from. Takes River's dictionaries one by one, or arrays for speed.
+
+    A feature that is absent, None or NaN in a sample counts as its mean so far. One that appears later counts as its
+    first value in what was learnt before. Classes may appear at any time, labels as late as they like, or never.
+
+    How new a sample is counts in calls of `learn_one`, unless times are given: whole nanoseconds, as ``t_ns``, of the
+    measurement rather than of its label, in predictions as well. What has no time comes one mean step after the newest.
+
+    Parameters
+    ----------
+    size_max : int >= 2
+        Prototypes that are kept.
+    margin : float in [0, 1)
+        GLVQ margin from which the nearest prototype absorbs a sample; with a larger one more samples are kept.
+    hedge_decay : float in (0, 1]
+        Forgetting of the experts' losses per sample; 1 never forgets which expert was best.
+
+    References
+    ----------
+    See `protovine.learn.HedgedLVQCore`.
+
+    Examples
+    --------
+    >>> from river import datasets, metrics
+    >>> model, metric = HedgedLVQ(), metrics.Accuracy()
+    >>> for x, y in datasets.Phishing():
+    ...     if (predicted := model.predict_one(x)) is not None:
+    ...         metric.update(y, predicted)
+    ...     model.learn_one(x, y)
+    >>> metric.get() > 0.89
+    True
+
+    Why a page is taken for phishing:
+
+    >>> why = model.explain_one(x)
+    >>> total = sum(each.adds for each in why.prototypes if each.label) + why.linear[True] + why.doubt
+    >>> abs(total - model.predict_proba_one(x)[True]) < 1e-9
+    True
+    """
+
+    _takes_missing = True
+
+    def __init__(self, size_max: int = 200, margin: float = 0.25, hedge_decay: float = 0.99) -> None:
+        self.size_max = size_max
+        self.margin = margin
+        self.hedge_decay = hedge_decay
+        self._forget()
+
+    def _make_core(self, dim: int, n_classes: int) -> HedgedLVQCore:
+        return HedgedLVQCore(dim, n_classes, size_max=self.size_max, margin=self.margin, hedge_decay=self.hedge_decay)
+
+    def learn_one(self, x: dict, y: Any, *, t_ns: int | None = None) -> None:
+        """Learn one sample, measured at ``t_ns``.
+
+        Raises
+        ------
+        ValueError
+            A value is infinite, beyond `FEATURE_MAX` or no number, or the time beyond ±2**62. Nothing was learnt.
+        """
+        self._learn_one(x, y, self._time(t_ns))
+
+    def learn_received_one(self, x: dict, y: Any, origin: int, *, weight: float = 1.0, t_ns: int | None = None) -> None:
+        """Learn a prototype that node ``origin`` made of ``weight`` samples, the newest of ``t_ns``.
+
+        It counts by what its sender proved to be worth; whom nothing is known of may bring a few samples.
+
+        Raises
+        ------
+        ValueError
+            As `learn_one`; or ``weight`` is not positive. Nothing was learnt.
+        """
+        at_ns = self._core.clock_ns[0] if t_ns is None else self._time(t_ns)
+        if not 0.0 < weight <= FEATURE_MAX:
+            raise ValueError(f"weight must be positive, got {weight}")
+        vector = self._vector(x, grow=True)
+        made = PrototypeSet.of(
+            self._core.filled(vector)[np.newaxis], [self._code(y)], weight=[weight], event_ns=[at_ns]
+        )
+        self._core.learn_received(made, np.array([operator.index(origin)]))
+
+    def predict_one(self, x: dict, *, t_ns: int | None = None) -> Any:
+        """The most probable label for a sample measured at ``t_ns``, or None before the first sample."""
+        return self._predict_one(x, self._time(t_ns))
+
+    def predict_proba_one(self, x: dict, *, t_ns: int | None = None) -> dict:
+        """Probability of each label seen so far, empty before the first sample."""
+        return self._predict_proba_one(x, self._time(t_ns))
+
+    def explain_one(self, x: dict, *, t_ns: int | None = None) -> Explanation:
+        """What `predict_proba_one` is the sum of; without prototypes before the first sample."""
+        if not len(self._core):
+            return Explanation({}, [], {}, 0.0)
+        at_ns = self._time(t_ns)
+        prediction, parts, linear, doubt = self._core.explain(self._vector(x), at_ns)
+        held, origins = self._core.prototypes(), self._core.origins()
+        gap_ns = self._core.clock_ns[1]
+        reasons = []
+        for j in np.argsort(-parts, kind="stable").tolist():
+            if parts[j] > 0.0:
+                reasons.append(
+                    Reason(
+                        values=dict(zip(self._features, held.x[j].tolist(), strict=False)),
+                        label=self._classes[held.label[j]],
+                        weight=float(held.weight[j]),
+                        age=max(at_ns - int(held.event_ns[j]), 0) / (gap_ns or _STEP_NS),
+                        origin=None if origins[j] < 0 else int(origins[j]),
+                        adds=float(parts[j]),
+                    )
+                )
+        return Explanation(self._by_class(prediction.shares), reasons, self._by_class(linear), doubt)
+
+    def learn(self, x: ArrayLike, y: Sequence | NDArray, t_ns: ArrayLike | None = None) -> None:
+        """Learn rows ``x`` (n, d) with labels ``y`` (n,) and times ``t_ns`` (n,) in order.
+
+        Columns are features in the order of `features`; NaN is a missing value.
+
+        Raises
+        ------
+        ValueError
+            Shapes do not fit, or a value is infinite or beyond `FEATURE_MAX`. Nothing was learnt.
+        """
+        times = None if t_ns is None else np.ascontiguousarray(t_ns)
+        if times is not None and (times.shape != (len(self._rows(x)),) or times.dtype.kind != "i"):
+            raise ValueError(f"t_ns must have one whole number for each row, got {times.dtype} {times.shape}")
+        rows, codes = self._learn_rows(x, y)
+        if times is None:
+            step = round(self._core.clock_ns[1]) or _STEP_NS
+            times = self._time(None) + step * np.arange(len(rows))
+        self._core.learn(rows, codes, times.astype(np.int64, copy=False))
+
+    def predict(self, x: ArrayLike, t_ns: int | None = None) -> NDArray:
+        """Labels (n,) for rows ``x`` (n, d) measured at one time; ``ValueError`` as `predict_proba`."""
+        return self._labels(self._predict_rows(x, self._time(t_ns))[0])
+
+    def predict_proba(self, x: ArrayLike, t_ns: int | None = None) -> NDArray[np.float64]:
+        """Probabilities (n, n_classes) in the order of `classes`, for rows ``x`` (n, d) measured at one time.
+
+        Raises
+        ------
+        ValueError
+            Nothing was learnt yet, shapes do not fit, or a value is infinite.
+        """
+        return self._predict_rows(x, self._time(t_ns))[1]
+
+    def _time(self, t_ns: int | None) -> int:
+        if t_ns is not None:
+            if abs(at_ns := operator.index(t_ns)) > _TIME_MAX:
+                raise ValueError(f"t_ns must lie within ±2**62, got {t_ns}")
+            return at_ns
+        newest_ns, gap_ns = self._core.clock_ns
+        return newest_ns + (round(gap_ns) or _STEP_NS)
+
+    def _widen(self, first: list[float]) -> None:
+        self._core.widen(max(1, len(self._features)), self._core.n_classes, first=np.array(first))
+
+
+class XuILVQ(_OverArrays):
     """Incremental LVQ of the paper: a set of prototypes that grows where samples surprise it.
 
     Takes River's dictionaries one by one, or arrays for speed. Features are used as they are, so scale them first
@@ -83,11 +470,7 @@ class XuILVQ(base.Classifier):
         self.target_low = target_low
         self.target_high = target_high
         self.compressor_weights = compressor_weights
-        self._core = self._make_core(1, 1)
-        self._features: tuple[Hashable, ...] = ()
-        self._places: dict[Hashable, int] = {}
-        self._classes: list[Any] = []
-        self._codes: dict[Any, int] = {}
+        self._forget()
 
     def _make_core(self, dim: int, n_classes: int) -> XuILVQCore:
         made = compress.compressor(
@@ -105,48 +488,17 @@ class XuILVQ(base.Classifier):
         core.widen(dim, n_classes)
         return core
 
-    @property
-    def _multiclass(self) -> bool:
-        return True
-
-    @property
-    def classes(self) -> tuple[Any, ...]:
-        """Labels seen so far, in the order in which they came; a tie goes to the first."""
-        return tuple(self._classes)
-
-    @property
-    def features(self) -> tuple[Hashable, ...]:
-        """Feature names seen so far; their order is the order of a vector's entries."""
-        return self._features
-
-    @property
-    def prototypes(self) -> PrototypeSet:
-        """A copy of the set; labels are positions in `classes`."""
-        return self._core.prototypes()
-
-    def __len__(self) -> int:
-        return len(self._core)
-
-    def __bool__(self) -> bool:
-        return True
-
     def learn_one(self, x: dict, y: Any) -> None:
         """Learn one sample; ``ValueError`` if a feature is not a finite number."""
-        vector = self._vector(x, grow=True)
-        self._core.learn_checked(vector[np.newaxis], np.array([self._code(y)]), np.zeros(1, np.int64))
+        self._learn_one(x, y, 0)
 
     def predict_one(self, x: dict, **_: Any) -> Any:
         """The label that the nearest prototypes vote for, or None before the first sample."""
-        if not len(self._core):
-            return None
-        return self._classes[self._core.predict(self._vector(x)).code]
+        return self._predict_one(x, None)
 
     def predict_proba_one(self, x: dict, **_: Any) -> dict:
         """Share of the vote for each label seen so far, empty before the first sample."""
-        if not len(self._core):
-            return {}
-        shares = self._core.predict(self._vector(x)).shares
-        return dict(zip(self._classes, shares.tolist(), strict=True))
+        return self._predict_proba_one(x, None)
 
     def learn(self, x: ArrayLike, y: Sequence | NDArray) -> None:
         """Learn rows ``x`` (n, d) with labels ``y`` (n,) in order; columns are features in the order of `features`.
@@ -156,120 +508,16 @@ class XuILVQ(base.Classifier):
         ValueError
             Shapes do not fit, or a value is not finite. Nothing was learnt.
         """
-        rows, labels = self._rows(x), np.asarray(y, dtype=object)
-        if labels.shape != (len(rows),):
-            raise ValueError(f"y must have one label for each of the {len(rows)} rows, got shape {labels.shape}")
-        self._name_columns(rows.shape[1])
-        codes = np.array([self._code(label) for label in labels.tolist()], dtype=np.int64)
+        rows, codes = self._learn_rows(x, y)
         self._core.learn(rows, codes, np.zeros(len(rows), np.int64))
 
     def predict(self, x: ArrayLike) -> NDArray:
         """Labels (n,) for rows ``x`` (n, d); ``ValueError`` before the first sample or if shapes do not fit."""
-        rows = self._rows(x)
-        if not len(self._core):
-            raise ValueError("nothing was learnt yet: there is no label to predict")
-        if rows.shape[1] != self._core.dim:
-            raise ValueError(f"rows must have {self._core.dim} features, got {rows.shape[1]}")
-        labels = np.empty(len(self._classes), dtype=object)
-        labels[:] = self._classes
-        if len({type(label) for label in self._classes}) == 1 and isinstance(self._classes[0], str | int | float):
-            labels = np.array(self._classes)
-        return labels[self._core.predict_many(rows)[0]]
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the learner to a file, as a whole or not at all.
-
-        Raises
-        ------
-        TypeError
-            A label or a feature's name is neither text, number nor bool.
-        """
-        for name in (*self._features, *self._classes):
-            if not isinstance(name, str | int | float | np.generic):
-                raise TypeError(f"labels and features must be text or numbers to be saved, got {name!r}")
-        target = Path(path)
-        partial = target.with_name(target.name + ".part")
-        partial.write_bytes(
-            pack(
-                {
-                    "is": type(self).__name__,
-                    "parameters": self._get_params(),
-                    "features": list(self._features),
-                    "classes": self._classes,
-                    "core": self._core.state(),
-                }
-            )
-        )
-        os.replace(partial, target)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> XuILVQ:
-        """The learner that was saved; `SnapshotError` if the file is damaged or holds something else."""
-        try:
-            saved = unpack(Path(path).read_bytes())
-            if saved.get("is") != cls.__name__:
-                raise SnapshotError(f"{os.fspath(path)} holds no {cls.__name__}")
-            if max(saved["parameters"]["n_neighbors"], saved["parameters"]["size_max"]) > _PARAMETER_MAX:
-                raise ValueError("a parameter is out of range")
-            model = cls(**saved["parameters"])
-            model._features = tuple(saved["features"])
-            model._places = {name: i for i, name in enumerate(model._features)}
-            model._classes = saved["classes"]
-            model._codes = {label: i for i, label in enumerate(model._classes)}
-            model._core = model._make_core(max(1, len(model._features)), max(1, len(model._classes)))
-            model._core.restore(saved["core"])
-            if len(model._codes) != len(model._classes) or len(model._places) != len(model._features):
-                raise ValueError("a label or a feature stands there twice")
-        except (KeyError, TypeError, ValueError, RecursionError) as error:
-            raise SnapshotError(f"{os.fspath(path)} is damaged: {error}") from None
-        return model
-
-    def _vector(self, x: dict, grow: bool = False) -> NDArray[np.float64]:
-        if x.keys() != self._places.keys():
-            if grow and (new := [name for name in x if name not in self._places]):
-                _explain({name: x[name] for name in new})
-                self._add_features(new)
-            x = {name: x.get(name, 0.0) for name in self._features}
-        try:
-            values = [x[name] for name in self._features]
-            usable = sum(map(abs, values)) <= FEATURE_MAX  # False for NaN too.
-        except TypeError:
-            usable = False
-        if not usable:
-            _explain(x)
-        return np.array(values, dtype=np.float64) if values else np.zeros(1)
-
-    def _add_features(self, names: list[Hashable]) -> None:
-        self._features += tuple(names)
-        self._places = {name: i for i, name in enumerate(self._features)}
-        self._core.widen(max(1, len(self._features)), self._core.n_classes)
-
-    def _name_columns(self, dim: int) -> None:
-        if not self._features:
-            self._add_features(list(range(dim)))
-        if dim != len(self._features):
-            raise ValueError(f"rows must have {len(self._features)} features, got {dim}")
-
-    def _code(self, label: Any) -> int:
-        code = self._codes.get(label)
-        if code is None:
-            code = self._codes[label] = len(self._classes)
-            self._classes.append(label)
-            self._core.widen(self._core.dim, len(self._classes))
-        return code
-
-    @staticmethod
-    def _rows(x: ArrayLike) -> NDArray[np.float64]:
-        rows = np.ascontiguousarray(x, dtype=np.float64)
-        if rows.ndim != 2:
-            raise ValueError(f"x must have shape (n, d), got {rows.shape}")
-        if rows.size and not np.abs(rows).max() <= FEATURE_MAX:
-            raise ValueError(f"x must be finite and within ±{FEATURE_MAX:g}")
-        return rows
+        return self._labels(self._predict_rows(x)[0])
 
 
-def _explain(x: dict[Hashable, Any]) -> None:
-    """``ValueError`` at the first value that is not a usable number."""
-    for name, value in x.items():
-        if not (isinstance(value, Real) and abs(value) <= FEATURE_MAX):  # type: ignore[operator]
-            raise ValueError(f"feature '{name}' must be a finite number within ±{FEATURE_MAX:g}, got {value!r}")
+def _first(rows: NDArray[np.float64]) -> list[float]:
+    """The first value of each column that is not missing, 0 where there is none."""
+    found = ~np.isnan(rows)
+    first = rows[found.argmax(axis=0), np.arange(rows.shape[1])] if len(rows) else np.zeros(rows.shape[1])
+    return np.nan_to_num(first).tolist()

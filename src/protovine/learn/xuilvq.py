@@ -152,6 +152,18 @@ class XuILVQCore:
         x = np.ascontiguousarray(prototypes.x, dtype=np.float64)
         return self.learn(x, prototypes.label, prototypes.event_ns)
 
+    @property
+    def recency(self) -> float:
+        """0: age plays no part."""
+        return 0.0
+
+    def scale(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean (d,) and standard deviation (d,) of the prototypes."""
+        if not len(self):
+            return np.zeros(self.dim), np.zeros(self.dim)
+        held = self._state[0][: len(self)]
+        return held.mean(axis=0), held.std(axis=0)
+
     def own_prototypes(self) -> PrototypeSet:
         """The whole set: own samples and received prototypes are not told apart."""
         return self.prototypes()

@@ -1,29 +1,45 @@
 """What is worth sending, as which bytes, and what is taken in.
 
 - `WholeSets`: offers the learner's whole set, if a gate lets it pass (the paper's way)
-- `JensenShannonGate`, `AlwaysGate`: is it worth sending
+- `GainGate`, `LooJensenShannonGate`, `JensenShannonGate`, `AlwaysGate`: is it worth sending
+- `expected_gain`, `filtered`, `jensen_shannon_loo`, `jensen_shannon_kde`: their scores
+- `LogShare`: tells own samples that were news, in small batches of a few bytes each
 - `encode_set`, `decode_set`: the bytes of a set
 - `QueueInbox`, `SetInbox`: received prototypes that wait to be trained
 """
 
 from protovine.share.codec import SetLimits, decode_set, encode_set
-from protovine.share.gates import AlwaysGate, Gate, JensenShannonGate
+from protovine.share.gain import expected_gain, filtered
+from protovine.share.gates import AlwaysGate, GainGate, Gate, JensenShannonGate, LooJensenShannonGate
 from protovine.share.inbox import Batch, Inbox, QueueInbox, SetInbox
-from protovine.share.jensen_shannon import jensen_shannon_kde
+from protovine.share.jensen_shannon import jensen_shannon_kde, jensen_shannon_loo
+from protovine.share.items import Scales, UnknownScales
+from protovine.share.log import Discretion, LogShare, Model, Told
 from protovine.share.sets import Offer, WholeSets
 
 __all__ = [
     "AlwaysGate",
     "Batch",
+    "Discretion",
+    "GainGate",
     "Gate",
     "Inbox",
     "JensenShannonGate",
+    "LogShare",
+    "LooJensenShannonGate",
+    "Model",
     "Offer",
     "QueueInbox",
+    "Scales",
     "SetInbox",
     "SetLimits",
+    "Told",
+    "UnknownScales",
     "WholeSets",
     "decode_set",
     "encode_set",
+    "expected_gain",
+    "filtered",
     "jensen_shannon_kde",
+    "jensen_shannon_loo",
 ]

@@ -14,11 +14,22 @@ from protovine.share.codec import SetLimits, decode_set, encode_set
 
 
 class Batch(NamedTuple):
-    """Prototypes to train, in order: float64 (k, d), int64 (k,), int64 (k,)."""
+    """Prototypes to train, in order: float64 (k, d), int64 (k,), float64 (k,), int64 (k,), and their senders (k,)."""
 
     x: NDArray[np.float64]
     label: NDArray[np.int64]
+    weight: NDArray[np.float64]
     event_ns: NDArray[np.int64]
+    origin: NDArray[np.int64]
+
+    def set(self, i: int, source: PrototypeSet, at: int, peer: int) -> None:
+        """Put the prototype at ``at`` of ``source`` into place ``i``."""
+        self.x[i], self.label[i], self.weight[i] = source.x[at], source.label[at], source.weight[at]
+        self.event_ns[i], self.origin[i] = source.event_ns[at], peer
+
+    def prototypes(self) -> PrototypeSet:
+        """All of them as a set."""
+        return PrototypeSet(self.x, self.label, self.weight, self.event_ns)
 
 
 class Inbox(Protocol):
@@ -46,7 +57,7 @@ class Inbox(Protocol):
 
 
 class QueueInbox:
-    """One queue of single prototypes a peer, last in first out, used up as they are trained (tests 1 to 3).
+    """One queue of single prototypes a peer, used up as they are trained: last in first out in the paper's tests 1 to 3.
 
     Parameters
     ----------
@@ -56,12 +67,14 @@ class QueueInbox:
         Who may send; visited in ascending order.
     queue_max : int >= 1
         Prototypes that one queue holds; when it is full the oldest fall out. The paper uses 500,000 and 10,000.
+    newest_first : bool
+        Otherwise first in first out.
     """
 
-    def __init__(self, dim: int, peers: list[int], queue_max: int = 500_000) -> None:
+    def __init__(self, dim: int, peers: list[int], queue_max: int = 500_000, newest_first: bool = True) -> None:
         if queue_max < 1:
             raise ConfigError(f"queue_max must be >= 1, got {queue_max}")
-        self.queue_max = queue_max
+        self.queue_max, self.newest_first = queue_max, newest_first
         self._dim = dim
         self._peers = sorted(peers)
         # Whole sets with how many of their prototypes are left: those at the end go first.
@@ -94,21 +107,22 @@ class QueueInbox:
         return dropped
 
     def take(self, count: int) -> Batch:
-        """The newest prototype of each queue in turn, until ``count`` are taken or nothing is left."""
+        """The first prototype of each queue in turn, until ``count`` are taken or nothing is left."""
         count = min(count, self._size)
         batch = _empty_batch(count, self._dim)
-        x, label, event_ns = batch
         for i in range(count):
             peer = self._next_peer()
             stack = self._stacks[peer]
-            top = stack[-1]
-            source: PrototypeSet
-            source, first, end = top
-            at = top[2] = end - 1
-            x[i], label[i], event_ns[i] = source.x[at], source.label[at], source.event_ns[at]
+            entry = stack[-1 if self.newest_first else 0]
+            source, first, end = entry
+            if self.newest_first:
+                at = entry[2] = end - 1
+            else:
+                at, entry[1] = first, first + 1
+            batch.set(i, source, at, peer)
             self._sizes[peer] -= 1
-            if at == first:
-                stack.pop()
+            if end - first == 1:
+                stack.pop() if self.newest_first else stack.popleft()
         self._size -= count
         return batch
 
@@ -179,8 +193,7 @@ class SetInbox:
                 self._turn = (self._turn + 1) % len(self._peers)
             self._turn = (self._turn + 1) % len(self._peers)
             source = self._sets[peer]
-            at = int(draws[i] * len(source))
-            batch.x[i], batch.label[i], batch.event_ns[i] = source.x[at], source.label[at], source.event_ns[at]
+            batch.set(i, source, int(draws[i] * len(source)), self._peers[self._turn - 1])
         return batch
 
     def state(self) -> dict[str, Any]:
@@ -201,4 +214,5 @@ class SetInbox:
 
 
 def _empty_batch(count: int, dim: int) -> Batch:
-    return Batch(np.empty((count, dim)), np.empty(count, np.int64), np.empty(count, np.int64))
+    whole = np.empty((3, count), np.int64)
+    return Batch(np.empty((count, dim)), whole[0], np.empty(count), whole[1], whole[2])

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from protovine.prototypes import Evidence, PrototypeSet
 from protovine.share.codec import SetLimits, decode_set, encode_set
 from protovine.share.gates import Gate
+
+_OWN_MAX = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +30,12 @@ class Offer:
 class WholeSets:
     """Offers the learner's whole set where the gate passes it, and remembers the last set of every peer.
 
+    For a gate that counts what was sent, the last set sent to every peer is remembered too.
+
     Parameters
     ----------
     gate : Gate
-        Judges the own set against the last one received from the peer.
+        Judges the own set against what the peer is known to hold.
     limits : SetLimits
         What is accepted from peers.
     dtype : {"float32", "float64"}
@@ -39,6 +45,7 @@ class WholeSets:
     def __init__(self, gate: Gate, limits: SetLimits, dtype: str = "float32") -> None:
         self.gate, self.limits, self.dtype = gate, limits, dtype
         self._last_received: dict[int, PrototypeSet] = {}
+        self._last_sent: dict[int, PrototypeSet] = {}
         self._encoded: tuple[PrototypeSet, bytes | None] | None = None
 
     def offer(self, peer: int, evidence: Evidence, max_bytes: int) -> Offer | None:
@@ -49,7 +56,7 @@ class WholeSets:
         own = evidence.prototypes
         if not len(own):
             return None
-        score = self.gate.score(own, self._last_received.get(peer))
+        score = self.gate.score(evidence, self._known(peer))
         if not self.gate.passes(score):
             return Offer(None, score, len(own), self.gate.name)
         # All peers of one opportunity get the same set, so it is encoded once.
@@ -60,7 +67,16 @@ class WholeSets:
             return Offer(None, score, len(own), "range")
         if len(payload) > max_bytes:
             return Offer(None, score, len(own), "size")
+        if self.gate.counts_sent:
+            self._last_sent[peer] = own  # The same object for every peer that got it.
         return Offer(payload, score, len(own), self.gate.name)
+
+    def _known(self, peer: int) -> PrototypeSet | None:
+        """What the peer is known to hold; None if nothing is known."""
+        received, sent = self._last_received.get(peer), self._last_sent.get(peer)
+        if received is None or sent is None:
+            return sent if received is None else received
+        return _joined(received, sent)
 
     def _encode(self, own: PrototypeSet) -> bytes | None:
         try:
@@ -77,13 +93,33 @@ class WholeSets:
         self._last_received[peer] = prototypes
 
     def state(self) -> dict[str, Any]:
-        """The last set of every peer, and what the gate keeps."""
+        """The last set from and to every peer, and what the gate keeps."""
+        sent: dict[int, tuple[PrototypeSet, list[int]]] = {}
+        for peer in sorted(self._last_sent):
+            prototypes = self._last_sent[peer]
+            sent.setdefault(id(prototypes), (prototypes, []))[1].append(peer)
         return {
             "gate": self.gate.state(),
             "last_received": [[p, encode_set(self._last_received[p], "float64")] for p in sorted(self._last_received)],
+            "last_sent": [[peers, encode_set(prototypes, "float64")] for prototypes, peers in sent.values()],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from ``state``."""
         self.gate.restore(state["gate"])
         self._last_received = {peer: self.read(peer, data) for peer, data in state["last_received"]}
+        self._last_sent = {}
+        # The own set may be larger than what is accepted from peers.
+        limits = replace(self.limits, prototypes_max=_OWN_MAX)
+        for peers, data in state.get("last_sent", []):
+            self._last_sent.update(dict.fromkeys(peers, decode_set(data, limits)))
+
+
+def _joined(a: PrototypeSet, b: PrototypeSet) -> PrototypeSet:
+    return PrototypeSet(
+        np.concatenate([a.x, b.x]),
+        np.concatenate([a.label, b.label]),
+        np.concatenate([a.weight, b.weight]),
+        np.concatenate([a.event_ns, b.event_ns]),
+        a.origin,
+    )

@@ -3,11 +3,13 @@
 - `Simulator`: the event loop
 - `Scenario`: samples, arrivals, neighbours, links, faults
 - `Link`, `Crash`, `Join`, `Cut`, `Partition`: what the network and the nodes suffer
+- `Hostile`, `corrupt`: members that do harm
 - `arrival_times`: when each node's samples reach it
 """
 
 from protovine.sim.arrivals import Arrivals, arrival_times
 from protovine.sim.faults import Crash, Cut, Join, Partition
+from protovine.sim.hostile import Hostile, corrupt, parse_hostile
 from protovine.sim.network import Link, Network
 from protovine.sim.simulator import Outcome, Scenario, Simulator
 
@@ -15,6 +17,7 @@ __all__ = [
     "Arrivals",
     "Crash",
     "Cut",
+    "Hostile",
     "Join",
     "Link",
     "Network",
@@ -23,4 +26,6 @@ __all__ = [
     "Scenario",
     "Simulator",
     "arrival_times",
+    "corrupt",
+    "parse_hostile",
 ]

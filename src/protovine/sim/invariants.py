@@ -15,7 +15,7 @@ class Invariants:
 
     - A message is delivered only if it was sent on that link, no more often than the network copied it.
     - What a node accepts was made in the past, by a sample count that its peer had reached.
-    - (incarnation, sequence) of what a node accepts from a peer only grows, until the node forgets by a crash.
+    - (incarnation, sequence) of what a node has from a peer never goes back, until the node forgets by a crash.
     - Every byte that was sent, and every copy, was delivered or lost by the end.
     """
 
@@ -73,7 +73,7 @@ class Invariants:
             if record.version > self._versions[record.peer]:
                 self._broken(f"a version that node {record.peer} has not reached at {record}")
             key, order = (record.node, record.peer), (record.incarnation, record.sequence)
-            if order <= self._accepted.get(key, (0, 0)):
+            if order < self._accepted.get(key, (0, 0)):
                 self._broken(f"a version goes back at {record}")
             self._accepted[key] = order
 

@@ -1,0 +1,281 @@
+"""Sharing joined with gossip: from a learnt sample to messages, and from a message to prototypes; still no I/O."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protovine import records
+from protovine.errors import CodecError, RemoteProtocolError
+from protovine.gossip import Gossip, LogGossip, LogOutgoing, Outgoing, PeerView
+from protovine.learn import ArrayLearner
+from protovine.prototypes import Evidence, PrototypeSet
+from protovine.records import Record
+from protovine.share import LogShare, Model, Told, UnknownScales, WholeSets
+from protovine.share.items import Scales
+
+# Own labelled samples by which sets are judged.
+_WINDOW = 100
+
+
+@dataclass(slots=True)
+class Outputs:
+    """What a node wants done since it was drained last: messages to send, and records of what happened."""
+
+    sends: list[tuple[int, bytes]] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+
+
+class Receipt(NamedTuple):
+    """An accepted message: what is known of the sender now, and prototypes to learn with how many lay in the future."""
+
+    view: PeerView
+    prototypes: PrototypeSet
+    from_future: int
+
+
+class Exchange(Protocol):
+    """One way of sharing, as a node uses it."""
+
+    def learnt(self, told: Told, learner: ArrayLearner, version: int, now_ns: int, out: Outputs) -> None:
+        """An own sample was learnt."""
+        ...
+
+    def receive(self, data: bytes, sender: int, now_ns: int) -> Receipt:
+        """Take in a message; `RemoteProtocolError` if it is refused, and then nothing has changed."""
+        ...
+
+    def next_timer_ns(self, learner: ArrayLearner) -> int | None:
+        """When `on_timer` is due, or None."""
+        ...
+
+    def on_timer(self, learner: ArrayLearner, version: int, now_ns: int, out: Outputs) -> None:
+        """Do what was due by now."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """What must be kept to go on after a restart."""
+        ...
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from ``state`` as a new incarnation."""
+        ...
+
+
+class SetExchange:
+    """Whole sets: at each opportunity the learner's set goes to some peers, if a gate lets it."""
+
+    def __init__(self, gossip: Gossip, share: WholeSets) -> None:
+        self.gossip, self.share = gossip, share
+        self._window: list[Told] = []
+
+    def learnt(self, told: Told, learner: ArrayLearner, version: int, now_ns: int, out: Outputs) -> None:
+        """Offer the set to the peers that gossip names."""
+        self._window.append(told)
+        if len(self._window) >= 2 * _WINDOW:
+            del self._window[:_WINDOW]
+        self._share(self.gossip.opportunity(now_ns), learner, version, now_ns, out)
+
+    def receive(self, data: bytes, sender: int, now_ns: int) -> Receipt:
+        """The set in a message."""
+        frame = self.gossip.read(data, sender)
+        try:
+            prototypes = self.share.read(sender, frame.payload)
+        except CodecError as error:
+            raise RemoteProtocolError("payload", str(error)) from None
+        view = self.gossip.accept(frame, now_ns)
+        prototypes, from_future = clamped(prototypes, now_ns)
+        self.share.commit(sender, prototypes)
+        return Receipt(view, prototypes, from_future + (frame.created_ns > now_ns))
+
+    def next_timer_ns(self, learner: ArrayLearner) -> int | None:
+        """When a poll is due."""
+        return self.gossip.next_timer_ns()
+
+    def on_timer(self, learner: ArrayLearner, version: int, now_ns: int, out: Outputs) -> None:
+        """Share what a poll was for."""
+        self._share(self.gossip.on_timer(now_ns), learner, version, now_ns, out)
+
+    def _share(self, peers: list[int], learner: ArrayLearner, version: int, now_ns: int, out: Outputs) -> None:
+        if not peers:
+            return
+        newest = self._window[-_WINDOW:] if self.share.gate.name == "gain" else []
+        dim = learner.dim
+        evidence = Evidence(
+            learner.own_prototypes(),
+            version,
+            np.array([told.x for told in newest]).reshape(len(newest), dim),
+            np.array([told.label for told in newest], np.int64),
+        )
+        offer = partial(self._offer, evidence)
+        for made in self.gossip.share(peers, offer, version, now_ns):
+            out.records.append(self._record_of(made, now_ns))
+            if made.frame is not None:
+                out.sends.append((made.peer, made.data))
+
+    def _offer(self, evidence: Evidence, peer: int, max_bytes: int) -> Any:
+        return self.share.offer(peer, evidence, max_bytes)
+
+    def _record_of(self, made: Outgoing, now_ns: int) -> Record:
+        node = self.gossip.node
+        if made.frame is None:
+            return records.Withheld(now_ns, node, made.peer, made.offer.items, made.offer.gate, made.offer.value)
+        return records.Sent(
+            now_ns,
+            node,
+            made.peer,
+            made.frame.kind.name.lower(),
+            made.frame.sequence,
+            made.frame.version,
+            made.offer.items,
+            len(made.data) - len(made.frame.payload),
+            len(made.frame.payload),
+            int.from_bytes(made.data[-4:], "little"),
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Both parts'."""
+        return {"gossip": self.gossip.state(), "share": self.share.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Both parts', as a new incarnation; the window fills anew."""
+        self.gossip.restore(state["gossip"])
+        self.share.restore(state["share"])
+        self.gossip.incarnation += 1
+
+
+class LogExchange:
+    """A log of selected own samples that reaches every peer."""
+
+    def __init__(self, gossip: LogGossip, share: LogShare) -> None:
+        self.gossip, self.share = gossip, share
+        gossip.summary = self._summary
+        self._learner: ArrayLearner | None = None
+
+    def learnt(self, told: Told, learner: ArrayLearner, version: int, now_ns: int, out: Outputs) -> None:
+        """Put the sample into a batch, and the batch into the log when it is due."""
+        self._learner = learner
+        if not self.gossip.probability:
+            return
+        self._record(self.gossip.greet(version, now_ns), version, now_ns, out)
+        self.share.note(told, model_of(learner), now_ns)
+        self._flush(learner, version, now_ns, out)
+
+    def receive(self, data: bytes, sender: int, now_ns: int) -> Receipt:
+        """The samples in the entries of a message that were not known."""
+        frame = self.gossip.read(data, sender)
+        brought: dict[int, Scales] = {}
+        good, sets = [], []
+        try:
+            for index, entry in enumerate(frame.entries):
+                if not self.gossip.is_new(frame, index):
+                    continue
+                try:
+                    prototypes, scales = self.share.read(sender, frame.incarnation, entry, brought)
+                except UnknownScales:
+                    continue
+                good.append(index)
+                sets.append(prototypes)
+                if scales is not None:
+                    brought[scales.generation] = scales
+        except CodecError as error:
+            raise RemoteProtocolError("payload", str(error)) from None
+        view = self.gossip.accept(frame, good, now_ns)
+        for scales in brought.values():
+            self.share.commit(sender, frame.incarnation, scales)
+        merged = sets[0] if len(sets) == 1 else _joined(sets, self.share.limits.dim, sender)
+        merged, from_future = clamped(merged, now_ns)
+        return Receipt(view, merged, from_future + (frame.created_ns > now_ns))
+
+    def next_timer_ns(self, learner: ArrayLearner) -> int | None:
+        """When a batch or the protocol is due."""
+        due = [at for at in (self.share.due_ns(model_of(learner)), self.gossip.next_timer_ns()) if at is not None]
+        return min(due, default=None)
+
+    def on_timer(self, learner: ArrayLearner, version: int, now_ns: int, out: Outputs) -> None:
+        """Send what waited long enough, repair, acknowledge."""
+        self._learner = learner
+        self._flush(learner, version, now_ns, out)
+        self._record(self.gossip.on_timer(version, now_ns), version, now_ns, out)
+
+    def _flush(self, learner: ArrayLearner, version: int, now_ns: int, out: Outputs) -> None:
+        model = model_of(learner)
+        due_ns = self.share.due_ns(model)
+        if due_ns is None or due_ns > now_ns:
+            return
+        for payload, items in self.share.seal(model, self.gossip.entry_bytes_max):
+            self.gossip.append(payload, items)
+        self._record(self.gossip.push(version, now_ns), version, now_ns, out)
+
+    def _summary(self, max_bytes: int) -> tuple[bytes, int] | None:
+        if self._learner is None:
+            return None
+        return self.share.summary(self._learner.own_prototypes(), model_of(self._learner), max_bytes)
+
+    def _record(self, made: list[LogOutgoing], version: int, now_ns: int, out: Outputs) -> None:
+        for message in made:
+            payload = sum(map(len, message.frame.entries))
+            out.records.append(
+                records.Sent(
+                    now_ns,
+                    self.gossip.node,
+                    message.peer,
+                    message.frame.kind.name.lower(),
+                    message.frame.sequence,
+                    version,
+                    message.items,
+                    len(message.data) - payload,
+                    payload,
+                    zlib.crc32(message.data),
+                )
+            )
+            out.sends.append((message.peer, message.data))
+
+    def state(self) -> dict[str, Any]:
+        """Both parts'."""
+        return {"gossip": self.gossip.state(), "share": self.share.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Both parts', as a new incarnation with a new log."""
+        self.gossip.restore(state["gossip"])
+        self.share.restore(state["share"])
+        self.gossip.incarnation += 1
+
+
+def model_of(learner: ArrayLearner) -> Model:
+    """What sharing may ask of a learner; one without scale or recency gives zeros."""
+    mean, deviation = learner.scale()
+    return Model(mean, deviation, learner.recency)
+
+
+def surprise(share: float) -> float:
+    """-log2 of the probability that the model gave the true class; at most 1000 bits."""
+    return min(1000.0, -math.log2(share)) if share > 0 else 1000.0
+
+
+def clamped(prototypes: PrototypeSet, now_ns: int) -> tuple[PrototypeSet, int]:
+    """The set with event times from the future set to now, and how many there were."""
+    if not len(prototypes) or prototypes.event_ns.max() <= now_ns:
+        return prototypes, 0
+    ahead = int((prototypes.event_ns > now_ns).sum())
+    return replace(prototypes, event_ns=np.minimum(prototypes.event_ns, now_ns)), ahead
+
+
+def _joined(sets: list[PrototypeSet], dim: int, origin: int) -> PrototypeSet:
+    def column(name: str, empty: NDArray) -> NDArray:
+        return np.concatenate([empty, *(getattr(held, name) for held in sets)])
+
+    whole = np.zeros(0, np.int64)
+    return PrototypeSet(
+        column("x", np.zeros((0, dim))),
+        column("label", whole),
+        column("weight", np.zeros(0)),
+        column("event_ns", whole),
+        origin,
+    )

@@ -1,0 +1,317 @@
+"""Selected samples as a few bytes each: quantised in the sender's scales, with label and event time in one integer.
+
+Layout (`docs/protocol.md`)::
+
+    scales   u8 0x20 | flags, varint generation, varint base (event time, ns), u8 unit (time unit is 2**unit ns),
+             then for each feature: u16 step (upper half of a float32), zigzag varint offset in steps
+    items    u8 0x30 | flags, varint generation, then for each item:
+             varint label + classes * time, [u8 weight], codes
+    summary  u8 0x40 | flags, scales as above without their first byte, varint n, then n times
+             varint label + classes * zigzag time, then n weights, then all codes; deflated if flagged
+
+``time`` counts units, in items since the item before (the first: since base, zigzag). A code is a signed step count,
+8 bits wide, or 6 bits (flag) packed without gaps. A weight w is stored as round(8 log2 w).
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protovine import varint
+from protovine.errors import CodecError
+from protovine.prototypes import FEATURE_MAX, PrototypeSet
+from protovine.share.codec import SetLimits
+
+SCALES, ITEMS, SUMMARY = 0x20, 0x30, 0x40
+_NARROW, _WEIGHTED, _DEFLATED, _DELTA = 0x01, 0x02, 0x04, 0x08
+# Steps of a standard deviation: codes reach 5.3 and 5.2 deviations.
+_STEPS = {8: 24.0, 6: 6.0}
+CODE_MAX = {8: 127, 6: 31}
+_OFFSET_MAX = 2**53
+_WEIGHT_STEPS = 8.0
+
+
+class UnknownScales(CodecError):
+    """Items came before the scales that they are told in; both will be sent again."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Scales:
+    """How a sender's codes become numbers: x = (offset + code) * step.
+
+    Parameters
+    ----------
+    generation : int >= 0
+        Names it among the sender's scales.
+    base_ns : int >= 0
+        Event times are told from here.
+    unit : int in 0..40
+        Time unit, as a power of two in ns.
+    bits : 6 or 8
+        Width of a code.
+    step : float64 array, shape (d,)
+        > 0.
+    offset : float64 array, shape (d,)
+        Whole numbers.
+    """
+
+    generation: int
+    base_ns: int
+    unit: int
+    bits: int
+    step: NDArray[np.float64]
+    offset: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls,
+        generation: int,
+        mean: NDArray[np.float64],
+        deviation: NDArray[np.float64],
+        base_ns: int,
+        gap_ns: float,
+        bits: int = 8,
+    ) -> Scales:
+        """Scales around ``mean`` with a step of 1/24 (6 bits: 1/6) deviation and times to about 1/8 of a gap."""
+        least = np.maximum(np.abs(mean) * 2.0**-40, 1e-30)
+        wanted = np.minimum(np.maximum(deviation / _STEPS[bits], least), FEATURE_MAX / 256)
+        # Rounded up to what the upper half of a float32 can say, so that both sides use the same number.
+        words = (wanted.astype(np.float32).view(np.uint32) >> 16) + 1
+        step = (words.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
+        offset = np.clip(np.rint(mean / step), -_OFFSET_MAX, _OFFSET_MAX)
+        unit = max(0, min(40, int(math.log2(max(gap_ns, 8.0) / 8.0))))
+        return cls(generation, max(0, base_ns), unit, bits, step, offset)
+
+    def codes(self, x: NDArray[np.floating]) -> NDArray[np.int8]:
+        """Codes (n, d) of vectors (n, d), clipped to their width."""
+        limit = CODE_MAX[self.bits]
+        return np.clip(np.rint(x / self.step - self.offset), -limit, limit).astype(np.int8)
+
+    def vectors(self, codes: NDArray[np.int8]) -> NDArray[np.float64]:
+        """Vectors (n, d) of codes (n, d)."""
+        return (self.offset + codes) * self.step
+
+    def encode(self) -> bytes:
+        """The scales as a payload of their own."""
+        return bytes([SCALES | (_NARROW if self.bits == 6 else 0)]) + self._body()
+
+    def _body(self) -> bytes:
+        out = bytearray(varint.write(self.generation) + varint.write(self.base_ns))
+        out.append(self.unit)
+        words = (self.step.astype(np.float32).view(np.uint32) >> 16).tolist()
+        for word, offset in zip(words, self.offset.tolist(), strict=True):
+            out += word.to_bytes(2, "little") + varint.write(_zigzag(int(offset)))
+        return bytes(out)
+
+    @classmethod
+    def decode(cls, data: bytes | memoryview, limits: SetLimits) -> Scales:
+        """The scales in a payload; `CodecError` if it is damaged."""
+        made, at = cls._read(data, 1, 6 if data[0] & _NARROW else 8, limits)
+        if at != len(data) or data[0] & ~_NARROW != SCALES:
+            raise CodecError("scales with something behind them, or of an unknown format")
+        return made
+
+    @classmethod
+    def _read(cls, data: bytes | memoryview, at: int, bits: int, limits: SetLimits) -> tuple[Scales, int]:
+        generation, at = varint.read(data, at)
+        base_ns, at = varint.read(data, at)
+        if at >= len(data) or data[at] > 40:
+            raise CodecError("the time unit is missing or beyond 2**40 ns")
+        unit, at = data[at], at + 1
+        words, offsets = [], []
+        for _ in range(limits.dim):
+            if at + 2 > len(data):
+                raise CodecError(f"scales must name {limits.dim} features")
+            words.append(data[at] | data[at + 1] << 8)
+            offset, at = varint.read(data, at + 2)
+            offsets.append(_unzigzag(offset))
+        step = (np.array(words, np.uint32) << 16).view(np.float32).astype(np.float64)
+        offset_array = np.array(offsets, np.float64)
+        limit = CODE_MAX[bits]
+        with np.errstate(over="ignore", invalid="ignore"):
+            reach = (np.abs(offset_array) + limit) * step
+        if not (step > 0).all() or not (reach <= FEATURE_MAX).all() or np.abs(offset_array).max() > _OFFSET_MAX:
+            raise CodecError(f"a step is not positive, or a value would be beyond {FEATURE_MAX:g}")
+        return cls(generation, base_ns, unit, bits, step, offset_array), at
+
+
+def encode_items(items: PrototypeSet, scales: Scales, limits: SetLimits) -> bytes:
+    """A few samples, ordered by event time, as bytes; weights are left out where all are 1.
+
+    Examples
+    --------
+    >>> limits = SetLimits(dim=2, n_classes=2)
+    >>> scales = Scales.of(0, np.zeros(2), np.ones(2), base_ns=0, gap_ns=1e8)
+    >>> items = PrototypeSet.of([[0.5, 1.0], [0.0, -1.0]], [1, 0], event_ns=[10**8, 2 * 10**8])
+    >>> data = encode_items(items, scales, limits)
+    >>> len(data), decode_items(data, scales, limits).x.round(1).tolist()
+    (8, [[0.5, 1.0], [0.0, -1.0]])
+    """
+    weighted = bool((items.weight != 1.0).any())
+    out = bytearray([ITEMS | (_NARROW if scales.bits == 6 else 0) | (_WEIGHTED if weighted else 0)])
+    out += varint.write(scales.generation)
+    packed = _packed(scales.codes(items.x), scales.bits)
+    weights = _weight_codes(items.weight)
+    times = ((items.event_ns - scales.base_ns) >> scales.unit).tolist()
+    for i, (time, label) in enumerate(zip(times, items.label.tolist(), strict=True)):
+        passed = _zigzag(time) if i == 0 else time - times[i - 1]
+        out += varint.write(label + limits.n_classes * passed)
+        if weighted:
+            out.append(weights[i])
+        out += packed[i]
+    return bytes(out)
+
+
+def decode_items(data: bytes | memoryview, scales: Scales, limits: SetLimits, origin: int = -1) -> PrototypeSet:
+    """The samples in an items payload; `CodecError` if it is damaged or breaks a limit."""
+    if not len(data) or data[0] & 0xF0 != ITEMS or data[0] & ~(ITEMS | _NARROW | _WEIGHTED):
+        raise CodecError("not an items payload")
+    if bool(data[0] & _NARROW) != (scales.bits == 6):
+        raise CodecError("items and scales disagree about the width of codes")
+    generation, at = varint.read(data, 1)
+    if generation != scales.generation:
+        raise CodecError(f"items of scales {generation}, expected {scales.generation}")
+    width = _row_bytes(limits.dim, scales.bits)
+    weighted = bool(data[0] & _WEIGHTED)
+    labels: list[int] = []
+    times: list[int] = []
+    weights: list[int] = []
+    rows: list[bytes] = []
+    while at < len(data):
+        value, at = varint.read(data, at)
+        passed, label = divmod(value, limits.n_classes)
+        times.append(_unzigzag(passed) if not times else times[-1] + passed)
+        labels.append(label)
+        if at + weighted + width > len(data):
+            raise CodecError("an item is cut off")
+        weights.append(data[at] if weighted else 0)
+        rows.append(bytes(data[at + weighted : at + weighted + width]))
+        at += weighted + width
+        if len(labels) > limits.prototypes_max:
+            raise CodecError(f"more than {limits.prototypes_max} items")
+    if not labels:
+        raise CodecError("an items payload without items")
+    codes = _unpacked(b"".join(rows), len(labels), limits.dim, scales.bits)
+    return _made(scales, codes, labels, times, weights, origin)
+
+
+def encode_summary(prototypes: PrototypeSet, scales: Scales, limits: SetLimits) -> bytes:
+    """A weighted set with its scales, self-contained: as it is, deflated, or as deflated differences, if shorter."""
+    order = _chain(scales.codes(prototypes.x), prototypes.label)
+    chosen = prototypes.take(order)
+    codes = scales.codes(chosen.x)
+    head = scales._body() + varint.write(len(chosen))
+    times = ((chosen.event_ns - scales.base_ns) >> scales.unit).tolist()
+    for time, label in zip(times, chosen.label.tolist(), strict=True):
+        head += varint.write(label + limits.n_classes * _zigzag(time))
+    head += bytes(_weight_codes(chosen.weight))
+    narrow = _NARROW if scales.bits == 6 else 0
+    plain = head + b"".join(_packed(codes, scales.bits))
+    best = bytes([SUMMARY | narrow]) + plain
+    deltas = np.diff(codes, axis=0, prepend=np.zeros((1, codes.shape[1]), np.int8)).astype(np.int8)
+    for flags, body in ((0, plain), (_DELTA, head + deltas.tobytes())):
+        packed = bytes([SUMMARY | narrow | flags | _DEFLATED]) + zlib.compress(body, 9, -15)
+        best = packed if len(packed) < len(best) else best
+    return best
+
+
+def decode_summary(data: bytes | memoryview, limits: SetLimits, origin: int = -1) -> tuple[Scales, PrototypeSet]:
+    """Scales and set in a summary; `CodecError` if it is damaged or breaks a limit."""
+    if not len(data) or data[0] & 0xF0 != SUMMARY or data[0] & _WEIGHTED:
+        raise CodecError("not a summary payload")
+    flags, bits = data[0], 6 if data[0] & _NARROW else 8
+    body: bytes | memoryview = data[1:]
+    if flags & _DEFLATED:
+        size_max = 64 + 12 * limits.dim + limits.prototypes_max * (limits.dim + 12)
+        inflater = zlib.decompressobj(-15)
+        try:
+            body = inflater.decompress(bytes(body), size_max)
+        except zlib.error as error:
+            raise CodecError(f"a summary does not inflate: {error}") from None
+        if not inflater.eof or inflater.unused_data:
+            raise CodecError("a summary inflates to too much, or has something behind it")
+    scales, at = Scales._read(body, 0, bits, limits)
+    n, at = varint.read(body, at)
+    if not 0 < n <= limits.prototypes_max:
+        raise CodecError(f"a summary must have 1 to {limits.prototypes_max} prototypes, got {n}")
+    labels: list[int] = []
+    times: list[int] = []
+    for _ in range(n):
+        value, at = varint.read(body, at)
+        passed, label = divmod(value, limits.n_classes)
+        labels.append(label)
+        times.append(_unzigzag(passed))
+    delta = bool(flags & _DELTA)
+    width = limits.dim if delta else _row_bytes(limits.dim, bits)
+    if len(body) != at + n + n * width:
+        raise CodecError(f"{n} prototypes take {at + n + n * width} bytes, got {len(body)}")
+    weights = list(body[at : at + n])
+    rows = bytes(body[at + n :])
+    if delta:
+        steps = np.frombuffer(rows, np.int8).reshape(n, limits.dim)
+        codes = np.cumsum(steps, axis=0, dtype=np.int8)
+    else:
+        codes = _unpacked(rows, n, limits.dim, bits)
+    return scales, _made(scales, codes, labels, times, weights, origin)
+
+
+def _made(
+    scales: Scales, codes: NDArray[np.int8], labels: list[int], times: list[int], weights: list[int], origin: int
+) -> PrototypeSet:
+    top = (2**62 - scales.base_ns) >> scales.unit
+    if max(times) > top or scales.base_ns + (min(times) << scales.unit) < 0:
+        raise CodecError("an event time is out of range")
+    events = scales.base_ns + (np.array(times, np.int64) << scales.unit)
+    weight = np.exp2(np.array(weights, np.float64) / _WEIGHT_STEPS)
+    return PrototypeSet(scales.vectors(codes), np.array(labels, np.int64), weight, events, origin)
+
+
+def _weight_codes(weight: NDArray[np.float64]) -> list[int]:
+    codes = np.rint(_WEIGHT_STEPS * np.log2(np.maximum(weight, 1.0)))
+    return np.minimum(codes, 255).astype(int).tolist()
+
+
+def _row_bytes(dim: int, bits: int) -> int:
+    return (dim * bits + 7) // 8
+
+
+def _packed(codes: NDArray[np.int8], bits: int) -> list[bytes]:
+    """One byte string a row."""
+    if bits == 8:
+        return [row.tobytes() for row in codes]
+    values = (codes.astype(np.uint8) & 0x3F)[:, :, np.newaxis]
+    digits = (values >> np.arange(5, -1, -1)) & 1
+    return [np.packbits(row).tobytes() for row in digits.reshape(len(codes), -1)]
+
+
+def _unpacked(data: bytes, n: int, dim: int, bits: int) -> NDArray[np.int8]:
+    if bits == 8:
+        return np.frombuffer(data, np.int8).reshape(n, dim)
+    digits = np.unpackbits(np.frombuffer(data, np.uint8).reshape(n, -1), axis=1)[:, : 6 * dim].reshape(n, dim, 6)
+    values = digits @ np.array([32, 16, 8, 4, 2, 1])
+    return np.where(values > 31, values - 64, values).astype(np.int8)
+
+
+def _chain(codes: NDArray[np.int8], label: NDArray[np.int64]) -> NDArray[np.int64]:
+    """An order in which each row is the nearest one left of the row before, class by class: differences are small."""
+    wide = codes.astype(np.int64)
+    left = list(np.lexsort((np.arange(len(label)), label)))
+    order = [left.pop(0)] if left else []
+    while left:
+        rows = np.array(left)
+        far = np.abs(wide[rows] - wide[order[-1]]).sum(axis=1) + 10_000_000 * (label[rows] != label[order[-1]])
+        order.append(left.pop(int(np.argmin(far))))
+    return np.array(order, np.int64)
+
+
+def _zigzag(value: int) -> int:
+    return value << 1 if value >= 0 else (-value << 1) - 1
+
+
+def _unzigzag(value: int) -> int:
+    return value >> 1 if not value & 1 else -((value + 1) >> 1)

@@ -1,0 +1,351 @@
+"""The hedged soft LVQ in plain NumPy, written from its description: slow, and equal to the kernels but for rounding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from protovine.learn import HedgedLVQCore
+from protovine.learn import hedged_kernels as k
+
+POWERS = np.array([0.0, 0.5, 1.0])  # of age, by which masses are discounted
+RAW, CORRECTED, OWN = range(3)
+
+
+@dataclass
+class Prototype:
+    x: np.ndarray
+    label: int
+    slot: int
+    event: int
+    own: np.ndarray = field(default_factory=lambda: np.zeros(3))
+    foreign: np.ndarray = field(default_factory=lambda: np.zeros(3))
+
+
+class Twin:
+    def __init__(self, core: HedgedLVQCore, senders: int = 0) -> None:
+        """As new as ``core`` was made, with its constants, for ``senders`` other nodes."""
+        self.o, self.size_max, self.d, self.n_classes = core._options, core.size_max, core.dim, core.n_classes
+        d, n_classes = self.d, self.n_classes
+        self.active = core._state.active.copy()
+        self.wide = core._state.scatter.shape[0] == 0
+        self.held: list[Prototype] = []
+        self.metrics = [np.diag(np.full(d, d**-0.5)) for _ in range(3)] + [np.zeros((n_classes, d))]
+        self.n, self.mean, self.scatter = 0.0, np.zeros(d), np.zeros((d, d))
+        self.class_n, self.class_mean = np.zeros(n_classes), np.zeros((n_classes, d))
+        self.own_rows: list[np.ndarray] = []
+        self.relief = np.zeros((2, d))
+        self.linear = np.zeros((n_classes, d + 1))
+        self.loss = np.zeros(k.N_EXPERTS)
+        self.best_metric = self.best_expert = 0
+        self.recent = np.zeros(n_classes)
+        self.evidence = np.zeros(senders + 1)
+        self.first_bucket = float(core._state.bucket[0])
+        self.bucket = np.full(senders + 1, self.first_bucket)
+        self.met: set[int] = set()
+        self.gap, self.newest_own, self.own_count = 0.0, 0, 0
+        self.steps = self.refresh_at = 0
+
+    # What a sender's mass counts, and what it may do to moments and experts.
+
+    @property
+    def trust(self) -> np.ndarray:
+        if not self.o.trusting:
+            return np.ones(len(self.evidence))
+        trust = logistic(self.o.trust_prior + self.o.trust_steepness * self.evidence)
+        trust[0] = 1.0
+        return trust
+
+    def proven(self, slot: int) -> float:
+        if slot == 0 or not self.o.trusting:
+            return 1.0
+        return float(logistic(self.o.trust_steepness * (self.evidence[slot] - self.o.proof_needed)))
+
+    # Prediction.
+
+    @property
+    def variance(self) -> np.ndarray:
+        return np.diag(self.scatter) / max(self.n, 1.0)
+
+    def distances(self, x: np.ndarray) -> np.ndarray:
+        """(prototypes, metrics)"""
+        difference = x - np.array([p.x for p in self.held])
+        return np.stack([np.square(difference @ rows.T).sum(axis=1) for rows in self.metrics], axis=1)
+
+    def age(self, now: int, event: int, least: float) -> float:
+        return 1.0 if self.gap <= 0 else least + max(now - event, 0) / self.gap
+
+    def z_scores(self, x: np.ndarray) -> np.ndarray:
+        deviation = np.sqrt(self.variance)
+        z = np.divide(x - self.mean, deviation, out=np.zeros(self.d), where=deviation > 0)
+        return np.clip(z, -k._LINEAR_SPREAD, k._LINEAR_SPREAD)
+
+    def linear_vote(self, x: np.ndarray) -> np.ndarray:
+        logits = self.linear[:, :-1] @ self.z_scores(x) + self.linear[:, -1]
+        p = np.exp(logits - logits.max())
+        return 0.99 * p / p.sum() + 0.01 / self.n_classes
+
+    def predict(self, x: np.ndarray, now: int) -> np.ndarray:
+        """Probabilities (classes,); leaves the experts' for learning."""
+        if not self.held:
+            self.table = np.full((k.N_EXPERTS, self.n_classes), 1 / self.n_classes)
+            return np.zeros(self.n_classes)
+        distance = self.distances(x)
+        beta = k.BANDWIDTH_MIN * 4.0 ** np.arange(k.N_BANDWIDTHS)
+        kernel = np.exp(-beta[:, None, None] * (distance - distance.min(axis=0)))  # (bandwidths, prototypes, metrics)
+        kernel[1:][kernel[:-1] < k._WEAK] = 0.0
+        labels = np.array([p.label for p in self.held])
+        slots = np.array([p.slot for p in self.held])
+        age = np.array([self.age(now, p.event, k._AGE_LEAST) for p in self.held])
+        discount = age[:, None] ** -POWERS
+        own = np.array([p.own for p in self.held]) * discount
+        foreign = np.array([p.foreign for p in self.held]) * discount
+        mass = own + self.trust[slots][:, None] * foreign
+        frequency = (self.recent + 0.5) / (self.recent.sum() + 0.5 * self.n_classes)
+        one_hot = labels[:, None] == np.arange(self.n_classes)
+        self.table = np.zeros((k.N_EXPERTS, self.n_classes))
+        shape = (k.N_METRICS, k.N_BANDWIDTHS, k.N_RECENCIES, k.N_VARIANTS)
+        for expert in range(k.LINEAR):
+            metric, bandwidth, recency, variant = np.unravel_index(expert, shape)
+            counted = own if variant == OWN else mass
+            z = counted[:, recency] * kernel[bandwidth, :, metric]
+            votes = z @ one_hot
+            square = np.divide(z**2, counted[:, 0], out=np.zeros_like(z), where=counted[:, 0] > 0).sum()
+            effective = votes.sum() ** 2 / square if square > 0 else 0.0
+            ratio = np.ones(self.n_classes)
+            if variant != RAW:
+                by_class = counted[:, recency] @ one_hot
+                ratio = np.zeros(self.n_classes)
+                np.divide(frequency * by_class.sum(), by_class, out=ratio, where=by_class > 0)
+            votes = votes * ratio
+            share = votes / votes.sum() if votes.sum() > 0 else np.zeros(self.n_classes)
+            if votes.sum() <= 0:
+                effective = 0.0
+            self.table[expert] = (effective * share + 1 / self.n_classes) / (effective + 1)
+            if expert == self.best_expert:
+                untrusted = (foreign[:, recency] * kernel[bandwidth, :, metric])[:, None] * one_hot * ratio
+                by_sender = np.array([untrusted[slots == slot].sum(axis=0) for slot in range(len(self.evidence))])
+                self.judged = (votes, by_sender, effective)
+        self.table[k.LINEAR] = self.linear_vote(x)
+        weight = np.where(self.active, np.exp(self.loss[self.active].min() - self.loss), 0.0)
+        return weight @ self.table / weight.sum()
+
+    # Learning.
+
+    def learn(self, x: np.ndarray, y: int, event: int) -> None:
+        """An own sample."""
+        self.predict(x, event)
+        if self.own_count:
+            rate = max(1 / self.own_count, 0.01)
+            self.gap += rate * (max(event - self.newest_own, 0) - self.gap)
+        self.newest_own = max(event, self.newest_own)
+        self.own_count += 1
+        if self.held:
+            if self.o.trusting:
+                self.judge_senders(y)
+            self.judge_experts(y, 1.0, self.o.hedge_decay)
+        self.recent = self.recent * self.o.label_decay
+        self.recent[y] += 1
+        self.own_rows.append(x.copy())
+        if self.o.trusting and len(self.own_rows) == k._OWN_FIRST:
+            self.review(x, event)
+        self.bucket = np.minimum(self.bucket + self.o.items_per_sample, k._BURST)
+        self.settle(x, y, event, 0, 1.0)
+
+    def receive(self, x: np.ndarray, y: int, event: int, slot: int, weight: float) -> None:
+        """A sample that another node sent."""
+        if slot not in self.met:
+            self.met.add(slot)
+            self.bucket[slot] = self.first_bucket
+        if self.o.trusting:
+            cost = 0.0
+            if self.bucket[slot] < 1:
+                cost = k._COST_FLOOD
+            elif len(self.own_rows) >= k._OWN_FIRST and not self.plausible(x):
+                cost = k._COST_RANGE
+            if cost:
+                self.evidence[slot] = max(self.evidence[slot] - cost, -k._EVIDENCE_MAX)
+                return
+            self.bucket[slot] -= 1
+        if self.o.hedge_received and self.held:
+            self.predict(x, max(self.newest_own, event))
+            self.judge_experts(y, self.proven(slot) * self.o.hedge_received, 1.0)
+        self.settle(x, y, event, slot, weight)
+
+    def judge_experts(self, y: int, weight: float, decay: float) -> None:
+        self.loss = np.where(self.active, decay * self.loss - weight * np.log(self.table[:, y]), self.loss)
+        loss = np.where(self.active, self.loss, np.inf)[: k.LINEAR]
+        per_metric = k.N_BANDWIDTHS * k.N_RECENCIES * k.N_VARIANTS
+        self.best_metric = int(loss.argmin()) // per_metric
+        self.best_expert = int(np.where(np.arange(k.LINEAR) % k.N_VARIANTS != OWN, loss, np.inf).argmin())
+
+    def judge_senders(self, y: int) -> None:
+        votes, by_sender, effective = self.judged
+        if effective <= 0:
+            return
+        trust, prior = self.trust, 0.3
+        for slot in range(1, len(self.evidence)):
+            if by_sender[slot].sum() > 0:
+                without = np.maximum(votes - trust[slot] * by_sender[slot], 0.0)
+                gains = [
+                    np.log((v[y] + prior / self.n_classes) / (v.sum() + prior))
+                    for v in (without + by_sender[slot], without)
+                ]
+                evidence = 0.995 * self.evidence[slot] + np.clip(gains[0] - gains[1], -1, 1)
+                self.evidence[slot] = max(evidence, -k._EVIDENCE_MAX)
+
+    def plausible(self, x: np.ndarray) -> bool:
+        low, high = np.min(self.own_rows, axis=0), np.max(self.own_rows, axis=0)
+        reach = self.o.range_max * (1 + k._OWN_FIRST / len(self.own_rows)) * (high - low)
+        return bool(((low == high) | ((x >= low - reach) & (x <= high + reach))).all())
+
+    def review(self, x: np.ndarray, event: int) -> None:
+        dropped = [j for j, p in enumerate(self.held) if p.own[0] <= 0 and not self.plausible(p.x)]
+        for j in reversed(dropped):
+            self.held[j] = self.held[-1]
+            self.held.pop()
+        if dropped:
+            self.n, self.mean, self.scatter = 0.0, np.zeros(self.d), np.zeros((self.d, self.d))
+            self.class_n, self.class_mean = np.zeros(self.n_classes), np.zeros((self.n_classes, self.d))
+            self.relief, self.linear = np.zeros((2, self.d)), np.zeros((self.n_classes, self.d + 1))
+            self.metrics[k.DISCRIMINANT] = np.zeros((self.n_classes, self.d))
+            self.loss = np.zeros(k.N_EXPERTS)
+            for p in self.held:
+                self.update_moments(p.x, p.label, p.own[0] + p.foreign[0])
+            self.refresh()
+            self.predict(x, event)
+
+    def settle(self, x: np.ndarray, y: int, event: int, slot: int, weight: float) -> None:
+        proven = self.proven(slot)
+        # Whatever was moved before, the sample was compared with the metrics of its prediction.
+        distance = self.distances(x)[:, self.best_metric] if self.held else np.zeros(0)
+        linear = self.linear_vote(x)
+        if proven > 0.05:
+            self.update_moments(x, y, weight * proven)
+            error = linear - np.eye(self.n_classes)[y]
+            z = np.append(self.z_scores(x), 1.0)
+            self.linear -= self.o.linear_rate * min(weight, 1.0) * proven * np.outer(error, z)
+        labels = np.array([p.label for p in self.held], dtype=int)
+        same, other = nearest(distance, labels == y), nearest(distance, labels != y)
+        if same is not None and other is not None and proven > 0.5:
+            for row, j in enumerate((same, other)):
+                variance = self.variance
+                square = np.divide((x - self.held[j].x) ** 2, variance, out=np.zeros(self.d), where=variance > 0)
+                decayed = np.where(variance > 0, self.o.relief_decay, 1.0) * self.relief[row]
+                self.relief[row] = decayed + np.minimum(square, 9.0)
+        if same is not None and self.explained(distance, same, other):
+            self.absorb(self.held[same], x, event, slot, weight)
+        elif self.make_room(slot):
+            p = Prototype(x.copy(), y, slot, event)
+            (p.foreign if slot else p.own)[:] = weight
+            self.held.insert(self.place, p)
+        self.steps += 1
+        if self.steps >= self.refresh_at or self.n < 20:
+            self.refresh()
+            self.refresh_at = self.steps + min(max(self.steps // 50, 10), 100)
+
+    def explained(self, distance: np.ndarray, same: int, other: int | None) -> bool:
+        near = np.sqrt(distance[same])
+        if near < 1e-6:
+            return True
+        if other is None:
+            return False
+        far = np.sqrt(distance[other])
+        return bool(far - near >= self.o.margin * (far + near))
+
+    def absorb(self, p: Prototype, x: np.ndarray, event: int, slot: int, weight: float) -> None:
+        newest = max(event, p.event)
+        fade = max(self.age(newest, p.event, 0.0), 1.0) ** -POWERS
+        late = max(self.age(newest, event, 0.0), 1.0) ** -POWERS
+        p.own, p.foreign = p.own * fade, p.foreign * fade
+        confirmed = p.own[0] > 0
+        if slot == 0:
+            p.own = p.own + weight * late
+        else:
+            if p.foreign[0] <= 0:
+                p.slot = slot
+            p.foreign = p.foreign + weight * late
+        p.event = newest
+        if slot == 0 or not confirmed or not self.o.trusting:
+            rate = max(weight / (p.own[0] + p.foreign[0]), self.o.rate_least)
+            p.x = p.x + rate * (x - p.x)
+
+    def make_room(self, slot: int) -> bool:
+        """Whether a prototype may be made, and ``place``, where: the least useful one leaves if there is no room."""
+        foreign = [p.own[0] <= 0 for p in self.held]
+        enough = slot > 0 and self.o.trusting and sum(foreign) >= self.o.foreign_share * self.size_max
+        if len(self.held) < self.size_max and not enough:
+            self.place = len(self.held)
+            return True
+        value = [
+            (p.own[1] + self.trust[p.slot] * p.foreign[1]) / np.sqrt(self.age(self.newest_own, p.event, k._AGE_LEAST))
+            for p in self.held
+        ]
+        place = nearest(np.array(value), np.array(foreign) if enough else np.ones(len(value), bool))
+        if place is None:
+            return False
+        self.place = place
+        del self.held[place]
+        return True
+
+    def update_moments(self, x: np.ndarray, y: int, weight: float) -> None:
+        before, delta = self.n, x - self.mean
+        if before > 30:
+            limit = k._SPREAD_MAX * np.sqrt(np.diag(self.scatter) / before) + 1e-9 * np.abs(self.mean)
+            delta = np.where(limit > 0, np.clip(delta, -limit, limit), delta)
+        self.n += weight
+        self.class_n[y] += weight
+        self.class_mean[y] += weight / self.class_n[y] * (self.mean + delta - self.class_mean[y])
+        self.mean = self.mean + weight / self.n * delta
+        self.scatter = self.scatter + weight * (1 - weight / self.n) * np.outer(delta, delta)
+
+    def refresh(self) -> None:
+        """Metrics anew: rows R with distance |R (x - w)|**2, of about one on average."""
+        if self.n <= 0:
+            return
+        variance = np.diag(self.scatter)
+        usable = variance / self.n > 1e-10 * self.mean**2 + 1e-200
+        for metric in range(3):
+            self.metrics[metric] = np.zeros((self.d, self.d))
+        if not usable.any():
+            return
+        centred = self.class_mean - self.mean
+        within = variance - self.class_n @ centred**2
+        inverse = np.divide(self.n, variance, out=np.zeros(self.d), where=usable)
+        denominator = np.maximum(within, 1e-3 * variance)
+        fisher = np.divide(np.maximum(variance - within, 0.0), denominator, out=np.zeros(self.d), where=usable)
+        hit, miss = self.relief
+        relief = np.full(self.d, 0.001)
+        relief[miss > hit] += ((miss - hit)[miss > hit] / (miss + hit)[miss > hit]) ** 2
+        for metric, factor in enumerate((np.ones(self.d), fisher, relief)):
+            total = factor[usable].sum()
+            weight = factor * inverse / total if total > 1e-12 else inverse / usable.sum()
+            self.metrics[metric] = np.diag(np.sqrt(weight))
+        if not self.wide:
+            self.refresh_discriminant(np.flatnonzero(usable))
+
+    def refresh_discriminant(self, at: np.ndarray) -> None:
+        n, d = self.n, len(at)
+        deviation = np.sqrt(np.diag(self.scatter)[at] / n)
+        total = self.scatter[np.ix_(at, at)] / n / np.outer(deviation, deviation)
+        root = np.sqrt(self.class_n / n)[:, None]
+        centred = np.where(root > 0, root * (self.class_mean - self.mean)[:, at] / deviation, 0.0)
+        shrink = min(1.0, 0.05 + d / (n + d))
+        within = total - centred.T @ centred
+        diagonal = np.maximum(np.diag(within), 0.0) + 1e-3 if shrink < 1 else np.ones(d)
+        within = within * (1 - shrink)
+        np.fill_diagonal(within, diagonal)
+        rows = np.linalg.solve(within, centred.T).T
+        size = np.trace(rows @ total @ rows.T)
+        if size > 1e-12:
+            self.metrics[k.DISCRIMINANT] = np.zeros((self.n_classes, self.d))
+            self.metrics[k.DISCRIMINANT][:, at] = rows / deviation / np.sqrt(size)
+
+
+def nearest(distance: np.ndarray, among: np.ndarray) -> int | None:
+    return int(np.where(among, distance, np.inf).argmin()) if among.any() else None
+
+
+def logistic(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-np.asarray(x)))
