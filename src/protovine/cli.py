@@ -36,13 +36,25 @@ _FLAGS: tuple[tuple[tuple[str, ...], str, Any, str], ...] = (
         ("-T", "t"),
         "gossip.T",
         float,
-        "Probability that a node shares after a sample; 0 is no gossip at all. [default: 0.1]",
+        "Probability that an opportunity to share is used; 0 is no gossip at all. [default: as the preset says]",
     ),
     (
         ("--gossip",),
         "gossip.order",
         click.Choice(["parallel", "sequential"]),
         "All nodes act at once, or take turns. [default: parallel]",
+    ),
+    (
+        ("--budget",),
+        "gossip.budget_bytes_per_s",
+        float,
+        "Bytes that a node may send per second, in presets that share a log. [default: no limit]",
+    ),
+    (
+        ("--hostile",),
+        "swarm.hostile",
+        str,
+        "Members that do harm, as KIND:COUNT: label-flip, random-labels, random-vectors, bad-scale, bad-sensor, flood.",
     ),
     (
         ("--topology",),
@@ -68,8 +80,9 @@ _FLAGS: tuple[tuple[tuple[str, ...], str, Any, str], ...] = (
 # Classes that `data info` lists.
 _CLASSES_SHOWN = 20
 _PRESET_HELP = (
-    "System to run; repeat to compare several: paper-local, paper-base, paper-jsd, paper-queue, paper-cluster "
-    "(also -150, -250, -500), paper-kmeans. [default: local, base, jsd and cluster]"
+    "System to run; repeat to compare several: default, local, central, default-gain, paper-local, paper-base, "
+    "paper-jsd, paper-queue, paper-cluster (also -150, -250, -500), paper-kmeans. [default: default, local, central, "
+    "paper-base, paper-jsd]"
 )
 
 
@@ -123,7 +136,8 @@ def run(
 ) -> None:
     """Compare systems on a stream, in virtual time.
 
-    Without arguments: the paper's systems on Phishing with five nodes and three seeds. Settings are resolved as
+    Without arguments: ours, the same learner alone and in one place, and two of the paper's systems, on Phishing with
+    five nodes and three seeds. Settings are resolved as
     defaults < preset < EXPERIMENT.toml < --set < options; see docs/experiments.md for all of them.
     """
     from protovine.experiments.config import Experiment, assignment, merged_tables, nested, read_toml

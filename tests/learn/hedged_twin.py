@@ -41,9 +41,7 @@ class Twin:
         self.best_metric = self.best_expert = 0
         self.recent = np.zeros(n_classes)
         self.evidence = np.zeros(senders + 1)
-        self.first_bucket = float(core._state.bucket[0])
-        self.bucket = np.full(senders + 1, self.first_bucket)
-        self.met: set[int] = set()
+        self.bucket = np.full(senders + 1, core._state.bucket[0])
         self.gap, self.newest_own, self.own_count = 0.0, 0, 0
         self.steps = self.refresh_at = 0
 
@@ -155,9 +153,6 @@ class Twin:
 
     def receive(self, x: np.ndarray, y: int, event: int, slot: int, weight: float) -> None:
         """A sample that another node sent."""
-        if slot not in self.met:
-            self.met.add(slot)
-            self.bucket[slot] = self.first_bucket
         if self.o.trusting:
             cost = 0.0
             if self.bucket[slot] < 1:

@@ -63,7 +63,7 @@ class SwarmSettings(Section):
     hostile: str = Field(
         "",
         description="members that do harm, the last ones, as KIND:COUNT: label-flip, random-labels, random-vectors, "
-        "bad-scale, flood",
+        "bad-scale, bad-sensor, flood",
     )
     slow: dict[int, Annotated[float, Field(ge=1, le=1e6)]] = Field(
         default_factory=dict, description="nodes that train this many times slower"

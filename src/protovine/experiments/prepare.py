@@ -66,6 +66,11 @@ def prepare(experiment: Experiment) -> Prepared:
     notes = list(data[experiment.seed].notes)
     if any(chosen.learner.name == "xuilvq" for chosen in settings.values()):
         notes += _notes_on_scale(data[experiment.seed])
+    unbounded = [
+        name for name, chosen in settings.items() if chosen.gossip.budget_bytes_per_s and chosen.gossip.T and chosen.share.kind == "sets"
+    ]
+    if unbounded:
+        notes.append(f"no budget for {', '.join(unbounded)}: only a log keeps to one")
     for seed, name in [(seed, name) for seed in seeds for name in settings]:
         built = build(settings[name], data[seed], seed)
         empty = [node for node, rows in enumerate(built.scenario.rows) if not len(rows)]

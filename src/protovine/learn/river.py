@@ -252,8 +252,9 @@ class Explanation(NamedTuple):
 class HedgedLVQ(_OverArrays):
     """Soft LVQ in several metrics, bandwidths and recencies, mixed by a Bayesian hedge; the default learner.
 
-    For any number of classes and features, in any units; there is nothing to scale or tune. Probabilities are
-    calibrated, and `explain_one` says where they come from. Takes River's dictionaries one by one, or arrays for speed.
+    For any number of classes and features, in any units; there is nothing to scale or tune. Probabilities are honest to
+    a few points, rather too low than too high, and `explain_one` says what they are the sum of. Takes River's
+    dictionaries one by one, or arrays for speed.
 
     A feature that is absent, None or NaN in a sample counts as its mean so far. One that appears later counts as its
     first value in what was learnt before. Classes may appear at any time, labels as late as they like, or never.
