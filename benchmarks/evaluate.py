@@ -151,7 +151,8 @@ def ablation(seeds: int) -> None:
 def gates(seeds: int) -> None:
     """What is worth sending: selections of samples, then gates of whole sets at T = 0.1."""
     variants: dict[str, dict[str, Any]] = {
-        "surprisal > 0.25 bits": {},
+        "worth its bytes": {},
+        "surprisal > 0.25 bits": {"share__surprisal_bits": 0.25},
         "surprisal > 1 bit": {"share__surprisal_bits": 1.0},
         "inserted": {"share__select": "inserted"},
         "all": {"share__select": "all"},

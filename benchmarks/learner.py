@@ -1,9 +1,10 @@
-"""XuILVQ against River's Hoeffding tree on elec2's first 5000 rows over 5 nodes: predict and learn, in one process.
+"""The learners against River's trees on elec2's first 5000 rows over 5 nodes: predict and learn, in one process.
 
     python -m benchmarks.learner
 
-Needs elec2 (see docs/data.md). The two are timed in turn, so that a noisy machine slows both; ratios are medians over
-rounds. Before anything is timed, the predictions are compared with the plain twin of the tests, bit by bit.
+Needs elec2 (see docs/data.md). All are timed in turn, so that a noisy machine slows each; ratios are medians over
+rounds. Before anything is timed, the predictions are compared with the plain twins of the tests: those of XuILVQ bit by
+bit, those of the hedged LVQ to 1e-9.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-from river import tree
+from river import forest, tree
+from tests.learn import hedged_twin
 from tests.learn.twin import Twin
 
-from protovine import XuILVQ, load
-from protovine.learn import XuILVQCore
+from protovine import HedgedLVQ, XuILVQ, load
+from protovine.learn import HedgedLVQCore, XuILVQCore
 
 ROUNDS = 7
 NODES = 5
@@ -38,24 +40,35 @@ def main() -> None:
                 model.learn_one(x, y)
         return time.perf_counter() - started
 
-    def arrays() -> float:
+    def arrays(make: Callable) -> float:
         started = time.perf_counter()
         for x, y in parts:
-            XuILVQCore(x.shape[1], 2).prequential(x, y, np.zeros(len(y), np.int64))
+            make(x.shape[1], 2).prequential(x, y, np.arange(len(y)))
         return time.perf_counter() - started
 
-    compare_with_twin(parts)
-    river(XuILVQ)  # Compile first.
-    rounds = [(river(tree.HoeffdingTreeClassifier), river(XuILVQ), arrays()) for _ in range(ROUNDS)]
-    samples = len(data)
-    print(f"{'':24}{'us per sample':>14}{'times faster than the tree':>30}")
-    for name, column in (("Hoeffding tree", 0), ("XuILVQ, dictionaries", 1), ("XuILVQ, arrays", 2)):
-        micros = statistics.median(each[column] for each in rounds) / samples * 1e6
-        ratios = sorted(each[0] / each[column] for each in rounds)
-        print(f"{name:24}{micros:14.2f}{statistics.median(ratios):20.1f} ({ratios[0]:.1f} to {ratios[-1]:.1f})")
+    compare_with_twins(parts)
+    competitors: dict[str, Callable[[], float]] = {
+        "Hoeffding tree": lambda: river(tree.HoeffdingTreeClassifier),
+        "ARF": lambda: river(lambda: forest.ARFClassifier(seed=1)),
+        "XuILVQ, dictionaries": lambda: river(XuILVQ),
+        "XuILVQ, arrays": lambda: arrays(XuILVQCore),
+        "HedgedLVQ, dictionaries": lambda: river(HedgedLVQ),
+        "HedgedLVQ, arrays": lambda: arrays(HedgedLVQCore),
+    }
+    river(XuILVQ), river(HedgedLVQ)  # Compile first.
+    rounds = [{name: run() for name, run in competitors.items()} for _ in range(ROUNDS)]
+    print(f"{'':24}{'us per sample':>14}{'times as fast as the tree':>30}{'as ARF':>24}")
+    for name in competitors:
+        micros = statistics.median(each[name] for each in rounds) / len(data) * 1e6
+        against = [ratios([each[other] / each[name] for each in rounds]) for other in ("Hoeffding tree", "ARF")]
+        print(f"{name:24}{micros:14.2f}{against[0]:>30}{against[1]:>24}")
 
 
-def compare_with_twin(parts: list[tuple[np.ndarray, np.ndarray]]) -> None:
+def ratios(values: list[float]) -> str:
+    return f"{statistics.median(values):.3g} ({min(values):.3g} to {max(values):.3g})"
+
+
+def compare_with_twins(parts: list[tuple[np.ndarray, np.ndarray]]) -> None:
     """Predictions and shares equal those of plain Python on the first node's samples."""
     x, y = parts[0]
     codes, shares = XuILVQCore(x.shape[1], 2).prequential(x, y, np.zeros(len(y), np.int64))
@@ -65,7 +78,16 @@ def compare_with_twin(parts: list[tuple[np.ndarray, np.ndarray]]) -> None:
         assert code == codes[i], f"sample {i}"
         assert np.array_equal(votes, shares[i]), f"sample {i}"
         twin.learn(row, int(y[i]))
-    print(f"equal to the plain twin to the last bit on {len(x)} samples")
+    print(f"XuILVQ equals its plain twin to the last bit on {len(x)} samples")
+    core = HedgedLVQCore(x.shape[1], 2)
+    slow = hedged_twin.Twin(core)
+    _, shares = core.prequential(x, y, np.arange(len(y)))
+    worst = 0.0
+    for i, row in enumerate(x):
+        worst = max(worst, float(np.abs(slow.predict(row, i) - shares[i]).max()))
+        slow.learn(row, int(y[i]), i)
+    assert worst < 1e-9, worst
+    print(f"HedgedLVQ differs from its plain twin by {worst:.0e} at most on {len(x)} samples")
 
 
 if __name__ == "__main__":

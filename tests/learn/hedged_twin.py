@@ -120,7 +120,7 @@ class Twin:
             share = votes / votes.sum() if votes.sum() > 0 else np.zeros(self.n_classes)
             if votes.sum() <= 0:
                 effective = 0.0
-            self.table[expert] = (effective * share + 1 / self.n_classes) / (effective + 1)
+            self.table[expert] = (effective * share + k.DOUBT / self.n_classes) / (effective + k.DOUBT)
             if expert == self.best_expert:
                 untrusted = (foreign[:, recency] * kernel[bandwidth, :, metric])[:, None] * one_hot * ratio
                 by_sender = np.array([untrusted[slots == slot].sum(axis=0) for slot in range(len(self.evidence))])
@@ -159,8 +159,8 @@ class Twin:
                 cost = k._COST_FLOOD
             elif len(self.own_rows) >= k._OWN_FIRST and not self.plausible(x):
                 cost = k._COST_RANGE
-            if cost:
-                self.evidence[slot] = max(self.evidence[slot] - cost, -k._EVIDENCE_MAX)
+            self.evidence[slot] = max(self.evidence[slot] - cost, -k._EVIDENCE_MAX)
+            if cost == k._COST_FLOOD or (len(self.own_rows) >= k._OWN_FIRST and not self.plausible(x, k._ABSURD)):
                 return
             self.bucket[slot] -= 1
         if self.o.hedge_received and self.held:
@@ -172,8 +172,11 @@ class Twin:
         self.loss = np.where(self.active, decay * self.loss - weight * np.log(self.table[:, y]), self.loss)
         loss = np.where(self.active, self.loss, np.inf)[: k.LINEAR]
         per_metric = k.N_BANDWIDTHS * k.N_RECENCIES * k.N_VARIANTS
-        self.best_metric = int(loss.argmin()) // per_metric
-        self.best_expert = int(np.where(np.arange(k.LINEAR) % k.N_VARIANTS != OWN, loss, np.inf).argmin())
+        by_metric = loss.reshape(k.N_METRICS, -1).copy()
+        if not self.metrics[k.DISCRIMINANT].any():
+            by_metric[k.DISCRIMINANT] = np.inf
+        self.best_metric = first_least(by_metric.ravel()) // per_metric
+        self.best_expert = first_least(np.where(np.arange(k.LINEAR) % k.N_VARIANTS != OWN, loss, np.inf))
 
     def judge_senders(self, y: int) -> None:
         votes, by_sender, effective = self.judged
@@ -190,17 +193,18 @@ class Twin:
                 evidence = 0.995 * self.evidence[slot] + np.clip(gains[0] - gains[1], -1, 1)
                 self.evidence[slot] = max(evidence, -k._EVIDENCE_MAX)
 
-    def plausible(self, x: np.ndarray) -> bool:
+    def plausible(self, x: np.ndarray, times: float = 1.0) -> bool:
         low, high = np.min(self.own_rows, axis=0), np.max(self.own_rows, axis=0)
-        reach = self.o.range_max * (1 + k._OWN_FIRST / len(self.own_rows)) * (high - low)
+        reach = times * self.o.range_max * (1 + k._OWN_FIRST / len(self.own_rows)) * (high - low)
         return bool(((low == high) | ((x >= low - reach) & (x <= high + reach))).all())
 
     def review(self, x: np.ndarray, event: int) -> None:
-        dropped = [j for j, p in enumerate(self.held) if p.own[0] <= 0 and not self.plausible(p.x)]
+        dropped = [j for j, p in enumerate(self.held) if p.own[0] <= 0 and not self.plausible(p.x, k._ABSURD)]
+        foreign = sum(p.own[0] <= 0 for p in self.held)
         for j in reversed(dropped):
             self.held[j] = self.held[-1]
             self.held.pop()
-        if dropped:
+        if len(dropped) * k._FEW > foreign:
             self.n, self.mean, self.scatter = 0.0, np.zeros(self.d), np.zeros((self.d, self.d))
             self.class_n, self.class_mean = np.zeros(self.n_classes), np.zeros((self.n_classes, self.d))
             self.relief, self.linear = np.zeros((2, self.d)), np.zeros((self.n_classes, self.d + 1))
@@ -209,6 +213,7 @@ class Twin:
             for p in self.held:
                 self.update_moments(p.x, p.label, p.own[0] + p.foreign[0])
             self.refresh()
+        if dropped:
             self.predict(x, event)
 
     def settle(self, x: np.ndarray, y: int, event: int, slot: int, weight: float) -> None:
@@ -229,6 +234,9 @@ class Twin:
                 square = np.divide((x - self.held[j].x) ** 2, variance, out=np.zeros(self.d), where=variance > 0)
                 decayed = np.where(variance > 0, self.o.relief_decay, 1.0) * self.relief[row]
                 self.relief[row] = decayed + np.minimum(square, 9.0)
+        unknown = slot == 0 and self.o.trusting and len(self.own_rows) < k._OWN_FIRST
+        if same is not None and unknown and self.held[same].own[0] <= 0:
+            same = None
         if same is not None and self.explained(distance, same, other):
             self.absorb(self.held[same], x, event, slot, weight)
         elif self.make_room(slot):
@@ -340,6 +348,10 @@ class Twin:
 
 def nearest(distance: np.ndarray, among: np.ndarray) -> int | None:
     return int(np.where(among, distance, np.inf).argmin()) if among.any() else None
+
+
+def first_least(loss: np.ndarray) -> int:
+    return int((loss < loss.min() + k._TIE).argmax())
 
 
 def logistic(x: np.ndarray) -> np.ndarray:

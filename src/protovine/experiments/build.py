@@ -150,6 +150,7 @@ def _node(
             probability=gossip.T,
             coin=draw("gossip").random,
             budget_bytes_per_s=gossip.budget_bytes_per_s,
+            message_bytes_max=settings.link.message_bytes_max,
             incarnation=incarnation,
         )
         told = LogShare(

@@ -109,7 +109,9 @@ class ShareSettings(Section):
 
     kind: Literal["sets", "log"] = Field("sets", description="whole sets, or a log of selected own samples")
     select: Literal["surprisal", "inserted", "all"] = Field("surprisal", description="log: which own samples are told")
-    surprisal_bits: float = Field(0.25, ge=0, le=1000, description="log: surprisal above which a sample is told")
+    surprisal_bits: float | None = Field(
+        None, ge=0, le=1000, description="log: surprisal above which a sample is told; by default 0.008 bits a byte"
+    )
     bits: Literal[0, 6, 8] = Field(0, description="log: bits of a feature; 0 is 8, or 6 within less than 100 bytes/s")
     batch_items: int = Field(0, ge=0, le=10_000, description="log: samples in a batch; 0 lets the learner decide")
     batch_s: Seconds = Field(0.0, description="log: longest wait for a batch; 0 lets the learner decide")

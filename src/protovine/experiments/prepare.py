@@ -82,7 +82,7 @@ def prepare(experiment: Experiment) -> Prepared:
         without = [
             node
             for node, rows in enumerate(built.scenario.rows)
-            if len(rows) and built.positive is not None and built.positive not in data[seed].y[rows]
+            if len(rows) and built.positive is not None and built.positive not in built.scenario.y[rows]
         ]
         if without:
             notes.append(f"seed {seed}: no positives at node {_listed(without)}, left out of f1")

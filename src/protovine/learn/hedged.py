@@ -46,7 +46,8 @@ class HedgedLVQCore:
     foreign_share : float in [0, 1]
         Largest part of ``size_max`` for prototypes without own mass.
     range_max : float > 0
-        Received samples that lie this many own ranges beyond the own range of a feature are refused.
+        Received samples that lie this many own ranges beyond the own range of a feature cost their sender trust; ten
+        times further, they are refused.
     items_per_sample : float > 0
         Received samples that a sender may bring for each own sample, in the long run.
     without : tuple of str
@@ -197,8 +198,8 @@ class HedgedLVQCore:
             As `learn`; or a weight is not positive.
         """
         self._check(prototypes.x, prototypes.label, prototypes.event_ns)
-        if len(prototypes) and not prototypes.weight.min() > 0:
-            raise ValueError(f"weights must be positive, got {prototypes.weight.min()}")
+        if len(prototypes) and not 0 < prototypes.weight.min() <= prototypes.weight.max() <= FEATURE_MAX:
+            raise ValueError(f"weights must be positive and within {FEATURE_MAX:g}, got {prototypes.weight}")
         slots = np.array([self._slot(origin) for origin in origins.tolist()], np.int64)
         x = _plain(prototypes.x)
         none = np.empty(0, np.int64)
@@ -228,7 +229,10 @@ class HedgedLVQCore:
             return prediction, parts, np.zeros(self.n_classes), 0.0
         kernels.influence(self.filled(x), self._now(at_ns), s, self._options, parts)
         hedge = s.hedge[: kernels.LINEAR].reshape(s.total.shape)
-        doubt = float((hedge * np.where(s.total > 0, 1 / (s.effective + 1), 1.0)).sum()) / self.n_classes
+        doubt = (
+            float((hedge * np.where(s.total > 0, kernels.DOUBT / (s.effective + kernels.DOUBT), 1.0)).sum())
+            / self.n_classes
+        )
         return prediction, parts, s.hedge[kernels.LINEAR] * s.table[kernels.LINEAR], doubt
 
     def prototypes(self) -> PrototypeSet:
@@ -266,7 +270,7 @@ class HedgedLVQCore:
         return []
 
     def widen(self, dim: int, n_classes: int, first: NDArray[np.float64] | None = None) -> None:
-        """Make room for features and classes that appear later; what was learnt has ``first``, or 0, in the last ones."""
+        """Make room for features and classes that appear later; what was learnt has ``first``, or 0, in the last."""
         old, self.dim, self.n_classes = self._state, max(dim, self.dim), max(n_classes, self.n_classes)
         made = _empty(self.dim, self.n_classes, self.size_max, len(old.trust), self._without)
         for name, array in old._asdict().items():

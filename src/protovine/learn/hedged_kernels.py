@@ -29,14 +29,18 @@ SIZE, STEPS, OWN_SAMPLES, FOREIGN_HELD, BEST_METRIC, BEST_EXPERT, FRESH, REFRESH
 REFUSED, ABSORBED, INSERTED = -1, 0, 1
 OWN_SLOT = 0
 
+DOUBT = 0.25  # Samples that are spread over all classes in every vote.
 _AGE_LEAST = 0.2  # Age of what was touched just now, in gaps.
 _WEAK = 1e-5  # A kernel value whose fourth power no longer matters.
 _SPREAD_MAX = 10.0  # Deviations beyond this many standard deviations move the moments no further.
 _LINEAR_SPREAD = 5.0
 _OWN_FIRST = 8  # Own samples that make a range; what others sent before is then looked at again.
 _BURST = 60.0  # Items that a sender may bring at once.
-_COST_FLOOD, _COST_RANGE = 0.002, 0.5  # Evidence that a refused item costs its sender, in nats.
+_COST_FLOOD, _COST_RANGE = 0.002, 0.1  # Evidence that an item too many or too far costs its sender, in nats.
+_ABSURD = 10.0  # So many times further, an item is refused.
 _EVIDENCE_MAX = 20.0
+_FEW = 10  # Less than the tenth part.
+_TIE = 1e-9  # Losses that differ by less differ by rounding: the first expert of them is the best.
 
 
 class Options(NamedTuple):
@@ -156,13 +160,13 @@ def measure(x, s, metric):
 
 @njit(cache=True)
 def smoothed(table, k, total, effective, n_classes):
-    """Turn a vote of ``effective`` samples into probabilities, with one more sample spread over all classes."""
+    """Turn a vote of ``effective`` samples into probabilities, with `DOUBT` more samples spread over all classes."""
     if total <= 0.0:
         for c in range(n_classes):
             table[k, c] = 1.0 / n_classes
         return
     for c in range(n_classes):
-        table[k, c] = (effective * table[k, c] / total + 1.0 / n_classes) / (effective + 1.0)
+        table[k, c] = (effective * table[k, c] / total + DOUBT / n_classes) / (effective + DOUBT)
 
 
 @njit(cache=True)
@@ -204,7 +208,7 @@ def linear_learn(x, y, weight, s, o):
 
 @njit(cache=True)
 def masses(s, j, now, g):
-    """Fill ``g``: total and own mass of prototype ``j`` for each recency now; its untrusted foreign mass is returned."""
+    """Fill ``g``: total and own mass of prototype ``j`` for each recency now; untrusted foreign mass is returned."""
     age = ages(now, s.event[j], s.gap[0], _AGE_LEAST)
     half = 1.0 / np.sqrt(age)
     trust = s.trust[s.slot[j]]
@@ -351,7 +355,7 @@ def influence(x, now, s, o, out):
                             part = g[i] * e * (1.0 if variant == RAW else s.ratio[i, c]) / total
                             effective = s.effective[group, recency, variant]
                             k = (group * N_RECENCIES + recency) * N_VARIANTS + variant
-                            out[j] += s.hedge[k] * part * effective / (effective + 1.0)
+                            out[j] += s.hedge[k] * part * effective / (effective + DOUBT)
                 if e < _WEAK:
                     break
                 e *= e
@@ -393,9 +397,9 @@ def update_range(x, s):
 
 
 @njit(cache=True)
-def in_range(x, s, o):
-    """Whether every feature that varies at home lies within ``range_max`` times its own range beyond that."""
-    reach = o.range_max * (1.0 + _OWN_FIRST / s.n[1])
+def in_range(x, s, reach):
+    """Whether every feature that varies at home lies within ``reach`` times its own range beyond that."""
+    reach *= 1.0 + _OWN_FIRST / s.n[1]
     for k in range(x.shape[0]):
         width = s.own_high[k] - s.own_low[k]
         if width > 0.0 and not s.own_low[k] - reach * width <= x[k] <= s.own_high[k] + reach * width:
@@ -405,13 +409,13 @@ def in_range(x, s, o):
 
 @njit(cache=True)
 def review(s, o):
-    """Drop received prototypes that turn out to lie far outside the own range; then moments start from the others.
+    """Drop received prototypes that turn out to lie far outside the own range; if many, moments start from the others.
 
     Whether there were any, so that distances to the set are to be measured again.
     """
-    before = s.counts[SIZE]
+    before, foreign = s.counts[SIZE], s.counts[FOREIGN_HELD]
     for j in range(before - 1, -1, -1):
-        if s.own[j, 0] <= 0.0 and not in_range(s.x[j], s, o):
+        if s.own[j, 0] <= 0.0 and not in_range(s.x[j], s, _ABSURD * o.range_max):
             s.held[s.slot[j]] -= 1
             s.counts[FOREIGN_HELD] -= 1
             last = s.counts[SIZE] - 1
@@ -420,6 +424,8 @@ def review(s, o):
             s.counts[SIZE] = last
     if s.counts[SIZE] == before:
         return False
+    if (before - s.counts[SIZE]) * _FEW <= foreign:
+        return True  # A few far ones are in the nature of many features.
     for array in (s.n[:1], s.mean, s.variance, s.class_n):
         array[:] = 0.0
     for table in (s.scatter, s.class_mean, s.relief, s.linear, s.rows):
@@ -547,7 +553,7 @@ def update_trust(y, s, o):
             continue
         with_all = without_all = with_y = without_y = 0.0
         for c in range(n_classes):
-            vote = max((s.table[best, c] * (effective + 1.0) - 1.0 / n_classes) / effective * total, 0.0)
+            vote = max((s.table[best, c] * (effective + DOUBT) - DOUBT / n_classes) / effective * total, 0.0)
             without = max(vote - s.trust[sender] * s.sender_votes[sender, c], 0.0)
             with_all += without + s.sender_votes[sender, c]
             without_all += without
@@ -569,10 +575,12 @@ def judge_experts(y, weight, decay, s):
     for k in range(LINEAR):
         if not s.active[k]:
             continue
-        if s.loss[k] < least:
+        metric = k // (N_BANDWIDTHS * N_RECENCIES * N_VARIANTS)
+        # With a single class there is nothing to discriminate: all distances are 0, and no sample would be kept.
+        if s.loss[k] < least - _TIE and (metric != DISCRIMINANT or s.rows.any()):
             least = s.loss[k]
-            s.counts[BEST_METRIC] = k // (N_BANDWIDTHS * N_RECENCIES * N_VARIANTS)
-        if k % N_VARIANTS != OWN and s.loss[k] < least_prototypes:
+            s.counts[BEST_METRIC] = metric
+        if k % N_VARIANTS != OWN and s.loss[k] < least_prototypes - _TIE:
             least_prototypes = s.loss[k]
             s.counts[BEST_EXPERT] = k
 
@@ -613,14 +621,12 @@ def learn(x, y, event, slot, weight, s, o, scratch):
             s.bucket[sender] = min(s.bucket[sender] + o.items_per_sample, _BURST)
     else:
         if o.trusting:
-            refused = 0.0
-            if s.bucket[slot] < 1.0:
-                refused = _COST_FLOOD
-            elif s.n[1] >= _OWN_FIRST and not in_range(x, s, o):
-                refused = _COST_RANGE
-            if refused > 0.0:
-                s.evidence[slot] -= refused
+            known = s.n[1] >= _OWN_FIRST
+            flood = s.bucket[slot] < 1.0
+            if flood or (known and not in_range(x, s, o.range_max)):
+                s.evidence[slot] -= _COST_FLOOD if flood else _COST_RANGE
                 weigh(slot, s, o)
+            if flood or (known and not in_range(x, s, _ABSURD * o.range_max)):
                 return REFUSED
             s.bucket[slot] -= 1.0
             proven = s.proven[slot]
@@ -675,7 +681,9 @@ def update_relief(x, same, other, s, o):
 def place(x, y, event, slot, weight, same, other, s, o):
     """Absorb the sample into its nearest prototype if the margin is wide, else insert it, for which one may leave."""
     metric, own = s.counts[BEST_METRIC], slot == OWN_SLOT
-    if same >= 0:
+    # What only others vouch for absorbs nothing until the own range tells whether it is plausible.
+    unknown = own and o.trusting and same >= 0 and s.own[same, 0] <= 0.0 and s.n[1] < _OWN_FIRST
+    if same >= 0 and not unknown:
         near = np.sqrt(s.distance[same, metric])
         far = np.sqrt(s.distance[other, metric]) if other >= 0 else 0.0
         if near < 1e-6 or (other >= 0 and far - near >= o.margin * (far + near)):

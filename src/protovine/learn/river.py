@@ -6,6 +6,7 @@ import operator
 import os
 from abc import abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
+from itertools import pairwise
 from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -136,8 +137,7 @@ class _OverArrays(base.Classifier):
     def _by_class(self, shares: NDArray[np.float64]) -> dict:
         return dict(zip(self._classes, shares.tolist(), strict=True))
 
-    def _learn_rows(self, x: ArrayLike, y: Sequence | NDArray) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Rows and codes that the core can learn; columns and labels have their names afterwards."""
+    def _learn_rows(self, x: ArrayLike, y: Sequence | NDArray, times: NDArray[np.int64] | None) -> None:
         rows, labels = self._rows(x), np.asarray(y, dtype=object)
         if labels.shape != (len(rows),):
             raise ValueError(f"y must have one label for each of the {len(rows)} rows, got shape {labels.shape}")
@@ -145,7 +145,20 @@ class _OverArrays(base.Classifier):
             self._add_features(dict(enumerate(_first(rows))))
         if rows.shape[1] != len(self._features):
             raise ValueError(f"rows must have {len(self._features)} features, got {rows.shape[1]}")
-        return rows, np.array([self._code(label) for label in labels.tolist()], dtype=np.int64)
+        if times is None:
+            times = self._times(len(rows))
+        first: dict[Any, int] = {}
+        for i, label in enumerate(labels.tolist()):
+            first.setdefault(label, i)
+        # A class exists from its first sample on, as with `learn_one`.
+        starts = [i for label, i in first.items() if i and label not in self._codes]
+        for start, stop in pairwise([0, *starts, len(rows)]):
+            codes = np.array([self._code(label) for label in labels[start:stop].tolist()], dtype=np.int64)
+            self._core.learn(rows[start:stop], codes, times[start:stop])
+
+    def _times(self, n: int) -> NDArray[np.int64]:
+        """Event times (n,) of rows that come without."""
+        return np.zeros(n, np.int64)
 
     def _predict_rows(self, x: ArrayLike, *at_ns: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         rows = self._rows(x)
@@ -239,8 +252,8 @@ class Reason(NamedTuple):
 class Explanation(NamedTuple):
     """Where `HedgedLVQ.predict_proba_one` comes from.
 
-    The probability of a class is the sum of what its ``prototypes`` add, largest first, its part of ``linear``, which is
-    what the linear expert adds to each class, and ``doubt``, the even share of every class.
+    The probability of a class is the sum of what its ``prototypes`` add, largest first, of its part of ``linear``, what
+    the linear expert adds to each class, and of ``doubt``, the even share of every class.
     """
 
     probabilities: dict[Any, float]
@@ -334,11 +347,12 @@ class HedgedLVQ(_OverArrays):
         )
         self._core.learn_received(made, np.array([operator.index(origin)]))
 
-    def predict_one(self, x: dict, *, t_ns: int | None = None) -> Any:
+    # No further keywords, other than River's own: a misspelt one would be lost.
+    def predict_one(self, x: dict, *, t_ns: int | None = None) -> Any:  # type: ignore[override]
         """The most probable label for a sample measured at ``t_ns``, or None before the first sample."""
         return self._predict_one(x, self._time(t_ns))
 
-    def predict_proba_one(self, x: dict, *, t_ns: int | None = None) -> dict:
+    def predict_proba_one(self, x: dict, *, t_ns: int | None = None) -> dict:  # type: ignore[override]
         """Probability of each label seen so far, empty before the first sample."""
         return self._predict_proba_one(x, self._time(t_ns))
 
@@ -376,13 +390,11 @@ class HedgedLVQ(_OverArrays):
             Shapes do not fit, or a value is infinite or beyond `FEATURE_MAX`. Nothing was learnt.
         """
         times = None if t_ns is None else np.ascontiguousarray(t_ns)
-        if times is not None and (times.shape != (len(self._rows(x)),) or times.dtype.kind != "i"):
-            raise ValueError(f"t_ns must have one whole number for each row, got {times.dtype} {times.shape}")
-        rows, codes = self._learn_rows(x, y)
-        if times is None:
-            step = round(self._core.clock_ns[1]) or _STEP_NS
-            times = self._time(None) + step * np.arange(len(rows))
-        self._core.learn(rows, codes, times.astype(np.int64, copy=False))
+        if times is not None:
+            if times.shape != (len(y),) or times.dtype.kind != "i" or (np.abs(times) > _TIME_MAX).any():
+                raise ValueError(f"t_ns must have a whole number within ±2**62 for each row, got {t_ns!r}")
+            times = times.astype(np.int64, copy=False)
+        self._learn_rows(x, y, times)
 
     def predict(self, x: ArrayLike, t_ns: int | None = None) -> NDArray:
         """Labels (n,) for rows ``x`` (n, d) measured at one time; ``ValueError`` as `predict_proba`."""
@@ -405,6 +417,9 @@ class HedgedLVQ(_OverArrays):
             return at_ns
         newest_ns, gap_ns = self._core.clock_ns
         return newest_ns + (round(gap_ns) or _STEP_NS)
+
+    def _times(self, n: int) -> NDArray[np.int64]:
+        return self._time(None) + (round(self._core.clock_ns[1]) or _STEP_NS) * np.arange(n)
 
     def _widen(self, first: list[float]) -> None:
         self._core.widen(max(1, len(self._features)), self._core.n_classes, first=np.array(first))
@@ -509,8 +524,7 @@ class XuILVQ(_OverArrays):
         ValueError
             Shapes do not fit, or a value is not finite. Nothing was learnt.
         """
-        rows, codes = self._learn_rows(x, y)
-        self._core.learn(rows, codes, np.zeros(len(rows), np.int64))
+        self._learn_rows(x, y, None)
 
     def predict(self, x: ArrayLike) -> NDArray:
         """Labels (n,) for rows ``x`` (n, d); ``ValueError`` before the first sample or if shapes do not fit."""
