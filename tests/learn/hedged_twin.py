@@ -42,6 +42,8 @@ class Twin:
         self.recent = np.zeros(n_classes)
         self.evidence = np.zeros(senders + 1)
         self.bucket = np.full(senders + 1, core._state.bucket[0])
+        self.far = np.zeros(senders + 1)
+        self.near = True  # Whether the received sample at hand lies in the own range.
         self.gap, self.newest_own, self.own_count = 0.0, 0, 0
         self.steps = self.refresh_at = 0
 
@@ -52,12 +54,15 @@ class Twin:
         if not self.o.trusting:
             return np.ones(len(self.evidence))
         trust = logistic(self.o.trust_prior + self.o.trust_steepness * self.evidence)
+        trust[self.far > k._FAR_MAX] = 0.0
         trust[0] = 1.0
         return trust
 
     def proven(self, slot: int) -> float:
         if slot == 0 or not self.o.trusting:
             return 1.0
+        if not self.near or self.far[slot] > k._FAR_MAX:
+            return 0.0
         return float(logistic(self.o.trust_steepness * (self.evidence[slot] - self.o.proof_needed)))
 
     # Prediction.
@@ -154,16 +159,17 @@ class Twin:
     def receive(self, x: np.ndarray, y: int, event: int, slot: int, weight: float) -> None:
         """A sample that another node sent."""
         if self.o.trusting:
-            cost = 0.0
-            if self.bucket[slot] < 1:
-                cost = k._COST_FLOOD
-            elif len(self.own_rows) >= k._OWN_FIRST and not self.plausible(x):
-                cost = k._COST_RANGE
-            self.evidence[slot] = max(self.evidence[slot] - cost, -k._EVIDENCE_MAX)
-            if cost == k._COST_FLOOD or (len(self.own_rows) >= k._OWN_FIRST and not self.plausible(x, k._ABSURD)):
+            known = len(self.own_rows) >= k._OWN_FIRST
+            flood = self.bucket[slot] < 1
+            self.near = not known or self.plausible(x)
+            if flood:
+                self.evidence[slot] = max(self.evidence[slot] - k._COST_FLOOD, -k._EVIDENCE_MAX)
+            elif known:
+                self.far[slot] += k._FAR_RATE * ((not self.near) - self.far[slot])
+            if flood or self.far[slot] > k._FAR_MAX or (known and not self.plausible(x, k._ABSURD)):
                 return
             self.bucket[slot] -= 1
-        if self.o.hedge_received and self.held:
+        if self.o.hedge_received and self.held and self.proven(slot) > 0.5:
             self.predict(x, max(self.newest_own, event))
             self.judge_experts(y, self.proven(slot) * self.o.hedge_received, 1.0)
         self.settle(x, y, event, slot, weight)
@@ -199,12 +205,15 @@ class Twin:
         return bool(((low == high) | ((x >= low - reach) & (x <= high + reach))).all())
 
     def review(self, x: np.ndarray, event: int) -> None:
-        dropped = [j for j, p in enumerate(self.held) if p.own[0] <= 0 and not self.plausible(p.x, k._ABSURD)]
-        foreign = sum(p.own[0] <= 0 for p in self.held)
+        foreign = [p for p in self.held if p.own[0] <= 0]
+        for slot in range(1, len(self.far)):
+            brought = [self.plausible(p.x) for p in foreign if p.slot == slot]
+            self.far[slot] = 1 - np.mean(brought) if brought else 0.0
+        dropped = [j for j, p in enumerate(self.held) if p.own[0] <= 0 and self.far[p.slot] > k._FAR_MAX]
         for j in reversed(dropped):
             self.held[j] = self.held[-1]
             self.held.pop()
-        if len(dropped) * k._FEW > foreign:
+        if dropped:
             self.n, self.mean, self.scatter = 0.0, np.zeros(self.d), np.zeros((self.d, self.d))
             self.class_n, self.class_mean = np.zeros(self.n_classes), np.zeros((self.n_classes, self.d))
             self.relief, self.linear = np.zeros((2, self.d)), np.zeros((self.n_classes, self.d + 1))
@@ -213,7 +222,6 @@ class Twin:
             for p in self.held:
                 self.update_moments(p.x, p.label, p.own[0] + p.foreign[0])
             self.refresh()
-        if dropped:
             self.predict(x, event)
 
     def settle(self, x: np.ndarray, y: int, event: int, slot: int, weight: float) -> None:

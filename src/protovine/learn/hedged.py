@@ -18,7 +18,7 @@ WIDE = 64
 # What an ablation may switch off.
 PARTS = ("z-score", "fisher", "relief", "discriminant", "linear", "recency", "corrected", "own", "hedge", "trust")
 # Logistic functions of a sender's evidence in nats: what its mass counts, and what it may do to moments and experts.
-_TRUST_PRIOR, _TRUST_STEEPNESS, _PROOF_NEEDED = 2.5, 4.0, 0.1
+_TRUST_PRIOR, _TRUST_STEEPNESS, _PROOF_NEEDED = 2.0, 5.0, 0.2
 _NO_ROWS = np.empty((0, 0))
 
 
@@ -46,8 +46,8 @@ class HedgedLVQCore:
     foreign_share : float in [0, 1]
         Largest part of ``size_max`` for prototypes without own mass.
     range_max : float > 0
-        Received samples that lie this many own ranges beyond the own range of a feature cost their sender trust; ten
-        times further, they are refused.
+        A sender loses all trust while more than a quarter of its samples lie this many own ranges beyond the own range
+        of a feature; ten times further, a sample is refused whoever sends it.
     items_per_sample : float > 0
         Received samples that a sender may bring for each own sample, in the long run.
     without : tuple of str
@@ -373,7 +373,7 @@ class HedgedLVQCore:
 
 # What a prediction leaves behind, and what is made anew from the rest.
 _SCRATCH = ("asked", "table", "hedge", "total", "effective", "ratio", "sender_votes", "distance", "active")
-_PER_SENDER = ("held", "evidence", "trust", "proven", "bucket", "sender_votes")
+_PER_SENDER = ("held", "evidence", "trust", "proven", "bucket", "far", "sender_votes")
 
 
 def _trust(evidence: float) -> float:
@@ -428,6 +428,7 @@ def _empty(dim: int, n_classes: int, capacity: int, senders: int, without: tuple
         trust=trust,
         proven=proven,
         bucket=np.full(senders, kernels._BURST),
+        far=zeros(senders),
         asked=zeros(dim),
         table=zeros(experts, n_classes),
         hedge=zeros(experts),

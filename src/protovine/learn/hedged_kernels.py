@@ -35,11 +35,12 @@ _WEAK = 1e-5  # A kernel value whose fourth power no longer matters.
 _SPREAD_MAX = 10.0  # Deviations beyond this many standard deviations move the moments no further.
 _LINEAR_SPREAD = 5.0
 _OWN_FIRST = 8  # Own samples that make a range; what others sent before is then looked at again.
-_BURST = 60.0  # Items that a sender may bring at once.
-_COST_FLOOD, _COST_RANGE = 0.002, 0.1  # Evidence that an item too many or too far costs its sender, in nats.
-_ABSURD = 10.0  # So many times further, an item is refused.
+_BURST = 30.0  # Items that a sender may bring at once.
+_COST_FLOOD = 0.002  # Evidence that an item too many costs its sender, in nats.
+# A sender of whose recent items more than this part is far out of range is broken; a few are in the nature of things.
+_FAR_MAX, _FAR_RATE = 0.25, 0.05
+_ABSURD = 10.0  # So many times further, an item is refused whoever sends it.
 _EVIDENCE_MAX = 20.0
-_FEW = 10  # Less than the tenth part.
 _TIE = 1e-9  # Losses that differ by less differ by rounding: the first expert of them is the best.
 
 
@@ -95,6 +96,7 @@ class State(NamedTuple):
     trust: NDArray  # (S,) what its mass counts
     proven: NDArray  # (S,) what it may do to moments, weights of experts and the linear one
     bucket: NDArray  # (S,) items it may still bring
+    far: NDArray  # (S,) part of its recent items that was far out of range
     # What the last prediction left for learning and for explanations.
     asked: NDArray  # (d,)
     table: NDArray  # (experts, C)
@@ -409,13 +411,21 @@ def in_range(x, s, reach):
 
 @njit(cache=True)
 def review(s, o):
-    """Drop received prototypes that turn out to lie far outside the own range; if many, moments start from the others.
+    """Judge by the own range, now that it is known, what was taken before: broken senders lose all that they brought.
 
-    Whether there were any, so that distances to the set are to be measured again.
+    Whether there were any; moments start anew from the other prototypes then, and distances are to be measured again.
     """
-    before, foreign = s.counts[SIZE], s.counts[FOREIGN_HELD]
+    brought = np.zeros(s.far.shape[0])
+    for j in range(s.counts[SIZE]):
+        if s.own[j, 0] <= 0.0:
+            brought[s.slot[j]] += 1.0
+            s.far[s.slot[j]] += 0.0 if in_range(s.x[j], s, o.range_max) else 1.0
+    for sender in range(1, brought.shape[0]):
+        s.far[sender] /= max(brought[sender], 1.0)
+        weigh(sender, s, o)
+    before = s.counts[SIZE]
     for j in range(before - 1, -1, -1):
-        if s.own[j, 0] <= 0.0 and not in_range(s.x[j], s, _ABSURD * o.range_max):
+        if s.own[j, 0] <= 0.0 and s.far[s.slot[j]] > _FAR_MAX:
             s.held[s.slot[j]] -= 1
             s.counts[FOREIGN_HELD] -= 1
             last = s.counts[SIZE] - 1
@@ -424,8 +434,6 @@ def review(s, o):
             s.counts[SIZE] = last
     if s.counts[SIZE] == before:
         return False
-    if (before - s.counts[SIZE]) * _FEW <= foreign:
-        return True  # A few far ones are in the nature of many features.
     for array in (s.n[:1], s.mean, s.variance, s.class_n):
         array[:] = 0.0
     for table in (s.scatter, s.class_mean, s.relief, s.linear, s.rows):
@@ -527,6 +535,9 @@ def refresh_discriminant(s, usable):
 def weigh(sender, s, o):
     """From a sender's evidence to what its mass counts and what it may do to moments and experts."""
     s.evidence[sender] = max(s.evidence[sender], -_EVIDENCE_MAX)
+    if s.far[sender] > _FAR_MAX:
+        s.trust[sender] = s.proven[sender] = 0.0
+        return
     s.trust[sender] = 1.0 / (1.0 + np.exp(-(o.trust_prior + o.trust_steepness * s.evidence[sender])))
     s.proven[sender] = 1.0 / (1.0 + np.exp(-o.trust_steepness * (s.evidence[sender] - o.proof_needed)))
 
@@ -623,14 +634,17 @@ def learn(x, y, event, slot, weight, s, o, scratch):
         if o.trusting:
             known = s.n[1] >= _OWN_FIRST
             flood = s.bucket[slot] < 1.0
-            if flood or (known and not in_range(x, s, o.range_max)):
-                s.evidence[slot] -= _COST_FLOOD if flood else _COST_RANGE
-                weigh(slot, s, o)
-            if flood or (known and not in_range(x, s, _ABSURD * o.range_max)):
+            near = not known or in_range(x, s, o.range_max)
+            if flood:
+                s.evidence[slot] -= _COST_FLOOD
+            elif known:
+                s.far[slot] += _FAR_RATE * ((0.0 if near else 1.0) - s.far[slot])
+            weigh(slot, s, o)
+            if flood or s.far[slot] > _FAR_MAX or (known and not in_range(x, s, _ABSURD * o.range_max)):
                 return REFUSED
             s.bucket[slot] -= 1.0
-            proven = s.proven[slot]
-        if o.hedge_received > 0.0 and s.counts[SIZE] > 0:
+            proven = s.proven[slot] if near else 0.0
+        if o.hedge_received > 0.0 and s.counts[SIZE] > 0 and proven > 0.5:
             predict(x, max(s.clock[0], event), s, o, scratch)
             judge_experts(y, proven * o.hedge_received, 1.0, s)
         else:
