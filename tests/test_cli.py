@@ -64,12 +64,14 @@ def test_every_option_reaches_its_setting(tmp_path: Path) -> None:
     options = (
         "--preset paper-base --data bananas --limit 120 --nodes 3 --split label-skew:0.5 -T 0.4 --gossip sequential "
         "--topology ./links.txt --rate 20 --arrivals clock --label-delay 0.1 --labelled 0.9 --train-rate 50 --seed 5 "
-        "--seeds 1 --jobs 1 --set link.loss=0.1 --set gossip.s=2 --out out --positive true --holdout"
+        "--seeds 1 --jobs 1 --set link.loss=0.1 --set gossip.s=2 --out out --positive true --holdout "
+        "--hostile label-flip:1"
     )
     done = protovine("run", "e.toml", *options.split(), "--json", cwd=tmp_path)
     assert 0 == done.returncode, done.stderr
     resolved = json.loads(done.stdout)["experiment"]["resolved"]["paper-base"]
-    assert {"s": 2, "T": 0.4, "order": "sequential", "poll_s": 0.0} == resolved["gossip"]
+    gossip = {"s": 2, "T": 0.4, "order": "sequential", "budget_bytes_per_s": 0.0, "poll_s": 0.0}
+    assert gossip == resolved["gossip"]
     swarm = {
         "nodes": 3,
         "split": "label-skew:0.5",
@@ -79,6 +81,10 @@ def test_every_option_reaches_its_setting(tmp_path: Path) -> None:
         "label_delay_s": 0.1,
         "labelled": 0.9,
         "train_rate_hz": 50.0,
+        "clock_skew_s": 0.0,
+        "clock_drift_ppm": 0.0,
+        "central": False,
+        "hostile": "label-flip:1",
         "slow": {},
     }
     assert swarm == resolved["swarm"]
@@ -88,6 +94,16 @@ def test_every_option_reaches_its_setting(tmp_path: Path) -> None:
     assert 0.1 == resolved["link"]["loss"]
     assert [5] == [run["seed"] for run in json.loads(done.stdout)["runs"]]
     assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_a_budget_is_given_in_bytes_and_kept(tmp_path: Path) -> None:
+    options = "--preset default --limit 300 --seeds 1 --budget 40 --json"
+    done = protovine("run", *options.split(), cwd=tmp_path)
+    assert 0 == done.returncode, done.stderr
+    made = json.loads(done.stdout)
+    assert 40 == made["experiment"]["gossip"]["budget_bytes_per_s"]
+    (run,) = made["runs"]
+    assert 0 < run["bytes_total"] / 5 <= 40 * (run["virtual_s"] + 10)
 
 
 @pytest.mark.parametrize(
@@ -103,6 +119,9 @@ def test_every_option_reaches_its_setting(tmp_path: Path) -> None:
         ("run --data bad.csv --label clas", "did you mean 'class'"),
         ("run -T 1.5", "gossip.T must be between 0 and 1, got 1.5"),
         ("run -s 0", "gossip.s must be at least 1, got 0"),
+        ("run --budget -5", "gossip.budget_bytes_per_s must be between 0 and"),
+        ("run --hostile flood:9", "hostile nodes must be 1 to 4 of 5, as KIND:COUNT, got 'flood:9'"),
+        ("run --hostile flod:1", "unknown kind of hostile node 'flod' (did you mean 'flood'?)"),
         ("run bad.toml", "unknown key 'gosip' (did you mean 'gossip'?)"),
         ("run none.toml", "cannot read the experiment none.toml: No such file or directory"),
         ("run --set gossip", "--set takes key=value, got 'gossip'"),

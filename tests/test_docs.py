@@ -45,7 +45,7 @@ def rows_of(section: str, model: type[BaseModel]) -> list[str]:
     for name, field in model.model_fields.items():
         value = field.get_default(call_default_factory=True)
         shown = str(value).lower() if isinstance(value, bool) else value
-        default = "" if value is None or value == {} else f"`{shown}`"
+        default = "" if value in (None, {}, (), "") else f"`{shown}`"
         range_ = " ".join(filter(None, [kind_of(field.annotation), limits_of(field)]))
         rows.append(f"| `{section}{name}` | {range_} | {default} | {field.description or ''} |")
     return rows

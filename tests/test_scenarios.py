@@ -16,11 +16,11 @@ import pytest
 from protovine import rng
 from protovine.compress import DbscanCompressor
 from protovine.errors import ProtovineError
-from protovine.gossip import Gossip
+from protovine.gossip import Gossip, LogGossip
 from protovine.learn import XuILVQCore
 from protovine.node import Node
 from protovine.records import Record
-from protovine.share import AlwaysGate, JensenShannonGate, QueueInbox, SetInbox, SetLimits, WholeSets
+from protovine.share import AlwaysGate, JensenShannonGate, LogShare, QueueInbox, SetInbox, SetLimits, WholeSets
 
 FILES = sorted((Path(__file__).parent / "scenarios").glob("*.txt"))
 UNITS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9}
@@ -46,9 +46,11 @@ class Conversation:
         self.nodes = [self.build(node) for node in range(int(options["nodes"]))]
         return ["ok"]
 
-    def build(self, node: int) -> Node:
+    def build(self, node: int, incarnation: int = 1) -> Node:
         options = self.options
         peers = [other for other in range(int(options["nodes"])) if other != node]
+        if options.get("kind") == "log":
+            return self.build_log(node, peers, incarnation)
         limit = int(options.get("limit", 0))
         core = XuILVQCore(
             1, 2, size_max=limit, denoise_every=0 if limit else 150, compressor=DbscanCompressor() if limit else None
@@ -62,14 +64,58 @@ class Conversation:
             probability=float(options.get("T", 1)),
             rng=rng.stream(0, "gossip", node),
             poll_ns=time_of(options.get("poll", "0s")),
+            incarnation=incarnation,
         )
         return Node(core, gossip, WholeSets(gate, SetLimits(1, 2)), inbox, time_of(options.get("train", "10ms")))
+
+    def build_log(self, node: int, peers: list[int], incarnation: int) -> Node:
+        options = self.options
+        budget = float(options.get("budget", 0))
+        gossip = LogGossip(
+            node,
+            peers,
+            peers_per_share=int(options.get("s", len(peers))),
+            probability=float(options.get("T", 1)),
+            coin=rng.stream(0, "gossip", node).random,
+            budget_bytes_per_s=budget,
+            incarnation=incarnation,
+        )
+        share = LogShare(
+            SetLimits(1, 2),
+            rng.stream(0, "share", node),
+            select=options.get("select", "all"),
+            budget_bytes_per_s=budget,
+            recipients=len(peers),
+            batch_items=int(options.get("batch", 1)),
+            batch_ns=time_of(options.get("wait", "1s")),
+        )
+        return Node(XuILVQCore(1, 2), gossip, share, QueueInbox(1, peers), time_of(options.get("train", "10ms")))
 
     def observe(self, node: str, x: str, at: str, y: str = "", id: str = "") -> list[str]:
         self.nodes[int(node)].observe(
             [float(x)], int(y) if y else None, now_ns=time_of(at), sample_id=int(id) if id else None
         )
         return self.outputs(int(node))
+
+    def feed(self, node: str, count: str, at: str, every: str) -> list[str]:
+        """Many samples, x from 0 to 9 and class 1 from 5 on, and timers in time."""
+        number, sends = int(node), []
+        for i in range(int(count)):
+            now_ns = time_of(at) + i * time_of(every)
+            self.until(number, now_ns)
+            self.nodes[number].observe([float(i % 10)], int(i % 10 >= 5), now_ns=now_ns)
+            sends += [data for _, data in self.nodes[number].drain().sends]
+        return [f"{len(sends)} messages, {sum(map(len, sends))} bytes, lost"]
+
+    def wait(self, node: str, at: str) -> list[str]:
+        """What a node does by itself until then."""
+        self.until(int(node), time_of(at))
+        return self.outputs(int(node))
+
+    def until(self, node: int, now_ns: int) -> None:
+        member = self.nodes[node]
+        while (due_ns := member.next_timer_ns()) is not None and due_ns <= now_ns:
+            member.on_timer(due_ns)
 
     def label(self, node: str, id: str, y: str, at: str) -> list[str]:
         known = self.nodes[int(node)].label(int(id), int(y), time_of(at))
@@ -108,11 +154,9 @@ class Conversation:
     def restart(self, node: str, state: str) -> list[str]:
         number = int(node)
         incarnation = self.nodes[number].gossip.incarnation + 1
-        self.nodes[number] = self.build(number)
+        self.nodes[number] = self.build(number, incarnation)
         if state == "kept":
             self.nodes[number].restore(self.snapshots[number], now_ns=0)
-        else:
-            self.nodes[number].gossip.incarnation = incarnation
         return self.show(node)
 
     def show(self, node: str) -> list[str]:

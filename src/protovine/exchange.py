@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from protovine import records
 from protovine.errors import CodecError, RemoteProtocolError
-from protovine.gossip import Gossip, LogGossip, LogOutgoing, Outgoing, PeerView
+from protovine.gossip import Gossip, LogGossip, LogOutgoing, Outgoing, PeerView, Standing
 from protovine.learn import ArrayLearner
 from protovine.prototypes import Evidence, PrototypeSet
 from protovine.records import Record
@@ -157,13 +157,14 @@ class LogExchange:
         self.gossip, self.share = gossip, share
         gossip.summary = self._summary
         self._learner: ArrayLearner | None = None
+        self._told = 0  # Own samples before those that wait to be told.
 
     def learnt(self, told: Told, learner: ArrayLearner, version: int, now_ns: int, out: Outputs) -> None:
         """Put the sample into a batch, and the batch into the log when it is due."""
-        self._learner = learner
         if not self.gossip.probability:
             return
-        self._record(self.gossip.greet(version, now_ns), version, now_ns, out)
+        if self.share.waits_since_ns is None:
+            self._told = version - 1
         self.share.note(told, model_of(learner), now_ns)
         self._flush(learner, version, now_ns, out)
 
@@ -181,7 +182,8 @@ class LogExchange:
                 except UnknownScales:
                     continue
                 good.append(index)
-                sets.append(prototypes)
+                if len(prototypes):
+                    sets.append(prototypes)
                 if scales is not None:
                     brought[scales.generation] = scales
         except CodecError as error:
@@ -195,40 +197,49 @@ class LogExchange:
 
     def next_timer_ns(self, learner: ArrayLearner) -> int | None:
         """When a batch or the protocol is due."""
-        due = [at for at in (self.share.due_ns(model_of(learner)), self.gossip.next_timer_ns()) if at is not None]
-        return min(due, default=None)
+        due_ns = self.share.due_ns(learner.recency)
+        tick_ns = self.gossip.next_timer_ns()
+        if due_ns is None or tick_ns is None:
+            return tick_ns if due_ns is None else due_ns
+        return min(due_ns, tick_ns)
 
     def on_timer(self, learner: ArrayLearner, version: int, now_ns: int, out: Outputs) -> None:
         """Send what waited long enough, repair, acknowledge."""
-        self._learner = learner
         self._flush(learner, version, now_ns, out)
-        self._record(self.gossip.on_timer(version, now_ns), version, now_ns, out)
+        self._learner = learner
+        standing = self._standing(version, now_ns)
+        self._record(self.gossip.on_timer(standing, now_ns), now_ns, out)
 
     def _flush(self, learner: ArrayLearner, version: int, now_ns: int, out: Outputs) -> None:
-        model = model_of(learner)
-        due_ns = self.share.due_ns(model)
+        due_ns = self.share.due_ns(learner.recency)
         if due_ns is None or due_ns > now_ns:
             return
-        for payload, items in self.share.seal(model, self.gossip.entry_bytes_max):
+        for payload, items in self.share.seal(model_of(learner), self.gossip.entry_bytes_max):
             self.gossip.append(payload, items)
-        self._record(self.gossip.push(version, now_ns), version, now_ns, out)
+        self._learner = learner
+        self._record(self.gossip.push(self._standing(version, now_ns), now_ns), now_ns, out)
+
+    def _standing(self, version: int, now_ns: int) -> Standing:
+        """Up to when the log is complete: samples that wait to be told are not in it."""
+        since_ns = self.share.waits_since_ns
+        return Standing(version, now_ns) if since_ns is None else Standing(self._told, since_ns)
 
     def _summary(self, max_bytes: int) -> tuple[bytes, int] | None:
-        if self._learner is None:
-            return None
+        assert self._learner is not None  # Messages are only made in the two calls that set it.
         return self.share.summary(self._learner.own_prototypes(), model_of(self._learner), max_bytes)
 
-    def _record(self, made: list[LogOutgoing], version: int, now_ns: int, out: Outputs) -> None:
+    def _record(self, made: list[LogOutgoing], now_ns: int, out: Outputs) -> None:
         for message in made:
-            payload = sum(map(len, message.frame.entries))
+            frame = message.frame
+            payload = sum(map(len, frame.entries))
             out.records.append(
                 records.Sent(
                     now_ns,
                     self.gossip.node,
                     message.peer,
-                    message.frame.kind.name.lower(),
-                    message.frame.sequence,
-                    version,
+                    frame.kind.name.lower(),
+                    frame.sequence,
+                    frame.version,
                     message.items,
                     len(message.data) - payload,
                     payload,
@@ -238,14 +249,14 @@ class LogExchange:
             out.sends.append((message.peer, message.data))
 
     def state(self) -> dict[str, Any]:
-        """Both parts'."""
-        return {"gossip": self.gossip.state(), "share": self.share.state()}
+        """Both parts', and what the log told of."""
+        return {"gossip": self.gossip.state(), "share": self.share.state(), "told": self._told}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Both parts', as a new incarnation with a new log."""
+        """Both parts', as a new incarnation with a new log that goes on from the old one."""
         self.gossip.restore(state["gossip"])
         self.share.restore(state["share"])
-        self.gossip.incarnation += 1
+        self._told = int(state["told"])
 
 
 def model_of(learner: ArrayLearner) -> Model:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tomli_w
 
@@ -41,7 +42,11 @@ def test_presets_resolve_and_what_is_resolved_resolves_to_itself(name: str) -> N
 
 def test_presets_are_the_papers() -> None:
     resolved = {name: Experiment(presets=name).settings(name) for name in PRESETS}
-    assert {(4, 0.1)} == {(s.gossip.s, s.gossip.T) for name, s in resolved.items() if name != "paper-local"}
+    papers = {name: s for name, s in resolved.items() if name.startswith("paper-")}
+    assert {(4, 0.1)} == {(s.gossip.s, s.gossip.T) for name, s in papers.items() if name != "paper-local"}
+    assert {("xuilvq", "sets", 0.0)} == {
+        (s.learner.name, s.share.kind, s.gossip.budget_bytes_per_s) for s in papers.values()
+    }
     assert "always" == resolved["paper-base"].share.gate
     assert 500_000 == resolved["paper-base"].share.queue_max
     assert ("jsd", 0.5) == (resolved["paper-jsd"].share.gate, resolved["paper-jsd"].share.threshold)
@@ -53,6 +58,32 @@ def test_presets_are_the_papers() -> None:
     )
     assert 72.5 == resolved["paper-cluster-500"].learner.target_low
     assert 190 == resolved["paper-base"].swarm.train_rate_hz
+
+
+def test_the_default_comes_first_beside_the_same_learner_alone_and_central() -> None:
+    experiment = Experiment()
+    assert ("default", "local", "central") == experiment.presets[:3]
+    ours = {name: experiment.settings(name) for name in ("default", "local", "central", "default-gain")}
+    assert 1 == len({s.learner for s in ours.values()})
+    assert ("log", 4, 1.0) == (ours["default"].share.kind, ours["default"].gossip.s, ours["default"].gossip.T)
+    assert (0.0, 0.0) == (ours["local"].gossip.T, ours["central"].gossip.T)
+    assert [False, False, True, False] == [s.swarm.central for s in ours.values()]
+    assert ("sets", "gain") == (ours["default-gain"].share.kind, ours["default-gain"].share.gate)
+
+
+def test_central_is_one_node_that_gets_every_sample_in_the_order_of_arrival() -> None:
+    built = {
+        name: build(Experiment(presets=name).settings(name), load("bananas", rows=200), seed=3)
+        for name in ("default", "central")
+    }
+    alone, swarm = built["central"].scenario, built["default"].scenario
+    (rows,), (at_ns,) = alone.rows, alone.at_ns
+    assert sorted(rows.tolist()) == list(range(200))
+    assert (np.diff(at_ns) >= 0).all()
+    pairs = {
+        (t, r) for times, own in zip(swarm.at_ns, swarm.rows, strict=True) for t, r in zip(times, own, strict=True)
+    }
+    assert pairs == set(zip(at_ns, rows, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -73,7 +104,10 @@ def test_presets_are_the_papers() -> None:
         ({"share": {"threshold": True}}, "share.threshold must be a number, got true"),
         ({"share": {"threshold": 1.5}}, "share.threshold must be between 0 and 1, got 1.5"),
         ({"partition": {}}, "unknown key 'partition'"),
-        ({"gossip": {"join": 3}}, "unknown key 'gossip.join' (known: T, order, poll_s, s)"),
+        ({"gossip": {"join": 3}}, "unknown key 'gossip.join' (known: T, budget_bytes_per_s, order, poll_s, s)"),
+        ({"gossip": {"budget_bytes_per_s": -1}}, "gossip.budget_bytes_per_s must be between 0 and"),
+        ({"share": {"kind": "gossip"}}, "share.kind must be one of sets or log, got 'gossip'"),
+        ({"share": {"bits": 7}}, "share.bits must be one of 0, 6 or 8, got '7'"),
         (
             {"faults": [{"kind": "join", "nod": 1, "node": 1, "at_s": 1}]},
             "unknown key 'faults.0.nod' (did you mean 'node'?)",

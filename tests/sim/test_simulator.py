@@ -41,6 +41,7 @@ def trace_hash(kept: list) -> str:
     return made.hexdigest()
 
 
+CRASH = {"kind": "crash", "node": 1, "at_s": 1.0}
 FAULTY = {
     "link": {"delay_s": 0.05, "jitter_s": 0.1, "loss": 0.2, "duplicate": 0.2, "reorder": 0.3, "reorder_s": 0.5},
     "faults": [
@@ -55,11 +56,16 @@ FAULTY = {
 }
 
 
-@pytest.mark.parametrize("preset", ["paper-base", "paper-jsd", "paper-cluster"])
+PRESETS = ("paper-base", "paper-jsd", "paper-cluster", "default")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
 def test_a_swarm_survives_everything_at_once(preset: str) -> None:
     kept, outcome = simulate(preset, **FAULTY)
     assert {"loss", "cut", "node down"} <= {record.reason for record in of(kept, records.Lost)}
-    assert {"stale"} == {record.reason for record in of(kept, records.Refused)}
+    # A copy of a log's message is normal; one of a set is stale.
+    reasons = {record.reason for record in of(kept, records.Refused)}
+    assert reasons <= {"stale"} if preset == "default" else reasons == {"stale"}
     ups = [(up.node, up.incarnation) for up in of(kept, records.Up)]
     assert [(4, 1), (1, 2), (2, 2)] == ups
     assert [True, True, True, False, True] == [node is not None for node in outcome.nodes]
@@ -67,6 +73,57 @@ def test_a_swarm_survives_everything_at_once(preset: str) -> None:
     assert 200 == len(of(kept, records.Missed)) + len(of(kept, records.Predicted))
     learnt, predicted = len(of(kept, records.Learned)), len(of(kept, records.Predicted))
     assert 0.6 * predicted < learnt < 0.9 * predicted
+
+
+def calm(outcome, seconds: int = 60) -> None:
+    """Let the nodes that are up go on talking over a network without faults, and without samples."""
+    nodes = [node for node in outcome.nodes if node is not None]
+    by_id = {node.id: node for node in nodes}
+    for tick in range(10 * seconds):
+        now_ns = outcome.virtual_ns + (tick + 1) * SECOND // 10
+        for node in nodes:
+            node.on_timer(now_ns)
+        for node in nodes:
+            for peer, data in node.drain().sends:
+                if peer in by_id:
+                    by_id[peer].receive(data, node.id, now_ns)
+
+
+@pytest.mark.parametrize(
+    "gossip", [{"T": 1.0, "s": 4}, {"T": 0.5, "s": 1}, {"T": 1.0, "s": 4, "budget_bytes_per_s": 60}]
+)
+def test_views_agree_again_after_everything(gossip: dict) -> None:
+    faults = [{**CRASH, "node": 1, "restart_s": 4.0}, {**CRASH, "node": 2, "restart_s": 4.0, "keeps_state": False}]
+    faults.append({"kind": "partition", "group": [0, 1], "at_s": 5.0, "until_s": 8.0})
+    faults.append({"kind": "join", "node": 4, "at_s": 3.0})
+    link = {"loss": 0.2, "duplicate": 0.2, "reorder": 0.3, "reorder_s": 0.5, "jitter_s": 0.1}
+    kept, outcome = simulate("default", limit=600, gossip=gossip, link=link, faults=faults)
+    assert [] == [record.reason for record in of(kept, records.Refused) if record.reason != "stale"]
+    calm(outcome)
+    heads = {node.id: node.gossip.head for node in outcome.nodes}
+    assert min(sequence for _, sequence in heads.values()) > 0
+    for node in outcome.nodes:
+        assert {i: head for i, head in heads.items() if i != node.id} == node.gossip.watermarks
+
+
+def test_a_budget_holds_for_every_node_and_second() -> None:
+    kept, outcome = simulate("default", limit=1000, gossip={"T": 1.0, "budget_bytes_per_s": 50}, link={"loss": 0.1})
+    for node in range(5):
+        level, since_ns = 500.0, 0
+        for record in [record for record in of(kept, records.Sent) if record.node == node]:
+            level = min(500.0, level + 50 * (record.at_ns - since_ns) / SECOND) - record.header_bytes
+            level -= record.payload_bytes
+            assert level > -1e-6
+            since_ns = record.at_ns
+    assert outcome.books.bytes_sent / 5 > 0.4 * 50 * outcome.virtual_ns / SECOND, "it is used, too"
+
+
+def test_a_dead_peer_stops_costing_bytes() -> None:
+    sections = {"limit": 1250, "faults": [{**CRASH, "node": 1, "at_s": 3.0}]}
+    kept, _ = simulate("default", gossip={"T": 1.0}, **sections)
+    late = [record for record in of(kept, records.Sent) if record.at_ns > 18 * SECOND]
+    assert {"hello"} == {record.kind for record in late if record.peer == 1}
+    assert {"log"} == {record.kind for record in late if record.peer != 1}
 
 
 def test_every_byte_is_accounted_for() -> None:
@@ -80,16 +137,14 @@ def test_every_byte_is_accounted_for() -> None:
 
 
 def test_one_seed_one_trace_another_seed_another() -> None:
-    hashes = [trace_hash(simulate(seed=seed, **FAULTY)[0]) for seed in (3, 3, 4)]
-    assert hashes[0] == hashes[1]
-    assert hashes[0] != hashes[2]
+    for preset in ("paper-base", "default"):
+        hashes = [trace_hash(simulate(preset, seed=seed, **FAULTY)[0]) for seed in (3, 3, 4)]
+        assert hashes[0] == hashes[1]
+        assert hashes[0] != hashes[2]
 
 
 def test_trace_hash_does_not_depend_on_process_or_hash_seed() -> None:
-    code = (
-        "from tests.sim.test_simulator import *\n"
-        "print([trace_hash(simulate(p, **FAULTY)[0]) for p in ('paper-base', 'paper-jsd', 'paper-cluster')])"
-    )
+    code = "from tests.sim.test_simulator import *\nprint([trace_hash(simulate(p, **FAULTY)[0]) for p in PRESETS])"
     runs = [
         subprocess.run(
             [sys.executable, "-c", code],
@@ -100,7 +155,7 @@ def test_trace_hash_does_not_depend_on_process_or_hash_seed() -> None:
         ).stdout
         for hash_seed in ("0", "4711")
     ]
-    here = [trace_hash(simulate(p, **FAULTY)[0]) for p in ("paper-base", "paper-jsd", "paper-cluster")]
+    here = [trace_hash(simulate(p, **FAULTY)[0]) for p in PRESETS]
     assert f"{here}\n" == runs[0] == runs[1]
 
 
@@ -193,9 +248,6 @@ def test_probabilities_out_of_range_are_refused(name: str) -> None:
         Link(**{name: 1.5})
 
 
-CRASH = {"kind": "crash", "node": 1, "at_s": 1.0}
-
-
 @pytest.mark.parametrize(
     ("faults", "message"),
     [
@@ -247,7 +299,7 @@ def test_invariants_notice_what_must_not_happen() -> None:
     broken("nobody had sent", lambda b: b.lost(1))
     broken("negative age", lambda b: b.record(received(created=6)))
     broken("has not reached", lambda b: b.record(received(version=1)))
-    broken("goes back", lambda b: b.record(received(sequence=2)), lambda b: b.record(received(sequence=2)))
+    broken("goes back", lambda b: b.record(received(sequence=2)), lambda b: b.record(received(sequence=1)))
     broken("time goes backwards", lambda b: b.record(received(5)), lambda b: b.record(records.Down(4, 0)))
     broken("neither delivered nor lost", lambda b: b.sent(1, 0, 1, b"x", False), lambda b: b.ended())
     broken(

@@ -31,7 +31,7 @@ from protovine.share import (
     WholeSets,
 )
 from protovine.share.gates import DISTANCE_THRESHOLD, GAIN_THRESHOLD
-from protovine.sim import Crash, Cut, Join, Link, Partition, Scenario, arrival_times, corrupt, parse_hostile
+from protovine.sim import Clock, Crash, Cut, Join, Link, Partition, Scenario, arrival_times, corrupt, parse_hostile
 from protovine.sim.faults import Fault
 from protovine.topology import neighbours
 
@@ -99,6 +99,7 @@ def build(settings: Settings, data: stream.DataSet, seed: int) -> Built:
         faults=() if swarm.central else tuple(_fault(fault) for fault in settings.faults),
         label_delay_ns=nanoseconds(swarm.label_delay_s),
         labelled=swarm.labelled,
+        clocks=_clocks(settings, seed),
     )
     end_s = max((int(times[-1]) for times in at_ns if len(times)), default=0) / SECOND_NS
     drifts = tuple(end_s * point / cut for point in data.drift_points if point < cut and not shuffled)
@@ -227,6 +228,18 @@ def _gate(share: ShareSettings, draw: Callable[[str], np.random.Generator]) -> G
     if share.gate == "jsd-loo":
         return LooJensenShannonGate(threshold)
     return JensenShannonGate(threshold, draw("jensen-shannon"), share.points_max)
+
+
+def _clocks(settings: Settings, seed: int) -> tuple[Clock, ...]:
+    swarm = settings.swarm
+    if swarm.central or not (swarm.clock_skew_s or swarm.clock_drift_ppm):
+        return ()
+    draws = rng.stream(seed, "clocks").random((swarm.nodes, 2))
+    # Time starts at the slowest clock's, so that none shows less than 0.
+    return tuple(
+        Clock(nanoseconds(2 * swarm.clock_skew_s * skew), swarm.clock_drift_ppm * (2 * drift - 1))
+        for skew, drift in draws.tolist()
+    )
 
 
 def _link(settings: Settings) -> Link:

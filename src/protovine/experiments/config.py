@@ -59,6 +59,10 @@ class SwarmSettings(Section):
     label_delay_s: Seconds = Field(0.0, description="labels come this long after their samples")
     labelled: Probability = Field(1.0, description="fraction of the samples whose label comes at all")
     train_rate_hz: float = Field(190.0, ge=1e-3, le=1e9, description="received prototypes a node can train per second")
+    clock_skew_s: float = Field(0.0, ge=0, le=1e6, description="clocks of nodes are off by up to this, either way")
+    clock_drift_ppm: float = Field(
+        0.0, ge=0, le=1e5, description="clocks of nodes are too fast or slow by up to this, parts per million"
+    )
     central: bool = Field(False, description="one node gets everything in the order of arrival: what sharing aims at")
     hostile: str = Field(
         "",
@@ -110,7 +114,7 @@ class ShareSettings(Section):
     kind: Literal["sets", "log"] = Field("sets", description="whole sets, or a log of selected own samples")
     select: Literal["surprisal", "inserted", "all"] = Field("surprisal", description="log: which own samples are told")
     surprisal_bits: float | None = Field(
-        None, ge=0, le=1000, description="log: surprisal above which a sample is told; by default 0.008 bits a byte"
+        None, ge=0, le=1000, description="log: surprisal above which a sample is told; by default 0.012 bits a byte"
     )
     bits: Literal[0, 6, 8] = Field(0, description="log: bits of a feature; 0 is 8, or 6 within less than 100 bytes/s")
     batch_items: int = Field(0, ge=0, le=10_000, description="log: samples in a batch; 0 lets the learner decide")

@@ -67,7 +67,9 @@ def prepare(experiment: Experiment) -> Prepared:
     if any(chosen.learner.name == "xuilvq" for chosen in settings.values()):
         notes += _notes_on_scale(data[experiment.seed])
     unbounded = [
-        name for name, chosen in settings.items() if chosen.gossip.budget_bytes_per_s and chosen.gossip.T and chosen.share.kind == "sets"
+        name
+        for name, chosen in settings.items()
+        if chosen.gossip.budget_bytes_per_s and chosen.gossip.T and chosen.share.kind == "sets"
     ]
     if unbounded:
         notes.append(f"no budget for {', '.join(unbounded)}: only a log keeps to one")
@@ -131,7 +133,7 @@ def _notes_on_scale(data: DataSet) -> list[str]:
         return []
     widest, ratio = data.features[int(np.argmax(spans))], varying.max() / np.median(varying)
     return [
-        f"XuILVQ takes distances on raw features, and '{widest}' spans {spans.max():g}, {ratio:,.0f} times the median feature: "
+        f"XuILVQ measures raw features, and '{widest}' spans {spans.max():g}, {ratio:,.0f} times the median feature: "
         "scale it, or leave it out"
     ]
 

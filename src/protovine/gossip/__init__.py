@@ -6,7 +6,7 @@
 """
 
 from protovine.gossip.frame import MESSAGE_BYTES_MAX, Frame, Kind, LogFrame
-from protovine.gossip.log import LogGossip, LogOutgoing
+from protovine.gossip.log import LogGossip, LogOutgoing, Standing
 from protovine.gossip.protocol import Gossip, Outgoing, PeerView
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "LogOutgoing",
     "Outgoing",
     "PeerView",
+    "Standing",
 ]

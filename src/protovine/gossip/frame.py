@@ -15,10 +15,11 @@ and, for the log (`LogFrame`), where every byte counts::
 
     u8      0x70, then u8 version << 4 | kind
     varint  sender, incarnation
-    varint  sequence      of the first entry; a summary stands for all entries up to it
-    varint  version
-    varint  created       ms, rounded down
-    varint  acknowledged incarnation, watermark, mask of entries beyond the watermark
+    varint  sequence      of the first entry, or of the next one if there is none; a summary stands for all up to it
+    varint  version       own samples that the log told of up to here; 0 if newer entries than these exist
+    varint  created       ms, rounded down: the log told of everything until then; 0 as above
+    varint  acknowledged incarnation, watermark
+    varint  n, and n bytes: mask of entries beyond the watermark, the lowest bit for the one after the next
     entries, each a varint length and so many bytes, until
     u16     CRC-16/XMODEM of everything before it, little endian
 """
@@ -38,14 +39,18 @@ PROTOCOL_VERSION = 1
 # A set of 400,000 prototypes of 8 features in float32.
 MESSAGE_BYTES_MAX = 16 * 2**20
 _CRC_BYTES = 4
+# The same of a log, where a receiver works on each entry. No log is repaired further back than so many entries.
+LOG_MESSAGE_BYTES_MAX = 2**18
+ENTRIES_MAX = 256
 
 
 class Kind(enum.IntEnum):
-    """What a payload is."""
+    """What a message is for. A hello asks for an answer."""
 
     SHARE = 1
     LOG = 2
     SUMMARY = 3
+    HELLO = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,8 @@ _LOG_FIELDS = 8
 class LogFrame:
     """A message with entries of the sender's log, and with what the sender has of the recipient's.
 
+    Bit i of ``acked_mask`` is entry ``acked`` + 1 + i; the lowest is never set, as the watermark would move.
+
     Examples
     --------
     >>> frame = LogFrame(
@@ -134,8 +141,14 @@ class LogFrame:
     acked_mask: int
     entries: tuple[bytes, ...]
 
+    @property
+    def last(self) -> int:
+        """Sequence number up to which the message says something."""
+        return self.sequence if self.kind == Kind.SUMMARY else self.sequence + len(self.entries) - 1
+
     def encode(self) -> bytes:
         """The message's bytes; ``ValueError`` if a field is negative or exceeds 63 bits."""
+        mask = (self.acked_mask >> 1).to_bytes(((self.acked_mask >> 1).bit_length() + 7) // 8, "little")
         out = bytearray([MAGIC, PROTOCOL_VERSION << 4 | self.kind])
         for value in (
             self.sender,
@@ -145,9 +158,10 @@ class LogFrame:
             self.created_ns // _MS_NS,
             self.acked_incarnation,
             self.acked,
-            self.acked_mask,
+            len(mask),
         ):
             out += varint.write(value)
+        out += mask
         for entry in self.entries:
             out += varint.write(len(entry)) + entry
         return bytes(out) + binascii.crc_hqx(out, 0).to_bytes(2, "little")
@@ -155,9 +169,9 @@ class LogFrame:
     @classmethod
     def decode(cls, data: bytes) -> LogFrame:
         """The message in ``data``; `RemoteProtocolError` if it is none."""
-        if len(data) > MESSAGE_BYTES_MAX:
+        if len(data) > LOG_MESSAGE_BYTES_MAX:
             raise RemoteProtocolError(
-                "oversize", f"a message may have at most {MESSAGE_BYTES_MAX} bytes, got {len(data)}"
+                "oversize", f"a message of a log may have at most {LOG_MESSAGE_BYTES_MAX} bytes, got {len(data)}"
             )
         if len(data) < 4 or data[0] != MAGIC:
             raise RemoteProtocolError("malformed", "not a protovine message")
@@ -166,27 +180,18 @@ class LogFrame:
         body = data[:-2]
         if binascii.crc_hqx(body, 0) != int.from_bytes(data[-2:], "little"):
             raise RemoteProtocolError("checksum", "the checksum does not match")
-        if data[1] & 0x0F not in (Kind.LOG, Kind.SUMMARY):
+        if data[1] & 0x0F not in (Kind.LOG, Kind.SUMMARY, Kind.HELLO):
             raise RemoteProtocolError("kind", f"unknown kind of message: {data[1] & 0x0F}")
-        fields, entries, at = [], [], 2
+        kind = Kind(data[1] & 0x0F)
         try:
-            for _ in range(_LOG_FIELDS):
-                value, at = varint.read(body, at)
-                fields.append(value)
-            while at < len(body):
-                size, at = varint.read(body, at)
-                if at + size > len(body):
-                    raise CodecError("an entry is cut off")
-                entries.append(body[at : at + size])
-                at += size
+            fields, mask, at = _read_fields(body)
+            entries = _read_entries(body, at)
         except CodecError as error:
             raise RemoteProtocolError("malformed", str(error)) from None
-        if fields[4] > (2**63 - 1) // _MS_NS:
-            raise RemoteProtocolError("malformed", f"created {fields[4]} ms after the epoch")
-        kind = Kind(data[1] & 0x0F)
-        if kind == Kind.SUMMARY and len(entries) != 1:
-            raise RemoteProtocolError("malformed", f"a summary has one entry, got {len(entries)}")
-        sender, incarnation, sequence, version, created_ms, acked_incarnation, acked, mask = fields
+        sender, incarnation, sequence, version, created_ms, acked_incarnation, acked, _ = fields
+        wanted = {Kind.SUMMARY: 1, Kind.HELLO: 0}.get(kind, len(entries))
+        if len(entries) != wanted:
+            raise RemoteProtocolError("malformed", f"a {kind.name.lower()} has {wanted} entries, got {len(entries)}")
         return cls(
             kind,
             sender,
@@ -199,3 +204,32 @@ class LogFrame:
             mask,
             tuple(entries),
         )
+
+
+def _read_fields(body: bytes) -> tuple[list[int], int, int]:
+    """The integers of a log's header, the mask, and the position after them."""
+    fields, at = [], 2
+    for _ in range(_LOG_FIELDS):
+        value, at = varint.read(body, at)
+        fields.append(value)
+    if fields[4] > (2**63 - 1) // _MS_NS:
+        raise CodecError(f"created {fields[4]} ms after the epoch")
+    size = fields[-1]
+    if size > ENTRIES_MAX // 8 or at + size > len(body):
+        raise CodecError(f"a mask of {size} bytes is cut off or too long")
+    if size and not body[at + size - 1]:
+        raise CodecError("a mask is padded")  # One value, one spelling.
+    return fields, int.from_bytes(body[at : at + size], "little") << 1, at + size
+
+
+def _read_entries(body: bytes, at: int) -> list[bytes]:
+    entries: list[bytes] = []
+    while at < len(body):
+        size, at = varint.read(body, at)
+        if at + size > len(body):
+            raise CodecError("an entry is cut off")
+        if len(entries) == ENTRIES_MAX:
+            raise CodecError(f"more than {ENTRIES_MAX} entries")
+        entries.append(body[at : at + size])
+        at += size
+    return entries

@@ -8,8 +8,10 @@ The reconciliation is Scuttlebutt's (van Renesse et al., LADIS 2008) for logs of
 Promises kept here:
 
 - An entry counts once, and a view only moves forwards within an incarnation; an older incarnation is stale.
+- What a peer is known to have only shrinks when the peer started again.
 - Nothing moves before `accept`, which is called after the payloads were found good.
 - With a budget, the bytes that leave in any t seconds are at most budget * (t + 10).
+- A peer that does not answer gets probes and nothing else, at last one a minute.
 """
 
 from __future__ import annotations
@@ -18,27 +20,38 @@ import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
 from protovine.errors import ConfigError, RemoteProtocolError
-from protovine.gossip.frame import MESSAGE_BYTES_MAX, Kind, LogFrame
+from protovine.gossip.frame import ENTRIES_MAX, LOG_MESSAGE_BYTES_MAX, Kind, LogFrame
 from protovine.gossip.protocol import PeerView
 from protovine.records import SECOND_NS
 
-# Entries that are kept to be sent again; who misses older ones gets a summary.
-ENTRIES_MAX = 256
 # The token bucket holds the bytes of this many seconds.
 BURST_S = 10
-# A message's header at its longest, and its length prefix for each entry.
-HEADER_BYTES_MAX = 80
-_RETRY_NS = SECOND_NS  # First wait for an acknowledgement; doubles with each attempt.
+# A message without entries at its longest, and the length of an entry.
+HEADER_BYTES_MAX = 100
+_LENGTH_BYTES = 3
+_RETRY_NS = 2 * SECOND_NS  # First wait for an acknowledgement; doubles with each attempt.
 _RETRY_MAX_NS = 16 * SECOND_NS
+_ROUND_TRIP_NS = SECOND_NS // 2  # What a peer says this long after a message, it says with knowledge of it.
 _ACKNOWLEDGE_NS = 2 * SECOND_NS  # What was received is acknowledged by then, with a bare message if need be.
+_ACKNOWLEDGE_ENTRIES = ENTRIES_MAX // 4  # And before so many have come.
 _SILENCE_NS = 10 * SECOND_NS  # A peer that has not answered for this long gets no more entries, only probes.
 _UNANSWERED = 3
 _PROBE_NS, _PROBE_MAX_NS = 5 * SECOND_NS, 60 * SECOND_NS
 _TICK_NS = SECOND_NS  # How often what is due is looked at.
-_MASK_BITS = 62
+_QUIET_NS = 2 * SECOND_NS  # Without an opportunity for this long, each tick is one while anything is left to send.
+# A summary is an option for a peer that misses so much, and gets at least this part of the bucket.
+_SUMMARY_ENTRIES, _SUMMARY_BYTES, _SUMMARY_PART = 8, 600, 0.5
+
+
+class Standing(NamedTuple):
+    """The log tells of all that was worth it among the first ``version`` own samples, until ``at_ns``."""
+
+    version: int
+    at_ns: int
 
 
 @dataclass(slots=True)
@@ -60,24 +73,53 @@ class _Peer:
     version: int = 0
     created_ns: int = 0
     accepted: int = 0
-    owed_since_ns: int | None = None
+    ahead: tuple[int, int, int] = (0, 0, 0)  # Newest news: true once the watermark is there; version; time.
+    owed: int = 0
+    owed_ns: int | None = None  # An answer is due then.
     # Its end of this log.
     acked: int = 0
     acked_mask: int = 0
-    offered: int = 0
-    sent_ns: dict[int, int] = field(default_factory=dict)
-    tries: dict[int, int] = field(default_factory=dict)
-    summary: int = 0
+    fresh: int = 1  # What it was never sent begins here.
+    flight: dict[int, tuple[int, int]] = field(default_factory=dict)  # Not acknowledged: when sent, and how often.
+    summary: int = 0  # A summary up to here is under way.
+    summary_ns: int = 0
+    summary_tries: int = 0
+    whole: bool = True  # It has what an earlier incarnation told.
     # Is it there.
     heard_ns: int | None = None
+    sent_ns: int = -_TICK_NS
     unanswered: int = 0
-    first_unanswered_ns: int = 0
+    unanswered_ns: int = 0
     probe_ns: int = 0
     probe_wait_ns: int = _PROBE_NS
     served: int = 0
 
     def has(self, sequence: int) -> bool:
         return sequence <= self.acked or bool(self.acked_mask >> (sequence - self.acked - 1) & 1)
+
+    def silent(self, now_ns: int) -> bool:
+        """Whether it left several messages unanswered for long."""
+        return self.unanswered >= _UNANSWERED and now_ns - self.unanswered_ns >= _SILENCE_NS
+
+    def overdue(self, sent_ns: int, tries: int, now_ns: int) -> bool:
+        """Whether what was sent then should have been acknowledged by now."""
+        wait_ns = min(_RETRY_NS << min(tries - 1, 10), _RETRY_MAX_NS)
+        heard_since = self.heard_ns is not None and self.heard_ns > sent_ns + _ROUND_TRIP_NS
+        return now_ns - sent_ns >= (wait_ns if heard_since else 4 * wait_ns)
+
+    def acknowledge(self, acked: int, mask: int) -> None:
+        """It has at least this too; an old message says nothing wrong, only less."""
+        ahead = acked - self.acked
+        self.acked_mask = (self.acked_mask >> ahead) | mask if ahead >= 0 else self.acked_mask | (mask >> -ahead)
+        self.acked = max(self.acked, acked)
+        while self.acked_mask & 1:
+            self.acked_mask >>= 1
+            self.acked += 1
+        self.fresh = max(self.fresh, self.acked + 1)
+        if self.acked >= self.summary:
+            self.summary = 0
+        for sequence in [sequence for sequence in self.flight if self.has(sequence)]:
+            del self.flight[sequence]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +149,10 @@ class LogGossip:
         Uniform in [0, 1), tossed where T is below 1.
     budget_bytes_per_s : float >= 0
         Every outgoing byte counts; 0 is no limit.
+    message_bytes_max : int >= 0
+        What links carry in one message; 0 is no limit of theirs.
     summary : callable (max_bytes) -> (payload, items) or None
-        Makes a summary of everything in the log.
+        Makes a summary of everything in the log, in an empty payload at worst; None if it needs more bytes.
     incarnation : int >= 1
         Grows each time the node starts again.
 
@@ -127,47 +171,47 @@ class LogGossip:
         probability: float,
         coin: Callable[[], float],
         budget_bytes_per_s: float = 0.0,
-        summary: Callable[[int], tuple[bytes, int] | None] = lambda max_bytes: None,
+        message_bytes_max: int = 0,
+        summary: Callable[[int], tuple[bytes, int] | None] = lambda max_bytes: (b"", 0),
         incarnation: int = 1,
     ) -> None:
         if peers_per_share < 1:
             raise ConfigError(f"s must be at least 1, got {peers_per_share}")
         if not 0 <= probability <= 1:
             raise ConfigError(f"T must be between 0 and 1, got {probability}")
-        if budget_bytes_per_s < 0:
+        if not 0 <= budget_bytes_per_s < math.inf:
             raise ConfigError(f"the budget must be >= 0 bytes/s, got {budget_bytes_per_s}")
         if node in peers or len(set(peers)) != len(peers):
             raise ConfigError(f"peers of node {node} must be others, each once, got {peers}")
         self.node, self.peers = node, sorted(peers)
         self.peers_per_share, self.probability = peers_per_share, probability
         self.budget_bytes_per_s = budget_bytes_per_s
+        most = min(LOG_MESSAGE_BYTES_MAX, message_bytes_max or LOG_MESSAGE_BYTES_MAX)
+        self.message_bytes_max = min(most, math.floor(budget_bytes_per_s * BURST_S)) if budget_bytes_per_s else most
         self.incarnation = incarnation
         self.summary = summary
         self._coin = coin
         self._states = {peer: _Peer(peer) for peer in self.peers}
         self._log: deque[_Entry] = deque()
         self._sequence = 0
+        self._before: tuple[int, int] | None = None  # (incarnation, sequence) that this log goes on from.
         self._turn = 0
-        self._tokens = budget_bytes_per_s * BURST_S
+        # A node that crashes again and again must not get a new burst each time.
+        self._tokens = budget_bytes_per_s * BURST_S if incarnation == 1 else 0.0
         self._tokens_ns: int | None = None
-        self._tick_ns: int | None = None
-        self._greeted = False
+        self._pushed_ns = -_QUIET_NS
+        # The first thing to do is to tell every peer what is known of its log, so that it sends what is missing.
+        self._tick_ns: int | None = 0 if peers and probability else None
 
     @property
     def entry_bytes_max(self) -> int:
-        """The largest payload that can ever leave."""
-        most = MESSAGE_BYTES_MAX
-        if self.budget_bytes_per_s:
-            most = min(most, int(self.budget_bytes_per_s * BURST_S))
-        return max(1, most - HEADER_BYTES_MAX)
+        """The largest payload that can ever leave; below 1 if none can."""
+        return self.message_bytes_max - HEADER_BYTES_MAX - _LENGTH_BYTES
 
     @property
     def views(self) -> dict[int, PeerView]:
-        """What is known of each peer."""
-        return {
-            s.id: PeerView(s.id, s.incarnation, s.watermark, s.version, s.created_ns, s.accepted)
-            for s in self._states.values()
-        }
+        """What is known of each peer; version and time are those up to which nothing is missing."""
+        return {peer: _view(state) for peer, state in self._states.items()}
 
     @property
     def watermarks(self) -> dict[int, tuple[int, int]]:
@@ -180,65 +224,63 @@ class LogGossip:
         return self.incarnation, self._sequence
 
     def append(self, payload: bytes, items: int) -> int:
-        """Put an entry of ``items`` prototypes into the own log; its sequence number."""
+        """Put an entry of ``items`` prototypes into the own log, for the next `push`; its sequence number."""
         self._sequence += 1
         self._log.append(_Entry(self._sequence, payload, items))
         if len(self._log) > ENTRIES_MAX:
             gone = self._log.popleft().sequence
             for state in self._states.values():
-                state.sent_ns.pop(gone, None)
-                state.tries.pop(gone, None)
+                state.flight.pop(gone, None)
         return self._sequence
 
-    def greet(self, version: int, now_ns: int) -> list[LogOutgoing]:
-        """Once after a start: tell every peer what is known of its log, so that it sends what is missing."""
-        if self._greeted or not self.probability:
-            return []
-        self._greeted = True
-        if self.incarnation == 1 and not self._states:
-            return []
-        self._wake(now_ns)
-        sent = [self._message(state, [], version, now_ns) for state in self._states.values()]
-        return [message for message in sent if message is not None]
-
-    def push(self, version: int, now_ns: int) -> list[LogOutgoing]:
+    def push(self, standing: Standing, now_ns: int) -> list[LogOutgoing]:
         """An opportunity: send s peers what they lack, if the coin says so."""
         if not self.probability or not self.peers:
             return []
-        self._wake(now_ns)
+        self._pushed_ns = now_ns
+        self._wake(now_ns + _TICK_NS)
         if self.probability < 1 and self._coin() >= self.probability:
             return []
-        present = [state for state in self._states.values() if not self._silent(state, now_ns)]
-        present.sort(key=lambda state: (state.served, state.id))
+        lacking = [state for state in self._states.values() if self._lacks(state) and not state.silent(now_ns)]
+        if len(lacking) > self.peers_per_share:
+            lacking.sort(key=lambda state: (state.served, state.id))
         made = []
-        for state in present[: self.peers_per_share]:
+        for state in lacking[: self.peers_per_share]:
             self._turn += 1
             state.served = self._turn
-            made += self._serve(state, version, now_ns)
+            made += self._serve(state, standing, now_ns)
         return made
 
     def next_timer_ns(self) -> int | None:
         """When `on_timer` is due, or None."""
         return self._tick_ns
 
-    def on_timer(self, version: int, now_ns: int) -> list[LogOutgoing]:
-        """Repairs, acknowledgements and probes that are due."""
+    def on_timer(self, standing: Standing, now_ns: int) -> list[LogOutgoing]:
+        """Repairs, acknowledgements and probes that are due, and what no opportunity came for."""
         if self._tick_ns is None or now_ns < self._tick_ns:
             return []
         self._tick_ns = None
-        made: list[LogOutgoing | None] = []
+        made: list[LogOutgoing] = []
+        if now_ns - self._pushed_ns >= _QUIET_NS and any(map(self._lacks, self._states.values())):
+            pushed_ns, made = self._pushed_ns, self.push(standing, now_ns)
+            self._pushed_ns = pushed_ns  # It stays quiet.
         for state in self._states.values():
-            if self._silent(state, now_ns):
-                if now_ns >= state.probe_ns:
+            silent = state.silent(now_ns)
+            if not silent and self._is_overdue(state, now_ns):
+                made += self._serve(state, standing, now_ns)
+            if (silent or state.heard_ns is None) and now_ns >= state.probe_ns:
+                hello = self._message(state, [], standing, now_ns, Kind.HELLO)
+                if hello is not None:
+                    made.append(hello)
                     state.probe_ns = now_ns + state.probe_wait_ns
                     state.probe_wait_ns = min(2 * state.probe_wait_ns, _PROBE_MAX_NS)
-                    made.append(self._message(state, [], version, now_ns))
-            elif self._missing(state, now_ns, new=self.peers_per_share >= len(self.peers)):
-                made += self._serve(state, version, now_ns)
-            elif state.owed_since_ns is not None and now_ns - state.owed_since_ns >= _ACKNOWLEDGE_NS:
-                made.append(self._message(state, [], version, now_ns))
-        self._wake(now_ns)
-        return [message for message in made if message is not None]
+            elif state.owed_ns is not None and now_ns >= state.owed_ns:
+                answer = self._message(state, [], standing, now_ns)
+                made += [answer] if answer is not None else []
+        for state in self._states.values():
+            # What could not be done now is tried again a tick later.
+            self._plan(state, now_ns, now_ns + 1)
+        return made
 
     def read(self, data: bytes, sender: int) -> LogFrame:
         """The message in ``data``; `RemoteProtocolError` if it is damaged, foreign or of an older incarnation."""
@@ -248,162 +290,188 @@ class LogGossip:
             raise RemoteProtocolError("impostor", f"node {sender} sent a message in the name of {frame.sender}")
         if state is None:
             raise RemoteProtocolError("stranger", f"node {sender} is not a neighbour of node {self.node}")
-        if frame.incarnation < state.incarnation:
+        if frame.incarnation < max(1, state.incarnation):
             raise RemoteProtocolError(
                 "stale", f"incarnation {frame.incarnation} of node {sender}, but {state.incarnation} is known"
             )
-        if frame.acked_incarnation == self.incarnation and frame.acked > self._sequence:
-            raise RemoteProtocolError("malformed", f"node {sender} claims to know entry {frame.acked} of this node")
+        known = frame.acked + frame.acked_mask.bit_length()
+        if frame.acked_incarnation == self.incarnation and known > self._sequence:
+            raise RemoteProtocolError("malformed", f"node {sender} claims to know entry {known} of this node")
         return frame
 
     def is_new(self, frame: LogFrame, index: int) -> bool:
-        """Whether the entry at ``index`` of a message was not accepted before."""
+        """Whether the entry at ``index`` of a message was not accepted before, and can be noted.
+
+        What lies too far beyond the first gap is as good as lost: it will come again.
+        """
         state = self._states[frame.sender]
-        sequence = frame.sequence + index
-        if frame.incarnation > state.incarnation:
-            return True
+        again = frame.incarnation > state.incarnation
+        watermark, mask = (0, 0) if again else (state.watermark, state.mask)
+        beyond = frame.sequence + index - watermark - 1
         if frame.kind == Kind.SUMMARY:
-            return sequence > state.watermark
-        beyond = sequence - state.watermark - 1
-        return beyond >= 0 and not state.mask >> beyond & 1
+            return beyond >= 0
+        return 0 <= beyond < ENTRIES_MAX and not mask >> beyond & 1
 
     def accept(self, frame: LogFrame, good: list[int], now_ns: int) -> PeerView:
-        """Take note of a message from `read` whose entries ``good`` (indices) were found good and taken in."""
+        """Take note of a message from `read` whose entries ``good`` (new ones) were found good and taken in."""
         state = self._states[frame.sender]
         if frame.incarnation > state.incarnation:
-            state.incarnation, state.watermark, state.mask = frame.incarnation, 0, 0
-            state.version = 0
-            # It may have lost what it knew of this node; what it says now is true.
-            state.acked = state.acked_mask = 0
-            state.summary = 0
-            state.sent_ns.clear()
-            state.tries.clear()
+            self._restarted(state, frame.incarnation)
         for index in good:
-            sequence = frame.sequence + index
+            beyond = frame.sequence + index - state.watermark - 1
             if frame.kind == Kind.SUMMARY:
-                passed = max(0, sequence - state.watermark)
-                state.watermark += passed
-                state.mask >>= passed
-            elif 0 < sequence - state.watermark <= _MASK_BITS:
-                state.mask |= 1 << (sequence - state.watermark - 1)
+                state.watermark += beyond + 1
+                state.mask >>= beyond + 1
+            else:
+                state.mask |= 1 << beyond
             while state.mask & 1:
                 state.mask >>= 1
                 state.watermark += 1
-        if good or frame.entries:
-            state.owed_since_ns = now_ns if state.owed_since_ns is None else state.owed_since_ns
         state.accepted += bool(good)
-        state.version = max(state.version, frame.version)
-        state.created_ns = max(state.created_ns, min(frame.created_ns, now_ns))
+        created_ns = min(frame.created_ns, now_ns)
+        if (frame.version or frame.created_ns) and created_ns >= state.ahead[2]:
+            state.ahead = (frame.last, frame.version, created_ns)
+        if state.watermark >= state.ahead[0]:
+            state.version = max(state.version, state.ahead[1])
+            state.created_ns = max(state.created_ns, state.ahead[2])
+        if frame.entries or frame.kind == Kind.HELLO:
+            state.owed += len(frame.entries)
+            at_once = frame.kind == Kind.HELLO or state.owed >= _ACKNOWLEDGE_ENTRIES
+            owed_ns = max(now_ns + (0 if at_once else _ACKNOWLEDGE_NS), state.sent_ns + _TICK_NS)
+            state.owed_ns = owed_ns if state.owed_ns is None else min(state.owed_ns, owed_ns)
         self._hear(state, frame, now_ns)
-        self._wake(now_ns)
-        return self.views[frame.sender]
+        if self.probability:
+            self._plan(state, now_ns, now_ns)
+        return _view(state)
+
+    def _restarted(self, state: _Peer, incarnation: int) -> None:
+        """A peer runs for the first time, or again and may have lost what it knew: what it says from now on is true."""
+        if state.incarnation:
+            state.acked = state.acked_mask = state.summary = state.summary_tries = 0
+            state.fresh = 1
+            state.flight.clear()
+            state.whole = self._before is None
+        state.incarnation, state.watermark, state.mask = incarnation, 0, 0
+        state.version, state.ahead = 0, (0, 0, 0)
 
     def _hear(self, state: _Peer, frame: LogFrame, now_ns: int) -> None:
+        if state.silent(now_ns):
+            # What it missed is sent again without the long waits of the last attempts.
+            state.flight = {sequence: (sent_ns, 1) for sequence, (sent_ns, _) in state.flight.items()}
+            state.summary_tries = min(state.summary_tries, 1)
         state.heard_ns, state.unanswered = now_ns, 0
         state.probe_wait_ns = _PROBE_NS
-        if frame.acked_incarnation != self.incarnation:
-            if frame.acked_incarnation < self.incarnation and not state.sent_ns:
-                state.acked = state.acked_mask = 0
-            return
-        if (frame.acked, frame.acked_mask) >= (state.acked, state.acked_mask):
-            state.acked, state.acked_mask = frame.acked, frame.acked_mask
-            for sequence in [sequence for sequence in state.sent_ns if state.has(sequence)]:
-                del state.sent_ns[sequence]
-                state.tries.pop(sequence, None)
+        if frame.acked_incarnation == self.incarnation:
+            state.acknowledge(frame.acked, frame.acked_mask)
+        elif self._before is not None and frame.acked_incarnation == self._before[0]:
+            state.whole = state.whole or 0 < frame.acked >= self._before[1] - _few(self._before[1])
 
-    def _silent(self, state: _Peer, now_ns: int) -> bool:
-        """Whether a peer left several messages unanswered for long."""
-        return state.unanswered >= _UNANSWERED and now_ns - state.first_unanswered_ns >= _SILENCE_NS
+    @property
+    def _oldest(self) -> int:
+        return self._sequence - len(self._log) + 1
 
-    def _missing(self, state: _Peer, now_ns: int, new: bool = True) -> list[_Entry]:
-        """Entries to send to a peer now: newest first those never sent, then those whose acknowledgement is overdue."""
-        fresh, overdue = [], []
-        for entry in self._log:
-            if state.has(entry.sequence):
-                continue
-            sent_ns = state.sent_ns.get(entry.sequence)
-            if sent_ns is None:
-                fresh.append(entry)
-                continue
-            wait_ns = min(_RETRY_NS << min(state.tries.get(entry.sequence, 0), 10), _RETRY_MAX_NS)
-            heard_since = state.heard_ns is not None and state.heard_ns > sent_ns + _RETRY_NS // 2
-            if now_ns - sent_ns >= wait_ns and (heard_since or now_ns - sent_ns >= 4 * wait_ns):
-                overdue.append(entry)
-        return (fresh if new else []) + overdue
+    def _lacks(self, state: _Peer) -> bool:
+        """Whether there is something that a peer was never sent."""
+        return state.fresh <= self._sequence or (not state.summary and self._is_behind(state))
 
-    def _serve(self, state: _Peer, version: int, now_ns: int) -> list[LogOutgoing]:
+    def _is_behind(self, state: _Peer) -> bool:
+        """Whether a peer lacks what is no longer in the log."""
+        return state.acked + 1 < self._oldest or (not state.whole and not state.acked)
+
+    def _is_overdue(self, state: _Peer, now_ns: int) -> bool:
+        if state.summary and state.overdue(state.summary_ns, state.summary_tries, now_ns):
+            return True
+        return any(state.overdue(*sent, now_ns) for sent in state.flight.values())
+
+    def _missing(self, state: _Peer, now_ns: int) -> list[_Entry]:
+        """Entries to send to a peer now, ascending: those never sent, and those whose acknowledgement is overdue."""
+        first = self._oldest
+        again = {sequence for sequence, sent in state.flight.items() if state.overdue(*sent, now_ns)}
+        start = min([state.fresh, *again])
+        return [
+            entry
+            for entry in islice(self._log, max(0, start - first), None)
+            if entry.sequence in again
+            or (entry.sequence >= state.fresh and entry.sequence not in state.flight and not state.has(entry.sequence))
+        ]
+
+    def _serve(self, state: _Peer, standing: Standing, now_ns: int) -> list[LogOutgoing]:
         """Messages with what a peer lacks: runs of entries, or one summary if that is shorter or all that is left."""
+        if state.summary and state.overdue(state.summary_ns, state.summary_tries, now_ns):
+            # Lost, it seems: what is best now is decided anew.
+            state.summary, state.fresh = 0, state.acked + 1
         missing = self._missing(state, now_ns)
-        if not missing:
-            return []
-        oldest = self._log[0].sequence if self._log else self._sequence + 1
-        beyond_log = max(state.acked, state.summary) + 1 < oldest and not state.has(oldest - 1)
-        size = sum(len(entry.payload) for entry in missing)
-        made: list[LogOutgoing] = []
-        if beyond_log or (len(missing) > 8 and size > 600):
-            summary = self._summary(state, size, beyond_log, version, now_ns)
-            if summary is not None:
-                return [summary]
-        missing.sort(key=lambda entry: entry.sequence)
+        behind = not state.summary and self._is_behind(state)
+        size = sum([len(entry.payload) for entry in missing])
+        long = len(missing) > _SUMMARY_ENTRIES and size > _SUMMARY_BYTES
+        if behind or (long and self._room(now_ns) >= _SUMMARY_PART * self.message_bytes_max):
+            summary = self._summary(state, math.inf if behind else size, standing, now_ns)
+            if summary is not None or behind:
+                return [] if summary is None else [summary]
+        made: list[LogOutgoing | None] = []
         run: list[_Entry] = []
-        room = self._room(now_ns)
+        left = self._room(now_ns) - HEADER_BYTES_MAX
         for entry in missing:
-            gap = run and entry.sequence != run[-1].sequence + 1
-            cost = len(entry.payload) + 3
-            if gap or sum(len(e.payload) + 3 for e in run) + cost + HEADER_BYTES_MAX > room:
-                self._add(made, self._message(state, run, version, now_ns))
-                run, room = [], self._room(now_ns)
+            cost = len(entry.payload) + _LENGTH_BYTES
+            if run and (entry.sequence != run[-1].sequence + 1 or cost > left):
+                made.append(self._message(state, run, standing, now_ns))
+                run, left = [], self._room(now_ns) - HEADER_BYTES_MAX
+            if cost > left:
+                break  # The budget is used up; the rest is for later.
             run.append(entry)
-        self._add(made, self._message(state, run, version, now_ns))
-        return made
+            left -= cost
+        if run:
+            made.append(self._message(state, run, standing, now_ns))
+        return [message for message in made if message is not None]
 
-    @staticmethod
-    def _add(made: list[LogOutgoing], message: LogOutgoing | None) -> None:
-        if message is not None:
-            made.append(message)
-
-    def _summary(self, state: _Peer, instead_of: int, needed: bool, version: int, now_ns: int) -> LogOutgoing | None:
-        summary = self.summary(self._room(now_ns) - HEADER_BYTES_MAX)
-        if summary is None or (len(summary[0]) >= instead_of and not needed):
+    def _summary(self, state: _Peer, below: float, standing: Standing, now_ns: int) -> LogOutgoing | None:
+        """A summary of fewer than ``below`` bytes; None if there is none, or the budget must grow for it first."""
+        made = self.summary(int(_SUMMARY_PART * self.entry_bytes_max))
+        if made is None:
+            made = self.summary(self.entry_bytes_max)
+        if made is None or len(made[0]) >= below:
             return None
-        entry = _Entry(self._sequence, *summary)
-        message = self._message(state, [entry], version, now_ns, Kind.SUMMARY)
+        message = self._message(state, [_Entry(self._sequence, *made)], standing, now_ns, Kind.SUMMARY)
         if message is not None:
-            state.summary = self._sequence
-            for covered in self._log:
-                if not state.has(covered.sequence):
-                    state.sent_ns[covered.sequence] = now_ns
-                    state.tries[covered.sequence] = state.tries.get(covered.sequence, 0) + 1
+            state.summary, state.summary_ns, state.summary_tries = self._sequence, now_ns, state.summary_tries + 1
+            state.fresh = self._sequence + 1
+            state.flight.clear()
         return message
 
     def _message(
-        self, state: _Peer, run: list[_Entry], version: int, now_ns: int, kind: Kind = Kind.LOG
+        self, state: _Peer, run: list[_Entry], standing: Standing, now_ns: int, kind: Kind = Kind.LOG
     ) -> LogOutgoing | None:
         """One message, if the budget has room for it."""
+        sequence = run[0].sequence if run else self._sequence + 1
+        if run and run[-1].sequence < self._sequence:
+            standing = Standing(0, 0)  # There is more to know.
         frame = LogFrame(
-            kind=kind,
-            sender=self.node,
-            incarnation=self.incarnation,
-            sequence=run[0].sequence if run else self._sequence + 1,
-            version=version,
-            created_ns=now_ns,
-            acked_incarnation=state.incarnation,
-            acked=state.watermark,
-            acked_mask=state.mask,
-            entries=tuple(entry.payload for entry in run),
+            kind,
+            self.node,
+            self.incarnation,
+            sequence,
+            standing.version,
+            standing.at_ns,
+            state.incarnation,
+            state.watermark,
+            state.mask,
+            tuple([entry.payload for entry in run]),
         )
         data = frame.encode()
         if not self._spend(len(data), now_ns):
             return None
-        state.owed_since_ns = None
-        if not state.unanswered:
-            state.first_unanswered_ns = now_ns
-        state.unanswered += 1
-        state.probe_ns = max(state.probe_ns, now_ns + _PROBE_NS)
-        for entry in run:
-            state.sent_ns[entry.sequence] = now_ns
-            state.tries[entry.sequence] = state.tries.get(entry.sequence, 0) + 1
-        return LogOutgoing(state.id, frame, data, sum(entry.items for entry in run))
+        state.owed, state.owed_ns, state.sent_ns = 0, None, now_ns
+        if run or kind == Kind.HELLO:
+            if not state.unanswered:
+                state.unanswered_ns = now_ns
+            state.unanswered += 1
+            state.probe_ns = max(state.probe_ns, now_ns + _PROBE_NS)
+        if kind == Kind.LOG:
+            for entry in run:
+                state.flight[entry.sequence] = (now_ns, state.flight.get(entry.sequence, (0, 0))[1] + 1)
+            if run:
+                state.fresh = max(state.fresh, run[-1].sequence + 1)
+        return LogOutgoing(state.id, frame, data, sum([entry.items for entry in run]))
 
     def _refill(self, now_ns: int) -> None:
         if self._tokens_ns is None:
@@ -415,47 +483,73 @@ class LogGossip:
     def _room(self, now_ns: int) -> int:
         """Bytes that one message may have now."""
         if not self.budget_bytes_per_s:
-            return MESSAGE_BYTES_MAX
+            return self.message_bytes_max
         self._refill(now_ns)
-        return math.floor(self._tokens)
+        return min(self.message_bytes_max, math.floor(self._tokens))
 
     def _spend(self, size: int, now_ns: int) -> bool:
-        if not self.budget_bytes_per_s:
-            return size <= MESSAGE_BYTES_MAX
-        self._refill(now_ns)
-        if size > self._tokens:
+        if size > self._room(now_ns):
             return False
-        self._tokens -= size
+        self._tokens -= size if self.budget_bytes_per_s else 0
         return True
 
-    def _wake(self, now_ns: int) -> None:
-        """Keep a timer while anything may become due."""
-        if self._tick_ns is not None:
-            return
-        busy = any(
-            state.owed_since_ns is not None or state.sent_ns or state.unanswered >= _UNANSWERED
-            for state in self._states.values()
-        )
-        newest = self._log[-1].sequence if self._log else 0
-        if busy or any(not state.has(newest) for state in self._states.values() if newest):
-            self._tick_ns = now_ns + _TICK_NS
+    def _wake(self, at_ns: int) -> None:
+        if self._tick_ns is None or at_ns < self._tick_ns:
+            self._tick_ns = at_ns
+
+    def _plan(self, state: _Peer, now_ns: int, earliest_ns: int) -> None:
+        """Keep a timer for what is due with a peer, and not before ``earliest_ns``."""
+        due = [] if state.owed_ns is None else [state.owed_ns]
+        silent = state.silent(now_ns)
+        if silent or state.heard_ns is None:
+            due.append(state.probe_ns)
+        if not silent and (state.flight or state.summary or self._lacks(state)):
+            due.append(now_ns + _TICK_NS)
+        if due:
+            first_ns = min(due)
+            self._wake(first_ns if first_ns >= earliest_ns else now_ns + _TICK_NS)
 
     def state(self) -> dict[str, Any]:
-        """What must be kept to go on after a restart: what is known of the peers' logs. The own log starts anew."""
+        """What must be kept to go on after a restart: what is known of the peers' logs, and who has all of this one."""
         return {
             "incarnation": self.incarnation,
+            "sequence": self._sequence,
             "peers": [
-                [s.id, s.incarnation, s.watermark, s.mask, s.version, s.created_ns, s.accepted]
+                [s.id, s.incarnation, s.watermark, s.mask, s.version, s.created_ns, s.accepted, self._is_whole(s)]
                 for s in self._states.values()
             ],
         }
 
+    def _is_whole(self, state: _Peer) -> bool:
+        """Whether a peer has all but a few entries."""
+        lacks = self._sequence - state.acked - state.acked_mask.bit_count()
+        return (state.whole or state.acked > 0) and lacks <= _few(self._sequence)
+
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from ``state``, with peers that are still neighbours."""
-        self.incarnation = int(state["incarnation"])
-        for fields in state["peers"]:
-            known = self._states.get(fields[0])
+        """Go on from ``state`` as a new incarnation, with peers that are still neighbours.
+
+        The log starts anew. What it told before stands behind an empty first entry, in whose place a peer that
+        does not have it gets a summary.
+        """
+        saved, sequence = int(state["incarnation"]), int(state["sequence"])
+        self.incarnation = max(self.incarnation, saved + 1)
+        self._tokens = 0.0
+        for peer, *numbers, whole in state["peers"]:
+            known = self._states.get(peer)
             if known is not None:
-                (known.incarnation, known.watermark, known.mask, known.version, known.created_ns, known.accepted) = map(
-                    int, fields[1:]
+                known.incarnation, known.watermark, known.mask, known.version, known.created_ns, known.accepted = map(
+                    int, numbers
                 )
+                known.whole = bool(whole)
+        if sequence:
+            self._before = (saved, sequence)
+            self.append(b"", 0)
+
+
+def _few(sequence: int) -> int:
+    """Entries that a peer may lack and still do without a summary."""
+    return min(_SUMMARY_ENTRIES, sequence // 4)
+
+
+def _view(state: _Peer) -> PeerView:
+    return PeerView(state.id, state.incarnation, state.watermark, state.version, state.created_ns, state.accepted)

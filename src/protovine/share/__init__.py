@@ -12,8 +12,8 @@ from protovine.share.codec import SetLimits, decode_set, encode_set
 from protovine.share.gain import expected_gain, filtered
 from protovine.share.gates import AlwaysGate, GainGate, Gate, JensenShannonGate, LooJensenShannonGate
 from protovine.share.inbox import Batch, Inbox, QueueInbox, SetInbox
-from protovine.share.jensen_shannon import jensen_shannon_kde, jensen_shannon_loo
 from protovine.share.items import Scales, UnknownScales
+from protovine.share.jensen_shannon import jensen_shannon_kde, jensen_shannon_loo
 from protovine.share.log import Discretion, LogShare, Model, Told
 from protovine.share.sets import Offer, WholeSets
 

@@ -57,7 +57,7 @@ class Inbox(Protocol):
 
 
 class QueueInbox:
-    """One queue of single prototypes a peer, used up as they are trained: last in first out in the paper's tests 1 to 3.
+    """One queue of single prototypes a peer, used up as they are trained: last in, first out in tests 1 to 3.
 
     Parameters
     ----------

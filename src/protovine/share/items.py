@@ -33,7 +33,13 @@ _NARROW, _WEIGHTED, _DEFLATED, _DELTA = 0x01, 0x02, 0x04, 0x08
 _STEPS = {8: 24.0, 6: 6.0}
 CODE_MAX = {8: 127, 6: 31}
 _OFFSET_MAX = 2**53
+_REACH_MAX = 128  # Codes are at most so far from 0, on the wire.
+_TIME_MAX = 2**61
 _WEIGHT_STEPS = 8.0
+# Scales are as good as others up to this ratio of steps, and this distance of centres in deviations.
+_COARSER, _MOVED = 1.5, 2.0
+# A summary has at most so many prototypes, or one of every class.
+_SUMMARY_MAX = 256
 
 
 class UnknownScales(CodecError):
@@ -83,9 +89,19 @@ class Scales:
         # Rounded up to what the upper half of a float32 can say, so that both sides use the same number.
         words = (wanted.astype(np.float32).view(np.uint32) >> 16) + 1
         step = (words.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
-        offset = np.clip(np.rint(mean / step), -_OFFSET_MAX, _OFFSET_MAX)
+        # Whatever is coded stays within the range of features.
+        offset_max = np.minimum(np.floor(FEATURE_MAX / step) - _REACH_MAX, _OFFSET_MAX)
+        offset = np.clip(np.rint(mean / step), -offset_max, offset_max)
         unit = max(0, min(40, int(math.log2(max(gap_ns, 8.0) / 8.0))))
         return cls(generation, max(0, base_ns), unit, bits, step, offset)
+
+    def differs(self, other: Scales) -> bool:
+        """Whether the other's steps, centre or time unit are far from these."""
+        ratio = self.step / other.step
+        moved = np.abs(self.offset - other.offset / ratio) > _MOVED * _STEPS[self.bits]
+        return bool(
+            (ratio > _COARSER).any() or (ratio < 1 / _COARSER).any() or moved.any() or abs(self.unit - other.unit) > 2
+        )
 
     def codes(self, x: NDArray[np.floating]) -> NDArray[np.int8]:
         """Codes (n, d) of vectors (n, d), clipped to their width."""
@@ -111,9 +127,11 @@ class Scales:
     @classmethod
     def decode(cls, data: bytes | memoryview, limits: SetLimits) -> Scales:
         """The scales in a payload; `CodecError` if it is damaged."""
+        if not len(data) or data[0] & ~_NARROW != SCALES:
+            raise CodecError("not a scales payload")
         made, at = cls._read(data, 1, 6 if data[0] & _NARROW else 8, limits)
-        if at != len(data) or data[0] & ~_NARROW != SCALES:
-            raise CodecError("scales with something behind them, or of an unknown format")
+        if at != len(data):
+            raise CodecError("scales with something behind them")
         return made
 
     @classmethod
@@ -132,16 +150,15 @@ class Scales:
             offsets.append(_unzigzag(offset))
         step = (np.array(words, np.uint32) << 16).view(np.float32).astype(np.float64)
         offset_array = np.array(offsets, np.float64)
-        limit = CODE_MAX[bits]
         with np.errstate(over="ignore", invalid="ignore"):
-            reach = (np.abs(offset_array) + limit) * step
+            reach = (np.abs(offset_array) + _REACH_MAX) * step
         if not (step > 0).all() or not (reach <= FEATURE_MAX).all() or np.abs(offset_array).max() > _OFFSET_MAX:
             raise CodecError(f"a step is not positive, or a value would be beyond {FEATURE_MAX:g}")
         return cls(generation, base_ns, unit, bits, step, offset_array), at
 
 
 def encode_items(items: PrototypeSet, scales: Scales, limits: SetLimits) -> bytes:
-    """A few samples, ordered by event time, as bytes; weights are left out where all are 1.
+    """A few samples as bytes, in the order of their event times; weights are left out where all are 1.
 
     Examples
     --------
@@ -152,12 +169,13 @@ def encode_items(items: PrototypeSet, scales: Scales, limits: SetLimits) -> byte
     >>> len(data), decode_items(data, scales, limits).x.round(1).tolist()
     (8, [[0.5, 1.0], [0.0, -1.0]])
     """
+    items = items.take(np.argsort(items.event_ns, kind="stable"))
     weighted = bool((items.weight != 1.0).any())
     out = bytearray([ITEMS | (_NARROW if scales.bits == 6 else 0) | (_WEIGHTED if weighted else 0)])
     out += varint.write(scales.generation)
     packed = _packed(scales.codes(items.x), scales.bits)
     weights = _weight_codes(items.weight)
-    times = ((items.event_ns - scales.base_ns) >> scales.unit).tolist()
+    times = _times(items, scales, limits)
     for i, (time, label) in enumerate(zip(times, items.label.tolist(), strict=True)):
         passed = _zigzag(time) if i == 0 else time - times[i - 1]
         out += varint.write(label + limits.n_classes * passed)
@@ -206,7 +224,7 @@ def encode_summary(prototypes: PrototypeSet, scales: Scales, limits: SetLimits) 
     chosen = prototypes.take(order)
     codes = scales.codes(chosen.x)
     head = scales._body() + varint.write(len(chosen))
-    times = ((chosen.event_ns - scales.base_ns) >> scales.unit).tolist()
+    times = _times(chosen, scales, limits)
     for time, label in zip(times, chosen.label.tolist(), strict=True):
         head += varint.write(label + limits.n_classes * _zigzag(time))
     head += bytes(_weight_codes(chosen.weight))
@@ -221,13 +239,17 @@ def encode_summary(prototypes: PrototypeSet, scales: Scales, limits: SetLimits) 
 
 
 def decode_summary(data: bytes | memoryview, limits: SetLimits, origin: int = -1) -> tuple[Scales, PrototypeSet]:
-    """Scales and set in a summary; `CodecError` if it is damaged or breaks a limit."""
+    """Scales and set in a summary; `CodecError` if it is damaged or breaks a limit.
+
+    The heaviest come first, each class in turn: whoever takes in only some of them has every class.
+    """
     if not len(data) or data[0] & 0xF0 != SUMMARY or data[0] & _WEIGHTED:
         raise CodecError("not a summary payload")
     flags, bits = data[0], 6 if data[0] & _NARROW else 8
     body: bytes | memoryview = data[1:]
     if flags & _DEFLATED:
-        size_max = 64 + 12 * limits.dim + limits.prototypes_max * (limits.dim + 12)
+        # Never more than an honest sender could mean, so that a few bytes cannot ask for much memory.
+        size_max = 64 + 12 * limits.dim + _summary_max(limits) * (limits.dim + 12)
         inflater = zlib.decompressobj(-15)
         try:
             body = inflater.decompress(bytes(body), size_max)
@@ -237,8 +259,8 @@ def decode_summary(data: bytes | memoryview, limits: SetLimits, origin: int = -1
             raise CodecError("a summary inflates to too much, or has something behind it")
     scales, at = Scales._read(body, 0, bits, limits)
     n, at = varint.read(body, at)
-    if not 0 < n <= limits.prototypes_max:
-        raise CodecError(f"a summary must have 1 to {limits.prototypes_max} prototypes, got {n}")
+    if not 0 < n <= _summary_max(limits):
+        raise CodecError(f"a summary must have 1 to {_summary_max(limits)} prototypes, got {n}")
     labels: list[int] = []
     times: list[int] = []
     for _ in range(n):
@@ -257,7 +279,24 @@ def decode_summary(data: bytes | memoryview, limits: SetLimits, origin: int = -1
         codes = np.cumsum(steps, axis=0, dtype=np.int8)
     else:
         codes = _unpacked(rows, n, limits.dim, bits)
-    return scales, _made(scales, codes, labels, times, weights, origin)
+    return scales, _in_turn(_made(scales, codes, labels, times, weights, origin))
+
+
+def _in_turn(prototypes: PrototypeSet) -> PrototypeSet:
+    by_class = np.lexsort((-prototypes.weight, prototypes.label))
+    label = prototypes.label[by_class]
+    place = np.arange(len(label)) - np.searchsorted(label, label)
+    return prototypes.take(by_class[np.lexsort((label, place))])
+
+
+def _summary_max(limits: SetLimits) -> int:
+    return min(limits.prototypes_max, max(_SUMMARY_MAX, limits.n_classes))
+
+
+def _times(items: PrototypeSet, scales: Scales, limits: SetLimits) -> list[int]:
+    """Event times in units since the base, as far as an integer on the wire reaches."""
+    reach = _TIME_MAX // limits.n_classes
+    return np.clip((items.event_ns - scales.base_ns) >> scales.unit, -reach, reach).tolist()
 
 
 def _made(
@@ -299,6 +338,8 @@ def _unpacked(data: bytes, n: int, dim: int, bits: int) -> NDArray[np.int8]:
 
 def _chain(codes: NDArray[np.int8], label: NDArray[np.int64]) -> NDArray[np.int64]:
     """An order in which each row is the nearest one left of the row before, class by class: differences are small."""
+    if len(label) > _SUMMARY_MAX:
+        return np.argsort(label, kind="stable")  # Mostly one a class: nothing to be near to.
     wide = codes.astype(np.int64)
     left = list(np.lexsort((np.arange(len(label)), label)))
     order = [left.pop(0)] if left else []

@@ -11,10 +11,11 @@ from protovine.sim.arrivals import Arrivals, arrival_times
 from protovine.sim.faults import Crash, Cut, Join, Partition
 from protovine.sim.hostile import Hostile, corrupt, parse_hostile
 from protovine.sim.network import Link, Network
-from protovine.sim.simulator import Outcome, Scenario, Simulator
+from protovine.sim.simulator import Clock, Outcome, Scenario, Simulator
 
 __all__ = [
     "Arrivals",
+    "Clock",
     "Crash",
     "Cut",
     "Hostile",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,6 +23,25 @@ from protovine.sim.network import Link, Network
 
 # Samples between two calls of the progress callback.
 _PROGRESS_STEP = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """A node's clock: ``ahead_ns`` >= 0 at the start, and ``fast_ppm`` parts per million too fast."""
+
+    ahead_ns: int = 0
+    fast_ppm: float = 0.0
+
+    def shows(self, at_ns: int) -> int:
+        """What it shows at a true time."""
+        return at_ns + self.ahead_ns + round(at_ns * self.fast_ppm * 1e-6)
+
+    def when(self, shown_ns: int) -> int:
+        """The true time from which it shows this."""
+        at_ns = math.ceil((shown_ns - self.ahead_ns) / (1.0 + self.fast_ppm * 1e-6))
+        while self.shows(at_ns) < shown_ns:  # A float is too coarse for times of today.
+            at_ns += shown_ns - self.shows(at_ns)
+        return at_ns
 
 
 @dataclass(frozen=True)
@@ -44,6 +65,8 @@ class Scenario:
         Labels come this long after the samples.
     labelled : float in [0, 1]
         Fraction of the samples whose label comes at all.
+    clocks : tuple of `Clock`
+        What each node takes for the time; exact without any.
     """
 
     x: NDArray[np.float64]
@@ -55,6 +78,7 @@ class Scenario:
     faults: tuple[Fault, ...] = ()
     label_delay_ns: int = 0
     labelled: float = 1.0
+    clocks: tuple[Clock, ...] = ()
 
     def __post_init__(self) -> None:
         if self.label_delay_ns < 0:
@@ -148,6 +172,19 @@ class Simulator:
         self._books.record(record)
         self._keep(record)
 
+    def _shown(self, node: int) -> int:
+        """The time by a node's own clock."""
+        return self.scenario.clocks[node].shows(self._now_ns) if self.scenario.clocks else self._now_ns
+
+    def _record_of_node(self, record: Record) -> None:
+        """Keep a node's record, with times as they truly were."""
+        if self.scenario.clocks:
+            if isinstance(record, records.Received):
+                made_ns = self.scenario.clocks[record.peer].when(record.created_ns)
+                record = msgspec.structs.replace(record, created_ns=max(0, min(made_ns, self._now_ns)))
+            record = msgspec.structs.replace(record, at_ns=self._now_ns)
+        self._record(record)
+
     def _arrive(self, node: int, index: int) -> None:
         times, rows = self.scenario.at_ns[node], self.scenario.rows[node]
         if index + 1 < len(times):
@@ -163,7 +200,7 @@ class Simulator:
             return
         self._record(records.Arrived(self._now_ns, node, row, truth))
         waits = self.scenario.label_delay_ns > 0 or not self._has_label[row]
-        member.observe(self.scenario.x[row], None if waits else truth, now_ns=self._now_ns, sample_id=row)
+        member.observe(self.scenario.x[row], None if waits else truth, now_ns=self._shown(node), sample_id=row)
         if waits and self._has_label[row]:
             self._at(self._now_ns + self.scenario.label_delay_ns, self._label, node, row, truth)
         self._settle(node, member)
@@ -171,7 +208,7 @@ class Simulator:
     def _label(self, node: int, row: int, truth: int) -> None:
         member = self._nodes[node]
         if member is not None:
-            member.label(row, truth, self._now_ns)
+            member.label(row, truth, self._shown(node))
             self._settle(node, member)
 
     def _timer(self, node: int, due_ns: int) -> None:
@@ -179,14 +216,16 @@ class Simulator:
         if member is None or self._timers[node] != due_ns:
             return
         self._timers[node] = None
-        member.on_timer(self._now_ns)
+        member.on_timer(self._shown(node))
         self._settle(node, member)
 
     def _settle(self, node: int, member: Node) -> None:
         """Carry out what a node wants done, and keep its next timer."""
-        pump(member, partial(self._send, node), self._record)
+        pump(member, partial(self._send, node), self._record_of_node)
         due_ns = member.next_timer_ns()
-        if due_ns is not None and due_ns != self._timers[node]:
+        if due_ns is not None and self.scenario.clocks:
+            due_ns = self.scenario.clocks[node].when(due_ns)
+        if due_ns is not None and (due_ns := max(due_ns, self._now_ns)) != self._timers[node]:
             self._timers[node] = due_ns
             self._at(due_ns, self._timer, node, due_ns)
 
@@ -208,7 +247,7 @@ class Simulator:
         self._books.delivered(copy, source, target, data)
         # The node counts what it refuses, and goes on.
         with contextlib.suppress(RemoteProtocolError):
-            member.receive(data, source, self._now_ns)
+            member.receive(data, source, self._shown(target))
         self._settle(target, member)
 
     def _lose(self, copy: int, reason: str) -> None:
@@ -231,19 +270,20 @@ class Simulator:
         member = self._make_node(node, self._incarnations[node])
         snapshot = self._snapshots[node]
         if snapshot is not None:
-            member.restore(snapshot, self._now_ns)
+            member.restore(snapshot, self._shown(node))
             self._incarnations[node] = member.gossip.incarnation
         else:
             self._books.forget(node)
         self._nodes[node] = member
         self._record(records.Up(self._now_ns, node, self._incarnations[node]))
+        self._settle(node, member)
 
     def _end(self) -> Outcome:
         self._progress(self._arrived % _PROGRESS_STEP)
         for node, member in enumerate(self._nodes):
             if member is not None:
-                member.finish(self._now_ns)
-                pump(member, partial(self._send, node), self._record)
+                member.finish(self._shown(node))
+                pump(member, partial(self._send, node), self._record_of_node)
         for copy in self._books.in_flight():
             self._lose(copy, "in flight")
         self._books.ended()

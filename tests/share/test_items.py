@@ -1,0 +1,283 @@
+"""Samples as a few bytes: what comes back, what is refused, and that nothing harms."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from protovine.errors import CodecError
+from protovine.prototypes import FEATURE_MAX, PrototypeSet
+from protovine.share import Scales, SetLimits
+from protovine.share.items import (
+    CODE_MAX,
+    decode_items,
+    decode_summary,
+    encode_items,
+    encode_summary,
+)
+
+SECOND = 10**9
+EPOCH = 1_700_000_000 * SECOND
+LIMITS = SetLimits(2, 4, 50)
+
+
+def scales_of(x: np.ndarray, bits: int = 8, base_ns: int = 0, gap_ns: float = 1e8, generation: int = 1) -> Scales:
+    return Scales.of(generation, x.mean(axis=0), x.std(axis=0), base_ns, gap_ns, bits)
+
+
+def some(n: int, dim: int, n_classes: int, seed: int = 0, base_ns: int = 0) -> PrototypeSet:
+    draw = np.random.default_rng(seed)
+    scale = 10.0 ** draw.integers(-6, 7, dim)
+    x = draw.normal(size=(n, dim)) * scale + 100 * scale * draw.normal(size=dim)
+    events = base_ns + draw.integers(0, 100 * SECOND, n)
+    return PrototypeSet(x, draw.integers(0, n_classes, n), draw.integers(1, 200, n).astype(float), events)
+
+
+def in_order(prototypes: PrototypeSet) -> PrototypeSet:
+    return prototypes.take(np.argsort(prototypes.event_ns, kind="stable"))
+
+
+@pytest.mark.parametrize("bits", [6, 8])
+@pytest.mark.parametrize(("dim", "n_classes"), [(1, 1), (2, 2), (8, 2), (57, 10), (500, 3000)])
+@pytest.mark.parametrize("base_ns", [0, EPOCH])
+def test_items_come_back_within_half_a_step(bits: int, dim: int, n_classes: int, base_ns: int) -> None:
+    original = in_order(some(40, dim, n_classes, base_ns=base_ns))
+    limits = SetLimits(dim, n_classes, 100)
+    # The base lies in the middle: late labels bring samples from before it.
+    scales = Scales.decode(scales_of(original.x, bits, base_ns + 50 * SECOND).encode(), limits)
+    again = decode_items(encode_items(original, scales, limits), scales, limits, origin=3)
+    within = np.abs(original.x / scales.step - scales.offset) <= CODE_MAX[bits]
+    assert within.mean() > 0.99
+    assert (np.abs(again.x - original.x)[within] <= (0.501 * scales.step * np.ones_like(again.x))[within]).all()
+    assert np.array_equal(original.label, again.label)
+    late = original.event_ns - again.event_ns
+    assert 0 <= late.min() and late.max() < 2**scales.unit <= SECOND / 10 / 8
+    assert np.abs(np.log2(again.weight / original.weight)).max() <= 1 / 16
+    assert 3 == again.origin
+
+
+def test_items_may_come_in_any_order_of_time() -> None:
+    items = PrototypeSet.of([[1.0, 0], [2.0, 0], [3.0, 0]], [0, 1, 2], event_ns=[3 * SECOND, SECOND, 2 * SECOND])
+    scales = scales_of(items.x)
+    again = decode_items(encode_items(items, scales, LIMITS), scales, LIMITS)
+    assert [1, 2, 0] == again.label.tolist()
+
+
+@pytest.mark.parametrize("bits", [6, 8])
+@pytest.mark.parametrize(("n", "dim", "n_classes"), [(1, 1, 1), (50, 8, 2), (30, 57, 10), (600, 2, 600)])
+def test_summaries_come_back_within_half_a_step(bits: int, n: int, dim: int, n_classes: int) -> None:
+    original = some(n, dim, n_classes, base_ns=EPOCH)
+    limits = SetLimits(dim, n_classes, 1000)
+    scales = scales_of(original.x, bits, EPOCH + 10 * SECOND)
+    found, again = decode_summary(encode_summary(original, scales, limits), limits)
+    assert (scales.encode(), n) == (found.encode(), len(again))
+    expected = np.column_stack([scales.vectors(scales.codes(original.x)), original.label])
+    came = np.column_stack([again.x, again.label])
+    assert np.array_equal(expected[np.lexsort(expected.T)], came[np.lexsort(came.T)])
+
+
+def test_every_class_is_among_the_first_of_a_summary_and_the_heaviest_too() -> None:
+    original = some(40, 3, 4)
+    limits = SetLimits(3, 4, 100)
+    _, again = decode_summary(encode_summary(original, scales_of(original.x), limits), limits)
+    assert [0, 1, 2, 3] * 2 == again.label[:8].tolist()
+    for label in range(4):
+        weight = again.weight[again.label == label]
+        assert (np.diff(weight) <= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("x", "deflated", "delta"),
+    [
+        (np.array([[0.5, 1.0, -1.0], [0.1, 0.9, 2.0]]), False, False),
+        (np.tile([[0.5, 1.0, -1.0, 2.0] * 8], (40, 1)), True, False),
+        (np.cumsum(np.random.default_rng(1).integers(0, 2, (50, 32)), axis=0) / 10.0, True, True),
+    ],
+)
+def test_a_summary_takes_the_shortest_of_its_forms(x: np.ndarray, deflated: bool, delta: bool) -> None:
+    limits = SetLimits(x.shape[1], 2, 100)
+    prototypes = PrototypeSet.of(x, np.zeros(len(x)))
+    data = encode_summary(prototypes, scales_of(x), limits)
+    assert (deflated, delta) == (bool(data[0] & 4), bool(data[0] & 8))
+    _, again = decode_summary(data, limits)
+    assert np.array_equal(np.sort(again.x, axis=0), np.sort(scales_of(x).vectors(scales_of(x).codes(x)), axis=0))
+
+
+def test_bytes_are_as_documented() -> None:
+    limits = SetLimits(2, 4, 50)
+    scales = Scales(3, 1000, 4, 8, np.array([0.5, 2.0]), np.array([-1.0, 70.0]))
+    #      kind generation base unit, then step and offset of each feature: 0x3f00 is 0.5, 0x4000 is 2.0
+    assert "2003e80704003f0100408c01" == scales.encode().hex()
+    items = PrototypeSet.of([[0.0, 140.0], [1.0, 130.0]], [1, 3], event_ns=[1016, 1064])
+    #      kind generation, then label + 4 * time: zigzag(1) = 2, and 3 later; codes
+    assert "30030901000f03fb" == encode_items(items, scales, limits).hex()
+    weighty = PrototypeSet.of([[0.0, 140.0]], [1], weight=[2], event_ns=[1016])
+    assert "320309080100" == encode_items(weighty, scales, limits).hex()
+    #      kind scales, n, labels and zigzag times, weights, codes
+    assert "4003e80704003f0100408c010109080100" == encode_summary(weighty, scales, limits).hex()
+    narrow = Scales(3, 1000, 4, 6, np.array([0.5, 2.0]), np.array([-1.0, 70.0]))
+    #      codes 000001 000000, and four bits of nothing
+    assert "330309080400" == encode_items(weighty, narrow, limits).hex()
+
+
+def test_six_bits_are_packed_without_gaps() -> None:
+    items = some(10, 4, 2)
+    limits = SetLimits(4, 2, 50)
+    wide, narrow = (len(encode_items(items, scales_of(items.x, bits), limits)) for bits in (8, 6))
+    assert 10 == wide - narrow
+
+
+def test_constant_and_extreme_features_survive() -> None:
+    limits = SetLimits(6, 2, 50)
+    x = np.array([[5.0, 0.0, FEATURE_MAX, -FEATURE_MAX, 1e-35, -1e37], [5.0, 0.0, FEATURE_MAX, FEATURE_MAX, 0.0, 1e38]])
+    items = PrototypeSet.of(x, [0, 1])
+    scales = Scales.decode(scales_of(x).encode(), limits)
+    again = decode_items(encode_items(items, scales, limits), scales, limits)
+    assert np.abs(again.x).max() <= FEATURE_MAX
+    assert 5.0 == pytest.approx(again.x[0, 0], rel=1e-10)
+    assert 0.0 == again.x[0, 1]
+    assert np.abs(again.x[:, 2:4] - x[:, 2:4]).max() < 0.51 * FEATURE_MAX
+
+
+def test_times_beyond_reach_are_brought_near_and_break_nothing() -> None:
+    limits = SetLimits(1, 5000, 50)
+    scales = Scales.of(1, np.zeros(1), np.ones(1), 0, 0.0)
+    items = PrototypeSet.of([[0.0], [0.0]], [4999, 1], event_ns=[0, 2**61])
+    assert 2 == len(decode_items(encode_items(items, scales, limits), scales, limits))
+    decode_summary(encode_summary(items, scales, limits), limits)
+
+
+@given(st.lists(st.floats(-1e38, 1e38), min_size=2, max_size=12), st.sampled_from([6, 8]), st.floats(0, 1e30))
+def test_whatever_scales_are_made_of_receivers_take_them(values: list, bits: int, gap_ns: float) -> None:
+    x = np.array(values)[:, np.newaxis]
+    limits = SetLimits(1, 3, 50)
+    made = Scales.of(9, x.mean(axis=0), np.minimum(x.std(axis=0), 1e38), EPOCH, gap_ns, bits)
+    scales = Scales.decode(made.encode(), limits)
+    assert (made.step == scales.step).all() and (made.offset == scales.offset).all()
+    items = PrototypeSet.of(x, np.zeros(len(x)), event_ns=np.full(len(x), EPOCH))
+    again = decode_items(encode_items(items, scales, limits), scales, limits)
+    assert np.abs(again.x).max() <= FEATURE_MAX
+
+
+def test_scales_say_whether_others_would_do() -> None:
+    def of(mean: float, deviation: float, gap_ns: float = 1e8) -> Scales:
+        return Scales.of(1, np.array([mean]), np.array([deviation]), 0, gap_ns)
+
+    assert not of(0.0, 1.0).differs(of(1.0, 1.2))
+    for mean, deviation, gap_ns in ((3.0, 1.0, 1e8), (0.0, 2.0, 1e8), (0.0, 0.5, 1e8), (0.0, 1.0, 1e10)):
+        assert of(0.0, 1.0).differs(of(mean, deviation, gap_ns))
+
+
+def legal(found: PrototypeSet, limits: SetLimits) -> None:
+    assert np.abs(found.x).max() <= FEATURE_MAX
+    assert 0 <= found.label.min() and found.label.max() < limits.n_classes
+    assert 1 <= found.weight.min() and found.weight.max() < np.inf
+    assert 0 <= found.event_ns.min()
+    assert len(found) <= max(limits.prototypes_max, limits.n_classes)
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.binary(max_size=120), st.sampled_from([6, 8]))
+def test_arbitrary_items_never_crash(data: bytes, bits: int) -> None:
+    scales = Scales.of(1, np.zeros(2), np.ones(2), EPOCH, 1e8, bits)
+    head = bytes([0x30 | (bits == 6), 1])
+    for payload in (data, head + data, bytes([0x32 | (bits == 6), 1]) + data):
+        try:
+            legal(decode_items(payload, scales, LIMITS), LIMITS)
+        except CodecError:
+            continue
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.binary(max_size=120), st.integers(0, 15))
+def test_arbitrary_scales_and_summaries_never_crash(data: bytes, flags: int) -> None:
+    for payload in (data, bytes([0x40 | flags]) + data, bytes([0x44 | flags]) + deflated(data)):
+        try:
+            scales, found = decode_summary(payload, LIMITS)
+            legal(found, LIMITS)
+        except CodecError:
+            continue
+    try:
+        scales = Scales.decode(bytes([0x20 | flags & 1]) + data, LIMITS)
+        extreme = np.full((1, 2), -128, np.int8)
+        assert np.abs(scales.vectors(extreme)).max() <= FEATURE_MAX
+    except CodecError:
+        pass
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data(), st.sampled_from([6, 8]))
+def test_flipped_bits_never_crash(data: st.DataObject, bits: int) -> None:
+    items = some(5, 2, 4)
+    scales = scales_of(items.x, bits)
+    for made, decode in (
+        (encode_items(items, scales, LIMITS), lambda d: decode_items(d, scales, LIMITS)),
+        (encode_summary(items, scales, LIMITS), lambda d: decode_summary(d, LIMITS)[1]),
+    ):
+        bad = bytearray(made)
+        bad[data.draw(st.integers(0, len(bad) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+        try:
+            legal(decode(bytes(bad)), LIMITS)
+        except CodecError:
+            continue
+
+
+def deflated(data: bytes) -> bytes:
+    return zlib.compress(data, 9, -15)
+
+
+def test_a_decompression_bomb_is_refused_before_it_grows() -> None:
+    import tracemalloc
+
+    limits = SetLimits(2, 2)
+    bomb = bytes([0x44]) + deflated(bytes(200 * 2**20))
+    assert len(bomb) < 2**18
+    tracemalloc.start()
+    with pytest.raises(CodecError, match="inflates to too much"):
+        decode_summary(bomb, limits)
+    assert tracemalloc.get_traced_memory()[1] < 10 * 2**20
+    tracemalloc.stop()
+
+
+SCALES = Scales.of(1, np.zeros(2), np.ones(2), 0, 1e8)
+
+
+@pytest.mark.parametrize(
+    ("payload", "message"),
+    [
+        ("", "not an items"),
+        ("34 01", "not an items"),
+        ("31 01 00 0000", "disagree about the width"),
+        ("30 02 00 0000", "of scales 2, expected 1"),
+        ("30 01", "without items"),
+        ("30 01 00 00", "cut off"),
+        ("30 01 04 0000", "out of range"),  # One unit before the time 0.
+        ("30 01" + "00 0000" * 51, "more than 50 items"),
+    ],
+)
+def test_what_is_refused_is_said(payload: str, message: str) -> None:
+    with pytest.raises(CodecError, match=message):
+        decode_items(bytes.fromhex(payload.replace(" ", "")), SCALES, LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("payload", "message"),
+    [
+        ("", "not a scales"),
+        ("22 01 00 00", "not a scales"),
+        ("20 01 00 29 803f00 803f00", "beyond 2\\*\\*40"),
+        ("20 01 00 00 803f00", "must name 2 features"),
+        ("20 01 00 00 803f00 803f00 00", "something behind"),
+        ("20 01 00 00 000000 803f00", "not positive"),
+        ("20 01 00 00 c0ff00 803f00", "not positive"),  # NaN.
+        ("20 01 00 00 807f00 803f00", "beyond 1e\\+38"),  # Infinity.
+        ("20 01 00 00 7f7f00 803f00", "beyond 1e\\+38"),
+    ],
+)
+def test_scales_out_of_range_are_refused(payload: str, message: str) -> None:
+    with pytest.raises(CodecError, match=message):
+        Scales.decode(bytes.fromhex(payload.replace(" ", "")), LIMITS)

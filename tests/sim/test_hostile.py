@@ -1,0 +1,105 @@
+"""Members that do harm do the harm that their kind names, and nobody else's data change."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import protovine
+from protovine import records
+from protovine.errors import ConfigError
+from protovine.experiments.build import build
+from protovine.sim import Hostile, Simulator, corrupt, parse_hostile
+from protovine.sim.hostile import FLOOD, KINDS
+
+SECOND = 10**9
+
+
+def scene(n: int = 60) -> tuple:
+    draw = np.random.default_rng(0)
+    x, y = draw.normal(5, 2, (n, 3)), draw.integers(0, 3, n)
+    rows = [np.arange(node, n, 3) for node in range(3)]
+    return x, y, rows, [row * SECOND for row in rows], 3
+
+
+def corrupted(kind: str, seed: int = 0) -> tuple:
+    return corrupt(Hostile(kind, (2,)), *scene(), seed)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_honest_keep_their_data(kind: str) -> None:
+    x, y, rows, at_ns, _ = scene()
+    made_x, made_y, made_rows, made_at_ns = corrupted(kind)
+    assert np.array_equal(x, made_x[: len(x)]) and np.array_equal(y, made_y[: len(y)])
+    for node in (0, 1):
+        assert np.array_equal(rows[node], made_rows[node]) and np.array_equal(at_ns[node], made_at_ns[node])
+    assert made_rows[2].min() == len(x)
+    assert (np.diff(made_at_ns[2]) >= 0).all()
+    assert len(made_rows[2]) == len(made_at_ns[2]) == (FLOOD if kind == "flood" else 1) * len(rows[2])
+    again = corrupted(kind)
+    assert all(np.array_equal(a, b) for a, b in zip((made_x, made_y), again[:2], strict=True)), "from the seed alone"
+
+
+def test_each_kind_does_what_it_says() -> None:
+    x, y, rows, _, n_classes = scene()
+    mine = x[rows[2]]
+
+    def of(kind: str) -> tuple[np.ndarray, np.ndarray]:
+        made_x, made_y, made_rows, _ = corrupted(kind)
+        return made_x[made_rows[2]], made_y[made_rows[2]]
+
+    assert np.array_equal((y[rows[2]] + 1) % n_classes, of("label-flip")[1])
+    assert np.array_equal(mine, of("label-flip")[0]) and np.array_equal(mine, of("random-labels")[0])
+    assert 0.4 < np.mean(of("random-labels")[1] != y[rows[2]]) < 1
+    vectors = of("random-vectors")[0]
+    assert (vectors >= x.min(axis=0)).all() and (vectors <= x.max(axis=0)).all()
+    assert np.array_equal(100 * mine, of("bad-scale")[0])
+    sensor = of("bad-sensor")[0]
+    assert np.array_equal(mine[:, 1:], sensor[:, 1:])
+    assert np.allclose(10 * mine[:, 0] + 5 * x[:, 0].std(), sensor[:, 0])
+    flood_x, flood_y = of("flood")
+    assert np.array_equal((np.repeat(y[rows[2]], FLOOD) + 1) % n_classes, flood_y)
+    assert np.abs(flood_x - np.repeat(mine, FLOOD, axis=0)).max() < 2 * x.std(axis=0).max()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("flod:1", "unknown kind of hostile node 'flod' (did you mean 'flood'?)"),
+        ("flood", "hostile nodes must be 1 to 4 of 5, as KIND:COUNT, got 'flood'"),
+        ("flood:5", "hostile nodes must be 1 to 4 of 5, as KIND:COUNT, got 'flood:5'"),
+        ("flood:-1", "must be 1 to 4 of 5"),
+        ("flood:0", "must be 1 to 4 of 5"),
+    ],
+)
+def test_mistakes_are_named(text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse_hostile(text, 5)
+    assert message in str(error.value)
+
+
+def test_the_last_nodes_are_hostile_or_nobody() -> None:
+    assert Hostile("label-flip", (3, 4)) == parse_hostile("label-flip:2", 5)
+    assert Hostile() == parse_hostile("", 5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_swarm_with_one_of_each_kind_runs(kind: str) -> None:
+    experiment = protovine.Experiment(presets="default", data={"limit": 150}, swarm={"hostile": f"{kind}:1"})
+    built = build(experiment.settings("default"), protovine.load("phishing", rows=150), 0)
+    assert [0, 1, 2, 3] == built.honest
+    kept: list[records.Record] = []
+    Simulator(built.scenario, built.make_node, kept.append).run()
+    sent = [record.prototypes for record in kept if isinstance(record, records.Sent) and record.node == 4]
+    honest = [record.prototypes for record in kept if isinstance(record, records.Sent) and record.node == 0]
+    assert sum(sent) > 0
+    if kind == "flood":
+        assert sum(sent) > 10 * sum(honest)
+    assert not [record for record in kept if isinstance(record, records.Refused)]
+
+
+def test_central_is_without_those_that_do_harm() -> None:
+    experiment = protovine.Experiment(presets="central", data={"limit": 100}, swarm={"hostile": "flood:1"})
+    built = build(experiment.settings("central"), protovine.load("phishing", rows=100), 0)
+    assert 80 == len(built.scenario.rows[0])
+    assert set(built.scenario.rows[0].tolist()) == {row for row in range(100) if row % 5 != 4}
