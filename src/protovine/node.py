@@ -135,7 +135,7 @@ class Node:
         shares = tuple(prediction.shares.tolist()) if prediction.code >= 0 else ()
         self._out.records.append(records.Predicted(now_ns, self.id, name, prediction.code, shares))
         if y is not None:
-            self._learn(sample, y, event, name, prediction)
+            self._learn(sample, y, event, name)
         elif sample_id is not None:
             self._unlabelled[sample_id] = (sample, event)
             if len(self._unlabelled) > UNLABELLED_MAX:
@@ -151,7 +151,7 @@ class Node:
         if waiting is None:
             return False
         sample, event_ns = waiting
-        self._learn(sample, y, event_ns, sample_id, self.learner.predict(sample, event_ns))
+        self._learn(sample, y, event_ns, sample_id)
         return True
 
     def receive(self, data: bytes, sender: int, now_ns: int) -> None:
@@ -251,13 +251,15 @@ class Node:
         except (KeyError, TypeError, ValueError, CodecError) as error:
             raise SnapshotError(f"the snapshot is damaged: {error}") from None
 
-    def _learn(self, sample: NDArray[np.float64], y: int, event_ns: int, name: int, before: Prediction) -> None:
+    def _learn(self, sample: NDArray[np.float64], y: int, event_ns: int, name: int) -> None:
+        bits = 0.0
+        if isinstance(self._exchange, LogExchange):
+            bits = surprise(self.learner.likelihood(sample, y, event_ns))
         inserted = self.learner.learn(sample[np.newaxis], np.array([y]), np.array([event_ns]))
         self.version += 1
         self._records_of_shrinking()
         self._out.records.append(records.Learned(self.now_ns, self.id, name, bool(inserted), len(self.learner)))
-        probability = float(before.shares[y]) if before.code >= 0 else 0.0
-        told = Told(sample, y, event_ns, surprise(probability), bool(inserted))
+        told = Told(sample, y, event_ns, bits, bool(inserted))
         self._exchange.learnt(told, self.learner, self.version, self.now_ns, self._out)
 
     def _advance(self, now_ns: int) -> None:

@@ -61,6 +61,8 @@ class Twin:
     def proven(self, slot: int) -> float:
         if slot == 0 or not self.o.trusting:
             return 1.0
+        if not self.own_count:
+            return float(self.trust[slot])
         if not self.near or self.far[slot] > k._FAR_MAX:
             return 0.0
         return float(logistic(self.o.trust_steepness * (self.evidence[slot] - self.o.proof_needed)))
@@ -169,6 +171,7 @@ class Twin:
             if flood or self.far[slot] > k._FAR_MAX or (known and not self.plausible(x, k._ABSURD)):
                 return
             self.bucket[slot] -= 1
+            weight = min(weight, k._WEIGHT_MAX)
         if self.o.hedge_received and self.held and self.proven(slot) > 0.5:
             self.predict(x, max(self.newest_own, event))
             self.judge_experts(y, self.proven(slot) * self.o.hedge_received, 1.0)
@@ -230,7 +233,7 @@ class Twin:
         distance = self.distances(x)[:, self.best_metric] if self.held else np.zeros(0)
         linear = self.linear_vote(x)
         if proven > 0.05:
-            self.update_moments(x, y, weight * proven)
+            self.update_moments(x, y, min(weight, 1.0) * proven)
             error = linear - np.eye(self.n_classes)[y]
             z = np.append(self.z_scores(x), 1.0)
             self.linear -= self.o.linear_rate * min(weight, 1.0) * proven * np.outer(error, z)

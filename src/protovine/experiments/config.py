@@ -114,7 +114,7 @@ class ShareSettings(Section):
     kind: Literal["sets", "log"] = Field("sets", description="whole sets, or a log of selected own samples")
     select: Literal["surprisal", "inserted", "all"] = Field("surprisal", description="log: which own samples are told")
     surprisal_bits: float | None = Field(
-        None, ge=0, le=1000, description="log: surprisal above which a sample is told; by default 0.012 bits a byte"
+        None, ge=0, le=1000, description="log: surprisal above which a sample is told; by default 0.01 bits a byte"
     )
     bits: Literal[0, 6, 8] = Field(0, description="log: bits of a feature; 0 is 8, or 6 within less than 100 bytes/s")
     batch_items: int = Field(0, ge=0, le=10_000, description="log: samples in a batch; 0 lets the learner decide")

@@ -169,8 +169,8 @@ def _f1_global(outcome: Outcome, data: DataSet, built: Built) -> list[float | No
         if node is None or not len(node.learner) or not len(rows):
             found.append(None)
             continue
-        predicted = np.array([node.learner.predict(data.x[row]).code for row in rows])
-        found.append(metrics.f1(data.y[rows], predicted, built.positive))
+        predicted = node.learner.predict_balanced(np.ascontiguousarray(data.x[rows]))
+        found.append(metrics.f1(data.y[rows], predicted, None))
     return found
 
 

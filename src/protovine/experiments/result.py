@@ -18,7 +18,7 @@ METRICS: dict[str, tuple[str, str, int]] = {
     "f1_macro": ("F1, macro", "", 3),
     "f1_pooled": ("F1, pooled", "", 3),
     "f1_paper": ("F1, as the paper computes it", "", 4),
-    "f1_global": ("F1, held-out 20 %", "", 3),
+    "f1_global": ("F1, macro, held-out 20 %", "", 3),
     "accuracy": ("accuracy", "", 3),
     "balanced_accuracy": ("balanced accuracy", "", 3),
     "kappa": ("kappa", "", 3),

@@ -42,6 +42,14 @@ class ArrayLearner(Protocol):
         """Prediction for one vector (d,) measured at ``at_ns``."""
         ...
 
+    def predict_balanced(self, x: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Codes (n,) for rows (n, d) whose classes may be distributed otherwise than the own ones."""
+        ...
+
+    def likelihood(self, x: NDArray[np.float64], code: int, at_ns: int) -> float:
+        """How well the class of a sample is foretold here, from 0 to 1; 0 without a model."""
+        ...
+
     def learn(self, x: NDArray[np.float64], codes: NDArray[np.int64], events_ns: NDArray[np.int64]) -> int:
         """Learn rows (n, d) in order; how many of them became prototypes."""
         ...

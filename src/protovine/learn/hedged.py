@@ -19,6 +19,7 @@ WIDE = 64
 PARTS = ("z-score", "fisher", "relief", "discriminant", "linear", "recency", "corrected", "own", "hedge", "trust")
 # Logistic functions of a sender's evidence in nats: what its mass counts, and what it may do to moments and experts.
 _TRUST_PRIOR, _TRUST_STEEPNESS, _PROOF_NEEDED = 2.0, 5.0, 0.2
+_FREQUENT = 1.6  # Times the even share, from which a class counts as frequent.
 _NO_ROWS = np.empty((0, 0))
 
 
@@ -170,6 +171,39 @@ class HedgedLVQCore:
         codes, shares = np.empty(len(x), np.int64), np.zeros((len(x), self.n_classes))
         kernels.predict_many(_plain(x), self._now(at_ns), self._state, self._options, shares, codes)
         return codes, shares
+
+    def predict_balanced(self, x: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Codes (n,) for float64 rows (n, d) among which all classes are equally likely.
+
+        Only votes of all mass that are corrected to own label frequencies take part, and these are divided out again
+        (Saerens, Latinne & Decaestecker, "Adjusting the outputs of a classifier to new a priori probabilities", Neural
+        Comput. 14, 2002). So a node answers for classes that it knows from others alone.
+        """
+        codes, shares = np.empty(len(x), np.int64), np.zeros(self.n_classes)
+        for i, row in enumerate(x):
+            codes[i] = self.predict(row).code
+            if codes[i] >= 0:
+                kernels.balanced(self._state, shares)
+                codes[i] = np.argmax(shares)
+        return codes
+
+    def likelihood(self, x: NDArray[np.float64], code: int, at_ns: int) -> float:
+        """How well the class of a sample is foretold here: small for what is news to others.
+
+        The probability of the class; of a class that is much more frequent here than others, at most that in
+        `predict_balanced`: what is obvious here by frequency alone need not be so elsewhere.
+        """
+        if not len(self):
+            return 0.0
+        s = self._state
+        if not s.counts[kernels.FRESH] or s.clock[2] != at_ns or not np.array_equal(s.asked, x):
+            self.predict(x, at_ns)
+        foretold = float(s.hedge @ s.table[:, code])
+        if s.recent[code] * self.n_classes > _FREQUENT * s.recent.sum():
+            shares = np.zeros(self.n_classes)
+            kernels.balanced(s, shares)
+            foretold = min(foretold, float(shares[code]))
+        return foretold
 
     def learn(self, x: NDArray[np.float64], codes: NDArray[np.int64], events_ns: NDArray[np.int64]) -> int:
         """Learn own samples, float64 rows (n, d), in order; how many of them became prototypes.

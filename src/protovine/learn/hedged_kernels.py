@@ -39,6 +39,7 @@ _BURST = 30.0  # Items that a sender may bring at once.
 _COST_FLOOD = 0.002  # Evidence that an item too many costs its sender, in nats.
 # A sender of whose recent items more than this part is far out of range is broken; a few are in the nature of things.
 _FAR_MAX, _FAR_RATE = 0.25, 0.05
+_WEIGHT_MAX = 100.0  # Samples that a received prototype can stand for.
 _ABSURD = 10.0  # So many times further, an item is refused whoever sends it.
 _EVIDENCE_MAX = 20.0
 _TIE = 1e-9  # Losses that differ by less differ by rounding: the first expert of them is the best.
@@ -329,6 +330,28 @@ def predict(x, now, s, o, out):
     for k in range(N_EXPERTS):
         s.hedge[k] /= hedges
     return winner
+
+
+@njit(cache=True)
+def balanced(s, out):
+    """After `predict`: fill ``out`` with probabilities as if all classes were equally frequent, from all mass."""
+    n_classes = s.rows.shape[0]
+    least = np.inf
+    for k in range(CORRECTED, LINEAR, N_VARIANTS):
+        if s.active[k]:
+            least = min(least, s.loss[k])
+    out[:] = 0.0
+    for k in range(CORRECTED, LINEAR, N_VARIANTS):
+        if s.active[k]:
+            weight = np.exp(least - s.loss[k])
+            for c in range(n_classes):
+                out[c] += weight * s.table[k, c]
+    total = 0.0
+    for c in range(n_classes):
+        out[c] /= s.recent[c] + 0.5
+        total += out[c]
+    for c in range(n_classes):
+        out[c] = out[c] / total if total > 0.0 else 1.0 / n_classes
 
 
 @njit(cache=True)
@@ -643,7 +666,10 @@ def learn(x, y, event, slot, weight, s, o, scratch):
             if flood or s.far[slot] > _FAR_MAX or (known and not in_range(x, s, _ABSURD * o.range_max)):
                 return REFUSED
             s.bucket[slot] -= 1.0
+            weight = min(weight, _WEIGHT_MAX)
             proven = s.proven[slot] if near else 0.0
+            if s.counts[OWN_SAMPLES] == 0:  # Nothing to judge by and nothing to lose.
+                proven = s.trust[slot]
         if o.hedge_received > 0.0 and s.counts[SIZE] > 0 and proven > 0.5:
             predict(x, max(s.clock[0], event), s, o, scratch)
             judge_experts(y, proven * o.hedge_received, 1.0, s)
@@ -653,7 +679,8 @@ def learn(x, y, event, slot, weight, s, o, scratch):
     s.counts[FRESH] = 0
     s.clock[1] = max(s.clock[1], event)
     if proven > 0.05:
-        update_moments(x, y, weight * proven, s)
+        # A merged prototype tells nothing of the spread around it, so it counts as one sample here.
+        update_moments(x, y, min(weight, 1.0) * proven, s)
         linear_learn(x, y, min(weight, 1.0) * proven, s, o)
     same, other = nearest_two(y, s)
     if same >= 0 and other >= 0 and proven > 0.5:

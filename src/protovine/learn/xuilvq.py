@@ -131,6 +131,14 @@ class XuILVQCore:
         kernels.predict_many(x, self._state, self.n_neighbors, self._distance, self._best, votes, codes)
         return codes, votes
 
+    def predict_balanced(self, x: NDArray[np.float64]) -> NDArray[np.int64]:
+        """As `predict_many`: class frequencies play no part."""
+        return self.predict_many(x)[0]
+
+    def likelihood(self, x: NDArray[np.float64], code: int, at_ns: int) -> float:
+        """The share of a class in the vote; 0 without a prototype."""
+        return float(self.predict(x).shares[code])
+
     def learn(self, x: NDArray[np.float64], codes: NDArray[np.int64], events_ns: NDArray[np.int64]) -> int:
         """Learn float64 rows (n, d) in order; how many of them became prototypes.
 

@@ -38,12 +38,13 @@ SELECTIONS = ("surprisal", "inserted", "all")
 # Items that make a batch and how long one may wait, while the best expert discounts by age**0, age**-1/2 and age**-1.
 BATCH_ITEMS, BATCH_NS = (20, 10, 1), (4 * SECOND_NS, 2 * SECOND_NS, SECOND_NS)
 # Bits of surprisal that a byte is worth: what takes more bytes to tell must be more of a surprise.
-BITS_PER_BYTE = 0.012
+BITS_PER_BYTE = 0.01
 # With a budget: a batch waits until headers are at most this part of it, but not for longer than this.
 _HEADER_PART, _HEADER_BYTES, _WAIT_MAX_NS = 0.25, 16, 10 * SECOND_NS
 # The rest of a budget is for scales, acknowledgements and repairs.
 _BUDGET_PART = 0.85
 _STEP = 0.1  # Of the threshold that keeps to a budget, in bits per sample.
+_SHORT = 1.0  # Bits of that threshold from which the budget counts as small.
 _SMOOTHING = 0.2
 _SUMMARY_ITEMS = 30
 _SUMMARY_BYTES = 4096
@@ -103,7 +104,7 @@ class LogShare:
     select : {"surprisal", "inserted", "all"}
         Which own samples are told.
     threshold : float >= 0, optional
-        Bits of surprisal above which a sample is told. By default 0.012 for each byte that telling it to a peer takes,
+        Bits of surprisal above which a sample is told. By default 0.01 for each byte that telling it to a peer takes,
         its part of the header included.
     bits : {0, 6, 8}
         Width of a quantised feature; 0 takes 8, and 6 below a budget of 100 bytes/s.
@@ -315,7 +316,7 @@ class LogShare:
     def _batch(self, recency: float) -> tuple[int, int]:
         use = round(2 * recency)
         items, wait_ns = BATCH_ITEMS[use], BATCH_NS[use]
-        if self.budget_bytes_per_s:
+        if self._raised > _SHORT:  # Of a small budget larger batches make more, as they have fewer headers.
             size = self._each * _HEADER_PART / (1 - _HEADER_PART)
             items, wait_ns = max(items, math.ceil(_HEADER_BYTES / size)), _WAIT_MAX_NS
         return self.batch_items or items, self.batch_ns or wait_ns
