@@ -148,7 +148,8 @@ class Scales:
             words.append(data[at] | data[at + 1] << 8)
             offset, at = varint.read(data, at + 2)
             offsets.append(_unzigzag(offset))
-        step = (np.array(words, np.uint32) << 16).view(np.float32).astype(np.float64)
+        with np.errstate(invalid="ignore"):  # A signalling NaN; it is refused below.
+            step = (np.array(words, np.uint32) << 16).view(np.float32).astype(np.float64)
         offset_array = np.array(offsets, np.float64)
         with np.errstate(over="ignore", invalid="ignore"):
             reach = (np.abs(offset_array) + _REACH_MAX) * step

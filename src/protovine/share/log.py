@@ -37,6 +37,7 @@ from protovine.share.items import (
 SELECTIONS = ("surprisal", "inserted", "all")
 # Items that make a batch and how long one may wait, while the best expert discounts by age**0, age**-1/2 and age**-1.
 BATCH_ITEMS, BATCH_NS = (20, 10, 1), (4 * SECOND_NS, 2 * SECOND_NS, SECOND_NS)
+_YOUNG = 400  # Own samples until batches have their full size.
 # Bits of surprisal that a byte is worth: what takes more bytes to tell must be more of a surprise.
 BITS_PER_BYTE = 0.01
 # With a budget: a batch waits until headers are at most this part of it, but not for longer than this.
@@ -315,7 +316,9 @@ class LogShare:
 
     def _batch(self, recency: float) -> tuple[int, int]:
         use = round(2 * recency)
-        items, wait_ns = BATCH_ITEMS[use], BATCH_NS[use]
+        # While little is known, news are worth most.
+        young = min(1.0, (self._seen + 1) / _YOUNG)
+        items, wait_ns = math.ceil(BATCH_ITEMS[use] * young), round(BATCH_NS[use] * young)
         if self._raised > _SHORT:  # Of a small budget larger batches make more, as they have fewer headers.
             size = self._each * _HEADER_PART / (1 - _HEADER_PART)
             items, wait_ns = max(items, math.ceil(_HEADER_BYTES / size)), _WAIT_MAX_NS
