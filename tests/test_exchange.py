@@ -186,7 +186,7 @@ def test_a_restart_is_survived(keeps: bool) -> None:
     assert 2 == pair.nodes[0].gossip.head[0]
     assert pair.nodes[0].gossip.head == pair.nodes[1].gossip.watermarks[0]
     assert pair.nodes[1].gossip.head == pair.nodes[0].gossip.watermarks[1]
-    assert (180 if keeps else 80) < pair.nodes[1].gossip.views[0].version
+    assert (170 if keeps else 70) < pair.nodes[1].gossip.views[0].version
 
 
 def test_a_newcomer_learns_from_a_summary() -> None:

@@ -73,17 +73,26 @@ def test_a_batch_goes_when_it_is_full_or_has_waited() -> None:
     assert made.due_ns(0.0) is None is made.waits_since_ns
 
 
-def test_the_more_the_model_relies_on_recency_the_smaller_is_a_batch() -> None:
-    def full_at(recency: float) -> int:
-        made = share(select="all")
-        for count in range(1, 1000):
-            made.note(sample(), MODEL, 0)
-            if made.due_ns(recency) == 0:
-                return count
-        return 0
+def full_at(recency: float, seen: int) -> int:
+    """Samples that fill a batch of a node that has learnt ``seen`` before."""
+    made = share(select="all")
+    for _ in range(seen):
+        made.note(sample(), MODEL, 0)
+    made.seal(MODEL, ROOM)
+    for count in range(1, 1000):
+        made.note(sample(), MODEL, 0)
+        if made.due_ns(recency) == 0:
+            return count
+    return 0
 
-    sizes = [full_at(recency) for recency in (0.0, 0.5, 1.0)]
-    assert sizes[0] > sizes[1] > sizes[2] == 1
+
+def test_the_more_the_model_relies_on_recency_the_smaller_is_a_batch() -> None:
+    assert [20, 10, 1] == [full_at(recency, 500) for recency in (0.0, 0.5, 1.0)]
+
+
+def test_while_little_is_known_batches_are_small() -> None:
+    sizes = [full_at(0.0, seen) for seen in (1, 20, 100, 200, 500)]
+    assert sorted(sizes) == sizes and 1 == sizes[0] and 20 == sizes[-1] and 5 < sizes[2] < 10
 
 
 def test_a_batch_holds_what_was_told_in_the_order_of_events() -> None:

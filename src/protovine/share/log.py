@@ -316,8 +316,9 @@ class LogShare:
 
     def _batch(self, recency: float) -> tuple[int, int]:
         use = round(2 * recency)
-        # While little is known, news are worth most.
-        young = min(1.0, (self._seen + 1) / _YOUNG)
+        # While little is known, news are worth most; a budget must have room for the headers.
+        hasty = not self.budget_bytes_per_s or self._affordable() > 0.5
+        young = min(1.0, (self._seen + 1) / _YOUNG) if hasty else 1.0
         items, wait_ns = math.ceil(BATCH_ITEMS[use] * young), round(BATCH_NS[use] * young)
         if self._raised > _SHORT:  # Of a small budget larger batches make more, as they have fewer headers.
             size = self._each * _HEADER_PART / (1 - _HEADER_PART)
