@@ -250,7 +250,7 @@ def membership(tables: dict[str, Any], settings: dict[str, Any], seed: int) -> f
             Told(x, y, event, bits, bool(inserted)), model := Model(*learner.scale(), learner.recency), event
         ):
             told.append(x)
-        if (due := share.due_ns(model)) is not None and due <= event:
+        if (due := share.due_ns(model.recency)) is not None and due <= event:
             for payload, _ in share.seal(model, 10**6):
                 prototypes, brought = share.read(0, 1, payload, scales)
                 scales |= {brought.generation: brought} if brought else {}
