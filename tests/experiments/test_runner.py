@@ -125,6 +125,13 @@ def test_the_holdout_is_not_learnt_and_every_node_is_tested_on_it() -> None:
     assert protovine.run(small(seeds=1)).runs[0].metrics["f1_global"] is None
 
 
+def test_with_label_skew_nodes_learn_from_others_what_they_do_not_see() -> None:
+    tables = {"data": {"source": "sea", "limit": 3000, "holdout": True}, "swarm": {"split": "label-skew:0.3"}}
+    result = protovine.run(protovine.Experiment(presets=["local", "default"], seeds=2, **tables))
+    assert result.difference("default", "f1_global").mean > 0.05
+    assert result.difference("default", "accuracy").mean > -0.01
+
+
 def test_rates_and_ages_are_as_they_should_be() -> None:
     made = protovine.run(small(presets="paper-base", gossip={"T": 1}, data={"limit": 1000}, seeds=1)).runs[0].metrics
     assert 4 * 1000 == made["messages"]

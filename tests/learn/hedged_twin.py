@@ -37,11 +37,12 @@ class Twin:
         self.own_rows: list[np.ndarray] = []
         self.relief = np.zeros((2, d))
         self.linear = np.zeros((n_classes, d + 1))
-        self.loss = np.zeros(k.N_EXPERTS)
+        self.loss, self.even_loss = np.zeros(k.N_EXPERTS), np.zeros((k.N_METRICS, k.N_BANDWIDTHS, k.N_RECENCIES))
         self.best_metric = self.best_expert = 0
         self.recent = np.zeros(n_classes)
         self.evidence = np.zeros(senders + 1)
-        self.bucket = np.full(senders + 1, core._state.bucket[0])
+        self.bucket = np.full(senders + 1, k._BURST)
+        self.offered, self.allowed = np.zeros(senders + 1), 0
         self.far = np.zeros(senders + 1)
         self.near = True  # Whether the received sample at hand lies in the own range.
         self.gap, self.newest_own, self.own_count = 0.0, 0, 0
@@ -53,7 +54,7 @@ class Twin:
     def trust(self) -> np.ndarray:
         if not self.o.trusting:
             return np.ones(len(self.evidence))
-        trust = logistic(self.o.trust_prior + self.o.trust_steepness * self.evidence)
+        trust = logistic(k._TRUST_PRIOR + k._TRUST_STEEPNESS * self.evidence)
         trust[self.far > k._FAR_MAX] = 0.0
         trust[0] = 1.0
         return trust
@@ -63,9 +64,9 @@ class Twin:
             return 1.0
         if not self.own_count:
             return float(self.trust[slot])
-        if not self.near or self.far[slot] > k._FAR_MAX:
+        if not self.near or self.far[slot] > k._FAR_MAX or self.own_count < k._OWN_FIRST:
             return 0.0
-        return float(logistic(self.o.trust_steepness * (self.evidence[slot] - self.o.proof_needed)))
+        return float(logistic(k._TRUST_STEEPNESS * (self.evidence[slot] - k._PROOF_NEEDED)))
 
     # Prediction.
 
@@ -150,17 +151,22 @@ class Twin:
             if self.o.trusting:
                 self.judge_senders(y)
             self.judge_experts(y, 1.0, self.o.hedge_decay)
-        self.recent = self.recent * self.o.label_decay
+        self.recent = self.recent * k._LABEL_DECAY
         self.recent[y] += 1
         self.own_rows.append(x.copy())
         if self.o.trusting and len(self.own_rows) == k._OWN_FIRST:
             self.review(x, event)
-        self.bucket = np.minimum(self.bucket + self.o.items_per_sample, k._BURST)
+        if self.own_count > self.allowed:
+            self.refill()
         self.settle(x, y, event, 0, 1.0)
 
     def receive(self, x: np.ndarray, y: int, event: int, slot: int, weight: float) -> None:
         """A sample that another node sent."""
         if self.o.trusting:
+            self.offered[slot] += 1
+            ahead = sum(self.offered > self.allowed)
+            if ahead > 1 and ahead >= len(self.offered) / 2:
+                self.refill()
             known = len(self.own_rows) >= k._OWN_FIRST
             flood = self.bucket[slot] < 1
             self.near = not known or self.plausible(x)
@@ -177,14 +183,25 @@ class Twin:
             self.judge_experts(y, self.proven(slot) * self.o.hedge_received, 1.0)
         self.settle(x, y, event, slot, weight)
 
+    def refill(self) -> None:
+        self.allowed += 1
+        self.bucket = np.minimum(self.bucket + self.o.items_per_sample, k._BURST)
+
     def judge_experts(self, y: int, weight: float, decay: float) -> None:
         self.loss = np.where(self.active, decay * self.loss - weight * np.log(self.table[:, y]), self.loss)
         loss = np.where(self.active, self.loss, np.inf)[: k.LINEAR]
-        per_metric = k.N_BANDWIDTHS * k.N_RECENCIES * k.N_VARIANTS
-        by_metric = loss.reshape(k.N_METRICS, -1).copy()
+        even = self.table[: k.LINEAR].reshape(*self.even_loss.shape, k.N_VARIANTS, -1)[..., self.o.even, :]
+        even = even / (self.recent + 0.5)
+        even = even[..., y] / even.sum(axis=-1)
+        frequency = (self.recent + 0.5) / (self.recent + 0.5).mean()
+        rarity = min(1 / frequency[y], k._RARE_MAX)
+        kept = 1 - (1 - decay) * min(rarity, 1)
+        taking_part = self.active[: k.LINEAR].reshape(*self.even_loss.shape, -1)[..., self.o.even]
+        self.even_loss = np.where(taking_part, kept * self.even_loss - rarity * weight * np.log(even), 0.0)
+        by_metric = np.where(taking_part, self.even_loss, np.inf)
         if not self.metrics[k.DISCRIMINANT].any():
             by_metric[k.DISCRIMINANT] = np.inf
-        self.best_metric = first_least(by_metric.ravel()) // per_metric
+        self.best_metric = first_least(by_metric.ravel()) // (k.N_BANDWIDTHS * k.N_RECENCIES)
         self.best_expert = first_least(np.where(np.arange(k.LINEAR) % k.N_VARIANTS != OWN, loss, np.inf))
 
     def judge_senders(self, y: int) -> None:
@@ -212,7 +229,11 @@ class Twin:
         for slot in range(1, len(self.far)):
             brought = [self.plausible(p.x) for p in foreign if p.slot == slot]
             self.far[slot] = 1 - np.mean(brought) if brought else 0.0
-        dropped = [j for j, p in enumerate(self.held) if p.own[0] <= 0 and self.far[p.slot] > k._FAR_MAX]
+        dropped = [
+            j
+            for j, p in enumerate(self.held)
+            if p.own[0] <= 0 and (self.far[p.slot] > k._FAR_MAX or not self.plausible(p.x, k._ABSURD))
+        ]
         for j in reversed(dropped):
             self.held[j] = self.held[-1]
             self.held.pop()
@@ -221,7 +242,7 @@ class Twin:
             self.class_n, self.class_mean = np.zeros(self.n_classes), np.zeros((self.n_classes, self.d))
             self.relief, self.linear = np.zeros((2, self.d)), np.zeros((self.n_classes, self.d + 1))
             self.metrics[k.DISCRIMINANT] = np.zeros((self.n_classes, self.d))
-            self.loss = np.zeros(k.N_EXPERTS)
+            self.loss, self.even_loss = np.zeros_like(self.loss), np.zeros_like(self.even_loss)
             for p in self.held:
                 self.update_moments(p.x, p.label, p.own[0] + p.foreign[0])
             self.refresh()
@@ -231,21 +252,20 @@ class Twin:
         proven = self.proven(slot)
         # Whatever was moved before, the sample was compared with the metrics of its prediction.
         distance = self.distances(x)[:, self.best_metric] if self.held else np.zeros(0)
-        linear = self.linear_vote(x)
+        linear, z = self.linear_vote(x), np.append(self.z_scores(x), 1.0)
         if proven > 0.05:
             self.update_moments(x, y, min(weight, 1.0) * proven)
             error = linear - np.eye(self.n_classes)[y]
-            z = np.append(self.z_scores(x), 1.0)
-            self.linear -= self.o.linear_rate * min(weight, 1.0) * proven * np.outer(error, z)
+            self.linear -= k._LINEAR_RATE * min(weight, 1.0) * proven * np.outer(error, z)
         labels = np.array([p.label for p in self.held], dtype=int)
         same, other = nearest(distance, labels == y), nearest(distance, labels != y)
         if same is not None and other is not None and proven > 0.5:
             for row, j in enumerate((same, other)):
                 variance = self.variance
                 square = np.divide((x - self.held[j].x) ** 2, variance, out=np.zeros(self.d), where=variance > 0)
-                decayed = np.where(variance > 0, self.o.relief_decay, 1.0) * self.relief[row]
+                decayed = np.where(variance > 0, k._RELIEF_DECAY, 1.0) * self.relief[row]
                 self.relief[row] = decayed + np.minimum(square, 9.0)
-        unknown = slot == 0 and self.o.trusting and len(self.own_rows) < k._OWN_FIRST
+        unknown = self.o.trusting and len(self.own_rows) < k._OWN_FIRST
         if same is not None and unknown and self.held[same].own[0] <= 0:
             same = None
         if same is not None and self.explained(distance, same, other):
@@ -282,7 +302,7 @@ class Twin:
             p.foreign = p.foreign + weight * late
         p.event = newest
         if slot == 0 or not confirmed or not self.o.trusting:
-            rate = max(weight / (p.own[0] + p.foreign[0]), self.o.rate_least)
+            rate = max(weight / (p.own[0] + p.foreign[0]), k._RATE_LEAST)
             p.x = p.x + rate * (x - p.x)
 
     def make_room(self, slot: int) -> bool:

@@ -354,6 +354,55 @@ def test_what_came_before_the_first_own_samples_is_looked_at_again() -> None:
     assert np.abs(core.scale()[0]).max() < 10
 
 
+def test_before_the_own_range_is_known_what_others_send_moves_no_moments() -> None:
+    x, codes = blobs(100)
+    core = HedgedLVQCore(2, 2)
+    core.learn(x[:4], codes[:4], seconds(4))
+    before = core.scale()
+    received(core, 100 * x[50:60], codes[50:60], 1)
+    assert len(core) > 4, "it is kept, though, until it can be judged"
+    assert all(np.array_equal(a, b) for a, b in zip(before, core.scale(), strict=True))
+    core.learn(x[10:50], codes[10:50], seconds(40))
+    assert np.abs(core.prototypes().x).max() < 100, "and goes then"
+
+
+def test_whoever_has_few_samples_takes_what_most_offer_but_not_what_one_does() -> None:
+    x, codes = blobs(400)
+
+    def accepted(offers: list[int]) -> list[float]:
+        core = HedgedLVQCore(2, 2, size_max=2000)
+        core.learn(x[:10], codes[:10], seconds(10))
+        taken = [0.0] * len(offers)
+        for i in range(max(offers)):
+            for k in range(len(offers)):
+                if i < offers[k]:
+                    before = core._state.foreign[:, 0].sum()
+                    received(core, x[i : i + 1], codes[i : i + 1], k + 1)
+                    taken[k] += core._state.foreign[:, 0].sum() - before
+        return taken
+
+    assert min(accepted([300] * 4)) == 300
+    assert max(accepted([300] * 1)) <= 40, "a burst, and one for each own sample"
+    few = accepted([100, 100, 100, 300])
+    assert min(few[:3]) == 100 and few[3] <= 100 + 40
+
+
+@pytest.mark.parametrize("rare", [0, 5])
+def test_classes_as_if_even_are_told_by_what_tells_them_apart(rare: int) -> None:
+    """Where all but a few own samples are of one class any expert foretells them; what others send decides."""
+    draw = np.random.default_rng(2)
+    x = draw.normal(size=(3000, 6))
+    codes = (x[:, 0] > 0).astype(np.int64)
+    own = np.concatenate([np.flatnonzero(codes == 0)[: 1000 - rare], np.flatnonzero(codes == 1)[:rare]])
+    draw.shuffle(own)
+    core = HedgedLVQCore(6, 2)
+    for i, row in enumerate(own):
+        core.learn(x[[row]], codes[[row]], np.array([i * SECOND]))
+        received(core, x[[1500 + i]], codes[[1500 + i]], 1, i * SECOND)
+    right = core.predict_balanced(x[2500:]) == codes[2500:]
+    assert min(right[codes[2500:] == code].mean() for code in (0, 1)) > 0.9
+
+
 @pytest.mark.parametrize("weight", [0.0, -1.0, np.nan, np.inf, 1e39])
 def test_received_weights_must_be_positive_and_finite(weight: float) -> None:
     core, x, codes = taught()

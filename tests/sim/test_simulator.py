@@ -318,6 +318,13 @@ def test_poisson_arrivals_have_the_rate_and_independent_streams() -> None:
     assert np.array_equal(first, arrival_times([rows[0]], rate_hz=10, seed=1)[0])
 
 
+def test_proportional_rates_end_together_and_keep_the_mean_rate() -> None:
+    rows = [np.arange(4000), np.arange(1000), np.arange(0)]
+    many, few, none = arrival_times(rows, rate_hz=10, proportional=True, seed=1)
+    assert 5000 / 3 / 10 == pytest.approx(many[-1] / SECOND, rel=0.05) == pytest.approx(few[-1] / SECOND, rel=0.1)
+    assert not len(none)
+
+
 def test_a_run_of_a_century_is_refused() -> None:
     with pytest.raises(ConfigError, match="more than 100 years"):
         arrival_times([np.arange(1000)], rate_hz=1e-7)

@@ -79,6 +79,7 @@ def build(settings: Settings, data: stream.DataSet, seed: int) -> Built:
         rate_hz=swarm.rate_hz,
         arrivals=swarm.arrivals,
         sequential=settings.gossip.order == "sequential",
+        proportional=split.alpha is not None,
         seed=seed,
     )
     x, y = data.x, data.y

@@ -17,8 +17,6 @@ from protovine.prototypes import FEATURE_MAX, PrototypeSet
 WIDE = 64
 # What an ablation may switch off.
 PARTS = ("z-score", "fisher", "relief", "discriminant", "linear", "recency", "corrected", "own", "hedge", "trust")
-# Logistic functions of a sender's evidence in nats: what its mass counts, and what it may do to moments and experts.
-_TRUST_PRIOR, _TRUST_STEEPNESS, _PROOF_NEEDED = 2.0, 5.0, 0.2
 _FREQUENT = 1.6  # Times the even share, from which a class counts as frequent.
 _NO_ROWS = np.empty((0, 0))
 
@@ -112,17 +110,11 @@ class HedgedLVQCore:
             margin=margin,
             hedge_decay=hedge_decay,
             hedge_received=0.0 if "hedge" in without else hedge_received,
-            rate_least=0.02,
-            label_decay=0.998,
-            relief_decay=0.998,
-            linear_rate=0.05,
             foreign_share=foreign_share,
             range_max=range_max,
             items_per_sample=items_per_sample,
             trusting="trust" not in without,
-            trust_prior=_TRUST_PRIOR,
-            trust_steepness=_TRUST_STEEPNESS,
-            proof_needed=_PROOF_NEEDED,
+            even=kernels.RAW if "corrected" in without else kernels.CORRECTED,
         )
         self._slots: dict[int, int] = {}
         self._state = _empty(dim, n_classes, size_max, 1, without)
@@ -183,7 +175,7 @@ class HedgedLVQCore:
         for i, row in enumerate(x):
             codes[i] = self.predict(row).code
             if codes[i] >= 0:
-                kernels.balanced(self._state, shares)
+                kernels.balanced(self._state, self._options, shares)
                 codes[i] = np.argmax(shares)
         return codes
 
@@ -201,7 +193,7 @@ class HedgedLVQCore:
         foretold = float(s.hedge @ s.table[:, code])
         if s.recent[code] * self.n_classes > _FREQUENT * s.recent.sum():
             shares = np.zeros(self.n_classes)
-            kernels.balanced(s, shares)
+            kernels.balanced(s, self._options, shares)
             foretold = min(foretold, float(shares[code]))
         return foretold
 
@@ -296,8 +288,7 @@ class HedgedLVQCore:
 
     def filled(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """``x`` with every NaN replaced by the feature's mean so far."""
-        missing = np.isnan(x)
-        return np.where(missing, self._state.mean, x) if missing.any() else _plain(x)
+        return kernels.complete(_plain(x), self._state)
 
     def shrunk(self) -> list[Shrunk]:
         """Nothing: the set is bounded without compression."""
@@ -406,16 +397,8 @@ class HedgedLVQCore:
 
 
 # What a prediction leaves behind, and what is made anew from the rest.
-_SCRATCH = ("asked", "table", "hedge", "total", "effective", "ratio", "sender_votes", "distance", "active")
-_PER_SENDER = ("held", "evidence", "trust", "proven", "bucket", "far", "sender_votes")
-
-
-def _trust(evidence: float) -> float:
-    return 1 / (1 + np.exp(-(_TRUST_PRIOR + _TRUST_STEEPNESS * evidence)))
-
-
-def _proven(evidence: float) -> float:
-    return 1 / (1 + np.exp(-_TRUST_STEEPNESS * (evidence - _PROOF_NEEDED)))
+_SCRATCH = ("asked", "z", "table", "hedge", "total", "effective", "ratio", "sender_votes", "distance", "active")
+_PER_SENDER = ("evidence", "trust", "proven", "offered", "bucket", "far", "sender_votes")
 
 
 def _empty(dim: int, n_classes: int, capacity: int, senders: int, without: tuple[str, ...]) -> State:
@@ -427,11 +410,7 @@ def _empty(dim: int, n_classes: int, capacity: int, senders: int, without: tuple
 
     experts = kernels.N_EXPERTS
     square = 0 if dim > WIDE or "discriminant" in without else dim
-    trust, proven = np.full(senders, _trust(0.0)), np.full(senders, _proven(0.0))
-    trust[0] = proven[0] = 1.0
-    if "trust" in without:
-        trust[:] = proven[:] = 1.0
-    return State(
+    state = State(
         x=zeros(capacity, dim),
         label=whole(capacity),
         slot=whole(capacity),
@@ -439,11 +418,10 @@ def _empty(dim: int, n_classes: int, capacity: int, senders: int, without: tuple
         own=zeros(capacity, 3),
         foreign=zeros(capacity, 3),
         projected=zeros(capacity, n_classes),
-        held=whole(senders),
         counts=whole(8),
         clock=whole(3),
         gap=zeros(1),
-        n=zeros(2),
+        n=zeros(1),
         mean=zeros(dim),
         variance=zeros(dim),
         scatter=zeros(square, square),
@@ -457,13 +435,16 @@ def _empty(dim: int, n_classes: int, capacity: int, senders: int, without: tuple
         linear=zeros(n_classes, dim + 1),
         active=_active(square > 0, without),
         loss=zeros(experts),
+        even_loss=zeros(kernels.N_GROUPS * kernels.N_RECENCIES),
         recent=zeros(n_classes),
         evidence=zeros(senders),
-        trust=trust,
-        proven=proven,
+        trust=np.ones(senders),
+        proven=np.ones(senders),
+        offered=whole(senders),
         bucket=np.full(senders, kernels._BURST),
         far=zeros(senders),
         asked=zeros(dim),
+        z=zeros(dim),
         table=zeros(experts, n_classes),
         hedge=zeros(experts),
         total=zeros(kernels.N_GROUPS, 3, 3),
@@ -472,6 +453,10 @@ def _empty(dim: int, n_classes: int, capacity: int, senders: int, without: tuple
         sender_votes=zeros(senders, n_classes),
         distance=zeros(capacity, kernels.N_METRICS),
     )
+    if "trust" not in without:
+        for sender in range(1, senders):
+            kernels.weigh(sender, state)
+    return state
 
 
 def _active(square: bool, without: tuple[str, ...]) -> NDArray[np.bool_]:

@@ -42,26 +42,27 @@ _FAR_MAX, _FAR_RATE = 0.25, 0.05
 _WEIGHT_MAX = 100.0  # Samples that a received prototype can stand for.
 _ABSURD = 10.0  # So many times further, an item is refused whoever sends it.
 _EVIDENCE_MAX = 20.0
+# Logistic functions of a sender's evidence in nats: what its mass counts, and what it may do to moments and experts.
+_TRUST_PRIOR, _TRUST_STEEPNESS, _PROOF_NEEDED = 2.0, 5.0, 0.2
+_TRUST_DOUBT = 0.3  # Samples that are spread over all classes in votes by which senders are judged.
+_RATE_LEAST = 0.02  # A prototype moves by at least this part of the way to what it absorbs.
+_LABEL_DECAY, _RELIEF_DECAY = 0.998, 0.998
+_LINEAR_RATE = 0.05
+_RARE_MAX = 3.0  # A sample of a rare class counts so many times more, at most, where classes are judged as if even.
 _TIE = 1e-9  # Losses that differ by less differ by rounding: the first expert of them is the best.
 
 
 class Options(NamedTuple):
-    """Constants of the method; see `HedgedLVQCore`."""
+    """Parameters of the method; see `HedgedLVQCore`."""
 
     margin: float
     hedge_decay: float
     hedge_received: float
-    rate_least: float
-    label_decay: float
-    relief_decay: float
-    linear_rate: float
     foreign_share: float
     range_max: float
     items_per_sample: float
     trusting: bool
-    trust_prior: float
-    trust_steepness: float
-    proof_needed: float
+    even: int  # The variant of votes from which own label frequencies can be divided out.
 
 
 class State(NamedTuple):
@@ -74,11 +75,10 @@ class State(NamedTuple):
     own: NDArray  # (cap, 3) mass of own samples for each recency, decayed until ``event``
     foreign: NDArray  # (cap, 3) mass of received ones
     projected: NDArray  # (cap, C) x in the rows of the discriminant metric
-    held: NDArray  # (S,) prototypes without own mass
     counts: NDArray  # (8,) see positions above
     clock: NDArray  # (3,) ns: newest own event, newest event, time of the last prediction
     gap: NDArray  # (1,) ns
-    n: NDArray  # (2,) weight behind the moments, and own samples in the own range
+    n: NDArray  # (1,) weight behind the moments
     mean: NDArray  # (d,)
     variance: NDArray  # (d,) sums of squared deviations
     scatter: NDArray  # (d, d), or (0, 0) where the features are too many
@@ -92,14 +92,17 @@ class State(NamedTuple):
     linear: NDArray  # (C, d + 1) softmax regression on z-scores
     active: NDArray  # (experts,) which ones take part
     loss: NDArray  # (experts,)
+    even_loss: NDArray  # (groups * 3,) loss of votes among classes made equally frequent
     recent: NDArray  # (C,) own labels, forgotten slowly
     evidence: NDArray  # (S,) what a sender's mass was worth on own samples, in nats
     trust: NDArray  # (S,) what its mass counts
     proven: NDArray  # (S,) what it may do to moments, weights of experts and the linear one
+    offered: NDArray  # (S,) items that it offered; at 0 what a member of the swarm has to offer
     bucket: NDArray  # (S,) items it may still bring
     far: NDArray  # (S,) part of its recent items that was far out of range
     # What the last prediction left for learning and for explanations.
     asked: NDArray  # (d,)
+    z: NDArray  # (d,) clipped z-scores of it
     table: NDArray  # (experts, C)
     hedge: NDArray  # (experts,)
     total: NDArray  # (groups, 3, 3) vote of each expert before smoothing
@@ -176,17 +179,18 @@ def smoothed(table, k, total, effective, n_classes):
 def linear_vote(x, s):
     """Probabilities of the linear expert: softmax regression on clipped z-scores."""
     d, n_classes, n = x.shape[0], s.rows.shape[0], max(s.n[0], 1.0)
-    for c in range(n_classes):
-        s.table[LINEAR, c] = s.linear[c, d]
     for k in range(d):
         deviation = np.sqrt(s.variance[k] / n)
+        s.z[k] = 0.0
         if deviation > 0.0:
-            z = min(max((x[k] - s.mean[k]) / deviation, -_LINEAR_SPREAD), _LINEAR_SPREAD)
-            for c in range(n_classes):
-                s.table[LINEAR, c] += s.linear[c, k] * z
-    top = s.table[LINEAR, 0]
-    for c in range(1, n_classes):
-        top = max(top, s.table[LINEAR, c])
+            s.z[k] = min(max((x[k] - s.mean[k]) / deviation, -_LINEAR_SPREAD), _LINEAR_SPREAD)
+    top = -np.inf
+    for c in range(n_classes):
+        logit = s.linear[c, d]
+        for k in range(d):
+            logit += s.linear[c, k] * s.z[k]
+        s.table[LINEAR, c] = logit
+        top = max(top, logit)
     total = 0.0
     for c in range(n_classes):
         s.table[LINEAR, c] = np.exp(s.table[LINEAR, c] - top)
@@ -196,17 +200,24 @@ def linear_vote(x, s):
 
 
 @njit(cache=True)
-def linear_learn(x, y, weight, s, o):
-    """One gradient step of the linear expert, whose probabilities for ``x`` stand in the table."""
-    d, n_classes, n = x.shape[0], s.rows.shape[0], max(s.n[0], 1.0)
-    for c in range(n_classes):
-        s.linear[c, d] -= o.linear_rate * weight * (s.table[LINEAR, c] - (1.0 if c == y else 0.0))
-    for k in range(d):
-        deviation = np.sqrt(s.variance[k] / n)
-        if deviation > 0.0:
-            z = min(max((x[k] - s.mean[k]) / deviation, -_LINEAR_SPREAD), _LINEAR_SPREAD)
-            for c in range(n_classes):
-                s.linear[c, k] -= o.linear_rate * weight * z * (s.table[LINEAR, c] - (1.0 if c == y else 0.0))
+def linear_learn(y, weight, s):
+    """One gradient step of the linear expert on the sample that it voted for last."""
+    d = s.z.shape[0]
+    for c in range(s.rows.shape[0]):
+        step = _LINEAR_RATE * weight * ((1.0 if c == y else 0.0) - s.table[LINEAR, c])
+        for k in range(d):
+            s.linear[c, k] += step * s.z[k]
+        s.linear[c, d] += step
+
+
+@njit(cache=True)
+def nearest_distance(s, n_metrics):
+    """The distance to the nearest prototype in each metric, inf in those that are left out."""
+    nearest = np.full(N_METRICS, np.inf)
+    for j in range(s.counts[SIZE]):
+        for metric in range(n_metrics):
+            nearest[metric] = min(nearest[metric], s.distance[j, metric])
+    return nearest
 
 
 @njit(cache=True)
@@ -236,14 +247,12 @@ def predict(x, now, s, o, out):
     s.sender_votes[:] = 0.0
     if m == 0:
         s.table[:] = 1.0 / n_classes
+        s.z[:] = 0.0
         out[:] = 0.0
         return -1
     measure(x, s, -1)
     n_metrics = N_METRICS if s.scatter.shape[0] > 0 else DISCRIMINANT
-    nearest = np.full(N_METRICS, np.inf)
-    for j in range(m):
-        for metric in range(n_metrics):
-            nearest[metric] = min(nearest[metric], s.distance[j, metric])
+    nearest = nearest_distance(s, n_metrics)
     best = s.counts[BEST_EXPERT]
     best_group, best_recency = best // N_VARIANTS // N_RECENCIES, best // N_VARIANTS % N_RECENCIES
     vote = np.zeros((N_GROUPS, n_classes, 6))
@@ -333,17 +342,18 @@ def predict(x, now, s, o, out):
 
 
 @njit(cache=True)
-def balanced(s, out):
+def balanced(s, o, out):
     """After `predict`: fill ``out`` with probabilities as if all classes were equally frequent, from all mass."""
     n_classes = s.rows.shape[0]
     least = np.inf
-    for k in range(CORRECTED, LINEAR, N_VARIANTS):
-        if s.active[k]:
-            least = min(least, s.loss[k])
+    for i in range(s.even_loss.shape[0]):
+        if s.active[i * N_VARIANTS + o.even]:
+            least = min(least, s.even_loss[i])
     out[:] = 0.0
-    for k in range(CORRECTED, LINEAR, N_VARIANTS):
+    for i in range(s.even_loss.shape[0]):
+        k = i * N_VARIANTS + o.even
         if s.active[k]:
-            weight = np.exp(least - s.loss[k])
+            weight = np.exp(least - s.even_loss[i])
             for c in range(n_classes):
                 out[c] += weight * s.table[k, c]
     total = 0.0
@@ -359,10 +369,7 @@ def influence(x, now, s, o, out):
     """After `predict`: fill ``out`` with what each prototype adds to the probability of its class."""
     n_metrics = N_METRICS if s.scatter.shape[0] > 0 else DISCRIMINANT
     m = s.counts[SIZE]
-    nearest = np.full(N_METRICS, np.inf)
-    for j in range(m):
-        for metric in range(n_metrics):
-            nearest[metric] = min(nearest[metric], s.distance[j, metric])
+    nearest = nearest_distance(s, n_metrics)
     g = np.zeros(6)
     for j in range(m):
         masses(s, j, now, g)
@@ -415,16 +422,15 @@ def update_moments(x, y, weight, s):
 def update_range(x, s):
     """Range of the own samples, which decides what is plausible from others."""
     for k in range(x.shape[0]):
-        if s.n[1] == 0.0:
+        if s.counts[OWN_SAMPLES] == 1:
             s.own_low[k] = s.own_high[k] = x[k]
         s.own_low[k], s.own_high[k] = min(s.own_low[k], x[k]), max(s.own_high[k], x[k])
-    s.n[1] += 1.0
 
 
 @njit(cache=True)
 def in_range(x, s, reach):
     """Whether every feature that varies at home lies within ``reach`` times its own range beyond that."""
-    reach *= 1.0 + _OWN_FIRST / s.n[1]
+    reach *= 1.0 + _OWN_FIRST / s.counts[OWN_SAMPLES]
     for k in range(x.shape[0]):
         width = s.own_high[k] - s.own_low[k]
         if width > 0.0 and not s.own_low[k] - reach * width <= x[k] <= s.own_high[k] + reach * width:
@@ -434,9 +440,9 @@ def in_range(x, s, reach):
 
 @njit(cache=True)
 def review(s, o):
-    """Judge by the own range, now that it is known, what was taken before: broken senders lose all that they brought.
+    """Judge by the own range, now that it is known, what was taken before: what is absurd or from a broken sender goes.
 
-    Whether there were any; moments start anew from the other prototypes then, and distances are to be measured again.
+    Whether there was any; moments start anew from the other prototypes then, and distances are to be measured again.
     """
     brought = np.zeros(s.far.shape[0])
     for j in range(s.counts[SIZE]):
@@ -445,11 +451,11 @@ def review(s, o):
             s.far[s.slot[j]] += 0.0 if in_range(s.x[j], s, o.range_max) else 1.0
     for sender in range(1, brought.shape[0]):
         s.far[sender] /= max(brought[sender], 1.0)
-        weigh(sender, s, o)
+        weigh(sender, s)
     before = s.counts[SIZE]
     for j in range(before - 1, -1, -1):
-        if s.own[j, 0] <= 0.0 and s.far[s.slot[j]] > _FAR_MAX:
-            s.held[s.slot[j]] -= 1
+        broken = s.far[s.slot[j]] > _FAR_MAX or not in_range(s.x[j], s, _ABSURD * o.range_max)
+        if s.own[j, 0] <= 0.0 and broken:
             s.counts[FOREIGN_HELD] -= 1
             last = s.counts[SIZE] - 1
             s.x[j], s.label[j], s.slot[j], s.event[j] = s.x[last], s.label[last], s.slot[last], s.event[last]
@@ -457,11 +463,10 @@ def review(s, o):
             s.counts[SIZE] = last
     if s.counts[SIZE] == before:
         return False
-    for array in (s.n[:1], s.mean, s.variance, s.class_n):
+    for array in (s.n, s.mean, s.variance, s.class_n, s.loss, s.even_loss):
         array[:] = 0.0
     for table in (s.scatter, s.class_mean, s.relief, s.linear, s.rows):
         table[:] = 0.0
-    s.loss[:] = 0.0
     for j in range(s.counts[SIZE]):
         update_moments(s.x[j], s.label[j], s.own[j, 0] + s.foreign[j, 0], s)
     refresh(s)
@@ -555,18 +560,18 @@ def refresh_discriminant(s, usable):
 
 
 @njit(cache=True)
-def weigh(sender, s, o):
+def weigh(sender, s):
     """From a sender's evidence to what its mass counts and what it may do to moments and experts."""
     s.evidence[sender] = max(s.evidence[sender], -_EVIDENCE_MAX)
     if s.far[sender] > _FAR_MAX:
         s.trust[sender] = s.proven[sender] = 0.0
         return
-    s.trust[sender] = 1.0 / (1.0 + np.exp(-(o.trust_prior + o.trust_steepness * s.evidence[sender])))
-    s.proven[sender] = 1.0 / (1.0 + np.exp(-o.trust_steepness * (s.evidence[sender] - o.proof_needed)))
+    s.trust[sender] = 1.0 / (1.0 + np.exp(-(_TRUST_PRIOR + _TRUST_STEEPNESS * s.evidence[sender])))
+    s.proven[sender] = 1.0 / (1.0 + np.exp(-_TRUST_STEEPNESS * (s.evidence[sender] - _PROOF_NEEDED)))
 
 
 @njit(cache=True)
-def update_trust(y, s, o):
+def update_trust(y, s):
     """Judge every sender by what its mass adds to the best expert's probability of the true class ``y``."""
     n_classes = s.rows.shape[0]
     best = s.counts[BEST_EXPERT]
@@ -576,7 +581,7 @@ def update_trust(y, s, o):
     total, effective = s.total[group, recency, variant], s.effective[group, recency, variant]
     if total <= 0.0 or effective <= 0.0:
         return
-    prior = 0.3
+    prior = _TRUST_DOUBT
     for sender in range(1, s.trust.shape[0]):
         votes = 0.0
         for c in range(n_classes):
@@ -596,27 +601,77 @@ def update_trust(y, s, o):
         gain = np.log((with_y + prior / n_classes) / (with_all + prior))
         gain -= np.log((without_y + prior / n_classes) / (without_all + prior))
         s.evidence[sender] = 0.995 * s.evidence[sender] + min(max(gain, -1.0), 1.0)
-        weigh(sender, s, o)
+        weigh(sender, s)
 
 
 @njit(cache=True)
-def judge_experts(y, weight, decay, s):
-    """Charge every expert for its probability of the true class, and find the best ones."""
+def judge_experts(y, weight, decay, s, o):
+    """Charge every expert for its probability of the true class, and find the best ones.
+
+    The metric is chosen as if classes were equally frequent: where one is rare, almost any metric tells of the others.
+    """
+    least = np.inf
     for k in range(N_EXPERTS):
         if s.active[k]:
             s.loss[k] = decay * s.loss[k] - weight * np.log(s.table[k, y])
-    least = least_prototypes = np.inf
-    for k in range(LINEAR):
+            if k < LINEAR and k % N_VARIANTS != OWN and s.loss[k] < least - _TIE:
+                least = s.loss[k]
+                s.counts[BEST_EXPERT] = k
+    n_classes = s.rows.shape[0]
+    labels = 0.0
+    for c in range(n_classes):
+        labels += s.recent[c] + 0.5
+    rarity = min(labels / n_classes / (s.recent[y] + 0.5), _RARE_MAX)
+    kept = 1.0 - (1.0 - decay) * min(rarity, 1.0)
+    # With a single class there is nothing to discriminate: all distances are 0, and no sample would be kept.
+    discriminates = s.rows.any()
+    least = np.inf
+    for i in range(s.even_loss.shape[0]):
+        k = i * N_VARIANTS + o.even
         if not s.active[k]:
             continue
-        metric = k // (N_BANDWIDTHS * N_RECENCIES * N_VARIANTS)
-        # With a single class there is nothing to discriminate: all distances are 0, and no sample would be kept.
-        if s.loss[k] < least - _TIE and (metric != DISCRIMINANT or s.rows.any()):
-            least = s.loss[k]
+        total = 0.0
+        for c in range(n_classes):
+            total += s.table[k, c] / (s.recent[c] + 0.5)
+        share = s.table[k, y] / (s.recent[y] + 0.5) / total
+        s.even_loss[i] = kept * s.even_loss[i] - rarity * weight * np.log(share)
+        metric = i // (N_BANDWIDTHS * N_RECENCIES)
+        if s.even_loss[i] < least - _TIE and (metric != DISCRIMINANT or discriminates):
+            least = s.even_loss[i]
             s.counts[BEST_METRIC] = metric
-        if k % N_VARIANTS != OWN and s.loss[k] < least_prototypes - _TIE:
-            least_prototypes = s.loss[k]
-            s.counts[BEST_EXPERT] = k
+
+
+@njit(cache=True)
+def refill(s, o):
+    """A member of the swarm has one more sample to offer, so every sender may bring another."""
+    s.offered[OWN_SLOT] += 1
+    for sender in range(1, s.bucket.shape[0]):
+        s.bucket[sender] = min(s.bucket[sender] + o.items_per_sample, _BURST)
+
+
+@njit(cache=True)
+def takes(x, slot, s, o):
+    """Whether a sender may bring an item now, and what it may do to moments and experts."""
+    s.offered[slot] += 1
+    ahead = 0
+    for sender in range(1, s.offered.shape[0]):
+        ahead += s.offered[sender] > s.offered[OWN_SLOT]
+    if ahead > 1 and 2 * ahead >= s.offered.shape[0]:  # Most have more samples than this node.
+        refill(s, o)
+    known = s.counts[OWN_SAMPLES] >= _OWN_FIRST
+    flood = s.bucket[slot] < 1.0
+    near = not known or in_range(x, s, o.range_max)
+    if flood:
+        s.evidence[slot] -= _COST_FLOOD
+    elif known:
+        s.far[slot] += _FAR_RATE * ((0.0 if near else 1.0) - s.far[slot])
+    weigh(slot, s)
+    if flood or s.far[slot] > _FAR_MAX or (known and not in_range(x, s, _ABSURD * o.range_max)):
+        return False, 0.0
+    s.bucket[slot] -= 1.0
+    if s.counts[OWN_SAMPLES] == 0:  # Nothing to judge by and nothing to lose.
+        return True, s.trust[slot]
+    return True, s.proven[slot] if known and near else 0.0
 
 
 @njit(cache=True)
@@ -643,36 +698,25 @@ def learn(x, y, event, slot, weight, s, o, scratch):
         tick(event, s)
         if s.counts[SIZE] > 0:
             if o.trusting:
-                update_trust(y, s, o)
-            judge_experts(y, 1.0, o.hedge_decay, s)
+                update_trust(y, s)
+            judge_experts(y, 1.0, o.hedge_decay, s, o)
         for c in range(s.recent.shape[0]):
-            s.recent[c] *= o.label_decay
+            s.recent[c] *= _LABEL_DECAY
         s.recent[y] += 1.0
         update_range(x, s)
-        if o.trusting and s.n[1] == _OWN_FIRST and review(s, o):
+        if o.trusting and s.counts[OWN_SAMPLES] == _OWN_FIRST and review(s, o):
             predict(x, event, s, o, scratch)
-        for sender in range(s.bucket.shape[0]):
-            s.bucket[sender] = min(s.bucket[sender] + o.items_per_sample, _BURST)
+        if s.counts[OWN_SAMPLES] > s.offered[OWN_SLOT]:
+            refill(s, o)
     else:
         if o.trusting:
-            known = s.n[1] >= _OWN_FIRST
-            flood = s.bucket[slot] < 1.0
-            near = not known or in_range(x, s, o.range_max)
-            if flood:
-                s.evidence[slot] -= _COST_FLOOD
-            elif known:
-                s.far[slot] += _FAR_RATE * ((0.0 if near else 1.0) - s.far[slot])
-            weigh(slot, s, o)
-            if flood or s.far[slot] > _FAR_MAX or (known and not in_range(x, s, _ABSURD * o.range_max)):
+            taken, proven = takes(x, slot, s, o)
+            if not taken:
                 return REFUSED
-            s.bucket[slot] -= 1.0
             weight = min(weight, _WEIGHT_MAX)
-            proven = s.proven[slot] if near else 0.0
-            if s.counts[OWN_SAMPLES] == 0:  # Nothing to judge by and nothing to lose.
-                proven = s.trust[slot]
         if o.hedge_received > 0.0 and s.counts[SIZE] > 0 and proven > 0.5:
             predict(x, max(s.clock[0], event), s, o, scratch)
-            judge_experts(y, proven * o.hedge_received, 1.0, s)
+            judge_experts(y, proven * o.hedge_received, 1.0, s, o)
         else:
             measure(x, s, s.counts[BEST_METRIC])
             linear_vote(x, s)
@@ -681,10 +725,10 @@ def learn(x, y, event, slot, weight, s, o, scratch):
     if proven > 0.05:
         # A merged prototype tells nothing of the spread around it, so it counts as one sample here.
         update_moments(x, y, min(weight, 1.0) * proven, s)
-        linear_learn(x, y, min(weight, 1.0) * proven, s, o)
+        linear_learn(y, min(weight, 1.0) * proven, s)
     same, other = nearest_two(y, s)
     if same >= 0 and other >= 0 and proven > 0.5:
-        update_relief(x, same, other, s, o)
+        update_relief(x, same, other, s)
     done = place(x, y, event, slot, weight, same, other, s, o)
     s.counts[STEPS] += 1
     if s.counts[STEPS] >= s.counts[REFRESH_AT] or s.n[0] < 20.0:
@@ -708,14 +752,14 @@ def nearest_two(y, s):
 
 
 @njit(cache=True)
-def update_relief(x, same, other, s, o):
+def update_relief(x, same, other, s):
     """Which features differ to the nearest of another class more than to the nearest of the same."""
     for k in range(x.shape[0]):
         variance = s.variance[k] / max(s.n[0], 1.0)
         if variance > 0.0:
             hit, miss = x[k] - s.x[same, k], x[k] - s.x[other, k]
-            s.relief[0, k] = s.relief[0, k] * o.relief_decay + min(hit * hit / variance, 9.0)
-            s.relief[1, k] = s.relief[1, k] * o.relief_decay + min(miss * miss / variance, 9.0)
+            s.relief[0, k] = s.relief[0, k] * _RELIEF_DECAY + min(hit * hit / variance, 9.0)
+            s.relief[1, k] = s.relief[1, k] * _RELIEF_DECAY + min(miss * miss / variance, 9.0)
 
 
 @njit(cache=True)
@@ -723,7 +767,7 @@ def place(x, y, event, slot, weight, same, other, s, o):
     """Absorb the sample into its nearest prototype if the margin is wide, else insert it, for which one may leave."""
     metric, own = s.counts[BEST_METRIC], slot == OWN_SLOT
     # What only others vouch for absorbs nothing until the own range tells whether it is plausible.
-    unknown = own and o.trusting and same >= 0 and s.own[same, 0] <= 0.0 and s.n[1] < _OWN_FIRST
+    unknown = o.trusting and same >= 0 and s.own[same, 0] <= 0.0 and s.counts[OWN_SAMPLES] < _OWN_FIRST
     if same >= 0 and not unknown:
         near = np.sqrt(s.distance[same, metric])
         far = np.sqrt(s.distance[other, metric]) if other >= 0 else 0.0
@@ -738,7 +782,6 @@ def place(x, y, event, slot, weight, same, other, s, o):
     s.own[j] = weight if own else 0.0
     s.foreign[j] = 0.0 if own else weight
     if not own:
-        s.held[slot] += 1
         s.counts[FOREIGN_HELD] += 1
     if s.scatter.shape[0] > 0:
         project(s, j)
@@ -759,7 +802,6 @@ def absorb(x, event, slot, weight, j, s, o):
     confirmed = s.own[j, 0] > 0.0
     if own:
         if not confirmed:
-            s.held[s.slot[j]] -= 1
             s.counts[FOREIGN_HELD] -= 1
         s.own[j, 0] += weight
         s.own[j, 1] += weight * late
@@ -772,7 +814,7 @@ def absorb(x, event, slot, weight, j, s, o):
         s.foreign[j, 2] += weight * late * late
     s.event[j] = newest
     if own or not confirmed or not o.trusting:
-        rate = max(weight / (s.own[j, 0] + s.foreign[j, 0]), o.rate_least)
+        rate = max(weight / (s.own[j, 0] + s.foreign[j, 0]), _RATE_LEAST)
         for k in range(x.shape[0]):
             s.x[j, k] += min(rate, 1.0) * (x[k] - s.x[j, k])
         if s.scatter.shape[0] > 0:
@@ -797,7 +839,6 @@ def room(own, slot, s, o):
         if value < least:
             worst, least = j, value
     if worst >= 0 and s.own[worst, 0] <= 0.0:
-        s.held[s.slot[worst]] -= 1
         s.counts[FOREIGN_HELD] -= 1
     return worst
 

@@ -22,6 +22,7 @@ def arrival_times(
     rate_hz: float,
     arrivals: Arrivals = "poisson",
     sequential: bool = False,
+    proportional: bool = False,
     seed: int = 0,
 ) -> list[NDArray[np.int64]]:
     """Arrival times in ns, ascending, of each node's samples.
@@ -38,6 +39,10 @@ def arrival_times(
     sequential : bool
         The paper's older version: nodes take turns, and one turn is one sample. Turns last ``1/rate_hz`` on
         average (exactly that with ``clock``); a node that has no sample left passes. A run lasts about n times longer.
+    proportional : bool
+        Rates of nodes are in proportion to their samples, with a mean of ``rate_hz``, so that all streams last about
+        equally long and places of the merged stream come at about the same time everywhere. With ``clock`` it is so
+        anyway; ``sequential`` knows no rates.
     seed : int
         Each node's gaps come from their own stream, and so do the turns.
 
@@ -62,7 +67,15 @@ def arrival_times(
         return _turns(rows, period_ns, arrivals, seed)
     if arrivals == "clock":
         return [np.round(place * (period_ns / len(rows))).astype(np.int64) for place in rows]
-    return [_poisson(len(place), period_ns, rng.stream(seed, "arrivals", node)) for node, place in enumerate(rows)]
+    mean = sum(map(len, rows)) / len(rows)
+    return [
+        _poisson(
+            len(place),
+            period_ns * mean / max(len(place), 1) if proportional else period_ns,
+            rng.stream(seed, "arrivals", node),
+        )
+        for node, place in enumerate(rows)
+    ]
 
 
 def _poisson(count: int, period_ns: float, draw: np.random.Generator) -> NDArray[np.int64]:
