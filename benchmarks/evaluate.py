@@ -1,24 +1,37 @@
 """The tables of `docs/default.md`, each by one command: ``python -m benchmarks.evaluate TABLE [--seeds N]``.
 
-Every table is means over fixed seeds, 5 by default, printed as Markdown.
+Every table is means over fixed seeds, 5 by default, printed as Markdown. Streams that are not at hand are left out, and
+said. With ``--figures DIR``, ``budget`` and ``recovery`` draw too.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Callable, Iterable
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
+from sklearn.metrics import roc_auc_score
 
 import protovine
+from protovine.errors import DataError
 from protovine.experiments.config import merged_tables, nested
 from protovine.experiments.result import Result
+from protovine.learn import HedgedLVQCore
+from protovine.learn.hedged import PARTS
+from protovine.records import Arrived, Predicted, read_trace
+from protovine.share import Discretion, LogShare, Model, SetLimits, Told
+from protovine.sim.hostile import KINDS
 
-JOBS = [2]
+Streams = dict[str, dict[str, Any]]
+WINDOW = 100
 # Constants were chosen on these.
-CHOSEN_ON: dict[str, dict[str, Any]] = {
+CHOSEN_ON: Streams = {
     "elec2": {"data": {"source": "elec2", "limit": 5000}},
     "elec2, clock": {"data": {"source": "elec2", "limit": 5000}, "swarm": {"arrivals": "clock"}},
     "phishing": {"data": {"source": "phishing"}},
@@ -40,11 +53,11 @@ TARGETS = {
 GUARDED = ("phishing", "elec2", "image-segments", "bananas")
 
 
-def unseen() -> dict[str, dict[str, Any]]:
+def unseen() -> Streams:
     """Streams that no constant was chosen on."""
     from sklearn import datasets as bundled
 
-    found: dict[str, dict[str, Any]] = {
+    found: Streams = {
         name: {"data": {"source": name, "limit": 5000}}
         for name in ("led-drift", "sine", "waveform", "rbf-drift", "hyperplane", "stagger", "mixed")
     }
@@ -59,7 +72,20 @@ def play(tables: dict[str, Any], presets: Iterable[str], seeds: int, **settings:
     """Run presets on a stream with some settings, given as ``section__key=value``."""
     for key, value in settings.items():
         tables = merged_tables(tables, nested(key.replace("__", "."), value))
-    return protovine.run(protovine.Experiment(presets=list(presets), seeds=seeds, jobs=JOBS[0], **tables))
+    return protovine.run(protovine.Experiment(presets=list(presets), seeds=seeds, jobs=os.cpu_count() or 1, **tables))
+
+
+def at_hand(streams: Streams) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Those streams whose data can be loaded; the others are named on stderr."""
+    for name, tables in streams.items():
+        source = tables["data"]["source"]
+        try:
+            if isinstance(source, str):
+                protovine.load(source, rows=10)
+        except DataError as error:
+            print(f"left out: {name}: {error}", file=sys.stderr)
+            continue
+        yield name, tables
 
 
 def score(result: Result, preset: str) -> tuple[float, float, float]:
@@ -80,20 +106,31 @@ def head(*cells: str) -> None:
     row(*("---" for _ in cells))
 
 
-def with_target(value: float, target: float, decimals: int = 3, most: bool = False) -> str:
-    """A value and its target, marked where it is missed."""
+def with_target(value: float, target: float | None, decimals: int = 3, most: bool = False) -> str:
+    """A value and its target if there is one, marked where it is missed."""
+    if target is None:
+        return f"{value:.{decimals}f}"
     met = value <= target if most else value >= target
     return f"{value:.{decimals}f} ({'≤' if most else '≥'} {target}{'' if met else ', missed'})"
 
 
 def targets(seeds: int) -> None:
     """Default, alone and central on the streams that constants were chosen on, beside what was asked for."""
+    _compared(CHOSEN_ON, seeds)
+
+
+def new(seeds: int) -> None:
+    """The same on streams that no constant was chosen on."""
+    _compared(unseen(), seeds)
+
+
+def _compared(streams: Streams, seeds: int) -> None:
     head("stream", "F1, default", "F1, local", "F1, central", "default - central", "bytes per node and second")
-    for name, tables in CHOSEN_ON.items():
+    for name, tables in at_hand(streams):
         result = play(tables, ("default", "local", "central"), seeds)
         shared, half, size = score(result, "default")
         alone, central = score(result, "local")[0], score(result, "central")[0]
-        f1, least, most = TARGETS[name]
+        f1, least, most = TARGETS.get(name, (None, None, None))
         row(
             name,
             f"{with_target(shared, f1)} ± {half:.3f}",
@@ -104,47 +141,30 @@ def targets(seeds: int) -> None:
         )
 
 
-def new(seeds: int) -> None:
-    """The same on streams that no constant was chosen on."""
-    head("stream", "F1, default", "F1, local", "F1, central", "default - central", "bytes per node and second")
-    for name, tables in unseen().items():
-        result = play(tables, ("default", "local", "central"), seeds)
-        shared, half, size = score(result, "default")
-        alone, central = score(result, "local")[0], score(result, "central")[0]
-        row(
-            name,
-            f"{shared:.3f} ± {half:.3f}",
-            f"{alone:.3f}",
-            f"{central:.3f}",
-            f"{shared - central:+.3f}",
-            f"{size:.0f}",
-        )
-
-
-def _settings_table(variants: dict[str, dict[str, Any]], streams: Iterable[str], seeds: int, preset: str) -> None:
-    streams = list(streams)
+def _settings_table(
+    variants: dict[str, dict[str, Any]], streams: Streams, seeds: int, preset: str = "default"
+) -> dict[str, list[tuple[float, float, float]]]:
+    """F1 and bytes of each variant on each stream, and means; what `score` says of them."""
+    streams = dict(at_hand(streams))
     head("", *streams, "mean F1", "mean bytes/s")
+    scores = {}
     for name, settings in variants.items():
-        scores = [score(play(CHOSEN_ON[stream], (preset,), seeds, **settings), preset) for stream in streams]
-        cells = [f"{f1:.3f} / {size:.0f}" for f1, _, size in scores]
-        row(name, *cells, f"{np.mean([s[0] for s in scores]):.4f}", f"{np.mean([s[2] for s in scores]):.0f}")
+        scores[name] = [score(play(tables, (preset,), seeds, **settings), preset) for tables in streams.values()]
+        cells = [f"{f1:.3f} / {size:.0f}" for f1, _, size in scores[name]]
+        means = np.mean(scores[name], axis=0)
+        row(name, *cells, f"{means[0]:.4f}", f"{means[2]:.0f}")
+    return scores
+
+
+def some(names: Iterable[str]) -> Streams:
+    """Streams by name."""
+    return {name: CHOSEN_ON[name] for name in names}
 
 
 def ablation(seeds: int) -> None:
     """Each part switched off in turn."""
     variants: dict[str, dict[str, Any]] = {"default": {}}
-    for part in (
-        "z-score",
-        "fisher",
-        "relief",
-        "discriminant",
-        "linear",
-        "recency",
-        "corrected",
-        "own",
-        "hedge",
-        "trust",
-    ):
+    for part in PARTS:
         variants[f"without {part}"] = {"learner__without": (part,)}
     variants |= {
         "half the prototypes": {"learner__size_max": 100},
@@ -152,7 +172,7 @@ def ablation(seeds: int) -> None:
         "each sample at once": {"share__batch_items": 1},
         "6 bits": {"share__bits": 6},
     }
-    _settings_table(variants, CHOSEN_ON, seeds, "default")
+    _settings_table(variants, CHOSEN_ON, seeds)
 
 
 def gates(seeds: int) -> None:
@@ -166,43 +186,61 @@ def gates(seeds: int) -> None:
     }
     for gate in ("always", "jsd", "jsd-loo", "gain"):
         variants[f"sets, {gate}"] = {"share__kind": "sets", "share__gate": gate, "gossip__T": 0.1}
-    _settings_table(variants, GUARDED, seeds, "default")
+    _settings_table(variants, some(GUARDED), seeds)
 
 
 def hostile(seeds: int) -> None:
-    """One of five members does harm; the honest ones are judged."""
-    from protovine.sim.hostile import KINDS
-
-    head("", *GUARDED)
-    clean = {name: score(play(CHOSEN_ON[name], ("default",), seeds), "default")[0] for name in GUARDED}
-    bare = [
-        score(play(CHOSEN_ON[name], ("default",), seeds, learner__without=("trust",)), "default")[0] for name in GUARDED
-    ]
-    row("nobody", *(f"{clean[name]:.3f}" for name in GUARDED))
-    row(
-        "nobody, without protection",
-        *(f"{f1:.3f} ({f1 - clean[name]:+.3f})" for f1, name in zip(bare, GUARDED, strict=True)),
-    )
-    for without in ((), ("trust",)):
-        for kind in KINDS:
-            cells = []
-            for name in GUARDED:
-                settings = {"swarm__hostile": f"{kind}:1", "learner__without": without}
-                # Without protection the differences are so large that two seeds show them.
-                f1 = score(
-                    play(CHOSEN_ON[name], ("default",), min(seeds, 2) if without else seeds, **settings), "default"
-                )[0]
-                cells.append(f"{f1:.3f} ({f1 - clean[name]:+.3f})")
-            row(kind + (", without protection" if without else ""), *cells)
+    """The last of five members does harm, or is not there; the other four are judged, each time the same ones."""
+    streams = dict(at_hand(some(GUARDED)))
+    bare: dict[str, Any] = {"learner__without": ("trust",)}
+    variants: dict[str, dict[str, Any]] = {
+        "nobody": {},
+        "nobody, without protection": bare,
+        "the fifth is missing": {"faults": [{"kind": "crash", "node": 4, "at_s": 0.0}]},
+    }
+    variants |= {kind: {"swarm__hostile": f"{kind}:1"} for kind in KINDS}
+    variants |= {f"{kind}, without protection": {"swarm__hostile": f"{kind}:1"} | bare for kind in KINDS}
+    head("", *streams)
+    clean: dict[str, float] = {}
+    for label, settings in variants.items():
+        cells = []
+        for name, tables in streams.items():
+            result = play(tables, ("default",), seeds, **settings)
+            f1 = float(np.mean([node["f1"] for run in result.of("default") for node in run.per_node[:4]]))
+            clean.setdefault(name, f1)
+            cells.append(f"{f1:.3f}" + (f" ({f1 - clean[name]:+.3f})" if settings else ""))
+        row(label, *cells)
 
 
-def budget(seeds: int) -> None:
+def budget(seeds: int, figures: Path | None = None) -> None:
     """What a byte budget buys."""
     variants: dict[str, dict[str, Any]] = {"alone": {"gossip__T": 0.0}}
     for size in (25, 50, 100, 200, 400):
         variants[f"{size} bytes/s"] = {"gossip__budget_bytes_per_s": float(size)}
     variants["no limit"] = {}
-    _settings_table(variants, CHOSEN_ON, seeds, "default")
+    scores = _settings_table(variants, CHOSEN_ON, seeds)
+    if figures is None:
+        return
+    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    alone, *rest = scores.values()
+    for i, (name, _) in enumerate(at_hand(CHOSEN_ON)):
+        gain = [100 * (each[i][0] - alone[i][0]) for each in rest]
+        axes.plot([each[i][2] for each in rest], gain, marker="o", markersize=4, label=name)
+    axes.axhline(0, color="0.5", linewidth=0.8)
+    axes.set(xscale="log", xlabel="bytes per node and second", ylabel="F1 gained over being alone, points")
+    ticks = [25, 50, 100, 200, 400]
+    axes.set_xticks(ticks, map(str, ticks))
+    axes.minorticks_off()
+    axes.legend(frameon=False)
+    _save(figure, figures / "budget.png")
+
+
+def _save(figure: Any, path: Path) -> None:
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
 
 
 def discretion(seeds: int) -> None:
@@ -212,12 +250,13 @@ def discretion(seeds: int) -> None:
         variants[f"means of {k}"] = {"share__aggregate": k}
     for noise in (0.1, 0.3, 1.0):
         variants[f"noise of {noise} deviations"] = {"share__noise": noise}
-    head("", *(f"{name}: F1 / AUC" for name in GUARDED))
+    streams = dict(at_hand(some(GUARDED)))
+    head("", *(f"{name}: F1 / AUC" for name in streams))
     for label, settings in variants.items():
         cells = []
-        for name in GUARDED:
-            f1 = score(play(CHOSEN_ON[name], ("default",), seeds, **settings), "default")[0]
-            attack = np.mean([membership(CHOSEN_ON[name], settings, seed) for seed in range(seeds)])
+        for tables in streams.values():
+            f1 = score(play(tables, ("default",), seeds, **settings), "default")[0]
+            attack = np.mean([membership(tables, settings, seed) for seed in range(seeds)])
             cells.append(f"{f1:.3f} / {attack:.2f}")
         row(label, *cells)
 
@@ -227,11 +266,6 @@ def membership(tables: dict[str, Any], settings: dict[str, Any], seed: int) -> f
 
     Told samples of one node are compared with as many samples that it never saw.
     """
-    from sklearn.metrics import roc_auc_score
-
-    from protovine.learn import HedgedLVQCore
-    from protovine.share import Discretion, LogShare, Model, SetLimits, Told
-
     source = tables["data"]
     data = protovine.load(source["source"], rows=source.get("limit"))
     draw = np.random.default_rng(seed)
@@ -265,37 +299,52 @@ def membership(tables: dict[str, Any], settings: dict[str, Any], seed: int) -> f
     return roc_auc_score([1] * len(told) + [0] * (len(candidates) - len(told)), nearness(candidates))
 
 
-def recovery(seeds: int) -> None:
-    """Own samples of a node after an abrupt drift until its accuracy over 100 is within 0.02 of the level before."""
-    head("stream", "drift at sample", "before", "alone", "default")
-    for name in ("agrawal", "sea", "stagger", "mixed", "sine"):
+def recovery(seeds: int, figures: Path | None = None) -> None:
+    """Own samples of a node after an abrupt drift until its accuracy over 100 is within 0.02 of the level before.
+
+    And what the drift costs: errors more than at that level, among the 300 samples after it.
+    """
+    names = ("agrawal", "sea", "stagger", "mixed", "sine")
+    shown = plt.subplots(len(names), 1, figsize=(7, 9), sharex=True, layout="constrained") if figures else None
+    head("stream", "drift at sample", "level: alone", "default", "back: alone", "default", "errors: alone", "default")
+    for i, name in enumerate(names):
         curves = {preset: windowed(name, preset, seeds) for preset in ("local", "default")}
         drifts = [round(point / 5) for point in protovine.load(name, rows=10_000).drift_points]
         for drift in drifts:
             level = {preset: float(curve[drift - 200 : drift].mean()) for preset, curve in curves.items()}
-            cells = []
+            back_at, errors = [], []
             for preset, curve in curves.items():
                 # The window is full of new samples only after 100; the dip comes first.
                 lowest = drift + int(np.argmin(curve[drift : drift + 150]))
                 back = np.flatnonzero(curve[lowest:] >= level[preset] - 0.02)
-                cells.append(str(lowest + back[0] - drift) if len(back) else f"> {len(curve) - drift}")
-            row(name, drift, f"{level['local']:.3f} alone, {level['default']:.3f}", *cells)
+                back_at.append(str(lowest + back[0] - drift) if len(back) else f"> {len(curve) - drift}")
+                # A window's mean times its length is what it holds, so three of them hold all that came.
+                held = curve[drift + WINDOW : drift + 3 * WINDOW + 1 : WINDOW]
+                errors.append(f"{WINDOW * (level[preset] - held).sum():.0f}")
+            row(name, drift, *(f"{each:.3f}" for each in level.values()), *back_at, *errors)
+        if shown:
+            axes = shown[1][i]
+            for preset, curve in curves.items():
+                axes.plot(curve, label={"local": "alone", "default": "swarm"}[preset], linewidth=1.2)
+            for drift in drifts:
+                axes.axvline(drift, color="0.6", linestyle=":", linewidth=1)
+            axes.set(title=name, ylabel="accuracy", xlim=(0, len(curve)), ylim=(0.5, 1.01))
+    if shown and figures:
+        shown[1][0].legend(frameon=False, loc="lower right", ncols=2)
+        shown[1][-1].set_xlabel("own samples of a node (window 100); dotted: drift")
+        _save(shown[0], figures / "recovery.png")
 
 
-def windowed(name: str, preset: str, seeds: int, window: int = 100) -> np.ndarray:
-    """Accuracy over the last ``window`` own samples, by own sample number, mean over nodes and seeds."""
-    import tempfile
-    from pathlib import Path
-
-    from protovine.records import Arrived, Predicted, read_trace
-
+def windowed(name: str, preset: str, seeds: int) -> np.ndarray:
+    """Accuracy over the last `WINDOW` own samples, by own sample number, mean over nodes and seeds."""
     curves = []
     with tempfile.TemporaryDirectory() as folder:
         tables = {"data": {"source": name, "limit": 10_000}}
-        experiment = protovine.Experiment(presets=[preset], seeds=seeds, jobs=JOBS[0], **tables)
+        experiment = protovine.Experiment(presets=[preset], seeds=seeds, jobs=os.cpu_count() or 1, **tables)
         protovine.run(experiment, out=Path(folder) / "run")
         for trace in sorted((Path(folder) / "run" / "traces").iterdir()):
-            truth, right = {}, {}
+            truth: dict[tuple[int, int], int] = {}
+            right: dict[int, list[bool]] = {}
             for record in read_trace(trace)[1]:
                 if isinstance(record, Arrived):
                     truth[record.node, record.sample] = record.truth
@@ -304,16 +353,16 @@ def windowed(name: str, preset: str, seeds: int, window: int = 100) -> np.ndarra
                     right.setdefault(record.node, []).append(hit)
             shortest = min(map(len, right.values()))
             hits = np.array([node[:shortest] for node in right.values()], float).mean(axis=0)
-            curves.append(np.convolve(hits, np.ones(window) / window)[: len(hits)])
+            curves.append([hits[max(0, end - WINDOW) : end].mean() for end in range(1, shortest + 1)])
     return np.mean([curve[: min(map(len, curves))] for curve in curves], axis=0)
 
 
 def accounting(seeds: int) -> None:
     """Bytes per node and second beside the paper's base, by three ways to count them."""
     head("stream", "default", "base at s=4, T=1: 105 bytes a prototype", "float32 sets", "float32, only what is new")
-    for name in ("elec2", "phishing"):
-        shared = score(play(CHOSEN_ON[name], ("default",), seeds), "default")[2]
-        base = play(CHOSEN_ON[name], ("paper-base",), 1, gossip__T=1.0)
+    for name, tables in at_hand(some(("elec2", "phishing"))):
+        shared = score(play(tables, ("default",), seeds), "default")[2]
+        base = play(tables, ("paper-base",), 1, gossip__T=1.0)
         paper = base.interval("paper-base", "paper_bytes_per_s").mean / 5  # type: ignore[union-attr]
         sets = score(base, "paper-base")[2]
         # A delta holds at least the prototype that each own sample moved or made, for four peers, in float32.
@@ -348,10 +397,10 @@ def faults(seeds: int) -> None:
 def skew(seeds: int) -> None:
     """Label skew: Dirichlet 0.3."""
     head("stream", "accuracy, pooled: alone", "default", "F1 on held-out rows: alone", "default")
-    for name in (*CHOSEN_ON,):
+    for name, chosen in at_hand(CHOSEN_ON):
         if name == "elec2, clock":
             continue
-        tables = merged_tables(CHOSEN_ON[name], {"swarm": {"split": "label-skew:0.3"}, "data": {"holdout": True}})
+        tables = merged_tables(chosen, {"swarm": {"split": "label-skew:0.3"}, "data": {"holdout": True}})
         result = play(tables, ("default", "local"), seeds)
 
         def pooled(preset: str, result: Result = result) -> float:
@@ -383,10 +432,11 @@ def constants(seeds: int) -> None:
         "received in the hedge 0.5": {"learner__hedge_received": 0.5},
         "100 prototypes": {"learner__size_max": 100},
     }
-    names = list(CHOSEN_ON)
+    streams = dict(at_hand(CHOSEN_ON))
+    names = list(streams)
     f1 = np.array(
         [
-            [score(play(CHOSEN_ON[name], ("default",), seeds, **settings), "default")[0] for name in names]
+            [score(play(tables, ("default",), seeds, **settings), "default")[0] for tables in streams.values()]
             for settings in variants.values()
         ]
     )
@@ -405,10 +455,10 @@ def clocks(seeds: int) -> None:
     for skew_s in (0.1, 1.0, 10.0, 60.0):
         variants[f"± {skew_s:g} s"] = {"swarm__clock_skew_s": skew_s}
     variants["± 1 s and ± 1000 ppm"] = {"swarm__clock_skew_s": 1.0, "swarm__clock_drift_ppm": 1000.0}
-    _settings_table(variants, ("elec2", "elec2, clock", "phishing", "agrawal"), seeds, "default")
+    _settings_table(variants, some(("elec2", "elec2, clock", "phishing", "agrawal")), seeds)
 
 
-TABLES: dict[str, Callable[[int], None]] = {
+TABLES: dict[str, Callable[..., None]] = {
     made.__name__: made
     for made in (
         targets,
@@ -433,12 +483,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tables", nargs="+", choices=sorted(TABLES))
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--jobs", type=int, default=JOBS[0])
+    parser.add_argument("--figures", type=Path, help="where budget and recovery draw, too")
     options = parser.parse_args()
-    JOBS[0] = options.jobs
     for name in options.tables:
         print(f"\n{TABLES[name].__doc__}\n", flush=True)
-        TABLES[name](options.seeds)
+        TABLES[name](options.seeds, **({"figures": options.figures} if name in ("budget", "recovery") else {}))
 
 
 if __name__ == "__main__":
