@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
 
 
@@ -52,6 +53,20 @@ class RunError(ProtovineError):
     """
 
     run: tuple[str, int] | None = None
+
+
+def check_range(name: str, value: float, low: float, high: float = math.inf) -> None:
+    """`ConfigError` unless ``low <= value <= high``; not a number is out of every range.
+
+    Examples
+    --------
+    >>> check_range("T", 1.5, 0, 1)
+    Traceback (most recent call last):
+    protovine.errors.ConfigError: T must be between 0 and 1, got 1.5
+    """
+    if not low <= value <= high:
+        wanted = f">= {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
+        raise ConfigError(f"{name} must be {wanted}, got {value}")
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from protovine import records
 from protovine.errors import CodecError, RemoteProtocolError
@@ -41,9 +40,14 @@ class Receipt(NamedTuple):
 
 
 class Exchange(Protocol):
-    """One way of sharing, as a node uses it."""
+    """One way of sharing what a learner knows, as a node uses it.
 
-    def learnt(self, told: Told, learner: ArrayLearner, version: int, now_ns: int, out: Outputs) -> None:
+    ``asks_surprise`` says whether it wants to know how much of a surprise each own sample was.
+    """
+
+    asks_surprise: bool
+
+    def learnt(self, told: Told, version: int, now_ns: int, out: Outputs) -> None:
         """An own sample was learnt."""
         ...
 
@@ -51,11 +55,11 @@ class Exchange(Protocol):
         """Take in a message; `RemoteProtocolError` if it is refused, and then nothing has changed."""
         ...
 
-    def next_timer_ns(self, learner: ArrayLearner) -> int | None:
+    def next_timer_ns(self) -> int | None:
         """When `on_timer` is due, or None."""
         ...
 
-    def on_timer(self, learner: ArrayLearner, version: int, now_ns: int, out: Outputs) -> None:
+    def on_timer(self, version: int, now_ns: int, out: Outputs) -> None:
         """Do what was due by now."""
         ...
 
@@ -71,16 +75,18 @@ class Exchange(Protocol):
 class SetExchange:
     """Whole sets: at each opportunity the learner's set goes to some peers, if a gate lets it."""
 
-    def __init__(self, gossip: Gossip, share: WholeSets) -> None:
-        self.gossip, self.share = gossip, share
+    asks_surprise = False
+
+    def __init__(self, learner: ArrayLearner, gossip: Gossip, share: WholeSets) -> None:
+        self.learner, self.gossip, self.share = learner, gossip, share
         self._window: list[Told] = []
 
-    def learnt(self, told: Told, learner: ArrayLearner, version: int, now_ns: int, out: Outputs) -> None:
+    def learnt(self, told: Told, version: int, now_ns: int, out: Outputs) -> None:
         """Offer the set to the peers that gossip names."""
         self._window.append(told)
         if len(self._window) >= 2 * _WINDOW:
             del self._window[:_WINDOW]
-        self._share(self.gossip.opportunity(now_ns), learner, version, now_ns, out)
+        self._share(self.gossip.opportunity(now_ns), version, now_ns, out)
 
     def receive(self, data: bytes, sender: int, now_ns: int) -> Receipt:
         """The set in a message."""
@@ -94,23 +100,22 @@ class SetExchange:
         self.share.commit(sender, prototypes)
         return Receipt(view, prototypes, from_future + (frame.created_ns > now_ns))
 
-    def next_timer_ns(self, learner: ArrayLearner) -> int | None:
+    def next_timer_ns(self) -> int | None:
         """When a poll is due."""
         return self.gossip.next_timer_ns()
 
-    def on_timer(self, learner: ArrayLearner, version: int, now_ns: int, out: Outputs) -> None:
+    def on_timer(self, version: int, now_ns: int, out: Outputs) -> None:
         """Share what a poll was for."""
-        self._share(self.gossip.on_timer(now_ns), learner, version, now_ns, out)
+        self._share(self.gossip.on_timer(now_ns), version, now_ns, out)
 
-    def _share(self, peers: list[int], learner: ArrayLearner, version: int, now_ns: int, out: Outputs) -> None:
+    def _share(self, peers: list[int], version: int, now_ns: int, out: Outputs) -> None:
         if not peers:
             return
-        newest = self._window[-_WINDOW:] if self.share.gate.name == "gain" else []
-        dim = learner.dim
+        newest = self._window[-_WINDOW:] if self.share.gate.needs_window else []
         evidence = Evidence(
-            learner.own_prototypes(),
+            self.learner.own_prototypes(),
             version,
-            np.array([told.x for told in newest]).reshape(len(newest), dim),
+            np.array([told.x for told in newest]).reshape(len(newest), self.learner.dim),
             np.array([told.label for told in newest], np.int64),
         )
         offer = partial(self._offer, evidence)
@@ -153,20 +158,21 @@ class SetExchange:
 class LogExchange:
     """A log of selected own samples that reaches every peer."""
 
-    def __init__(self, gossip: LogGossip, share: LogShare) -> None:
-        self.gossip, self.share = gossip, share
+    asks_surprise = True
+
+    def __init__(self, learner: ArrayLearner, gossip: LogGossip, share: LogShare) -> None:
+        self.learner, self.gossip, self.share = learner, gossip, share
         gossip.summary = self._summary
-        self._learner: ArrayLearner | None = None
         self._told = 0  # Own samples before those that wait to be told.
 
-    def learnt(self, told: Told, learner: ArrayLearner, version: int, now_ns: int, out: Outputs) -> None:
+    def learnt(self, told: Told, version: int, now_ns: int, out: Outputs) -> None:
         """Put the sample into a batch, and the batch into the log when it is due."""
         if not self.gossip.probability:
             return
         if self.share.waits_since_ns is None:
             self._told = version - 1
-        self.share.note(told, model_of(learner), now_ns)
-        self._flush(learner, version, now_ns, out)
+        self.share.note(told, model_of(self.learner), now_ns)
+        self._flush(version, now_ns, out)
 
     def receive(self, data: bytes, sender: int, now_ns: int) -> Receipt:
         """The samples in the entries of a message that were not known."""
@@ -191,32 +197,28 @@ class LogExchange:
         view = self.gossip.accept(frame, good, now_ns)
         for scales in brought.values():
             self.share.commit(sender, frame.incarnation, scales)
-        merged = sets[0] if len(sets) == 1 else _joined(sets, self.share.limits.dim, sender)
-        merged, from_future = clamped(merged, now_ns)
+        merged, from_future = clamped(PrototypeSet.joined(sets, self.share.limits.dim, sender), now_ns)
         return Receipt(view, merged, from_future + (frame.created_ns > now_ns))
 
-    def next_timer_ns(self, learner: ArrayLearner) -> int | None:
+    def next_timer_ns(self) -> int | None:
         """When a batch or the protocol is due."""
-        due_ns = self.share.due_ns(learner.recency)
+        due_ns = self.share.due_ns(self.learner.recency)
         tick_ns = self.gossip.next_timer_ns()
         if due_ns is None or tick_ns is None:
             return tick_ns if due_ns is None else due_ns
         return min(due_ns, tick_ns)
 
-    def on_timer(self, learner: ArrayLearner, version: int, now_ns: int, out: Outputs) -> None:
+    def on_timer(self, version: int, now_ns: int, out: Outputs) -> None:
         """Send what waited long enough, repair, acknowledge."""
-        self._flush(learner, version, now_ns, out)
-        self._learner = learner
-        standing = self._standing(version, now_ns)
-        self._record(self.gossip.on_timer(standing, now_ns), now_ns, out)
+        self._flush(version, now_ns, out)
+        self._record(self.gossip.on_timer(self._standing(version, now_ns), now_ns), now_ns, out)
 
-    def _flush(self, learner: ArrayLearner, version: int, now_ns: int, out: Outputs) -> None:
-        due_ns = self.share.due_ns(learner.recency)
+    def _flush(self, version: int, now_ns: int, out: Outputs) -> None:
+        due_ns = self.share.due_ns(self.learner.recency)
         if due_ns is None or due_ns > now_ns:
             return
-        for payload, items in self.share.seal(model_of(learner), self.gossip.entry_bytes_max):
+        for payload, items in self.share.seal(model_of(self.learner), self.gossip.entry_bytes_max):
             self.gossip.append(payload, items)
-        self._learner = learner
         self._record(self.gossip.push(self._standing(version, now_ns), now_ns), now_ns, out)
 
     def _standing(self, version: int, now_ns: int) -> Standing:
@@ -225,8 +227,7 @@ class LogExchange:
         return Standing(version, now_ns) if since_ns is None else Standing(self._told, since_ns)
 
     def _summary(self, max_bytes: int) -> tuple[bytes, int] | None:
-        assert self._learner is not None  # Messages are only made in the two calls that set it.
-        return self.share.summary(self._learner.own_prototypes(), model_of(self._learner), max_bytes)
+        return self.share.summary(self.learner.own_prototypes(), model_of(self.learner), max_bytes)
 
     def _record(self, made: list[LogOutgoing], now_ns: int, out: Outputs) -> None:
         for message in made:
@@ -276,17 +277,3 @@ def clamped(prototypes: PrototypeSet, now_ns: int) -> tuple[PrototypeSet, int]:
         return prototypes, 0
     ahead = int((prototypes.event_ns > now_ns).sum())
     return replace(prototypes, event_ns=np.minimum(prototypes.event_ns, now_ns)), ahead
-
-
-def _joined(sets: list[PrototypeSet], dim: int, origin: int) -> PrototypeSet:
-    def column(name: str, empty: NDArray) -> NDArray:
-        return np.concatenate([empty, *(getattr(held, name) for held in sets)])
-
-    whole = np.zeros(0, np.int64)
-    return PrototypeSet(
-        column("x", np.zeros((0, dim))),
-        column("label", whole),
-        column("weight", np.zeros(0)),
-        column("event_ns", whole),
-        origin,
-    )

@@ -8,7 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from protovine import records
-from protovine.errors import CodecError, ConfigError, LocalProtocolError, RemoteProtocolError, SnapshotError
+from protovine.errors import (
+    CodecError,
+    ConfigError,
+    LocalProtocolError,
+    RemoteProtocolError,
+    SnapshotError,
+    check_range,
+)
 from protovine.exchange import Exchange, LogExchange, Outputs, SetExchange, surprise
 from protovine.gossip import Gossip, LogGossip
 from protovine.learn import ArrayLearner, Prediction
@@ -65,15 +72,14 @@ class Node:
         inbox: Inbox,
         train_period_ns: int = 5_263_158,
     ) -> None:
-        if train_period_ns < 1:
-            raise ConfigError(f"train_period_ns must be >= 1, got {train_period_ns}")
+        check_range("train_period_ns", train_period_ns, 1)
         self.id = gossip.node
         self.learner, self.gossip, self.share, self.inbox = learner, gossip, share, inbox
         self._exchange: Exchange
         if isinstance(gossip, Gossip) and isinstance(share, WholeSets):
-            self._exchange = SetExchange(gossip, share)
+            self._exchange = SetExchange(learner, gossip, share)
         elif isinstance(gossip, LogGossip) and isinstance(share, LogShare):
-            self._exchange = LogExchange(gossip, share)
+            self._exchange = LogExchange(learner, gossip, share)
         else:
             raise ConfigError(f"{type(gossip).__name__} does not go with {type(share).__name__}")
         self.train_period_ns = train_period_ns
@@ -191,13 +197,13 @@ class Node:
 
     def next_timer_ns(self) -> int | None:
         """When `on_timer` is due, or None."""
-        due_ns = self._exchange.next_timer_ns(self.learner)
+        due_ns = self._exchange.next_timer_ns()
         return None if due_ns is None else max(due_ns, self.now_ns)
 
     def on_timer(self, now_ns: int) -> None:
         """Do what was due by now."""
         self._advance(now_ns)
-        self._exchange.on_timer(self.learner, self.version, now_ns, self._out)
+        self._exchange.on_timer(self.version, now_ns, self._out)
 
     def finish(self, now_ns: int) -> None:
         """The run ends: train what there was time for, and record how the node stands."""
@@ -252,15 +258,13 @@ class Node:
             raise SnapshotError(f"the snapshot is damaged: {error}") from None
 
     def _learn(self, sample: NDArray[np.float64], y: int, event_ns: int, name: int) -> None:
-        bits = 0.0
-        if isinstance(self._exchange, LogExchange):
-            bits = surprise(self.learner.likelihood(sample, y, event_ns))
+        bits = surprise(self.learner.likelihood(sample, y, event_ns)) if self._exchange.asks_surprise else 0.0
         inserted = self.learner.learn(sample[np.newaxis], np.array([y]), np.array([event_ns]))
         self.version += 1
         self._records_of_shrinking()
         self._out.records.append(records.Learned(self.now_ns, self.id, name, bool(inserted), len(self.learner)))
         told = Told(sample, y, event_ns, bits, bool(inserted))
-        self._exchange.learnt(told, self.learner, self.version, self.now_ns, self._out)
+        self._exchange.learnt(told, self.version, self.now_ns, self._out)
 
     def _advance(self, now_ns: int) -> None:
         """Move the clock and train the received prototypes that there was time for."""

@@ -82,6 +82,20 @@ class PrototypeSet:
         """A set without prototypes."""
         return cls.of(np.zeros((0, dim)), np.zeros(0), origin=origin)
 
+    @classmethod
+    def joined(cls, sets: Sequence[PrototypeSet], dim: int, origin: int = -1) -> PrototypeSet:
+        """All prototypes of ``sets``, each of ``dim`` features, in their order."""
+        if len(sets) == 1:
+            return sets[0]
+        parts = [cls.empty(dim), *sets]
+        return cls(
+            np.concatenate([each.x for each in parts]),
+            np.concatenate([each.label for each in parts]),
+            np.concatenate([each.weight for each in parts]),
+            np.concatenate([each.event_ns for each in parts]),
+            origin,
+        )
+
     def __len__(self) -> int:
         return len(self.label)
 

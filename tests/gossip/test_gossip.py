@@ -167,7 +167,7 @@ def test_restored_protocol_goes_on_alike() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"s": 0}, "s must be at least 1, got 0"),
+        ({"s": 0}, "s must be >= 1, got 0"),
         ({"T": 1.1}, "T must be between 0 and 1, got 1.1"),
         ({"T": -0.1}, "T must be between 0 and 1, got -0.1"),
         ({"poll_ns": -1}, "poll_ns must be >= 0, got -1"),

@@ -571,10 +571,10 @@ def test_a_crash_gives_no_second_burst() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"s": 0}, "s must be at least 1, got 0"),
+        ({"s": 0}, "s must be >= 1, got 0"),
         ({"T": 1.1}, "T must be between 0 and 1, got 1.1"),
-        ({"budget_bytes_per_s": -1}, "the budget must be >= 0 bytes/s, got -1"),
-        ({"budget_bytes_per_s": float("nan")}, "the budget must be >= 0 bytes/s, got nan"),
+        ({"budget_bytes_per_s": -1}, "budget_bytes_per_s must be between 0 and 1e.12, got -1"),
+        ({"budget_bytes_per_s": float("nan")}, "budget_bytes_per_s must be between 0 and 1e.12, got nan"),
         ({"peers": (0, 1)}, "peers of node 0 must be others"),
         ({"peers": (1, 1)}, "each once"),
     ],

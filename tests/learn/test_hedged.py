@@ -132,7 +132,7 @@ def awkward(draw: np.random.Generator, rows: int, dim: int, n_classes: int, kind
         x[draw.random(x.shape) < 0.05] = -FEATURE_MAX
     if "missing" in kinds:
         x[draw.random(x.shape) < 0.3] = np.nan
-    return x, codes
+    return np.clip(x, -FEATURE_MAX, FEATURE_MAX), codes
 
 
 KINDS = ["collinear", "scales", "constant", "shift", "repeated", "one class", "late class", "extremes", "missing"]

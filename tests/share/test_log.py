@@ -325,7 +325,7 @@ def test_restored_sharing_goes_on_alike() -> None:
     ("options", "message"),
     [
         ({"select": "best"}, "select must be one of surprisal, inserted, all, got 'best'"),
-        ({"threshold": -1.0}, "threshold must be >= 0 bits, got -1"),
+        ({"threshold": -1.0}, "threshold must be >= 0, got -1"),
         ({"bits": 7}, "bits must be 0, 6 or 8, got 7"),
     ],
 )

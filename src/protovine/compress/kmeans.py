@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from protovine.compress.base import Compressed, by_class, check_options, merge
-from protovine.errors import ConfigError
+from protovine.errors import check_range
 from protovine.prototypes import PrototypeSet
 
 
@@ -37,8 +37,7 @@ class KMeansCompressor:
 
     def __init__(self, low: float = 50.0, high: float = 60.0, weights: str = "sum", seed: int = 0) -> None:
         check_options(low, high, weights)
-        if seed < 0:
-            raise ConfigError(f"seed must be >= 0, got {seed}")
+        check_range("seed", seed, 0)
         self.low, self.high, self.weights, self.seed = low, high, weights, seed
 
     def compress(self, prototypes: PrototypeSet, limit: int) -> Compressed:

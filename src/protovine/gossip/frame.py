@@ -29,6 +29,7 @@ from __future__ import annotations
 import binascii
 import enum
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from protovine import varint
@@ -84,20 +85,7 @@ class Frame:
     @classmethod
     def decode(cls, data: bytes) -> Frame:
         """The message in ``data``, with a view of it as payload; `RemoteProtocolError` if it is none."""
-        if len(data) > MESSAGE_BYTES_MAX:
-            raise RemoteProtocolError(
-                "oversize", f"a message may have at most {MESSAGE_BYTES_MAX} bytes, got {len(data)}"
-            )
-        if len(data) < 2 + _CRC_BYTES or data[0] != MAGIC:
-            raise RemoteProtocolError("malformed", "not a protovine message")
-        if data[1] >> 4 != PROTOCOL_VERSION:
-            raise RemoteProtocolError("version", f"protocol version {data[1] >> 4}, expected {PROTOCOL_VERSION}")
-        body = memoryview(data)[:-_CRC_BYTES]
-        if zlib.crc32(body) != int.from_bytes(data[-_CRC_BYTES:], "little"):
-            raise RemoteProtocolError("checksum", "the checksum does not match")
-        if data[1] & 0x0F != Kind.SHARE:
-            raise RemoteProtocolError("kind", f"unknown kind of message: {data[1] & 0x0F}")
-        kind = Kind.SHARE
+        kind, body = _opened(data, MESSAGE_BYTES_MAX, _CRC_BYTES, zlib.crc32, (Kind.SHARE,))
         fields, at = [], 2
         try:
             for _ in range(5):
@@ -109,8 +97,31 @@ class Frame:
         return cls(kind, sender, incarnation, sequence, version, created_ns, body[at:])
 
 
+def _opened(
+    data: bytes, bytes_max: int, crc_bytes: int, crc: Callable[[memoryview], int], kinds: tuple[Kind, ...]
+) -> tuple[Kind, memoryview]:
+    """Kind and bytes, without the checksum, of a message; `RemoteProtocolError` if it is none of these kinds."""
+    if len(data) > bytes_max:
+        raise RemoteProtocolError("oversize", f"a message may have at most {bytes_max} bytes, got {len(data)}")
+    if len(data) < 2 + crc_bytes or data[0] != MAGIC:
+        raise RemoteProtocolError("malformed", "not a protovine message")
+    if data[1] >> 4 != PROTOCOL_VERSION:
+        raise RemoteProtocolError("version", f"protocol version {data[1] >> 4}, expected {PROTOCOL_VERSION}")
+    body = memoryview(data)[:-crc_bytes]
+    if crc(body) != int.from_bytes(data[-crc_bytes:], "little"):
+        raise RemoteProtocolError("checksum", "the checksum does not match")
+    kind = data[1] & 0x0F
+    if kind not in kinds:
+        raise RemoteProtocolError("kind", f"unknown kind of message: {kind}")
+    return Kind(kind), body
+
+
+def _crc16(data: bytearray | memoryview) -> int:
+    return binascii.crc_hqx(data, 0)
+
+
 _MS_NS = 1_000_000
-_LOG_FIELDS = 8
+_LOG_FIELDS, _LOG_CRC_BYTES = 8, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,25 +175,14 @@ class LogFrame:
         out += mask
         for entry in self.entries:
             out += varint.write(len(entry)) + entry
-        return bytes(out) + binascii.crc_hqx(out, 0).to_bytes(2, "little")
+        return bytes(out) + _crc16(out).to_bytes(_LOG_CRC_BYTES, "little")
 
     @classmethod
     def decode(cls, data: bytes) -> LogFrame:
         """The message in ``data``; `RemoteProtocolError` if it is none."""
-        if len(data) > LOG_MESSAGE_BYTES_MAX:
-            raise RemoteProtocolError(
-                "oversize", f"a message of a log may have at most {LOG_MESSAGE_BYTES_MAX} bytes, got {len(data)}"
-            )
-        if len(data) < 4 or data[0] != MAGIC:
-            raise RemoteProtocolError("malformed", "not a protovine message")
-        if data[1] >> 4 != PROTOCOL_VERSION:
-            raise RemoteProtocolError("version", f"protocol version {data[1] >> 4}, expected {PROTOCOL_VERSION}")
-        body = data[:-2]
-        if binascii.crc_hqx(body, 0) != int.from_bytes(data[-2:], "little"):
-            raise RemoteProtocolError("checksum", "the checksum does not match")
-        if data[1] & 0x0F not in (Kind.LOG, Kind.SUMMARY, Kind.HELLO):
-            raise RemoteProtocolError("kind", f"unknown kind of message: {data[1] & 0x0F}")
-        kind = Kind(data[1] & 0x0F)
+        kinds = (Kind.LOG, Kind.SUMMARY, Kind.HELLO)
+        kind, view = _opened(data, LOG_MESSAGE_BYTES_MAX, _LOG_CRC_BYTES, _crc16, kinds)
+        body = bytes(view)
         try:
             fields, mask, at = _read_fields(body)
             entries = _read_entries(body, at)

@@ -23,9 +23,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple
 
-from protovine.errors import ConfigError, RemoteProtocolError
+from protovine.errors import RemoteProtocolError, check_range
 from protovine.gossip.frame import ENTRIES_MAX, LOG_MESSAGE_BYTES_MAX, Kind, LogFrame
-from protovine.gossip.protocol import PeerView
+from protovine.gossip.protocol import PeerView, check_push
 from protovine.records import SECOND_NS
 
 # The token bucket holds the bytes of this many seconds.
@@ -175,14 +175,8 @@ class LogGossip:
         summary: Callable[[int], tuple[bytes, int] | None] = lambda max_bytes: (b"", 0),
         incarnation: int = 1,
     ) -> None:
-        if peers_per_share < 1:
-            raise ConfigError(f"s must be at least 1, got {peers_per_share}")
-        if not 0 <= probability <= 1:
-            raise ConfigError(f"T must be between 0 and 1, got {probability}")
-        if not 0 <= budget_bytes_per_s < math.inf:
-            raise ConfigError(f"the budget must be >= 0 bytes/s, got {budget_bytes_per_s}")
-        if node in peers or len(set(peers)) != len(peers):
-            raise ConfigError(f"peers of node {node} must be others, each once, got {peers}")
+        check_push(node, peers, peers_per_share, probability)
+        check_range("budget_bytes_per_s", budget_bytes_per_s, 0, 1e12)
         self.node, self.peers = node, sorted(peers)
         self.peers_per_share, self.probability = peers_per_share, probability
         self.budget_bytes_per_s = budget_bytes_per_s

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from protovine.errors import ConfigError, RemoteProtocolError
+from protovine.errors import ConfigError, RemoteProtocolError, check_range
 from protovine.gossip.frame import MESSAGE_BYTES_MAX, Frame, Kind
 
 # The header and the checksum are below this, whatever the numbers in them.
@@ -73,6 +73,14 @@ class Outgoing:
     offer: OfferLike
 
 
+def check_push(node: int, peers: list[int], peers_per_share: int, probability: float) -> None:
+    """`ConfigError` unless a node can push to so many of its peers with that probability."""
+    check_range("s", peers_per_share, 1)
+    check_range("T", probability, 0, 1)
+    if node in peers or len(set(peers)) != len(peers):
+        raise ConfigError(f"peers of node {node} must be others, each once, got {peers}")
+
+
 class Gossip:
     """The protocol state of one node.
 
@@ -111,14 +119,8 @@ class Gossip:
         poll_ns: int = 0,
         incarnation: int = 1,
     ) -> None:
-        if peers_per_share < 1:
-            raise ConfigError(f"s must be at least 1, got {peers_per_share}")
-        if not 0 <= probability <= 1:
-            raise ConfigError(f"T must be between 0 and 1, got {probability}")
-        if poll_ns < 0:
-            raise ConfigError(f"poll_ns must be >= 0, got {poll_ns}")
-        if node in peers or len(set(peers)) != len(peers):
-            raise ConfigError(f"peers of node {node} must be others, each once, got {peers}")
+        check_push(node, peers, peers_per_share, probability)
+        check_range("poll_ns", poll_ns, 0)
         self.node = node
         self.peers = sorted(peers)
         self.peers_per_share, self.probability, self.poll_ns = peers_per_share, probability, poll_ns

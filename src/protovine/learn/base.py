@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from protovine.prototypes import PrototypeSet
+from protovine.learn import kernels
+from protovine.prototypes import FEATURE_MAX, PrototypeSet
 
 
 class Prediction(NamedTuple):
@@ -86,3 +87,34 @@ class ArrayLearner(Protocol):
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from ``state``; `SnapshotError` if it does not fit this learner, which is then unchanged."""
         ...
+
+
+def check_vector(x: NDArray[np.float64], dim: int) -> None:
+    """``ValueError`` unless ``x`` has shape (dim,)."""
+    if x.shape != (dim,):
+        raise ValueError(f"a vector must have shape ({dim},), got {x.shape}")
+
+
+def check_rows(x: NDArray[np.float64], dim: int, missing: bool) -> None:
+    """``ValueError`` unless ``x`` (n, dim) is within `FEATURE_MAX`, or NaN where values may be ``missing``."""
+    if x.ndim != 2 or x.shape[1] != dim:
+        raise ValueError(f"rows must have shape (n, {dim}), got {x.shape}")
+    if not kernels.fits(x, np.zeros(len(x), np.int64), 1, FEATURE_MAX, missing):
+        raise ValueError(f"rows must be {'' if missing else 'finite and '}within ±{FEATURE_MAX:g}")
+
+
+def check_samples(
+    x: NDArray[np.float64],
+    codes: NDArray[np.int64],
+    events_ns: NDArray[np.int64],
+    dim: int,
+    n_classes: int,
+    missing: bool,
+) -> None:
+    """``ValueError`` unless rows (n, dim) pass `check_rows` and have n codes of classes and n times."""
+    n = len(x)
+    if codes.shape != (n,) or events_ns.shape != (n,):
+        raise ValueError(f"{n} rows need as many codes and times, got {codes.shape} and {events_ns.shape}")
+    if x.shape != (n, dim) or not kernels.fits(x, codes, n_classes, FEATURE_MAX, missing):
+        check_rows(x, dim, missing)
+        raise ValueError(f"codes must be between 0 and {n_classes - 1}, got {codes.min()} to {codes.max()}")

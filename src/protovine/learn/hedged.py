@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from protovine.errors import ConfigError, SnapshotError
+from protovine.errors import ConfigError, SnapshotError, check_range
 from protovine.learn import hedged_kernels as kernels
-from protovine.learn.base import Prediction, Shrunk
+from protovine.learn.base import Prediction, Shrunk, check_rows, check_samples, check_vector
 from protovine.learn.hedged_kernels import Options, State
 from protovine.prototypes import FEATURE_MAX, PrototypeSet
 
@@ -88,19 +88,15 @@ class HedgedLVQCore:
         items_per_sample: float = 1.0,
         without: tuple[str, ...] = (),
     ) -> None:
-        for name, whole, least in (("dim", dim, 1), ("n_classes", n_classes, 1), ("size_max", size_max, 2)):
-            if whole < least:
-                raise ConfigError(f"{name} must be >= {least}, got {whole}")
-        for name, value, low, high in (
-            ("margin", margin, 0.0, 0.99),
-            ("hedge_decay", hedge_decay, 0.01, 1.0),
-            ("hedge_received", hedge_received, 0.0, 1.0),
-            ("foreign_share", foreign_share, 0.0, 1.0),
-            ("range_max", range_max, 1e-3, np.inf),
-            ("items_per_sample", items_per_sample, 1e-3, np.inf),
-        ):
-            if not low <= value <= high:
-                raise ConfigError(f"{name} must be between {low:g} and {high:g}, got {value}")
+        check_range("dim", dim, 1)
+        check_range("n_classes", n_classes, 1)
+        check_range("size_max", size_max, 2)
+        check_range("margin", margin, 0, 0.99)
+        check_range("hedge_decay", hedge_decay, 0.01, 1)
+        check_range("hedge_received", hedge_received, 0, 1)
+        check_range("foreign_share", foreign_share, 0, 1)
+        check_range("range_max", range_max, 1e-3)
+        check_range("items_per_sample", items_per_sample, 1e-3)
         for part in without:
             if part not in PARTS:
                 raise ConfigError(f"without takes {', '.join(PARTS)}, got '{part}'")
@@ -148,8 +144,7 @@ class HedgedLVQCore:
         ValueError
             The shape is another.
         """
-        if x.shape != (self.dim,):
-            raise ValueError(f"a vector must have shape ({self.dim},), got {x.shape}")
+        check_vector(x, self.dim)
         shares = np.zeros(self.n_classes)
         code = kernels.predict(self.filled(x), self._now(at_ns), self._state, self._options, shares)
         return Prediction(code, shares)
@@ -157,11 +152,11 @@ class HedgedLVQCore:
     def predict_many(
         self, x: NDArray[np.float64], at_ns: int | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Codes (n,) and probabilities (n, n_classes) for float64 rows (n, d), all at one time."""
-        if x.ndim != 2 or x.shape[1] != self.dim:
-            raise ValueError(f"rows must have shape (n, {self.dim}), got {x.shape}")
+        """Codes (n,) and probabilities (n, n_classes) for rows (n, d), all at one time; ``ValueError`` as `learn`."""
+        x = _plain(x)
+        check_rows(x, self.dim, True)
         codes, shares = np.empty(len(x), np.int64), np.zeros((len(x), self.n_classes))
-        kernels.predict_many(_plain(x), self._now(at_ns), self._state, self._options, shares, codes)
+        kernels.predict_many(x, self._now(at_ns), self._state, self._options, shares, codes)
         return codes, shares
 
     def predict_balanced(self, x: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -205,7 +200,8 @@ class HedgedLVQCore:
         ValueError
             Shapes do not fit, a value is beyond `FEATURE_MAX`, or a code is not a class. Nothing was learnt.
         """
-        self._check(x, codes, events_ns)
+        x = _plain(x)
+        check_samples(x, codes, events_ns, self.dim, self.n_classes, True)
         return self.learn_checked(x, codes, events_ns)
 
     def learn_checked(self, x: NDArray[np.float64], codes: NDArray[np.int64], events_ns: NDArray[np.int64]) -> int:
@@ -223,11 +219,11 @@ class HedgedLVQCore:
         ValueError
             As `learn`; or a weight is not positive.
         """
-        self._check(prototypes.x, prototypes.label, prototypes.event_ns)
+        x = _plain(prototypes.x)
+        check_samples(x, prototypes.label, prototypes.event_ns, self.dim, self.n_classes, True)
         if len(prototypes) and not 0 < prototypes.weight.min() <= prototypes.weight.max() <= FEATURE_MAX:
             raise ValueError(f"weights must be positive and within {FEATURE_MAX:g}, got {prototypes.weight}")
         slots = np.array([self._slot(origin) for origin in origins.tolist()], np.int64)
-        x = _plain(prototypes.x)
         none = np.empty(0, np.int64)
         return self._learn(x, prototypes.label, prototypes.event_ns, slots, prototypes.weight, _NO_ROWS, none)
 
@@ -235,10 +231,11 @@ class HedgedLVQCore:
         self, x: NDArray[np.float64], codes: NDArray[np.int64], events_ns: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Predict each row, then learn it: codes (n,) and probabilities (n, n_classes); ``ValueError`` as `learn`."""
-        self._check(x, codes, events_ns)
+        x = _plain(x)
+        check_samples(x, codes, events_ns, self.dim, self.n_classes, True)
         n = len(codes)
         predicted, shares = np.empty(n, np.int64), np.zeros((n, self.n_classes))
-        self._learn(_plain(x), codes, events_ns, np.zeros(n, np.int64), np.ones(n), shares, predicted)
+        self._learn(x, codes, events_ns, np.zeros(n, np.int64), np.ones(n), shares, predicted)
         return predicted, shares
 
     def explain(
@@ -368,17 +365,6 @@ class HedgedLVQCore:
                 }
                 self._state = self._state._replace(**longer)
         return slot
-
-    def _check(self, x: NDArray[np.floating], codes: NDArray[np.int64], events_ns: NDArray[np.int64]) -> None:
-        n = len(codes)
-        if x.shape != (n, self.dim) or events_ns.shape != (n,):
-            raise ValueError(
-                f"{n} codes need rows of shape ({n}, {self.dim}) and as many times, got {x.shape}, {events_ns.shape}"
-            )
-        if n and np.nanmax(np.abs(x), initial=0.0) > FEATURE_MAX:
-            raise ValueError(f"rows must be finite and within ±{FEATURE_MAX:g}")
-        if n and not 0 <= codes.min() <= codes.max() < self.n_classes:
-            raise ValueError(f"codes must be between 0 and {self.n_classes - 1}, got {codes.min()} to {codes.max()}")
 
     def _learn(
         self,

@@ -24,13 +24,13 @@ ABSORBED, INSERTED = 0, 1
 
 
 @njit(cache=True)
-def fits(samples, codes, n_classes, feature_max):
-    """Whether every value is a number within ±feature_max and every code a class."""
+def fits(samples, codes, n_classes, feature_max, missing):
+    """Whether every value is a number within ±feature_max, or NaN where it may be ``missing``, and a code a class."""
     for t in range(samples.shape[0]):
         if codes[t] < 0 or codes[t] >= n_classes:
             return False
         for k in range(samples.shape[1]):
-            if not abs(samples[t, k]) <= feature_max:  # False for NaN too.
+            if not abs(samples[t, k]) <= feature_max and not (missing and np.isnan(samples[t, k])):
                 return False
     return True
 

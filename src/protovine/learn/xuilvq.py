@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protovine.compress import Compressor
-from protovine.errors import ConfigError, SnapshotError
+from protovine.errors import ConfigError, SnapshotError, check_range
 from protovine.learn import kernels
-from protovine.learn.base import Prediction, Shrunk
-from protovine.prototypes import FEATURE_MAX, PrototypeSet
+from protovine.learn.base import Prediction, Shrunk, check_rows, check_samples, check_vector
+from protovine.prototypes import PrototypeSet
 
 # The authors' initial learning rates for the winner and for its neighbours.
 RATES_INITIAL = (0.9, 0.1)
@@ -76,16 +76,12 @@ class XuILVQCore:
         size_max: int = 0,
         compressor: Compressor | None = None,
     ) -> None:
-        for name, value, least in (
-            ("dim", dim, 1),
-            ("n_classes", n_classes, 1),
-            ("n_neighbors", n_neighbors, 1),
-            ("edge_age_max", edge_age_max, 0),
-            ("denoise_every", denoise_every, 0),
-            ("size_max", size_max, 0),
-        ):
-            if value < least:
-                raise ConfigError(f"{name} must be >= {least}, got {value}")
+        check_range("dim", dim, 1)
+        check_range("n_classes", n_classes, 1)
+        check_range("n_neighbors", n_neighbors, 1)
+        check_range("edge_age_max", edge_age_max, 0)
+        check_range("denoise_every", denoise_every, 0)
+        check_range("size_max", size_max, 0)
         if size_max and compressor is None:
             raise ConfigError(f"a limit of {size_max} prototypes needs a compressor")
         if 0 < size_max < n_classes:
@@ -118,15 +114,14 @@ class XuILVQCore:
         ValueError
             The shape is another. Finiteness is not checked here.
         """
-        if x.shape != (self.dim,):
-            raise ValueError(f"a vector must have shape ({self.dim},), got {x.shape}")
+        check_vector(x, self.dim)
         votes = np.empty(self.n_classes)
         code = kernels.vote(x, self._state, self.n_neighbors, self._distance, self._best, votes)
         return Prediction(code, votes)
 
     def predict_many(self, x: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Codes (n,) and class shares (n, n_classes) for finite float64 rows (n, d); ``ValueError`` as `learn`."""
-        self._check_rows(x)
+        check_rows(x, self.dim, False)
         codes, votes = np.empty(len(x), np.int64), np.empty((len(x), self.n_classes))
         kernels.predict_many(x, self._state, self.n_neighbors, self._distance, self._best, votes, codes)
         return codes, votes
@@ -148,7 +143,7 @@ class XuILVQCore:
             Shapes do not fit, a value is not finite or beyond `FEATURE_MAX`, or a code is not a class. Nothing was
             learnt.
         """
-        self._check_samples(x, codes, events_ns)
+        check_samples(x, codes, events_ns, self.dim, self.n_classes, False)
         return self.learn_checked(x, codes, events_ns)
 
     def learn_checked(self, x: NDArray[np.float64], codes: NDArray[np.int64], events_ns: NDArray[np.int64]) -> int:
@@ -180,7 +175,7 @@ class XuILVQCore:
         self, x: NDArray[np.float64], codes: NDArray[np.int64], events_ns: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Predict each row, then learn it: codes (n,) and class shares (n, n_classes); ``ValueError`` as `learn`."""
-        self._check_samples(x, codes, events_ns)
+        check_samples(x, codes, events_ns, self.dim, self.n_classes, False)
         predicted, votes = np.empty(len(x), np.int64), np.empty((len(x), self.n_classes))
         self._learn(x, codes, events_ns, votes, predicted)
         return predicted, votes
@@ -253,20 +248,6 @@ class XuILVQCore:
             rate.astype(np.float64),
         )
         self._make_room(1)
-
-    def _check_rows(self, x: NDArray[np.float64]) -> None:
-        if x.ndim != 2 or x.shape[1] != self.dim:
-            raise ValueError(f"rows must have shape (n, {self.dim}), got {x.shape}")
-        if len(x) and not np.abs(x).max() <= FEATURE_MAX:  # False for NaN too.
-            raise ValueError(f"rows must be finite and within ±{FEATURE_MAX:g}")
-
-    def _check_samples(self, x: NDArray[np.float64], codes: NDArray[np.int64], events_ns: NDArray[np.int64]) -> None:
-        n = len(x)
-        if codes.shape != (n,) or events_ns.shape != (n,):
-            raise ValueError(f"{n} rows need as many codes and times, got {codes.shape} and {events_ns.shape}")
-        if x.shape != (n, self.dim) or not kernels.fits(x, codes, self.n_classes, FEATURE_MAX):
-            self._check_rows(x)
-            raise ValueError(f"codes must be between 0 and {self.n_classes - 1}, got {codes.min()} to {codes.max()}")
 
     def _learn(
         self,

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from protovine.errors import ConfigError
+from protovine.errors import check_range
 from protovine.prototypes import Evidence, PrototypeSet, inverse_variance
 from protovine.share.gain import WINDOW_MAX, expected_gain, filtered
 from protovine.share.jensen_shannon import POINTS_MAX, jensen_shannon_kde, jensen_shannon_loo
@@ -23,11 +23,12 @@ class Gate(Protocol):
     """Scores the own set against what the peer is known to hold.
 
     ``counts_sent`` says what that is: with true not only the last set that came from the peer, but also the last one
-    that was sent to it.
+    that was sent to it. ``needs_window`` says whether it looks at the newest own samples.
     """
 
     name: str
     counts_sent: bool
+    needs_window: bool
 
     def score(self, evidence: Evidence, known: PrototypeSet | None) -> float:
         """How much the peer would gain, in the gate's own unit; ``known`` is None if nothing is known of the peer."""
@@ -51,6 +52,7 @@ class AlwaysGate:
 
     name = "always"
     counts_sent = False
+    needs_window = False
 
     def score(self, evidence: Evidence, known: PrototypeSet | None) -> float:
         """Always 1."""
@@ -86,11 +88,11 @@ class JensenShannonGate:
 
     name = "jsd"
     counts_sent = False
+    needs_window = False
 
     def __init__(self, threshold: float, rng: np.random.Generator, points_max: int = POINTS_MAX) -> None:
-        _check_threshold(threshold)
-        if points_max < 1:
-            raise ConfigError(f"points_max must be >= 1, got {points_max}")
+        check_range("threshold", threshold, 0, 1)
+        check_range("points_max", points_max, 1)
         self.threshold, self.points_max = threshold, points_max
         self._rng = rng
 
@@ -124,9 +126,10 @@ class LooJensenShannonGate:
 
     name = "jsd-loo"
     counts_sent = False
+    needs_window = False
 
     def __init__(self, threshold: float = DISTANCE_THRESHOLD) -> None:
-        _check_threshold(threshold)
+        check_range("threshold", threshold, 0, 1)
         self.threshold = threshold
 
     def score(self, evidence: Evidence, known: PrototypeSet | None) -> float:
@@ -170,9 +173,10 @@ class GainGate:
 
     name = "gain"
     counts_sent = True
+    needs_window = True
 
     def __init__(self, threshold: float = GAIN_THRESHOLD) -> None:
-        _check_threshold(threshold)
+        check_range("threshold", threshold, 0, 1)
         self.threshold = threshold
         self._trusted: tuple[Evidence, PrototypeSet, NDArray[np.float64]] | None = None
 
@@ -199,8 +203,3 @@ class GainGate:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Nothing to do."""
-
-
-def _check_threshold(threshold: float) -> None:
-    if not 0 <= threshold <= 1:
-        raise ConfigError(f"threshold must be between 0 and 1, got {threshold}")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from protovine.errors import ConfigError
+from protovine.errors import check_range
 from protovine.prototypes import PrototypeSet
 from protovine.share.codec import SetLimits, decode_set, encode_set
 
@@ -72,8 +72,7 @@ class QueueInbox:
     """
 
     def __init__(self, dim: int, peers: list[int], queue_max: int = 500_000, newest_first: bool = True) -> None:
-        if queue_max < 1:
-            raise ConfigError(f"queue_max must be >= 1, got {queue_max}")
+        check_range("queue_max", queue_max, 1)
         self.queue_max, self.newest_first = queue_max, newest_first
         self._dim = dim
         self._peers = sorted(peers)

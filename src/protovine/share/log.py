@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from protovine import varint
 from protovine.compress import compressor
-from protovine.errors import CodecError, ConfigError
+from protovine.errors import CodecError, ConfigError, check_range
 from protovine.prototypes import PrototypeSet
 from protovine.records import SECOND_NS
 from protovine.share.codec import SetLimits, decode_set, encode_set
@@ -67,7 +67,7 @@ class Told:
 
 
 class Model(NamedTuple):
-    """What sharing may ask of the learner: mean (d,), deviation (d,) and count behind them; how it uses recency."""
+    """What sharing may ask of the learner: mean (d,) and deviation (d,) of what it learnt, and how it uses recency."""
 
     mean: NDArray[np.float64]
     deviation: NDArray[np.float64]
@@ -137,8 +137,8 @@ class LogShare:
     ) -> None:
         if select not in SELECTIONS:
             raise ConfigError(f"select must be one of {', '.join(SELECTIONS)}, got '{select}'")
-        if threshold is not None and not threshold >= 0:
-            raise ConfigError(f"threshold must be >= 0 bits, got {threshold}")
+        if threshold is not None:
+            check_range("threshold", threshold, 0)
         if bits not in (0, 6, 8):
             raise ConfigError(f"bits must be 0, 6 or 8, got {bits}")
         self.limits, self.select, self.threshold = limits, select, threshold
@@ -289,10 +289,10 @@ class LogShare:
             The entry is damaged or breaks a limit; as `UnknownScales` if it needs scales that have not come.
         """
         if not payload:
-            return _nothing(self.limits.dim, peer), None
+            return PrototypeSet.empty(self.limits.dim, peer), None
         kind = payload[0] & 0xF0
         if kind == SCALES:
-            return _nothing(self.limits.dim, peer), Scales.decode(payload, self.limits)
+            return PrototypeSet.empty(self.limits.dim, peer), Scales.decode(payload, self.limits)
         if kind == SUMMARY:
             scales, prototypes = decode_summary(payload, self.limits, peer)
             return prototypes, scales
@@ -304,7 +304,7 @@ class LogShare:
         if known is not None:
             return decode_items(payload, known, self.limits, peer), None
         if kept and (incarnation, generation) < min(kept):
-            return _nothing(self.limits.dim, peer), None  # Too late to be understood; newer ones are there.
+            return PrototypeSet.empty(self.limits.dim, peer), None  # Too late to be understood; newer ones are there.
         raise UnknownScales(f"scales {generation} of node {peer} are not known yet")
 
     def commit(self, peer: int, incarnation: int, scales: Scales) -> None:
@@ -402,7 +402,3 @@ def _unpacked_samples(data: bytes, limits: SetLimits) -> list[Told]:
     held = decode_set(data, limits)
     columns = zip(held.x, held.label.tolist(), held.event_ns.tolist(), strict=True)
     return [Told(x, label, event_ns, 0.0, False) for x, label, event_ns in columns]
-
-
-def _nothing(dim: int, origin: int) -> PrototypeSet:
-    return PrototypeSet(np.zeros((0, dim)), np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64), origin)

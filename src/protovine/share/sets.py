@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from protovine.prototypes import Evidence, PrototypeSet
 from protovine.share.codec import SetLimits, decode_set, encode_set
 from protovine.share.gates import Gate
@@ -76,7 +74,7 @@ class WholeSets:
         received, sent = self._last_received.get(peer), self._last_sent.get(peer)
         if received is None or sent is None:
             return sent if received is None else received
-        return _joined(received, sent)
+        return PrototypeSet.joined([received, sent], received.dim, received.origin)
 
     def _encode(self, own: PrototypeSet) -> bytes | None:
         try:
@@ -113,13 +111,3 @@ class WholeSets:
         limits = replace(self.limits, prototypes_max=_OWN_MAX)
         for peers, data in state.get("last_sent", []):
             self._last_sent.update(dict.fromkeys(peers, decode_set(data, limits)))
-
-
-def _joined(a: PrototypeSet, b: PrototypeSet) -> PrototypeSet:
-    return PrototypeSet(
-        np.concatenate([a.x, b.x]),
-        np.concatenate([a.label, b.label]),
-        np.concatenate([a.weight, b.weight]),
-        np.concatenate([a.event_ns, b.event_ns]),
-        a.origin,
-    )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from protovine import rng
-from protovine.errors import ConfigError
+from protovine.errors import ConfigError, check_range
 from protovine.records import SECOND_NS
 from protovine.sim.faults import Cut
 
@@ -44,13 +44,11 @@ class Link:
 
     def __post_init__(self) -> None:
         for name in ("delay_ns", "jitter_ns", "bandwidth_bytes_per_s", "message_bytes_max", "reorder_ns"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} must be >= 0, got {getattr(self, name)}")
+            check_range(name, getattr(self, name), 0)
         if 0 < self.bandwidth_bytes_per_s < 1:
             raise ConfigError(f"bandwidth_bytes_per_s must be 0 or at least 1, got {self.bandwidth_bytes_per_s}")
         for name in ("loss", "duplicate", "reorder"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
+            check_range(name, getattr(self, name), 0, 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protovine import records, rng
-from protovine.errors import ConfigError, RemoteProtocolError
+from protovine.errors import RemoteProtocolError, check_range
 from protovine.node import Node, pump
 from protovine.records import Record
 from protovine.sim.faults import Crash, Cut, Fault, Join, Partition, check_faults
@@ -81,10 +81,8 @@ class Scenario:
     clocks: tuple[Clock, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.label_delay_ns < 0:
-            raise ConfigError(f"label_delay_ns must be >= 0, got {self.label_delay_ns}")
-        if not 0 <= self.labelled <= 1:
-            raise ConfigError(f"labelled must be between 0 and 1, got {self.labelled}")
+        check_range("label_delay_ns", self.label_delay_ns, 0)
+        check_range("labelled", self.labelled, 0, 1)
         check_faults(self.faults, len(self.rows))
 
 
