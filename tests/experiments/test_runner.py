@@ -352,3 +352,15 @@ def test_importing_the_package_is_light() -> None:
     heavy = ("numpy", "numba", "river", "pydantic", "rich")
     code = f"import sys, protovine, protovine.cli; print([m for m in {heavy} if m in sys.modules])"
     assert "[]\n" == subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+def test_a_script_without_a_guard_is_told_so_and_does_not_hang(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import protovine\n"
+        "presets = ['paper-local']\n"
+        "protovine.run(protovine.Experiment(presets=presets, data={'limit': 100}, seeds=2, jobs=2))\n"
+    )
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
+    assert ended.returncode and "below `if __name__ == '__main__':`" in ended.stderr
+    assert "a worker process died" in ended.stderr

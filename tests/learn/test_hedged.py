@@ -199,6 +199,14 @@ def test_a_parameter_out_of_range_is_refused() -> None:
 # Time, restarts, growth.
 
 
+def test_one_metric_must_be_left() -> None:
+    metrics = ("z-score", "fisher", "relief")
+    HedgedLVQCore(3, 2, without=metrics)
+    for dim, without in ((3, (*metrics, "discriminant")), (WIDE + 1, metrics)):
+        with pytest.raises(ConfigError, match="must leave one of"):
+            HedgedLVQCore(dim, 2, without=without)
+
+
 def test_where_age_decides_the_newest_samples_win() -> None:
     draw = np.random.default_rng(0)
     x = draw.normal(size=(600, 2))

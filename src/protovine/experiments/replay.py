@@ -73,7 +73,7 @@ def replay(
         raise ConfigError(f"{path} has no finished run of what was asked for")
     tasks = kept
     total, done = sum(len(prepared.data[seed]) for _, seed in tasks), 0
-    warm()
+    warm(prepared.settings[name] for name, _ in tasks)
 
     def count(samples: int) -> None:
         nonlocal done

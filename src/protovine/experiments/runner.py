@@ -8,7 +8,7 @@ import os
 import platform
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from importlib.metadata import version
@@ -23,6 +23,7 @@ from protovine.experiments.execute import execute
 from protovine.experiments.folder import RunFolder
 from protovine.experiments.prepare import Prepared, describe, describe_data, prepare, resolved
 from protovine.experiments.result import Result, Run
+from protovine.learn import ArrayLearner
 from protovine.stream import DataSet
 
 # What numbers depend on.
@@ -95,12 +96,15 @@ def run_prepared(
     """Run what was prepared. A run that stops on a bug, or Ctrl-C, ends it with the runs finished so far."""
     tasks = [(name, seed) for seed in prepared.seeds for name in prepared.settings]
     jobs = min(jobs or prepared.experiment.jobs, len(tasks))
+    if jobs > 1 and getattr(multiprocessing.current_process(), "_inheriting", False):
+        # A worker that imports the caller's script runs it again; its own workers could not even start.
+        raise ConfigError("a script that runs several jobs must do so below `if __name__ == '__main__':`")
     report = progress or (lambda done, total: None)
     report(0, prepared.samples)
     runs: list[Run] = []
     status, error, failed = "complete", None, None
     try:
-        warm()
+        warm(prepared.settings.values())
         if jobs > 1:
             _in_processes(prepared, tasks, jobs, trace_folder, report, runs.append)
         else:
@@ -110,7 +114,7 @@ def run_prepared(
     except RunError as broken:
         status, error, failed = "failed", str(broken), broken.run
     except BrokenProcessPool:
-        status, error = "failed", "a worker process died; it may have run out of memory"
+        status, error = "failed", "a worker process died; it may have run out of memory, or said why above"
     order = {name: i for i, name in enumerate(prepared.settings)}
     runs.sort(key=lambda made: (order[made.preset], made.seed))
     return Result(
@@ -127,20 +131,28 @@ def run_prepared(
     )
 
 
-def warm() -> None:
-    """Compile (or load from the cache) every kernel that the presets use, so that workers find them on disk."""
+def warm(settings: Iterable[Settings]) -> None:
+    """Compile (or load from the cache) every kernel that runs will use, so that workers find them on disk."""
     from protovine.compress import DbscanCompressor
-    from protovine.learn import XuILVQCore
+    from protovine.learn import HedgedLVQCore, XuILVQCore
     from protovine.prototypes import PrototypeSet
     from protovine.share import jensen_shannon_kde
 
-    core = XuILVQCore(1, 2, size_max=2, compressor=DbscanCompressor())
+    chosen = list(settings)
     x = np.linspace(0.0, 1.0, 8)[:, np.newaxis]
     codes, times = np.arange(8) % 2, np.zeros(8, np.int64)
-    core.learn(x, codes, times)
-    core.predict(x[0])
     held = PrototypeSet.of(x, codes)
-    jensen_shannon_kde(held, held, np.random.default_rng(0))
+    cores: dict[str, Callable[[], ArrayLearner]] = {
+        "hedged": lambda: HedgedLVQCore(1, 2),
+        "xuilvq": lambda: XuILVQCore(1, 2, size_max=2, compressor=DbscanCompressor()),
+    }
+    for name in sorted({each.learner.name for each in chosen}):
+        core = cores[name]()
+        core.learn(x, codes, times)
+        core.learn_received(held, codes)
+        core.predict(x[0])
+    if any(each.share.kind == "sets" and each.share.gate == "jsd" for each in chosen):
+        jensen_shannon_kde(held, held, np.random.default_rng(0))
 
 
 def _here(

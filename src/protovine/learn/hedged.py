@@ -16,7 +16,8 @@ from protovine.prototypes import FEATURE_MAX, PrototypeSet
 # With more features than this the discriminant metric is left out: its d**2 covariance would cost more than all else.
 WIDE = 64
 # What an ablation may switch off.
-PARTS = ("z-score", "fisher", "relief", "discriminant", "linear", "recency", "corrected", "own", "hedge", "trust")
+METRICS = ("z-score", "fisher", "relief", "discriminant")
+PARTS = (*METRICS, "linear", "recency", "corrected", "own", "hedge", "trust")
 _FREQUENT = 1.6  # Times the even share, from which a class counts as frequent.
 _NO_ROWS = np.empty((0, 0))
 
@@ -100,6 +101,8 @@ class HedgedLVQCore:
         for part in without:
             if part not in PARTS:
                 raise ConfigError(f"without takes {', '.join(PARTS)}, got '{part}'")
+        if set(METRICS) <= set(without) or (dim > WIDE and set(METRICS[:-1]) <= set(without)):
+            raise ConfigError(f"without must leave one of {', '.join(METRICS)} for {dim} features")
         self.dim, self.n_classes, self.size_max = dim, n_classes, size_max
         self._without = tuple(without)
         self._options = Options(
@@ -449,7 +452,7 @@ def _active(square: bool, without: tuple[str, ...]) -> NDArray[np.bool_]:
     """Which experts take part; the first of them is the fallback."""
     active = np.ones(kernels.N_EXPERTS, np.bool_)
     table = active[: kernels.LINEAR].reshape(kernels.N_METRICS, kernels.N_BANDWIDTHS, kernels.N_RECENCIES, -1)
-    for metric, name in enumerate(("z-score", "fisher", "relief", "discriminant")):
+    for metric, name in enumerate(METRICS):
         table[metric] &= name not in without and (metric != kernels.DISCRIMINANT or square)
     if "recency" in without:
         table[:, :, 1:] = False
