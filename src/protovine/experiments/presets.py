@@ -24,7 +24,7 @@ _DEFAULT: dict[str, Any] = {
     "gossip": {"s": 4, "T": 1.0},
 }
 _PAPER: dict[str, Any] = {"gossip": {"s": 4, "T": 0.1, "order": "parallel"}}
-_JSD = {"gate": "jsd"}
+_JSD = {"gate": "jsd", "threshold": 0.5}
 
 
 def _cluster(size_max: int, low: float, high: float, compressor: str = "dbscan") -> dict[str, Any]:
