@@ -1,0 +1,246 @@
+"""What the theory says of an age: mean, peak, variance, quantiles, and how it is known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import integrate, optimize, stats
+
+from protovine.errors import ConfigError, check_range
+
+Survival = Callable[[float], float]
+
+
+@dataclass(frozen=True)
+class AgeTheory:
+    """The stationary age of what one node has of another; None where no closed form is known.
+
+    Parameters
+    ----------
+    mean_s : float
+        Time average of the age; infinite if nothing ever arrives.
+    variance : float or None
+        Of the age over time, in s².
+    peak_s : float or None
+        Mean age just before a reception that makes it younger.
+    version_mean : float or None
+        Time average of how many own samples the origin is ahead.
+    push_hz : float
+        Messages per second from one node to one peer, lost ones included.
+    method : str
+        How this is known, and what of it is not.
+    error : float
+        Bound on the absolute error of ``mean_s``; 0 for closed forms, up to rounding.
+    survival : function or None
+        P(age > x) for a time x in seconds.
+    """
+
+    mean_s: float
+    variance: float | None
+    peak_s: float | None
+    version_mean: float | None
+    push_hz: float
+    method: str
+    error: float = 0.0
+    survival: Survival | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def p95_s(self) -> float | None:
+        """The age that is exceeded 5 % of the time; None if its law is not known."""
+        return self.quantile(0.95)
+
+    def quantile(self, q: float) -> float | None:
+        """The age in seconds that is not exceeded a share ``q`` of the time; None if its law is not known.
+
+        Raises
+        ------
+        ConfigError
+            ``q`` is not between 0 and 1.
+
+        Examples
+        --------
+        >>> from protovine.age import direct_push
+        >>> round(direct_push(nodes=5, s=4, T=0.1, rate_hz=10).quantile(0.5), 4)
+        0.6931
+        """
+        check_range("q", q, 0, 1)
+        law = self.survival
+        if law is None:
+            return None
+        if self.mean_s == math.inf or q == 1:
+            return math.inf
+        low, high = 0.0, self.mean_s
+        if law(low) <= 1 - q:
+            return 0.0
+        while law(high) > 1 - q:
+            low, high = high, 2 * high
+        return float(optimize.brentq(lambda x: law(x) - (1 - q), low, high, xtol=1e-14, rtol=1e-13, maxiter=500))
+
+
+def never(method: str) -> AgeTheory:
+    """Nothing ever arrives: the age grows without end."""
+    return AgeTheory(math.inf, None, math.inf, math.inf, 0.0, method, 0.0, lambda x: 1.0)
+
+
+def max_age(theory: AgeTheory, count: int) -> float:
+    r"""Mean, in seconds, of the largest of ``count`` independent ages of this law.
+
+    A node hears its ``count`` neighbours independently when each of them tosses its own coin, so this is the age of
+    its stalest neighbour: E[max] = ∫ 1 - P(A <= x)^count dx, for exponential ages H_count / r (harmonic number).
+
+    Raises
+    ------
+    ConfigError
+        ``count`` is less than 1, or the law of the age is not known.
+
+    Examples
+    --------
+    >>> from protovine.age import direct_push
+    >>> round(max_age(direct_push(nodes=5, rate_hz=1), 4) * 12, 6)
+    25.0
+    """
+    check_whole("count", count, 1)
+    law = theory.survival
+    if law is None:
+        raise ConfigError(f"the largest of {count} ages needs the law of one, which is not known: {theory.method}")
+    if theory.mean_s == math.inf:
+        return math.inf
+    # By the union bound the rest beyond this point adds nothing that a float of this size could hold.
+    end = theory.mean_s
+    while law(end) * count > 1e-17:
+        end *= 2
+    return integral(lambda x: -math.expm1(count * math.log1p(-min(law(x), 1 - 1e-16))), 0.0, end)[0]
+
+
+def rates_for_budget(
+    weights: ArrayLike, message_bytes: ArrayLike, budget_bps: float, rates_max: ArrayLike | None = None
+) -> NDArray[np.float64]:
+    r"""Messages per second for each peer or topic that make the weighted sum of ages least within a byte budget.
+
+    With Poisson pushes the age is 1/r_i, so Σ w_i / r_i is to be least under Σ b_i r_i <= B. Setting the derivative
+    of the Lagrangian to 0 gives the square-root law r_i = B sqrt(w_i / b_i) / Σ_j sqrt(w_j b_j), and the sum
+    (Σ sqrt(w_j b_j))² / B. Where a rate would exceed its maximum it takes that, and the rest share what is left.
+
+    Parameters
+    ----------
+    weights, message_bytes : float array, shape (m,)
+        How much each age matters, and bytes per message; each > 0.
+    budget_bps : float > 0
+        Bytes per second for all.
+    rates_max : float array, shape (m,), or None
+        Largest possible rates, each > 0.
+
+    Returns
+    -------
+    float array, shape (m,)
+        Rates in 1/s.
+
+    Raises
+    ------
+    ConfigError
+        A value is not positive and finite, or shapes differ.
+
+    Examples
+    --------
+    >>> rates = rates_for_budget([1, 1, 1, 1, 16], [1, 1, 1, 1, 1], budget_bps=5)
+    >>> rates
+    array([0.625, 0.625, 0.625, 0.625, 2.5  ])
+    >>> float(sum([1, 1, 1, 1, 16] / rates))
+    12.8
+    """
+    w, b = positive_array("weights", weights), positive_array("message_bytes", message_bytes)
+    cap = np.full(len(w), np.inf) if rates_max is None else positive_array("rates_max", rates_max)
+    if not len(w) == len(b) == len(cap):
+        raise ConfigError(f"weights, message_bytes and rates_max must be as long, got {len(w)}, {len(b)}, {len(cap)}")
+    check_positive("budget_bps", budget_bps)
+    rates = np.zeros(len(w))
+    free = np.ones(len(w), bool)
+    left = budget_bps
+    while free.any():
+        rates[free] = left * np.sqrt(w[free] / b[free]) / np.sqrt(w[free] * b[free]).sum()
+        over = free & (rates > cap)
+        if not over.any():
+            break
+        rates[over] = cap[over]
+        free &= ~over
+        left = budget_bps - float(b[~free] @ rates[~free])
+    return rates
+
+
+def version_moments(age_moments: Sequence[float] | NDArray[np.float64], version_hz: float) -> NDArray[np.float64]:
+    r"""Moments E[V], E[V²], ... of the version age, from those of the age, when versions are made on their own.
+
+    If the origin's versions are a Poisson process of rate λ_e that has nothing to do with what is sent (Yates' model),
+    then V given the age A is Poisson with mean λ_e A, so its k-th moment is Σ_j {k over j} λ_e^j E[A^j] with Stirling
+    numbers of the second kind: E[V] = λ_e E[A], Var V = λ_e E[A] + λ_e² Var A.
+
+    Raises
+    ------
+    ConfigError
+        ``version_hz`` is not positive.
+
+    Examples
+    --------
+    >>> version_moments([1.0, 2.0], version_hz=3.0)
+    array([ 3., 21.])
+    """
+    check_positive("version_hz", version_hz)
+    ages = np.asarray(age_moments, np.float64)
+    stirling = np.zeros(len(ages) + 1)
+    stirling[0] = 1.0
+    powers = np.concatenate([[1.0], ages * version_hz ** np.arange(1, len(ages) + 1)])
+    moments = np.empty(len(ages))
+    for k in range(len(ages)):
+        # {k+1 over j} = j {k over j} + {k over j-1}
+        stirling = np.arange(len(stirling)) * stirling + np.concatenate([[0.0], stirling[:-1]])
+        moments[k] = float(stirling[: k + 2] @ powers[: k + 2])
+    return moments
+
+
+def integral(f: Callable[[float], float], low: float, high: float, points: int = 8) -> tuple[float, float]:
+    """Integral and a bound on its error, over equal parts so that a narrow law is not stepped over."""
+    total, error = 0.0, 0.0
+    edges = np.linspace(low, high, points + 1)
+    for a, b in pairwise(edges):
+        value, bound = integrate.quad(f, a, b, epsabs=1e-13 * max(1.0, high - low), epsrel=1e-12, limit=400)
+        total, error = total + value, error + bound
+    return total, error
+
+
+def poisson_window(mean: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The counts that a Poisson variable of this mean can take, up to rounding, and their probabilities."""
+    width = 9 * math.sqrt(mean) + 40
+    n = np.arange(max(0, math.floor(mean - width)), math.ceil(mean + width) + 1, dtype=float)
+    probability = stats.poisson.pmf(n, mean)
+    return n, probability / probability.sum()
+
+
+def check_positive(name: str, value: float) -> None:
+    """`ConfigError` unless the value is a number above 0 and finite."""
+    if not 0 < value < math.inf:
+        raise ConfigError(f"{name} must be a finite number > 0, got {value}")
+
+
+def check_whole(name: str, value: int, low: int, high: float = math.inf) -> None:
+    """`ConfigError` unless the value is a whole number in the range."""
+    if value != value or value in (math.inf, -math.inf) or int(value) != value:
+        raise ConfigError(f"{name} must be a whole number, got {value}")
+    check_range(name, value, low, high)
+
+
+def positive_array(name: str, values: ArrayLike) -> NDArray[np.float64]:
+    """A flat float array of positive finite numbers."""
+    array: NDArray[Any] = np.asarray(values, np.float64)
+    if array.ndim != 1 or not len(array):
+        raise ConfigError(f"{name} must be a list of numbers > 0, got shape {array.shape}")
+    wrong = ~((array > 0) & np.isfinite(array))
+    if wrong.any():
+        i = int(np.argmax(wrong))
+        raise ConfigError(f"{name} must be finite numbers > 0, got {array[i]} at {i}")
+    return array
