@@ -4,23 +4,58 @@
 - `direct_push`, `AgeTheory`: predicted, when nodes push their own news; `Delay` says how long messages take
 - `useful_push`, `UsefulTheory`: when only news is sent, with the age of incorrect information
 - `max_age`, `rates_for_budget`, `version_moments`: the stalest of many; the square-root law; versions from ages
+- `exact_age`, `exact_push_age`: when all is forwarded, on any graph of up to 16 nodes
+- `complete_age`, `ring_age`, `line_age`, `star_age` (an outside source), `complete_push_age`, `ring_push_age`,
+  `line_push_age`, `star_push_age`, `path_age` (about each other): symmetric graphs of any size
+- `percolation_age`, `PercolationAge`: sampled without bias on graphs of up to a million nodes; `Gossip` is who pushes
+  to whom how often; `ball_age` is a quick estimate; `random_regular` a quick random graph
 """
 
 from protovine.age.delay import Delay, poisson_push
 from protovine.age.direct import UsefulTheory, direct_push, useful_push
+from protovine.age.forwarding import (
+    complete_age,
+    complete_push_age,
+    exact_age,
+    exact_push_age,
+    line_age,
+    line_push_age,
+    path_age,
+    ring_age,
+    ring_push_age,
+    star_age,
+    star_push_age,
+)
 from protovine.age.law import AgeTheory, max_age, rates_for_budget, version_moments
 from protovine.age.measure import AgeReport, measure_age
+from protovine.age.percolation import Gossip, PercolationAge, ball_age, percolation_age, random_regular
 
 __all__ = [
     "AgeReport",
     "AgeTheory",
     "Delay",
+    "Gossip",
+    "PercolationAge",
     "UsefulTheory",
+    "ball_age",
+    "complete_age",
+    "complete_push_age",
     "direct_push",
+    "exact_age",
+    "exact_push_age",
+    "line_age",
+    "line_push_age",
     "max_age",
     "measure_age",
+    "path_age",
+    "percolation_age",
     "poisson_push",
+    "random_regular",
     "rates_for_budget",
+    "ring_age",
+    "ring_push_age",
+    "star_age",
+    "star_push_age",
     "useful_push",
     "version_moments",
 ]
