@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg, special
+from scipy import special
 
 from protovine.age.law import AgeTheory, Survival, check_positive, integral, poisson_window
 from protovine.errors import ConfigError, check_range, suggest
@@ -329,6 +329,8 @@ def _phase_type(start: Sequence[float], jumps: Sequence[tuple[int, int, float]])
     def survival(x: float) -> float:
         nonlocal state
         if rate * x > STEPS_MAX:
+            from scipy import linalg
+
             return float((alpha @ linalg.expm(q * x)).sum())
         n, probability = poisson_window(rate * x)
         while len(alive) <= n[-1]:

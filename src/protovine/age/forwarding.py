@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 from protovine.age.law import check_positive, check_whole
 from protovine.errors import ConfigError, check_range
@@ -244,7 +244,8 @@ def ring_push_age(n: int, distance: int, push_hz: float, s: int = 1, moments: in
     d, other = distance, n - distance
     # P(more than k tosses): fewer than d heads and fewer than n - d tails among k.
     k = np.arange(n)
-    alive = stats.binom.cdf(np.minimum(d - 1, k), k, 0.5) - stats.binom.cdf(k - other, k, 0.5)
+    alive = special.bdtr(np.minimum(d - 1, k), k, 0.5)
+    alive[other:] -= special.bdtr(k[other:] - other, k[other:], 0.5)
     ended = -np.diff(alive)
     tosses = np.arange(1.0, n)
     rate = push_hz * s

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import integrate, optimize, stats
 
 from protovine.errors import ConfigError, check_range
 
@@ -69,6 +68,8 @@ class AgeTheory:
         >>> round(direct_push(nodes=5, s=4, T=0.1, rate_hz=10).quantile(0.5), 4)
         0.6931
         """
+        from scipy import optimize
+
         check_range("q", q, 0, 1)
         law = self.survival
         if law is None:
@@ -205,6 +206,8 @@ def version_moments(age_moments: Sequence[float] | NDArray[np.float64], version_
 
 def integral(f: Callable[[float], float], low: float, high: float, points: int = 8) -> tuple[float, float]:
     """Integral and a bound on its error, over equal parts so that a narrow law is not stepped over."""
+    from scipy import integrate
+
     total, error = 0.0, 0.0
     edges = np.linspace(low, high, points + 1)
     for a, b in pairwise(edges):
@@ -217,7 +220,11 @@ def poisson_window(mean: float) -> tuple[NDArray[np.float64], NDArray[np.float64
     """The counts that a Poisson variable of this mean can take, up to rounding, and their probabilities."""
     width = 9 * math.sqrt(mean) + 40
     n = np.arange(max(0, math.floor(mean - width)), math.ceil(mean + width) + 1, dtype=float)
-    probability = stats.poisson.pmf(n, mean)
+    if mean <= 0:
+        return n, np.where(n == 0, 1.0, 0.0)
+    # From one count to the next the probability changes by mean/n, so no large logarithms cancel.
+    logs = np.cumsum(np.concatenate([[0.0], np.log(mean / n[1:])]))
+    probability = np.exp(logs - logs.max())
     return n, probability / probability.sum()
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse, stats
+from scipy import sparse, special
 from scipy.sparse import csgraph
 
 from protovine import rng
@@ -255,7 +255,7 @@ def percolation_age(
         sums += ages
         seen += weight
     mean = float(draw_means.mean())
-    half = float(stats.t.ppf(0.5 + confidence / 2, draws - 1) * draw_means.std(ddof=1) / math.sqrt(draws))
+    half = float(special.stdtrit(draws - 1, 0.5 + confidence / 2) * draw_means.std(ddof=1) / math.sqrt(draws))
     if wanted is None:
         keep = seen > 0
         with np.errstate(invalid="ignore"):
