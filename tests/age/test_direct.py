@@ -412,3 +412,12 @@ def test_other_bad_input_is_named() -> None:
 def test_zero_delays_are_none() -> None:
     assert Delay.none() == Delay.fixed(0) == Delay.samples([0, 0])
     assert isinstance(poisson_push(1, 2, Delay.fixed(0, "blocking")), AgeTheory)
+
+
+def test_a_loop_that_hardly_ever_finds_a_sample() -> None:
+    rare = direct_push(nodes=2, rate_hz=1e-6, schedule="poll", poll_s=1.0)
+    # Half of δ in the look that found it, half of δ in the one that runs; gaps of 1/a - 1/2.
+    assert 1e6 + 0.5 + 0.5 - 0.5 == pytest.approx(rare.mean_s, rel=1e-7)
+    near = [direct_push(nodes=2, rate_hz=x, schedule="poll", poll_s=1.0) for x in (0.1 - 1e-9, 0.1 + 1e-9)]
+    assert near[0].mean_s == pytest.approx(near[1].mean_s, rel=1e-7)
+    assert near[0].variance == pytest.approx(near[1].variance, rel=1e-6)

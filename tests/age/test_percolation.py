@@ -153,3 +153,9 @@ def test_a_large_random_graph() -> None:
 def test_bad_input_is_named(call, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         call(Gossip.push([[1, 2], [0, 2], [0, 1]]))
+
+
+def test_rates_leave_the_matrix_as_it_was() -> None:
+    matrix = sparse.csr_array(np.array([[1.0, 2.0], [0.5, 3.0]]))
+    assert [2.0, 0.5] == Gossip.rates(matrix).rate_hz.tolist()
+    assert [[1, 2], [0.5, 3]] == matrix.toarray().tolist()

@@ -351,8 +351,7 @@ def _poll(rate_hz: float, poll_s: float, p: float, loss: float) -> AgeTheory:
     lam, delta = rate_hz, poll_s
     a = -math.expm1(-lam * delta)
     hit = a * p * (1 - loss)
-    stale = 1 / lam - delta * math.exp(-lam * delta) / a
-    stale2 = 2 / lam**2 - (delta**2 + 2 * delta / lam) * math.exp(-lam * delta) / a
+    stale, stale2 = _truncated_moments(lam, delta)
     mean = delta * (1 / hit - 0.5) + stale
     variance = delta**2 * ((1 - hit) / hit**2 + 1 / 12) + stale2 - stale**2
 
@@ -376,3 +375,16 @@ def _poll(rate_hz: float, poll_s: float, p: float, loss: float) -> AgeTheory:
     version = lam * delta * ((1 - p * (1 - loss)) / hit + 0.5)
     method = "exact: geometric number of looks"
     return AgeTheory(mean, variance, delta / hit + stale, version, a * p / delta, method, 0.0, survival)
+
+
+def _truncated_moments(rate_hz: float, end_s: float) -> tuple[float, float]:
+    """First two moments of an exponential time given that it is less than ``end_s``."""
+    x = rate_hz * end_s
+    if x < 0.1:  # The closed form cancels; the integrals of so smooth a function are exact with few points.
+        at, weight = np.polynomial.legendre.leggauss(12)
+        u = (at + 1) / 2
+        weight = weight * np.exp(-x * u)
+        weight /= weight.sum()
+        return end_s * float(weight @ u), end_s**2 * float(weight @ u**2)
+    late = math.exp(-x) / -math.expm1(-x)
+    return 1 / rate_hz - end_s * late, 2 / rate_hz**2 - (end_s**2 + 2 * end_s / rate_hz) * late

@@ -110,11 +110,13 @@ class Gossip:
         >>> Gossip.rates([[0, 2], [0.5, 0]]).rate_hz
         array([2. , 0.5])
         """
-        links = sparse.csr_array(matrix, dtype=np.float64)
-        if links.ndim != 2 or links.shape[0] != links.shape[1]:
-            raise ConfigError(f"rates must be a square matrix, got shape {links.shape}")
-        links.setdiag(0.0)
-        links.eliminate_zeros()
+        given = sparse.coo_array(matrix)
+        if given.ndim != 2 or given.shape[0] != given.shape[1]:
+            raise ConfigError(f"rates must be a square matrix, got shape {given.shape}")
+        rows, columns = given.coords
+        kept = (rows != columns) & (given.data != 0)
+        data = given.data[kept].astype(np.float64)
+        links = sparse.csr_array((data, (rows[kept], columns[kept])), shape=given.shape)
         wrong = ~((links.data > 0) & np.isfinite(links.data))
         if wrong.any():
             raise ConfigError(f"rates must be finite and >= 0, got {links.data[np.argmax(wrong)]}")
