@@ -329,3 +329,25 @@ def test_a_wheel_works_outside_the_checkout(tmp_path: Path) -> None:
     )
     assert 0 == done.returncode, done.stderr
     assert "phishing: 5 nodes" in done.stdout
+
+
+def test_age_calc_says_what_theory_says(tmp_path: Path) -> None:
+    ended = protovine("age", "calc", "--nodes", "5", "-s", "4", "-T", "0.1", "--json", cwd=tmp_path)
+    found = json.loads(ended.stdout)
+    assert (1.0, 9.0, 0.0) == (found["mean_s"], found["version_mean"], found["error"])
+    shown = protovine("age", "calc", "--topology", "ring", "-s", "1", "--forwarding", "source", cwd=tmp_path).stdout
+    assert "p95_s         not known in closed form" in shown and "method        exact" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-T", "2"], "T must be between 0 and 1, got 2"),
+        (["--rate", "0"], "rate_hz must be a finite number > 0, got 0"),
+        (["-s", "9"], "s must be between 1 and 4, got 9"),
+        (["--delay", "nowhere"], "cannot read 'nowhere'"),
+    ],
+)
+def test_bad_ages_end_with_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:
+    ended = protovine("age", "calc", *arguments, cwd=tmp_path)
+    assert 2 == ended.returncode and message in ended.stderr and 1 == len(ended.stderr.splitlines())

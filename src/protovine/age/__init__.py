@@ -2,6 +2,7 @@
 
 - `measure_age`, `AgeReport`: from a trace, as the exact integral of the sawtooth
 - `direct_push`, `AgeTheory`: predicted, when nodes push their own news; `Delay` says how long messages take
+- `predict_age`, `AgePrediction`: of a swarm, from its topology, schedule, delays and loss, by whatever method fits
 - `useful_push`, `UsefulTheory`: when only news is sent, with the age of incorrect information
 - `max_age`, `rates_for_budget`, `version_moments`: the stalest of many; the square-root law; versions from ages
 - `exact_age`, `exact_push_age`: when all is forwarded, on any graph of up to 16 nodes
@@ -29,8 +30,10 @@ from protovine.age.forwarding import (
 from protovine.age.law import AgeTheory, max_age, rates_for_budget, version_moments
 from protovine.age.measure import AgeReport, measure_age
 from protovine.age.percolation import Gossip, PercolationAge, ball_age, percolation_age, random_regular
+from protovine.age.predict import AgePrediction, parse_delay, predict_age
 
 __all__ = [
+    "AgePrediction",
     "AgeReport",
     "AgeTheory",
     "Delay",
@@ -47,9 +50,11 @@ __all__ = [
     "line_push_age",
     "max_age",
     "measure_age",
+    "parse_delay",
     "path_age",
     "percolation_age",
     "poisson_push",
+    "predict_age",
     "random_regular",
     "rates_for_budget",
     "ring_age",
