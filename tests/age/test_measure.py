@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import protovine
-from protovine.age import measure_age
+from protovine.age import measure_age, predict_age
 from protovine.records import Arrived, Learned, Received
 
 SECOND = 10**9
@@ -93,14 +93,19 @@ def test_without_messages_there_is_no_age() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("order", "s", "T"), [("parallel", 4, 0.2), ("parallel", 1, 0.5), ("sequential", 4, 0.2), ("sequential", 2, 1.0)]
+    ("order", "nodes", "s", "T"),
+    [
+        ("parallel", 2, 1, 0.5),
+        ("parallel", 5, 4, 0.2),
+        ("parallel", 5, 1, 0.5),
+        ("parallel", 20, 4, 0.5),
+        ("sequential", 5, 4, 0.2),
+        ("sequential", 5, 2, 1.0),
+    ],
 )
-def test_simulated_ages_agree_with_theory(order: str, s: int, T: float) -> None:
-    """Mean age of direct push: 1/(λp) in parallel, n τ (1/p - 1/2) + v/(2τ) in turns of mean τ and variance v;
-    mean version age (1-p)/p, with p = T s/(n-1) (exponential gaps, no delay)."""
-    n, rate = 5, 10.0
-    p = T * s / (n - 1)
-    expected = 1 / (rate * p) if order == "parallel" else n / rate * (1 / p - 0.5) + 1 / (2 * rate)
+def test_simulated_ages_agree_with_theory(order: str, nodes: int, s: int, T: float) -> None:
+    schedule = {"parallel": "coin", "sequential": "sequential"}[order]
+    expected = predict_age(nodes=nodes, s=s, T=T, rate_hz=10.0, schedule=schedule)
     x = np.random.default_rng(0).integers(0, 2, (30_000, 1)).astype(float)
     result = protovine.run(
         protovine.Experiment(
@@ -108,10 +113,11 @@ def test_simulated_ages_agree_with_theory(order: str, s: int, T: float) -> None:
             data=(x, x[:, 0].astype(int)),
             gossip={"s": s, "T": T, "order": order},
             link={"delay_s": 0.0},
-            swarm={"train_rate_hz": 0.001},  # What is received need not be trained to have an age.
+            # What is received need not be trained to have an age.
+            swarm={"nodes": nodes, "train_rate_hz": 0.001},
             seeds=2,
         )
     )
-    assert expected == pytest.approx(result.interval("paper-base", "aoi_mean_s").mean, rel=0.04)
+    assert expected.mean_s == pytest.approx(result.interval("paper-base", "aoi_mean_s").mean, rel=0.04)
     if order == "parallel":
-        assert (1 - p) / p == pytest.approx(result.interval("paper-base", "version_age_mean").mean, rel=0.04)
+        assert expected.version_mean == pytest.approx(result.interval("paper-base", "version_age_mean").mean, rel=0.04)
