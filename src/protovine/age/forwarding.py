@@ -184,9 +184,7 @@ def complete_age(n: int, source_hz: float, push_hz: float, moments: int = 1) -> 
     >>> complete_age(3, source_hz=1, push_hz=1)
     array([1.65])
     """
-    check_whole("n", n, 1)
-    check_positive("source_hz", source_hz)
-    check_positive("push_hz", push_hz)
+    _check_outside(n, 1, source_hz, push_hz)
 
     def step(size: int) -> tuple[float, float]:
         return source_hz * size / n, push_hz * size * (n - size) / max(n - 1, 1)
@@ -209,9 +207,7 @@ def ring_age(n: int, source_hz: float, push_hz: float, moments: int = 1) -> NDAr
     >>> ring_age(4, source_hz=1, push_hz=1).round(6)
     array([1.942857])
     """
-    check_whole("n", n, 3)
-    check_positive("source_hz", source_hz)
-    check_positive("push_hz", push_hz)
+    _check_outside(n, 3, source_hz, push_hz)
 
     def step(size: int) -> tuple[float, float]:
         return source_hz * size / n, push_hz if size < n else 0.0
@@ -330,9 +326,7 @@ def line_age(n: int, source_hz: float, push_hz: float, moments: int = 1) -> NDAr
     >>> line_age(4, source_hz=1, push_hz=1)[:, 0].round(4)
     array([2.381 , 1.8449, 1.8449, 2.381 ])
     """
-    check_whole("n", n, 2)
-    check_positive("source_hz", source_hz)
-    check_positive("push_hz", push_hz)
+    _check_outside(n, 2, source_hz, push_hz)
     check_whole("moments", moments, 1)
     # What node i pushes to each neighbour; nothing beyond the ends.
     out = np.full(n + 2, push_hz / 2)
@@ -375,9 +369,7 @@ def star_age(n: int, source_hz: float, push_hz: float, moments: int = 1) -> tupl
     >>> hub.round(6), leaf.round(6)
     (array([1.55965]), array([2.993129]))
     """
-    check_whole("n", n, 2)
-    check_positive("source_hz", source_hz)
-    check_positive("push_hz", push_hz)
+    _check_outside(n, 2, source_hz, push_hz)
 
     def step(size: int) -> tuple[float, float]:
         # The hub and size - 1 leaves; the other n - size leaves push to the hub.
@@ -488,3 +480,10 @@ def _over_sets(into: NDArray[np.float64], node: int, moments: int, never: int | 
             lower = np.divide((m + 1) * lower + gained[:, m], total, out=np.full(len(level), np.inf), where=reached)
             ages[level, m] = lower
     return ages[1 << node]
+
+
+def _check_outside(n: int, least: int, source_hz: float, push_hz: float) -> None:
+    """`ConfigError` unless so many nodes can hear of an outside source and push at these rates."""
+    check_whole("n", n, least)
+    check_positive("source_hz", source_hz)
+    check_positive("push_hz", push_hz)
