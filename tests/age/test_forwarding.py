@@ -266,3 +266,14 @@ def test_paths_add_up() -> None:
 def test_bad_input_is_named(call, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         call()
+
+
+def test_all_nodes_at_once_are_as_one_by_one() -> None:
+    links = [[1, 2], [0, 3], [0, 3], [1, 2, 4], [3]]
+    together = exact_push_age(links, 1, None, 2.0, moments=2)
+    for node in range(5):
+        assert np.allclose(together[node], exact_push_age(links, 1, node, 2.0, moments=2), rtol=1e-12, atol=0)
+    rates = np.array([[0, 2, 1], [1, 0, 3], [0.5, 1, 0]])
+    together = exact_age([1, 0, 0.5], rates, moments=2)
+    for node in range(3):
+        assert np.allclose(together[node], exact_age([1, 0, 0.5], rates, node, moments=2), rtol=1e-12, atol=0)

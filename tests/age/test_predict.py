@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from protovine.age import Delay, parse_delay, predict_age
+from protovine.age import Delay, exact_push_age, parse_delay, predict_age
 from protovine.errors import ConfigError, DataError
+from protovine.topology import neighbours
 
 
 @pytest.mark.parametrize(
@@ -56,9 +57,6 @@ def test_pairs_of_different_nodes_are_averaged() -> None:
 def test_star_and_ring_equal_the_recursion_over_sets(loss: float) -> None:
     for topology, s in (("star", 2), ("star", 1), ("ring", 1)):
         quick = predict_age(topology=topology, nodes=6, s=s, T=0.5, loss=loss, forwarding="peers")
-        from protovine.age import exact_push_age
-        from protovine.topology import neighbours
-
         links = neighbours(topology, 6)
         pairs = [(i, j) for i in range(6) for j in range(6) if i != j]
         slow = np.mean([exact_push_age(links, i, j, 5.0, s, loss)[0] for i, j in pairs])

@@ -20,7 +20,9 @@ from protovine.errors import ConfigError, check_range
 NODES_MAX = 16
 
 
-def exact_age(source_rates: ArrayLike, rates: ArrayLike, node: int, moments: int = 1) -> NDArray[np.float64]:
+def exact_age(
+    source_rates: ArrayLike, rates: ArrayLike, node: int | None = None, moments: int = 1
+) -> NDArray[np.float64]:
     r"""Moments of the age of ``node`` about one outside source, on any graph of up to 16 nodes.
 
     With λ_0(S) the rate from the source into a set S of nodes and λ_i(S) that from node i,
@@ -33,12 +35,13 @@ def exact_age(source_rates: ArrayLike, rates: ArrayLike, node: int, moments: int
         Pushes per second from the source to each node, >= 0.
     rates : float array, shape (n, n)
         ``rates[i, j]`` pushes per second from node i to node j, >= 0, each link on its own; the diagonal is ignored.
-    node : int
+    node : int, optional
+        All nodes by default, for little more than one of them takes.
     moments : int >= 1
 
     Returns
     -------
-    float array, shape (moments,)
+    float array, shape (moments,), or (n, moments) for all nodes
         E[A], E[A²], ... in s, s², ...; infinite if the source's news cannot reach the node.
 
     Raises
@@ -62,7 +65,8 @@ def exact_age(source_rates: ArrayLike, rates: ArrayLike, node: int, moments: int
     check_whole("nodes", n, 1, NODES_MAX)
     if links.shape != (n, n):
         raise ConfigError(f"rates must have shape ({n}, {n}), got {links.shape}")
-    check_whole("node", node, 0, n - 1)
+    if node is not None:
+        check_whole("node", node, 0, n - 1)
     np.fill_diagonal(links, 0.0)
     for name, values in (("source_rates", source), ("rates", links)):
         wrong = ~((values >= 0) & np.isfinite(values))
@@ -79,7 +83,7 @@ def exact_age(source_rates: ArrayLike, rates: ArrayLike, node: int, moments: int
 def exact_push_age(
     neighbours: Sequence[Sequence[int]],
     origin: int,
-    node: int,
+    node: int | None,
     push_hz: float,
     s: int = 1,
     loss: float = 0.0,
@@ -94,7 +98,9 @@ def exact_push_age(
     ----------
     neighbours : sequence of sequences of int
         For each node those it pushes to.
-    origin, node : int
+    origin : int
+    node : int or None
+        None for all nodes, which takes little more than one of them.
     push_hz : float > 0
         μ, pushes per second of each node.
     s : int >= 1
@@ -104,7 +110,7 @@ def exact_push_age(
 
     Returns
     -------
-    float array, shape (moments,)
+    float array, shape (moments,), or (n, moments) for all nodes
         Infinite if the origin's news cannot reach the node, 0 if they are the same.
 
     Raises
@@ -121,7 +127,8 @@ def exact_push_age(
     n = len(neighbours)
     check_whole("nodes", n, 1, NODES_MAX)
     check_whole("origin", origin, 0, n - 1)
-    check_whole("node", node, 0, n - 1)
+    if node is not None:
+        check_whole("node", node, 0, n - 1)
     check_positive("push_hz", push_hz)
     check_whole("s", s, 1)
     check_range("loss", loss, 0, 1)
@@ -451,12 +458,15 @@ def _by_size(n: int, step: Callable[[int], tuple[float, float]], moments: int, f
     return np.array(ages)
 
 
-def _over_sets(into: NDArray[np.float64], node: int, moments: int, never: int | None = None) -> NDArray[np.float64]:
-    """The recursion over all sets with ``node`` in them, the largest first; column 0 of ``into`` is the source."""
+def _over_sets(
+    into: NDArray[np.float64], node: int | None, moments: int, never: int | None = None
+) -> NDArray[np.float64]:
+    """The recursion over all sets, or those with ``node`` in them, the largest first; column 0 is the source."""
     check_whole("moments", moments, 1)
     n = into.shape[1] - 1
-    sets = np.arange(2**n)
-    sets = sets[(sets >> node) & 1 == 1]
+    sets = np.arange(1, 2**n)
+    if node is not None:
+        sets = sets[(sets >> node) & 1 == 1]
     if never is not None:
         sets = sets[(sets >> never) & 1 == 0]
     size = np.bitwise_count(sets) if hasattr(np, "bitwise_count") else np.array([int(x).bit_count() for x in sets])
@@ -479,7 +489,7 @@ def _over_sets(into: NDArray[np.float64], node: int, moments: int, never: int | 
         for m in range(moments):
             lower = np.divide((m + 1) * lower + gained[:, m], total, out=np.full(len(level), np.inf), where=reached)
             ages[level, m] = lower
-    return ages[1 << node]
+    return ages[1 << np.arange(n)] if node is None else ages[1 << node]
 
 
 def _check_outside(n: int, least: int, source_hz: float, push_hz: float) -> None:

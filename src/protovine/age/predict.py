@@ -219,7 +219,7 @@ def _peers(
     links: list[list[int]], topology: str, s: int, push_hz: float, rate_hz: float, loss: float, seed: int
 ) -> AgePrediction:
     n = len(links)
-    method, error = "exact: recursion over sizes of sets", 0.0
+    method = "exact: recursion over sizes of sets"
     if topology == "full":
         mean = float(complete_push_age(n, push_hz, s, loss)[0])
     elif topology == "ring" and n > 2 and not (loss and s == 2):
@@ -233,15 +233,15 @@ def _peers(
         mean = (pairs * (hub + leaf) + pairs * (pairs - 1) * leaves) / (n * (n - 1))
     elif n <= NODES_MAX:
         method = "exact: recursion over sets"
-        pairs_of = [(i, j) for i in range(n) for j in range(n) if i != j]
-        mean = float(np.mean([exact_push_age(links, i, j, push_hz, s, loss)[0] for i, j in pairs_of]))
+        ages_of = [exact_push_age(links, origin, None, push_hz, s, loss) for origin in range(n)]
+        mean = float(np.sum(ages_of)) / (n * (n - 1))  # An origin's own age is 0.
     else:
         degrees = {len(peers) for peers in links}
         if s == 1 or degrees == {s}:
             return _sampled(Gossip.push(links, push_hz, to_all=s > 1), loss, rate_hz, seed, None)
         raise ConfigError(f"on '{topology}' above {NODES_MAX} nodes, s must be 1 or everybody's neighbours, got {s}")
     # Samples are Poisson and the age is a stopping time of the origin's, looked at backwards; the last is the one sent.
-    return AgePrediction(mean, None, None, rate_hz * mean - 1, method, error)
+    return AgePrediction(mean, None, None, rate_hz * mean - 1, method)
 
 
 def _source(
@@ -264,7 +264,7 @@ def _source(
         rates = np.zeros((n, n))
         for i, peers in enumerate(links):
             rates[i, peers] = arrived / len(peers)
-        mean = float(np.mean([exact_age(np.full(n, from_source / n), rates, node)[0] for node in range(n)]))
+        mean = float(np.mean(exact_age(np.full(n, from_source / n), rates)))
     else:
         return _sampled(Gossip.push(links, push_hz), loss, rate_hz, seed, np.full(n, from_source / n))
     return AgePrediction(mean, None, None, rate_hz * mean, method)
