@@ -1,0 +1,40 @@
+"""The command line: thin, and quick to answer; everything heavy is imported when a command runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from protovine import __version__
+from protovine.cli.age import age_group
+from protovine.cli.data import data
+from protovine.cli.run import replay, run
+from protovine.errors import ConfigError, DataError
+
+
+class _Group(click.Group):
+    """Turns every mistake of the user into one line on standard error and exit code 2; a bug keeps its traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (ConfigError, DataError) as error:
+            click.echo(f"protovine: {error}", err=True)
+            ctx.exit(2)
+        except KeyboardInterrupt:
+            click.echo("protovine: interrupted", err=True)
+            ctx.exit(130)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="protovine", message="%(prog)s %(version)s")
+def main() -> None:
+    """Serverless learning for swarms of devices.
+
+    Every node learns online from its own stream and gossips prototypes to its peers; no server, no rounds.
+    """
+
+
+for _command in (run, replay, data, age_group):
+    main.add_command(_command)

@@ -1,0 +1,82 @@
+"""`protovine data`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from protovine.cli.common import console_on
+
+# Classes that `data info` lists.
+_CLASSES_SHOWN = 20
+
+
+@click.group()
+def data() -> None:
+    """The data sets at hand."""
+
+
+@data.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+def data_list(as_json: bool) -> None:
+    """Names, sizes and sources of all data sets."""
+    from dataclasses import asdict
+
+    from protovine.stream import catalog
+
+    entries = catalog()
+    if as_json:
+        click.echo(json.dumps([asdict(entry) for entry in entries]))
+        return
+    from rich.table import Table
+
+    table = Table("name", "rows", "features", "classes", "source", "drift", "what")
+    for entry in entries:
+        table.add_row(
+            entry.name,
+            f"{entry.rows:,}",
+            str(entry.features),
+            str(entry.classes),
+            entry.source,
+            entry.drift,
+            entry.description,
+        )
+    console_on(stderr=False).print(table)
+
+
+@data.command("info")
+@click.argument("source")
+@click.option("--label", default=None, help="Label column of a file. [default: the last]")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+def data_info(source: str, label: str | None, as_json: bool) -> None:
+    """Features, classes and what was done to the rows of a data set or file."""
+    from protovine.stream import load
+
+    loaded = load(source, label=label)
+    counts = {str(name): int((loaded.y == code).sum()) for code, name in enumerate(loaded.classes)}
+    found = {
+        "name": loaded.name,
+        "rows": len(loaded),
+        "features": list(loaded.features),
+        "classes": counts,
+        "drift_points": list(loaded.drift_points),
+        "notes": list(loaded.notes),
+        "fingerprint": loaded.fingerprint(),
+    }
+    if as_json:
+        click.echo(json.dumps(found, ensure_ascii=False))
+        return
+    click.echo(f"{loaded.name}: {len(loaded):,} rows, {len(loaded.features)} features, {len(counts)} classes")
+    for name, low, mean, high in zip(
+        loaded.features, loaded.x.min(axis=0), loaded.x.mean(axis=0), loaded.x.max(axis=0), strict=True
+    ):
+        click.echo(f"  {name}: {low:g} to {high:g}, mean {mean:.4g}")
+    for name, count in list(counts.items())[:_CLASSES_SHOWN]:
+        click.echo(f"  class {name}: {count:,} rows ({count / len(loaded):.1%})")
+    if len(counts) > _CLASSES_SHOWN:
+        click.echo(f"  and {len(counts) - _CLASSES_SHOWN} more classes")
+    if loaded.drift_points:
+        click.echo(f"  the concept changes at rows {', '.join(map(str, loaded.drift_points))}")
+    for note in loaded.notes:
+        click.echo(f"  note: {note}")

@@ -1,0 +1,186 @@
+"""`protovine run` and `protovine replay`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from protovine.cli.common import console_on, processors, progress
+
+# Options that set one key of the experiment: flag, key, type, help.
+_FLAGS: tuple[tuple[tuple[str, ...], str, Any, str], ...] = (
+    (("--data",), "data.source", str, "Data set or file (`protovine data list`). [default: phishing]"),
+    (("--label",), "data.label", str, "Label column of a file. [default: the last]"),
+    (("--positive",), "data.positive", str, "Positive one of two classes. [default: last in sorted order]"),
+    (("--limit",), "data.limit", int, "Rows to use, cut before the split."),
+    (("--nodes",), "swarm.nodes", int, "Number of nodes. [default: 5]"),
+    (
+        ("--split",),
+        "swarm.split",
+        str,
+        "Who gets which row: interleave, shuffle, label-skew:ALPHA, blocks, quantity-skew:ALPHA. [default: interleave]",
+    ),
+    (("-s", "s"), "gossip.s", int, "Peers addressed per share, in presets that share. [default: 4]"),
+    (
+        ("-T", "t"),
+        "gossip.T",
+        float,
+        "Probability that an opportunity to share is used; 0 is no gossip at all. [default: as the preset says]",
+    ),
+    (
+        ("--gossip",),
+        "gossip.order",
+        click.Choice(["parallel", "sequential"]),
+        "All nodes act at once, or take turns. [default: parallel]",
+    ),
+    (
+        ("--budget",),
+        "gossip.budget_bytes_per_s",
+        float,
+        "Bytes that a node may send per second, in presets that share a log. [default: no limit]",
+    ),
+    (
+        ("--hostile",),
+        "swarm.hostile",
+        str,
+        "Members that do harm, as KIND:COUNT: label-flip, random-labels, random-vectors, bad-scale, bad-sensor, flood.",
+    ),
+    (
+        ("--topology",),
+        "swarm.topology",
+        str,
+        "full, ring, grid, regular:K, small-world:K,P, erdos-renyi:P, star, or a file of links. [default: full]",
+    ),
+    (("--rate",), "swarm.rate_hz", float, "Samples per second and node. [default: 10]"),
+    (
+        ("--arrivals",),
+        "swarm.arrivals",
+        click.Choice(["poisson", "clock"]),
+        "Independent exponential gaps, or row r at its time. [default: poisson]",
+    ),
+    (("--label-delay",), "swarm.label_delay_s", float, "Seconds until a label comes. [default: 0]"),
+    (("--labelled",), "swarm.labelled", float, "Fraction of samples whose label comes at all. [default: 1]"),
+    (("--train-rate",), "swarm.train_rate_hz", float, "Received prototypes trained per second. [default: 190]"),
+    (("--seed",), "seed", int, "First seed. [default: 0]"),
+    (("--seeds",), "seeds", int, "Number of seeds. [default: 3]"),
+)
+_PRESET_HELP = (
+    "System to run; repeat to compare several: default, local, central, default-gain, paper-local, paper-base, "
+    "paper-jsd, paper-queue, paper-cluster (also -150, -250, -500), paper-kmeans. [default: default, local, central, "
+    "paper-base, paper-jsd]"
+)
+
+
+def _with_flags(command: Callable[..., Any]) -> Callable[..., Any]:
+    for names, _, kind, text in reversed(_FLAGS):
+        command = click.option(*names, type=kind, default=None, help=text)(command)
+    return command
+
+
+@click.command()
+@click.argument("experiment", required=False, type=click.Path(path_type=Path), metavar="[EXPERIMENT.toml]")
+@click.option("--preset", "presets", multiple=True, metavar="NAME", help=_PRESET_HELP)
+@_with_flags
+@click.option("--holdout", is_flag=True, default=None, help="Keep the last 20 % to test every node at the end.")
+@click.option("--jobs", type=int, default=None, help="Runs at a time. [default: number of processors]")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting, such as link.loss=0.1.")
+@click.option("--out", type=click.Path(path_type=Path), default=None, help="New folder for traces and report.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+def run(
+    experiment: Path | None,
+    presets: tuple[str, ...],
+    holdout: bool | None,
+    jobs: int | None,
+    assignments: tuple[str, ...],
+    out: Path | None,
+    as_json: bool,
+    **flags: Any,
+) -> None:
+    """Compare systems on a stream, in virtual time.
+
+    Without arguments: ours, the same learner alone and in one place, and two of the paper's systems, on Phishing with
+    five nodes and three seeds. Settings are resolved as
+    defaults < preset < EXPERIMENT.toml < --set < options; see docs/experiments.md for all of them.
+    """
+    from protovine.experiments.config import Experiment, assignment, merged_tables, nested, read_toml
+    from protovine.experiments.folder import RunFolder
+    from protovine.experiments.prepare import prepare
+    from protovine.experiments.runner import run_prepared
+    from protovine.experiments.table import print_result
+
+    tables = read_toml(experiment) if experiment else {}
+    for text in assignments:
+        tables = merged_tables(tables, assignment(text))
+    for names, key, _, _ in _FLAGS:
+        value = flags[names[-1].lstrip("-").replace("-", "_")]
+        if value is not None:
+            tables = merged_tables(tables, nested(key, value))
+    if holdout:
+        tables = merged_tables(tables, {"data": {"holdout": True}})
+    if presets:
+        tables = {**tables, "presets": list(presets)}
+    if jobs is not None or "jobs" not in tables:
+        tables = {**tables, "jobs": jobs if jobs is not None else processors()}
+    prepared = prepare(Experiment(**tables))
+    folder = RunFolder.create(out or _new_folder(prepared.data[prepared.experiment.seed].name), prepared)
+    console = console_on()
+    with progress(console) as report:
+        result = run_prepared(prepared, trace_folder=folder.traces, progress=report)
+    folder.finish(result)
+    if as_json:
+        click.echo(json.dumps(result.to_json(), ensure_ascii=False, allow_nan=False))
+    else:
+        if result.runs:
+            print_result(result, console_on(stderr=False))
+        for note in result.notes:
+            click.echo(f"note: {note}")
+    click.echo(f"{folder.path}/report.html has the figures", err=as_json)
+    if result.status == "partial":
+        click.echo(
+            f"protovine: interrupted, finished runs: {len(result.runs)}; {folder.path} is marked partial", err=True
+        )
+        sys.exit(130)
+    if result.error:
+        click.echo(f"protovine: {result.error}", err=True)
+        if result.failed:
+            click.echo(f"To see it again: {folder.replay_command(*result.failed)}", err=True)
+        sys.exit(1)
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--preset", "presets", multiple=True, metavar="NAME", help="Only this preset.")
+@click.option("--seed", "seeds", multiple=True, type=int, help="Only this seed.")
+def replay(run: Path, presets: tuple[str, ...], seeds: tuple[int, ...]) -> None:
+    """Run a recorded experiment again and compare every decision and byte.
+
+    RUN is a folder that `protovine run` made. Exit code 1 if a trace differs.
+    """
+    from protovine.experiments.replay import replay as play
+
+    same = different = 0
+    with progress(console_on()) as report:
+        for made in play(run, list(presets), list(seeds), report):
+            verdict = "same" if made.same else f"DIFFERENT: {made.recorded} was recorded"
+            same, different = same + made.same, different + (not made.same)
+            click.echo(f"{made.preset} seed {made.seed}: {made.again} {verdict}")
+    click.echo(f"{same} of {same + different} runs came out the same")
+    if different:
+        sys.exit(1)
+
+
+def _new_folder(name: str) -> Path:
+    """``runs/DATA-DATE-TIME``, with a number behind it if that exists."""
+    from datetime import datetime
+
+    stem = f"{Path(name).stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    return next(
+        path
+        for number in range(1, 10_000)
+        if not (path := Path("runs") / (stem if number == 1 else f"{stem}-{number}")).exists()
+    )
