@@ -7,7 +7,7 @@ import pytest
 
 from protovine import records
 from protovine.errors import ConfigError, RemoteProtocolError
-from protovine.gossip import Gossip, Kind, LogFrame, LogGossip
+from protovine.gossip import Coin, Gossip, Kind, LogFrame, LogGossip, RoundRobin
 from protovine.learn import HedgedLVQCore
 from protovine.node import Node
 from protovine.share import GainGate, LogShare, QueueInbox, SetLimits, WholeSets
@@ -22,9 +22,7 @@ def build(node: int, n: int = 2, *, incarnation: int = 1, budget: float = 0.0, *
     gossip = LogGossip(
         node,
         peers,
-        peers_per_share=n,
-        probability=1.0,
-        coin=lambda: 0.0,
+        RoundRobin(n, 1.0, np.random.default_rng(0)),
         budget_bytes_per_s=budget,
         incarnation=incarnation,
     )
@@ -223,7 +221,7 @@ def test_every_byte_is_within_the_budget(budget: float) -> None:
 def test_sets_of_the_default_learner_pass_the_gain_gate() -> None:
     nodes = []
     for i in range(2):
-        gossip = Gossip(i, [1 - i], peers_per_share=1, probability=1.0, rng=np.random.default_rng(i))
+        gossip = Gossip(i, [1 - i], Coin(1, 1.0, np.random.default_rng(i)))
         share = WholeSets(GainGate(0.02), SetLimits(2, 2))
         nodes.append(Node(HedgedLVQCore(2, 2), gossip, share, QueueInbox(2, [1 - i])))
     pair = Pair(nodes)
@@ -237,6 +235,6 @@ def test_sets_of_the_default_learner_pass_the_gain_gate() -> None:
 
 
 def test_a_log_goes_with_its_gossip_only() -> None:
-    log, sets = build(0), Gossip(0, [1], peers_per_share=1, probability=1.0, rng=np.random.default_rng(0))
+    log, sets = build(0), Gossip(0, [1], Coin(1, 1.0, np.random.default_rng(0)))
     with pytest.raises(ConfigError, match="Gossip does not go with LogShare"):
         Node(log.learner, sets, log.share, log.inbox)

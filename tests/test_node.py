@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from protovine import records
 from protovine.compress import DbscanCompressor
 from protovine.errors import ConfigError, LocalProtocolError, RemoteProtocolError, SnapshotError
-from protovine.gossip import Frame, Gossip, Kind
+from protovine.gossip import Coin, Frame, Gossip, Kind
 from protovine.learn import XuILVQCore
 from protovine.node import Node, make_example_node
 from protovine.prototypes import PrototypeSet
@@ -28,7 +28,7 @@ def build(node: int, peers: list[int], *, clustering: bool = False, T: float = 1
         inbox = SetInbox(2, peers, draw)
     else:
         core, inbox = XuILVQCore(2, 2), QueueInbox(2, peers, 50)
-    gossip = Gossip(node, peers, peers_per_share=2, probability=T, rng=draw)
+    gossip = Gossip(node, peers, Coin(2, T, draw))
     return Node(core, gossip, WholeSets(JensenShannonGate(0.3, draw), limits), inbox, train_period_ns=5 * MS)
 
 

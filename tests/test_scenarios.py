@@ -16,7 +16,7 @@ import pytest
 from protovine import rng
 from protovine.compress import DbscanCompressor
 from protovine.errors import ProtovineError
-from protovine.gossip import Gossip, LogGossip
+from protovine.gossip import Coin, Gossip, LogGossip, RoundRobin
 from protovine.learn import XuILVQCore
 from protovine.node import Node
 from protovine.records import Record
@@ -60,9 +60,7 @@ class Conversation:
         gossip = Gossip(
             node,
             peers,
-            peers_per_share=int(options.get("s", 1)),
-            probability=float(options.get("T", 1)),
-            rng=rng.stream(0, "gossip", node),
+            Coin(int(options.get("s", 1)), float(options.get("T", 1)), rng.stream(0, "gossip", node)),
             poll_ns=time_of(options.get("poll", "0s")),
             incarnation=incarnation,
         )
@@ -74,9 +72,7 @@ class Conversation:
         gossip = LogGossip(
             node,
             peers,
-            peers_per_share=int(options.get("s", len(peers))),
-            probability=float(options.get("T", 1)),
-            coin=rng.stream(0, "gossip", node).random,
+            RoundRobin(int(options.get("s", len(peers))), float(options.get("T", 1)), rng.stream(0, "gossip", node)),
             budget_bytes_per_s=budget,
             incarnation=incarnation,
         )

@@ -12,7 +12,7 @@ import numpy as np
 
 from protovine import records
 from protovine.errors import CodecError, RemoteProtocolError
-from protovine.gossip import Gossip, LogGossip, LogOutgoing, Outgoing, PeerView, Standing
+from protovine.gossip import Gossip, Kind, LogGossip, LogOutgoing, Outgoing, PeerView, Standing
 from protovine.learn import ArrayLearner
 from protovine.prototypes import Evidence, PrototypeSet
 from protovine.records import Record
@@ -31,7 +31,7 @@ class Outputs:
     records: list[Record] = field(default_factory=list)
 
 
-class Receipt(NamedTuple):
+class Accepted(NamedTuple):
     """An accepted message: what is known of the sender now, and prototypes to learn with how many lay in the future."""
 
     view: PeerView
@@ -51,7 +51,7 @@ class Exchange(Protocol):
         """An own sample was learnt."""
         ...
 
-    def receive(self, data: bytes, sender: int, now_ns: int) -> Receipt:
+    def receive(self, data: bytes, sender: int, now_ns: int) -> Accepted:
         """Take in a message; `RemoteProtocolError` if it is refused, and then nothing has changed."""
         ...
 
@@ -75,10 +75,9 @@ class Exchange(Protocol):
 class SetExchange:
     """Whole sets: at each opportunity the learner's set goes to some peers, if a gate lets it."""
 
-    asks_surprise = False
-
     def __init__(self, learner: ArrayLearner, gossip: Gossip, share: WholeSets) -> None:
         self.learner, self.gossip, self.share = learner, gossip, share
+        self.asks_surprise = gossip.schedule.needs_news
         self._window: list[Told] = []
 
     def learnt(self, told: Told, version: int, now_ns: int, out: Outputs) -> None:
@@ -86,11 +85,14 @@ class SetExchange:
         self._window.append(told)
         if len(self._window) >= 2 * _WINDOW:
             del self._window[:_WINDOW]
+        self.gossip.schedule.note(told.news)
         self._share(self.gossip.opportunity(now_ns), version, now_ns, out)
 
-    def receive(self, data: bytes, sender: int, now_ns: int) -> Receipt:
+    def receive(self, data: bytes, sender: int, now_ns: int) -> Accepted:
         """The set in a message."""
         frame = self.gossip.read(data, sender)
+        if frame.kind == Kind.RECEIPT:
+            return Accepted(self.gossip.accept(frame, now_ns), PrototypeSet.joined([], self.learner.dim, sender), 0)
         try:
             prototypes = self.share.read(sender, frame.payload)
         except CodecError as error:
@@ -98,14 +100,17 @@ class SetExchange:
         view = self.gossip.accept(frame, now_ns)
         prototypes, from_future = clamped(prototypes, now_ns)
         self.share.commit(sender, prototypes)
-        return Receipt(view, prototypes, from_future + (frame.created_ns > now_ns))
+        return Accepted(view, prototypes, from_future + (frame.created_ns > now_ns))
 
     def next_timer_ns(self) -> int | None:
-        """When a poll is due."""
+        """When a poll or a receipt is due."""
         return self.gossip.next_timer_ns()
 
     def on_timer(self, version: int, now_ns: int, out: Outputs) -> None:
-        """Share what a poll was for."""
+        """Send receipts, and share what a poll was for."""
+        for made in self.gossip.receipts(now_ns):
+            out.records.append(self._record_of(made, now_ns))
+            out.sends.append((made.peer, made.data))
         self._share(self.gossip.on_timer(now_ns), version, now_ns, out)
 
     def _share(self, peers: list[int], version: int, now_ns: int, out: Outputs) -> None:
@@ -130,6 +135,7 @@ class SetExchange:
     def _record_of(self, made: Outgoing, now_ns: int) -> Record:
         node = self.gossip.node
         if made.frame is None:
+            assert made.offer is not None
             return records.Withheld(now_ns, node, made.peer, made.offer.items, made.offer.gate, made.offer.value)
         return records.Sent(
             now_ns,
@@ -138,7 +144,7 @@ class SetExchange:
             made.frame.kind.name.lower(),
             made.frame.sequence,
             made.frame.version,
-            made.offer.items,
+            made.offer.items if made.offer is not None else 0,
             len(made.data) - len(made.frame.payload),
             len(made.frame.payload),
             int.from_bytes(made.data[-4:], "little"),
@@ -167,14 +173,15 @@ class LogExchange:
 
     def learnt(self, told: Told, version: int, now_ns: int, out: Outputs) -> None:
         """Put the sample into a batch, and the batch into the log when it is due."""
-        if not self.gossip.probability:
+        if not self.gossip.schedule.active:
             return
+        self.gossip.schedule.note(told.news)
         if self.share.waits_since_ns is None:
             self._told = version - 1
         self.share.note(told, model_of(self.learner), now_ns)
         self._flush(version, now_ns, out)
 
-    def receive(self, data: bytes, sender: int, now_ns: int) -> Receipt:
+    def receive(self, data: bytes, sender: int, now_ns: int) -> Accepted:
         """The samples in the entries of a message that were not known."""
         frame = self.gossip.read(data, sender)
         brought: dict[int, Scales] = {}
@@ -198,7 +205,7 @@ class LogExchange:
         for scales in brought.values():
             self.share.commit(sender, frame.incarnation, scales)
         merged, from_future = clamped(PrototypeSet.joined(sets, self.share.limits.dim, sender), now_ns)
-        return Receipt(view, merged, from_future + (frame.created_ns > now_ns))
+        return Accepted(view, merged, from_future + (frame.created_ns > now_ns))
 
     def next_timer_ns(self) -> int | None:
         """When a batch or the protocol is due."""

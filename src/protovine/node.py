@@ -178,7 +178,7 @@ class Node:
         self._advance(now_ns)
         if not len(self.inbox):
             self._train_at_ns = max(self._train_at_ns, now_ns + self.train_period_ns)
-        dropped = self.inbox.put(sender, prototypes)
+        dropped = self.inbox.put(sender, prototypes) if len(prototypes) else 0
         self._out.records.append(
             records.Received(
                 now_ns,
@@ -305,12 +305,13 @@ def pump(node: Node, send: Callable[[int, bytes], None], record: Callable[[Recor
 
 def make_example_node() -> Node:
     """A node with one feature, two classes and one peer that shares after every sample, for examples and tests."""
+    from protovine.gossip import Coin
     from protovine.learn import XuILVQCore
     from protovine.share import AlwaysGate, QueueInbox, SetLimits
 
     return Node(
         XuILVQCore(dim=1, n_classes=2),
-        Gossip(0, [1], peers_per_share=1, probability=1.0, rng=np.random.default_rng(0)),
+        Gossip(0, [1], Coin(1, 1.0, np.random.default_rng(0))),
         WholeSets(AlwaysGate(), SetLimits(dim=1, n_classes=2)),
         QueueInbox(1, [1]),
     )

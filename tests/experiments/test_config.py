@@ -104,7 +104,10 @@ def test_central_is_one_node_that_gets_every_sample_in_the_order_of_arrival() ->
         ({"share": {"threshold": True}}, "share.threshold must be a number, got true"),
         ({"share": {"threshold": 1.5}}, "share.threshold must be between 0 and 1, got 1.5"),
         ({"partition": {}}, "unknown key 'partition'"),
-        ({"gossip": {"join": 3}}, "unknown key 'gossip.join' (known: T, budget_bytes_per_s, order, poll_s, s)"),
+        (
+            {"gossip": {"join": 3}},
+            "unknown key 'gossip.join' (known: T, budget_bytes_per_s, order, poll_s, s, schedule)",
+        ),
         ({"gossip": {"budget_bytes_per_s": -1}}, "gossip.budget_bytes_per_s must be between 0 and"),
         ({"share": {"kind": "gossip"}}, "share.kind must be one of sets or log, got 'gossip'"),
         ({"share": {"bits": 7}}, "share.bits must be one of 0, 6 or 8, got '7'"),

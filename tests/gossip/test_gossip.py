@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protovine.errors import ConfigError, RemoteProtocolError
-from protovine.gossip import MESSAGE_BYTES_MAX, Frame, Gossip, Kind
+from protovine.gossip import MESSAGE_BYTES_MAX, Coin, Frame, Gossip, Kind
 
 
 @dataclass
@@ -20,7 +20,7 @@ class Offered:
 
 
 def gossip(node: int = 0, peers: tuple[int, ...] = (1, 2, 3, 4), s: int = 2, T: float = 1.0, **more: int) -> Gossip:
-    return Gossip(node, list(peers), peers_per_share=s, probability=T, rng=np.random.default_rng(0), **more)
+    return Gossip(node, list(peers), Coin(s, T, np.random.default_rng(0)), **more)
 
 
 numbers = st.integers(0, 2**63 - 1)

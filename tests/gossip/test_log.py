@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from protovine.errors import ConfigError, RemoteProtocolError
-from protovine.gossip import Kind, LogFrame, LogGossip, LogOutgoing, Standing
+from protovine.gossip import SCHEDULES, Kind, LogFrame, LogGossip, LogOutgoing, RoundRobin, Standing, make_schedule
 from protovine.gossip.frame import ENTRIES_MAX, LOG_MESSAGE_BYTES_MAX
 from protovine.gossip.log import BURST_S, HEADER_BYTES_MAX
 
@@ -20,9 +22,9 @@ NOTHING = Standing(0, 0)
 
 
 def log(
-    node: int = 0, peers: tuple[int, ...] = (1,), s: int = 9, T: float = 1.0, coin=lambda: 0.0, **more
+    node: int = 0, peers: tuple[int, ...] = (1,), s: int = 9, T: float = 1.0, coin=lambda: 0.0, schedule=None, **more
 ) -> LogGossip:
-    return LogGossip(node, list(peers), peers_per_share=s, probability=T, coin=coin, **more)
+    return LogGossip(node, list(peers), schedule or RoundRobin(s, T, SimpleNamespace(random=coin)), **more)
 
 
 def take(node: LogGossip, data: bytes, sender: int, now_ns: int, unknown: tuple[bytes, ...] = ()) -> list[bytes]:
@@ -587,11 +589,15 @@ def test_options_out_of_range_are_refused(change: dict, message: str) -> None:
 class Swarm(RuleBasedStateMachine):
     """Three nodes; a network that loses, duplicates, reorders and parts; crashes with and without the state."""
 
-    @initialize(s=st.integers(1, 2), T=st.sampled_from([1.0, 0.5]), budget=st.sampled_from([0, 0, 60, 400]))
-    def start(self, s: int, T: float, budget: int) -> None:
-        self.s, self.T, self.budget = s, T, budget
+    @initialize(
+        s=st.integers(1, 2),
+        T=st.sampled_from([1.0, 0.5]),
+        schedule=st.sampled_from(sorted(SCHEDULES)),
+        budget=st.sampled_from([0, 0, 60, 400]),
+    )
+    def start(self, s: int, T: float, schedule: str, budget: int) -> None:
+        self.s, self.T, self.schedule, self.budget = s, T, schedule, budget
         self.now_ns = EPOCH
-        self.tosses = 0
         self.nodes = [self.fresh(i, 1) for i in range(3)]
         self.up = [True] * 3
         self.snapshots: list[dict | None] = [None] * 3
@@ -603,18 +609,12 @@ class Swarm(RuleBasedStateMachine):
         self.summaries: list[dict] = [{}, {}, {}]
         self.bucket = [(self.budget * BURST_S, EPOCH)] * 3
 
-    def toss(self) -> float:
-        self.tosses += 1
-        return self.tosses % 3 / 3
-
     def fresh(self, i: int, incarnation: int) -> LogGossip:
         peers = tuple(j for j in range(3) if j != i)
         return log(
             i,
             peers,
-            s=self.s,
-            T=self.T,
-            coin=self.toss,
+            schedule=make_schedule(self.schedule, self.s, self.T, np.random.default_rng(i)),
             budget_bytes_per_s=self.budget,
             incarnation=incarnation,
             summary=lambda max_bytes: (b"summary" * 5, 1) if max_bytes >= 35 else (b"", 0),

@@ -33,6 +33,12 @@ _FLAGS: tuple[tuple[tuple[str, ...], str, Any, str], ...] = (
         "Probability that an opportunity to share is used; 0 is no gossip at all. [default: as the preset says]",
     ),
     (
+        ("--schedule",),
+        "gossip.schedule",
+        click.Choice(["coin", "round-robin", "counter", "age-threshold", "oldest", "drift-age"]),
+        "At which opportunities to share, and with whom. [default: as the preset says]",
+    ),
+    (
         ("--gossip",),
         "gossip.order",
         click.Choice(["parallel", "sequential"]),

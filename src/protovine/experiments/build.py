@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from protovine import compress, rng, stream
 from protovine.errors import ConfigError
 from protovine.experiments.config import CrashFault, CutFault, JoinFault, PartitionFault, Settings, ShareSettings
-from protovine.gossip import Gossip, LogGossip
+from protovine.gossip import Gossip, LogGossip, make_schedule
 from protovine.learn import ArrayLearner, HedgedLVQCore, XuILVQCore
 from protovine.node import Node
 from protovine.records import SECOND_NS
@@ -143,14 +143,13 @@ def _node(
     if share.inbox == "set":
         inbox = SetInbox(dim, peers, draw("inbox"))
     core = _learner(settings, dim, n_classes)
+    when = make_schedule(gossip.schedule, gossip.s, gossip.T, draw("gossip"))
     period_ns = max(1, round(SECOND_NS / settings.swarm.train_rate_hz * settings.swarm.slow.get(node, 1.0)))
     if share.kind == "log":
         log = LogGossip(
             node,
             peers,
-            peers_per_share=gossip.s,
-            probability=gossip.T,
-            coin=draw("gossip").random,
+            when,
             budget_bytes_per_s=gossip.budget_bytes_per_s,
             message_bytes_max=settings.link.message_bytes_max,
             incarnation=incarnation,
@@ -171,9 +170,7 @@ def _node(
     protocol = Gossip(
         node,
         peers,
-        peers_per_share=gossip.s,
-        probability=gossip.T,
-        rng=draw("gossip"),
+        when,
         poll_ns=nanoseconds(gossip.poll_s),
         incarnation=incarnation,
     )

@@ -144,6 +144,9 @@ class GossipSettings(Section):
 
     s: int = Field(4, ge=1, description="peers addressed per share")
     T: Probability = Field(0.1, description="probability that an opportunity is used; 0 is no gossip at all")
+    schedule: Literal["coin", "round-robin", "counter", "age-threshold", "oldest", "drift-age"] = Field(
+        "coin", description="at which opportunities, and with whom"
+    )
     order: Literal["parallel", "sequential"] = Field("parallel", description="all nodes act at once, or in turn")
     budget_bytes_per_s: float = Field(
         0.0, ge=0, le=1e12, description="log: bytes that a node may send per second, over 10 s; 0 is no limit"

@@ -1,6 +1,7 @@
 """The protocol: when to share, with whom, and what is known of each peer; payloads are opaque bytes.
 
-- `Gossip`: opportunities, peer choice, versions and ages
+- `make_schedule`: at which opportunities to share, and with whom
+- `Gossip`: opportunities, versions and ages
 - `LogGossip`: the same for an append-only log that reaches every peer, within a byte budget
 - `Frame`, `LogFrame`: one message on the wire
 """
@@ -8,9 +9,12 @@
 from protovine.gossip.frame import MESSAGE_BYTES_MAX, Frame, Kind, LogFrame
 from protovine.gossip.log import LogGossip, LogOutgoing, Standing
 from protovine.gossip.protocol import Gossip, Outgoing, PeerView
+from protovine.gossip.schedule import SCHEDULES, Coin, RoundRobin, Schedule, make_schedule
 
 __all__ = [
     "MESSAGE_BYTES_MAX",
+    "SCHEDULES",
+    "Coin",
     "Frame",
     "Gossip",
     "Kind",
@@ -19,5 +23,8 @@ __all__ = [
     "LogOutgoing",
     "Outgoing",
     "PeerView",
+    "RoundRobin",
+    "Schedule",
     "Standing",
+    "make_schedule",
 ]

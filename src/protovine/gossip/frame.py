@@ -8,7 +8,7 @@
     varint  sequence      grows with each share of one incarnation
     varint  version       own samples that the sender had learnt
     varint  created       ns, when the sender made it
-    bytes   payload
+    bytes   payload; of a receipt the incarnation and sequence of what was accepted, as varints
     u32     CRC-32 of everything before it, little endian
 
 and, for the log (`LogFrame`), where every byte counts::
@@ -46,12 +46,14 @@ ENTRIES_MAX = 256
 
 
 class Kind(enum.IntEnum):
-    """What a message is for. A hello asks for an answer."""
+    """What a message is for. A hello asks for an answer, and a sure share for a receipt."""
 
     SHARE = 1
     LOG = 2
     SUMMARY = 3
     HELLO = 4
+    SURE_SHARE = 5
+    RECEIPT = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,8 @@ class Frame:
     @classmethod
     def decode(cls, data: bytes) -> Frame:
         """The message in ``data``, with a view of it as payload; `RemoteProtocolError` if it is none."""
-        kind, body = _opened(data, MESSAGE_BYTES_MAX, _CRC_BYTES, zlib.crc32, (Kind.SHARE,))
+        kinds = (Kind.SHARE, Kind.SURE_SHARE, Kind.RECEIPT)
+        kind, body = _opened(data, MESSAGE_BYTES_MAX, _CRC_BYTES, zlib.crc32, kinds)
         fields, at = [], 2
         try:
             for _ in range(5):

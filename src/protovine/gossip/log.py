@@ -25,7 +25,8 @@ from typing import Any, NamedTuple
 
 from protovine.errors import RemoteProtocolError, check_range
 from protovine.gossip.frame import ENTRIES_MAX, LOG_MESSAGE_BYTES_MAX, Kind, LogFrame
-from protovine.gossip.protocol import PeerView, check_push
+from protovine.gossip.protocol import PeerView, check_peers
+from protovine.gossip.schedule import Schedule
 from protovine.records import SECOND_NS
 
 # The token bucket holds the bytes of this many seconds.
@@ -92,7 +93,6 @@ class _Peer:
     unanswered_ns: int = 0
     probe_ns: int = 0
     probe_wait_ns: int = _PROBE_NS
-    served: int = 0
 
     def has(self, sequence: int) -> bool:
         return sequence <= self.acked or bool(self.acked_mask >> (sequence - self.acked - 1) & 1)
@@ -107,8 +107,8 @@ class _Peer:
         heard_since = self.heard_ns is not None and self.heard_ns > sent_ns + _ROUND_TRIP_NS
         return now_ns - sent_ns >= (wait_ns if heard_since else 4 * wait_ns)
 
-    def acknowledge(self, acked: int, mask: int) -> None:
-        """It has at least this too; an old message says nothing wrong, only less."""
+    def acknowledge(self, acked: int, mask: int) -> int | None:
+        """It has at least this too; an old message says nothing wrong, only less. When the newest of it was sent."""
         ahead = acked - self.acked
         self.acked_mask = (self.acked_mask >> ahead) | mask if ahead >= 0 else self.acked_mask | (mask >> -ahead)
         self.acked = max(self.acked, acked)
@@ -118,8 +118,8 @@ class _Peer:
         self.fresh = max(self.fresh, self.acked + 1)
         if self.acked >= self.summary:
             self.summary = 0
-        for sequence in [sequence for sequence in self.flight if self.has(sequence)]:
-            del self.flight[sequence]
+        landed = [sequence for sequence in self.flight if self.has(sequence)]
+        return max([self.flight.pop(sequence)[0] for sequence in landed], default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +141,8 @@ class LogGossip:
         The own id.
     peers : list of int
         Ids of the neighbours.
-    peers_per_share : int >= 1
-        s. With fewer neighbours all of them are addressed; otherwise those that waited longest, with all they lack.
-    probability : float in [0, 1]
-        T. At 0 nothing is ever sent.
-    coin : callable () -> float
-        Uniform in [0, 1), tossed where T is below 1.
+    schedule : Schedule
+        Chooses peers at opportunities, among those that lack something; each gets all that it lacks.
     budget_bytes_per_s : float >= 0
         Every outgoing byte counts; 0 is no limit.
     message_bytes_max : int >= 0
@@ -166,36 +162,32 @@ class LogGossip:
         self,
         node: int,
         peers: list[int],
+        schedule: Schedule,
         *,
-        peers_per_share: int,
-        probability: float,
-        coin: Callable[[], float],
         budget_bytes_per_s: float = 0.0,
         message_bytes_max: int = 0,
         summary: Callable[[int], tuple[bytes, int] | None] = lambda max_bytes: (b"", 0),
         incarnation: int = 1,
     ) -> None:
-        check_push(node, peers, peers_per_share, probability)
+        check_peers(node, peers)
         check_range("budget_bytes_per_s", budget_bytes_per_s, 0, 1e12)
         self.node, self.peers = node, sorted(peers)
-        self.peers_per_share, self.probability = peers_per_share, probability
+        self.schedule = schedule
         self.budget_bytes_per_s = budget_bytes_per_s
         most = min(LOG_MESSAGE_BYTES_MAX, message_bytes_max or LOG_MESSAGE_BYTES_MAX)
         self.message_bytes_max = min(most, math.floor(budget_bytes_per_s * BURST_S)) if budget_bytes_per_s else most
         self.incarnation = incarnation
         self.summary = summary
-        self._coin = coin
         self._states = {peer: _Peer(peer) for peer in self.peers}
         self._log: deque[_Entry] = deque()
         self._sequence = 0
         self._before: tuple[int, int] | None = None  # (incarnation, sequence) that this log goes on from.
-        self._turn = 0
         # A node that crashes again and again must not get a new burst each time.
         self._tokens = budget_bytes_per_s * BURST_S if incarnation == 1 else 0.0
         self._tokens_ns: int | None = None
         self._pushed_ns = -_QUIET_NS
         # The first thing to do is to tell every peer what is known of its log, so that it sends what is missing.
-        self._tick_ns: int | None = 0 if peers and probability else None
+        self._tick_ns: int | None = 0 if peers and schedule.active else None
 
     @property
     def entry_bytes_max(self) -> int:
@@ -228,21 +220,15 @@ class LogGossip:
         return self._sequence
 
     def push(self, standing: Standing, now_ns: int) -> list[LogOutgoing]:
-        """An opportunity: send s peers what they lack, if the coin says so."""
-        if not self.probability or not self.peers:
+        """An opportunity: send what they lack to the peers that the schedule names."""
+        if not self.schedule.active or not self.peers:
             return []
         self._pushed_ns = now_ns
         self._wake(now_ns + _TICK_NS)
-        if self.probability < 1 and self._coin() >= self.probability:
-            return []
-        lacking = [state for state in self._states.values() if self._lacks(state) and not state.silent(now_ns)]
-        if len(lacking) > self.peers_per_share:
-            lacking.sort(key=lambda state: (state.served, state.id))
+        lacking = [peer for peer, state in self._states.items() if self._lacks(state) and not state.silent(now_ns)]
         made = []
-        for state in lacking[: self.peers_per_share]:
-            self._turn += 1
-            state.served = self._turn
-            made += self._serve(state, standing, now_ns)
+        for peer in self.schedule.choose(lacking, len(self.peers), now_ns):
+            made += self._serve(self._states[peer], standing, now_ns)
         return made
 
     def next_timer_ns(self) -> int | None:
@@ -334,7 +320,7 @@ class LogGossip:
             owed_ns = max(now_ns + (0 if at_once else _ACKNOWLEDGE_NS), state.sent_ns + _TICK_NS)
             state.owed_ns = owed_ns if state.owed_ns is None else min(state.owed_ns, owed_ns)
         self._hear(state, frame, now_ns)
-        if self.probability:
+        if self.schedule.active:
             self._plan(state, now_ns, now_ns)
         return _view(state)
 
@@ -356,7 +342,9 @@ class LogGossip:
         state.heard_ns, state.unanswered = now_ns, 0
         state.probe_wait_ns = _PROBE_NS
         if frame.acked_incarnation == self.incarnation:
-            state.acknowledge(frame.acked, frame.acked_mask)
+            sent_ns = state.acknowledge(frame.acked, frame.acked_mask)
+            if sent_ns is not None:
+                self.schedule.acknowledged(state.id, sent_ns, now_ns)
         elif self._before is not None and frame.acked_incarnation == self._before[0]:
             state.whole = state.whole or 0 < frame.acked >= self._before[1] - _few(self._before[1])
 

@@ -1,7 +1,7 @@
 """Push gossip without I/O: when to share, with whom, and what is known of each peer.
 
-The rule, from the paper: after each own sample there is an opportunity; with probability T the node offers its
-knowledge to s peers drawn uniformly without replacement. Promises kept here:
+After each own sample there is an opportunity, at which the schedule names peers; the paper's tosses a coin with
+probability T for s peers drawn uniformly without replacement. Promises kept here:
 
 - A message counts once: what is not newer, by (incarnation, sequence), than what was accepted from the sender is stale.
 - Views only move forwards, and only when `accept` is called, after the payload was found good.
@@ -14,13 +14,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-
-from protovine.errors import ConfigError, RemoteProtocolError, check_range
+from protovine import varint
+from protovine.errors import CodecError, ConfigError, RemoteProtocolError, check_range
 from protovine.gossip.frame import MESSAGE_BYTES_MAX, Frame, Kind
+from protovine.gossip.schedule import Schedule
 
 # The header and the checksum are below this, whatever the numbers in them.
 _FRAME_BYTES_MAX = 64
+# What was made for so many messages back is remembered for receipts.
+_UNACKNOWLEDGED_MAX = 256
 
 
 class OfferLike(Protocol):
@@ -65,18 +67,16 @@ class PeerView:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """The outcome of one offer to one peer: a message, or None with the offer that was held back."""
+    """The outcome of one offer to one peer: a message, or None and the offer that was held back; or a receipt."""
 
     peer: int
     frame: Frame | None
     data: bytes
-    offer: OfferLike
+    offer: OfferLike | None = None
 
 
-def check_push(node: int, peers: list[int], peers_per_share: int, probability: float) -> None:
-    """`ConfigError` unless a node can push to so many of its peers with that probability."""
-    check_range("s", peers_per_share, 1)
-    check_range("T", probability, 0, 1)
+def check_peers(node: int, peers: list[int]) -> None:
+    """`ConfigError` unless these can be the peers of a node."""
     if node in peers or len(set(peers)) != len(peers):
         raise ConfigError(f"peers of node {node} must be others, each once, got {peers}")
 
@@ -90,12 +90,8 @@ class Gossip:
         The own id.
     peers : list of int
         Ids of the neighbours.
-    peers_per_share : int >= 1
-        s. With fewer neighbours all of them are addressed.
-    probability : float in [0, 1]
-        T. At 0 nothing is ever sent.
-    rng : numpy Generator
-        Tosses the coin and draws the peers.
+    schedule : Schedule
+        Chooses peers at opportunities.
     poll_ns : int >= 0
         0 shares at once. Otherwise opportunities wait for the next multiple of this and several become one, as in
         the authors' code, which polls every 50 ms.
@@ -112,51 +108,44 @@ class Gossip:
         self,
         node: int,
         peers: list[int],
+        schedule: Schedule,
         *,
-        peers_per_share: int,
-        probability: float,
-        rng: np.random.Generator,
         poll_ns: int = 0,
         incarnation: int = 1,
     ) -> None:
-        check_push(node, peers, peers_per_share, probability)
+        check_peers(node, peers)
         check_range("poll_ns", poll_ns, 0)
         self.node = node
         self.peers = sorted(peers)
-        self.peers_per_share, self.probability, self.poll_ns = peers_per_share, probability, poll_ns
+        self.schedule, self.poll_ns = schedule, poll_ns
         self.incarnation = incarnation
         self.views = {peer: PeerView(peer) for peer in self.peers}
-        self._rng = rng
         self._sequence = 0
+        self._made_ns: dict[int, int] = {}  # When the newest messages were made, for receipts.
+        self._owed: dict[int, int] = {}  # Since when a peer is owed a receipt.
         self._poll_at_ns: int | None = None
 
     def opportunity(self, now_ns: int) -> list[int]:
         """An own sample was learnt: the peers to offer something to now, often none."""
-        if not self.probability or not self.peers:
+        if not self.schedule.active or not self.peers:
             return []
         if self.poll_ns:
             if self._poll_at_ns is None:
                 self._poll_at_ns = (now_ns // self.poll_ns + 1) * self.poll_ns
             return []
-        return self._toss()
+        return self.schedule.choose(self.peers, len(self.peers), now_ns)
 
     def next_timer_ns(self) -> int | None:
-        """When `on_timer` is due, or None."""
-        return self._poll_at_ns
+        """When a poll or a receipt is due, or None."""
+        due = [*self._owed.values()] + ([] if self._poll_at_ns is None else [self._poll_at_ns])
+        return min(due, default=None)
 
     def on_timer(self, now_ns: int) -> list[int]:
         """The peers to offer something to now, if a poll was due."""
         if self._poll_at_ns is None or now_ns < self._poll_at_ns:
             return []
         self._poll_at_ns = None
-        return self._toss()
-
-    def _toss(self) -> list[int]:
-        if self._rng.random() >= self.probability:
-            return []
-        count = min(self.peers_per_share, len(self.peers))
-        chosen = self._rng.choice(len(self.peers), size=count, replace=False)
-        return [self.peers[i] for i in sorted(chosen.tolist())]
+        return self.schedule.choose(self.peers, len(self.peers), now_ns)
 
     def share(
         self, peers: list[int], offer: Callable[[int, int], OfferLike | None], version: int, now_ns: int
@@ -173,8 +162,12 @@ class Gossip:
                 continue
             if frame is None or frame.payload is not offered.payload:
                 self._sequence += 1
-                frame = Frame(Kind.SHARE, self.node, self.incarnation, self._sequence, version, now_ns, offered.payload)
+                kind = Kind.SURE_SHARE if self.schedule.needs_acknowledgements else Kind.SHARE
+                frame = Frame(kind, self.node, self.incarnation, self._sequence, version, now_ns, offered.payload)
                 data = frame.encode()
+                if kind == Kind.SURE_SHARE:
+                    self._made_ns[self._sequence] = now_ns
+                    self._made_ns.pop(self._sequence - _UNACKNOWLEDGED_MAX, None)
             made.append(Outgoing(peer, frame, data, offered))
         return made
 
@@ -186,6 +179,13 @@ class Gossip:
             raise RemoteProtocolError("impostor", f"node {sender} sent a message in the name of {frame.sender}")
         if view is None:
             raise RemoteProtocolError("stranger", f"node {sender} is not a neighbour of node {self.node}")
+        if frame.kind == Kind.RECEIPT:
+            incarnation, sequence = _receipt(frame)
+            if incarnation == self.incarnation and sequence > self._sequence:
+                raise RemoteProtocolError(
+                    "malformed", f"node {sender} has a receipt for message {sequence}, not yet sent"
+                )
+            return frame
         # A message that was seen before is the normal case in gossip: count it and stop.
         if (frame.incarnation, frame.sequence) <= (view.incarnation, view.sequence):
             raise RemoteProtocolError(
@@ -196,6 +196,11 @@ class Gossip:
     def accept(self, frame: Frame, now_ns: int) -> PeerView:
         """Take note that a message from `read` was good. A creation time from the future counts as now."""
         view = self.views[frame.sender]
+        if frame.kind == Kind.RECEIPT:
+            incarnation, sequence = _receipt(frame)
+            if incarnation == self.incarnation and sequence in self._made_ns:
+                self.schedule.acknowledged(frame.sender, self._made_ns[sequence], now_ns)
+            return view
         newer = PeerView(
             peer=frame.sender,
             incarnation=frame.incarnation,
@@ -205,14 +210,27 @@ class Gossip:
             accepted=view.accepted + 1,
         )
         self.views[frame.sender] = newer
+        if frame.kind == Kind.SURE_SHARE:
+            self._owed[frame.sender] = now_ns
         return newer
 
+    def receipts(self, now_ns: int) -> list[Outgoing]:
+        """Receipts for what was accepted since the last call. They have no place in the order of shares."""
+        made = []
+        for peer in sorted(self._owed):
+            view = self.views[peer]
+            payload = varint.write(view.incarnation) + varint.write(view.sequence)
+            frame = Frame(Kind.RECEIPT, self.node, self.incarnation, 0, 0, 0, payload)
+            made.append(Outgoing(peer, frame, frame.encode()))
+        self._owed.clear()
+        return made
+
     def state(self) -> dict[str, Any]:
-        """Views, counters and the random generator's state."""
+        """Views, counters and the schedule's state."""
         return {
             "incarnation": self.incarnation,
             "sequence": self._sequence,
-            "rng": self._rng.bit_generator.state,
+            "schedule": self.schedule.state(),
             "views": [
                 [v.peer, v.incarnation, v.sequence, v.version, v.created_ns, v.accepted] for v in self.views.values()
             ],
@@ -222,8 +240,21 @@ class Gossip:
         """Go on from ``state``, with views of peers that are still neighbours; a pending poll is forgotten."""
         self.incarnation = int(state["incarnation"])
         self._sequence = int(state["sequence"])
-        self._rng.bit_generator.state = state["rng"]
+        self.schedule.restore(state["schedule"])
         for fields in state["views"]:
             view = PeerView(*fields)
             if view.peer in self.views:
                 self.views[view.peer] = view
+
+
+def _receipt(frame: Frame) -> tuple[int, int]:
+    """Incarnation and sequence in a receipt; `RemoteProtocolError` if there is anything else."""
+    payload = bytes(frame.payload)
+    try:
+        incarnation, at = varint.read(payload, 0)
+        sequence, at = varint.read(payload, at)
+    except CodecError as error:
+        raise RemoteProtocolError("malformed", str(error)) from None
+    if at != len(payload):
+        raise RemoteProtocolError("malformed", f"a receipt has {len(payload) - at} bytes too many")
+    return incarnation, sequence

@@ -65,6 +65,11 @@ class Told:
     surprise: float
     inserted: bool
 
+    @property
+    def news(self) -> float:
+        """What the model got wrong: 1 less the probability that it gave the true class."""
+        return 1.0 - 2.0**-self.surprise
+
 
 class Model(NamedTuple):
     """What sharing may ask of the learner: mean (d,) and deviation (d,) of what it learnt, and how it uses recency."""
