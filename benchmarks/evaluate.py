@@ -20,13 +20,14 @@ from sklearn.metrics import roc_auc_score
 
 import protovine
 from protovine.errors import DataError
-from protovine.experiments.config import merged_tables, nested
 from protovine.experiments.result import Result
+from protovine.gossip import SCHEDULES
 from protovine.learn import HedgedLVQCore
 from protovine.learn.hedged import PARTS
 from protovine.records import Arrived, Predicted, read_trace
 from protovine.share import Discretion, LogShare, Model, SetLimits, Told
 from protovine.sim.hostile import KINDS
+from protovine.system import merged_tables, nested
 
 Streams = dict[str, dict[str, Any]]
 WINDOW = 100
@@ -458,6 +459,44 @@ def clocks(seeds: int) -> None:
     _settings_table(variants, some(("elec2", "elec2, clock", "phishing", "agrawal")), seeds)
 
 
+def schedules(seeds: int) -> None:
+    """Schedules at equal traffic: F1, mean age in s and bytes per node and second."""
+    ways: dict[str, tuple[str, dict[str, Any]]] = {
+        "whole sets, 10 nodes, s = 3, T = .1": (
+            "default-gain",
+            {"swarm__nodes": 10, "gossip__s": 3, "gossip__T": 0.1, "share__gate": "always"},
+        ),
+        "the same, 20 % loss": (
+            "default-gain",
+            {"swarm__nodes": 10, "gossip__s": 3, "gossip__T": 0.1, "share__gate": "always", "link__loss": 0.2},
+        ),
+        "paper-base, 10 nodes, s = 3, T = .1": (
+            "paper-base",
+            {"swarm__nodes": 10, "gossip__s": 3, "gossip__T": 0.1},
+        ),
+        "log, 10 nodes, s = 3, T = 1": ("default", {"swarm__nodes": 10, "gossip__s": 3}),
+        "log, 5 nodes, s = 4, T = .5": ("default", {"gossip__T": 0.5}),
+    }
+    streams = dict(at_hand(some(("elec2", "phishing", "bananas", "sea", "agrawal"))))
+    for label, (preset, settings) in ways.items():
+        print(f"\n{label}\n")
+        head("schedule", *streams, "mean F1", "mean age", "mean bytes/s")
+        sequential = {"gossip__order": "sequential"} if preset != "default" else {}
+        for name in (*SCHEDULES, *(["coin, sequential"] if sequential else [])):
+            chosen = {**settings, "gossip__schedule": name.partition(",")[0]}
+            chosen |= sequential if "sequential" in name else {}
+            cells, found = [], []
+            for tables in streams.values():
+                result = play(tables, (preset,), seeds, **chosen)
+                f1, _, size = score(result, preset)
+                age = result.interval(preset, "aoi_mean_s")
+                assert age is not None
+                cells.append(f"{f1:.3f}, {age.mean:.2f} s")
+                found.append((f1, age.mean, size))
+            f1, age_s, size = np.mean(found, axis=0)
+            row(name, *cells, f"{f1:.4f}", f"{age_s:.2f}", f"{size:,.0f}")
+
+
 TABLES: dict[str, Callable[..., None]] = {
     made.__name__: made
     for made in (
@@ -474,6 +513,7 @@ TABLES: dict[str, Callable[..., None]] = {
         accounting,
         constants,
         clocks,
+        schedules,
     )
 }
 

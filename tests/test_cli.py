@@ -65,13 +65,13 @@ def test_every_option_reaches_its_setting(tmp_path: Path) -> None:
         "--preset paper-base --data bananas --limit 120 --nodes 3 --split label-skew:0.5 -T 0.4 --gossip sequential "
         "--topology ./links.txt --rate 20 --arrivals clock --label-delay 0.1 --labelled 0.9 --train-rate 50 --seed 5 "
         "--seeds 1 --jobs 1 --set link.loss=0.1 --set gossip.s=2 --out out --positive true --holdout "
-        "--hostile label-flip:1"
+        "--hostile label-flip:1 --schedule oldest"
     )
     done = protovine("run", "e.toml", *options.split(), "--json", cwd=tmp_path)
     assert 0 == done.returncode, done.stderr
     resolved = json.loads(done.stdout)["experiment"]["resolved"]["paper-base"]
     gossip = {"s": 2, "T": 0.4, "order": "sequential", "budget_bytes_per_s": 0.0, "poll_s": 0.0}
-    assert gossip == resolved["gossip"]
+    assert {**gossip, "schedule": "oldest"} == resolved["gossip"]
     swarm = {
         "nodes": 3,
         "split": "label-skew:0.5",

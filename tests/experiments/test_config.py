@@ -9,8 +9,9 @@ import tomli_w
 from protovine.errors import ConfigError
 from protovine.experiments import PRESETS, Experiment
 from protovine.experiments.build import build
-from protovine.experiments.config import assignment, merged_tables, read_toml
+from protovine.experiments.config import assignment, read_toml
 from protovine.stream import load
+from protovine.system import merged_tables
 
 
 def test_preset_wins_over_defaults_and_what_is_set_over_the_preset() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protovine.errors import ConfigError, RemoteProtocolError
-from protovine.gossip import MESSAGE_BYTES_MAX, Coin, Frame, Gossip, Kind
+from protovine.gossip import MESSAGE_BYTES_MAX, Coin, Frame, Gossip, Kind, make_schedule
 
 
 @dataclass
@@ -162,6 +162,36 @@ def test_restored_protocol_goes_on_alike() -> None:
     again.restore(protocol.state())
     assert protocol.views == again.views
     assert [protocol.opportunity(0) for _ in range(20)] == [again.opportunity(0) for _ in range(20)]
+
+
+def sure(node: int, peer: int) -> Gossip:
+    return Gossip(node, [peer], make_schedule("oldest", 1, 1.0, np.random.default_rng(node)))
+
+
+def test_a_sure_share_is_answered_by_a_receipt_outside_the_order_of_shares() -> None:
+    one, other = sure(0, 1), sure(1, 0)
+    for payload in (b"first", b"second"):
+        (share,) = one.share([1], lambda peer, most, payload=payload: Offered(payload), version=7, now_ns=50)
+        assert Kind.SURE_SHARE == share.frame.kind
+        other.accept(other.read(share.data, 0), 60)
+    assert 60 == other.next_timer_ns()
+    (receipt,) = other.receipts(60)
+    assert (0, Kind.RECEIPT, 0) == (receipt.peer, receipt.frame.kind, receipt.frame.sequence)
+    assert 14 >= len(receipt.data)
+    assert (None, []) == (other.next_timer_ns(), other.receipts(61))
+    told = []
+    one.schedule.acknowledged = lambda *what: told.append(what)
+    view = one.accept(one.read(receipt.data, 1), 70)
+    one.accept(one.read(receipt.data, 1), 80)  # A copy does no harm.
+    assert [(1, 50, 70), (1, 50, 80)] == told
+    assert (0, 0) == (view.version, view.accepted), "a receipt says nothing of what the peer knows"
+
+
+@pytest.mark.parametrize("payload", [b"", b"\x01", b"\x01\x01\x01", b"\x01\x09", b"\x81"])
+def test_receipts_that_cannot_be_are_refused(payload: bytes) -> None:
+    with pytest.raises(RemoteProtocolError) as refused:
+        sure(0, 1).read(Frame(Kind.RECEIPT, 1, 1, 0, 0, 0, payload).encode(), 1)
+    assert "malformed" == refused.value.reason
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,18 @@ def test_views_agree_again_after_everything(gossip: dict) -> None:
         assert {i: head for i, head in heads.items() if i != node.id} == node.gossip.watermarks
 
 
+def test_receipts_answer_what_was_accepted() -> None:
+    for preset in ("paper-base", "paper-cluster"):
+        kept, _ = simulate(preset, gossip={"T": 0.5, "s": 1, "schedule": "oldest"}, link={"loss": 0.2, "jitter_s": 0.3})
+        shares = [record for record in of(kept, records.Sent) if record.kind == "sure_share"]
+        receipts = [record for record in of(kept, records.Sent) if record.kind == "receipt"]
+        assert 60 < len(shares) < 120
+        # One for each accepted message, but for those that came while one was due.
+        accepted = [record for record in of(kept, records.Received) if record.prototypes]
+        assert 0.9 * len(accepted) < len(receipts) <= len(accepted)
+        assert {"stale"} >= {record.reason for record in of(kept, records.Refused)}
+
+
 def test_a_budget_holds_for_every_node_and_second() -> None:
     kept, outcome = simulate("default", limit=1000, gossip={"T": 1.0, "budget_bytes_per_s": 50}, link={"loss": 0.1})
     for node in range(5):

@@ -113,11 +113,12 @@ def run(
     five nodes and three seeds. Settings are resolved as
     defaults < preset < EXPERIMENT.toml < --set < options; see docs/experiments.md for all of them.
     """
-    from protovine.experiments.config import Experiment, assignment, merged_tables, nested, read_toml
+    from protovine.experiments.config import Experiment, assignment, read_toml
     from protovine.experiments.folder import RunFolder
     from protovine.experiments.prepare import prepare
     from protovine.experiments.runner import run_prepared
     from protovine.experiments.table import print_result
+    from protovine.system import merged_tables, nested
 
     tables = read_toml(experiment) if experiment else {}
     for text in assignments:

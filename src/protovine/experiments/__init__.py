@@ -7,8 +7,8 @@
 """
 
 from protovine.experiments.config import Experiment, Settings
-from protovine.experiments.presets import PRESETS, Preset
 from protovine.experiments.result import Interval, Result
 from protovine.experiments.runner import run
+from protovine.system import PRESETS, Preset
 
 __all__ = ["PRESETS", "Experiment", "Interval", "Preset", "Result", "Settings", "run"]

@@ -1,44 +1,25 @@
-"""From settings to a scenario and nodes: the one place where names in an experiment become objects."""
+"""From the settings of an experiment to a scenario and nodes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from protovine import compress, rng, stream
+from protovine import rng, stream
 from protovine.errors import ConfigError
-from protovine.experiments.config import CrashFault, CutFault, JoinFault, PartitionFault, Settings, ShareSettings
-from protovine.gossip import Gossip, LogGossip, make_schedule
-from protovine.learn import ArrayLearner, HedgedLVQCore, XuILVQCore
+from protovine.experiments.config import CrashFault, CutFault, JoinFault, PartitionFault, Settings
 from protovine.node import Node
 from protovine.records import SECOND_NS
-from protovine.share import (
-    AlwaysGate,
-    Discretion,
-    GainGate,
-    Gate,
-    Inbox,
-    JensenShannonGate,
-    LogShare,
-    LooJensenShannonGate,
-    QueueInbox,
-    SetInbox,
-    SetLimits,
-    WholeSets,
-)
-from protovine.share.gates import DISTANCE_THRESHOLD, GAIN_THRESHOLD
 from protovine.sim import Clock, Crash, Cut, Join, Link, Partition, Scenario, arrival_times, corrupt, parse_hostile
 from protovine.sim.faults import Fault
+from protovine.system import build_node, nanoseconds
 from protovine.topology import neighbours
 
 # The last fifth of the merged stream is held out on request.
 HOLDOUT = 0.2
-# Prototypes that the default learner keeps.
-HEDGED_SIZE = 200
 
 
 @dataclass(frozen=True)
@@ -53,11 +34,6 @@ class Built:
     honest: list[int]
     drift_points_s: tuple[float, ...]
     end_s: float
-
-
-def nanoseconds(seconds: float) -> int:
-    """Seconds as integer nanoseconds."""
-    return round(seconds * SECOND_NS)
 
 
 def build(settings: Settings, data: stream.DataSet, seed: int) -> Built:
@@ -114,7 +90,19 @@ def build(settings: Settings, data: stream.DataSet, seed: int) -> Built:
             told_all = settings.share.model_copy(update={"select": "all"})
             unlimited = settings.gossip.model_copy(update={"budget_bytes_per_s": 0.0})
             chosen = settings.model_copy(update={"share": told_all, "gossip": unlimited})
-        return _node(chosen, node, incarnation, links[node], data.x.shape[1], len(data.classes), seed)
+        return build_node(
+            chosen.learner,
+            chosen.share,
+            chosen.gossip,
+            node=node,
+            peers=links[node],
+            dim=data.x.shape[1],
+            n_classes=len(data.classes),
+            draw=lambda purpose: rng.stream(seed, purpose, node, incarnation),
+            incarnation=incarnation,
+            train_period_ns=max(1, round(SECOND_NS / swarm.train_rate_hz * swarm.slow.get(node, 1.0))),
+            message_bytes_max=settings.link.message_bytes_max,
+        )
 
     n_classes = len(data.classes)
     if 0 < settings.learner.size_max < n_classes:
@@ -129,85 +117,6 @@ def build(settings: Settings, data: stream.DataSet, seed: int) -> Built:
     return Built(scenario, make_node, links, order[cut:], positive, honest, drifts, end_s)
 
 
-def _node(
-    settings: Settings, node: int, incarnation: int, peers: list[int], dim: int, n_classes: int, seed: int
-) -> Node:
-    share, gossip = settings.share, settings.gossip
-
-    def draw(purpose: str) -> np.random.Generator:
-        return rng.stream(seed, purpose, node, incarnation)
-
-    limits = SetLimits(dim, n_classes, share.prototypes_max)
-    gate = _gate(share, draw)
-    inbox: Inbox = QueueInbox(dim, peers, share.queue_max)
-    if share.inbox == "set":
-        inbox = SetInbox(dim, peers, draw("inbox"))
-    core = _learner(settings, dim, n_classes)
-    when = make_schedule(gossip.schedule, gossip.s, gossip.T, draw("gossip"))
-    period_ns = max(1, round(SECOND_NS / settings.swarm.train_rate_hz * settings.swarm.slow.get(node, 1.0)))
-    if share.kind == "log":
-        log = LogGossip(
-            node,
-            peers,
-            when,
-            budget_bytes_per_s=gossip.budget_bytes_per_s,
-            message_bytes_max=settings.link.message_bytes_max,
-            incarnation=incarnation,
-        )
-        told = LogShare(
-            limits,
-            draw("share"),
-            select=share.select,
-            threshold=share.surprisal_bits,
-            bits=share.bits,
-            budget_bytes_per_s=gossip.budget_bytes_per_s,
-            recipients=len(peers),
-            batch_items=share.batch_items,
-            batch_ns=nanoseconds(share.batch_s),
-            discretion=Discretion(share.aggregate, share.noise, share.weight_min),
-        )
-        return Node(core, log, told, QueueInbox(dim, peers, share.queue_max, newest_first=False), period_ns)
-    protocol = Gossip(
-        node,
-        peers,
-        when,
-        poll_ns=nanoseconds(gossip.poll_s),
-        incarnation=incarnation,
-    )
-    return Node(core, protocol, WholeSets(gate, limits, share.dtype), inbox, period_ns)
-
-
-def _learner(settings: Settings, dim: int, n_classes: int) -> ArrayLearner:
-    learner = settings.learner
-    if learner.name == "hedged":
-        return HedgedLVQCore(
-            dim,
-            n_classes,
-            size_max=learner.size_max or HEDGED_SIZE,
-            margin=learner.margin,
-            hedge_decay=learner.hedge_decay,
-            hedge_received=learner.hedge_received,
-            foreign_share=learner.foreign_share,
-            range_max=learner.range_max,
-            items_per_sample=learner.items_per_sample,
-            without=learner.without,
-        )
-    compressor_options: dict[str, Any] = {
-        "low": learner.target_low,
-        "high": learner.target_high,
-        "weights": learner.compressor_weights,
-    }
-    return XuILVQCore(
-        dim,
-        n_classes,
-        n_neighbors=learner.n_neighbors,
-        edge_age_max=learner.edge_age_max,
-        denoise_every=learner.denoise_every,
-        size_max=learner.size_max,
-        compressor=compress.compressor(learner.compressor, **compressor_options),
-    )
-
-
 def _merged(
     rows: list[NDArray[np.int64]], at_ns: list[NDArray[np.int64]]
 ) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:
@@ -215,17 +124,6 @@ def _merged(
     times, everything = np.concatenate(at_ns), np.concatenate(rows)
     order = np.argsort(times, kind="stable")
     return [everything[order]], [times[order]]
-
-
-def _gate(share: ShareSettings, draw: Callable[[str], np.random.Generator]) -> Gate:
-    if share.gate == "always":
-        return AlwaysGate()
-    if share.gate == "gain":
-        return GainGate(GAIN_THRESHOLD if share.threshold is None else share.threshold)
-    threshold = DISTANCE_THRESHOLD if share.threshold is None else share.threshold
-    if share.gate == "jsd-loo":
-        return LooJensenShannonGate(threshold)
-    return JensenShannonGate(threshold, draw("jensen-shannon"), share.points_max)
 
 
 def _clocks(settings: Settings, seed: int) -> tuple[Clock, ...]:

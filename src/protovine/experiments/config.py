@@ -6,34 +6,22 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le, Lt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic.fields import FieldInfo
+from pydantic import Field, ValidationError, model_validator
 
-from protovine.errors import ConfigError, suggest
-from protovine.experiments.presets import preset
-
-Probability = Annotated[float, Field(ge=0, le=1)]
-# 31 years: whatever is added up from these stays within integer nanoseconds.
-Seconds = Annotated[float, Field(ge=0, le=1e9)]
-
-
-class Section(BaseModel):
-    """A table of settings; unknown keys, infinities, and true or false for a number are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, arbitrary_types_allowed=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_bool_for_a_number(cls, values: Any) -> Any:
-        for name, value in values.items() if isinstance(values, dict) else ():
-            if (
-                isinstance(value, bool)
-                and name in cls.model_fields
-                and cls.model_fields[name].annotation in (int, float, int | None, float | None)
-            ):
-                raise ValueError(f"{name} must be a number, got {str(value).lower()}")
-        return values
+from protovine.errors import ConfigError
+from protovine.system import (
+    GossipSettings,
+    LearnerSettings,
+    Probability,
+    Seconds,
+    Section,
+    ShareSettings,
+    explain,
+    merged_tables,
+    nested,
+    preset,
+    read_tables,
+)
 
 
 class DataSettings(Section):
@@ -72,86 +60,6 @@ class SwarmSettings(Section):
     slow: dict[int, Annotated[float, Field(ge=1, le=1e6)]] = Field(
         default_factory=dict, description="nodes that train this many times slower"
     )
-
-
-class LearnerSettings(Section):
-    """The learner of every node."""
-
-    name: Literal["xuilvq", "hedged"] = Field("xuilvq", description="which learner")
-    n_neighbors: int = Field(5, ge=1, le=1000, description="prototypes that vote")
-    edge_age_max: int = Field(400, ge=0, le=10**9, description="older edges of the neighbourhood graph are deleted")
-    denoise_every: int = Field(
-        150, ge=0, le=10**9, description="learning steps between sweeps of isolated prototypes; 0 or a limit: never"
-    )
-    size_max: int = Field(
-        0,
-        ge=0,
-        le=10**9,
-        description="limit of the set; 0 is none for xuilvq, which compresses its set, 200 for hedged",
-    )
-    margin: float = Field(0.25, ge=0, le=0.99, description="hedged: margin from which a sample is absorbed")
-    hedge_decay: float = Field(0.99, ge=0.01, le=1, description="hedged: forgetting of the experts' losses")
-    hedge_received: Probability = Field(0.2, description="hedged: weight of received samples in the experts' losses")
-    foreign_share: Probability = Field(0.8, description="hedged: largest part of the set without own samples")
-    range_max: float = Field(2.0, ge=0.001, description="hedged: own ranges beyond the own range that are believed")
-    items_per_sample: float = Field(1.0, ge=0.001, description="hedged: items a sender may bring per own sample")
-    without: tuple[str, ...] = Field((), description="hedged: parts that are switched off")
-    compressor: Literal["dbscan", "kmeans", "greedy", "top-greedy"] = Field(
-        "dbscan", description="how it is compressed"
-    )
-    target_low: float = Field(
-        50.0, gt=0, le=100, description="smallest size after compression, percent; all but dbscan aim at the middle"
-    )
-    target_high: float = Field(60.0, gt=0, le=100, description="largest size after compression, percent")
-    compressor_weights: Literal["sum", "authors"] = Field(
-        "sum", description="weights of centroids; authors only with dbscan and kmeans"
-    )
-
-
-class ShareSettings(Section):
-    """What is worth sending, as which bytes, and how it is taken in."""
-
-    kind: Literal["sets", "log"] = Field("sets", description="whole sets, or a log of selected own samples")
-    select: Literal["surprisal", "inserted", "all"] = Field("surprisal", description="log: which own samples are told")
-    surprisal_bits: float | None = Field(
-        None, ge=0, le=1000, description="log: surprisal above which a sample is told; by default 0.01 bits a byte"
-    )
-    bits: Literal[0, 6, 8] = Field(0, description="log: bits of a feature; 0 is 8, or 6 within less than 100 bytes/s")
-    batch_items: int = Field(0, ge=0, le=10_000, description="log: samples in a batch; 0 lets the learner decide")
-    batch_s: Seconds = Field(0.0, description="log: longest wait for a batch; 0 lets the learner decide")
-    aggregate: int = Field(1, ge=1, le=100, description="log: a told vector is the mean of this many own samples")
-    noise: float = Field(0.0, ge=0, le=100, description="log: noise on told vectors, in standard deviations")
-    weight_min: float = Field(0.0, ge=0, le=1e6, description="log: prototypes in summaries stand for so many samples")
-    gate: Literal["always", "jsd", "jsd-loo", "gain"] = Field("always", description="which sets are sent")
-    threshold: float | None = Field(
-        None,
-        ge=0,
-        le=1,
-        description="score above which a set is sent: a Jensen-Shannon distance (0.5 by default) or a gain in "
-        "accuracy (0.02)",
-    )
-    points_max: int = Field(
-        20_000, ge=1, le=10**8, description="points on which the Jensen-Shannon distance is estimated"
-    )
-    dtype: Literal["float32", "float64"] = Field("float32", description="precision on the wire")
-    inbox: Literal["queue", "set"] = Field("queue", description="one queue of prototypes a peer, or its newest set")
-    queue_max: int = Field(500_000, ge=1, le=10**9, description="prototypes that one queue holds")
-    prototypes_max: int = Field(100_000, ge=1, le=10**7, description="larger sets are refused")
-
-
-class GossipSettings(Section):
-    """When to share and with whom."""
-
-    s: int = Field(4, ge=1, description="peers addressed per share")
-    T: Probability = Field(0.1, description="probability that an opportunity is used; 0 is no gossip at all")
-    schedule: Literal["coin", "round-robin", "counter", "age-threshold", "oldest", "drift-age"] = Field(
-        "coin", description="at which opportunities, and with whom"
-    )
-    order: Literal["parallel", "sequential"] = Field("parallel", description="all nodes act at once, or in turn")
-    budget_bytes_per_s: float = Field(
-        0.0, ge=0, le=1e12, description="log: bytes that a node may send per second, over 10 s; 0 is no limit"
-    )
-    poll_s: Seconds = Field(0.0, description="opportunities wait for the next multiple of this; 0 is at once")
 
 
 class LinkSettings(Section):
@@ -257,7 +165,7 @@ class Experiment(Settings):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise ConfigError(_explain(error, values)) from None
+            raise ConfigError(explain(error, values, Experiment, {"faults": _FAULTS})) from None
         for name in self.presets:
             self.settings(name)
 
@@ -289,33 +197,12 @@ class Experiment(Settings):
         try:
             return Settings(**merged)
         except ValidationError as error:
-            raise ConfigError(_explain(error, merged)) from None
+            raise ConfigError(explain(error, merged, Experiment, {"faults": _FAULTS})) from None
 
 
 def read_toml(path: Path) -> dict[str, Any]:
     """The tables of an experiment file; `ConfigError` if it cannot be read."""
-    try:
-        with open(path, "rb") as file:
-            return _data_as_table(tomllib.load(file))
-    except OSError as error:
-        raise ConfigError(f"cannot read the experiment {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from None
-
-
-def merged_tables(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """``above`` laid over ``below``, table by table; neither is changed.
-
-    Examples
-    --------
-    >>> merged_tables({"gossip": {"s": 4, "T": 0.1}}, {"gossip": {"T": 1.0}})
-    {'gossip': {'s': 4, 'T': 1.0}}
-    """
-    out = dict(below)
-    for key, value in above.items():
-        old = out.get(key)
-        out[key] = merged_tables(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return out
+    return _data_as_table(read_tables(path, "experiment"))
 
 
 def assignment(text: str) -> dict[str, Any]:
@@ -336,81 +223,9 @@ def assignment(text: str) -> dict[str, Any]:
     return _data_as_table(nested(key.strip(), parsed))
 
 
-def nested(key: str, value: Any) -> dict[str, Any]:
-    """The tables that a dotted key stands for.
-
-    Examples
-    --------
-    >>> nested("gossip.T", 0.5)
-    {'gossip': {'T': 0.5}}
-    """
-    for part in reversed(key.split(".")):
-        value = {part: value}
-    made: dict[str, Any] = value
-    return made
-
-
 def _data_as_table(tables: dict[str, Any]) -> dict[str, Any]:
     """``data = X`` stands for ``data.source = X``."""
     data = tables.get("data")
     if data is None or isinstance(data, dict | DataSettings):
         return tables
     return {**tables, "data": {"source": data}}
-
-
-def _explain(error: ValidationError, values: dict[str, Any]) -> str:
-    """The first problem as one line: what, the value, the allowed range or the nearest name."""
-    problem = error.errors()[0]
-    where = list(problem["loc"])
-    fault = None
-    if where[:1] == ["faults"] and len(where) > 2:
-        # Pydantic names the branch of the union ("faults.0.crash.at_s"); the kind is not a key.
-        fault = _FAULTS.get(str(where.pop(2)))
-    name = ".".join(map(str, where))
-    value = problem.get("input")
-    field, siblings = _field_at(where[2:], fault) if fault else _field_at(where, Experiment)
-    kind = problem["type"]
-    if kind == "extra_forbidden":
-        return f"unknown key '{name}'{suggest(str(where[-1]), siblings)}"
-    if kind == "value_error":  # Raised here, about one of the section's own keys.
-        return ".".join(filter(None, [name, str(problem["ctx"]["error"])]))
-    if kind == "missing":
-        return f"{name} is required"
-    if kind in ("literal_error", "union_tag_invalid"):
-        expected = str(problem.get("ctx", {}).get("expected") or problem.get("ctx", {}).get("expected_tags"))
-        got = value.get("kind") if isinstance(value, dict) else value
-        label = name if kind == "literal_error" else f"{name}.kind"
-        return f"{label} must be one of {expected.replace(chr(39), '')}, got '{got}'"
-    if kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal"):
-        return f"{name} must be {_range(field, problem)}, got {value}"
-    message = str(problem["msg"])
-    message = message[0].lower() + message[1:]
-    return f"{name}: {message}, got {value!r}" if value is not values else f"{name}: {message}"
-
-
-def _field_at(where: list[Any], root: type[BaseModel]) -> tuple[FieldInfo | None, list[str]]:
-    """The field that a path from ``root`` leads to, and the names beside it."""
-    model: type[BaseModel] | None = root
-    field = None
-    siblings: list[str] = list(root.model_fields)
-    for part in where:
-        if model is None:
-            return field, siblings
-        siblings = list(model.model_fields)
-        field = model.model_fields.get(str(part))
-        annotation = field.annotation if field else None
-        model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
-    return field, siblings
-
-
-def _range(field: FieldInfo | None, problem: Any) -> str:
-    limits: dict[str, Any] = {}
-    for entry in field.metadata if field else ():
-        for kind, key in ((Ge, "ge"), (Gt, "gt"), (Le, "le"), (Lt, "lt")):
-            if isinstance(entry, kind):
-                limits[key] = getattr(entry, key)
-    limits = limits or problem["ctx"]
-    if "ge" in limits and "le" in limits:
-        return f"between {limits['ge']} and {limits['le']}"
-    words = {"ge": "at least", "gt": "greater than", "le": "at most", "lt": "less than"}
-    return " and ".join(f"{words[key]} {limit}" for key, limit in limits.items())

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
-from protovine.experiments.presets import PRESETS
 from protovine.experiments.result import METRICS, Interval, Result, Run
 from protovine.experiments.table import formatted
+from protovine.system import PRESETS
 
 NODES_SHOWN = 50
 NAMES_SHOWN = 20

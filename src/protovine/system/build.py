@@ -1,0 +1,154 @@
+"""From settings to a node: the one place where names of learners, gates and schedules become objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from protovine import compress
+from protovine.gossip import Gossip, LogGossip, make_schedule
+from protovine.learn import ArrayLearner, HedgedLVQCore, XuILVQCore
+from protovine.node import Node
+from protovine.records import SECOND_NS
+from protovine.share import (
+    AlwaysGate,
+    Discretion,
+    GainGate,
+    Gate,
+    Inbox,
+    JensenShannonGate,
+    LogShare,
+    LooJensenShannonGate,
+    QueueInbox,
+    SetInbox,
+    SetLimits,
+    WholeSets,
+)
+from protovine.share.gates import DISTANCE_THRESHOLD, GAIN_THRESHOLD
+from protovine.system.settings import GossipSettings, LearnerSettings, ShareSettings
+
+# Prototypes that the default learner keeps.
+HEDGED_SIZE = 200
+
+
+def nanoseconds(seconds: float) -> int:
+    """Seconds as integer nanoseconds."""
+    return round(seconds * SECOND_NS)
+
+
+def build_node(
+    learner: LearnerSettings,
+    share: ShareSettings,
+    gossip: GossipSettings,
+    *,
+    node: int,
+    peers: list[int],
+    dim: int,
+    n_classes: int,
+    draw: Callable[[str], np.random.Generator],
+    incarnation: int = 1,
+    train_period_ns: int = 5_263_158,
+    message_bytes_max: int = 0,
+) -> Node:
+    """A member of the swarm, from its settings.
+
+    Parameters
+    ----------
+    node, peers : int, list of int
+        The own id, and the neighbours'.
+    dim, n_classes : int >= 1
+    draw : callable (purpose) -> numpy Generator
+        A random stream of its own for each purpose.
+    incarnation : int >= 1
+        Grows each time the node starts again.
+    train_period_ns : int >= 1
+        Time that training one received prototype takes.
+    message_bytes_max : int >= 0
+        What links carry in one message; 0 is no limit of theirs.
+
+    Raises
+    ------
+    ConfigError
+        Options do not fit together.
+    """
+    limits = SetLimits(dim, n_classes, share.prototypes_max)
+    gate = _gate(share, draw)
+    inbox: Inbox = QueueInbox(dim, peers, share.queue_max)
+    if share.inbox == "set":
+        inbox = SetInbox(dim, peers, draw("inbox"))
+    core = build_learner(learner, dim, n_classes)
+    when = make_schedule(gossip.schedule, gossip.s, gossip.T, draw("gossip"))
+    if share.kind == "log":
+        log = LogGossip(
+            node,
+            peers,
+            when,
+            budget_bytes_per_s=gossip.budget_bytes_per_s,
+            message_bytes_max=message_bytes_max,
+            incarnation=incarnation,
+        )
+        told = LogShare(
+            limits,
+            draw("share"),
+            select=share.select,
+            threshold=share.surprisal_bits,
+            bits=share.bits,
+            budget_bytes_per_s=gossip.budget_bytes_per_s,
+            recipients=len(peers),
+            batch_items=share.batch_items,
+            batch_ns=nanoseconds(share.batch_s),
+            discretion=Discretion(share.aggregate, share.noise, share.weight_min),
+        )
+        return Node(core, log, told, QueueInbox(dim, peers, share.queue_max, newest_first=False), train_period_ns)
+    protocol = Gossip(
+        node,
+        peers,
+        when,
+        poll_ns=nanoseconds(gossip.poll_s),
+        incarnation=incarnation,
+    )
+    return Node(core, protocol, WholeSets(gate, limits, share.dtype), inbox, train_period_ns)
+
+
+def build_learner(learner: LearnerSettings, dim: int, n_classes: int) -> ArrayLearner:
+    """The learner that the settings name, for so many features and classes."""
+    if learner.name == "hedged":
+        return HedgedLVQCore(
+            dim,
+            n_classes,
+            size_max=learner.size_max or HEDGED_SIZE,
+            margin=learner.margin,
+            hedge_decay=learner.hedge_decay,
+            hedge_received=learner.hedge_received,
+            foreign_share=learner.foreign_share,
+            range_max=learner.range_max,
+            items_per_sample=learner.items_per_sample,
+            without=learner.without,
+        )
+    compressor_options: dict[str, Any] = {
+        "low": learner.target_low,
+        "high": learner.target_high,
+        "weights": learner.compressor_weights,
+    }
+    return XuILVQCore(
+        dim,
+        n_classes,
+        n_neighbors=learner.n_neighbors,
+        edge_age_max=learner.edge_age_max,
+        denoise_every=learner.denoise_every,
+        size_max=learner.size_max,
+        compressor=compress.compressor(learner.compressor, **compressor_options),
+    )
+
+
+def _gate(share: ShareSettings, draw: Callable[[str], np.random.Generator]) -> Gate:
+    if share.gate == "always":
+        return AlwaysGate()
+    if share.gate == "gain":
+        return GainGate(GAIN_THRESHOLD if share.threshold is None else share.threshold)
+    threshold = DISTANCE_THRESHOLD if share.threshold is None else share.threshold
+    if share.gate == "jsd-loo":
+        return LooJensenShannonGate(threshold)
+    return JensenShannonGate(threshold, draw("jensen-shannon"), share.points_max)
