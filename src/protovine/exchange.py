@@ -156,9 +156,10 @@ class SetExchange:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Both parts', as a new incarnation; the window fills anew."""
+        started = self.gossip.incarnation
         self.gossip.restore(state["gossip"])
         self.share.restore(state["share"])
-        self.gossip.incarnation += 1
+        self.gossip.incarnation = max(started, self.gossip.incarnation + 1)
 
 
 class LogExchange:

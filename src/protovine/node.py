@@ -95,6 +95,29 @@ class Node:
         """Samples whose label is still awaited."""
         return len(self._unlabelled)
 
+    @property
+    def peers(self) -> list[int]:
+        """The neighbours, ascending."""
+        return self.gossip.peers
+
+    def add_peer(self, peer: int, now_ns: int) -> None:
+        """One more neighbour, from now on; nothing changes if it is one already.
+
+        Raises
+        ------
+        ConfigError
+            It is this node itself.
+        """
+        self.gossip.add(peer, now_ns)
+        self.inbox.add(peer)
+        if isinstance(self.share, LogShare):
+            self.share.recipients = max(1, len(self.peers))
+
+    def peer_reached(self, peer: int, now_ns: int) -> None:
+        """A sign from outside that a neighbour is there again, such as a link that was opened anew."""
+        self._advance(now_ns)
+        self.gossip.reached(peer, now_ns)
+
     def observe(
         self,
         x: ArrayLike,

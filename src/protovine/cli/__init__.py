@@ -10,6 +10,7 @@ from protovine import __version__
 from protovine.cli.age import age_group
 from protovine.cli.data import data
 from protovine.cli.run import replay, run
+from protovine.cli.swarm import swarm
 from protovine.errors import ConfigError, DataError
 
 
@@ -36,5 +37,5 @@ def main() -> None:
     """
 
 
-for _command in (run, replay, data, age_group):
+for _command in (run, swarm, replay, data, age_group):
     main.add_command(_command)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from protovine.cli.common import console_on, processors, progress
+
+if TYPE_CHECKING:
+    from protovine.experiments.folder import RunFolder
+    from protovine.experiments.result import Result
 
 # Options that set one key of the experiment: flag, key, type, help.
 _FLAGS: tuple[tuple[tuple[str, ...], str, Any, str], ...] = (
@@ -82,16 +86,61 @@ _PRESET_HELP = (
 )
 
 
-def _with_flags(command: Callable[..., Any]) -> Callable[..., Any]:
-    for names, _, kind, text in reversed(_FLAGS):
-        command = click.option(*names, type=kind, default=None, help=text)(command)
-    return command
+def with_flags(without: Sequence[str] = ()) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The options that set one key of an experiment, but for some."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for names, _, kind, text in reversed(_FLAGS):
+            if names[0] not in without:
+                command = click.option(*names, type=kind, default=None, help=text)(command)
+        return command
+
+    return decorate
+
+
+def tables_of(experiment: Path | None, assignments: Sequence[str], flags: dict[str, Any]) -> dict[str, Any]:
+    """The experiment's tables: its file < ``--set`` < options."""
+    from protovine.experiments.config import assignment, read_toml
+    from protovine.system import merged_tables, nested
+
+    tables = read_toml(experiment) if experiment else {}
+    for text in assignments:
+        tables = merged_tables(tables, assignment(text))
+    for names, key, _, _ in _FLAGS:
+        value = flags.get(names[-1].lstrip("-").replace("-", "_"))
+        if value is not None:
+            tables = merged_tables(tables, nested(key, value))
+    return tables
+
+
+def show(result: Result, folder: RunFolder, as_json: bool) -> None:
+    """Print a result, or what went wrong, and exit accordingly."""
+    from protovine.experiments.table import print_result
+
+    if as_json:
+        click.echo(json.dumps(result.to_json(), ensure_ascii=False, allow_nan=False))
+    else:
+        if result.runs:
+            print_result(result, console_on(stderr=False))
+        for note in result.notes:
+            click.echo(f"note: {note}")
+    click.echo(f"{folder.path}/report.html has the figures", err=as_json)
+    if result.status == "partial":
+        click.echo(
+            f"protovine: interrupted, finished runs: {len(result.runs)}; {folder.path} is marked partial", err=True
+        )
+        sys.exit(130)
+    if result.error:
+        click.echo(f"protovine: {result.error}", err=True)
+        if result.failed:
+            click.echo(f"To see it again: {folder.replay_command(*result.failed)}", err=True)
+        sys.exit(1)
 
 
 @click.command()
 @click.argument("experiment", required=False, type=click.Path(path_type=Path), metavar="[EXPERIMENT.toml]")
 @click.option("--preset", "presets", multiple=True, metavar="NAME", help=_PRESET_HELP)
-@_with_flags
+@with_flags()
 @click.option("--holdout", is_flag=True, default=None, help="Keep the last 20 % to test every node at the end.")
 @click.option("--jobs", type=int, default=None, help="Runs at a time. [default: number of processors]")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting, such as link.loss=0.1.")
@@ -113,20 +162,13 @@ def run(
     five nodes and three seeds. Settings are resolved as
     defaults < preset < EXPERIMENT.toml < --set < options; see docs/experiments.md for all of them.
     """
-    from protovine.experiments.config import Experiment, assignment, read_toml
+    from protovine.experiments.config import Experiment
     from protovine.experiments.folder import RunFolder
     from protovine.experiments.prepare import prepare
     from protovine.experiments.runner import run_prepared
-    from protovine.experiments.table import print_result
-    from protovine.system import merged_tables, nested
+    from protovine.system import merged_tables
 
-    tables = read_toml(experiment) if experiment else {}
-    for text in assignments:
-        tables = merged_tables(tables, assignment(text))
-    for names, key, _, _ in _FLAGS:
-        value = flags[names[-1].lstrip("-").replace("-", "_")]
-        if value is not None:
-            tables = merged_tables(tables, nested(key, value))
+    tables = tables_of(experiment, assignments, flags)
     if holdout:
         tables = merged_tables(tables, {"data": {"holdout": True}})
     if presets:
@@ -134,29 +176,12 @@ def run(
     if jobs is not None or "jobs" not in tables:
         tables = {**tables, "jobs": jobs if jobs is not None else processors()}
     prepared = prepare(Experiment(**tables))
-    folder = RunFolder.create(out or _new_folder(prepared.data[prepared.experiment.seed].name), prepared)
+    folder = RunFolder.create(out or new_folder(prepared.data[prepared.experiment.seed].name), prepared)
     console = console_on()
     with progress(console) as report:
         result = run_prepared(prepared, trace_folder=folder.traces, progress=report)
     folder.finish(result)
-    if as_json:
-        click.echo(json.dumps(result.to_json(), ensure_ascii=False, allow_nan=False))
-    else:
-        if result.runs:
-            print_result(result, console_on(stderr=False))
-        for note in result.notes:
-            click.echo(f"note: {note}")
-    click.echo(f"{folder.path}/report.html has the figures", err=as_json)
-    if result.status == "partial":
-        click.echo(
-            f"protovine: interrupted, finished runs: {len(result.runs)}; {folder.path} is marked partial", err=True
-        )
-        sys.exit(130)
-    if result.error:
-        click.echo(f"protovine: {result.error}", err=True)
-        if result.failed:
-            click.echo(f"To see it again: {folder.replay_command(*result.failed)}", err=True)
-        sys.exit(1)
+    show(result, folder, as_json)
 
 
 @click.command()
@@ -181,7 +206,7 @@ def replay(run: Path, presets: tuple[str, ...], seeds: tuple[int, ...]) -> None:
         sys.exit(1)
 
 
-def _new_folder(name: str) -> Path:
+def new_folder(name: str) -> Path:
     """``runs/DATA-DATE-TIME``, with a number behind it if that exists."""
     from datetime import datetime
 

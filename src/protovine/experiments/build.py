@@ -27,7 +27,7 @@ class Built:
     """A run ready to start: the scenario, how to make a node, and what is needed to judge the outcome."""
 
     scenario: Scenario
-    make_node: Callable[[int, int], Node]
+    make_node: Callable[..., Node]
     neighbours: list[list[int]]
     holdout_rows: NDArray[np.int64]
     positive: int | None
@@ -84,7 +84,7 @@ def build(settings: Settings, data: stream.DataSet, seed: int) -> Built:
         if not 0 <= node < swarm.nodes:
             raise ConfigError(f"swarm.slow names node {node}, but nodes are 0 to {swarm.nodes - 1}")
 
-    def make_node(node: int, incarnation: int) -> Node:
+    def make_node(node: int, incarnation: int, peers: list[int] | None = None) -> Node:
         chosen = settings
         if node in hostile.nodes and hostile.kind == "flood":
             told_all = settings.share.model_copy(update={"select": "all"})
@@ -95,7 +95,7 @@ def build(settings: Settings, data: stream.DataSet, seed: int) -> Built:
             chosen.share,
             chosen.gossip,
             node=node,
-            peers=links[node],
+            peers=links[node] if peers is None else peers,
             dim=data.x.shape[1],
             n_classes=len(data.classes),
             draw=lambda purpose: rng.stream(seed, purpose, node, incarnation),

@@ -209,6 +209,25 @@ class LogGossip:
         """The own (incarnation, sequence) of the newest entry."""
         return self.incarnation, self._sequence
 
+    def add(self, peer: int, now_ns: int) -> None:
+        """One more neighbour; nothing changes if it is one already."""
+        if peer not in self._states:
+            check_peers(self.node, [*self.peers, peer])
+            self.peers = sorted([*self.peers, peer])
+            self._states = {id: self._states.get(id) or _Peer(id) for id in self.peers}
+            if self.schedule.active:
+                self._wake(now_ns)
+
+    def reached(self, peer: int, now_ns: int) -> None:
+        """A sign that a peer is there again: what it has not acknowledged is sent anew, and it is greeted."""
+        state = self._states[peer]
+        if self.schedule.active:
+            state.flight.clear()
+            state.summary = state.summary_tries = state.unanswered = 0
+            state.fresh = state.acked + 1
+            state.heard_ns, state.probe_ns, state.probe_wait_ns = None, now_ns, _PROBE_NS
+            self._wake(now_ns)
+
     def append(self, payload: bytes, items: int) -> int:
         """Put an entry of ``items`` prototypes into the own log, for the next `push`; its sequence number."""
         self._sequence += 1

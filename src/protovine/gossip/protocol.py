@@ -125,6 +125,16 @@ class Gossip:
         self._owed: dict[int, int] = {}  # Since when a peer is owed a receipt.
         self._poll_at_ns: int | None = None
 
+    def add(self, peer: int, now_ns: int) -> None:
+        """One more neighbour; nothing changes if it is one already."""
+        if peer not in self.views:
+            check_peers(self.node, [*self.peers, peer])
+            self.peers = sorted([*self.peers, peer])
+            self.views[peer] = PeerView(peer)
+
+    def reached(self, peer: int, now_ns: int) -> None:
+        """A sign that a peer is there again: nothing to do, as the next set makes up for those that were lost."""
+
     def opportunity(self, now_ns: int) -> list[int]:
         """An own sample was learnt: the peers to offer something to now, often none."""
         if not self.schedule.active or not self.peers:

@@ -7,6 +7,7 @@ evenly, and to whom.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -271,16 +272,18 @@ class DriftAge(Coin):
         self._gap = _MeanGap()
         self._news = 0.0
         self._sent: dict[int, tuple[int, float]] = {}
-        every = 1 / probability if self.active else 1.0
-        # A model that is wrong in a third of the samples, and peers that are sent to at each 1/T-th of them.
-        self._log_threshold = float(np.log((every / 3) ** 2 * every))
+        self._log_threshold: float | None = None
 
     def choose(self, candidates: Sequence[int], total: int, now_ns: int) -> list[int]:
         """Those that have missed enough for long enough."""
         self._gap.tick(now_ns)
         if not self.active or not candidates:
             return []
-        gap_ns, threshold = max(self._gap.mean_ns, 1.0), np.exp(self._log_threshold)
+        part = self._part(total)
+        if self._log_threshold is None:
+            # As if the model was wrong in a third of the samples.
+            self._log_threshold = math.log(1 / (9 * part**3))
+        gap_ns, threshold = max(self._gap.mean_ns, 1.0), math.exp(self._log_threshold)
         due = []
         for peer in candidates:
             sent_ns, news = self._sent.get(peer, (0, 0.0))
@@ -288,7 +291,7 @@ class DriftAge(Coin):
             if peer not in self._sent or drift**2 * (now_ns - sent_ns) / gap_ns > threshold:
                 due.append(peer)
                 self._sent[peer] = (now_ns, self._news)
-        self._log_threshold += _STEP * (len(due) / total - self._part(total))
+        self._log_threshold += _STEP * (len(due) / total - part)
         return due
 
     def note(self, news: float) -> None:
@@ -302,7 +305,8 @@ class DriftAge(Coin):
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from ``state``."""
         super().restore(state)
-        self._log_threshold = float(state["log_threshold"])
+        kept = state["log_threshold"]
+        self._log_threshold = None if kept is None else float(kept)
 
 
 class _MeanGap:

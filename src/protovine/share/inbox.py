@@ -35,6 +35,10 @@ class Batch(NamedTuple):
 class Inbox(Protocol):
     """Queues of received prototypes."""
 
+    def add(self, peer: int) -> None:
+        """One more peer may send."""
+        ...
+
     def put(self, peer: int, prototypes: PrototypeSet) -> int:
         """Take in a set from ``peer``; how many older prototypes fell out for it."""
         ...
@@ -84,6 +88,12 @@ class QueueInbox:
 
     def __len__(self) -> int:
         return self._size
+
+    def add(self, peer: int) -> None:
+        """One more queue."""
+        if peer not in self._stacks:
+            self._peers = sorted([*self._peers, peer])
+            self._stacks[peer], self._sizes[peer] = deque(), 0
 
     def put(self, peer: int, prototypes: PrototypeSet) -> int:
         """Push a set, its last prototype on top; how many older ones fell out."""
@@ -173,6 +183,11 @@ class SetInbox:
 
     def __len__(self) -> int:
         return sum(len(held) for held in self._sets.values())
+
+    def add(self, peer: int) -> None:
+        """One more peer whose set is kept."""
+        if peer not in self._peers:
+            self._peers = sorted([*self._peers, peer])
 
     def put(self, peer: int, prototypes: PrototypeSet) -> int:
         """Replace the peer's set; how many prototypes that removed."""

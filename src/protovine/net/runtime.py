@@ -1,0 +1,508 @@
+"""One member as a process: a node driven by the clock, its source and its peers; the counterpart of the simulator.
+
+Everything happens in one asyncio loop, so that node and envelope need no locks; what arrives in threads of the
+transport waits in a bounded queue. The node is called with the system's time, which never goes backwards here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from protovine.net.envelope import EnvelopeLike
+
+from protovine.errors import MissingKeysError, RemoteProtocolError, SnapshotError
+from protovine.learn import Prediction
+from protovine.net.store import Store
+from protovine.net.transport import Channel, Transport
+from protovine.node import Node, pump
+from protovine.records import SECOND_NS, Record
+
+_log = logging.getLogger("protovine")
+
+# What waits to be read; more is dropped, and counted as "overrun".
+INBOUND_MESSAGES_MAX, INBOUND_BYTES_MAX = 20_000, 64 * 2**20
+# Per peer: messages and bytes per second in the long run, and this many seconds of them at once.
+PEER_MESSAGES_PER_S, PEER_BYTES_PER_S, PEER_BURST_S = 200.0, 4 * 2**20, 20
+# Hellos are dear to check: so many per second from all together.
+HELLOS_PER_S, HELLO_BURST = 20.0, 200
+# Messages handled before others get their turn.
+_INBOUND_STEP = 200
+# While members are missing everybody is asked again after a while that grows to the longest.
+_ASK_S, _ASK_MAX_S = 1.0, 60.0
+# A session without any link to a member that was there is opened anew after this long, and then after longer.
+_REOPEN_S, _REOPEN_MAX_S = 20.0, 300.0
+_AWAITED_MAX = 100_000
+# Refusals that are logged by name; all are counted.
+_SAID_MAX = 1000
+
+
+class EventLike(Protocol):
+    """What a source brings: a sample ``x`` with or without its class, or a class ``y`` for an earlier ``id``."""
+
+    x: NDArray[np.float64] | None
+    y: int | None
+    id: str | int | None
+    time_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A prediction, made before its sample was learnt."""
+
+    id: str | int | None
+    at_ns: int
+    prediction: Prediction
+    prototypes: int
+
+
+@dataclass
+class Tally:
+    """What the runtime counts, besides what records say; by peer where it has one."""
+
+    refused: Counter[tuple[int, str]] = field(default_factory=Counter)
+    sent: Counter[int] = field(default_factory=Counter)
+    sent_bytes: Counter[int] = field(default_factory=Counter)
+    received: Counter[int] = field(default_factory=Counter)
+    received_bytes: Counter[int] = field(default_factory=Counter)
+    samples: int = 0
+    labels: int = 0
+    unknown_labels: int = 0
+    right: int = 0
+    judged: int = 0
+    snapshots: int = 0
+    reopened: int = 0
+    latency_s: deque[float] = field(default_factory=lambda: deque(maxlen=10_000))
+
+
+class _Bucket:
+    """So many tokens per second, and at most a burst of them."""
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self.rate, self.burst = rate, burst
+        self._tokens, self._at = burst, time.monotonic()
+
+    def take(self, count: float = 1.0) -> bool:
+        now = time.monotonic()
+        self._tokens = min(self.burst, self._tokens + (now - self._at) * self.rate)
+        self._at = now
+        if count > self._tokens:
+            return False
+        self._tokens -= count
+        return True
+
+
+class Clock:
+    """The system's time in nanoseconds, which never goes back here, whatever happens to it."""
+
+    def __init__(self) -> None:
+        self._last_ns = 0
+
+    def __call__(self) -> int:
+        self._last_ns = max(self._last_ns, time.time_ns())
+        return self._last_ns
+
+
+class Runtime:
+    """Drives a node until its source ends or it is stopped.
+
+    Parameters
+    ----------
+    node : Node
+        Freshly built, or restored.
+    envelope : EnvelopeLike
+        Of the node's incarnation.
+    transport : Transport
+        Not yet open.
+    store : Store or None
+        Keeps snapshots.
+    snapshot_s : float
+        Seconds between snapshots.
+    record : callable (Record) -> None
+        Takes every trace record.
+    emit : callable (Output) -> None
+        Takes every prediction; must return at once.
+    neighbours : frozenset of int or None
+        Members to talk to; all that say hello, if None.
+    clock : callable () -> int
+        Nanoseconds since 1970, never decreasing.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        envelope: EnvelopeLike,
+        transport: Transport,
+        *,
+        store: Store | None = None,
+        snapshot_s: float = 30.0,
+        record: Callable[[Record], None] = lambda record: None,
+        emit: Callable[[Output], None] = lambda output: None,
+        neighbours: frozenset[int] | None = None,
+        clock: Callable[[], int] | None = None,
+    ) -> None:
+        self.node, self.envelope, self.transport, self.store = node, envelope, transport, store
+        self.snapshot_s, self.neighbours = snapshot_s, neighbours
+        self.tally = Tally()
+        self.alive: set[int] = set()
+        self.started_ns = 0
+        self.names: dict[int, str] = {}
+        self._clock = clock or Clock()
+        self._record, self._emit = record, emit
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._inbound: deque[tuple[Channel, bytes]] = deque()
+        self._inbound_bytes = 0
+        self._draining = False
+        self._stopped = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_ns: int | None = None
+        self._hellos = _Bucket(HELLOS_PER_S, HELLO_BURST)
+        self._budgets: dict[int, tuple[_Bucket, _Bucket]] = {}
+        self._greeted: dict[int, float] = {}
+        self._said: set[tuple[int, str]] = set()
+        self._awaited: dict[str | int, tuple[int, int]] = {}  # Names of samples: the node's number, and what it said.
+        self._next_id = 0
+        self._jitter = random.Random(node.id)
+
+    # -- Running. ------------------------------------------------------------------------------------------------------
+
+    async def run(self, feed: Callable[[], Awaitable[None]] | None = None, *, keep_on: bool = False) -> None:
+        """Join the swarm, call ``feed``, which brings samples through `take`, and leave in order when it returns.
+
+        Without one, or with ``keep_on``, only `stop` ends it.
+        """
+        self._loop = asyncio.get_running_loop()
+        self.started_ns = self._clock()
+        self.transport.open(self._deliver, self._alive_changed, self._status)
+        tasks = [asyncio.ensure_future(self._ask_for_members()), asyncio.ensure_future(self._keep_links())]
+        if self.store is not None:
+            tasks.append(asyncio.ensure_future(self._keep_snapshots()))
+        feeding = asyncio.ensure_future(feed()) if feed is not None else None
+        stopping = asyncio.ensure_future(self._stopped.wait())
+        try:
+            self._settle()
+            waiting = {stopping, *tasks, *([feeding] if feeding is not None else [])}
+            while not stopping.done():
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()  # A bug is not to be overlooked.
+                if feeding is not None and feeding.done() and not keep_on:
+                    break
+        finally:
+            for task in [*tasks, stopping, *([feeding] if feeding is not None else [])]:
+                task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.gather(*tasks, return_exceptions=True)
+            self._leave()
+
+    def stop(self) -> None:
+        """End `run` soon; from the loop's thread."""
+        self._stopped.set()
+
+    def _leave(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self.node.finish(self._clock())
+        pump(self.node, self._send, self._record)
+        if self.store is not None:
+            self.snapshot()
+        self.transport.close()
+
+    async def feed(self, source: AsyncIterator[EventLike]) -> None:
+        """Take everything that a source brings."""
+        async for event in source:
+            self.take(event)
+            if self._inbound:
+                await asyncio.sleep(0)  # A source that never waits must not shut peers out.
+
+    def take(self, event: EventLike, number: int | None = None) -> None:
+        """One sample, or a label that came late; samples are called ``number`` in records, by default they count on."""
+        now_ns = self._clock()
+        if event.x is None:
+            self._label(event, now_ns)
+            return
+        number = self._next_id if number is None else number
+        self._next_id = number + 1
+        prediction = self.node.observe(event.x, event.y, now_ns=now_ns, event_ns=event.time_ns, sample_id=number)
+        self.tally.samples += 1
+        if event.y is not None:
+            self._judge(prediction.code, event.y)
+        elif event.id is not None:
+            self._awaited[event.id] = number, prediction.code
+            if len(self._awaited) > _AWAITED_MAX:
+                del self._awaited[next(iter(self._awaited))]
+        self._emit(Output(event.id, now_ns, prediction, len(self.node.learner)))
+        self._settle()
+
+    def _label(self, event: EventLike, now_ns: int) -> None:
+        number, said = self._awaited.pop(event.id, (None, -1)) if event.id is not None else (None, -1)
+        if number is None or event.y is None or not self.node.label(number, event.y, now_ns):
+            self.tally.unknown_labels += 1
+            return
+        self.tally.labels += 1
+        self._judge(said, event.y)
+        self._settle()
+
+    def _judge(self, said: int, truth: int) -> None:
+        self.tally.judged += 1
+        self.tally.right += said == truth
+
+    def _settle(self) -> None:
+        """Carry out what the node wants done, and keep its next timer."""
+        pump(self.node, self._send, self._record)
+        due_ns = self.node.next_timer_ns()
+        if due_ns != self._timer_ns or self._timer is None:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer, self._timer_ns = None, due_ns
+            if due_ns is not None and self._loop is not None:
+                self._timer = self._loop.call_later(max(0.0, (due_ns - self._clock()) / SECOND_NS), self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = self._timer_ns = None
+        self.node.on_timer(self._clock())
+        self._settle()
+
+    # -- Messages. -----------------------------------------------------------------------------------------------------
+
+    def _send(self, peer: int, data: bytes) -> None:
+        if peer not in self.names:
+            return  # Known from a snapshot, but it has not said hello yet; what it misses is repaired then.
+        sealed = self.envelope.seal(peer, data)
+        self.tally.sent[peer] += 1
+        self.tally.sent_bytes[peer] += len(sealed)
+        self.transport.send(peer, sealed)
+
+    def _deliver(self, channel: Channel, data: bytes) -> None:
+        """From any thread."""
+        if len(self._inbound) >= INBOUND_MESSAGES_MAX or self._inbound_bytes + len(data) > INBOUND_BYTES_MAX:
+            self.tally.refused[-1, "overrun"] += 1
+            return
+        self._inbound_bytes += len(data)
+        self._inbound.append((channel, data))
+        if not self._draining and self._loop is not None:
+            self._draining = True
+            with contextlib.suppress(RuntimeError):  # The loop is closed: nobody reads any more.
+                self._loop.call_soon_threadsafe(self._drain_inbound)
+
+    def _drain_inbound(self) -> None:
+        self._draining = False
+        for _ in range(_INBOUND_STEP):
+            if not self._inbound:
+                break
+            channel, data = self._inbound.popleft()
+            self._inbound_bytes -= len(data)
+            try:
+                if channel is Channel.MESSAGE:
+                    self._message(data)
+                else:
+                    self._hello(data, channel is Channel.ASK)
+            except MissingKeysError as error:
+                self._refuse(error.sender, error)
+                self._greet(error.sender, ask=True)
+            except RemoteProtocolError as error:
+                self._refuse(-1, error)
+        self._settle()
+        if self._inbound and not self._draining and self._loop is not None:
+            self._draining = True
+            self._loop.call_soon(self._drain_inbound)
+
+    def _message(self, data: bytes) -> None:
+        peer, payload = self.envelope.open(data)
+        if peer not in self._budgets:
+            burst = PEER_BURST_S
+            self._budgets[peer] = (
+                _Bucket(PEER_MESSAGES_PER_S, PEER_MESSAGES_PER_S * burst),
+                _Bucket(PEER_BYTES_PER_S, PEER_BYTES_PER_S * burst),
+            )
+        messages, size = self._budgets[peer]
+        self.tally.received[peer] += 1
+        self.tally.received_bytes[peer] += len(data)
+        if not messages.take() or not size.take(len(data)):
+            self._refuse(peer, RemoteProtocolError("flood", f"{self._name(peer)} sends more than it may"))
+            return
+        now_ns = self._clock()
+        try:
+            self.node.receive(payload, peer, now_ns)
+        except RemoteProtocolError as error:
+            self._refuse(peer, error)
+            return
+        self.alive.add(peer)
+
+    def _hello(self, data: bytes, asks: bool) -> None:
+        if not self._hellos.take():
+            raise RemoteProtocolError("flood", "more hellos than are looked at")
+        now_ns = self._clock()
+        member = self.envelope.accept_hello(data, now_ns)
+        if self.neighbours is not None and member.id not in self.neighbours:
+            return
+        new = member.id not in self.names
+        self.names[member.id] = member.name
+        self.alive.add(member.id)
+        if new:
+            _log.info("met %s", member.name, extra={"peer": member.name, "incarnation": member.incarnation})
+            known = member.id in self.node.peers
+            self.node.add_peer(member.id, now_ns)
+            if known:
+                self.node.peer_reached(member.id, now_ns)
+        if new or asks:
+            self._greet(member.id, ask=new and not asks)
+
+    def _greet(self, peer: int, ask: bool) -> None:
+        """Say hello to a peer, at most once a second."""
+        now = time.monotonic()
+        if now - self._greeted.get(peer, -1.0) < 1.0:
+            return
+        if len(self._greeted) > _SAID_MAX:
+            self._greeted.clear()
+        self._greeted[peer] = now
+        self.transport.greet(peer, self.envelope.hello(self._clock()), ask)
+
+    def _refuse(self, peer: int, error: RemoteProtocolError) -> None:
+        """Count it, and say it once per peer and reason."""
+        key = (peer if peer in self.names else -1, error.reason)
+        self.tally.refused[key] += 1
+        if key not in self._said and len(self._said) < _SAID_MAX:
+            self._said.add(key)
+            who = self._name(key[0])
+            _log.warning("refused from %s: %s", who, error, extra={"peer": who, "reason": error.reason})
+
+    def _name(self, peer: int) -> str:
+        return self.names.get(peer, "somebody unknown")
+
+    # -- Who is there. -------------------------------------------------------------------------------------------------
+
+    def _alive_changed(self, peer: int, there: bool) -> None:
+        """From any thread."""
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._link, peer, there)
+
+    def _link(self, peer: int, there: bool) -> None:
+        if not there:
+            self.alive.discard(peer)
+            _log.info("lost the link to %s", self._name(peer), extra={"peer": self._name(peer)})
+            return
+        back = peer in self.names and peer not in self.alive
+        if peer in self.names:
+            self.alive.add(peer)
+        self._greet(peer, ask=True)
+        if back:
+            self.node.peer_reached(peer, self._clock())
+            self._settle()
+
+    async def _ask_for_members(self) -> None:
+        """Ask everybody who they are, at once and then less and less often, while members are missing."""
+        wait_s = _ASK_S
+        await asyncio.sleep(self._jitter.random() * _ASK_S)
+        while True:
+            if len(self.names) < (1 if self.neighbours is None else len(self.neighbours)):
+                self.transport.greet(None, self.envelope.hello(self._clock()), ask=True)
+            await asyncio.sleep(wait_s * (0.5 + self._jitter.random()))
+            wait_s = min(2 * wait_s, _ASK_MAX_S)
+
+    async def _keep_links(self) -> None:
+        """Open the session anew when nobody who was there can be heard any more."""
+        wait_s, alone_since = _REOPEN_S, time.monotonic()
+        while True:
+            await asyncio.sleep(1.0 + self._jitter.random())
+            if self.alive or not self.names:
+                wait_s, alone_since = _REOPEN_S, time.monotonic()
+            elif time.monotonic() - alone_since > wait_s:
+                _log.warning("no member can be heard for %.0f s: opening the network anew", wait_s)
+                self.tally.reopened += 1
+                await asyncio.to_thread(self._reopen)
+                wait_s, alone_since = min(2 * wait_s, _REOPEN_MAX_S), time.monotonic()
+                self.transport.greet(None, self.envelope.hello(self._clock()), ask=True)
+
+    def _reopen(self) -> None:
+        try:
+            self.transport.reopen()
+        except Exception as error:
+            _log.error("could not open the network: %s", error)
+
+    # -- State. --------------------------------------------------------------------------------------------------------
+
+    async def _keep_snapshots(self) -> None:
+        while True:
+            await asyncio.sleep(self.snapshot_s)
+            self.snapshot()
+
+    def snapshot(self) -> None:
+        """Keep the state on disk; a full disk is said and not fatal."""
+        assert self.store is not None
+        try:
+            self.store.save(self.state())
+            self.tally.snapshots += 1
+        except OSError as error:
+            _log.error("no snapshot was kept: %s", error)
+
+    def state(self) -> dict[str, Any]:
+        """The node, who its peers are, and which samples wait for labels."""
+        return {
+            "node": self.node.snapshot(),
+            "peers": self.node.peers,
+            "awaited": [[name, *numbers] for name, numbers in self._awaited.items()],
+            "next_id": self._next_id,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up ``state``; the node was restored before (see `restore_node`)."""
+        try:
+            self._awaited = {name: (int(number), int(said)) for name, number, said in state["awaited"]}
+            self._next_id = int(state["next_id"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise SnapshotError(f"the snapshot is damaged: {error}") from None
+
+    def _status(self) -> bytes:
+        """How this member is, as JSON; from any thread, so it only reads single values."""
+        return msgspec.json.encode(self.status())
+
+    def status(self) -> dict[str, Any]:
+        """How this member is: its peers, how old each view is, and what it has done."""
+        now_ns = time.time_ns()
+        tally = self.tally
+        views = dict(self.node.gossip.views)
+        return {
+            "id": self.node.id,
+            "name": getattr(getattr(self.envelope, "member", None), "name", str(self.node.id)),
+            "incarnation": self.node.gossip.incarnation,
+            "up_s": round((now_ns - self.started_ns) / SECOND_NS, 3),
+            "samples": tally.samples,
+            "accuracy": tally.right / tally.judged if tally.judged else None,
+            "prototypes": len(self.node.learner),
+            "bytes_sent": sum(tally.sent_bytes.values()),
+            "bytes_received": sum(tally.received_bytes.values()),
+            "refused": {f"{self._name(p)}: {why}": n for (p, why), n in sorted(tally.refused.copy().items())},
+            "peers": [
+                {
+                    "id": peer,
+                    "name": self._name(peer),
+                    "alive": peer in self.alive,
+                    "version": view.version,
+                    "age_s": (now_ns - view.created_ns) / SECOND_NS if view.created_ns else None,
+                }
+                for peer, view in sorted(views.items())
+            ],
+        }
+
+
+def restore_node(build: Callable[[list[int]], Node], state: dict[str, Any], now_ns: int) -> Node:
+    """A node built with the peers that a saved state knows, and restored; `SnapshotError` if it is damaged."""
+    try:
+        peers, data = [int(peer) for peer in state["peers"]], state["node"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise SnapshotError(f"the snapshot is damaged: {error}") from None
+    node = build(peers)
+    node.restore(data, now_ns)
+    return node

@@ -1,0 +1,149 @@
+"""State on disk that survives a crash at any moment: the newest snapshot, the one before, and the incarnation."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from protovine.errors import ConfigError, SnapshotError
+from protovine.snapshot import pack, unpack
+
+# Layout of what a runtime keeps besides the node's own snapshot; older ones are read, newer ones refused.
+FORMAT = 1
+_NEWEST, _PREVIOUS = "snapshot.bin", "snapshot.previous.bin"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a start found: the state or None, and what is to be said about it."""
+
+    state: dict[str, Any] | None
+    notes: tuple[str, ...] = ()
+
+
+class Store:
+    """A folder for one node's state; no two processes can hold it at a time.
+
+    Files appear whole or not at all: written beside, synced, then renamed. A snapshot that cannot be read is set aside
+    as ``….damaged`` and the one before is used.
+
+    Parameters
+    ----------
+    folder : path
+        Made if it is not there.
+
+    Raises
+    ------
+    ConfigError
+        It cannot be used, or another process holds it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, Store(Path(folder)) as store:
+    ...     store.begin(), store.begin()
+    ...     store.save({"x": 1})
+    ...     store.load().state["x"]
+    (1, 2)
+    1
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock: int | None = None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.close()
+            raise ConfigError(f"the state folder {folder} is in use by another process") from None
+        except OSError as error:
+            raise ConfigError(f"cannot use the state folder {folder}: {error.strerror}") from None
+
+    def begin(self, first: int = 1) -> int:
+        """The number of this start, at least ``first``; the next start gets a higher one whatever happens to this."""
+        path = self.folder / "incarnation"
+        last = 0
+        try:
+            last = int(path.read_text(encoding="ascii"))
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError):
+            # No start number is known: a snapshot may know one, and peers say so if it is too low.
+            os.replace(path, path.with_suffix(".damaged"))
+        return self.raise_to(max(first, last + 1))
+
+    def raise_to(self, incarnation: int) -> int:
+        """Remember that this start counts as ``incarnation``, and return it."""
+        self._write("incarnation", str(incarnation).encode("ascii"))
+        return incarnation
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Keep ``state``; the last one becomes the previous one.
+
+        Raises
+        ------
+        OSError
+            The disk is full or gone. What was there before is there still.
+        """
+        data = pack({"format": FORMAT, **state})
+        newest = self.folder / _NEWEST
+        self._write(_NEWEST + ".part", data, rename=False)
+        if newest.exists():
+            os.replace(newest, self.folder / _PREVIOUS)
+        os.replace(self.folder / (_NEWEST + ".part"), newest)
+        self._sync_folder()
+
+    def load(self, check: Callable[[dict[str, Any]], None] = lambda state: None) -> Loaded:
+        """The newest state that can be read and that ``check`` raises no `SnapshotError` for."""
+        notes = []
+        for name in (_NEWEST, _PREVIOUS):
+            path = self.folder / name
+            try:
+                state = unpack(path.read_bytes())
+                if not 1 <= state.get("format", 0) <= FORMAT:
+                    raise SnapshotError(f"it has format {state.get('format')}, this version reads up to {FORMAT}")
+                check(state)
+                return Loaded(state, tuple(notes))
+            except FileNotFoundError:
+                continue
+            except (OSError, SnapshotError) as error:
+                aside = path.with_name(path.name + ".damaged")
+                os.replace(path, aside)
+                notes.append(f"{path} cannot be used and was set aside as {aside.name}: {error}")
+        return Loaded(None, tuple(notes))
+
+    def close(self) -> None:
+        """Let others have the folder."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _write(self, name: str, data: bytes, rename: bool = True) -> None:
+        path = self.folder / name
+        partial = path.with_name(name + ".part") if rename else path
+        with open(partial, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if rename:
+            os.replace(partial, path)
+            self._sync_folder()
+
+    def _sync_folder(self) -> None:
+        handle = os.open(self.folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,265 @@
+"""Messages between members over Zenoh: best effort, in any order, from anybody who got in.
+
+Nothing here says who sent a message or that it arrives: `Envelope` knows the first, and gossip sees to the second.
+Zenoh delivers from threads of its own; what the runtime gives `open` is called from there.
+
+A member listens at ``protovine/SWARM/ID/…``: ``message`` for what is sealed, ``hello`` for who its peers are, ``ask``
+for hellos that want one back; asks also go to ``protovine/SWARM/all/ask``. A liveliness token at ``…/alive`` tells
+others within milliseconds when a link to it opens or closes: a hint, no more.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import re
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from protovine.errors import ConfigError, suggest
+
+MODES = ("peer", "router", "client")
+# A link that says nothing for this long is closed, and dialled again after a while that grows to the longest.
+_LEASE_MS, _RETRY_MS, _RETRY_MAX_MS = 5000, 300, 3000
+
+
+class Channel(enum.Enum):
+    """What kind of thing arrived."""
+
+    MESSAGE = "message"
+    HELLO = "hello"
+    ASK = "ask"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where a member listens, whom it dials, and with which certificates.
+
+    Parameters
+    ----------
+    listen, connect : list of str
+        Zenoh endpoints, such as ``tls/192.168.1.5:7447``.
+    mode : {"peer", "router", "client"}
+        Peers make a mesh. A router relays between those that cannot reach each other; a client only dials.
+    authority, certificate, key : path or None
+        PEM files for mutual TLS; without them endpoints must be ``tcp``.
+    """
+
+    listen: Sequence[str]
+    connect: Sequence[str]
+    mode: str = "peer"
+    authority: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise ConfigError(f"unknown mode '{self.mode}'{suggest(self.mode, MODES)}")
+        secure = self.certificate is not None
+        for endpoint in (*self.listen, *self.connect):
+            wanted = "tls" if secure else "tcp"
+            protocol, slash, address = endpoint.partition("/")
+            if not slash or ":" not in address or not address.rpartition(":")[2].isdecimal():
+                raise ConfigError(f"an endpoint is PROTOCOL/HOST:PORT, such as tls/192.168.1.5:7447, got '{endpoint}'")
+            if protocol != wanted:
+                why = "there are certificates" if secure else "there are no certificates"
+                raise ConfigError(f"endpoint '{endpoint}' must begin with {wanted}/, as {why}")
+
+    def config(self) -> dict[str, Any]:
+        """The configuration of a Zenoh session."""
+        link: dict[str, Any] = {"tx": {"lease": _LEASE_MS, "keep_alive": 4}}
+        if self.certificate is not None:
+            link["tls"] = {
+                "root_ca_certificate": str(self.authority),
+                "listen_certificate": str(self.certificate),
+                "listen_private_key": str(self.key),
+                "connect_certificate": str(self.certificate),
+                "connect_private_key": str(self.key),
+                "enable_mtls": True,
+                "verify_name_on_connect": True,
+                "close_link_on_expiration": True,
+            }
+        return {
+            "mode": self.mode,
+            "listen": {"endpoints": list(self.listen), "exit_on_failure": True},
+            "connect": {
+                "endpoints": list(self.connect),
+                # The others may start later.
+                "timeout_ms": 0 if self.mode != "client" else -1,
+                "exit_on_failure": False,
+                "retry": {
+                    "period_init_ms": _RETRY_MS,
+                    "period_max_ms": _RETRY_MAX_MS,
+                    "period_increase_factor": 1.5,
+                },
+            },
+            "scouting": {"multicast": {"enabled": False}, "gossip": {"enabled": self.mode != "client"}},
+            "transport": {"link": link},
+            "adminspace": {"enabled": False},
+        }
+
+
+class Transport(Protocol):
+    """What a runtime needs to reach its peers; every call returns at once and none says whether anything arrived."""
+
+    def open(
+        self, deliver: Callable[[Channel, bytes], None], alive: Callable[[int, bool], None], status: Callable[[], bytes]
+    ) -> None:
+        """Begin: call ``deliver`` for what arrives, ``alive`` for links, ``status`` when somebody asks how it is."""
+        ...
+
+    def send(self, peer: int, data: bytes) -> None:
+        """A sealed message to a peer."""
+        ...
+
+    def greet(self, peer: int | None, data: bytes, ask: bool) -> None:
+        """A hello to a peer, or to all; ``ask`` wants one back."""
+        ...
+
+    def reopen(self) -> None:
+        """Begin anew, because links that should be there are not."""
+        ...
+
+    def close(self) -> None:
+        """End; nothing is delivered any more."""
+        ...
+
+
+class ZenohTransport:
+    """A member's Zenoh session.
+
+    Parameters
+    ----------
+    swarm : str
+    member : int
+        The own id.
+    endpoints : Endpoints
+
+    Raises
+    ------
+    ConfigError
+        Zenoh is not installed, or a certificate file is not there.
+    """
+
+    def __init__(self, swarm: str, member: int, endpoints: Endpoints) -> None:
+        zenoh_module()
+        for path in (endpoints.authority, endpoints.certificate, endpoints.key):
+            if path is not None and not path.is_file():
+                raise ConfigError(f"no such certificate file: {path}")
+        self.swarm, self.member, self.endpoints = swarm, member, endpoints
+        self._lock = threading.Lock()
+        self._session: Any = None
+        self._publishers: dict[str, Any] = {}
+        self._handlers: tuple[Callable[..., Any], ...] = ()
+
+    def open(
+        self, deliver: Callable[[Channel, bytes], None], alive: Callable[[int, bool], None], status: Callable[[], bytes]
+    ) -> None:
+        """Open the session.
+
+        Raises
+        ------
+        ConfigError
+            It cannot listen where it should.
+        """
+        zenoh = zenoh_module()
+        root = f"protovine/{self.swarm}"
+        self._handlers = (deliver, alive, status)
+        session = open_session(self.endpoints)
+
+        def subscribe(key: str, channel: Channel) -> None:
+            session.declare_subscriber(key, lambda sample: deliver(channel, sample.payload.to_bytes()))
+
+        def changed(sample: Any) -> None:
+            name = str(sample.key_expr).split("/")[-2]
+            if name.isdecimal() and int(name) != self.member:
+                alive(int(name), sample.kind == zenoh.SampleKind.PUT)
+
+        subscribe(f"{root}/{self.member}/message", Channel.MESSAGE)
+        subscribe(f"{root}/{self.member}/hello", Channel.HELLO)
+        subscribe(f"{root}/{self.member}/ask", Channel.ASK)
+        subscribe(f"{root}/all/ask", Channel.ASK)
+        session.liveliness().declare_subscriber(f"{root}/*/alive", changed, history=True)
+        session.liveliness().declare_token(f"{root}/{self.member}/alive")
+        own = f"{root}/{self.member}/status"
+        session.declare_queryable(own, lambda query: query.reply(own, status()))
+        with self._lock:
+            self._session = session
+
+    def send(self, peer: int, data: bytes) -> None:
+        """A sealed message to a peer."""
+        self._put(f"protovine/{self.swarm}/{peer}/message", data)
+
+    def greet(self, peer: int | None, data: bytes, ask: bool) -> None:
+        """A hello to a peer, or to all."""
+        to = "all" if peer is None else str(peer)
+        self._put(f"protovine/{self.swarm}/{to}/{'ask' if ask else 'hello'}", data)
+
+    def _put(self, key: str, data: bytes) -> None:
+        zenoh = zenoh_module()
+        with self._lock:
+            if self._session is None:
+                return
+            publisher = self._publishers.get(key)
+            if publisher is None:
+                # A stuck peer must not hold up the others: what does not fit is lost, and repaired by gossip.
+                publisher = self._session.declare_publisher(
+                    key, congestion_control=zenoh.CongestionControl.DROP, express=True
+                )
+                self._publishers[key] = publisher
+            publisher.put(data)
+
+    def reopen(self) -> None:
+        """Close the session and open another."""
+        self.close()
+        self.open(*self._handlers)
+
+    def close(self) -> None:
+        """Close the session. A process that ends without it hangs."""
+        with self._lock:
+            session, self._session = self._session, None
+            self._publishers.clear()
+        if session is not None:
+            session.close()
+
+
+def open_session(endpoints: Endpoints) -> Any:
+    """A Zenoh session; `ConfigError` if it cannot be opened."""
+    zenoh = zenoh_module()
+    try:
+        return zenoh.open(zenoh.Config.from_json5(json.dumps(endpoints.config())))
+    except zenoh.ZError as error:
+        where = ", ".join((*endpoints.listen, *endpoints.connect))
+        raise ConfigError(f"cannot open the network at {where}: {first_line(error)}") from None
+
+
+def ask_status(swarm: str, endpoints: Endpoints, timeout_s: float = 2.0) -> dict[int, bytes]:
+    """What every member that can be reached says of itself, by id."""
+    session = open_session(endpoints)
+    try:
+        found: dict[int, bytes] = {}
+        for reply in session.get(f"protovine/{swarm}/*/status", timeout=timeout_s):
+            if reply.ok is not None:
+                name = str(reply.ok.key_expr).split("/")[-2]
+                if name.isdecimal():
+                    found[int(name)] = reply.ok.payload.to_bytes()
+        return dict(sorted(found.items()))
+    finally:
+        session.close()
+
+
+def zenoh_module() -> Any:
+    """The Zenoh library; `ConfigError` with what to install if it is not there."""
+    try:
+        import zenoh
+    except ImportError:
+        raise ConfigError("a real network needs Zenoh: pip install 'protovine[net]'") from None
+    return zenoh
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error, without the places in a library's source."""
+    return re.sub(r"\.? at /[^ \]]*", "", str(error).partition("\n")[0])
