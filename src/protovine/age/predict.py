@@ -131,13 +131,31 @@ def predict_age(
         raise ConfigError(f"topology '{topology}' has no links: every age is infinite")
     s = min(4, most) if s is None else s
     check_whole("s", s, 1, most)
+    if forwarding != "none":
+        if T == 0 or loss == 1:
+            raise ConfigError(f"with T = {T:g} and loss = {loss:g} nothing is ever forwarded: ages are infinite")
+        check_connected(links, topology)
+    return predict_links(links, topology, s, T, rate_hz, schedule, forwarding, delay, loss, seed)
+
+
+def predict_links(
+    links: list[list[int]],
+    topology: str,
+    s: int,
+    T: float,
+    rate_hz: float,
+    schedule: str,
+    forwarding: str,
+    delay: Delay | None,
+    loss: float,
+    seed: int,
+) -> AgePrediction:
+    """As `predict_age`, for a graph that is there already; values are taken to be in range."""
     if forwarding == "none":
-        return _direct(links, s, T, rate_hz, schedule, delay or Delay.none(), loss)
+        age = direct_age(Counter(map(len, links)), s, T, rate_hz, schedule, delay or Delay.none(), loss)
+        return AgePrediction(age.mean_s, age.peak_s, age.p95_s, age.version_mean, age.method, age.error)
     if schedule != "coin" or delay is not None:
         raise ConfigError(f"with forwarding '{forwarding}' ages are only known for schedule 'coin' without delays")
-    if T == 0 or loss == 1:
-        raise ConfigError(f"with T = {T:g} and loss = {loss:g} nothing is ever forwarded: ages are infinite")
-    _check_connected(links, topology)
     name = topology.partition(":")[0]
     if forwarding == "source":
         return _source(links, name, s, T * rate_hz, rate_hz, loss, seed)
@@ -177,12 +195,14 @@ def parse_delay(text: str) -> Delay | None:
         raise DataError(f"{path} must have one delay in seconds a line: {error}") from None
 
 
-def _direct(
-    links: list[list[int]], s: int, T: float, rate_hz: float, schedule: str, delay: Delay, loss: float
-) -> AgePrediction:
-    """Mean over ordered pairs of neighbours; what an origin's pairs have depends on its number of neighbours alone."""
-    found: list[tuple[int, AgeTheory]] = []
-    for degree, count in sorted(Counter(len(peers) for peers in links if peers).items()):
+def direct_age(
+    degrees: Counter[int], s: int, T: float, rate_hz: float, schedule: str, delay: Delay, loss: float
+) -> AgeTheory:
+    """The age of a pair of neighbours drawn at random, from how many nodes have how many neighbours; no variance."""
+    parts: list[tuple[int, AgeTheory]] = []
+    for degree, count in sorted(degrees.items()):
+        if not degree:
+            continue
         addressed = min(s, degree)
         settings: dict[str, Any] = {"nodes": degree + 1, "s": addressed, "T": T}
         if schedule == "counter" and T:
@@ -192,27 +212,31 @@ def _direct(
             settings |= {"T": 1.0, "s": degree, "threshold_s": (interval - 1) / rate_hz}
         elif schedule == "sequential":
             # A round is a turn of each node of the swarm, however many neighbours it has.
-            settings = {"nodes": len(links), "s": len(links) - 1, "T": T * addressed / degree}
+            n = degrees.total()
+            settings = {"nodes": n, "s": n - 1, "T": T * addressed / degree}
         settings["schedule"] = {"age-threshold": "threshold"}.get(schedule, schedule) if T else "coin"
-        found.append((count * degree, direct_push(rate_hz=rate_hz, delay=delay, loss=loss, **settings)))
-    total = sum(count for count, _ in found)
+        parts.append((count * degree, direct_push(rate_hz=rate_hz, delay=delay, loss=loss, **settings)))
+    if len(parts) == 1:
+        return parts[0][1]
+    total = sum(count for count, _ in parts)
 
-    def mean(name: str) -> float | None:
-        values = [getattr(theory, name) for _, theory in found]
+    def mean(name: str) -> Any:
+        values = [getattr(theory, name) for _, theory in parts]
         if any(value is None for value in values):
             return None
-        return sum(count * value for (count, _), value in zip(found, values, strict=True)) / total
+        return sum(count * value for (count, _), value in zip(parts, values, strict=True)) / total
 
-    laws = [(count / total, theory.survival) for count, theory in found]
-    mean_s = mean("mean_s")
-    p95_s = None
-    if len(found) == 1:
-        p95_s = found[0][1].p95_s
-    elif mean_s is not None and all(law is not None for _, law in laws):
-        mixed = AgeTheory(mean_s, None, None, None, 0.0, "", survival=lambda x: sum(w * law(x) for w, law in laws))  # type: ignore[misc]
-        p95_s = mixed.p95_s
-    assert mean_s is not None
-    return AgePrediction(mean_s, mean("peak_s"), p95_s, mean("version_mean"), found[0][1].method, mean("error") or 0.0)
+    laws = [(count / total, theory.survival) for count, theory in parts if theory.survival is not None]
+    return AgeTheory(
+        mean_s=mean("mean_s"),
+        variance=None,
+        peak_s=mean("peak_s"),
+        version_mean=mean("version_mean"),
+        push_hz=mean("push_hz"),
+        method=parts[0][1].method,
+        error=mean("error"),
+        survival=(lambda x: sum(share * law(x) for share, law in laws)) if len(laws) == len(parts) else None,
+    )
 
 
 def _peers(
@@ -282,7 +306,8 @@ def _sampled(gossip: Gossip, loss: float, rate_hz: float, seed: int, source: Any
     return AgePrediction(age.mean_s, None, None, version, method, (age.high_s - age.low_s) / 2)
 
 
-def _check_connected(links: list[list[int]], topology: str) -> None:
+def check_connected(links: list[list[int]], topology: str) -> None:
+    """`ConfigError` unless there is a way between any two nodes."""
     seen, todo = {0}, [0]
     while todo:
         new = [j for j in links[todo.pop()] if j not in seen]
