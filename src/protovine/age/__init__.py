@@ -1,6 +1,7 @@
 """Age of information: how old is what a node knows of its peers.
 
-- `measure_age`, `AgeReport`: from a trace, as the exact integral of the sawtooth
+- `measure_age`, `AgeReport`: from a trace, as the exact integral of the sawtooth; `PairAges` for each pair, `AgeLaw`
+  how often which age is exceeded, `SteadyAges` after the start with intervals by `BatchMeans`
 - `direct_push`, `AgeTheory`: predicted, when nodes push their own news; `Delay` says how long messages take
 - `predict_age`, `AgePrediction`: of a swarm, from its topology, schedule, delays and loss, by whatever method fits
 - `useful_push`, `UsefulTheory`: when only news is sent, with the age of incorrect information
@@ -28,17 +29,21 @@ from protovine.age.forwarding import (
     star_push_age,
 )
 from protovine.age.law import AgeTheory, max_age, rates_for_budget, version_moments
-from protovine.age.measure import AgeReport, measure_age
+from protovine.age.measure import AgeLaw, AgeReport, BatchMeans, PairAges, SteadyAges, measure_age
 from protovine.age.percolation import Gossip, PercolationAge, ball_age, percolation_age, random_regular
 from protovine.age.predict import AgePrediction, parse_delay, predict_age
 
 __all__ = [
+    "AgeLaw",
     "AgePrediction",
     "AgeReport",
     "AgeTheory",
+    "BatchMeans",
     "Delay",
     "Gossip",
+    "PairAges",
     "PercolationAge",
+    "SteadyAges",
     "UsefulTheory",
     "ball_age",
     "complete_age",

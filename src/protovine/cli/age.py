@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
+
+from protovine.errors import ConfigError
 
 
 @click.group("age")
@@ -43,3 +46,34 @@ def age_calc(probability: float, rate: float, delay: str, as_json: bool, **setti
     for name, value in vars(found).items():
         text = "not known in closed form" if value is None else f"{value:.6g}" if isinstance(value, float) else value
         click.echo(f"{name:<13} {text}")
+
+
+@age_group.command("measure")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--preset", "presets", multiple=True, metavar="NAME", help="Only this preset.")
+@click.option("--seed", "seeds", multiple=True, type=int, help="Only this seed.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object, with every pair.")
+@click.option("--figure", type=click.Path(path_type=Path), default=None, help="Draw one run: a PNG, SVG or PDF file.")
+def age_measure(
+    run: Path, presets: tuple[str, ...], seeds: tuple[int, ...], as_json: bool, figure: Path | None
+) -> None:
+    """The ages in recorded runs, beside what theory says of them.
+
+    RUN is a folder that `protovine run` made, or a trace file; of that nothing is predicted.
+    """
+    from protovine.experiments.age_figure import draw_ages
+    from protovine.experiments.measured import measured_runs
+
+    found = measured_runs(run, presets, seeds)
+    if figure is not None:
+        runs = list(found)
+        if len(runs) > 1:
+            raise ConfigError(f"--figure draws one run, not {len(runs)}: choose it by --preset and --seed")
+        draw_ages(runs[0], figure)
+        found = iter(runs)
+    if as_json:
+        click.echo(json.dumps({"runs": [each.to_json() for each in found]}, ensure_ascii=False, allow_nan=False))
+        return
+    for each in found:
+        for line in each.lines():
+            click.echo(line)

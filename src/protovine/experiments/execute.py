@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from protovine import metrics
 from protovine.age import measure_age
+from protovine.experiments.ages import RunAges, expected_ages
 from protovine.experiments.build import SECOND_NS, Built, build
 from protovine.experiments.config import Settings
 from protovine.experiments.result import Run, Series
@@ -71,7 +72,14 @@ def execute(
         trace_hash.add(record)
     if trace_folder is not None:
         classes = [str(label) for label in data.classes]
-        header = {"preset": preset, "seed": seed, "nodes": len(outcome.nodes), "classes": classes}
+        header = {
+            "preset": preset,
+            "seed": seed,
+            "nodes": len(outcome.nodes),
+            "classes": classes,
+            "neighbours": built.neighbours,
+            "honest": built.honest,
+        }
         write_trace(trace_folder / trace_name(preset, seed), header, records)
     return _judge(settings, preset, seed, data, built, outcome, records, wall_s, trace_hash.hexdigest())
 
@@ -97,7 +105,9 @@ def _judge(
     traffic = metrics.traffic(records)
     links = [[peer for peer in built.neighbours[node] if peer in built.honest] for node in built.honest]
     ages = measure_age(records, links, outcome.virtual_ns, GRID)
+    expected = expected_ages(settings, built.neighbours)
     shares = settings.gossip.T > 0
+    age_of_node = ages.each.of_nodes(n)
     sizes = [record.size for record in records if isinstance(record, Ended)]
     global_f1 = _f1_global(outcome, data, built)
     values: dict[str, float | None] = {
@@ -117,7 +127,9 @@ def _judge(
         "prototypes_held_per_node": _mean(sizes),
         "aoi_mean_s": ages.mean_s if shares else None,
         "aoi_peak_s": ages.peak_s if shares else None,
+        "aoi_p95_s": ages.p95_s if shares else None,
         "version_age_mean": ages.version_mean if shares else None,
+        "aoii_mean_s": ages.incorrect_s if shares else None,
         "virtual_s": virtual_s,
         "wall_s": wall_s,
         "samples_per_wall_s": len(together) / wall_s if wall_s else None,
@@ -134,6 +146,7 @@ def _judge(
             **{name: getattr(each[node], name) for name in ("f1", "f1_macro", "f1_paper", "accuracy", "kappa")},
             "f1_global": global_f1[node],
             "bytes": bytes_of[built.honest[node]],
+            "aoi_mean_s": float(age_of_node[node]) if shares and np.isfinite(age_of_node[node]) else None,
         }
         for node in range(n)
     ]
@@ -152,6 +165,7 @@ def _judge(
         },
         series=_series(records, together, built, n, virtual_s, ages.age_s if shares else None, traffic.links),
         drift_points_s=built.drift_points_s,
+        ages=RunAges.of(ages, expected) if expected else None,
     )
 
 

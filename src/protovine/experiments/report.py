@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
+from protovine.experiments.ages import interval, number, pooled, predicted, verdict
 from protovine.experiments.result import METRICS, Interval, Result, Run
 from protovine.experiments.table import formatted
 from protovine.system import PRESETS
@@ -43,6 +44,7 @@ def render_report(result: Result) -> str:
         base=result.presets[0] if several else None,
         same=same_traces(result),
         pictures=pictures(result),
+        ages=ages_table(result),
         nodes=[nodes_table(result, result.of(preset)[0]) for preset in result.presets],
         messages=messages(result),
         data=_data(result),
@@ -108,6 +110,33 @@ def same_traces(result: Result) -> list[list[str]]:
     for preset in result.presets:
         groups.setdefault(tuple((run.seed, run.trace_hash) for run in result.of(preset)), []).append(preset)
     return [group for group in groups.values() if len(group) > 1]
+
+
+# How a verdict is marked: not by colour alone.
+MARKS = {"agrees": "✓", "differs": "≠", "short": "?", "assumes": "⚠"}
+
+
+def ages_table(result: Result) -> list[dict[str, Any]]:
+    """Ages measured and predicted, a row for each preset that shares: cells with what theory says, and a verdict."""
+    rows = []
+    for preset in result.presets:
+        runs = [run.ages for run in result.of(preset) if run.ages is not None]
+        if not runs:
+            continue
+        cells = []
+        for name, theory in (("age", "mean_s"), ("peak", "peak_s"), ("version", "version_mean"), ("incorrect", "")):
+            means, expected = pooled(runs, name), predicted(runs, theory) if theory else None
+            cells.append((interval(means), number(expected, ""), _ratio(means.mean if means else None, expected)))
+        p95s = [run.steady.p95_s for run in runs if run.steady is not None]
+        p95_s, expected = sum(p95s) / len(p95s) if p95s else None, predicted(runs, "p95_s")
+        cells.insert(2, (number(p95_s), number(expected, ""), _ratio(p95_s, expected)))
+        judged = verdict(runs)
+        rows.append({"preset": preset, "cells": cells, "verdict": judged, "mark": MARKS[judged.mark]})
+    return rows
+
+
+def _ratio(mean: float | None, expected: float | None) -> str:
+    return f"× {mean / expected:.3g}" if mean is not None and expected else ""
 
 
 def nodes_table(result: Result, run: Run) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from protovine.experiments.ages import RunAges
+
 # Version of the JSON form.
 FORMAT = 1
 # Every metric of a run, in the order of tables and JSON, with how it reads: title, unit, decimals.
@@ -33,7 +35,9 @@ METRICS: dict[str, tuple[str, str, int]] = {
     "prototypes_held_per_node": ("prototypes held per node", "", 1),
     "aoi_mean_s": ("age, mean", "s", 2),
     "aoi_peak_s": ("age, mean peak", "s", 2),
+    "aoi_p95_s": ("age, exceeded 5 % of the time", "s", 2),
     "version_age_mean": ("version age, mean", "samples", 2),
+    "aoii_mean_s": ("age of incorrect information, mean", "s", 3),
     "virtual_s": ("virtual time", "s", 1),
     "wall_s": ("wall time", "s", 2),
     "samples_per_wall_s": ("samples per wall second", "1/s", 0),
@@ -92,7 +96,10 @@ class Series:
 
 @dataclass(frozen=True)
 class Run:
-    """One preset with one seed: metrics by name (see `METRICS`; None where not defined), per node and over time."""
+    """One preset with one seed: metrics by name (see `METRICS`; None where not defined), per node and over time.
+
+    ``ages`` is None if nobody shared anything.
+    """
 
     preset: str
     seed: int
@@ -104,6 +111,7 @@ class Run:
     dropped: dict[str, int]
     series: Series
     drift_points_s: tuple[float, ...] = ()
+    ages: RunAges | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The run as one flat object."""
@@ -115,6 +123,7 @@ class Run:
             "messages_lost": self.lost,
             "messages_refused": self.refused,
             "dropped": self.dropped,
+            "ages": self.ages.to_json() if self.ages else None,
             "per_node": self.per_node,
         }
 
