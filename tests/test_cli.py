@@ -351,3 +351,32 @@ def test_age_calc_says_what_theory_says(tmp_path: Path) -> None:
 def test_bad_ages_end_with_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:
     ended = protovine("age", "calc", *arguments, cwd=tmp_path)
     assert 2 == ended.returncode and message in ended.stderr and 1 == len(ended.stderr.splitlines())
+
+
+def test_ages_are_measured_from_a_folder_and_from_a_trace(tmp_path: Path) -> None:
+    options = "--preset paper-base --preset paper-local --limit 300 --seeds 1 --out out"
+    assert 0 == protovine("run", *options.split(), cwd=tmp_path).returncode
+    done = protovine("age", "measure", "out", cwd=tmp_path)
+    assert (0, "") == (done.returncode, done.stderr)
+    assert "paper-base, seed 0: 20 pairs" in done.stdout
+    assert "The assumptions hold, but too little was measured for an interval." in done.stdout
+    assert "paper-local, seed 0: 20 pairs, 20 of them silent; no node heard of another" in done.stdout
+    trace = "out/traces/paper-base-seed0.jsonl.gz"
+    (alone,) = json.loads(protovine("age", "measure", trace, "--json", cwd=tmp_path).stdout)["runs"]
+    found = protovine("age", "measure", "out", "--json", "--preset", "paper-base", "--figure", "ages.png", cwd=tmp_path)
+    (run,) = json.loads(found.stdout)["runs"]
+    assert 1.001 == pytest.approx(run["predicted"]["mean_s"])
+    assert None is alone["predicted"]
+    assert run["each"] == alone["each"]
+    assert 20 == len(run["each"])
+    assert b"\x89PNG" == (tmp_path / "ages.png").read_bytes()[:4]
+    (tmp_path / "cut.jsonl.gz").write_bytes((tmp_path / trace).read_bytes()[:-200])
+    for arguments, message in (
+        ("cut.jsonl.gz", "cut.jsonl.gz is damaged"),
+        (".", ". is no run folder"),
+        ("out --figure a.png", "--figure draws one run, not 2"),
+    ):
+        wrong = protovine("age", "measure", *arguments.split(), cwd=tmp_path)
+        assert 2 == wrong.returncode, arguments
+        assert message in wrong.stderr
+        assert 1 == len(wrong.stderr.splitlines())

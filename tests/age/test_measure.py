@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import protovine
-from protovine.age import measure_age, predict_age
+from protovine.age import SteadyAges, measure_age, predict_age, useful_push
 from protovine.records import Arrived, Learned, Received
 
 SECOND = 10**9
@@ -16,17 +16,18 @@ def heard(at: int, created: int, node: int = 0, peer: int = 1) -> Received:
     return Received(at, node, peer, 1, 1, 1, created, 1, 9)
 
 
-def learnt(at: int, node: int = 1) -> Learned:
-    return Learned(at, node, 0, True, 1)
+def learnt(at: int, node: int = 1, changes: bool = True) -> Learned:
+    return Learned(at, node, 0, changes, 1)
 
 
 @given(
     st.lists(st.tuples(st.integers(1, 60), st.integers(0, 20)), max_size=8),
-    st.lists(st.integers(0, 60), max_size=8),
+    st.lists(st.tuples(st.integers(0, 60), st.booleans()), max_size=8),
     st.integers(60, 80),
 )
 def test_integrals_equal_a_sum_over_small_steps(news: list, samples: list, end: int) -> None:
-    trace: list = [learnt(at) for at in samples] + [heard(at, max(0, at - delay)) for at, delay in news]
+    trace: list = [learnt(at, changes=changes) for at, changes in samples]
+    trace += [heard(at, max(0, at - delay)) for at, delay in news]
     trace.sort(key=lambda record: record.at_ns)
     report = measure_age(trace, [[1], []], end)
     # What was made at the very start says nothing new.
@@ -34,14 +35,138 @@ def test_integrals_equal_a_sum_over_small_steps(news: list, samples: list, end: 
     if not known:
         assert report.mean_s is None
         return
-    ages, versions = [], []
+    ages, versions, incorrect = [], [], []
+    right_at = -1.0
     for half in range(2 * end):  # Midpoints: every event is at an integer.
         t = (half + 0.5) / 2
         here = [made for at, made in known if at <= t]
         ages.append(t - max(here, default=0))
-        versions.append(sum(at <= t and not any(made >= at for made in here) for at in samples))
+        versions.append(sum(at <= t and not any(made >= at for made in here) for at, _ in samples))
+        if not any(changes and max(here, default=-1) < at <= t for at, changes in samples):
+            right_at = t
+        wrong_from = min((at for at, changes in samples if changes and at > right_at), default=t)
+        incorrect.append(max(0.0, t - wrong_from))
     assert report.mean_s * SECOND == pytest.approx(np.mean(ages))
     assert report.version_mean == pytest.approx(np.mean(versions))
+    assert report.incorrect_s * SECOND == pytest.approx(np.mean(incorrect))
+    assert report.incorrect_share == pytest.approx(np.mean(np.array(incorrect) > 0))
+
+    def exceeded(age: float) -> float:
+        # Around a midpoint the age is uniform over half a unit.
+        return float(np.mean(np.clip((np.array(ages) + 0.25 - age) / 0.5, 0.0, 1.0)))
+
+    x = np.linspace(0.0, end, 50)
+    assert [exceeded(age) for age in x] == pytest.approx(report.law.survival(x / SECOND).tolist())
+    assert 0.05 == pytest.approx(exceeded(report.p95_s * SECOND))
+
+
+def test_incorrect_information_by_hand() -> None:
+    trace = [
+        learnt(1 * SECOND),  # Wrong from 1 to 3.
+        learnt(2 * SECOND),
+        heard(3 * SECOND, 2 * SECOND),
+        learnt(4 * SECOND, changes=False),  # Nothing that could be wrong.
+        learnt(5 * SECOND),  # Wrong from 5 on: what comes at 7 was made before the change at 6.
+        learnt(6 * SECOND),
+        heard(7 * SECOND, 5 * SECOND),
+    ]
+    report = measure_age(trace, [[1], []], 8 * SECOND)
+    assert (2**2 / 2 + 3**2 / 2) / 8 == report.incorrect_s
+    assert 5 / 8 == report.incorrect_share
+
+
+def test_incorrect_information_agrees_with_the_closed_form() -> None:
+    theory = useful_push(nodes=2, rate_hz=2.0, change_hz=0.5)
+    draw = np.random.default_rng(0)
+    end_s = 10_000
+    changes, pushes = (np.sort(draw.random(draw.poisson(rate * end_s)) * end_s) for rate in (0.5, 2.0))
+    trace: list = [learnt(round(at * SECOND)) for at in changes]
+    trace += [heard(round(at * SECOND), round(at * SECOND)) for at in pushes]
+    trace.sort(key=lambda record: record.at_ns)
+    report = measure_age(trace, [[1], []], end_s * SECOND)
+    assert theory.incorrect_s == pytest.approx(report.incorrect_s, rel=0.03)
+    assert theory.incorrect_probability == pytest.approx(report.incorrect_share, rel=0.03)
+    assert report.steady.incorrect.mean == pytest.approx(report.incorrect_s, rel=0.01)
+    # Without the filter, which does not change what is incorrect, the age is that of all pushes.
+    assert 0.5 == pytest.approx(report.mean_s, rel=0.03)
+
+
+def test_intervals_cover_what_is_true() -> None:
+    """Poisson pushes to three peers at once: 95 % intervals hold the exact mean 1/rate in about 95 % of the runs."""
+    draw = np.random.default_rng(0)
+    covered, runs, end_s = 0, 200, 400
+    for _ in range(runs):
+        pushes = np.sort(draw.random(draw.poisson(end_s)) * end_s)
+        times = (pushes * SECOND).astype(np.int64).tolist()
+        trace = [heard(at, at, node, peer=3) for at in times for node in (0, 1, 2)]
+        age = measure_age(trace, [[3], [3], [3], []], end_s * SECOND).steady.age
+        assert 20 == len(age.sums)
+        covered += abs(age.mean - 1.0) <= age.half
+    assert 0.91 <= covered / runs <= 0.99
+
+
+def test_short_runs_have_no_interval() -> None:
+    every_second = [heard(at * SECOND, at * SECOND) for at in range(1, 100)]
+
+    def steady(end_s: int) -> SteadyAges | None:
+        return measure_age(every_second, [[1], []], end_s * SECOND).steady
+
+    # Ages go from 0 to 1: the start is 2.5 s, and a batch 5 s long.
+    assert None is steady(7)
+    assert (1, None) == (len(steady(16).age.sums) - 1, steady(16).age.half)
+    assert 0.5 == pytest.approx(steady(18).age.mean, rel=0.02)
+    assert steady(18).age.half is not None
+    assert 18 == steady(18).until_s
+
+
+def test_batches_of_time_add_up_to_the_whole() -> None:
+    draw = np.random.default_rng(1)
+    trace: list = [learnt(at, node, at % 3 == 0) for node in (0, 1, 2) for at in draw.integers(0, 9000, 300).tolist()]
+    for node, peer in ((0, 1), (1, 0), (1, 2)):
+        trace += [heard(at, max(0, at - 20), node, peer) for at in draw.integers(1, 9000, 300).tolist()]
+    trace.sort(key=lambda record: record.at_ns)
+    links = [[1], [0, 2], []]
+    whole = measure_age(trace, links, 9000)
+    steady = whole.steady
+    first_ns = round(steady.from_s * SECOND)
+
+    def upto(end_ns: int) -> np.ndarray:
+        part = measure_age([record for record in trace if record.at_ns <= end_ns], links, end_ns)
+        return np.array([part.mean_s, part.version_mean, part.incorrect_s]) * end_ns
+
+    expected = (upto(9000) - upto(first_ns)) / (9000 - first_ns)
+    assert expected.tolist() == pytest.approx([steady.age.mean, steady.version.mean, steady.incorrect.mean])
+
+
+def test_each_pair_has_its_own_ages() -> None:
+    trace = [learnt(SECOND), heard(2 * SECOND, SECOND), heard(2 * SECOND, 2 * SECOND, node=2)]
+    each = measure_age(trace, [[1, 2], [], [1]], 4 * SECOND).each
+    assert [(0, 1), (0, 2), (2, 1)] == list(zip(each.node.tolist(), each.origin.tolist(), strict=True))
+    # 0 to 2, then 1 to 3; never; 0 to 2 twice.
+    assert [1.5, 2.0, 1.0] == each.mean_s.tolist()
+    assert [1, 0, 1] == each.receptions.tolist()
+    assert 2.0 == each.peak_s[0] and np.isnan(each.peak_s[1])
+    assert [(0, 2), (0, 1)] == [(pair["node"], pair["origin"]) for pair in each.worst(2)]
+    assert None is each.worst(1)[0]["peak_s"]
+    assert 1.75 == each.of_nodes(3)[0] and np.isnan(each.of_nodes(3)[1])
+
+
+def test_messages_of_others_are_nobodys_news() -> None:
+    # Were pairs numbered carelessly, (0, 2) of two nodes would be (1, 0).
+    stranger = [heard(1, 1, node=0, peer=2), heard(1, 1, node=2, peer=1)]
+    own = [heard(2, 1, node=0, peer=1)]
+    assert measure_age(own, [[1], [0]], 9).mean_s == measure_age(stranger + own, [[1], [0]], 9).mean_s
+    assert None is measure_age(stranger, [[1], [0]], 9).mean_s
+
+
+def test_a_device_counts_from_when_it_started() -> None:
+    start = 1_700_000_000 * SECOND
+    trace = [learnt(1 * SECOND), heard(2 * SECOND, 1 * SECOND), learnt(3 * SECOND)]
+    later = [learnt(start + 1 * SECOND), heard(start + 2 * SECOND, start + 1 * SECOND), learnt(start + 3 * SECOND)]
+    now = measure_age(trace, [[1], []], 4 * SECOND)
+    then = measure_age(later, [[1], []], start + 4 * SECOND, start_ns=start)
+    assert vars(now.each)["mean_s"].tolist() == vars(then.each)["mean_s"].tolist()
+    assert (now.mean_s, now.version_mean, now.incorrect_s) == (then.mean_s, then.version_mean, then.incorrect_s)
 
 
 def test_a_stream_that_is_over_is_not_measured_beyond_it() -> None:

@@ -19,7 +19,7 @@ from protovine.experiments import figures
 from protovine.experiments.report import missing, render_report
 from protovine.experiments.result import METRICS, Result, Run, Series
 
-UNDEFINED_ALONE = ("aoi_mean_s", "aoi_peak_s", "version_age_mean")
+UNDEFINED_ALONE = ("aoi_mean_s", "aoi_peak_s", "aoi_p95_s", "version_age_mean", "aoii_mean_s")
 GRID = 24
 
 

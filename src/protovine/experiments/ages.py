@@ -15,7 +15,7 @@ from protovine.errors import ConfigError
 from protovine.experiments.config import Settings
 from protovine.stream import parse_split
 
-# The oldest pairs that a result names.
+# The pairs with the largest mean ages that a result names.
 WORST_PAIRS = 5
 # Schedules that theory knows; it takes the same names.
 _KNOWN = ("coin", "counter", "age-threshold", "round-robin")
@@ -122,6 +122,7 @@ def expected_ages(settings: Settings, neighbours: Sequence[Sequence[int]]) -> Ex
         (swarm.arrivals == "clock", "samples come by the clock, not as a Poisson process"),
         (parse_split(swarm.split).alpha is not None and not sequential, "nodes sample at different rates"),
         (sequential and swarm.labelled < 1, "a turn without a label has nothing to tell"),
+        (bool(swarm.clock_skew_s or swarm.clock_drift_ppm), "clocks are off, and news from the future is dated anew"),
         (link.jitter_s > 0, "delays vary (jitter)"),
         (link.bandwidth_bytes_per_s > 0, "delays grow with messages (bandwidth)"),
         (link.reorder > 0, "some messages are held back (reorder)"),
@@ -130,7 +131,7 @@ def expected_ages(settings: Settings, neighbours: Sequence[Sequence[int]]) -> Ex
         (bool(swarm.hostile), f"hostile members: {swarm.hostile}"),
     )
     reasons = tuple(words for holds, words in checks if holds)
-    # What is held back on average is as good as a delay; a fraction of a Poisson process is one too.
+    # Samples without a label are no opportunities, and what is left of a Poisson process is one.
     delay_s = link.delay_s + link.jitter_s / 2
     delay = Delay.fixed(delay_s) if delay_s else Delay.none()
     rate_hz = swarm.rate_hz if sequential else swarm.rate_hz * swarm.labelled
