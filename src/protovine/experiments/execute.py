@@ -81,10 +81,10 @@ def execute(
             "honest": built.honest,
         }
         write_trace(trace_folder / trace_name(preset, seed), header, records)
-    return _judge(settings, preset, seed, data, built, outcome, records, wall_s, trace_hash.hexdigest())
+    return judge(settings, preset, seed, data, built, outcome, records, wall_s, trace_hash.hexdigest())
 
 
-def _judge(
+def judge(
     settings: Settings,
     preset: str,
     seed: int,
@@ -95,6 +95,7 @@ def _judge(
     wall_s: float,
     trace_hash: str,
 ) -> Run:
+    """The metrics and curves of a run, from its records."""
     # Nodes that do harm are neither judged nor counted.
     records = records if len(built.honest) == len(outcome.nodes) else _of(records, built.honest)
     n = len(built.honest)

@@ -31,6 +31,8 @@ from protovine.experiments.runner import versions, warm
 from protovine.net.certificates import create_authority, issue
 from protovine.net.transport import zenoh_module
 from protovine.records import SECOND_NS, AnyRecord, Received, TraceHash, write_trace
+from protovine.sim import Outcome
+from protovine.sim.invariants import Invariants
 
 SWARM = "local"
 # Processes that start at a time: each compiles or loads kernels first.
@@ -232,9 +234,8 @@ class LocalSwarm:
             self.seed,
             self.data,
             self.built,
-            [None] * len(self.members),
+            Outcome([None] * len(self.members), end_ns, Invariants()),
             records,
-            virtual_ns=end_ns,
             wall_s=end_ns / SECOND_NS,
             trace_hash=_hash(records),
         )

@@ -127,8 +127,13 @@ def run_prepared(
         error=error,
         failed=failed,
         notes=prepared.notes,
-        versions={"python": platform.python_version(), **{name: version(name) for name in _VERSIONED}},
+        versions=versions(),
     )
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of everything that numbers depend on."""
+    return {"python": platform.python_version(), **{name: version(name) for name in _VERSIONED}}
 
 
 def warm(settings: Iterable[Settings]) -> None:
