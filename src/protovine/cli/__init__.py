@@ -8,6 +8,7 @@ import click
 
 from protovine import __version__
 from protovine.cli.age import age_group
+from protovine.cli.cert import cert
 from protovine.cli.data import data
 from protovine.cli.run import replay, run
 from protovine.cli.swarm import swarm
@@ -37,5 +38,5 @@ def main() -> None:
     """
 
 
-for _command in (run, swarm, replay, data, age_group):
+for _command in (run, swarm, replay, data, age_group, cert):
     main.add_command(_command)
