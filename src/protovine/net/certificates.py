@@ -34,7 +34,7 @@ from cryptography.x509.verification import PolicyBuilder, Store, VerificationErr
 from protovine.errors import ConfigError, RemoteProtocolError, check_range, suggest
 
 # Members are numbered from 0.
-MEMBER_ID_MAX = 2**20 - 1
+MEMBER_ID_MAX = 999_999
 AUTHORITY_DAYS, AUTHORITY_DAYS_MAX = 3650, 7300
 MEMBER_DAYS, MEMBER_DAYS_MAX = 365, 3650
 ADDRESSES_MAX = 32
@@ -45,7 +45,7 @@ _FILE_BYTES_MAX = 2**24
 _BACKDATE = timedelta(hours=1)
 _SCHEME = "protovine://"
 _LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_MEMBER_URI = re.compile(f"{_SCHEME}({_LABEL})/({_LABEL})/(0|[1-9][0-9]{{0,6}})", re.ASCII)
+_MEMBER_URI = re.compile(f"{_SCHEME}({_LABEL})/({_LABEL})/(0|[1-9][0-9]{{0,5}})", re.ASCII)
 _DNS_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.ASCII)
 
 
@@ -87,7 +87,7 @@ class MemberName:
     def parse(cls, uri: str) -> MemberName:
         """The inverse of `uri`; ``ValueError`` for anything that is not exactly of this form."""
         found = _MEMBER_URI.fullmatch(uri)
-        if not found or int(found[3]) > MEMBER_ID_MAX:
+        if not found:
             raise ValueError(f"{uri!r} names no member")
         return cls(found[1], found[2], int(found[3]))
 
@@ -234,8 +234,9 @@ def load_trust(folder: Path) -> Trust:
     certificate = _read_certificate(folder / "authority.pem")
     _checked_authority(certificate, folder / "authority.pem")
     path = folder / "revoked.pem"
+    data = _read(path)
     try:
-        revocations = x509.load_pem_x509_crl(_read(path))
+        revocations = x509.load_pem_x509_crl(data)
         issued = revocations.is_signature_valid(certificate.public_key())  # type: ignore[arg-type]
     except _CERTIFICATE_ERRORS:
         raise ConfigError(f"{path} is no revocation list in PEM") from None
@@ -444,7 +445,7 @@ def describe(path: Path, now: datetime) -> dict[str, Any]:
     certificate = _read_certificate(path)
     try:
         if _is_authority(certificate):
-            who = {"kind": "authority", "swarm": _authority_swarm(certificate)}
+            who: dict[str, Any] = {"kind": "authority", "swarm": _authority_swarm(certificate)}
         else:
             member = member_name(certificate)
             names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

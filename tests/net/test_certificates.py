@@ -1,0 +1,249 @@
+"""Certificates as files, by the functions and by the command."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from cryptography import x509
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protovine.cli import main
+from protovine.errors import ConfigError, RemoteProtocolError
+from protovine.net import MemberName, create_authority, describe, issue, load_identity, load_member, load_trust, revoke
+from protovine.net.certificates import MEMBER_ID_MAX
+from tests.net.conftest import NOW
+
+DAY = timedelta(days=1)
+
+
+def protovine(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(part) for part in arguments])
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Path:
+    create_authority(tmp_path / "authority", "barn", now=NOW, days=400)
+    return tmp_path / "authority"
+
+
+def entries(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_the_command_makes_a_swarm(tmp_path: Path) -> None:
+    authority, out = tmp_path / "a", tmp_path / "certs" / "node-0"
+    assert 0 == protovine("cert", "init", authority, "--swarm", "barn").exit_code
+    options = ("--address", "127.0.0.1", "--address", "::1", "--address", "Shed.example")
+    assert 0 == protovine("cert", "issue", "node-0", "--authority", authority, "--out", out, *options).exit_code
+    assert {"member.key", "member.pem", "authority.pem", "revoked.pem"} == {path.name for path in out.iterdir()}
+    for key in (authority / "authority.key", out / "member.key"):
+        assert (0o600, 0o700) == (key.stat().st_mode & 0o777, key.parent.stat().st_mode & 0o777)
+    shown = json.loads(protovine("cert", "show", out / "member.pem", "--json").stdout)
+    assert ("member", "barn", "node-0", 0, True) == tuple(shown[k] for k in ("kind", "swarm", "name", "id", "in_time"))
+    assert ["node-0", "shed.example", "127.0.0.1", "::1"] == shown["addresses"]
+    assert "kind       authority\nswarm      barn\n" in protovine("cert", "show", out / "authority.pem").stdout
+    assert "revoked    none\n" in protovine("cert", "show", out / "revoked.pem").stdout
+    done = protovine("cert", "revoke", shown["serial"].upper(), "--authority", authority)
+    assert f"revoked node-0, id 0, serial {shown['serial']}" in done.stdout
+    assert shown["serial"] in protovine("cert", "show", authority / "revoked.pem").stdout
+    assert set() == load_trust(out).revoked
+    assert {int(shown["serial"], 16)} == load_trust(authority).revoked
+
+
+def test_openssl_agrees(home: Path) -> None:
+    """An independent implementation finds chain, purposes, address and revocation as they should be."""
+
+    def openssl(folder: str, *options: str) -> str:
+        done = subprocess.run(
+            [
+                *("openssl", "verify", "-x509_strict", "-attime", str(int(NOW.timestamp()) + 60), *options),
+                *("-CAfile", home / "authority" / "authority.pem", home / folder / "member.pem"),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.stdout + done.stderr
+
+    crl = ("-crl_check", "-CRLfile", str(home / "authority" / "revoked.pem"))
+    for purpose in ("sslclient", "sslserver"):
+        assert openssl("ann", "-purpose", purpose, "-verify_ip", "127.0.0.1", *crl).endswith("OK\n")
+    assert "IP address mismatch" in openssl("ann", "-verify_ip", "127.0.0.2")
+    assert "certificate revoked" in openssl("bad", *crl)
+    assert "certificate has expired" in openssl("old", *crl)
+    assert "unable to get local issuer" in openssl("other/mallory")
+
+
+def test_ids_count_from_0_and_stay_with_the_name(authority: Path, tmp_path: Path) -> None:
+    def made(name: str, **options: object) -> int:
+        folder = tmp_path / f"{name}-{len(list(tmp_path.iterdir()))}"
+        return issue(authority, name, folder, now=NOW, **options).id
+
+    assert [0, 7, 1] == [made("a"), made("b", member_id=7), made("c")]
+    assert 7 == made("b", renew=True)
+    revoke(authority, "a", now=NOW)
+    assert 0 == made("a"), "a name that has no live certificate needs no --renew"
+    with pytest.raises(ConfigError, match="id 7 is taken by b"):
+        made("d", member_id=7)
+    with pytest.raises(ConfigError, match="b has id 7 and keeps it, got 8"):
+        made("b", member_id=8, renew=True)
+    with pytest.raises(ConfigError, match="id must be between 0 and"):
+        made("e", member_id=MEMBER_ID_MAX + 1)
+
+
+def test_a_renewed_certificate_has_a_new_key_and_the_old_one_stays_good(authority: Path, tmp_path: Path) -> None:
+    issue(authority, "ann", tmp_path / "1", now=NOW, days=30)
+    with pytest.raises(ConfigError, match="ann has a certificate until 2030-01-31; --renew"):
+        issue(authority, "ann", tmp_path / "2", now=NOW + 30 * DAY)
+    issue(authority, "ann", tmp_path / "2", now=NOW + 20 * DAY, renew=True)
+    (old, trust), (new, _) = (load_member(tmp_path / folder, NOW + 21 * DAY) for folder in "12")
+    assert old.key.public_key() != new.key.public_key()
+    assert trust.verify(old.certificate, NOW + 21 * DAY) == trust.verify(new.certificate, NOW + 21 * DAY)
+    revoke(authority, f"{old.certificate.serial_number:x}", now=NOW)
+    trust = load_trust(authority)
+    with pytest.raises(RemoteProtocolError, match="revoked"):
+        trust.verify(old.certificate, NOW + 21 * DAY)
+    assert MemberName("barn", "ann", 0) == trust.verify(new.certificate, NOW + 21 * DAY)
+
+
+def test_lifetimes_are_bounded_by_the_authoritys(authority: Path, tmp_path: Path) -> None:
+    issue(authority, "ann", tmp_path / "ann", now=NOW + 100 * DAY)
+    assert "2031-02-05T00:00:00+00:00" == describe(tmp_path / "ann" / "member.pem", NOW)["not_after"]
+    with pytest.raises(ConfigError, match="days must be at most 300, the authority ends on 2031-02-05; got 301"):
+        issue(authority, "bob", tmp_path / "bob", now=NOW + 100 * DAY, days=301)
+    with pytest.raises(ConfigError, match="ended on 2031-02-05"):
+        issue(authority, "bob", tmp_path / "bob", now=NOW + 401 * DAY)
+    assert not (tmp_path / "bob").exists()
+
+
+@pytest.mark.parametrize("moment", ["folder", "index"])
+def test_a_failed_write_leaves_everything_as_it_was(
+    moment: str, authority: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = entries(tmp_path)
+    failing = "rename" if moment == "folder" else "replace"
+
+    def full(*_: object) -> None:
+        monkeypatch.undo()  # The way back may write again.
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(f"protovine.net.certificates.os.{failing}", full)
+    with pytest.raises(ConfigError, match="No space left"):
+        issue(authority, "ann", tmp_path / "ann", now=NOW)
+    assert before == entries(tmp_path)
+    assert ["authority"] == [path.name for path in tmp_path.iterdir()]
+
+
+def mistakes() -> list[tuple[str, str]]:
+    return [
+        ("init out --swarm Barn", "the swarm's name must be 1 to 63 of a-z, 0-9 and - (not first or last), got 'Barn'"),
+        ("init out --swarm barn --days 0", "days must be between 1 and 7300, got 0"),
+        ("init authority --swarm barn", "is not empty; name a new folder"),
+        ("init ann/member.pem --swarm barn", "is a file; name a new folder"),
+        ("init ann/member.pem/x --swarm barn", "cannot write to"),
+        ("issue a_b --authority authority --out out", "the member's name must be"),
+        ("issue bob --authority nowhere --out out", "no such folder: nowhere"),
+        ("issue bob --authority ann --out out", "cannot read ann/authority.key: No such file or directory"),
+        ("issue bob --authority mixed --out out", "mixed/authority.key is not the key of mixed/authority.pem"),
+        ("issue bob --authority member --out out", "is no authority's certificate: it is a member's"),
+        ("issue bob --authority broken --out out", "broken/index.json is no index of certificates"),
+        ("issue bob --authority over --out out", "the authority in over ended on 2021-01-01"),
+        ("issue bob --authority authority --out ann", "is not empty; name a new folder"),
+        ("issue bob --authority authority --out out --address 1.2.3", "an address must be an IP address or a DNS name"),
+        ("issue bob --authority authority --out out --address *.x", "an address must be an IP address or a DNS name"),
+        ("issue bob --authority authority --out out --days 3651", "days must be between 1 and 3650, got 3651"),
+        ("issue bob --authority authority --out out --id -1", "id must be between 0 and 999999, got -1"),
+        ("issue ann --authority authority --out out", "ann has a certificate until"),
+        ("show nothing", "cannot read nothing: No such file or directory"),
+        ("show .", "cannot read .: Is a directory"),
+        ("show ann/member.key", "ann/member.key is no certificate in PEM"),
+        ("revoke ana --authority authority", "knows no member or serial number 'ana' (did you mean 'ann'?)"),
+        ("revoke ann --authority ann", "cannot read ann/authority.key"),
+    ]
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from datetime import UTC, datetime
+
+    path, now = tmp_path_factory.mktemp("workshop"), datetime.now(UTC)
+    for name in ("authority", "mixed", "member", "broken"):
+        create_authority(path / name, "barn", now=now)
+    create_authority(path / "over", "barn", now=now.replace(year=2020, month=1, day=1, hour=0), days=366)
+    issue(path / "authority", "ann", path / "ann", now=now)
+    (path / "mixed" / "authority.key").write_bytes((path / "authority" / "authority.key").read_bytes())
+    (path / "member" / "authority.pem").write_bytes((path / "ann" / "member.pem").read_bytes())
+    (path / "broken" / "index.json").write_text('{"format": 1, "swarm": "barn"}')
+    return path
+
+
+@pytest.mark.parametrize(("arguments", "message"), mistakes(), ids=[text for text, _ in mistakes()])
+def test_a_mistake_is_one_line_and_changes_nothing(
+    arguments: str, message: str, workshop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workshop)
+    before = entries(workshop)
+    done = protovine("cert", *arguments.split())
+    assert 2 == done.exit_code, done.output
+    assert message in done.stderr and 1 == len(done.stderr.splitlines())
+    assert before == entries(workshop)
+
+
+def test_a_node_loads_only_what_fits(home: Path, tmp_path: Path) -> None:
+    def copied(name: str, source: str, **replaced: Path) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        for path in (home / source).iterdir():
+            data = replaced.get(path.stem, path).read_bytes()
+            (folder / path.name).write_bytes(data)
+            (folder / path.name).chmod(0o600)
+        return folder
+
+    assert "ann" == load_member(copied("good", "ann"), NOW)[0].member.name
+    with pytest.raises(ConfigError, match=r"member\.pem cannot be used: it ended on 2029-12-12"):
+        load_member(home / "old", NOW)
+    with pytest.raises(ConfigError, match="was revoked"):
+        load_member(copied("revoked", "bad", revoked=home / "authority" / "revoked.pem"), NOW)
+    folder = copied("key", "ann")
+    (folder / "member.key").write_bytes((home / "bob" / "member.key").read_bytes())
+    with pytest.raises(ConfigError, match="is not the key of"):
+        load_identity(folder)
+    with pytest.raises(ConfigError, match=r"revoked\.pem is not of the authority"):
+        load_trust(copied("list", "ann", revoked=home / "twin" / "authority" / "revoked.pem"))
+    folder = copied("open", "ann")
+    (folder / "member.key").chmod(0o640)
+    with pytest.raises(ConfigError, match="can be read by others: chmod 600"):
+        load_identity(folder)
+    (folder / "revoked.pem").unlink()
+    with pytest.raises(ConfigError, match=r"cannot read .*revoked.pem"):
+        load_trust(folder)
+
+
+def test_only_the_own_authority_is_believed(home: Path) -> None:
+    trust = load_trust(home / "authority")
+
+    def reason(folder: str) -> str:
+        certificate = x509.load_pem_x509_certificate((home / folder).read_bytes())
+        with pytest.raises(RemoteProtocolError) as caught:
+            trust.verify(certificate, NOW)
+        return caught.value.reason
+
+    assert MemberName("barn", "bob", 1) == trust.verify(load_identity(home / "bob").certificate, NOW)
+    for folder in ("other/mallory/member.pem", "twin/mallory/member.pem", "old/member.pem", "authority/authority.pem"):
+        assert "certificate" == reason(folder), folder
+    assert "revoked" == reason("bad/member.pem")
+
+
+@given(st.text(max_size=80) | st.from_regex(r"protovine://[a-z-]{0,3}/[a-z0-9-]{0,3}/[0-9]{0,8}\n?", fullmatch=True))
+def test_names_in_certificates_have_one_spelling(uri: str) -> None:
+    try:
+        member = MemberName.parse(uri)
+    except ValueError:
+        return
+    assert uri == member.uri and 0 <= member.id <= MEMBER_ID_MAX
