@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from datetime import timedelta
 from pathlib import Path
@@ -56,6 +57,7 @@ def test_the_command_makes_a_swarm(tmp_path: Path) -> None:
     assert {int(shown["serial"], 16)} == load_trust(authority).revoked
 
 
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 def test_openssl_agrees(home: Path) -> None:
     """An independent implementation finds chain, purposes, address and revocation as they should be."""
 
