@@ -142,9 +142,13 @@ class LocalSwarm:
             if secure:
                 certificates = str(home / "certificates")
                 issue(
-                    folder / "authority", f"node-{node}", home / "certificates",
-                    addresses=["127.0.0.1"], days=30, id=node, now=now,
-                )  # fmt: skip
+                    folder / "authority",
+                    f"node-{node}",
+                    home / "certificates",
+                    addresses=["127.0.0.1"],
+                    member_id=node,
+                    now=now,
+                )
             spec = Spec(
                 experiment=str(folder / "experiment.toml"),
                 preset=self.preset,

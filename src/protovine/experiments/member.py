@@ -24,6 +24,7 @@ from protovine.errors import ProtovineError
 from protovine.experiments.build import Built, build
 from protovine.experiments.config import Experiment, Settings, read_toml
 from protovine.experiments.prepare import prepare
+from protovine.experiments.runner import warm
 from protovine.net.certificates import MemberName, load_member
 from protovine.net.envelope import Envelope, EnvelopeLike, PlainEnvelope
 from protovine.net.meter import SocketMeter
@@ -88,6 +89,7 @@ async def play(spec: Spec) -> None:
     prepared = prepare(experiment)
     settings, data = prepared.settings[spec.preset], prepared.data[spec.seed]
     built = build(settings, data, spec.seed)
+    warm([settings])  # Loading kernels takes most of a second, in which the first samples would wait.
     folder = Path(spec.folder)
     clock = Clock()
     with Store(folder / "state") as store:
@@ -156,8 +158,8 @@ async def _feed(
     # What is under way still counts, and the others may need what this member has.
     await asyncio.sleep(1.0)
     _say(done=True)
-    if spec.stay or await asyncio.to_thread(sys.stdin.readline):
-        return
+    if not spec.stay:
+        await asyncio.to_thread(sys.stdin.readline)  # The others may not be done yet.
 
 
 async def _watch(spec: Spec, runtime: Runtime, trace: Trace, meter: SocketMeter, folder: Path) -> None:

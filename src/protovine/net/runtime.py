@@ -19,10 +19,10 @@ from typing import Any, Protocol
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from protovine.net.envelope import EnvelopeLike
 
 from protovine.errors import MissingKeysError, RemoteProtocolError, SnapshotError
 from protovine.learn import Prediction
+from protovine.net.envelope import EnvelopeLike
 from protovine.net.store import Store
 from protovine.net.transport import Channel, Transport
 from protovine.node import Node, pump
@@ -50,10 +50,25 @@ _SAID_MAX = 1000
 class EventLike(Protocol):
     """What a source brings: a sample ``x`` with or without its class, or a class ``y`` for an earlier ``id``."""
 
-    x: NDArray[np.float64] | None
-    y: int | None
-    id: str | int | None
-    time_ns: int | None
+    @property
+    def x(self) -> NDArray[np.float64] | None:
+        """Features, or None in a late label."""
+        ...
+
+    @property
+    def y(self) -> int | None:
+        """The class."""
+        ...
+
+    @property
+    def id(self) -> str | int | None:
+        """What the source calls it."""
+        ...
+
+    @property
+    def time_ns(self) -> int | None:
+        """When it was measured."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,8 +323,8 @@ class Runtime:
                 else:
                     self._hello(data, channel is Channel.ASK)
             except MissingKeysError as error:
-                self._refuse(error.sender, error)
-                self._greet(error.sender, ask=True)
+                self._refuse(error.peer, error)
+                self._greet(error.peer, ask=True)
             except RemoteProtocolError as error:
                 self._refuse(-1, error)
         self._settle()

@@ -101,7 +101,7 @@ class Store:
 
     def load(self, check: Callable[[dict[str, Any]], None] = lambda state: None) -> Loaded:
         """The newest state that can be read and that ``check`` raises no `SnapshotError` for."""
-        notes = []
+        notes: list[str] = []
         for name in (_NEWEST, _PREVIOUS):
             path = self.folder / name
             try:
