@@ -65,6 +65,7 @@ def test_settings_become_a_prediction(changed: dict[str, Any], mean_s: float) ->
         ({"share": {"gate": "jsd"}}, "the gate jsd withholds sets"),
         ({"gossip": {"poll_s": 0.05}}, "wait for the next poll"),
         ({"gossip": {"order": "sequential"}, "swarm": {"labelled": 0.5}}, "a turn without a label"),
+        ({"gossip": {"schedule": "counter", "T": 0.4}}, "1/T is 2.5, not a whole number"),
         ({"swarm": {"arrivals": "clock"}}, "not as a Poisson process"),
         ({"swarm": {"split": "quantity-skew:0.5"}}, "different rates"),
         ({"swarm": {"hostile": "flood:1"}}, "hostile members: flood:1"),
@@ -94,9 +95,10 @@ def test_schedules_without_a_theory_say_so(schedule: str) -> None:
 
 @pytest.mark.parametrize(("schedule", "mean_s"), [("counter", 0.55), ("age-threshold", 0.505), ("round-robin", 1.0)])
 def test_schedules_have_their_own_prediction(schedule: str, mean_s: float) -> None:
-    settings = Settings(**PLAIN)
-    settings = settings.model_copy(update={"gossip": settings.gossip.model_copy(update={"schedule": schedule})})
-    assert mean_s == pytest.approx(expected_ages(settings, MESH).theory.mean_s)
+    expected = expected_ages(Settings(gossip={"schedule": schedule}, **PLAIN), MESH)
+    assert () == expected.reasons
+    assert mean_s == pytest.approx(expected.theory.mean_s)
+    assert None is expected_ages(Settings(gossip={"schedule": schedule, "order": "sequential"}), MESH).theory
 
 
 def test_who_shares_nothing_has_no_expected_ages() -> None:
@@ -233,6 +235,9 @@ def test_what_cannot_be_measured_or_drawn_is_named(folder: Any, tmp_path: Any) -
         {"swarm": {"labelled": 0.5, "label_delay_s": 2.0}},
         {"link": {"delay_s": 0.5, "loss": 0.3, "duplicate": 0.3}},
         {"swarm": {"topology": "star"}, "gossip": {"s": 1, "T": 0.5}},
+        {"gossip": {"schedule": "counter", "s": 2}},
+        {"gossip": {"schedule": "round-robin", "s": 1, "T": 0.4}},
+        {"gossip": {"schedule": "age-threshold"}},
     ],
 )
 def test_where_the_assumptions_hold_so_does_the_prediction(changed: dict[str, Any]) -> None:

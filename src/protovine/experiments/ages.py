@@ -109,12 +109,14 @@ def expected_ages(settings: Settings, neighbours: Sequence[Sequence[int]]) -> Ex
     if not gossip.T or not most:
         return None
     log, sequential = settings.share.kind == "log", gossip.order == "sequential"
-    schedule = getattr(gossip, "schedule", "coin")
+    schedule = gossip.schedule
     if schedule not in _KNOWN:
         return Expected(None, (f"of schedule {schedule} no theory is known",))
     if sequential and schedule != "coin":
         return Expected(None, (f"of schedule {schedule} in turns no theory is known",))
+    every = 1 / gossip.T
     checks = (
+        (schedule == "counter" and abs(every - round(every)) > 1e-9, f"1/T is {every:.3g}, not a whole number"),
         (log, "a log waits for batches, and sends only when there is something to tell"),
         (log and gossip.budget_bytes_per_s > 0, "a budget holds messages back"),
         (not log and settings.share.gate != "always", f"the gate {settings.share.gate} withholds sets"),
