@@ -380,3 +380,71 @@ def test_ages_are_measured_from_a_folder_and_from_a_trace(tmp_path: Path) -> Non
         assert 2 == wrong.returncode, arguments
         assert message in wrong.stderr
         assert 1 == len(wrong.stderr.splitlines())
+
+
+def test_age_plan_says_what_to_run(tmp_path: Path) -> None:
+    found = json.loads(
+        protovine("age", "plan", "--budget", "100", "--message-bytes", "25", "--json", cwd=tmp_path).stdout
+    )
+    best = found["recommended"]
+    assert ("age-threshold", 4, 0.1, 100.0) == (best["schedule"], best["s"], best["T"], best["bytes_per_s"])
+    assert 0.505 == pytest.approx(best["mean_s"]) and 4.8 == pytest.approx(found["sequential_ratio"])
+    assert ["coin", "round-robin", "counter", "age-threshold"] == [each["schedule"] for each in found["schedules"]]
+    ended = protovine("age", "plan", "--target-mean", "1", "--figure", "plan.svg", cwd=tmp_path)
+    assert "gossip.schedule = age-threshold, gossip.s = 4, gossip.T = 0.0501257 (mean age 1 s" in ended.stdout
+    assert (tmp_path / "plan.svg").read_text().lstrip().startswith("<?xml")
+    shown = protovine(
+        "age", "plan", "--budget", "1000", "--topology", "ring", "--forwarding", "peers", cwd=tmp_path
+    ).stdout
+    assert "unknown" in shown and "Left out: round-robin, counter, age-threshold; with forwarding" in shown
+
+
+def test_age_plan_of_peers(tmp_path: Path) -> None:
+    (tmp_path / "peers.txt").write_text("1:1\n" * 4)
+    ended = protovine("age", "plan", "--budget", "5", "--peer", "./peers.txt", "--peer", "16:1", "--json", cwd=tmp_path)
+    found = json.loads(ended.stdout)
+    assert ([0.625] * 4 + [2.5], 0.64, 1.0) == (
+        found["rates_hz"],
+        pytest.approx(found["weighted_mean_s"]),
+        pytest.approx(found["equal_rates_mean_s"]),
+    )
+    shown = protovine("age", "plan", "--target-mean", "0.64", "--peer", "1:1", "--peer", "16:1", cwd=tmp_path).stdout
+    assert "Weighted mean age 0.64 s at" in shown
+
+
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
+def test_age_calc_draws(ending: str, tmp_path: Path) -> None:
+    ended = protovine("age", "calc", "--figure", f"age.{ending}", "--json", cwd=tmp_path)
+    assert (0, 1.0) == (ended.returncode, json.loads(ended.stdout)["mean_s"])
+    starts = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
+    assert (tmp_path / f"age.{ending}").read_bytes().startswith(starts[ending])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "one goal is needed of --target-mean, --target-p95 and --budget, got none"),
+        (["--target-mean", "1", "--budget", "5"], "got --target-mean and --budget"),
+        (
+            ["--target-mean", "0.05"],
+            "the least is 0.1 s, with schedule 'coin', s = 4 and T = 1, at 4000 bytes per node",
+        ),
+        (["--target-mean", "-1"], "mean_s must be a finite number > 0, got -1"),
+        (["--budget", "0"], "budget_bps must be a finite number > 0, got 0"),
+        (["--budget", "5", "--rate", "-1"], "rate_hz must be a finite number > 0, got -1"),
+        (["--budget", "5", "-s", "9"], "s must be between 1 and 4, got 9"),
+        (["--budget", "5", "--topology", "./pieces.txt"], "does not join nodes 0 and 2: their ages are infinite"),
+        (["--budget", "5", "--forwarding", "source"], "unknown forwarding 'source'"),
+        (["--budget", "5", "--figure", "plan.gif"], "a figure must end in .png, .svg or .pdf, got 'plan.gif'"),
+        (["--budget", "5", "--figure", "no/plan.png"], "there is no folder 'no'"),
+        (["--budget", "5", "--peer", "1:1", "--nodes", "4"], "with --peer there is no --nodes"),
+        (["--target-p95", "5", "--peer", "1:1"], "with --peer there is no --target-p95"),
+        (["--budget", "5", "--peer", "1"], "a peer is WEIGHT:BYTES"),
+        (["--target-mean", "0.01", "--peer", "1:1"], "cannot be met; the least is 0.1 s"),
+    ],
+)
+def test_bad_plans_end_with_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:
+    (tmp_path / "pieces.txt").write_text("0 1\n2 3\n3 4\n")
+    ended = protovine("age", "plan", *arguments, cwd=tmp_path)
+    assert 2 == ended.returncode and message in ended.stderr and 1 == len(ended.stderr.splitlines())
+    assert "" == ended.stdout

@@ -4,6 +4,7 @@
   how often which age is exceeded, `SteadyAges` after the start with intervals by `BatchMeans`
 - `direct_push`, `AgeTheory`: predicted, when nodes push their own news; `Delay` says how long messages take
 - `predict_age`, `AgePrediction`: of a swarm, from its topology, schedule, delays and loss, by whatever method fits
+- `plan_age`, `AgePlan`: the other way round, settings for a target or a byte budget; `plan_rates` for each peer
 - `useful_push`, `UsefulTheory`: when only news is sent, with the age of incorrect information
 - `max_age`, `rates_for_budget`, `version_moments`: the stalest of many; the square-root law; versions from ages
 - `exact_age`, `exact_push_age`: when all is forwarded, on any graph of up to 16 nodes
@@ -31,10 +32,12 @@ from protovine.age.forwarding import (
 from protovine.age.law import AgeTheory, max_age, rates_for_budget, version_moments
 from protovine.age.measure import AgeLaw, AgeReport, BatchMeans, PairAges, SteadyAges, measure_age
 from protovine.age.percolation import Gossip, PercolationAge, ball_age, percolation_age, random_regular
+from protovine.age.plan import AgePlan, PlannedSchedule, RatePlan, parse_peers, plan_age, plan_rates
 from protovine.age.predict import AgePrediction, parse_delay, predict_age
 
 __all__ = [
     "AgeLaw",
+    "AgePlan",
     "AgePrediction",
     "AgeReport",
     "AgeTheory",
@@ -43,6 +46,8 @@ __all__ = [
     "Gossip",
     "PairAges",
     "PercolationAge",
+    "PlannedSchedule",
+    "RatePlan",
     "SteadyAges",
     "UsefulTheory",
     "ball_age",
@@ -56,8 +61,11 @@ __all__ = [
     "max_age",
     "measure_age",
     "parse_delay",
+    "parse_peers",
     "path_age",
     "percolation_age",
+    "plan_age",
+    "plan_rates",
     "poisson_push",
     "predict_age",
     "random_regular",

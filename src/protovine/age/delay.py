@@ -19,7 +19,7 @@ Discipline = Literal["unlimited", "blocking", "preemptive", "newest"]
 # The law of a blocking server takes time in proportion to the square of the number of samples.
 SAMPLES_FOR_LAW_MAX = 500
 # Beyond so many steps of a chain a matrix exponential is faster.
-STEPS_MAX = 20_000
+STEPS_MAX = 2000
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ DRAWN_NODES_MAX = 1000
 DRAWN_LINKS_MAX = 500
 LINK_WIDTHS = 8  # Bytes are drawn in so many widths: one path each keeps the file small.
 
-_STYLE = {
+LOOK = {
     "svg.fonttype": "none",
     "svg.hashsalt": "protovine",
     "font.size": 10,
@@ -78,7 +78,7 @@ def pictures(result: Result) -> list[Picture]:
         swarm,
     )
     # The user's own matplotlib settings have no say here.
-    with style.context(["default", _STYLE]):
+    with style.context(["default", LOOK]):
         return [draw(result) for draw in drawers]
 
 

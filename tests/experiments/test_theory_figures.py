@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib as mpl
+import pytest
+
+from protovine.age import Delay, plan_age
+from protovine.experiments import theory_figures
+
+
+@pytest.mark.parametrize(
+    ("draw", "words"),
+    [
+        (theory_figures.against_T, ["coin, s = 3", "age-threshold, s = 4", "share of opportunities T"]),
+        (lambda path: theory_figures.against_nodes(path, (4, 9)), ["ring", "random, 4 neighbours", "forwarded"]),
+        (theory_figures.ratio_against_nodes, ["p = 0.5", "ratio of mean ages"]),
+        (theory_figures.against_bytes, ["round-robin", "coin, forwarding all"]),
+        (lambda path: theory_figures.scaling(path, (4, 6)), ["√(πn/2)", "2-D torus, sampled"]),
+    ],
+)
+def test_a_figure_says_what_it_shows_and_is_the_same_again(draw: Callable, words: list[str], tmp_path: Path) -> None:
+    draw(tmp_path / "first.svg")
+    with mpl.rc_context({"font.size": 30}):  # The user's own settings have no say.
+        draw(tmp_path / "again.svg")
+    text = (tmp_path / "first.svg").read_text()
+    assert text == (tmp_path / "again.svg").read_text()
+    assert [] == [word for word in words if word not in text]
+
+
+@pytest.mark.parametrize(
+    "swarm",
+    [
+        {"delay": Delay.exponential(0.1, "blocking"), "nodes": 5},
+        {"forwarding": "peers", "nodes": 30, "topology": "regular:4"},
+        {"p95_s": 3.0, "budget_bps": None, "nodes": 6, "topology": "star"},
+    ],
+)
+def test_plans_and_predictions_are_drawn_where_little_is_known(swarm: dict, tmp_path: Path) -> None:
+    """With such delays only the coin is known; with forwarding on that graph only s = 1 and 4."""
+    asked = {"topology": "full", "rate_hz": 10.0, "loss": 0.0, "seed": 0, "delay": None, "forwarding": "none"} | swarm
+    goal = {"budget_bps": 2000.0, "mean_s": None, "p95_s": None}
+    goal |= {k: asked.pop(k) for k in goal if k in asked}
+    plan = plan_age(**asked, **goal)
+    theory_figures.draw_plan(tmp_path / "plan.svg", plan, **asked, **goal, s=None, message_bytes=100.0)
+    text = (tmp_path / "plan.svg").read_text()
+    assert "recommended" in text and "goal" in text
+    assert [] == [each.schedule for each in plan.schedules if f"{each.schedule}, s = {each.s}" not in text]
+    theory_figures.draw_prediction(tmp_path / "age.svg", **asked, s=1, T=0.5, schedule="coin")
+    text = (tmp_path / "age.svg").read_text()
+    assert ("coin, s = 2" in text) == (asked["forwarding"] == "none")
+    assert ("counter, s = 1" in text) == (plan.left_out == {})
