@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import protovine
 from protovine.age import SteadyAges, measure_age, predict_age, useful_push
 from protovine.records import Arrived, Learned, Received
 
@@ -214,35 +213,3 @@ def test_curve_is_the_mean_age_at_its_times() -> None:
 def test_without_messages_there_is_no_age() -> None:
     report = measure_age([learnt(1)], [[1], [0]], 10)
     assert (None, None, None) == (report.mean_s, report.peak_s, report.version_mean)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("order", "nodes", "s", "T"),
-    [
-        ("parallel", 2, 1, 0.5),
-        ("parallel", 5, 4, 0.2),
-        ("parallel", 5, 1, 0.5),
-        ("parallel", 20, 4, 0.5),
-        ("sequential", 5, 4, 0.2),
-        ("sequential", 5, 2, 1.0),
-    ],
-)
-def test_simulated_ages_agree_with_theory(order: str, nodes: int, s: int, T: float) -> None:
-    schedule = {"parallel": "coin", "sequential": "sequential"}[order]
-    expected = predict_age(nodes=nodes, s=s, T=T, rate_hz=10.0, schedule=schedule)
-    x = np.random.default_rng(0).integers(0, 2, (30_000, 1)).astype(float)
-    result = protovine.run(
-        protovine.Experiment(
-            presets="paper-base",
-            data=(x, x[:, 0].astype(int)),
-            gossip={"s": s, "T": T, "order": order},
-            link={"delay_s": 0.0},
-            # What is received need not be trained to have an age.
-            swarm={"nodes": nodes, "train_rate_hz": 0.001},
-            seeds=2,
-        )
-    )
-    assert expected.mean_s == pytest.approx(result.interval("paper-base", "aoi_mean_s").mean, rel=0.04)
-    if order == "parallel":
-        assert expected.version_mean == pytest.approx(result.interval("paper-base", "version_age_mean").mean, rel=0.04)

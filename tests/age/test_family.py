@@ -1,0 +1,106 @@
+"""Simulated ages against predicted ones, all at a family-wise level of 99 %: seeds and settings were fixed beforehand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import protovine
+from protovine.age import BatchMeans, predict_age
+
+RATE_HZ = 10.0
+SEED = 41
+
+
+class Case(NamedTuple):
+    """A schedule with its settings; ``ages`` is how many mean ages a run lasts."""
+
+    schedule: str
+    nodes: int
+    s: int
+    T: float
+    ages: int = 1000
+    loss: float = 0.0
+
+
+CASES = (
+    Case("coin", 2, 1, 1.0),
+    Case("coin", 2, 1, 0.2),
+    Case("coin", 3, 1, 0.5),
+    Case("coin", 5, 4, 0.1),
+    Case("coin", 5, 1, 0.5),
+    Case("coin", 5, 2, 1.0),
+    Case("coin", 5, 4, 0.2, loss=0.3),
+    Case("coin", 10, 3, 0.3, 400),
+    Case("coin", 10, 9, 0.1, 400),
+    Case("coin", 20, 4, 0.5, 120),
+    Case("coin", 50, 10, 1.0, 70),
+    Case("sequential", 2, 1, 0.5),
+    Case("sequential", 3, 2, 1.0),
+    Case("sequential", 5, 4, 0.2),
+    Case("sequential", 5, 2, 1.0),
+    Case("sequential", 10, 3, 0.5, 400),
+    Case("sequential", 20, 10, 1.0, 120),
+    Case("sequential", 50, 40, 1.0, 70),
+    Case("counter", 5, 4, 0.1),
+    Case("counter", 10, 3, 0.5, 400),
+    Case("round-robin", 5, 1, 0.5),
+    Case("round-robin", 10, 4, 0.4, 400),
+    Case("age-threshold", 5, 4, 0.25),
+    Case("counter", 5, 2, 0.5, loss=0.3),
+)
+
+
+def measured(case: Case, duration_s: float) -> dict[str, BatchMeans]:
+    """Batch means of a real simulation: the paper's node, on a stream with two prototypes."""
+    sequential = case.schedule == "sequential"
+    rows = math.ceil(duration_s * RATE_HZ * (1 if sequential else case.nodes))
+    x = np.random.default_rng(0).integers(0, 2, (rows, 1)).astype(float)
+    gossip = {"s": case.s, "T": case.T, "order": "sequential" if sequential else "parallel"}
+    result = protovine.run(
+        protovine.Experiment(
+            presets="paper-base",
+            data=(x, x[:, 0].astype(int)),
+            gossip={**gossip, "schedule": "coin" if sequential else case.schedule},
+            link={"delay_s": 0.0, "loss": case.loss},
+            # What is received need not be trained to have an age.
+            swarm={"nodes": case.nodes, "rate_hz": RATE_HZ, "train_rate_hz": 0.001},
+            seed=SEED,
+            seeds=1,
+        )
+    )
+    ages = result.runs[0].ages
+    assert ages is not None and ages.steady is not None
+    assert () == ages.reasons
+    return {"age": ages.steady.age, "peak": ages.steady.peak, "version": ages.steady.version}
+
+
+def comparisons() -> Iterator[tuple[str, float, BatchMeans]]:
+    for case in CASES:
+        theory = predict_age(
+            nodes=case.nodes, s=case.s, T=case.T, rate_hz=RATE_HZ, schedule=case.schedule, loss=case.loss
+        )
+        found = measured(case, case.ages * theory.mean_s)
+        expected = {"age": theory.mean_s, "peak": theory.peak_s, "version": theory.version_mean}
+        for name, means in found.items():
+            if expected[name] is not None:
+                yield f"{case}: {name}", expected[name], means
+
+
+@pytest.mark.slow
+def test_simulated_ages_agree_with_theory() -> None:
+    found = list(comparisons())
+    assert len(found) >= 3 * len(CASES)
+    surprising = []
+    for what, expected, means in found:
+        each = means.sums / means.weights
+        half = stats.sem(each) * stats.t.ppf(1 - 0.005 / len(found), len(each) - 1)
+        assert half < 0.25 * expected, f"{what}: an interval that says nothing"
+        if abs(means.mean - expected) > half:
+            surprising.append(f"{what}: {means.mean:.4f} ± {half:.4f}, expected {expected:.4f}")
+    assert [] == surprising
