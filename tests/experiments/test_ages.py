@@ -184,6 +184,12 @@ def test_a_recorded_run_has_the_ages_of_the_run(folder: Any) -> None:
     assert [1] == [run.seed for run in measured_runs(path, ("paper-base",), (1,))]
 
 
+def test_real_links_are_not_those_of_the_settings(folder: Any) -> None:
+    run = next(measured_runs(folder[1]))
+    assert "real links" not in verdict([run.ages]).words
+    assert "real links" in verdict([replace(run, live=True).ages]).words
+
+
 def test_json_lists_the_worst_pairs_up_to_a_bound(folder: Any) -> None:
     run = next(measured_runs(folder[1]))
     whole, part = run.to_json(), run.to_json(pairs_max=3)

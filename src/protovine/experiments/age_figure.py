@@ -72,7 +72,8 @@ def _draw_law(axes: Axes, run: MeasuredRun) -> None:
     axes.semilogy(x, law.survival(x), color=COLOURS[0], label="measured")
     expected = run.expected
     if expected is not None and expected.theory is not None and expected.theory.survival is not None:
-        label = "theory, whose assumptions do not hold" if expected.reasons else "theory"
+        holds = run.ages is not None and not run.ages.reasons
+        label = "theory" if holds else "theory, whose assumptions do not hold"
         survival = [expected.theory.survival(at) for at in x.tolist()]
         axes.semilogy(x, survival, color=COLOURS[1], linestyle="--", label=label)
     axes.set_ylim(SHARE_MIN, 1.4)

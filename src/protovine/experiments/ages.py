@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from protovine.age import AgeReport, AgeTheory, Delay
@@ -72,6 +72,10 @@ class RunAges:
             report.silent_pairs,
             report.each.worst(WORST_PAIRS) if report.mean_s is not None else [],
         )
+
+    def of_live(self) -> RunAges:
+        """As ages of real processes, to which no settings of links apply."""
+        return replace(self, reasons=("real links, whose delays are not known", *self.reasons))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values: what was measured after the start, what theory says, and why that need not hold."""

@@ -32,6 +32,18 @@ def trace_name(preset: str, seed: int) -> str:
     return f"{preset}-seed{seed}.jsonl.gz"
 
 
+def trace_header(preset: str, seed: int, data: DataSet, built: Built) -> dict[str, Any]:
+    """What a trace file says of its run: who was there, who could address whom, and who did no harm."""
+    return {
+        "preset": preset,
+        "seed": seed,
+        "nodes": len(built.neighbours),
+        "classes": [str(label) for label in data.classes],
+        "neighbours": built.neighbours,
+        "honest": built.honest,
+    }
+
+
 def execute(
     settings: Settings,
     preset: str,
@@ -71,16 +83,7 @@ def execute(
     for record in records:
         trace_hash.add(record)
     if trace_folder is not None:
-        classes = [str(label) for label in data.classes]
-        header = {
-            "preset": preset,
-            "seed": seed,
-            "nodes": len(outcome.nodes),
-            "classes": classes,
-            "neighbours": built.neighbours,
-            "honest": built.honest,
-        }
-        write_trace(trace_folder / trace_name(preset, seed), header, records)
+        write_trace(trace_folder / trace_name(preset, seed), trace_header(preset, seed, data, built), records)
     return judge(settings, preset, seed, data, built, outcome, records, wall_s, trace_hash.hexdigest())
 
 

@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ import tomli_w
 
 from protovine.errors import ConfigError, DataError, RunError
 from protovine.experiments.build import Built, build
-from protovine.experiments.execute import judge, trace_name
+from protovine.experiments.execute import judge, trace_header, trace_name
 from protovine.experiments.member import MEET_S, Spec
 from protovine.experiments.prepare import Prepared, describe, describe_data, resolved
 from protovine.experiments.result import Result, Run
@@ -245,10 +245,9 @@ class LocalSwarm:
         )
         run.metrics["bytes_socket_per_node_per_s"] = self._socket_rate(end_ns)
         if trace_folder is not None:
-            classes = [str(label) for label in self.data.classes]
-            header = {"preset": self.preset, "seed": self.seed, "nodes": len(self.members), "classes": classes}
+            header = {**trace_header(self.preset, self.seed, self.data, self.built), "live": True}
             write_trace(trace_folder / trace_name(self.preset, self.seed), header, records)
-        return run
+        return replace(run, ages=run.ages.of_live() if run.ages else None)
 
     def records(self) -> list[AnyRecord]:
         """The records of all members in the order of time, which begins with the stream."""

@@ -23,18 +23,25 @@ PAIRS_MAX = 10_000
 
 @dataclass(frozen=True)
 class MeasuredRun:
-    """The ages of one recorded run; ``expected`` is None where nobody shares or the settings are not at hand."""
+    """The ages of one recorded run; ``expected`` is None where nobody shares or the settings are not at hand.
+
+    ``live``: of real processes.
+    """
 
     preset: str
     seed: int
     nodes: int
     report: AgeReport
     expected: Expected | None
+    live: bool = False
 
     @property
     def ages(self) -> RunAges | None:
         """Beside what theory says of them, if it is known."""
-        return RunAges.of(self.report, self.expected) if self.expected is not None else None
+        if self.expected is None:
+            return None
+        ages = RunAges.of(self.report, self.expected)
+        return ages.of_live() if self.live else ages
 
     def to_json(self, pairs_max: int = PAIRS_MAX) -> dict[str, Any]:
         """Plain values, with every pair or the ``pairs_max`` of the largest mean ages, which come first."""
@@ -154,4 +161,4 @@ def _measured(path: Path, settings: Settings | None) -> MeasuredRun:
     report = measure_age(records, links, end_ns, start_ns=start_ns)
     expected = expected_ages(settings, neighbours) if settings is not None else None
     preset, seed = str(header.get("preset", "")), header.get("seed", 0)
-    return MeasuredRun(preset, seed, len(neighbours), report, expected)
+    return MeasuredRun(preset, seed, len(neighbours), report, expected, bool(header.get("live")))
