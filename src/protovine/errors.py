@@ -41,12 +41,12 @@ class RemoteProtocolError(ProtovineError):
 class MissingKeysError(RemoteProtocolError):
     """A message under keys that this node has not got, as after a restart of either side. Nothing was changed.
 
-    ``peer`` says that it sent it, which may be a lie: ask it for its hello and send it the own one, but not often.
+    ``sender`` says that it sent it, which may be a lie: ask it for its hello and send it the own one, but not often.
     """
 
-    def __init__(self, peer: int, message: str) -> None:
+    def __init__(self, sender: int, message: str) -> None:
         super().__init__("keys", message)
-        self.peer = peer
+        self.sender = sender
 
 
 class SnapshotError(ProtovineError):

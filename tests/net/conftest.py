@@ -20,7 +20,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     path = tmp_path_factory.mktemp("certificates")
     create_authority(path / "authority", "barn", now=NOW - timedelta(days=60))
-    issue(path / "authority", "old", path / "old", now=NOW - timedelta(days=50), days=30, member_id=3)
+    issue(path / "authority", "old", path / "old", now=NOW - timedelta(days=50), days=30, id=3)
     for name in ("ann", "bob", "cat"):
         issue(path / "authority", name, path / name, now=NOW, addresses=["127.0.0.1", "localhost"])
     issue(path / "authority", "bad", path / "bad", now=NOW)

@@ -87,16 +87,16 @@ def test_ids_count_from_0_and_stay_with_the_name(authority: Path, tmp_path: Path
         folder = tmp_path / f"{name}-{len(list(tmp_path.iterdir()))}"
         return issue(authority, name, folder, now=NOW, **options).id
 
-    assert [0, 7, 1] == [made("a"), made("b", member_id=7), made("c")]
+    assert [0, 7, 1] == [made("a"), made("b", id=7), made("c")]
     assert 7 == made("b", renew=True)
     revoke(authority, "a", now=NOW)
     assert 0 == made("a"), "a name that has no live certificate needs no --renew"
     with pytest.raises(ConfigError, match="id 7 is taken by b"):
-        made("d", member_id=7)
+        made("d", id=7)
     with pytest.raises(ConfigError, match="b has id 7 and keeps it, got 8"):
-        made("b", member_id=8, renew=True)
+        made("b", id=8, renew=True)
     with pytest.raises(ConfigError, match="id must be between 0 and"):
-        made("e", member_id=MEMBER_ID_MAX + 1)
+        made("e", id=MEMBER_ID_MAX + 1)
 
 
 def test_a_renewed_certificate_has_a_new_key_and_the_old_one_stays_good(authority: Path, tmp_path: Path) -> None:

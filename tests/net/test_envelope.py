@@ -210,7 +210,7 @@ def test_messages_need_both_hellos(members: dict[str, Identity], trust: Trust) -
         ann.seal(1, b"")
     ann.accept_hello(bob.hello(NOW_NS), NOW_NS)
     sealed = ann.seal(1, b"early")
-    assert 0 == refused("keys", bob, sealed).peer
+    assert 0 == refused("keys", bob, sealed).sender
     bob.accept_hello(ann.hello(NOW_NS), NOW_NS)
     assert (0, b"early") == bob.open(sealed)
 
@@ -374,7 +374,7 @@ def test_a_plain_swarm_checks_what_can_be_checked() -> None:
         return PlainEnvelope(MemberName(swarm, name, id), incarnation=incarnation, schema=schema)
 
     ann, bob = plain("ann", 0), plain("bob", 200, incarnation=3)
-    assert 0 == refused("keys", bob, bytes([0]) + b"news").peer
+    assert 0 == refused("keys", bob, bytes([0]) + b"news").sender
     met(ann, bob)
     sealed = bob.seal(0, b"news")
     assert (2 + 4, (200, b"news")) == (len(sealed), ann.open(sealed))

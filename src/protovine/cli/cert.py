@@ -61,7 +61,7 @@ def cert_issue(
     from protovine.net.certificates import describe, issue
 
     now = _now()
-    member = issue(authority, name, out, now=now, addresses=addresses, days=days, member_id=member_id, renew=renew)
+    member = issue(authority, name, out, now=now, addresses=addresses, days=days, id=member_id, renew=renew)
     until = describe(out / "member.pem", now)["not_after"][:10]
     click.echo(f"{out}: {member.name}, id {member.id} of swarm {member.swarm}, until {until}")
 

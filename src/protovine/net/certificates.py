@@ -315,7 +315,7 @@ def issue(
     now: datetime,
     addresses: Iterable[str] = (),
     days: int | None = None,
-    member_id: int | None = None,
+    id: int | None = None,
     renew: bool = False,
 ) -> MemberName:
     """A certificate and a new key for a member, in a new folder.
@@ -334,7 +334,7 @@ def issue(
         IP addresses and DNS names that peers dial; the member's name is always one of them.
     days : int, optional
         Lifetime. [default: 365, or as long as the authority's if that is less]
-    member_id : int, optional
+    id : int, optional
         [default: the lowest that no member ever had]
     renew : bool
         Issue a further certificate although one is still good; that one stays good.
@@ -347,7 +347,7 @@ def issue(
     check_name("the member's name", name)
     names = _alternative_names(name, addresses)
     with _opened(authority, now) as opened:
-        member = MemberName(opened.index.swarm, name, _chosen_id(opened.index, name, member_id))
+        member = MemberName(opened.index.swarm, name, _chosen_id(opened.index, name, id))
         for known in opened.index.issued:
             if known.name == name and known.live(now) and not renew:
                 raise ConfigError(
