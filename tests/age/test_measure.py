@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protovine.age import SteadyAges, measure_age, predict_age, useful_push
+from protovine.age import SteadyAges, measure_age, useful_push
 from protovine.records import Arrived, Learned, Received
 
 SECOND = 10**9

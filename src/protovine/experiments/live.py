@@ -146,7 +146,7 @@ class LocalSwarm:
                     f"node-{node}",
                     home / "certificates",
                     addresses=["127.0.0.1"],
-                    member_id=node,
+                    id=node,
                     now=now,
                 )
             spec = Spec(

@@ -323,8 +323,8 @@ class Runtime:
                 else:
                     self._hello(data, channel is Channel.ASK)
             except MissingKeysError as error:
-                self._refuse(error.peer, error)
-                self._greet(error.peer, ask=True)
+                self._refuse(error.sender, error)
+                self._greet(error.sender, ask=True)
             except RemoteProtocolError as error:
                 self._refuse(-1, error)
         self._settle()

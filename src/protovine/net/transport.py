@@ -70,7 +70,11 @@ class Endpoints:
 
     def config(self) -> dict[str, Any]:
         """The configuration of a Zenoh session."""
-        link: dict[str, Any] = {"tx": {"lease": _LEASE_MS, "keep_alive": 4}}
+        # Other protocols are not even spoken, whatever endpoints members tell each other of.
+        link: dict[str, Any] = {
+            "protocols": ["tcp" if self.certificate is None else "tls"],
+            "tx": {"lease": _LEASE_MS, "keep_alive": 4},
+        }
         if self.certificate is not None:
             link["tls"] = {
                 "root_ca_certificate": str(self.authority),
