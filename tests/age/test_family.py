@@ -46,7 +46,7 @@ CASES = (
     Case("sequential", 5, 2, 1.0),
     Case("sequential", 10, 3, 0.5, 250),
     Case("sequential", 20, 10, 1.0, 100),
-    Case("sequential", 50, 40, 1.0, 50),
+    Case("sequential", 50, 40, 1.0, 110),
     Case("counter", 5, 4, 0.1),
     Case("counter", 10, 3, 0.5, 250),
     Case("round-robin", 5, 1, 0.5),
