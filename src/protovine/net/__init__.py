@@ -3,6 +3,7 @@
 - `create_authority`, `issue`, `revoke`, `describe`: certificates as files (`protovine cert`)
 - `load_member`: a node's `Identity` and `Trust` from its folder
 - `Envelope`: signed hellos and sealed messages, without I/O; `PlainEnvelope`: the same without certificates
+- `Schema`: the features and classes that members agree on
 """
 
 from protovine.net.certificates import (
@@ -18,6 +19,7 @@ from protovine.net.certificates import (
     revoke,
 )
 from protovine.net.envelope import Envelope, EnvelopeLike, Member, PlainEnvelope
+from protovine.net.schema import Schema
 
 __all__ = [
     "Envelope",
@@ -26,6 +28,7 @@ __all__ = [
     "Member",
     "MemberName",
     "PlainEnvelope",
+    "Schema",
     "Trust",
     "create_authority",
     "describe",

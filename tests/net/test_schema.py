@@ -1,0 +1,213 @@
+import hashlib
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protovine.errors import DataError
+from protovine.net import Schema
+from protovine.net.schema import CLASSES_MAX, FEATURES_MAX
+from protovine.stream import from_python, load
+
+WEATHER = Schema(("wind", "sky=clear", "sky=grey"), ("dry", "wet"))
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def test_the_fingerprint_is_the_hash_of_compact_json():
+    expected = hashlib.blake2b(
+        b'[["wind","sky=clear","sky=grey"],["dry","wet"]]', digest_size=16, person=b"protovine schema"
+    )
+    assert expected.digest() == WEATHER.fingerprint()
+
+
+def test_names_order_labels_and_their_types_each_change_the_fingerprint():
+    schemas = [
+        Schema(("a", "b"), (0, 1)),
+        Schema(("b", "a"), (0, 1)),
+        Schema(("a", "b"), (1, 0)),
+        Schema(("a", "b"), ("0", "1")),
+        Schema(("a", "b"), (False, True)),
+        Schema(("a", "b"), (0.0, 1.0)),
+        Schema(("a", "b", "c"), (0, 1)),
+        Schema(("a,b",), (0, 1)),
+        Schema(("a", "B"), (0, 1)),
+    ]
+    assert len(schemas) == len({schema.fingerprint() for schema in schemas})
+    assert Schema(("a", "b"), (0, 1)).fingerprint() == schemas[0].fingerprint()
+
+
+def test_a_vector_has_the_order_of_the_schema_and_nan_for_what_is_missing():
+    schema = Schema(("a", "b", "c", "d"), (0, 1))
+    np.testing.assert_array_equal([1.0, math.nan, 0.5, math.nan], schema.vector({"c": 0.5, "a": True, "d": None}))
+
+
+def test_texts_of_one_hot_columns_are_encoded_as_data_sets_are():
+    rows = [
+        ({"wind": 3, "sky": "clear", "a=b": "x"}, 1),
+        ({"wind": 8, "sky": "grey", "a=b": "y=z"}, 0),
+        ({"wind": 5, "sky": "7", "a=b": "x"}, 0),
+    ]
+    data = from_python(rows)
+    schema = Schema.of(data)
+    assert ("wind", "sky=7", "sky=clear", "sky=grey", "a=b=x", "a=b=y=z") == schema.features
+    np.testing.assert_array_equal(data.x, [schema.vector(x) for x, _ in rows])
+    np.testing.assert_array_equal(data.x[2], schema.vector({"wind": 5, "sky": 7, "a=b": "x"}))
+    assert data.y.tolist() == [schema.code(y) for _, y in rows]
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        ({"wind": "3"}, "feature 'wind' must be a number or true/false, got '3'"),
+        ({"wind": [1]}, "feature 'wind' must be a number or true/false, got [1]"),
+        ({"wind": {"a": 1}}, "feature 'wind' must be a number or true/false, got {'a': 1}"),
+        ({"wind": 2e38}, "feature 'wind' must be within ±1e+38, got 2e+38"),
+        ({"wind": -(10**400)}, "feature 'wind' must be within ±1e+38, got -1000"),
+        ({"wind": math.inf}, "feature 'wind' must be within ±1e+38, got inf"),
+        ({"wnd": 1}, "there is no feature 'wnd' (did you mean 'wind'?)"),
+        ({"sky": "pink"}, "column 'sky' must be one of 'clear', 'grey', got 'pink'"),
+        ({"sky": ["grey"]}, "column 'sky' must be one of 'clear', 'grey', got ['grey']"),
+        ({"sky": "grey", "sky=clear": 1}, "feature 'sky=clear' is given twice, also as 'sky'"),
+        ({str(name): 1 for name in range(9)}, "9 names are too many: the schema has 3 features"),
+    ],
+)
+def test_what_cannot_stand_in_a_vector_is_named(x, message):
+    with pytest.raises(DataError) as caught:
+        WEATHER.vector(x)
+    assert str(caught.value).startswith(message)
+    assert len(str(caught.value)) < 300
+
+
+@given(st.dictionaries(st.sampled_from(["wind", "sky", "sky=grey", "x"]) | st.text(max_size=4), JSON_VALUES, max_size=5))
+def test_any_mapping_is_a_vector_or_refused(x):
+    try:
+        vector = WEATHER.vector(x)
+    except DataError:
+        return
+    assert (3,) == vector.shape and np.float64 == vector.dtype
+    for place, name in enumerate(WEATHER.features):
+        given_value = x.get(name, x.get("sky") == name[4:] if x.get("sky") is not None and place else None)
+        np.testing.assert_equal(vector[place], math.nan if given_value is None else float(given_value))
+
+
+@pytest.mark.parametrize(
+    ("classes", "labels", "codes"),
+    [
+        ((0, 1), (0, 1, 1.0, "1", True, "true", "False"), (0, 1, 1, 1, 1, 1, 0)),
+        ((False, True), (False, True, "true", "True", 1, "0", 1.0), (0, 1, 1, 1, 1, 0, 1)),
+        (("0", "1"), ("1", 1, 1.0, 0), (1, 1, 1, 0)),
+        (("false", "true"), ("true", True, False), (1, 1, 0)),
+        (("True", "true"), ("True", "true"), (0, 1)),
+        ((1, 2, 10), (10, "2", 1.0), (2, 1, 0)),
+        ((0.5, 2.0), (0.5, "0.5", 2, "2"), (0, 0, 1, 1)),
+    ],
+)
+def test_labels_that_read_the_same_are_the_same_class(classes, labels, codes):
+    schema = Schema(("a",), classes)
+    assert codes == tuple(schema.code(label) for label in labels)
+    assert tuple(range(len(classes))) == tuple(schema.code(label) for label in classes)
+    assert classes == tuple(schema.label(code) for code in range(len(classes)))
+
+
+@pytest.mark.parametrize(
+    ("classes", "label"),
+    [
+        ((0, 1), 2),
+        ((0, 1), "01"),
+        ((0, 1), None),
+        ((0, 1), [1]),
+        ((0, 1), math.nan),
+        ((0, 1, 2), True),
+        (("0", "1"), True),
+        (("True", "true"), True),
+        (("dry", "wet"), "Wet"),
+    ],
+)
+def test_labels_of_no_class_or_of_two_are_refused(classes, label):
+    with pytest.raises(DataError, match="there is no class "):
+        Schema(("a",), classes).code(label)
+
+
+def test_a_number_too_long_to_write_is_refused_like_others():
+    with pytest.raises(DataError, match="there is no class a number with too many digits"):
+        WEATHER.code(10**5000)
+    with pytest.raises(DataError, match="within ±1e\\+38, got a number with too many digits"):
+        WEATHER.vector({"wind": 10**5000})
+
+
+def test_a_code_out_of_range_has_no_label():
+    for code in (-1, 2):
+        with pytest.raises(DataError, match=f"between 0 and 1, got {code}"):
+            WEATHER.label(code)
+
+
+@pytest.mark.parametrize(
+    ("features", "classes", "message"),
+    [
+        ((), (0,), "1 to 100000 features, got 0"),
+        (("a", "b", "a"), (0,), "must differ, got 'a' more than once"),
+        (("",), (0,), "a text of 1 to 1000 characters, got ''"),
+        ((1,), (0,), "a text of 1 to 1000 characters, got 1"),
+        (("a",), (), "1 to 10000 classes, got 0"),
+        (("a",), (0, "0"), "must read differently, got '0'"),
+        (("a",), ("true", True), "must read differently, got True"),
+        (("a",), (1, 1.0), "must read differently, got 1.0"),
+        (("a",), (1, math.inf), "got inf"),
+        (("a",), (None,), "got None"),
+        (("a",), tuple(range(CLASSES_MAX + 1)), "1 to 10000 classes, got 10001"),
+        (tuple(map(str, range(FEATURES_MAX + 1))), (0,), "1 to 100000 features, got 100001"),
+    ],
+)
+def test_what_is_no_schema_is_refused(features, classes, message):
+    with pytest.raises(DataError) as caught:
+        Schema(features, classes)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["phishing", "bananas", "image-segments", "led-drift", "sine"])
+def test_data_info_of_a_data_set_is_read_as_its_schema(name, tmp_path):
+    from click.testing import CliRunner
+
+    from protovine.cli import main
+
+    path = tmp_path / "schema.json"
+    path.write_text(CliRunner().invoke(main, ["data", "info", name, "--json"]).output)
+    expected = Schema.of(load(name))
+    assert (expected, expected.fingerprint()) == (Schema.read(path), Schema.read(path).fingerprint())
+
+
+def test_a_list_of_classes_keeps_types_and_order(tmp_path):
+    path = tmp_path / "schema.json"
+    path.write_text('{"features": ["a"], "classes": ["2", 1, true, 0.5], "made": "by hand"}')
+    assert Schema(("a",), ("2", 1, True, 0.5)) == Schema.read(path)
+    assert ["2", 1, True, 0.5] == json.loads(path.read_text())["classes"]
+    path.write_text('{"features": ["a"], "classes": {"07": 1, "1": 1}}')
+    assert ("07", "1") == Schema.read(path).classes
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not a schema in JSON"),
+        (b"\xff\xfe", "not a schema in JSON"),
+        (b'{"features": ["a"]}', "not a schema in JSON: .*classes"),
+        (b'{"features": [1], "classes": [1]}', "not a schema in JSON"),
+        (b'{"features": ["a"], "classes": [[1]]}', "not a schema in JSON"),
+        (b'{"features": ["a", "a"], "classes": [1]}', "feature names must differ, got 'a'"),
+        (b"[" * 100_000, "not a schema in JSON"),
+    ],
+)
+def test_a_file_that_is_no_schema_is_refused_by_name(content, message, tmp_path):
+    path = tmp_path / "schema.json"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=f"schema.json: {message}"):
+        Schema.read(path)
+    with pytest.raises(DataError, match="nothing.json: cannot be read: No such file"):
+        Schema.read(tmp_path / "nothing.json")
