@@ -85,7 +85,9 @@ def test_what_cannot_stand_in_a_vector_is_named(x, message):
     assert len(str(caught.value)) < 300
 
 
-@given(st.dictionaries(st.sampled_from(["wind", "sky", "sky=grey", "x"]) | st.text(max_size=4), JSON_VALUES, max_size=5))
+@given(
+    st.dictionaries(st.sampled_from(["wind", "sky", "sky=grey", "x"]) | st.text(max_size=4), JSON_VALUES, max_size=5)
+)
 def test_any_mapping_is_a_vector_or_refused(x):
     try:
         vector = WEATHER.vector(x)
@@ -209,5 +211,5 @@ def test_a_file_that_is_no_schema_is_refused_by_name(content, message, tmp_path)
     path.write_bytes(content)
     with pytest.raises(DataError, match=f"schema.json: {message}"):
         Schema.read(path)
-    with pytest.raises(DataError, match="nothing.json: cannot be read: No such file"):
+    with pytest.raises(DataError, match=r"nothing\.json: cannot be read: No such file"):
         Schema.read(tmp_path / "nothing.json")

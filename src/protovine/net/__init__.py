@@ -4,6 +4,8 @@
 - `load_member`: a node's `Identity` and `Trust` from its folder
 - `Envelope`: signed hellos and sealed messages, without I/O; `PlainEnvelope`: the same without certificates
 - `Schema`: the features and classes that members agree on
+- `JsonLines`, `CsvReplay`, `Mqtt`, `ZenohKeys`: where samples come from, as `Event`s of a `Source`
+- `JsonLinesSink`, `MqttSink`, `ZenohSink`: where predictions go, as `Output`s to a `Sink`
 """
 
 from protovine.net.certificates import (
@@ -20,16 +22,29 @@ from protovine.net.certificates import (
 )
 from protovine.net.envelope import Envelope, EnvelopeLike, Member, PlainEnvelope
 from protovine.net.schema import Schema
+from protovine.net.sinks import JsonLinesSink, MqttSink, Output, Sink, ZenohSink
+from protovine.net.sources import CsvReplay, Event, JsonLines, Mqtt, Source, ZenohKeys
 
 __all__ = [
+    "CsvReplay",
     "Envelope",
     "EnvelopeLike",
+    "Event",
     "Identity",
+    "JsonLines",
+    "JsonLinesSink",
     "Member",
     "MemberName",
+    "Mqtt",
+    "MqttSink",
+    "Output",
     "PlainEnvelope",
     "Schema",
+    "Sink",
+    "Source",
     "Trust",
+    "ZenohKeys",
+    "ZenohSink",
     "create_authority",
     "describe",
     "issue",

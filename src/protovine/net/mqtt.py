@@ -1,0 +1,221 @@
+"""A connection to an MQTT broker that is made again whenever it breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import random
+import ssl
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from protovine.errors import ConfigError, check_range
+
+if TYPE_CHECKING:
+    import aiomqtt
+
+Report = Callable[[str, str], None]
+
+PORT, PORT_TLS = 1883, 8883
+TOPIC_BYTES_MAX = 65_535
+
+
+class BrokerSettings(TypedDict, total=False):
+    """What `Broker` takes besides the host; MQTT sources and sinks hand it on."""
+
+    port: int | None
+    username_env: str | None
+    password_env: str | None
+    tls: bool
+    ca_file: str | os.PathLike[str] | None
+    certificate_file: str | os.PathLike[str] | None
+    key_file: str | os.PathLike[str] | None
+    client_id: str | None
+    retry_s_min: float
+    retry_s_max: float
+
+
+class Broker:
+    """Where a broker is and how to log in; `keep_connected` stays connected.
+
+    Parameters
+    ----------
+    host, port : str, int
+        The port is 1883, or 8883 with TLS, when not given.
+    username_env, password_env : str, optional
+        Names of the environment variables that hold them, so that no file has to.
+    tls : bool
+        Encrypt, and check the broker's name and certificate. Implied by the three files.
+    ca_file, certificate_file, key_file : path, optional
+        PEM files: authorities to believe instead of the system's; this client's certificate and its key.
+    client_id : str, optional
+        With one, the broker keeps messages of QoS 1 and 2 while this client is away. No two clients may have the same.
+    retry_s_min, retry_s_max : float
+        Pauses before connecting again: the first, doubled after every failure up to the last, and each shortened by
+        up to a half at random so that many clients do not come back at once.
+
+    Raises
+    ------
+    ConfigError
+        A value is out of range, a file or an environment variable cannot be used, or aiomqtt is not installed.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        *,
+        port: int | None = None,
+        username_env: str | None = None,
+        password_env: str | None = None,
+        tls: bool = False,
+        ca_file: str | os.PathLike[str] | None = None,
+        certificate_file: str | os.PathLike[str] | None = None,
+        key_file: str | os.PathLike[str] | None = None,
+        client_id: str | None = None,
+        retry_s_min: float = 0.5,
+        retry_s_max: float = 30.0,
+    ) -> None:
+        try:
+            import aiomqtt  # noqa: F401
+        except ImportError as error:
+            raise ConfigError(f"MQTT needs aiomqtt ({error}): pip install 'protovine[net]'") from error
+        if not host or not host.isprintable() or " " in host:
+            raise ConfigError(f"host must be a host's name or address, got {host!r}")
+        if password_env is not None and username_env is None:
+            raise ConfigError("password_env needs username_env")
+        if (certificate_file is None) != (key_file is None):
+            raise ConfigError("certificate_file and key_file go together")
+        if client_id is not None and not 1 <= len(client_id.encode()) <= TOPIC_BYTES_MAX:
+            raise ConfigError(f"client_id must be a text of 1 to {TOPIC_BYTES_MAX} bytes, got {client_id!r:.80}")
+        check_range("retry_s_min", retry_s_min, 0.001, 3600)
+        check_range("retry_s_max", retry_s_max, retry_s_min, 3600)
+        with_tls = tls or ca_file is not None or certificate_file is not None
+        self.host, self.port = host, port if port is not None else PORT_TLS if with_tls else PORT
+        check_range("port", self.port, 1, 65_535)
+        self.connections = 0
+        self._client_id, self._retry_s_min, self._retry_s_max = client_id, retry_s_min, retry_s_max
+        self._username, self._password = (
+            _variable("username_env", username_env),
+            _variable("password_env", password_env),
+        )
+        self._tls = _tls_context(ca_file, certificate_file, key_file) if with_tls else None
+
+    def __str__(self) -> str:
+        return f"{'mqtts' if self._tls else 'mqtt'}://{self.host}:{self.port}"
+
+    async def keep_connected(
+        self,
+        use: Callable[[aiomqtt.Client], Awaitable[None]],
+        take: Callable[[aiomqtt.Message], None],
+        report: Report,
+    ) -> None:
+        """Connect, and ``use`` the client until the connection breaks, for ever; ``take`` gets what comes in.
+
+        ``report("connection", text)`` is called whenever a connection cannot be made or breaks.
+        """
+        import aiomqtt
+
+        pause_s = self._retry_s_min
+        client: aiomqtt.Client | None = None
+        while True:
+            if client is None:
+                client = self._client(take)
+            connected_s = time.monotonic()
+            try:
+                async with client as connected:
+                    # A client that failed to connect closes its old socket when it tries again. One that was connected
+                    # would take its next connection for made before it is.
+                    client = None
+                    self.connections += 1
+                    await use(connected)
+            except aiomqtt.MqttError as error:
+                report("connection", f"{self}: {error}; trying again")
+            if client is None and time.monotonic() - connected_s > self._retry_s_max:
+                pause_s = self._retry_s_min
+            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
+            pause_s = min(2 * pause_s, self._retry_s_max)
+
+    def _client(self, take: Callable[[aiomqtt.Message], None]) -> aiomqtt.Client:
+        import aiomqtt
+
+        return aiomqtt.Client(
+            self.host,
+            self.port,
+            username=self._username,
+            password=self._password,
+            identifier=self._client_id,
+            clean_session=self._client_id is None,
+            tls_context=self._tls,
+            queue_type=functools.partial(_Tap, take),  # type: ignore[arg-type]
+        )
+
+
+class _Tap(asyncio.Queue[Any]):
+    """What aiomqtt takes for its queue of incoming messages: each goes straight on, and nothing is ever held."""
+
+    def __init__(self, take: Callable[[aiomqtt.Message], None], maxsize: int = 0) -> None:
+        super().__init__(maxsize)
+        self._take = take
+
+    def put_nowait(self, item: Any) -> None:
+        self._take(item)
+
+
+async def until_disconnected(client: aiomqtt.Client) -> None:
+    """Wait until the connection breaks, and raise `aiomqtt.MqttError` then."""
+    async for _ in client.messages:
+        raise AssertionError("a message came past the tap")
+
+
+def check_qos(qos: int) -> None:
+    """`ConfigError` unless it is 0, 1 or 2."""
+    if qos not in (0, 1, 2) or isinstance(qos, bool):
+        raise ConfigError(f"qos must be 0 (at most once), 1 (at least once) or 2 (exactly once), got {qos!r}")
+
+
+def check_topic(topic: str, *, pattern: bool) -> None:
+    """`ConfigError` unless it is a topic, or a topic filter with the wildcards + and # if it is a ``pattern``."""
+    if not isinstance(topic, str) or not 1 <= len(topic.encode(errors="replace")) <= TOPIC_BYTES_MAX or "\0" in topic:
+        raise ConfigError(f"a topic must be a text of 1 to {TOPIC_BYTES_MAX} bytes, got {topic!r:.80}")
+    if not pattern and ("+" in topic or "#" in topic):
+        raise ConfigError(f"a topic to publish to must not have the wildcards + and #, got {topic!r}")
+    levels = topic.split("/")
+    if any("+" in level and level != "+" for level in levels) or any("#" in level for level in levels[:-1]):
+        raise ConfigError(f"in a topic + stands for a level and # for the last ones, got {topic!r}")
+    if "#" in levels[-1] and levels[-1] != "#":
+        raise ConfigError(f"in a topic + stands for a level and # for the last ones, got {topic!r}")
+
+
+def _variable(setting: str, name: str | None) -> str | None:
+    if name is None:
+        return None
+    value = os.environ.get(name)
+    if not value:
+        raise ConfigError(f"{setting} names the environment variable {name!r}, which is not set")
+    return value
+
+
+def _tls_context(
+    ca_file: str | os.PathLike[str] | None,
+    certificate_file: str | os.PathLike[str] | None,
+    key_file: str | os.PathLike[str] | None,
+) -> ssl.SSLContext:
+    for name, path in (("ca_file", ca_file), ("certificate_file", certificate_file), ("key_file", key_file)):
+        if path is not None and not Path(path).is_file():
+            raise ConfigError(f"{name}: no such file: {path}")
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise ConfigError(f"ca_file: {ca_file} holds no certificates in PEM ({error})") from error
+    if certificate_file is not None:
+        try:
+            context.load_cert_chain(certificate_file, key_file)
+        except OSError as error:
+            raise ConfigError(
+                f"certificate_file and key_file: {certificate_file} and {key_file} are not a certificate and its key "
+                f"in PEM ({error})"
+            ) from error
+    return context

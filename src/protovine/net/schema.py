@@ -1,0 +1,329 @@
+"""What members of a swarm agree on before they talk: the names of the features and the classes, in order."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import reprlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from protovine.errors import DataError, suggest
+from protovine.prototypes import FEATURE_MAX
+from protovine.stream import DataSet, Label
+
+FEATURES_MAX = 100_000
+CLASSES_MAX = 10_000
+NAME_LENGTH_MAX = 1000
+FILE_BYTES_MAX = 1 << 28
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Feature names and classes in the order in which vectors and class codes have them.
+
+    Parameters
+    ----------
+    features : tuple of 1 to 100,000 different str
+        Each has 1 to 1000 characters. ``sky=clear`` also stands for the text "clear" of a column ``sky``, as
+        `protovine.stream.encode.encode` names one-hot columns.
+    classes : tuple of 1 to 10,000 labels
+        Plain true/false, finite numbers or texts, no two of which read alike: not 1 and "1".
+
+    Raises
+    ------
+    DataError
+        One of the above does not hold.
+
+    Examples
+    --------
+    >>> schema = Schema(("wind", "sky=clear", "sky=grey"), ("dry", "wet"))
+    >>> schema.vector({"wind": 3, "sky": "grey"}), schema.vector({"sky=clear": True})
+    (array([3., 0., 1.]), array([nan,  1., nan]))
+    >>> schema.code("wet"), schema.label(0), schema.fingerprint().hex()
+    (1, 'dry', 'cf0cfe14c7a77c76c7f62171db997e83')
+    >>> schema.vector({"wind": "strong"})
+    Traceback (most recent call last):
+    protovine.errors.DataError: feature 'wind' must be a number or true/false, got 'strong'
+    """
+
+    features: tuple[str, ...]
+    classes: tuple[Label, ...]
+    _places: dict[str, int] = field(init=False, repr=False, compare=False)
+    _columns: dict[str, list[int]] = field(init=False, repr=False, compare=False)
+    _codes: dict[tuple[bool, str], int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "features", tuple(self.features))
+        object.__setattr__(self, "classes", tuple(self.classes))
+        _check_features(self.features)
+        object.__setattr__(self, "_places", {name: place for place, name in enumerate(self.features)})
+        object.__setattr__(self, "_columns", _columns(self.features))
+        object.__setattr__(self, "_codes", _codes(self.classes))
+
+    @classmethod
+    def of(cls, data: DataSet) -> Schema:
+        """The schema that a data set has.
+
+        Examples
+        --------
+        >>> from protovine.stream import load
+        >>> Schema.of(load("phishing")).classes
+        (False, True)
+        """
+        return cls(data.features, data.classes)
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Schema:
+        """The schema in a JSON file: an object with ``features`` and ``classes``, such as `data info --json` prints.
+
+        ``features`` is a list of names. ``classes`` is a list of labels, or an object whose keys are labels. Keys are
+        always texts in JSON, so there, and only there, they stand for whole numbers if all of them read so, and for
+        true and false if all of them do. Other entries are ignored.
+
+        Raises
+        ------
+        DataError
+            The file is missing, longer than 256 MiB, not such an object, or not a schema.
+        """
+        place = Path(path).expanduser()
+        try:
+            if place.stat().st_size > FILE_BYTES_MAX:
+                raise DataError(f"{place}: a schema may have {FILE_BYTES_MAX} bytes, got {place.stat().st_size}")
+            found = msgspec.json.decode(place.read_bytes(), type=_File)
+        except OSError as error:
+            raise DataError(f"{place}: cannot be read: {error.strerror or error}") from error
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise DataError(f"{place}: not a schema in JSON: {error}") from error
+        classes = _from_keys(list(found.classes)) if isinstance(found.classes, dict) else found.classes
+        try:
+            return cls(tuple(found.features), tuple(classes))
+        except DataError as error:
+            raise DataError(f"{place}: {error}") from None
+
+    @property
+    def dim(self) -> int:
+        """The number of features."""
+        return len(self.features)
+
+    def fingerprint(self) -> bytes:
+        """16 bytes that differ when a name, a label, its type or the order differs; the same on every machine.
+
+        Examples
+        --------
+        >>> Schema(("a",), (0, 1)).fingerprint() == Schema(("a",), ("0", "1")).fingerprint()
+        False
+        """
+        # JSON keeps 1, 1.0, "1" and true apart.
+        text = json.dumps([self.features, self.classes], separators=(",", ":"))
+        return hashlib.blake2b(text.encode(), digest_size=16, person=b"protovine schema").digest()
+
+    def vector(self, x: Mapping[str, Any]) -> npt.NDArray[np.float64]:
+        """The numbers of ``x``, shape (d,), in the order of the features; NaN where ``x`` has no value or None.
+
+        A value is a number within ±1e38, true/false, or a text for a one-hot encoded column.
+
+        Raises
+        ------
+        DataError
+            A name or a value is none of these, or a feature is given twice; the message says which.
+        """
+        if len(x) > len(self._places) + len(self._columns):
+            raise DataError(f"{len(x)} names are too many: the schema has {self.dim} features")
+        values = [math.nan] * len(self.features)
+        for name, value in x.items():
+            place = self._places.get(name)
+            if place is not None:
+                if value is not None:
+                    values[place] = _number(name, value)
+            elif name in self._columns:
+                self._set_column(name, value, x, values)
+            else:
+                raise DataError(f"there is no feature {shown(name)}{self._suggest(name)}")
+        return np.array(values)
+
+    def names(self, name: str) -> bool:
+        """Whether a sample may have a value for ``name``: a feature, or a text column behind one-hot features."""
+        return name in self._places or name in self._columns
+
+    def code(self, label: object) -> int:
+        """The class that ``label`` means, 0 to len(classes) - 1.
+
+        The class of the same value and type; failing that the one that reads the same: 1, 1.0 and "1" mean each other,
+        and so do true, "true" and "True". True and false also mean 1 and 0, and these them, where no other number
+        is a class.
+
+        Raises
+        ------
+        DataError
+            There is no such class, or it is not clear which.
+
+        Examples
+        --------
+        >>> schema = Schema(("a",), (0, 1))
+        >>> [schema.code(label) for label in (1, 1.0, "1", True, "true")]
+        [1, 1, 1, 1, 1]
+        >>> schema.code(2)
+        Traceback (most recent call last):
+        protovine.errors.DataError: there is no class 2 (known: 0, 1)
+        """
+        if isinstance(label, str) and (True, label) in self._codes:
+            return self._codes[True, label]
+        keys = [(is_text, text) for text in spellings(label) for is_text in (False, True)]
+        found = {self._codes[key] for key in keys if key in self._codes}
+        if len(found) == 1:
+            return found.pop()
+        known = ", ".join(shown(known) for known in self.classes[:20]) + (", …" if len(self.classes) > 20 else "")
+        raise DataError(f"there is no class {shown(label)} (known: {known})")
+
+    def label(self, code: int) -> Label:
+        """The class with this code.
+
+        Raises
+        ------
+        DataError
+            ``code`` is not between 0 and len(classes) - 1.
+        """
+        if not 0 <= code < len(self.classes):
+            raise DataError(f"a class code must be between 0 and {len(self.classes) - 1}, got {code}")
+        return self.classes[code]
+
+    def _set_column(self, name: str, value: object, x: Mapping[str, Any], values: list[float]) -> None:
+        """Ones and zeros for a text column that one-hot features stand for."""
+        if value is None:
+            return
+        places = self._columns[name]
+        twice = next((place for place in places if self.features[place] in x), None)
+        if twice is not None:
+            raise DataError(f"feature {shown(self.features[twice])} is given twice, also as {shown(name)}")
+        chosen = {self._places[full] for text in spellings(value) if (full := f"{name}={text}") in self._places}
+        if len(chosen) != 1:
+            known = ", ".join(shown(self.features[place][len(name) + 1 :]) for place in places[:20])
+            more = ", …" if len(places) > 20 else ""
+            raise DataError(f"column {shown(name)} must be one of {known}{more}, got {shown(value)}")
+        for place in places:
+            values[place] = float(place in chosen)
+
+    def _suggest(self, name: str) -> str:
+        # Comparing a long name with thousands of others would be a way to keep a node busy.
+        return suggest(name, self.features) if len(self.features) <= 50 and len(name) <= 100 else ""
+
+
+class _File(msgspec.Struct):
+    features: list[str]
+    classes: dict[str, Any] | list[bool | int | float | str]
+
+
+def shown(value: object) -> str:
+    """``value`` as Python writes it, without control characters and not longer than a message can bear."""
+    try:
+        return _SHORT.repr(value)
+    except ValueError:  # Python refuses to write numbers of thousands of digits.
+        return "a number with too many digits"
+
+
+def spellings(label: object) -> tuple[str, ...]:
+    """How a label may be written as text; nothing for what cannot be a label.
+
+    Examples
+    --------
+    >>> spellings(True), spellings(2.0), spellings(2.5), spellings("a "), spellings([])
+    (('true', 'True'), ('2',), ('2.5',), ('a ',), ())
+    """
+    if isinstance(label, str):
+        return (label,)
+    if isinstance(label, bool | np.bool_):
+        return (str(bool(label)).lower(), str(bool(label)))
+    if isinstance(label, int | np.integer) and abs(label) <= FEATURE_MAX:
+        return (str(int(label)),)
+    if isinstance(label, float | np.floating) and abs(label) <= FEATURE_MAX:
+        number = float(label)
+        return (str(int(number)) if number.is_integer() else repr(number),)
+    return ()
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
+
+
+def _number(name: str, value: object) -> float:
+    if not isinstance(value, int | float | np.bool_ | np.integer | np.floating):
+        raise DataError(f"feature {shown(name)} must be a number or true/false, got {shown(value)}")
+    # Comparing before converting: whole numbers may be beyond the largest float.
+    if not -FEATURE_MAX <= value <= FEATURE_MAX and value == value:
+        raise DataError(f"feature {shown(name)} must be within ±{FEATURE_MAX:g}, got {shown(value)}")
+    return float(value)
+
+
+def _check_features(features: Sequence[str]) -> None:
+    if not 1 <= len(features) <= FEATURES_MAX:
+        raise DataError(f"a schema must have 1 to {FEATURES_MAX} features, got {len(features)}")
+    seen = set()
+    for name in features:
+        if not isinstance(name, str) or not 1 <= len(name) <= NAME_LENGTH_MAX:
+            raise DataError(f"a feature's name must be a text of 1 to {NAME_LENGTH_MAX} characters, got {shown(name)}")
+        if name in seen:
+            raise DataError(f"feature names must differ, got {shown(name)} more than once")
+        seen.add(name)
+
+
+def _columns(features: Sequence[str]) -> dict[str, list[int]]:
+    """For every text column that features may stand for, where they are. The column's own name may have an = too."""
+    found: dict[str, list[int]] = {}
+    for place, name in enumerate(features):
+        at = name.find("=")
+        while at > 0:
+            found.setdefault(name[:at], []).append(place)
+            at = name.find("=", at + 1)
+    return found
+
+
+def _codes(classes: Sequence[Label]) -> dict[tuple[bool, str], int]:
+    """The class for each (is a text, spelling)."""
+    if not 1 <= len(classes) <= CLASSES_MAX:
+        raise DataError(f"a schema must have 1 to {CLASSES_MAX} classes, got {len(classes)}")
+    codes: dict[tuple[bool, str], int] = {}
+    read: set[str] = set()
+    for code, label in enumerate(classes):
+        texts = spellings(label) if type(label) in (bool, int, float, str) else ()
+        if not texts:
+            raise DataError(f"a class must be true/false, a number within ±1e38 or a text, got {shown(label)}")
+        if len(texts[0]) > NAME_LENGTH_MAX:
+            raise DataError(f"a class may have {NAME_LENGTH_MAX} characters, got {shown(label)}")
+        # Two texts may differ in case only; a text and something else may not.
+        alike = read.intersection(texts) if not isinstance(label, str) else read & {label}
+        if alike:
+            raise DataError(f"classes must read differently, got {shown(label)} more than once")
+        read.update(texts)
+        codes.update(((isinstance(label, str), text), code) for text in texts)
+    if {label for label in classes if not isinstance(label, str | bool)} <= {0, 1}:
+        for number in (0, 1):
+            for label, alias in ((number, bool(number)), (bool(number), number)):
+                meant = codes.get((False, spellings(label)[0]))
+                if meant is not None:
+                    for text in spellings(alias):
+                        codes.setdefault((False, text), meant)
+    return codes
+
+
+def _from_keys(keys: list[str]) -> list[Label]:
+    """Labels from the keys of an object, which are texts whatever the labels are."""
+    if keys and all(key in ("True", "False", "true", "false") for key in keys):
+        return [key.lower() == "true" for key in keys]
+    if keys and all(len(key) <= 38 and _is_whole(key) for key in keys):
+        return [int(key) for key in keys]
+    return list(keys)
+
+
+def _is_whole(text: str) -> bool:
+    """Whether it is how Python writes a whole number: 7, not 07 or +7."""
+    digits = text.removeprefix("-")
+    return digits.isascii() and digits.isdigit() and str(int(text)) == text
