@@ -22,6 +22,9 @@ Report = Callable[[str, str], None]
 PORT, PORT_TLS = 1883, 8883
 TOPIC_BYTES_MAX = 65_535
 
+# For an answer of the broker; also how long it takes to notice that it hung up before the first one.
+_TIMEOUT_S = 5.0
+
 
 class BrokerSettings(TypedDict, total=False):
     """What `Broker` takes besides the host; MQTT sources and sinks hand it on."""
@@ -149,6 +152,7 @@ class Broker:
             identifier=self._client_id,
             clean_session=self._client_id is None,
             tls_context=self._tls,
+            timeout=_TIMEOUT_S,
             queue_type=functools.partial(_Tap, take),  # type: ignore[arg-type]
         )
 

@@ -62,7 +62,7 @@ class DropOldest:
             self._tell()
 
     def end(self, error: BaseException | None = None) -> None:
-        """Let readers know that nothing more will come, once they have taken what there is; ``get`` raises ``error``."""
+        """Nothing more will come: once all is taken, ``get`` raises ``error`` and ``take`` returns None."""
         with self._changed:
             self._end = error if error is not None else EOFError("nothing more will come")
             self._tell()

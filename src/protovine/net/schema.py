@@ -230,7 +230,7 @@ def shown(value: object) -> str:
         return "a number with too many digits"
 
 
-def spellings(label: object) -> tuple[str, ...]:
+def spellings(label: Any) -> tuple[str, ...]:
     """How a label may be written as text; nothing for what cannot be a label.
 
     Examples
@@ -242,9 +242,9 @@ def spellings(label: object) -> tuple[str, ...]:
         return (label,)
     if isinstance(label, bool | np.bool_):
         return (str(bool(label)).lower(), str(bool(label)))
-    if isinstance(label, int | np.integer) and abs(label) <= FEATURE_MAX:
+    if isinstance(label, int | np.integer) and abs(int(label)) <= FEATURE_MAX:
         return (str(int(label)),)
-    if isinstance(label, float | np.floating) and abs(label) <= FEATURE_MAX:
+    if isinstance(label, float | np.floating) and abs(float(label)) <= FEATURE_MAX:
         number = float(label)
         return (str(int(number)) if number.is_integer() else repr(number),)
     return ()
@@ -254,7 +254,7 @@ _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
 
 
-def _number(name: str, value: object) -> float:
+def _number(name: str, value: Any) -> float:
     if not isinstance(value, int | float | np.bool_ | np.integer | np.floating):
         raise DataError(f"feature {shown(name)} must be a number or true/false, got {shown(value)}")
     # Comparing before converting: whole numbers may be beyond the largest float.

@@ -126,6 +126,7 @@ class JsonLinesSink:
         self._failed = failed
         self._closed = False
         self._late = 0  # Put after the end.
+        self._cut = 0  # Whether a line is being written.
         self._error: str | None = None
         self._fd: int | None = None
         if self._path is None:
@@ -145,7 +146,7 @@ class JsonLinesSink:
     @property
     def dropped(self) -> int:
         """Outputs that were lost: the oldest that waited; after the end, those that waited then and that come."""
-        return self._queue.dropped + self._late + (len(self._queue) if self.closed else 0)
+        return self._queue.dropped + self._late + (len(self._queue) + self._cut if self.closed else 0)
 
     @property
     def closed(self) -> bool:
@@ -180,9 +181,10 @@ class JsonLinesSink:
             assert self._fd is not None
             # With os.write nothing stays in a buffer that Python would want to write when it ends.
             while line := self._queue.take():
-                written = 0
+                self._cut, written = 1, 0
                 while written < len(line):
                     written += os.write(self._fd, line[written:])
+                self._cut = 0
         except OSError as error:
             self._error = f"{self._path or 'standard output'}: cannot be written any more: {error.strerror}"
         finally:

@@ -113,7 +113,7 @@ class Parser:
     def event(self, data: bytes) -> Event | None:
         """The event in ``data``; None if it is refused, or blank."""
         try:
-            return self._counted(self._parse(data)) if data.strip() else None
+            return None if len(data) <= MESSAGE_BYTES_MAX and not data.strip() else self._counted(self._parse(data))
         except _Refusal as refusal:
             self.refuse(refusal.reason, str(refusal))
             return None
@@ -220,7 +220,8 @@ def to_ns(when: float | str) -> int:
         seconds, time_ns = since.total_seconds(), since // timedelta(microseconds=1) * 1000
     else:
         seconds = when
-        time_ns = round(when * 1e9) if abs(when) <= _TIME_S_MAX else 0
+        # Whole microseconds: a float has no more digits for the seconds of these years.
+        time_ns = round(when * 1e6) * 1000 if abs(when) <= _TIME_S_MAX else 0
     if not 0 <= seconds <= _TIME_S_MAX:
         hint = "; is it in milliseconds?" if seconds > _TIME_S_MAX else ""
         raise DataError(f"time must be between 1970 and 2262, got {shown(when)}{hint}")
@@ -583,7 +584,7 @@ class Mqtt(_Parsed):
             await asyncio.gather(task, return_exceptions=True)
 
     async def _subscribe(self, client: aiomqtt.Client) -> None:
-        granted = await client.subscribe([(topic, self._qos) for topic in self._topics])
+        granted: Sequence[Any] = await client.subscribe([(topic, self._qos) for topic in self._topics])
         for topic, answer in zip(self._topics, granted, strict=False):
             if int(getattr(answer, "value", answer)) >= 0x80:
                 self._parser.refuse("subscription", f"{self.broker} does not let this client read {topic!r}")
