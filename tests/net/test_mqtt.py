@@ -269,7 +269,7 @@ def test_a_sink_publishes_every_output_through_restarts_of_the_broker(start):
     assert ["connection"] == [reason for reason, _ in told]
 
 
-def test_a_sink_without_a_broker_keeps_the_newest_and_ends_in_time():
+def test_a_sink_without_a_broker_counts_what_is_lost_and_ends_in_time():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # Nobody listens there.
 

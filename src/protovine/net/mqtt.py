@@ -134,7 +134,7 @@ class Broker:
                     client = None
                     self.connections += 1
                     await use(connected)
-            except aiomqtt.MqttError as error:
+            except (aiomqtt.MqttError, OSError) as error:
                 report("connection", f"{self}: {error}; trying again")
             if client is None and time.monotonic() - connected_s > self._retry_s_max:
                 pause_s = self._retry_s_min

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Protocol, Unpack
 import msgspec
 
 from protovine.errors import ConfigError
-from protovine.learn.base import Prediction
 from protovine.net.mqtt import Broker, BrokerSettings, check_qos, check_topic, until_disconnected
 from protovine.net.queues import DropOldest
 from protovine.net.schema import Schema, spellings
@@ -32,6 +31,8 @@ from protovine.stream import Label
 if TYPE_CHECKING:
     import aiomqtt
     import zenoh
+
+    from protovine.learn.base import Prediction
 
 QUEUE = 1000
 CLOSE_TIMEOUT_S = 2.0
@@ -47,6 +48,7 @@ class Output(msgspec.Struct, frozen=True):
     Examples
     --------
     >>> import numpy as np
+    >>> from protovine.learn.base import Prediction
     >>> schema = Schema(("wind",), (False, True))
     >>> prediction = Prediction(1, np.array([0.25, 0.75]))
     >>> output = Output.of(schema, prediction, id=7, time_ns=1_500_000_000, prototypes=31, node="barn-3")
@@ -207,7 +209,7 @@ class MqttSink:
     queue : int, 1 to 1,000,000
         Outputs that may wait, also while the broker is away.
     failed : callable(reason, text), optional
-        Told the first time that a connection cannot be made or breaks (``connection``).
+        Told the first time that a connection cannot be made or breaks (``connection``; it is made again).
     **broker
         Other settings of `protovine.net.mqtt.Broker`.
 
@@ -234,6 +236,7 @@ class MqttSink:
         self._topic, self._qos, self._retain = topic, qos, retain
         self._queue = DropOldest(queue)
         self._failed = failed
+        self._told = False
         self._task: asyncio.Task[None] | None = None
         self._sending: bytes | None = None
         self._late = 0
@@ -257,6 +260,7 @@ class MqttSink:
         self._queue.put(encode(output))
         if self._task is None:
             self._task = asyncio.create_task(self.broker.keep_connected(self._publish, _ignore, self._tell))
+            self._task.add_done_callback(self._ended)
 
     async def close(self) -> None:
         """Send what waits, for at most two seconds, and disconnect."""
@@ -289,10 +293,15 @@ class MqttSink:
             await client.publish(self._topic, self._sending, self._qos, self._retain)
             self._sending = None
 
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Unless it was cancelled, that is a bug, and should show."""
+        if not task.cancelled() and self._failed is not None:
+            self._failed("closed", f"{self.broker}: {task.exception()!r}")
+
     def _tell(self, reason: str, text: str) -> None:
-        if self._failed is not None:
+        if self._failed is not None and not self._told:
+            self._told = True
             self._failed(reason, text)
-            self._failed = None
 
 
 class ZenohSink:

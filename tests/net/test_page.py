@@ -1,0 +1,63 @@
+"""The tables of docs/live-data.md name the settings that sources and sinks take, with their defaults."""
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from protovine.net import CsvReplay, JsonLines, JsonLinesSink, Mqtt, MqttSink, ZenohKeys, ZenohSink
+from protovine.net.mqtt import Broker, BrokerSettings
+
+PAGE = (Path(__file__).parent.parent.parent / "docs" / "live-data.md").read_text()
+# What a node gives, not its settings.
+GIVEN = {"self", "schema", "session", "refused", "failed", "broker"}
+
+
+def documented(part, heading):
+    """Keys of the table below a heading, with their defaults."""
+    text = PAGE.partition(f"\n## {part}\n")[2].partition("\n## ")[0]
+    if heading:
+        text = text.partition(f"\n### {heading}\n")[2].partition("\n### ")[0]
+    rows = re.findall(r"^\| `(\w+)` \|[^|]*\|([^|]*)\|", text, flags=re.M)
+    return {key: default.strip().strip("`") for key, default in rows}
+
+
+def taken(made, left_out=()):
+    found = {}
+    for name, parameter in inspect.signature(made.__init__).parameters.items():
+        if name not in GIVEN | set(left_out):
+            default = parameter.default
+            nothing = default is None or default is inspect.Parameter.empty
+            found[name] = "" if nothing else str(default).lower().removesuffix(".0")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("part", "heading", "made", "left_out"),
+    [
+        ("Sources", "File or FIFO", JsonLines, ()),
+        ("Sources", "Standard input", JsonLines, ("path", "follow")),
+        ("Sources", "CSV replay", CsvReplay, ()),
+        ("Sources", "MQTT", Mqtt, ()),
+        ("Sources", "Zenoh", ZenohKeys, ()),
+        ("Sinks", "Standard output", JsonLinesSink, ("path",)),
+        ("Sinks", "File", JsonLinesSink, ()),
+        ("Sinks", "MQTT", MqttSink, ()),
+        ("Sinks", "Zenoh", ZenohSink, ()),
+        ("MQTT brokers", None, Broker, ("host",)),
+    ],
+)
+def test_tables_name_every_setting_and_its_default(part, heading, made, left_out):
+    assert taken(made, left_out) == documented(part, heading)
+
+
+def test_sources_and_sinks_hand_every_setting_on_to_their_broker():
+    assert set(BrokerSettings.__annotations__) == set(taken(Broker, ("host",)))
+
+
+def test_every_reason_is_explained():
+    sources = (Path(inspect.getfile(Mqtt))).read_text()
+    reasons = set(re.findall(r'(?:_Refusal|refuse)\(\s*"(\w+)"', sources)) | {"connection"}
+    rows = PAGE.partition("| reason | what was wrong |\n")[2].partition("\n\n")[0].splitlines()
+    assert reasons == {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
