@@ -10,6 +10,7 @@ from protovine import __version__
 from protovine.cli.age import age_group
 from protovine.cli.cert import cert
 from protovine.cli.data import data
+from protovine.cli.node import node, status
 from protovine.cli.run import replay, run
 from protovine.cli.swarm import swarm
 from protovine.errors import ConfigError, DataError
@@ -38,5 +39,5 @@ def main() -> None:
     """
 
 
-for _command in (run, swarm, replay, data, age_group, cert):
+for _command in (run, swarm, node, status, replay, data, age_group, cert):
     main.add_command(_command)

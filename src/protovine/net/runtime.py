@@ -145,8 +145,6 @@ class Runtime:
         Seconds between snapshots.
     record : callable (Record) -> None
         Takes every trace record.
-    emit : callable (Output) -> None
-        Takes every prediction; must return at once.
     neighbours : frozenset of int or None
         Members to talk to; all that say hello, if None.
     clock : callable () -> int
@@ -162,7 +160,6 @@ class Runtime:
         store: Store | None = None,
         snapshot_s: float = 30.0,
         record: Callable[[Record], None] = lambda record: None,
-        emit: Callable[[Output], None] = lambda output: None,
         neighbours: frozenset[int] | None = None,
         clock: Callable[[], int] | None = None,
     ) -> None:
@@ -173,7 +170,7 @@ class Runtime:
         self.started_ns = 0
         self.names: dict[int, str] = {}
         self._clock = clock or Clock()
-        self._record, self._emit = record, emit
+        self._record = record
         self._loop: asyncio.AbstractEventLoop | None = None
         self._inbound: deque[tuple[Channel, bytes]] = deque()
         self._inbound_bytes = 0
@@ -233,19 +230,30 @@ class Runtime:
             self.snapshot()
         self.transport.close()
 
-    async def feed(self, source: AsyncIterator[EventLike]) -> None:
-        """Take everything that a source brings."""
+    async def feed(
+        self, source: AsyncIterator[EventLike], put: Callable[[Output], Awaitable[None]] | None = None
+    ) -> None:
+        """Take everything that a source brings, and give predictions to ``put``."""
         async for event in source:
-            self.take(event)
+            try:
+                output = self.take(event)
+            except ValueError as error:  # A value that this learner cannot take, such as a missing one.
+                self._refuse(self.node.id, RemoteProtocolError("sample", str(error)))
+                continue
+            if output is not None and put is not None:
+                await put(output)
             if self._inbound:
                 await asyncio.sleep(0)  # A source that never waits must not shut peers out.
 
-    def take(self, event: EventLike, number: int | None = None) -> None:
-        """One sample, or a label that came late; samples are called ``number`` in records, by default they count on."""
+    def take(self, event: EventLike, number: int | None = None) -> Output | None:
+        """One sample, or a label that came late; the prediction of a sample.
+
+        Samples are called ``number`` in records, by default they count on. `ValueError` if the learner cannot take it.
+        """
         now_ns = self._clock()
         if event.x is None:
             self._label(event, now_ns)
-            return
+            return None
         number = self._next_id if number is None else number
         self._next_id = number + 1
         prediction = self.node.observe(event.x, event.y, now_ns=now_ns, event_ns=event.time_ns, sample_id=number)
@@ -256,8 +264,8 @@ class Runtime:
             self._awaited[event.id] = number, prediction.code
             if len(self._awaited) > _AWAITED_MAX:
                 del self._awaited[next(iter(self._awaited))]
-        self._emit(Output(event.id, now_ns, prediction, len(self.node.learner)))
         self._settle()
+        return Output(event.id, now_ns, prediction, len(self.node.learner))
 
     def _label(self, event: EventLike, now_ns: int) -> None:
         number, said = self._awaited.pop(event.id, (None, -1)) if event.id is not None else (None, -1)

@@ -193,6 +193,11 @@ class ZenohTransport:
         with self._lock:
             self._session = session
 
+    @property
+    def session(self) -> Any:
+        """The open session; None before and after."""
+        return self._session
+
     def send(self, peer: int, data: bytes) -> None:
         """A sealed message to a peer."""
         self._put(f"protovine/{self.swarm}/{peer}/message", data)

@@ -1,0 +1,127 @@
+"""`protovine node` and `protovine status`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from protovine.cli.common import console_on
+from protovine.cli.swarm import status_table
+
+_LISTEN_HELP = "Where to listen, such as tls/0.0.0.0:7447; repeat for several."
+_CONNECT_HELP = "Another member to dial, such as tls/10.0.0.7:7447; repeat for several."
+
+
+@click.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path), metavar="[NODE.toml]")
+@click.option("--preset", default=None, metavar="NAME", help="System to run. [default: default]")
+@click.option("--schema", default=None, metavar="FILE", help="Features and classes (`protovine data info --json`).")
+@click.option("--listen", multiple=True, metavar="ENDPOINT", help=_LISTEN_HELP)
+@click.option("--connect", multiple=True, metavar="ENDPOINT", help=_CONNECT_HELP)
+@click.option("--certificates", default=None, metavar="FOLDER", help="What `protovine cert issue` made.")
+@click.option(
+    "--plain",
+    default=None,
+    metavar="SWARM/NAME/ID",
+    help="No certificates: plain TCP, nothing is encrypted, and anybody can speak for anybody.",
+)
+@click.option("--state", default=None, metavar="FOLDER", help="Folder for snapshots.")
+@click.option("--source", default=None, metavar="KIND[:PATH]", help="stdin, file:PATH, csv:PATH. [default: none]")
+@click.option("--sink", default=None, metavar="KIND[:PATH]", help="stdout or file:PATH. [default: none]")
+@click.option("--metrics", default=None, metavar="HOST:PORT", help="Prometheus metrics and health over HTTP.")
+@click.option("--log-level", default=None, help="debug, info, warning or error. [default: info]")
+@click.option("--log-format", default=None, help="auto, text or json. [default: auto]")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any key, such as node.snapshot_s=10.")
+@click.option("--check", is_flag=True, help="Read everything, say what is wrong, and do not run.")
+def node(file: Path | None, assignments: tuple[str, ...], check: bool, **flags: Any) -> None:
+    """Run one member of a swarm on a real network.
+
+    Settings are resolved as preset < NODE.toml < --set < options; see docs/network.md for all keys. It ends with its
+    source, unless it has none or node.stay is set. SIGTERM and Ctrl-C keep a snapshot and leave; SIGHUP reads the file
+    and the revocation list again.
+    """
+    from protovine.net.config import NodeSettings
+    from protovine.net.member import run_member
+
+    settings = NodeSettings.read(file, _tables(assignments, flags))
+    if check:
+        member = settings.member()
+        schema = settings.schema_of()
+        settings.endpoints()
+        settings.build(schema, member.id, 1, [])
+        words = f"{len(schema.features)} features and {len(schema.classes)} classes"
+        click.echo(f"{member.name}, number {member.id} of swarm {member.swarm}: {words}")
+        return
+    run_member(settings, lambda: NodeSettings.read(file, _tables(assignments, flags)))
+
+
+def _tables(assignments: tuple[str, ...], flags: dict[str, Any]) -> dict[str, Any]:
+    """What the options say, as tables."""
+    from protovine.errors import ConfigError
+    from protovine.experiments.config import assignment
+    from protovine.system import merged_tables
+
+    tables: dict[str, Any] = {}
+    for text in assignments:
+        tables = merged_tables(tables, assignment(text))
+    over: dict[str, Any] = {"node": {}, "network": {}}
+    for key in ("preset", "state", "metrics", "log_level", "log_format"):
+        if flags[key] is not None:
+            over["node"][key] = flags[key]
+    for key in ("listen", "connect"):
+        if flags[key]:
+            over["network"][key] = list(flags[key])
+    if flags["certificates"] is not None:
+        over["network"]["certificates"] = flags["certificates"]
+    if flags["plain"] is not None:
+        parts = flags["plain"].split("/")
+        if len(parts) != 3 or not parts[2].isdecimal():
+            raise ConfigError(f"--plain takes SWARM/NAME/ID, such as barn/gate-1/0, got '{flags['plain']}'")
+        over["network"] |= {"plain": True, "swarm": parts[0], "name": parts[1], "id": int(parts[2])}
+    if flags["schema"] is not None:
+        over["schema"] = flags["schema"]
+    for key in ("source", "sink"):
+        if flags[key] is not None:
+            kind, _, path = flags[key].partition(":")
+            over[key] = {"kind": kind, **({"path": path} if path else {})}
+    return merged_tables(tables, {key: value for key, value in over.items() if value})
+
+
+@click.command()
+@click.option("--connect", multiple=True, required=True, metavar="ENDPOINT", help=_CONNECT_HELP)
+@click.option("--certificates", default=None, metavar="FOLDER", help="What `protovine cert issue` made.")
+@click.option("--plain", default=None, metavar="SWARM", help="No certificates: the name of the swarm.")
+@click.option("--timeout", default=3.0, show_default=True, help="Seconds to wait for answers.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+def status(
+    connect: tuple[str, ...], certificates: str | None, plain: str | None, timeout: float, as_json: bool
+) -> None:
+    """Who is in a running swarm, how they do, and how old each one's views of the others are."""
+    from datetime import UTC, datetime
+
+    from protovine.errors import ConfigError, check_range
+    from protovine.net.certificates import load_member
+    from protovine.net.transport import Endpoints, ask_status
+
+    check_range("--timeout", timeout, 0.1, 600)
+    if (certificates is None) == (plain is None):
+        raise ConfigError("either --certificates or --plain is required")
+    swarm, files = plain or "", {}
+    if certificates is not None:
+        home = Path(certificates)
+        swarm = load_member(home, datetime.now(UTC))[0].member.swarm
+        files = {"authority": home / "authority.pem", "certificate": home / "member.pem", "key": home / "member.key"}
+    answers = ask_status(swarm, Endpoints((), connect, "client", **files), timeout)
+    found = [json.loads(answer) for answer in answers.values()]
+    if as_json:
+        click.echo(json.dumps(found))
+    elif found:
+        console = console_on(stderr=False)
+        console.print(status_table(found))
+    if not found:
+        click.echo("protovine: nobody answered", err=True)
+        sys.exit(1)

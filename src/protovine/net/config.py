@@ -1,0 +1,361 @@
+"""The file of `protovine node`: every key with its range and default, and the objects that they stand for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from protovine import rng
+from protovine.errors import ConfigError
+from protovine.net.certificates import MemberName, load_member
+from protovine.net.envelope import Envelope, EnvelopeLike, PlainEnvelope
+from protovine.net.schema import Schema
+from protovine.net.sinks import JsonLinesSink, MqttSink, Sink, ZenohSink
+from protovine.net.sources import CsvReplay, JsonLines, Mqtt, Source, ZenohKeys
+from protovine.net.transport import Endpoints
+from protovine.node import Node
+from protovine.records import SECOND_NS
+from protovine.system import (
+    GossipSettings,
+    LearnerSettings,
+    Section,
+    ShareSettings,
+    build_node,
+    explain,
+    merged_tables,
+    preset,
+    read_tables,
+)
+
+Failed = Callable[[str, str], None]
+_Queue = Annotated[int, Field(ge=1, le=1_000_000)]
+_Qos = Literal[0, 1, 2]
+
+
+class NodeTable(Section):
+    """What it runs, and where it keeps its state."""
+
+    preset: str = Field("default", description="system to run; all members should run the same")
+    seed: int = Field(0, ge=0, description="drives the peer choice and other random streams")
+    train_rate_hz: float = Field(190.0, ge=1e-3, le=1e9, description="received prototypes trained per second")
+    state: str | None = Field(None, description="folder for snapshots; without one a restart forgets everything")
+    snapshot_s: float = Field(30.0, ge=1, le=86_400, description="seconds between snapshots")
+    stay: bool = Field(False, description="go on as a member when the source has ended")
+    metrics: str | None = Field(None, description="HOST:PORT for Prometheus metrics and health; none by default")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="what is logged")
+    log_format: Literal["auto", "text", "json"] = Field("auto", description="auto: text for a terminal, else JSON")
+
+
+class NetworkTable(Section):
+    """Where it listens, whom it dials, and who it is."""
+
+    listen: tuple[str, ...] = Field((), description="endpoints, such as tls/0.0.0.0:7447")
+    connect: tuple[str, ...] = Field((), description="endpoints of other members; those that are down are tried again")
+    mode: Literal["peer", "router", "client"] = Field("peer", description="router relays for those who cannot meet")
+    certificates: str | None = Field(None, description="the member's folder from `protovine cert issue`")
+    plain: bool = Field(False, description="plain TCP without certificates: swarm, name and id are then needed")
+    swarm: str | None = Field(None, description="plain: name of the swarm")
+    name: str | None = Field(None, description="plain: name of this member")
+    id: int | None = Field(None, ge=0, description="plain: its number, which no other member may have")
+
+
+class SchemaTable(Section):
+    """Names of features and classes in order, if they do not stand in a file."""
+
+    features: tuple[str, ...] = Field(min_length=1, description="names of the features")
+    classes: tuple[bool | int | float | str, ...] = Field(min_length=1, description="the classes")
+
+
+class _Broker(Section):
+    host: str
+    port: int | None = Field(None, ge=1, le=65_535)
+    username_env: str | None = None
+    password_env: str | None = None
+    tls: bool = False
+    ca_file: str | None = None
+    certificate_file: str | None = None
+    key_file: str | None = None
+    client_id: str | None = None
+    retry_s_min: float = Field(0.5, ge=0.001, le=3600)
+    retry_s_max: float = Field(30.0, ge=0.001, le=3600)
+
+    def broker(self) -> dict[str, Any]:
+        """What is the broker's."""
+        return {name: getattr(self, name) for name in _Broker.model_fields if name != "host"}
+
+
+class StdinSource(Section):
+    """JSON lines on standard input."""
+
+    kind: Literal["stdin"]
+
+
+class FileSource(Section):
+    """JSON lines in a file or FIFO."""
+
+    kind: Literal["file"]
+    path: str
+    follow: bool = False
+
+
+class CsvSource(Section):
+    """Rows of a file."""
+
+    kind: Literal["csv"]
+    path: str
+    label: str | None = None
+    rate_hz: float = Field(0.0, ge=0, le=1e6)
+    loops: int = Field(1, ge=0)
+
+
+class MqttSource(_Broker):
+    """JSON in MQTT messages."""
+
+    kind: Literal["mqtt"]
+    topics: tuple[str, ...] = Field(min_length=1)
+    qos: _Qos = 1
+    queue: _Queue = 1000
+
+
+class ZenohSource(Section):
+    """JSON under Zenoh keys."""
+
+    kind: Literal["zenoh"]
+    key: str
+    queue: _Queue = 1000
+
+
+class StdoutSink(Section):
+    """JSON lines on standard output."""
+
+    kind: Literal["stdout"]
+    queue: _Queue = 1000
+
+
+class FileSink(Section):
+    """JSON lines into a file or FIFO."""
+
+    kind: Literal["file"]
+    path: str
+    queue: _Queue = 1000
+
+
+class MqttSinkTable(_Broker):
+    """JSON into an MQTT topic."""
+
+    kind: Literal["mqtt"]
+    topic: str
+    qos: _Qos = 1
+    retain: bool = False
+    queue: _Queue = 1000
+
+
+class ZenohSinkTable(Section):
+    """JSON under a Zenoh key."""
+
+    kind: Literal["zenoh"]
+    key: str
+
+
+_SOURCES: dict[str, type[Section]] = {
+    "stdin": StdinSource,
+    "file": FileSource,
+    "csv": CsvSource,
+    "mqtt": MqttSource,
+    "zenoh": ZenohSource,
+}
+_SINKS: dict[str, type[Section]] = {
+    "stdout": StdoutSink,
+    "file": FileSink,
+    "mqtt": MqttSinkTable,
+    "zenoh": ZenohSinkTable,
+}
+
+
+class NodeSettings(Section):
+    """Everything of one node.
+
+    Raises
+    ------
+    ConfigError
+        From `read`: an unknown key, a value out of range, or tables that do not fit together.
+    """
+
+    node: NodeTable = NodeTable()
+    network: NetworkTable = NetworkTable()
+    schema_: str | SchemaTable | None = Field(None, alias="schema", description="file, or a table")
+    source: Annotated[
+        StdinSource | FileSource | CsvSource | MqttSource | ZenohSource | None, Field(discriminator="kind")
+    ] = None
+    sink: Annotated[StdoutSink | FileSink | MqttSinkTable | ZenohSinkTable | None, Field(discriminator="kind")] = None
+    learner: LearnerSettings = LearnerSettings()
+    share: ShareSettings = ShareSettings()
+    gossip: GossipSettings = GossipSettings()
+
+    @classmethod
+    def read(cls, path: Path | None, above: dict[str, Any]) -> NodeSettings:
+        """The settings of a file, with ``above`` (tables) laid over it, and both over the preset."""
+        tables = merged_tables(read_tables(path, "node file") if path else {}, above)
+        wanted = tables.get("node", {})
+        name = wanted.get("preset", "default") if isinstance(wanted, dict) else "default"
+        chosen = preset(name) if isinstance(name, str) else preset("default")
+        if chosen.settings.get("swarm", {}).get("central"):
+            raise ConfigError(f"node.preset '{name}' is one node with all samples: it has no peers")
+        own = {key: value for key, value in chosen.settings.items() if key in ("learner", "share", "gossip")}
+        if not chosen.shares:
+            own = merged_tables(own, {"gossip": {"T": 0.0}})
+        merged = merged_tables(own, tables)
+        for key, kinds in (("source", _SOURCES), ("sink", _SINKS)):
+            table = merged.get(key)
+            if isinstance(table, dict) and table.get("kind") not in kinds:
+                raise ConfigError(f"{key}.kind must be one of {', '.join(kinds)}, got '{table.get('kind')}'")
+        try:
+            made = cls(**merged)
+        except ValidationError as error:
+            raise ConfigError(_explained(error, merged)) from None
+        made._check()
+        return made.with_paths(path.parent if path else Path())
+
+    def with_paths(self, home: Path) -> NodeSettings:
+        """The same with paths of files counted from ``home``, where the file with the settings is."""
+
+        def at(value: str | None) -> str | None:
+            return None if value is None else str(home / os.path.expanduser(value))
+
+        node = self.node.model_copy(update={"state": at(self.node.state)})
+        network = self.network.model_copy(update={"certificates": at(self.network.certificates)})
+        schema = at(self.schema_) if isinstance(self.schema_, str) else self.schema_
+        update: dict[str, Any] = {"node": node, "network": network, "schema_": schema}
+        for key in ("source", "sink"):
+            table = getattr(self, key)
+            paths = {name: at(getattr(table, name, None)) for name in _PATHS if getattr(table, name, None) is not None}
+            update[key] = table.model_copy(update=paths) if table is not None else None
+        return self.model_copy(update=update)
+
+    def _check(self) -> None:
+        network = self.network
+        identity = (network.swarm, network.name, network.id)
+        if network.plain:
+            if network.certificates is not None:
+                raise ConfigError("network.plain and network.certificates exclude each other")
+            for key, value in zip(("swarm", "name", "id"), identity, strict=True):
+                if value is None:
+                    raise ConfigError(f"network.{key} is required with network.plain")
+        else:
+            if network.certificates is None:
+                raise ConfigError(
+                    "network.certificates is required: the folder that `protovine cert issue` made "
+                    "(or network.plain for an open network)"
+                )
+            for key, value in zip(("swarm", "name", "id"), identity, strict=True):
+                if value is not None:
+                    raise ConfigError(f"network.{key} stands in the certificate; it is for network.plain only")
+        if not network.listen and not network.connect:
+            raise ConfigError("network.listen or network.connect must name an endpoint")
+        if self.schema_ is None:
+            raise ConfigError("schema is required: a file that `protovine data info --json` wrote, or a table")
+        if self.gossip.order != "parallel":
+            raise ConfigError(f"gossip.order must be parallel on a real network, got '{self.gossip.order}'")
+
+    def schema_of(self) -> Schema:
+        """The schema, from its file or table."""
+        if isinstance(self.schema_, SchemaTable):
+            return Schema(self.schema_.features, self.schema_.classes)
+        assert self.schema_ is not None
+        return Schema.read(self.schema_)
+
+    def endpoints(self) -> Endpoints:
+        """Where to listen and whom to dial."""
+        network = self.network
+        files: dict[str, Path] = {}
+        if network.certificates is not None:
+            home = Path(network.certificates)
+            files = {
+                "authority": home / "authority.pem",
+                "certificate": home / "member.pem",
+                "key": home / "member.key",
+            }
+        return Endpoints(network.listen, network.connect, network.mode, **files)
+
+    def member(self) -> MemberName:
+        """Who this is, by its certificate or, on an open network, as it says."""
+        network = self.network
+        if network.certificates is not None:
+            return load_member(Path(network.certificates), datetime.now(UTC))[0].member
+        assert network.swarm is not None and network.name is not None and network.id is not None
+        return MemberName(network.swarm, network.name, network.id)
+
+    def envelope(self, incarnation: int, schema: Schema) -> EnvelopeLike:
+        """Keys, or none on an open network."""
+        if self.network.certificates is None:
+            return PlainEnvelope(self.member(), incarnation=incarnation, schema=schema.fingerprint())
+        identity, trust = load_member(Path(self.network.certificates), datetime.now(UTC))
+        return Envelope(identity, trust, incarnation=incarnation, schema=schema.fingerprint())
+
+    def build(self, schema: Schema, member: int, incarnation: int, peers: list[int]) -> Node:
+        """The node."""
+        return build_node(
+            self.learner,
+            self.share,
+            self.gossip,
+            node=member,
+            peers=peers,
+            dim=schema.dim,
+            n_classes=len(schema.classes),
+            draw=lambda purpose: rng.stream(self.node.seed, purpose, member, incarnation),
+            incarnation=incarnation,
+            train_period_ns=max(1, round(SECOND_NS / self.node.train_rate_hz)),
+        )
+
+    def source_of(self, schema: Schema, session: Any, refused: Failed) -> Source | None:
+        """Where samples come from; None without a source."""
+        table = self.source
+        if table is None:
+            return None
+        if isinstance(table, StdinSource):
+            return JsonLines(schema, refused=refused)
+        if isinstance(table, FileSource):
+            return JsonLines(schema, table.path, follow=table.follow, refused=refused)
+        if isinstance(table, CsvSource):
+            options: dict[str, Any] = {"label": table.label, "rate_hz": table.rate_hz, "loops": table.loops}
+            return CsvReplay(schema, table.path, **options, refused=refused)
+        if isinstance(table, MqttSource):
+            options = {"qos": table.qos, "queue": table.queue, **table.broker()}
+            return Mqtt(schema, table.host, table.topics, **options, refused=refused)
+        return ZenohKeys(schema, session, table.key, queue=table.queue, refused=refused)
+
+    def sink_of(self, session: Any, failed: Failed) -> Sink | None:
+        """Where predictions go; None without a sink."""
+        table = self.sink
+        if table is None:
+            return None
+        if isinstance(table, StdoutSink):
+            return JsonLinesSink(queue=table.queue, failed=failed)
+        if isinstance(table, FileSink):
+            return JsonLinesSink(table.path, queue=table.queue, failed=failed)
+        if isinstance(table, MqttSinkTable):
+            options: dict[str, Any] = {"qos": table.qos, "retain": table.retain, "queue": table.queue}
+            return MqttSink(table.host, table.topic, **options, **table.broker(), failed=failed)
+        return ZenohSink(session, table.key, failed=failed)
+
+
+_PATHS = ("path", "ca_file", "certificate_file", "key_file")
+
+
+def _explained(error: ValidationError, merged: dict[str, Any]) -> str:
+    """As `explain`, without the kinds that pydantic puts into the names of keys."""
+    for key, kinds in (("source", _SOURCES), ("sink", _SINKS)):
+        problem = error.errors()[0]["loc"]
+        if problem[:1] == (key,) and len(problem) > 2:
+            try:
+                kinds[str(problem[1])].model_validate(merged[key])
+            except ValidationError as inner:
+                return f"{key}.{explain(inner, merged[key], kinds[str(problem[1])])}".replace(
+                    f"{key}.unknown key '", f"unknown key '{key}.", 1
+                )
+    return explain(error, merged, NodeSettings)
