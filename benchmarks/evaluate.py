@@ -477,7 +477,7 @@ def schedules(seeds: int) -> None:
         "log, 10 nodes, s = 3, T = 1": ("default", {"swarm__nodes": 10, "gossip__s": 3}),
         "log, 5 nodes, s = 4, T = .5": ("default", {"gossip__T": 0.5}),
     }
-    streams = dict(at_hand(some(("elec2", "phishing", "bananas", "sea", "agrawal"))))
+    streams = dict(at_hand(some(("elec2", "phishing", "bananas", "sea"))))
     for label, (preset, settings) in ways.items():
         print(f"\n{label}\n")
         head("schedule", *streams, "mean F1", "mean age", "mean bytes/s")

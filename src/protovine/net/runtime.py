@@ -413,8 +413,9 @@ class Runtime:
 
     def _link(self, peer: int, there: bool) -> None:
         if not there:
-            self.alive.discard(peer)
-            _log.info("lost the link to %s", self._name(peer), extra={"peer": self._name(peer)})
+            if peer in self.alive:
+                self.alive.discard(peer)
+                _log.info("lost the link to %s", self._name(peer), extra={"peer": self._name(peer)})
             return
         back = peer in self.names and peer not in self.alive
         if peer in self.names:
