@@ -27,12 +27,13 @@ from protovine.experiments.execute import judge, trace_header, trace_name
 from protovine.experiments.member import MEET_S, Spec
 from protovine.experiments.prepare import Prepared, describe, describe_data, resolved
 from protovine.experiments.result import Result, Run
-from protovine.experiments.runner import versions, warm
+from protovine.experiments.runner import versions
 from protovine.net.certificates import create_authority, issue
 from protovine.net.transport import zenoh_module
 from protovine.records import SECOND_NS, AnyRecord, Received, TraceHash, write_trace
 from protovine.sim import Outcome
 from protovine.sim.invariants import Invariants
+from protovine.system import warm
 
 SWARM = "local"
 # Processes that start at a time: each compiles or loads kernels first.

@@ -24,7 +24,6 @@ from protovine.errors import ProtovineError
 from protovine.experiments.build import Built, build
 from protovine.experiments.config import Experiment, Settings, read_toml
 from protovine.experiments.prepare import prepare
-from protovine.experiments.runner import warm
 from protovine.net.certificates import MemberName, load_member
 from protovine.net.envelope import Envelope, EnvelopeLike, PlainEnvelope
 from protovine.net.meter import SocketMeter
@@ -34,6 +33,7 @@ from protovine.net.store import Store
 from protovine.net.transport import Endpoints, ZenohTransport
 from protovine.node import Node
 from protovine.records import SECOND_NS, Record
+from protovine.system import warm
 
 # A member that does not meet the others in time starts without them.
 MEET_S = 60.0
@@ -89,7 +89,7 @@ async def play(spec: Spec) -> None:
     prepared = prepare(experiment)
     settings, data = prepared.settings[spec.preset], prepared.data[spec.seed]
     built = build(settings, data, spec.seed)
-    warm([settings])  # Loading kernels takes most of a second, in which the first samples would wait.
+    warm([settings])
     folder = Path(spec.folder)
     clock = Clock()
     with Store(folder / "state") as store:

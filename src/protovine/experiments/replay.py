@@ -11,7 +11,7 @@ from protovine.experiments.config import Experiment, read_toml
 from protovine.experiments.execute import execute
 from protovine.experiments.folder import read_result
 from protovine.experiments.prepare import describe_data, prepare
-from protovine.experiments.runner import warm
+from protovine.system import warm
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,12 @@ import os
 import platform
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from protovine.errors import ConfigError, DataError, InvariantError, RunError
 from protovine.experiments.config import Experiment, Settings
@@ -23,8 +21,8 @@ from protovine.experiments.execute import execute
 from protovine.experiments.folder import RunFolder
 from protovine.experiments.prepare import Prepared, describe, describe_data, prepare, resolved
 from protovine.experiments.result import Result, Run
-from protovine.learn import ArrayLearner
 from protovine.stream import DataSet
+from protovine.system import warm
 
 # What numbers depend on.
 _VERSIONED = ("protovine", "numpy", "numba", "scipy", "scikit-learn", "river", "pandas")
@@ -134,30 +132,6 @@ def run_prepared(
 def versions() -> dict[str, str]:
     """Of Python and of everything that numbers depend on."""
     return {"python": platform.python_version(), **{name: version(name) for name in _VERSIONED}}
-
-
-def warm(settings: Iterable[Settings]) -> None:
-    """Compile (or load from the cache) every kernel that runs will use, so that workers find them on disk."""
-    from protovine.compress import DbscanCompressor
-    from protovine.learn import HedgedLVQCore, XuILVQCore
-    from protovine.prototypes import PrototypeSet
-    from protovine.share import jensen_shannon_kde
-
-    chosen = list(settings)
-    x = np.linspace(0.0, 1.0, 8)[:, np.newaxis]
-    codes, times = np.arange(8) % 2, np.zeros(8, np.int64)
-    held = PrototypeSet.of(x, codes)
-    cores: dict[str, Callable[[], ArrayLearner]] = {
-        "hedged": lambda: HedgedLVQCore(1, 2),
-        "xuilvq": lambda: XuILVQCore(1, 2, size_max=2, compressor=DbscanCompressor()),
-    }
-    for name in sorted({each.learner.name for each in chosen}):
-        core = cores[name]()
-        core.learn(x, codes, times)
-        core.learn_received(held, codes)
-        core.predict(x[0])
-    if any(each.share.kind == "sets" and each.share.gate == "jsd" for each in chosen):
-        jensen_shannon_kde(held, held, np.random.default_rng(0))
 
 
 def _here(

@@ -45,6 +45,7 @@ class NodeTable(Section):
     train_rate_hz: float = Field(190.0, ge=1e-3, le=1e9, description="received prototypes trained per second")
     state: str | None = Field(None, description="folder for snapshots; without one a restart forgets everything")
     snapshot_s: float = Field(30.0, ge=1, le=86_400, description="seconds between snapshots")
+    tape: str | None = Field(None, description="file for everything that is said to the node, to see it all again")
     stay: bool = Field(False, description="go on as a member when the source has ended")
     metrics: str | None = Field(None, description="HOST:PORT for Prometheus metrics and health; none by default")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="what is logged")
@@ -56,7 +57,7 @@ class NetworkTable(Section):
 
     listen: tuple[str, ...] = Field((), description="endpoints, such as tls/0.0.0.0:7447")
     connect: tuple[str, ...] = Field((), description="endpoints of other members; those that are down are tried again")
-    mode: Literal["peer", "router", "client"] = Field("peer", description="router relays for those who cannot meet")
+    mode: Literal["peer", "router"] = Field("peer", description="router relays for those who cannot meet")
     certificates: str | None = Field(None, description="the member's folder from `protovine cert issue`")
     plain: bool = Field(False, description="plain TCP without certificates: swarm, name and id are then needed")
     swarm: str | None = Field(None, description="plain: name of the swarm")
@@ -227,7 +228,7 @@ class NodeSettings(Section):
         def at(value: str | None) -> str | None:
             return None if value is None else str(home / os.path.expanduser(value))
 
-        node = self.node.model_copy(update={"state": at(self.node.state)})
+        node = self.node.model_copy(update={"state": at(self.node.state), "tape": at(self.node.tape)})
         network = self.network.model_copy(update={"certificates": at(self.network.certificates)})
         schema = at(self.schema_) if isinstance(self.schema_, str) else self.schema_
         update: dict[str, Any] = {"node": node, "network": network, "schema_": schema}

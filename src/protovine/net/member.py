@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from protovine.errors import ConfigError, DataError
 from protovine.net.config import NodeSettings
@@ -18,6 +19,8 @@ from protovine.net.sinks import Output as SinkOutput
 from protovine.net.store import Store
 from protovine.net.transport import ZenohTransport
 from protovine.node import Node
+from protovine.system import warm
+from protovine.tape import AnyCall, TapedNode, encode
 
 _log = logging.getLogger("protovine")
 
@@ -39,23 +42,25 @@ def run_member(settings: NodeSettings, read_again: Callable[[], NodeSettings]) -
 
 async def _run(settings: NodeSettings, read_again: Callable[[], NodeSettings]) -> None:
     schema, member, clock = settings.schema_of(), settings.member(), Clock()
+    warm([settings])
     if settings.network.plain:
         _log.warning("plain TCP: nothing is encrypted, and anybody can speak for anybody")
     first = max(1, int(time.time() - _INCARNATIONS_SINCE_S) // 60)
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(Store(Path(settings.node.state))) if settings.node.state else None
         started = store.begin(first) if store is not None else first
+        tape = _Tape(stack, settings.node.tape)
+
+        def build(peers: list[int]) -> Node:
+            return tape.of(settings.build(schema, member.id, started, peers))
+
         made: list[Node] = []
         loaded = None
         if store is not None:
-            loaded = store.load(
-                lambda state: made.append(
-                    restore_node(lambda peers: settings.build(schema, member.id, started, peers), state, clock())
-                )
-            )
+            loaded = store.load(lambda state: made.append(restore_node(build, state, clock())))
             for note in loaded.notes:
                 _log.error("%s", note)
-        node = made[-1] if made else settings.build(schema, member.id, started, [])
+        node = made[-1] if made else build([])
         if store is not None:
             store.raise_to(node.gossip.incarnation)
         transport = ZenohTransport(member.swarm, member.id, settings.endpoints())
@@ -109,6 +114,32 @@ async def _feed(settings: NodeSettings, schema: Schema, name: str, runtime: Runt
     finally:
         if sink is not None:
             await sink.close()
+
+
+class _Tape:
+    """Writes what is said to a node into a file, if one is named: anew for each start, as one tape is one life."""
+
+    def __init__(self, stack: contextlib.ExitStack, path: str | None) -> None:
+        self._file: BinaryIO | None = None
+        if path is not None:
+            try:
+                file = open(path, "wb")  # noqa: SIM115  Until the stack is left.
+            except OSError as error:
+                raise ConfigError(f"node.tape: cannot write {path}: {error.strerror}") from None
+            self._file = stack.enter_context(file)
+
+    def of(self, node: Node) -> Node:
+        """The node, or one in its place that is listened to."""
+        file = self._file
+        if file is None:
+            return node
+        file.seek(0)
+        file.truncate()  # A state that could not be used was tried before.
+        return cast(Node, TapedNode(node, lambda call: _write(file, call)))
+
+
+def _write(file: BinaryIO, call: AnyCall) -> None:
+    file.write(encode(call))
 
 
 def _reload(runtime: Runtime, settings: NodeSettings, read_again: Callable[[], NodeSettings]) -> None:

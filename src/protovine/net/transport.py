@@ -24,6 +24,8 @@ from protovine.errors import ConfigError, suggest
 MODES = ("peer", "router", "client")
 # A link that says nothing for this long is closed, and dialled again after a while that grows to the longest.
 _LEASE_MS, _RETRY_MS, _RETRY_MAX_MS = 5000, 300, 3000
+# Who only asks gives up after this long.
+_CLIENT_MS = 5000
 
 
 class Channel(enum.Enum):
@@ -43,7 +45,7 @@ class Endpoints:
     listen, connect : list of str
         Zenoh endpoints, such as ``tls/192.168.1.5:7447``.
     mode : {"peer", "router", "client"}
-        Peers make a mesh. A router relays between those that cannot reach each other; a client only dials.
+        Peers make a mesh. A router relays between those that cannot reach each other. A client only asks.
     authority, certificate, key : path or None
         PEM files for mutual TLS; without them endpoints must be ``tcp``.
     """
@@ -70,6 +72,7 @@ class Endpoints:
 
     def config(self) -> dict[str, Any]:
         """The configuration of a Zenoh session."""
+        client = self.mode == "client"
         # Other protocols are not even spoken, whatever endpoints members tell each other of.
         link: dict[str, Any] = {
             "protocols": ["tcp" if self.certificate is None else "tls"],
@@ -91,16 +94,16 @@ class Endpoints:
             "listen": {"endpoints": list(self.listen), "exit_on_failure": True},
             "connect": {
                 "endpoints": list(self.connect),
-                # The others may start later.
-                "timeout_ms": 0 if self.mode != "client" else -1,
-                "exit_on_failure": False,
+                # The others may start later, so this goes on for ever; 0 would be once.
+                "timeout_ms": _CLIENT_MS if client else -1,
+                "exit_on_failure": client,
                 "retry": {
                     "period_init_ms": _RETRY_MS,
                     "period_max_ms": _RETRY_MAX_MS,
                     "period_increase_factor": 1.5,
                 },
             },
-            "scouting": {"multicast": {"enabled": False}, "gossip": {"enabled": self.mode != "client"}},
+            "scouting": {"multicast": {"enabled": False}, "gossip": {"enabled": not client}},
             "transport": {"link": link},
             "adminspace": {"enabled": False},
         }
@@ -216,7 +219,10 @@ class ZenohTransport:
             if publisher is None:
                 # A stuck peer must not hold up the others: what does not fit is lost, and repaired by gossip.
                 publisher = self._session.declare_publisher(
-                    key, congestion_control=zenoh.CongestionControl.DROP, express=True
+                    key,
+                    congestion_control=zenoh.CongestionControl.DROP,
+                    express=True,
+                    allowed_destination=zenoh.Locality.REMOTE,
                 )
                 self._publishers[key] = publisher
             publisher.put(data)

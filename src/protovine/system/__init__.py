@@ -1,6 +1,6 @@
 """One member of the swarm by its settings: presets, typed settings, and the node that they stand for."""
 
-from protovine.system.build import build_learner, build_node, nanoseconds
+from protovine.system.build import build_learner, build_node, nanoseconds, warm
 from protovine.system.presets import PRESETS, Preset, preset
 from protovine.system.settings import (
     GossipSettings,
@@ -32,4 +32,5 @@ __all__ = [
     "nested",
     "preset",
     "read_tables",
+    "warm",
 ]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from protovine import compress
 from protovine.gossip import Gossip, LogGossip, make_schedule
 from protovine.learn import ArrayLearner, HedgedLVQCore, XuILVQCore
 from protovine.node import Node
+from protovine.prototypes import PrototypeSet
 from protovine.records import SECOND_NS
 from protovine.share import (
     AlwaysGate,
@@ -25,12 +26,27 @@ from protovine.share import (
     SetInbox,
     SetLimits,
     WholeSets,
+    jensen_shannon_kde,
 )
 from protovine.share.gates import DISTANCE_THRESHOLD, GAIN_THRESHOLD
 from protovine.system.settings import GossipSettings, LearnerSettings, ShareSettings
 
 # Prototypes that the default learner keeps.
 HEDGED_SIZE = 200
+
+
+class Member(Protocol):
+    """Settings of a member, whatever else stands beside them."""
+
+    @property
+    def learner(self) -> LearnerSettings:
+        """Of the learner."""
+        ...
+
+    @property
+    def share(self) -> ShareSettings:
+        """Of sharing."""
+        ...
 
 
 def nanoseconds(seconds: float) -> int:
@@ -152,3 +168,22 @@ def _gate(share: ShareSettings, draw: Callable[[str], np.random.Generator]) -> G
     if share.gate == "jsd-loo":
         return LooJensenShannonGate(threshold)
     return JensenShannonGate(threshold, draw("jensen-shannon"), share.points_max)
+
+
+def warm(settings: Iterable[Member]) -> None:
+    """Compile (or load from the cache) every kernel that these will use: loading alone takes most of a second."""
+    chosen = list(settings)
+    x = np.linspace(0.0, 1.0, 8)[:, np.newaxis]
+    codes, times = np.arange(8) % 2, np.zeros(8, np.int64)
+    held = PrototypeSet.of(x, codes)
+    cores: dict[str, Callable[[], ArrayLearner]] = {
+        "hedged": lambda: HedgedLVQCore(1, 2),
+        "xuilvq": lambda: XuILVQCore(1, 2, size_max=2, compressor=compress.DbscanCompressor()),
+    }
+    for name in sorted({each.learner.name for each in chosen}):
+        core = cores[name]()
+        core.learn(x, codes, times)
+        core.learn_received(held, codes)
+        core.predict(x[0])
+    if any(each.share.kind == "sets" and each.share.gate == "jsd" for each in chosen):
+        jensen_shannon_kde(held, held, np.random.default_rng(0))

@@ -1,0 +1,220 @@
+"""Everything that was ever said to a node, in order: enough to see a real run again, call by call, in virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import ArrayLike
+
+from protovine.errors import DataError, RemoteProtocolError
+from protovine.learn import Prediction
+from protovine.node import Node
+from protovine.records import Record
+
+_LENGTH_BYTES = 4
+_ENTRY_BYTES_MAX = 2**26
+
+
+class Call(msgspec.Struct, frozen=True, tag=True, tag_field="is"):
+    """A call of a node at ``now_ns``."""
+
+    now_ns: int
+
+
+class Began(Call, frozen=True, tag="began"):
+    """A node was built: with which id, as which incarnation, and with which neighbours."""
+
+    node: int
+    incarnation: int
+    peers: tuple[int, ...]
+
+
+class Observed(Call, frozen=True, tag="observe"):
+    """`Node.observe`: ``x`` as little-endian float64."""
+
+    x: bytes
+    y: int | None
+    event_ns: int | None
+    sample_id: int | None
+
+
+class Labelled(Call, frozen=True, tag="label"):
+    """`Node.label`."""
+
+    sample_id: int
+    y: int
+
+
+class Delivered(Call, frozen=True, tag="receive"):
+    """`Node.receive`, accepted or refused."""
+
+    data: bytes
+    sender: int
+
+
+class Ticked(Call, frozen=True, tag="timer"):
+    """`Node.on_timer`."""
+
+
+class Met(Call, frozen=True, tag="peer"):
+    """`Node.add_peer`."""
+
+    peer: int
+
+
+class Reached(Call, frozen=True, tag="reached"):
+    """`Node.peer_reached`."""
+
+    peer: int
+
+
+class Restored(Call, frozen=True, tag="restore"):
+    """`Node.restore`."""
+
+    data: bytes
+
+
+AnyCall = Began | Observed | Labelled | Delivered | Ticked | Met | Reached | Restored
+
+
+class TapedNode:
+    """A node that tells ``write`` of every call that changes it, and is used in its place.
+
+    Parameters
+    ----------
+    node : Node
+    write : callable (AnyCall) -> None
+        Takes every call before it is made.
+
+    Examples
+    --------
+    >>> from protovine.node import make_example_node
+    >>> from protovine.records import Predicted
+    >>> calls: list[AnyCall] = []
+    >>> taped = TapedNode(make_example_node(), calls.append)
+    >>> first = [taped.observe([0.1], 0, now_ns=1).code, taped.observe([0.2], 0, now_ns=2).code]
+    >>> again = play(calls, make_example_node())
+    >>> [record.predicted for record in again if isinstance(record, Predicted)] == first
+    True
+    """
+
+    def __init__(self, node: Node, write: Callable[[AnyCall], None]) -> None:
+        self.node, self._write = node, write
+        write(Began(node.now_ns, node.id, node.gossip.incarnation, tuple(node.peers)))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.node, name)
+
+    def observe(
+        self,
+        x: ArrayLike,
+        y: int | None = None,
+        *,
+        now_ns: int,
+        event_ns: int | None = None,
+        sample_id: int | None = None,
+    ) -> Prediction:
+        """As `Node.observe`."""
+        self._write(Observed(now_ns, np.asarray(x, "<f8").tobytes(), y, event_ns, sample_id))
+        return self.node.observe(x, y, now_ns=now_ns, event_ns=event_ns, sample_id=sample_id)
+
+    def label(self, sample_id: int, y: int, now_ns: int) -> bool:
+        """As `Node.label`."""
+        self._write(Labelled(now_ns, sample_id, y))
+        return self.node.label(sample_id, y, now_ns)
+
+    def receive(self, data: bytes, sender: int, now_ns: int) -> None:
+        """As `Node.receive`."""
+        self._write(Delivered(now_ns, bytes(data), sender))
+        self.node.receive(data, sender, now_ns)
+
+    def on_timer(self, now_ns: int) -> None:
+        """As `Node.on_timer`."""
+        self._write(Ticked(now_ns))
+        self.node.on_timer(now_ns)
+
+    def add_peer(self, peer: int, now_ns: int) -> None:
+        """As `Node.add_peer`."""
+        self._write(Met(now_ns, peer))
+        self.node.add_peer(peer, now_ns)
+
+    def peer_reached(self, peer: int, now_ns: int) -> None:
+        """As `Node.peer_reached`."""
+        self._write(Reached(now_ns, peer))
+        self.node.peer_reached(peer, now_ns)
+
+    def restore(self, data: bytes, now_ns: int) -> None:
+        """As `Node.restore`."""
+        self._write(Restored(now_ns, data))
+        self.node.restore(data, now_ns)
+
+
+def play(calls: Iterable[AnyCall], node: Node) -> list[Record]:
+    """Make the calls of a tape again on a node that was built alike; the records of everything it did.
+
+    Built alike is a node with the same settings, seed, id and incarnation (`Began`); its neighbours come from the tape.
+    """
+    made: list[Record] = []
+    for call in calls:
+        _make(call, node)
+        made += node.drain().records
+    return made
+
+
+def _make(call: AnyCall, node: Node) -> None:
+    if isinstance(call, Began):
+        for peer in call.peers:
+            node.add_peer(peer, call.now_ns)
+    elif isinstance(call, Observed):
+        x = np.frombuffer(call.x, "<f8")
+        node.observe(x, call.y, now_ns=call.now_ns, event_ns=call.event_ns, sample_id=call.sample_id)
+    elif isinstance(call, Labelled):
+        node.label(call.sample_id, call.y, call.now_ns)
+    elif isinstance(call, Delivered):
+        try:
+            node.receive(call.data, call.sender, call.now_ns)
+        except RemoteProtocolError:
+            return  # It was refused then, too.
+    elif isinstance(call, Ticked):
+        node.on_timer(call.now_ns)
+    elif isinstance(call, Met):
+        node.add_peer(call.peer, call.now_ns)
+    elif isinstance(call, Reached):
+        node.peer_reached(call.peer, call.now_ns)
+    else:
+        node.restore(call.data, call.now_ns)
+
+
+def encode(call: AnyCall) -> bytes:
+    """A call as an entry of a tape file: its length and MessagePack."""
+    body = msgspec.msgpack.encode(call)
+    return len(body).to_bytes(_LENGTH_BYTES, "little") + body
+
+
+def read_tape(path: Path) -> Iterator[AnyCall]:
+    """The calls in a file of entries; what was cut off at its end is left out.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read or is damaged.
+    """
+    decode = msgspec.msgpack.Decoder(AnyCall).decode
+    try:
+        with open(path, "rb") as file:
+            while len(head := file.read(_LENGTH_BYTES)) == _LENGTH_BYTES:
+                size = int.from_bytes(head, "little")
+                if size > _ENTRY_BYTES_MAX:
+                    raise DataError(f"the tape {path} is damaged: an entry of {size} bytes")
+                body = file.read(size)
+                if len(body) < size:
+                    return
+                yield decode(body)
+    except OSError as error:
+        raise DataError(f"cannot read the tape {path}: {error.strerror}") from None
+    except msgspec.DecodeError as error:
+        raise DataError(f"the tape {path} is damaged: {error}") from None

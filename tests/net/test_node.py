@@ -1,0 +1,237 @@
+"""`protovine node` as a user runs it: real processes, files and signals."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import protovine
+from protovine.net.config import NodeSettings
+from protovine.records import Learned, Predicted
+from protovine.tape import Began, play, read_tape
+
+pytest.importorskip("zenoh", reason="the extra `net` is not installed")
+
+LIMIT_S = 60.0
+
+
+def ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [each.getsockname()[1] for each in held]
+
+
+def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "protovine", *arguments], cwd=cwd, capture_output=True, text=True, timeout=LIMIT_S
+    )
+
+
+class Processes:
+    """Nodes that end with the test."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.running = folder, {}
+
+    def start(self, name: str, *arguments: str) -> subprocess.Popen:
+        with open(self.folder / f"{name}.log", "ab") as log:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "protovine", "node", *arguments],
+                cwd=self.folder,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+            )
+        self.running[name] = child
+        return child
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text()
+
+    def end(self) -> None:
+        for child in self.running.values():
+            child.stdin.close()
+            if child.poll() is None:
+                child.kill()
+                child.wait()
+
+
+@pytest.fixture
+def nodes(tmp_path: Path) -> Iterator[Processes]:
+    made = Processes(tmp_path)
+    yield made
+    made.end()
+
+
+def wait_for(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + LIMIT_S
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+def lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def prepare(folder: Path, names: list[str], rows: int = 60, **node: object) -> None:
+    """Certificates, a schema, a file of samples and a node file for each name."""
+    data = protovine.load("phishing", rows=rows)
+    (folder / "schema.json").write_text(command("data", "info", "phishing", "--json", cwd=folder).stdout)
+    with open(folder / "rows.csv", "w", newline="") as file:
+        out = csv.writer(file)
+        out.writerow([*data.features, "class"])
+        out.writerows([*x, data.classes[y]] for x, y in zip(data.x, data.y, strict=True))
+    assert 0 == command("cert", "init", "ca", "--swarm", "barn", cwd=folder).returncode
+    taken = ports(len(names))
+    for i, name in enumerate(names):
+        issued = command(
+            "cert", "issue", name, "--authority", "ca", "--out", name, "--address", "127.0.0.1", cwd=folder
+        )
+        assert 0 == issued.returncode, issued.stderr
+        extra = "".join(f"{key} = {json.dumps(value)}\n" for key, value in node.items())
+        (folder / f"{name}.toml").write_text(
+            f'schema = "schema.json"\n[node]\nstate = "{name}-state"\ntape = "{name}.tape"\nstay = true\n{extra}'
+            f'[network]\ncertificates = "{name}"\nlisten = ["tls/127.0.0.1:{taken[i]}"]\n'
+            f"connect = {json.dumps([f'tls/127.0.0.1:{port}' for port in taken[:i]])}\n"
+            f'[source]\nkind = "csv"\npath = "rows.csv"\nrate_hz = 20\n'
+            f'[sink]\nkind = "file"\npath = "{name}.out"\n'
+        )
+
+
+def endpoint(folder: Path, name: str) -> str:
+    return NodeSettings.read(folder / f"{name}.toml", {}).network.listen[0]
+
+
+def test_two_nodes_meet_learn_answer_and_leave_and_their_tapes_play_the_same(nodes: Processes) -> None:
+    folder = nodes.folder
+    prepare(folder, ["ann", "bob", "watch"])
+    for name in ("bob", "ann"):
+        nodes.start(name, f"{name}.toml")
+    wait_for(lambda: min(len(lines(folder / f"{name}.out")) for name in ("ann", "bob")) == 60, "all samples")
+    time.sleep(3.0)  # What was told last is on its way.
+    asked = command("status", "--connect", endpoint(folder, "ann"), "--certificates", "watch", "--json", cwd=folder)
+    assert 0 == asked.returncode, asked.stderr
+    status = {each["name"]: each for each in json.loads(asked.stdout)}
+    assert {"ann", "bob"} == set(status)
+    for name, other in (("ann", "bob"), ("bob", "ann")):
+        (view,) = status[name]["peers"]
+        assert (other, True, 60) == (view["name"], view["alive"], view["version"])
+        assert status[name]["bytes_received"] > 500
+        assert {} == status[name]["refused"]
+    for child in nodes.running.values():
+        child.send_signal(signal.SIGTERM)
+    for name, child in nodes.running.items():
+        assert 0 == child.wait(LIMIT_S), nodes.log(name)
+        assert (folder / f"{name}-state" / "snapshot.bin").exists()
+    for name in ("ann", "bob"):
+        settings, schema = NodeSettings.read(folder / f"{name}.toml", {}), None
+        schema = settings.schema_of()
+        calls = list(read_tape(folder / f"{name}.tape"))
+        began = calls[0]
+        assert isinstance(began, Began)
+        records = play(calls, settings.build(schema, began.node, began.incarnation, []))
+        again = [record for record in records if isinstance(record, Predicted)]
+        said = lines(folder / f"{name}.out")
+        assert 60 == len(again) == sum(isinstance(record, Learned) for record in records)
+        for record, output in zip(again, said, strict=True):
+            assert output["prediction"] == (None if record.predicted < 0 else schema.label(record.predicted))
+            assert list(record.p) == list(output["probabilities"].values())
+
+
+def test_after_kill_9_a_node_goes_on_from_its_snapshot(nodes: Processes) -> None:
+    folder = nodes.folder
+    prepare(folder, ["ann", "bob"], rows=400, snapshot_s=1)
+    for name in ("ann", "bob"):
+        nodes.start(name, f"{name}.toml")
+    wait_for(lambda: len(lines(folder / "bob.out")) > 60 and (folder / "bob-state/snapshot.bin").exists(), "a snapshot")
+    nodes.running["bob"].kill()
+    nodes.running["bob"].wait()
+    (folder / "bob.out").unlink()
+    started = time.monotonic()
+    nodes.start("bob", "bob.toml", "--log-format", "text")
+    wait_for(lambda: lines(folder / "bob.out"), "the first prediction after the restart")
+    assert time.monotonic() - started < 15
+    first = lines(folder / "bob.out")[0]
+    assert first["prototypes"] > 20
+    assert first["prediction"] is not None
+    assert "went on from a snapshot" in nodes.log("bob")
+    wait_for(lambda: nodes.log("bob").count("met ann") == 2, "the peers meet again")
+    assert nodes.running["ann"].poll() is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("[node]", "[nod]"), "unknown key 'nod' (did you mean 'node'?)"),
+        (("rate_hz = 20", "rate_hz = -1"), "source.rate_hz must be between 0 and 1000000.0, got -1"),
+        (('kind = "csv"', 'kind = "cvs"'), "source.kind must be one of stdin, file, csv, mqtt, zenoh, got 'cvs'"),
+        (("rate_hz = 20", "rat = 20"), "unknown key 'source.rat'"),
+        (('path = "rows.csv"', 'path = "row.csv"'), "no such file"),
+        (('certificates = "ann"', ""), "network.certificates is required"),
+        (('certificates = "ann"', 'certificates = "nobody"'), "cannot read"),
+        (("tls/127", "tcp/127"), "must begin with tls/, as there are certificates"),
+        (("tls/127.0.0.1:", "tls/127.0.0.1"), "an endpoint is PROTOCOL/HOST:PORT"),
+        (('schema = "schema.json"', ""), "schema is required"),
+        (("stay = true", "stay = true\nsnapshot_s = 0"), "node.snapshot_s must be between 1 and 86400, got 0"),
+        (("stay = true", 'stay = true\npreset = "defalt"'), "unknown preset 'defalt' (did you mean 'default'?)"),
+    ],
+)
+def test_a_wrong_file_is_one_line_that_names_the_key(tmp_path: Path, change: tuple[str, str], message: str) -> None:
+    prepare(tmp_path, ["ann"], rows=10)
+    file = tmp_path / "ann.toml"
+    before = file.read_text()
+    file.write_text(before.replace(*change))
+    assert before != file.read_text()
+    done = command("node", "ann.toml", cwd=tmp_path)
+    assert 2 == done.returncode, done.stderr
+    assert message in done.stderr
+    assert 1 == len(done.stderr.splitlines()), done.stderr
+    assert not (tmp_path / "ann.out").exists()
+
+
+def test_check_says_who_a_node_would_be(tmp_path: Path) -> None:
+    prepare(tmp_path, ["ann"], rows=10)
+    done = command("node", "ann.toml", "--check", cwd=tmp_path)
+    assert (0, "ann, number 0 of swarm barn: 9 features and 2 classes\n") == (done.returncode, done.stdout)
+
+
+def test_samples_on_standard_input_without_certificates(nodes: Processes) -> None:
+    folder = nodes.folder
+    (folder / "schema.json").write_text(json.dumps({"features": ["a", "b"], "classes": ["no", "yes"]}))
+    child = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "protovine", "node", "--plain", "barn/ann/3", "--schema", "schema.json"),
+            *("--listen", f"tcp/127.0.0.1:{ports(1)[0]}", "--source", "stdin", "--sink", "stdout"),
+        ],
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    rng = np.random.default_rng(0)
+    said = [{"id": i, "x": {"a": float(a), "b": float(b)}} for i, (a, b) in enumerate(rng.normal(size=(40, 2)))]
+    told = [{"id": each["id"], "y": "yes" if each["x"]["a"] > 0 else "no"} for each in said]
+    both = [json.dumps(each) for pair in zip(said, told, strict=True) for each in pair]
+    out, error = child.communicate("\n".join(["{", *both, '{"x": {"c": 1}}']) + "\n", timeout=LIMIT_S)
+    assert 0 == child.returncode, error
+    predictions = [json.loads(line) for line in out.splitlines()]
+    assert list(range(40)) == [each["id"] for each in predictions]
+    right = [each["prediction"] == truth["y"] for each, truth in zip(predictions[20:], told[20:], strict=True)]
+    assert sum(right) > 12
+    assert "nothing is encrypted" in error
+    assert "c" in error
