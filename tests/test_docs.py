@@ -17,6 +17,7 @@ import protovine
 from protovine.cli import main
 from protovine.experiments import PRESETS, Experiment, config
 from protovine.experiments.result import METRICS
+from protovine.net import config as node_config
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -51,6 +52,11 @@ def rows_of(section: str, model: type[BaseModel]) -> list[str]:
     return rows
 
 
+def node_rows() -> list[str]:
+    schema = "| `schema` | text or table | | file that `protovine data info --json` wrote, or `features` and `classes` |"
+    return [schema, *rows_of("node.", node_config.NodeTable), *rows_of("network.", node_config.NetworkTable)]
+
+
 def tables() -> dict[str, str]:
     head = ["| setting | value | default | meaning |", "|---|---|---|---|"]
     settings = [
@@ -72,14 +78,15 @@ def tables() -> dict[str, str]:
         faults.append(f"| `{kind}` | {', '.join(keys)} | {model.__doc__} |")
     return {
         "settings": "\n".join(head + settings),
+        "node": "\n".join(head + node_rows()),
         "faults": "\n".join(["| kind | keys | |", "|---|---|---|", *faults]),
         "presets": "\n".join(["| preset | |", "|---|---|", *(f"| `{p.name}` | {p.about} |" for p in PRESETS.values())]),
     }
 
 
-@pytest.mark.parametrize("name", ["settings", "faults", "presets"])
+@pytest.mark.parametrize("name", ["settings", "faults", "presets", "node"])
 def test_tables_say_what_the_code_does(name: str, request: pytest.FixtureRequest) -> None:
-    page = ROOT / "docs" / "experiments.md"
+    page = ROOT / "docs" / ("node.md" if name == "node" else "experiments.md")
     text = page.read_text()
     pattern = rf"(<!-- {name} -->\n)(.*?)(<!-- end -->)"
     table = tables()[name] + "\n"

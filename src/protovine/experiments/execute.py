@@ -122,6 +122,7 @@ def judge(
         "f1_pooled": metrics.f1(together.truth, together.predicted, built.positive) if len(together) else None,
         "f1_global": _mean(global_f1),
         "bytes_per_node_per_s": traffic.bytes_total / n / virtual_s if virtual_s else 0.0,
+        "bytes_socket_per_node_per_s": None,  # Only real processes have sockets.
         "bytes_total": traffic.bytes_total,
         "paper_bytes_per_s": traffic.paper_bytes_per_s(virtual_s) if virtual_s else 0.0,
         "messages": traffic.messages,

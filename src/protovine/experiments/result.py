@@ -26,6 +26,7 @@ METRICS: dict[str, tuple[str, str, int]] = {
     "kappa": ("kappa", "", 3),
     "log_loss": ("log loss", "nats", 3),
     "bytes_per_node_per_s": ("traffic per node", "B/s", 0),
+    "bytes_socket_per_node_per_s": ("traffic per node at the socket", "B/s", 0),
     "bytes_total": ("bytes, all nodes", "B", 0),
     "paper_bytes_per_s": ("traffic as the paper counts it, all nodes", "B/s", 0),
     "messages": ("messages", "", 0),

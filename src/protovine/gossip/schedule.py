@@ -280,6 +280,8 @@ class DriftAge(Coin):
         if not self.active or not candidates:
             return []
         part = self._part(total)
+        if part == 1:
+            return list(candidates)
         if self._log_threshold is None:
             # As if the model was wrong in a third of the samples.
             self._log_threshold = math.log(1 / (9 * part**3))
