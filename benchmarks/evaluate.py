@@ -474,6 +474,7 @@ def schedules(seeds: int) -> None:
             "paper-base",
             {"swarm__nodes": 10, "gossip__s": 3, "gossip__T": 0.1},
         ),
+        "log, 20 nodes, s = 4, T = 1": ("default", {"swarm__nodes": 20}),
         "log, 10 nodes, s = 3, T = 1": ("default", {"swarm__nodes": 10, "gossip__s": 3}),
         "log, 5 nodes, s = 4, T = .5": ("default", {"gossip__T": 0.5}),
     }

@@ -53,7 +53,9 @@ def rows_of(section: str, model: type[BaseModel]) -> list[str]:
 
 
 def node_rows() -> list[str]:
-    schema = "| `schema` | text or table | | file that `protovine data info --json` wrote, or `features` and `classes` |"
+    schema = (
+        "| `schema` | text or table | | file that `protovine data info --json` wrote, or `features` and `classes` |"
+    )
     return [schema, *rows_of("node.", node_config.NodeTable), *rows_of("network.", node_config.NetworkTable)]
 
 

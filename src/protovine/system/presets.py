@@ -21,7 +21,7 @@ class Preset:
 _DEFAULT: dict[str, Any] = {
     "learner": {"name": "hedged"},
     "share": {"kind": "log", "queue_max": 10_000},
-    "gossip": {"s": 4, "T": 1.0, "schedule": "counter"},
+    "gossip": {"s": 4, "T": 1.0, "schedule": "drift-age"},
 }
 _PAPER: dict[str, Any] = {"gossip": {"s": 4, "T": 0.1, "order": "parallel"}}
 _JSD = {"gate": "jsd", "threshold": 0.5}
