@@ -135,6 +135,13 @@ def test_drift_and_age_send_more_while_there_is_news() -> None:
     assert min(during) > 1.5 * max(before)
 
 
+def test_nobody_waits_for_ever_though_nothing_is_new() -> None:
+    gaps = np.full(3000, SECOND // 10)
+    for times in play("drift-age", 2, 0.2, gaps, news=lambda i: 0.0).values():
+        # Four mean intervals of ten gaps.
+        assert np.diff(times).max() <= 41 * SECOND // 10
+
+
 @pytest.mark.parametrize(
     ("name", "s", "T", "message"),
     [

@@ -19,8 +19,8 @@ from protovine.errors import ConfigError, check_range, suggest
 _GAP_WEIGHT = 0.01
 # A message that was not acknowledged for so many round trips is taken for lost; the next one for twice as many.
 _ROUND_TRIPS, _DOUBLINGS_MAX = 4, 10
-# However little there is to say, it is said in the end.
-_DRIFT_MIN = 0.01
+# However little there is to say, nobody waits for more than so many mean intervals between two messages to a peer.
+_WAIT_MAX = 4.0
 # How fast the threshold on drift² x age follows the traffic that is allowed, per opportunity.
 _STEP = 0.05
 
@@ -289,8 +289,8 @@ class DriftAge(Coin):
         due = []
         for peer in candidates:
             sent_ns, news = self._sent.get(peer, (0, 0.0))
-            drift = self._news - news + _DRIFT_MIN
-            if peer not in self._sent or drift**2 * (now_ns - sent_ns) / gap_ns > threshold:
+            drift, age = self._news - news, (now_ns - sent_ns) / gap_ns
+            if peer not in self._sent or drift**2 * age > threshold or age > _WAIT_MAX / part:
                 due.append(peer)
                 self._sent[peer] = (now_ns, self._news)
         self._log_threshold += _STEP * (len(due) / total - part)
