@@ -6,7 +6,7 @@
 - `Frame`, `LogFrame`: one message on the wire
 """
 
-from protovine.gossip.frame import MESSAGE_BYTES_MAX, Frame, Kind, LogFrame
+from protovine.gossip.frame import MESSAGE_BYTES_MAX, Frame, Kind, LogFrame, kind_name
 from protovine.gossip.log import LogGossip, LogOutgoing, Standing
 from protovine.gossip.protocol import Gossip, Outgoing, PeerView
 from protovine.gossip.schedule import SCHEDULES, Coin, RoundRobin, Schedule, make_schedule
@@ -26,5 +26,6 @@ __all__ = [
     "RoundRobin",
     "Schedule",
     "Standing",
+    "kind_name",
     "make_schedule",
 ]

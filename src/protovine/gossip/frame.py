@@ -56,6 +56,20 @@ class Kind(enum.IntEnum):
     RECEIPT = 6
 
 
+_KIND_NAMES = {int(kind): kind.name.lower() for kind in Kind}
+
+
+def kind_name(data: bytes) -> str:
+    """What a message calls its kind, in the words of `protovine.records.Sent`; ``"unknown"`` if it is none we know.
+
+    Examples
+    --------
+    >>> kind_name(bytes([0x70, 0x12])), kind_name(b"noise")
+    ('log', 'unknown')
+    """
+    return _KIND_NAMES.get(data[1] & 0x0F, "unknown") if len(data) > 1 and data[0] == MAGIC else "unknown"
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """A message, decoded.

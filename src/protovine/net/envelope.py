@@ -253,6 +253,11 @@ class Envelope:
         self._hello: tuple[int, bytes] | None = None
         self._peers: dict[int, _Peer] = {}
 
+    @property
+    def certificate_end_ns(self) -> int:
+        """When the own certificate ends, in nanoseconds since 1970."""
+        return int(self._identity.certificate.not_valid_after_utc.timestamp()) * 10**9
+
     def hello(self, now_ns: int) -> bytes:
         """What tells peers who this is, about 700 bytes; signed anew when the last one is an hour old."""
         if self._hello is None or not 0 <= now_ns - self._hello[0] < HELLO_REFRESH_NS:

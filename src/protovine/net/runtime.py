@@ -21,12 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protovine.errors import MissingKeysError, RemoteProtocolError, SnapshotError
+from protovine.gossip import kind_name
 from protovine.learn import Prediction
-from protovine.net.envelope import EnvelopeLike
+from protovine.net.certificates import Trust
+from protovine.net.envelope import Envelope, EnvelopeLike, Member
+from protovine.net.latency import Latency
 from protovine.net.store import Store
 from protovine.net.transport import Channel, Transport
 from protovine.node import Node, pump
-from protovine.records import SECOND_NS, Record
+from protovine.records import SECOND_NS, Received, Record
 
 _log = logging.getLogger("protovine")
 
@@ -45,6 +48,10 @@ _REOPEN_S, _REOPEN_MAX_S = 20.0, 300.0
 _AWAITED_MAX = 100_000
 # Refusals that are logged by name; all are counted.
 _SAID_MAX = 1000
+# The newest predictions by which the recent accuracy goes.
+RECENT = 1000
+# A hello, among the kinds of messages; and to whom a hello to all goes.
+GREETING, ALL = "greeting", -2
 
 
 class EventLike(Protocol):
@@ -83,21 +90,27 @@ class Output:
 
 @dataclass
 class Tally:
-    """What the runtime counts, besides what records say; by peer where it has one."""
+    """What the runtime counts, besides what records say; by peer and reason, or by peer and kind of message."""
 
     refused: Counter[tuple[int, str]] = field(default_factory=Counter)
-    sent: Counter[int] = field(default_factory=Counter)
-    sent_bytes: Counter[int] = field(default_factory=Counter)
-    received: Counter[int] = field(default_factory=Counter)
-    received_bytes: Counter[int] = field(default_factory=Counter)
+    sent: Counter[tuple[int, str]] = field(default_factory=Counter)
+    sent_bytes: Counter[tuple[int, str]] = field(default_factory=Counter)
+    received: Counter[tuple[int, str]] = field(default_factory=Counter)
+    received_bytes: Counter[tuple[int, str]] = field(default_factory=Counter)
+    from_future: Counter[int] = field(default_factory=Counter)
+    # All members that were ever met, in that order, with those that have left or were revoked.
+    names: dict[int, str] = field(default_factory=dict)
     samples: int = 0
     labels: int = 0
     unknown_labels: int = 0
     right: int = 0
     judged: int = 0
+    recent: deque[bool] = field(default_factory=lambda: deque(maxlen=RECENT))
     snapshots: int = 0
+    snapshots_failed: int = 0
+    snapshot_ns: int = 0
     reopened: int = 0
-    latency_s: deque[float] = field(default_factory=lambda: deque(maxlen=10_000))
+    latency: Latency = field(default_factory=Latency)
 
 
 class _Bucket:
@@ -170,7 +183,9 @@ class Runtime:
         self.started_ns = 0
         self.names: dict[int, str] = {}
         self._clock = clock or Clock()
-        self._record = record
+        self._keep = record
+        for peer, view in node.gossip.views.items():
+            self.tally.latency.expect(peer, view.created_ns)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._inbound: deque[tuple[Channel, bytes]] = deque()
         self._inbound_bytes = 0
@@ -185,6 +200,11 @@ class Runtime:
         self._awaited: dict[str | int, tuple[int, int]] = {}  # Names of samples: the node's number, and what it said.
         self._next_id = 0
         self._jitter = random.Random(node.id)
+
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """Messages and bytes that have arrived and wait to be read."""
+        return len(self._inbound), self._inbound_bytes
 
     # -- Running. ------------------------------------------------------------------------------------------------------
 
@@ -279,6 +299,13 @@ class Runtime:
     def _judge(self, said: int, truth: int) -> None:
         self.tally.judged += 1
         self.tally.right += said == truth
+        self.tally.recent.append(said == truth)
+
+    def _record(self, record: Record) -> None:
+        if isinstance(record, Received):
+            self.tally.latency.note(record)
+            self.tally.from_future[record.peer] += record.from_future > 0
+        self._keep(record)
 
     def _settle(self) -> None:
         """Carry out what the node wants done, and keep its next timer."""
@@ -302,8 +329,8 @@ class Runtime:
         if peer not in self.names:
             return  # Known from a snapshot, but it has not said hello yet; what it misses is repaired then.
         sealed = self.envelope.seal(peer, data)
-        self.tally.sent[peer] += 1
-        self.tally.sent_bytes[peer] += len(sealed)
+        self.tally.sent[peer, kind_name(data)] += 1
+        self.tally.sent_bytes[peer, kind_name(data)] += len(sealed)
         self.transport.send(peer, sealed)
 
     def _deliver(self, channel: Channel, data: bytes) -> None:
@@ -349,8 +376,8 @@ class Runtime:
                 _Bucket(PEER_BYTES_PER_S, PEER_BYTES_PER_S * burst),
             )
         messages, size = self._budgets[peer]
-        self.tally.received[peer] += 1
-        self.tally.received_bytes[peer] += len(data)
+        self.tally.received[peer, kind_name(payload)] += 1
+        self.tally.received_bytes[peer, kind_name(payload)] += len(data)
         if not messages.take() or not size.take(len(data)):
             self._refuse(peer, RemoteProtocolError("flood", f"{self._name(peer)} sends more than it may"))
             return
@@ -369,8 +396,10 @@ class Runtime:
         member = self.envelope.accept_hello(data, now_ns)
         if self.neighbours is not None and member.id not in self.neighbours:
             return
+        self.tally.received[member.id, GREETING] += 1
+        self.tally.received_bytes[member.id, GREETING] += len(data)
         new = member.id not in self.names
-        self.names[member.id] = member.name
+        self.names[member.id] = self.tally.names[member.id] = member.name
         self.alive.add(member.id)
         if new:
             _log.info("met %s", member.name, extra={"peer": member.name, "incarnation": member.incarnation})
@@ -389,7 +418,15 @@ class Runtime:
         if len(self._greeted) > _SAID_MAX:
             self._greeted.clear()
         self._greeted[peer] = now
-        self.transport.greet(peer, self.envelope.hello(self._clock()), ask)
+        self._say_hello(peer, ask)
+
+    def _say_hello(self, peer: int | None, ask: bool) -> None:
+        hello = self.envelope.hello(self._clock())
+        # Asked for by whoever says that it is there, which may be anybody: only members are counted by name.
+        to = ALL if peer is None else peer if peer in self.names else -1
+        self.tally.sent[to, GREETING] += 1
+        self.tally.sent_bytes[to, GREETING] += len(hello)
+        self.transport.greet(peer, hello, ask)
 
     def _refuse(self, peer: int, error: RemoteProtocolError) -> None:
         """Count it, and say it once per peer and reason."""
@@ -402,6 +439,20 @@ class Runtime:
 
     def _name(self, peer: int) -> str:
         return self.names.get(peer, "somebody unknown")
+
+    def update_trust(self, trust: Trust) -> list[Member]:
+        """Believe ``trust`` from now on; have nothing more to do with members that it does not vouch for: these.
+
+        What was learnt from them stays. Who comes back with a good certificate is met anew.
+        """
+        if not isinstance(self.envelope, Envelope):
+            return []
+        gone = self.envelope.update_trust(trust, self._clock())
+        for member in gone:
+            self.names.pop(member.id, None)
+            self.alive.discard(member.id)
+            _log.warning("%s is no longer trusted", member.name, extra={"peer": member.name})
+        return gone
 
     # -- Who is there. -------------------------------------------------------------------------------------------------
 
@@ -431,7 +482,7 @@ class Runtime:
         await asyncio.sleep(self._jitter.random() * _ASK_S)
         while True:
             if len(self.names) < (1 if self.neighbours is None else len(self.neighbours)):
-                self.transport.greet(None, self.envelope.hello(self._clock()), ask=True)
+                self._say_hello(None, ask=True)
             await asyncio.sleep(wait_s * (0.5 + self._jitter.random()))
             wait_s = min(2 * wait_s, _ASK_MAX_S)
 
@@ -447,7 +498,7 @@ class Runtime:
                 self.tally.reopened += 1
                 await asyncio.to_thread(self._reopen)
                 wait_s, alone_since = min(2 * wait_s, _REOPEN_MAX_S), time.monotonic()
-                self.transport.greet(None, self.envelope.hello(self._clock()), ask=True)
+                self._say_hello(None, ask=True)
 
     def _reopen(self) -> None:
         try:
@@ -468,7 +519,9 @@ class Runtime:
         try:
             self.store.save(self.state())
             self.tally.snapshots += 1
+            self.tally.snapshot_ns = self._clock()
         except OSError as error:
+            self.tally.snapshots_failed += 1
             _log.error("no snapshot was kept: %s", error)
 
     def state(self) -> dict[str, Any]:
@@ -507,6 +560,7 @@ class Runtime:
             "prototypes": len(self.node.learner),
             "bytes_sent": sum(tally.sent_bytes.values()),
             "bytes_received": sum(tally.received_bytes.values()),
+            "latency_s": tally.latency.summary(),
             "refused": {f"{self._name(p)}: {why}": n for (p, why), n in sorted(tally.refused.copy().items())},
             "peers": [
                 {

@@ -1,0 +1,190 @@
+"""What a running node takes up from changed files."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from protovine.errors import ConfigError
+from protovine.net import Envelope, create_authority, issue, load_member, revoke
+from protovine.net.reload import Reloader
+from protovine.net.runtime import Runtime
+from tests.net.loopback import Wire, make_runtime, sample
+from tests.net.test_ops import swarm, until
+
+
+@pytest.fixture
+def today(tmp_path: Path) -> Path:
+    """Swarm barn of today: runtimes read the system's clock."""
+    now = datetime.now(UTC)
+    create_authority(tmp_path / "authority", "barn", now=now)
+    for name in ("ann", "bob", "cat"):
+        issue(tmp_path / "authority", name, tmp_path / name, now=now)
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def level() -> Iterator[None]:
+    log = logging.getLogger("protovine")
+    before = log.level
+    yield
+    log.setLevel(before)
+
+
+def with_members(home: Path, play: Callable[[list[Runtime]], Awaitable[None]]) -> None:
+    """Call ``play`` with ann, bob and cat, who have met."""
+
+    async def run() -> None:
+        wire, now = Wire(), datetime.now(UTC)
+        made = [
+            make_runtime(wire, member, Envelope(*load_member(home / name, now), incarnation=1, schema=b"v1"))
+            for member, name in enumerate(("ann", "bob", "cat"))
+        ]
+        running = [asyncio.ensure_future(runtime.run()) for runtime in made]
+        try:
+            await until(lambda: all(len(runtime.names) == 2 for runtime in made))
+            await play(made)
+        finally:
+            for runtime in made:
+                runtime.stop()
+            await asyncio.gather(*running)
+
+    asyncio.run(run())
+
+
+def replace(source: Path, target: Path) -> None:
+    partial = target.with_suffix(".part")
+    shutil.copy(source, partial)
+    os.replace(partial, target)
+
+
+def test_a_revoked_member_is_dropped_while_others_stay(today: Path) -> None:
+    async def play(made: list[Runtime]) -> None:
+        ann, bob, cat = made
+        watching = asyncio.ensure_future(Reloader(ann, certificates=today / "ann").watch(0.02))
+        bob.take(sample(0.5, 1))
+        cat.take(sample(0.5, 1))
+        await until(lambda: ann.tally.received[1, "share"] == ann.tally.received[2, "share"] == 1)
+        revoke(today / "authority", "bob", now=datetime.now(UTC))
+        replace(today / "authority" / "revoked.pem", today / "ann" / "revoked.pem")
+        await until(lambda: 1 not in ann.names)
+        assert ({2: "cat"}, {2}) == (ann.names, ann.alive)
+        bob.take(sample(0.7, 1))
+        cat.take(sample(0.7, 1))
+        ann.take(sample(0.7, 1))
+        await until(lambda: ann.tally.received[2, "share"] == 2 and cat.tally.received[0, "share"] == 1)
+        await until(lambda: ann.tally.refused[-1, "keys"] == 1)
+        # It may say hello as often as it likes.
+        bob.transport.greet(0, bob.envelope.hello(bob._clock()), False)
+        await until(lambda: ann.tally.refused[-1, "revoked"] >= 1)
+        assert (1, 0) == (ann.tally.received[1, "share"], bob.tally.received[0, "share"])
+        assert ["cat"] == [member.name for member in ann.envelope.members()]
+        watching.cancel()
+
+    with_members(today, play)
+
+
+def test_a_list_that_cannot_be_read_lets_nobody_in(today: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def play(made: list[Runtime]) -> None:
+        ann = made[0]
+        reloader = Reloader(ann, certificates=today / "ann")
+        revoke(today / "authority", "bob", now=datetime.now(UTC))
+        path = today / "ann" / "revoked.pem"
+        replace(today / "authority" / "revoked.pem", path)
+        await reloader.look()
+        whole = path.read_bytes()
+        for damage in (lambda: path.write_bytes(whole[:100]), lambda: path.unlink()):
+            caplog.clear()
+            damage()
+            await reloader.look()
+            assert "stays as it was" in caplog.text
+            assert {2: "cat"} == ann.names
+            bob = made[1]
+            bob.transport.greet(0, bob.envelope.hello(bob._clock()), False)
+            await asyncio.sleep(0.05)
+            assert {2: "cat"} == ann.names
+        path.write_bytes(whole)
+        caplog.clear()
+        caplog.set_level("INFO")
+        await reloader.look()
+        assert "1 certificates are revoked, 0 of them since" in caplog.text
+
+    with_members(today, play)
+
+
+def test_another_authority_is_not_taken_up(today: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def play(made: list[Runtime]) -> None:
+        ann = made[0]
+        reloader = Reloader(ann, certificates=today / "ann")
+        create_authority(today / "twin", "barn", now=datetime.now(UTC))
+        for name in ("authority.pem", "revoked.pem"):
+            replace(today / "twin" / name, today / "ann" / name)
+        await reloader.look()
+        assert "next start" in caplog.text
+        assert {1: "bob", 2: "cat"} == ann.names
+
+    with_members(today, play)
+
+
+def test_settings_that_can_be_taken_up_are_and_others_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tables: dict[str, Any] = {"node": {"log_level": "info", "snapshot_s": 30.0}, "network": {"listen": ["a"]}}
+    settings = tmp_path / "node.toml"
+    settings.write_text("1")
+
+    def read() -> dict[str, Any]:
+        if settings.read_text() == "bad":
+            raise ConfigError("node.snapshot_s must be >= 1, got 0")
+        return tables
+
+    async def play() -> None:
+        async with swarm("ann") as (ann,):
+            reloader = Reloader(ann, read=read, settings=settings)
+            nonlocal tables
+            tables = {"node": {"log_level": "debug", "snapshot_s": 5, "seed": 3}, "network": {"listen": ["b"]}}
+            await reloader.look()
+            assert 30.0 == ann.snapshot_s  # The file has not changed.
+            settings.write_text("22")
+            await reloader.look()
+            assert (5.0, logging.DEBUG) == (ann.snapshot_s, logging.getLogger("protovine").level)
+            assert ["network.listen changed", "node.seed changed"] == sorted(
+                record.getMessage().partition(" and")[0] for record in caplog.records if record.levelname == "WARNING"
+            )
+            caplog.clear()
+            await reloader.look(everything=True)
+            assert "" == caplog.text.replace("\n", "")
+            settings.write_text("bad")
+            await reloader.look()
+            assert "got 0" in caplog.text and ann.snapshot_s == 5.0
+
+    asyncio.run(play())
+
+
+def test_a_signal_reloads_at_once(tmp_path: Path) -> None:
+    seconds = [30.0]
+
+    async def play() -> None:
+        async with swarm("ann") as (ann,):
+            reloader = Reloader(ann, read=lambda: {"node": {"snapshot_s": seconds[0]}})
+            asyncio.get_running_loop().add_signal_handler(1, reloader.request)
+            watching = asyncio.ensure_future(reloader.watch(60.0))
+            await asyncio.sleep(0)
+            seconds[0] = 7.0
+            began = time.monotonic()
+            os.kill(os.getpid(), 1)
+            await until(lambda: ann.snapshot_s == 7.0)
+            assert time.monotonic() - began < 5
+            watching.cancel()
+            asyncio.get_running_loop().remove_signal_handler(1)
+
+    asyncio.run(play())
