@@ -1,7 +1,7 @@
 """What a runtime counts, as Prometheus metrics.
 
 Two steps, because a runtime belongs to its event loop and scrapes come in other threads: `read` copies the numbers, in
-the loop, in some 50 µs; `RuntimeCollector` makes metrics of them, anywhere. Nothing is registered globally.
+the loop, in some 0.1 ms; `RuntimeCollector` makes metrics of them, anywhere. Nothing is registered globally.
 """
 
 from __future__ import annotations
