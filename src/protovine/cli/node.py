@@ -56,7 +56,7 @@ def node(file: Path | None, assignments: tuple[str, ...], check: bool, **flags: 
         words = f"{len(schema.features)} features and {len(schema.classes)} classes"
         click.echo(f"{member.name}, number {member.id} of swarm {member.swarm}: {words}")
         return
-    run_member(settings, lambda: NodeSettings.read(file, _tables(assignments, flags)))
+    run_member(settings, lambda: NodeSettings.read(file, _tables(assignments, flags)), file)
 
 
 def _tables(assignments: tuple[str, ...], flags: dict[str, Any]) -> dict[str, Any]:

@@ -11,10 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from protovine.errors import ConfigError, DataError
+from protovine.errors import ConfigError
 from protovine.net.config import NodeSettings
+from protovine.net.logs import set_up_logs
+from protovine.net.reload import Reloader
 from protovine.net.runtime import Clock, Output, Runtime, restore_node
 from protovine.net.schema import Schema
+from protovine.net.server import Server
 from protovine.net.sinks import Output as SinkOutput
 from protovine.net.store import Store
 from protovine.net.transport import ZenohTransport
@@ -28,19 +31,19 @@ _log = logging.getLogger("protovine")
 _INCARNATIONS_SINCE_S = 1_767_225_600  # 2026-01-01
 
 
-def run_member(settings: NodeSettings, read_again: Callable[[], NodeSettings]) -> None:
-    """Be a member until the source ends or a signal comes.
+def run_member(settings: NodeSettings, read_again: Callable[[], NodeSettings], file: Path | None = None) -> None:
+    """Be a member until the source ends or a signal comes; ``file`` is watched for changes of the settings.
 
     Raises
     ------
     ConfigError, DataError
         Something that the settings name is not there or cannot be used.
     """
-    logging.basicConfig(level=settings.node.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
-    asyncio.run(_run(settings, read_again))
+    set_up_logs(settings.node.log_format, settings.node.log_level)
+    asyncio.run(_run(settings, read_again, file))
 
 
-async def _run(settings: NodeSettings, read_again: Callable[[], NodeSettings]) -> None:
+async def _run(settings: NodeSettings, read_again: Callable[[], NodeSettings], file: Path | None) -> None:
     schema, member, clock = settings.schema_of(), settings.member(), Clock()
     warm([settings])
     if settings.network.plain:
@@ -78,19 +81,43 @@ async def _run(settings: NodeSettings, read_again: Callable[[], NodeSettings]) -
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, runtime.stop)
-        loop.add_signal_handler(signal.SIGHUP, _reload, runtime, settings, read_again)
-        await runtime.run(
-            lambda: _feed(settings, schema, member.name, runtime, transport),
-            keep_on=settings.node.stay or settings.source is None,
+        reloader = Reloader(
+            runtime,
+            read=lambda: read_again().model_dump(by_alias=True),
+            settings=file,
+            certificates=Path(settings.network.certificates) if settings.network.certificates else None,
         )
+        loop.add_signal_handler(signal.SIGHUP, reloader.request)
+        server = None
+        if settings.node.metrics is not None:
+            expected = bool(settings.network.connect)
+            server = stack.enter_context(Server(runtime, settings.node.metrics, peers_expected=expected))
+        watching = asyncio.ensure_future(reloader.watch())
+        try:
+            await runtime.run(
+                lambda: _feed(settings, schema, member.name, runtime, transport, server),
+                keep_on=settings.node.stay or settings.source is None,
+            )
+        finally:
+            watching.cancel()
+        _log.info("left after %d samples", runtime.tally.samples, extra={"samples": runtime.tally.samples})
 
 
-async def _feed(settings: NodeSettings, schema: Schema, name: str, runtime: Runtime, transport: ZenohTransport) -> None:
+async def _feed(
+    settings: NodeSettings,
+    schema: Schema,
+    name: str,
+    runtime: Runtime,
+    transport: ZenohTransport,
+    server: Server | None,
+) -> None:
     def say(reason: str, text: str) -> None:
         _log.warning("%s", text, extra={"reason": reason})
 
     source = settings.source_of(schema, transport.session, say)
     sink = settings.sink_of(transport.session, say)
+    if server is not None:
+        server.source, server.sink = source, sink
 
     async def put(output: Output) -> None:
         if sink is not None and not sink.closed:
@@ -140,14 +167,3 @@ class _Tape:
 
 def _write(file: BinaryIO, call: AnyCall) -> None:
     file.write(encode(call))
-
-
-def _reload(runtime: Runtime, settings: NodeSettings, read_again: Callable[[], NodeSettings]) -> None:
-    try:
-        fresh = read_again()
-    except (ConfigError, DataError) as error:
-        _log.error("not reloaded: %s", error)
-        return
-    runtime.snapshot_s = fresh.node.snapshot_s
-    logging.getLogger().setLevel(fresh.node.log_level.upper())
-    _log.info("reloaded")

@@ -438,7 +438,7 @@ class Runtime:
             _log.warning("refused from %s: %s", who, error, extra={"peer": who, "reason": error.reason})
 
     def _name(self, peer: int) -> str:
-        return self.names.get(peer, "somebody unknown")
+        return self.names.get(peer) or self.tally.names.get(peer, "somebody unknown")
 
     def update_trust(self, trust: Trust) -> list[Member]:
         """Believe ``trust`` from now on; have nothing more to do with members that it does not vouch for: these.

@@ -218,6 +218,7 @@ class ZenohTransport:
             publisher = self._publishers.get(key)
             if publisher is None:
                 # A stuck peer must not hold up the others: what does not fit is lost, and repaired by gossip.
+                # And what is for all is not for this member.
                 publisher = self._session.declare_publisher(
                     key,
                     congestion_control=zenoh.CongestionControl.DROP,
