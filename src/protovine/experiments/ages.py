@@ -114,6 +114,8 @@ def expected_ages(settings: Settings, neighbours: Sequence[Sequence[int]]) -> Ex
         return None
     log, sequential = settings.share.kind == "log", gossip.order == "sequential"
     schedule = gossip.schedule
+    if gossip.T == 1 and gossip.s >= most:
+        schedule = "coin"  # Everybody is sent to each time, whatever the schedule.
     if schedule not in _KNOWN:
         return Expected(None, (f"of schedule {schedule} no theory is known",))
     if sequential and schedule != "coin":
