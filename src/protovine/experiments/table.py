@@ -17,6 +17,7 @@ SHOWN = (
     "accuracy",
     "kappa",
     "bytes_per_node_per_s",
+    "bytes_socket_per_node_per_s",
     "messages",
     "prototypes_sent",
     "prototypes_withheld",
