@@ -448,3 +448,20 @@ def test_bad_plans_end_with_one_line(arguments: list[str], message: str, tmp_pat
     ended = protovine("age", "plan", *arguments, cwd=tmp_path)
     assert 2 == ended.returncode and message in ended.stderr and 1 == len(ended.stderr.splitlines())
     assert "" == ended.stdout
+
+
+@pytest.mark.parametrize("line", ["swarm --limit 100", "cert init x --swarm b", "node x.toml"])
+def test_without_the_extra_a_command_says_what_to_install(tmp_path: Path, line: str) -> None:
+    (tmp_path / "x.toml").write_text("")
+    code = (
+        "import sys\n"
+        "class Nothing:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] == 'cryptography': raise ImportError('no', name=name)\n"
+        "sys.meta_path.insert(0, Nothing())\n"
+        "from protovine.cli import main\n"
+        f"main({line.split()!r})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert 2 == done.returncode
+    assert "protovine: this needs cryptography: pip install 'protovine[net]'\n" == done.stderr

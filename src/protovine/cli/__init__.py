@@ -15,6 +15,9 @@ from protovine.cli.run import replay, run
 from protovine.cli.swarm import swarm
 from protovine.errors import ConfigError, DataError
 
+# Which optional extra brings a module.
+_EXTRAS = dict.fromkeys(("aiomqtt", "cryptography", "prometheus_client", "zenoh"), "net")
+
 
 class _Group(click.Group):
     """Turns every mistake of the user into one line on standard error and exit code 2; a bug keeps its traceback."""
@@ -24,6 +27,12 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except (ConfigError, DataError) as error:
             click.echo(f"protovine: {error}", err=True)
+            ctx.exit(2)
+        except ImportError as error:
+            extra = _EXTRAS.get((error.name or "").partition(".")[0])
+            if extra is None:
+                raise
+            click.echo(f"protovine: this needs {error.name}: pip install 'protovine[{extra}]'", err=True)
             ctx.exit(2)
         except KeyboardInterrupt:
             click.echo("protovine: interrupted", err=True)
