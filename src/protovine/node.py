@@ -277,7 +277,7 @@ class Node:
             self.version, self._given_up = saved["version"], saved["given_up"]
             self.now_ns = max(saved["now_ns"], now_ns)
             self._train_at_ns = max(saved["train_at_ns"], self.now_ns + self.train_period_ns)
-        except (KeyError, TypeError, ValueError, CodecError) as error:
+        except (KeyError, IndexError, AttributeError, TypeError, ValueError, CodecError) as error:
             raise SnapshotError(f"the snapshot is damaged: {error}") from None
 
     def _learn(self, sample: NDArray[np.float64], y: int, event_ns: int, name: int) -> None:

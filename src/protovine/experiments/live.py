@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,12 +41,22 @@ _STARTING_MAX = 4
 _END_S = 20.0
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a member runs: its address and port (0: any free one), and a command in front of its own."""
+
+    address: str = "127.0.0.1"
+    port: int = 0
+    command: tuple[str, ...] = ()
+
+
 @dataclass
 class Process:
     """One member's process and what it has said."""
 
     spec: Spec
     folder: Path
+    command: tuple[str, ...] = ()
     child: subprocess.Popen[str] | None = None
     ready: bool = False
     done: bool = False
@@ -60,7 +70,7 @@ class Process:
         errors = os.open(self.folder / "stderr.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
         self.child = subprocess.Popen(
-            [sys.executable, "-m", "protovine.experiments.member", str(self.folder / "spec.json")],
+            [*self.command, sys.executable, "-m", "protovine.experiments.member", str(self.folder / "spec.json")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -86,7 +96,7 @@ class Process:
     def say(self, line: str) -> None:
         """A line on its standard input."""
         if self.child is not None and self.child.stdin is not None:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, ValueError):  # It ended, or its input was closed.
                 self.child.stdin.write(line + "\n")
                 self.child.stdin.flush()
 
@@ -116,9 +126,19 @@ class LocalSwarm:
         Mutual TLS and sealed messages; otherwise plain TCP.
     stay : bool
         Members stay after their stream has ended, until `stop`.
+    places : list of Place, optional
+        Of each member; by default loopback.
     """
 
-    def __init__(self, prepared: Prepared, folder: Path, *, secure: bool = True, stay: bool = False) -> None:
+    def __init__(
+        self,
+        prepared: Prepared,
+        folder: Path,
+        *,
+        secure: bool = True,
+        stay: bool = False,
+        places: Sequence[Place] | None = None,
+    ) -> None:
         zenoh_module()
         self.prepared, self.folder, self.secure = prepared, folder, secure
         self.preset, self.settings = next(iter(prepared.settings.items()))
@@ -128,7 +148,9 @@ class LocalSwarm:
         _check(self.settings, prepared)
         self.start_ns = 0
         n = len(self.built.scenario.rows)
-        ports = free_ports(n)
+        places = places or [Place()] * n
+        free = free_ports(n)
+        at = [f"{place.address}:{place.port or free[node]}" for node, place in enumerate(places)]
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "experiment.toml").write_text(tomli_w.dumps(describe(prepared)), encoding="utf-8")
         now = datetime.now(UTC)
@@ -146,7 +168,7 @@ class LocalSwarm:
                     folder / "authority",
                     f"node-{node}",
                     home / "certificates",
-                    addresses=["127.0.0.1"],
+                    addresses=[places[node].address],
                     id=node,
                     now=now,
                 )
@@ -157,14 +179,14 @@ class LocalSwarm:
                 node=node,
                 swarm=SWARM,
                 folder=str(home),
-                listen=[f"{protocol}/127.0.0.1:{ports[node]}"],
+                listen=[f"{protocol}/{at[node]}"],
                 # Each dials those before it, so that there is one link for each pair.
-                connect=[f"{protocol}/127.0.0.1:{ports[other]}" for other in range(node)],
+                connect=[f"{protocol}/{at[other]}" for other in range(node)],
                 certificates=certificates,
                 stay=stay,
             )
             (home / "spec.json").write_bytes(msgspec.json.encode(spec))
-            self.members.append(Process(spec, home))
+            self.members.append(Process(spec, home, places[node].command))
 
     def start(self, watch: Callable[[], None] = lambda: None) -> None:
         """Start all, a few at a time; return when everybody has met.

@@ -140,6 +140,7 @@ async def _feed(
     while len(runtime.names) < others and time.monotonic() < deadline:
         await asyncio.sleep(0.02)
     before = meter.read()
+    _report(runtime, meter, Path(spec.folder))  # Whoever is ready can be asked how it is.
     _say(ready=sorted(runtime.names.values()), socket=before)
     line = await asyncio.to_thread(sys.stdin.readline)
     start_ns = int(line or time.time_ns())

@@ -132,6 +132,11 @@ class Gossip:
             self.peers = sorted([*self.peers, peer])
             self.views[peer] = PeerView(peer)
 
+    @property
+    def head(self) -> tuple[int, int]:
+        """The own incarnation and the number of sets sent in it."""
+        return self.incarnation, self._sequence
+
     def reached(self, peer: int, now_ns: int) -> None:
         """A sign that a peer is there again: nothing to do, as the next set makes up for those that were lost."""
 

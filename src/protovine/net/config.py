@@ -57,7 +57,9 @@ class NetworkTable(Section):
 
     listen: tuple[str, ...] = Field((), description="endpoints, such as tls/0.0.0.0:7447")
     connect: tuple[str, ...] = Field((), description="endpoints of other members; those that are down are tried again")
-    mode: Literal["peer", "router"] = Field("peer", description="router relays for those who cannot meet")
+    mode: Literal["peer", "router", "client"] = Field(
+        "peer", description="router relays between clients, which only dial ([network.md](network.md))"
+    )
     certificates: str | None = Field(None, description="the member's folder from `protovine cert issue`")
     plain: bool = Field(False, description="plain TCP without certificates: swarm, name and id are then needed")
     swarm: str | None = Field(None, description="plain: name of the swarm")

@@ -138,7 +138,7 @@ class EnvelopeLike(Protocol):
         """What tells peers who this node is."""
         ...
 
-    def accept_hello(self, data: bytes, now_ns: int) -> Member:
+    def accept_hello(self, data: bytes, now_ns: int, afford: Callable[[], bool] = lambda: True) -> Member:
         """Take a peer's hello."""
         ...
 
@@ -274,20 +274,21 @@ class Envelope:
             self._hello = now_ns, _write_hello(_SIGNED, body, self._identity.key)
         return self._hello[1]
 
-    def accept_hello(self, data: bytes, now_ns: int) -> Member:
+    def accept_hello(self, data: bytes, now_ns: int, afford: Callable[[], bool] = lambda: True) -> Member:
         """The peer that ``data`` introduces; its keys are new if its incarnation is, and stay as they are if it is not.
 
         Costs reading and a hash for a hello that was accepted before, reading alone for one that is malformed, stale or
         of another swarm or schema, two signature checks (of certificate and hello) for all else, and one Diffie-Hellman
-        for a good one: throttle per link. State per peer is constant, and there are at most as many peers as the
-        authority made.
+        for a good one: ``afford`` is asked before these and may say no. State per peer is constant, and there are at
+        most as many peers as the authority made.
 
         Raises
         ------
         RemoteProtocolError
             ``oversize``, ``malformed``, ``version``, ``kind``; ``swarm``, ``schema``; ``impostor``: in the name of this
             node, with the id of another member, or with a certificate of another; ``stale``: of an earlier incarnation,
-            of another key in this one, or made more than a day from now; ``certificate``, ``revoked``, ``signature``.
+            of another key in this one, or made more than a day from now; ``certificate``, ``revoked``, ``signature``;
+            ``flood``: not looked at, as it could not be afforded.
         """
         body, hello = _read_hello(data, _SIGNED)
         peer = self._peers.get(body.id)
@@ -301,6 +302,7 @@ class Envelope:
             raise RemoteProtocolError(
                 "stale", f"{body.name} has other keys in incarnation {body.incarnation} than before: does it run twice?"
             )
+        _check_afforded(afford)
         certificate = parse_certificate(body.certificate)
         self._check_signed(body, hello, certificate, now_ns)
         if peer is None or not same:
@@ -487,7 +489,7 @@ class PlainEnvelope:
             _PLAIN, _Body(who.swarm, who.name, who.id, self.incarnation, now_ns, self._schema, b"", b""), None
         )
 
-    def accept_hello(self, data: bytes, now_ns: int) -> Member:
+    def accept_hello(self, data: bytes, now_ns: int, afford: Callable[[], bool] = lambda: True) -> Member:
         """The peer that ``data`` introduces, as it says.
 
         Raises
@@ -499,6 +501,7 @@ class PlainEnvelope:
         peer = self._peers.get(body.id)
         _check_hello(body, now_ns, self.member, self._schema, peer)
         if peer is None or peer.incarnation < body.incarnation:
+            _check_afforded(afford)
             peer = self._peers[body.id] = _PlainPeer(body.name, body.incarnation)
         return Member(body.id, peer.name, peer.incarnation, peer.confirmed)
 
@@ -599,6 +602,11 @@ def _check_hello(body: _Body, now_ns: int, own: MemberName, schema: bytes, known
         )
     if abs(now_ns - body.created_ns) > HELLO_AGE_MAX_NS:
         raise RemoteProtocolError("stale", f"the hello of {body.name!r} was made more than a day from now")
+
+
+def _check_afforded(afford: Callable[[], bool]) -> None:
+    if not afford():
+        raise RemoteProtocolError("flood", "more hellos than are looked at")
 
 
 def _read_head(data: bytes) -> tuple[int, int, int, int]:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import random
+import threading
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -20,7 +22,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from protovine.errors import MissingKeysError, RemoteProtocolError, SnapshotError
+from protovine.errors import LocalProtocolError, MissingKeysError, RemoteProtocolError, SnapshotError
 from protovine.gossip import kind_name
 from protovine.learn import Prediction
 from protovine.net.certificates import Trust
@@ -37,14 +39,19 @@ _log = logging.getLogger("protovine")
 INBOUND_MESSAGES_MAX, INBOUND_BYTES_MAX = 20_000, 64 * 2**20
 # Per peer: messages and bytes per second in the long run, and this many seconds of them at once.
 PEER_MESSAGES_PER_S, PEER_BYTES_PER_S, PEER_BURST_S = 200.0, 4 * 2**20, 20
-# Hellos are dear to check: so many per second from all together.
+# New hellos are dear to check: so many per second from all together.
 HELLOS_PER_S, HELLO_BURST = 20.0, 200
+# Hellos to whoever claims to be there without having said hello: it may be nobody.
+GREETINGS_PER_S, GREETING_BURST = 5.0, 200
 # Messages handled before others get their turn.
 _INBOUND_STEP = 200
 # While members are missing everybody is asked again after a while that grows to the longest.
 _ASK_S, _ASK_MAX_S = 1.0, 60.0
-# A session without any link to a member that was there is opened anew after this long, and then after longer.
-_REOPEN_S, _REOPEN_MAX_S = 20.0, 300.0
+# A member that was there and is not heard any more is asked this often. The session is opened anew when nobody, or
+# somebody, is missing for this long, and then for longer.
+_LOOK_S, _ASK_MISSING_S = 1.0, 10.0
+_REOPEN_ALONE_S, _REOPEN_ALONE_MAX_S = 20.0, 300.0
+_REOPEN_S, _REOPEN_MAX_S = 60.0, 3600.0
 _AWAITED_MAX = 100_000
 # Refusals that are logged by name; all are counted.
 _SAID_MAX = 1000
@@ -130,6 +137,25 @@ class _Bucket:
         return True
 
 
+class _Patience:
+    """When something has lasted too long: after ``first`` seconds, then after twice as many, up to ``most``."""
+
+    def __init__(self, first: float, most: float, now: float) -> None:
+        self.first, self.most = first, most
+        self._wait, self._fine_at, self._tried_at = first, now, now
+
+    def over(self, wrong: bool, now: float) -> bool:
+        if not wrong:
+            self._fine_at = now
+            if now - self._tried_at > self._wait:
+                self._wait = self.first  # It helped, and for long.
+            return False
+        if now - max(self._fine_at, self._tried_at) < self._wait:
+            return False
+        self._tried_at, self._wait = now, min(2 * self._wait, self.most)
+        return True
+
+
 class Clock:
     """The system's time in nanoseconds, which never goes back here, whatever happens to it."""
 
@@ -182,7 +208,7 @@ class Runtime:
         self.alive: set[int] = set()
         self.started_ns = 0
         self.names: dict[int, str] = {}
-        self._clock = clock or Clock()
+        self._system_clock = clock or Clock()
         self._keep = record
         for peer, view in node.gossip.views.items():
             self.tally.latency.expect(peer, view.created_ns)
@@ -190,13 +216,18 @@ class Runtime:
         self._inbound: deque[tuple[Channel, bytes]] = deque()
         self._inbound_bytes = 0
         self._draining = False
+        self._guard = threading.Lock()  # For what is inbound.
+        self._broken: BaseException | None = None
         self._stopped = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns: int | None = None
         self._hellos = _Bucket(HELLOS_PER_S, HELLO_BURST)
+        self._greetings = _Bucket(GREETINGS_PER_S, GREETING_BURST)
+        self._incarnations: dict[int, int] = {}
         self._budgets: dict[int, tuple[_Bucket, _Bucket]] = {}
         self._greeted: dict[int, float] = {}
         self._said: set[tuple[int, str]] = set()
+        self._unsealed: set[int] = set()
         self._awaited: dict[str | int, tuple[int, int]] = {}  # Names of samples: the node's number, and what it said.
         self._next_id = 0
         self._jitter = random.Random(node.id)
@@ -214,7 +245,7 @@ class Runtime:
         Without one, or with ``keep_on``, only `stop` ends it.
         """
         self._loop = asyncio.get_running_loop()
-        self.started_ns = self._clock()
+        self.started_ns = self._now()
         self.transport.open(self._deliver, self._alive_changed, self._status)
         tasks = [asyncio.ensure_future(self._ask_for_members()), asyncio.ensure_future(self._keep_links())]
         if self.store is not None:
@@ -230,6 +261,8 @@ class Runtime:
                     task.result()  # A bug is not to be overlooked.
                 if feeding is not None and feeding.done() and not keep_on:
                     break
+            if self._broken is not None:
+                raise self._broken
         finally:
             for task in [*tasks, stopping, *([feeding] if feeding is not None else [])]:
                 task.cancel()
@@ -244,7 +277,7 @@ class Runtime:
     def _leave(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self.node.finish(self._clock())
+        self.node.finish(self._now())
         pump(self.node, self._send, self._record)
         if self.store is not None:
             self.snapshot()
@@ -270,13 +303,13 @@ class Runtime:
 
         Samples are called ``number`` in records, by default they count on. `ValueError` if the learner cannot take it.
         """
-        now_ns = self._clock()
+        now_ns = self._now()
         if event.x is None:
             self._label(event, now_ns)
             return None
         number = self._next_id if number is None else number
-        self._next_id = number + 1
         prediction = self.node.observe(event.x, event.y, now_ns=now_ns, event_ns=event.time_ns, sample_id=number)
+        self._next_id = number + 1
         self.tally.samples += 1
         if event.y is not None:
             self._judge(prediction.code, event.y)
@@ -316,42 +349,72 @@ class Runtime:
                 self._timer.cancel()
             self._timer, self._timer_ns = None, due_ns
             if due_ns is not None and self._loop is not None:
-                self._timer = self._loop.call_later(max(0.0, (due_ns - self._clock()) / SECOND_NS), self._on_timer)
+                self._timer = self._loop.call_later(max(0.0, (due_ns - self._now()) / SECOND_NS), self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = self._timer_ns = None
-        self.node.on_timer(self._clock())
-        self._settle()
+        with self._ends_the_run():
+            self.node.on_timer(self._now())
+            self._settle()
+
+    @contextlib.contextmanager
+    def _ends_the_run(self) -> Iterator[None]:
+        """A bug in what the loop calls ends `run`, where asyncio would only log it."""
+        try:
+            yield
+        except Exception as error:
+            self._broken = self._broken or error
+            self._stopped.set()
+
+    def _now(self) -> int:
+        """The clock, which may have been ahead when the node's state was kept."""
+        return max(self._system_clock(), self.node.now_ns)
 
     # -- Messages. -----------------------------------------------------------------------------------------------------
 
     def _send(self, peer: int, data: bytes) -> None:
         if peer not in self.names:
             return  # Known from a snapshot, but it has not said hello yet; what it misses is repaired then.
-        sealed = self.envelope.seal(peer, data)
+        try:
+            sealed = self.envelope.seal(peer, data)
+        except LocalProtocolError as error:
+            if peer not in self._unsealed:
+                self._unsealed.add(peer)
+                _log.error("nothing can be sent to %s any more: %s", self._name(peer), error)
+            return
         self.tally.sent[peer, kind_name(data)] += 1
         self.tally.sent_bytes[peer, kind_name(data)] += len(sealed)
         self.transport.send(peer, sealed)
 
     def _deliver(self, channel: Channel, data: bytes) -> None:
         """From any thread."""
-        if len(self._inbound) >= INBOUND_MESSAGES_MAX or self._inbound_bytes + len(data) > INBOUND_BYTES_MAX:
-            self.tally.refused[-1, "overrun"] += 1
-            return
-        self._inbound_bytes += len(data)
-        self._inbound.append((channel, data))
-        if not self._draining and self._loop is not None:
-            self._draining = True
+        with self._guard:
+            if len(self._inbound) >= INBOUND_MESSAGES_MAX or self._inbound_bytes + len(data) > INBOUND_BYTES_MAX:
+                self.tally.refused[-1, "overrun"] += 1
+                return
+            self._inbound_bytes += len(data)
+            self._inbound.append((channel, data))
+            wake, self._draining = not self._draining, True
+        if wake and self._loop is not None:
             with contextlib.suppress(RuntimeError):  # The loop is closed: nobody reads any more.
                 self._loop.call_soon_threadsafe(self._drain_inbound)
 
     def _drain_inbound(self) -> None:
-        self._draining = False
+        with self._ends_the_run():
+            self._read_inbound()
+            self._settle()
+        with self._guard:
+            self._draining = bool(self._inbound)
+        if self._draining and self._loop is not None:
+            self._loop.call_soon(self._drain_inbound)
+
+    def _read_inbound(self) -> None:
         for _ in range(_INBOUND_STEP):
-            if not self._inbound:
-                break
-            channel, data = self._inbound.popleft()
-            self._inbound_bytes -= len(data)
+            with self._guard:
+                if not self._inbound:
+                    break
+                channel, data = self._inbound.popleft()
+                self._inbound_bytes -= len(data)
             try:
                 if channel is Channel.MESSAGE:
                     self._message(data)
@@ -362,10 +425,11 @@ class Runtime:
                 self._greet(error.sender, ask=True)
             except RemoteProtocolError as error:
                 self._refuse(-1, error)
-        self._settle()
-        if self._inbound and not self._draining and self._loop is not None:
-            self._draining = True
-            self._loop.call_soon(self._drain_inbound)
+            except Exception as error:
+                # A bug of ours; who finds it must not be able to end every node. It is said and counted.
+                if (-1, "bug") not in self.tally.refused:
+                    _log.exception("a message was left out because of a bug")
+                self._refuse(-1, RemoteProtocolError("bug", repr(error)))
 
     def _message(self, data: bytes) -> None:
         peer, payload = self.envelope.open(data)
@@ -381,39 +445,41 @@ class Runtime:
         if not messages.take() or not size.take(len(data)):
             self._refuse(peer, RemoteProtocolError("flood", f"{self._name(peer)} sends more than it may"))
             return
-        now_ns = self._clock()
         try:
-            self.node.receive(payload, peer, now_ns)
+            self.node.receive(payload, peer, self._now())
         except RemoteProtocolError as error:
             self._refuse(peer, error)
             return
-        self.alive.add(peer)
+        self._heard(peer)
 
     def _hello(self, data: bytes, asks: bool) -> None:
-        if not self._hellos.take():
-            raise RemoteProtocolError("flood", "more hellos than are looked at")
-        now_ns = self._clock()
-        member = self.envelope.accept_hello(data, now_ns)
+        now_ns = self._now()
+        member = self.envelope.accept_hello(data, now_ns, self._hellos.take)
         if self.neighbours is not None and member.id not in self.neighbours:
-            return
+            raise RemoteProtocolError("stranger", f"{member.name} is not a neighbour")
         self.tally.received[member.id, GREETING] += 1
         self.tally.received_bytes[member.id, GREETING] += len(data)
-        new = member.id not in self.names
+        new = self._incarnations.get(member.id) != member.incarnation
         self.names[member.id] = self.tally.names[member.id] = member.name
-        self.alive.add(member.id)
+        self._incarnations[member.id] = member.incarnation
         if new:
             _log.info("met %s", member.name, extra={"peer": member.name, "incarnation": member.incarnation})
-            known = member.id in self.node.peers
+            self.alive.discard(member.id)  # What was on its way to its former self is lost.
             self.node.add_peer(member.id, now_ns)
-            if known:
-                self.node.peer_reached(member.id, now_ns)
+        self._heard(member.id)
         if new or asks:
             self._greet(member.id, ask=new and not asks)
 
+    def _heard(self, peer: int) -> None:
+        """A sign of a member: if it was missing until now, what was lost meanwhile is said again."""
+        if peer in self.names and peer not in self.alive:
+            self.alive.add(peer)
+            self.node.peer_reached(peer, self._now())
+
     def _greet(self, peer: int, ask: bool) -> None:
-        """Say hello to a peer, at most once a second."""
+        """Say hello to a peer, at most once a second, and not too often to those who only claim to be there."""
         now = time.monotonic()
-        if now - self._greeted.get(peer, -1.0) < 1.0:
+        if now - self._greeted.get(peer, -math.inf) < 1.0 or (peer not in self.names and not self._greetings.take()):
             return
         if len(self._greeted) > _SAID_MAX:
             self._greeted.clear()
@@ -421,7 +487,7 @@ class Runtime:
         self._say_hello(peer, ask)
 
     def _say_hello(self, peer: int | None, ask: bool) -> None:
-        hello = self.envelope.hello(self._clock())
+        hello = self.envelope.hello(self._now())
         # Asked for by whoever says that it is there, which may be anybody: only members are counted by name.
         to = ALL if peer is None else peer if peer in self.names else -1
         self.tally.sent[to, GREETING] += 1
@@ -447,9 +513,10 @@ class Runtime:
         """
         if not isinstance(self.envelope, Envelope):
             return []
-        gone = self.envelope.update_trust(trust, self._clock())
+        gone = self.envelope.update_trust(trust, self._now())
         for member in gone:
             self.names.pop(member.id, None)
+            self._incarnations.pop(member.id, None)
             self.alive.discard(member.id)
             _log.warning("%s is no longer trusted", member.name, extra={"peer": member.name})
         return gone
@@ -463,17 +530,14 @@ class Runtime:
                 self._loop.call_soon_threadsafe(self._link, peer, there)
 
     def _link(self, peer: int, there: bool) -> None:
-        if not there:
-            if peer in self.alive:
+        with self._ends_the_run():
+            if not there:
+                if peer in self.alive:
+                    _log.info("lost the link to %s", self._name(peer), extra={"peer": self._name(peer)})
                 self.alive.discard(peer)
-                _log.info("lost the link to %s", self._name(peer), extra={"peer": self._name(peer)})
-            return
-        back = peer in self.names and peer not in self.alive
-        if peer in self.names:
-            self.alive.add(peer)
-        self._greet(peer, ask=True)
-        if back:
-            self.node.peer_reached(peer, self._clock())
+                return
+            self._heard(peer)
+            self._greet(peer, ask=True)
             self._settle()
 
     async def _ask_for_members(self) -> None:
@@ -487,39 +551,56 @@ class Runtime:
             wait_s = min(2 * wait_s, _ASK_MAX_S)
 
     async def _keep_links(self) -> None:
-        """Open the session anew when nobody who was there can be heard any more."""
-        wait_s, alone_since = _REOPEN_S, time.monotonic()
+        """Ask for members that are not heard any more, and open the session anew when they stay missing."""
+        now = time.monotonic()
+        some, nobody = _Patience(_REOPEN_S, _REOPEN_MAX_S, now), _Patience(_REOPEN_ALONE_S, _REOPEN_ALONE_MAX_S, now)
+        asked, opened = now, True
         while True:
-            await asyncio.sleep(1.0 + self._jitter.random())
-            if self.alive or not self.names:
-                wait_s, alone_since = _REOPEN_S, time.monotonic()
-            elif time.monotonic() - alone_since > wait_s:
-                _log.warning("no member can be heard for %.0f s: opening the network anew", wait_s)
+            await asyncio.sleep(_LOOK_S * (1.0 + self._jitter.random()))
+            now = time.monotonic()
+            missing = sorted(self.names.keys() - self.alive)
+            if missing and now - asked > _ASK_MISSING_S:
+                asked = now
+                for peer in missing:
+                    self._greet(peer, ask=True)
+            # The first wait is for all of them: both must be asked.
+            over = [some.over(bool(missing), now), nobody.over(bool(missing) and not self.alive, now)]
+            if any(over) or not opened:
+                _log.warning("no sign of %s: opening the network anew", ", ".join(map(self._name, missing[:5])))
                 self.tally.reopened += 1
-                await asyncio.to_thread(self._reopen)
-                wait_s, alone_since = min(2 * wait_s, _REOPEN_MAX_S), time.monotonic()
+                self.alive.clear()  # Who is there says so anew.
+                opened = await asyncio.to_thread(self._reopen)
                 self._say_hello(None, ask=True)
 
-    def _reopen(self) -> None:
+    def _reopen(self) -> bool:
         try:
             self.transport.reopen()
         except Exception as error:
             _log.error("could not open the network: %s", error)
+            return False
+        return True
 
     # -- State. --------------------------------------------------------------------------------------------------------
 
     async def _keep_snapshots(self) -> None:
         while True:
             await asyncio.sleep(self.snapshot_s)
-            self.snapshot()
+            saving = asyncio.ensure_future(
+                asyncio.to_thread(self.snapshot, self.state())
+            )  # A slow disk holds nobody up.
+            try:
+                await asyncio.shield(saving)
+            except asyncio.CancelledError:
+                await saving  # The last snapshot must come after it.
+                raise
 
-    def snapshot(self) -> None:
-        """Keep the state on disk; a full disk is said and not fatal."""
+    def snapshot(self, state: dict[str, Any] | None = None) -> None:
+        """Keep the state on disk, by default that of now; a full disk is said and not fatal."""
         assert self.store is not None
         try:
-            self.store.save(self.state())
+            self.store.save(self.state() if state is None else state)
             self.tally.snapshots += 1
-            self.tally.snapshot_ns = self._clock()
+            self.tally.snapshot_ns = self._now()
         except OSError as error:
             self.tally.snapshots_failed += 1
             _log.error("no snapshot was kept: %s", error)
@@ -555,11 +636,12 @@ class Runtime:
             "name": getattr(getattr(self.envelope, "member", None), "name", str(self.node.id)),
             "incarnation": self.node.gossip.incarnation,
             "up_s": round((now_ns - self.started_ns) / SECOND_NS, 3),
+            "sequence": self.node.gossip.head[1],
             "samples": tally.samples,
             "accuracy": tally.right / tally.judged if tally.judged else None,
             "prototypes": len(self.node.learner),
-            "bytes_sent": sum(tally.sent_bytes.values()),
-            "bytes_received": sum(tally.received_bytes.values()),
+            "bytes_sent": sum(list(tally.sent_bytes.values())),
+            "bytes_received": sum(list(tally.received_bytes.values())),
             "latency_s": tally.latency.summary(),
             "refused": {f"{self._name(p)}: {why}": n for (p, why), n in sorted(tally.refused.copy().items())},
             "peers": [
@@ -567,6 +649,7 @@ class Runtime:
                     "id": peer,
                     "name": self._name(peer),
                     "alive": peer in self.alive,
+                    "sequence": view.sequence,
                     "version": view.version,
                     "age_s": (now_ns - view.created_ns) / SECOND_NS if view.created_ns else None,
                 }
@@ -578,7 +661,7 @@ class Runtime:
 def restore_node(build: Callable[[list[int]], Node], state: dict[str, Any], now_ns: int) -> Node:
     """A node built with the peers that a saved state knows, and restored; `SnapshotError` if it is damaged."""
     try:
-        peers, data = [int(peer) for peer in state["peers"]], state["node"]
+        peers, data = [int(peer) for peer in state["peers"]], bytes(memoryview(state["node"]))
     except (KeyError, TypeError, ValueError) as error:
         raise SnapshotError(f"the snapshot is damaged: {error}") from None
     node = build(peers)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from protovine.snapshot import pack, unpack
 
 # Layout of what a runtime keeps besides the node's own snapshot; older ones are read, newer ones refused.
 FORMAT = 1
+_STARTS_MAX = 2**62
 _NEWEST, _PREVIOUS = "snapshot.bin", "snapshot.previous.bin"
 
 
@@ -54,6 +57,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._saving = threading.Lock()
         self._lock: int | None = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -63,6 +67,7 @@ class Store:
             self.close()
             raise ConfigError(f"the state folder {folder} is in use by another process") from None
         except OSError as error:
+            self.close()
             raise ConfigError(f"cannot use the state folder {folder}: {error.strerror}") from None
 
     def begin(self, first: int = 1) -> int:
@@ -71,11 +76,13 @@ class Store:
         last = 0
         try:
             last = int(path.read_text(encoding="ascii"))
+            if not 0 <= last < _STARTS_MAX:
+                raise ValueError(last)
         except FileNotFoundError:
             pass
         except (OSError, ValueError):
-            # No start number is known: a snapshot may know one, and peers say so if it is too low.
             os.replace(path, path.with_suffix(".damaged"))
+            last = int(time.time())  # Nobody starts more than once a second, so this is beyond every former number.
         return self.raise_to(max(first, last + 1))
 
     def raise_to(self, incarnation: int) -> int:
@@ -84,7 +91,7 @@ class Store:
         return incarnation
 
     def save(self, state: dict[str, Any]) -> None:
-        """Keep ``state``; the last one becomes the previous one.
+        """Keep ``state``; the last one becomes the previous one. From any thread, one at a time.
 
         Raises
         ------
@@ -93,28 +100,45 @@ class Store:
         """
         data = pack({"format": FORMAT, **state})
         newest = self.folder / _NEWEST
-        self._write(_NEWEST + ".part", data, rename=False)
-        if newest.exists():
-            os.replace(newest, self.folder / _PREVIOUS)
-        os.replace(self.folder / (_NEWEST + ".part"), newest)
-        self._sync_folder()
+        with self._saving:
+            self._write(_NEWEST + ".part", data, rename=False)
+            if newest.exists():
+                os.replace(newest, self.folder / _PREVIOUS)
+            os.replace(self.folder / (_NEWEST + ".part"), newest)
+            self._sync_folder()
 
     def load(self, check: Callable[[dict[str, Any]], None] = lambda state: None) -> Loaded:
-        """The newest state that can be read and that ``check`` raises no `SnapshotError` for."""
+        """The newest state that can be read and that ``check`` raises no `SnapshotError` for.
+
+        Raises
+        ------
+        ConfigError
+            A newer version of protovine wrote it, or it can be neither read nor set aside. Everything stays.
+        """
         notes: list[str] = []
         for name in (_NEWEST, _PREVIOUS):
             path = self.folder / name
             try:
                 state = unpack(path.read_bytes())
-                if not 1 <= state.get("format", 0) <= FORMAT:
-                    raise SnapshotError(f"it has format {state.get('format')}, this version reads up to {FORMAT}")
+                written = state.get("format")
+                if not isinstance(written, int) or written < 1:
+                    raise SnapshotError(f"it has format {written!r}, expected 1 to {FORMAT}")
+                if written > FORMAT:
+                    # It is not damaged, and the newer version will want it again.
+                    raise ConfigError(
+                        f"{path} was written by a newer version (format {written}, this one reads up to {FORMAT}): "
+                        "install that version again, or name another state folder"
+                    )
                 check(state)
                 return Loaded(state, tuple(notes))
             except FileNotFoundError:
                 continue
             except (OSError, SnapshotError) as error:
                 aside = path.with_name(path.name + ".damaged")
-                os.replace(path, aside)
+                try:
+                    os.replace(path, aside)
+                except OSError as stuck:
+                    raise ConfigError(f"cannot use the state folder {self.folder}: {stuck.strerror}") from None
                 notes.append(f"{path} cannot be used and was set aside as {aside.name}: {error}")
         return Loaded(None, tuple(notes))
 

@@ -14,18 +14,23 @@ import enum
 import json
 import re
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from protovine.errors import ConfigError, suggest
+from protovine.gossip import MESSAGE_BYTES_MAX
+from protovine.net.envelope import OVERHEAD_BYTES_MAX
 
 MODES = ("peer", "router", "client")
 # A link that says nothing for this long is closed, and dialled again after a while that grows to the longest.
-_LEASE_MS, _RETRY_MS, _RETRY_MAX_MS = 5000, 300, 3000
+_LEASE_MS, _RETRY_MS, _RETRY_MAX_MS, _DIAL_MS = 5000, 300, 2000, 3000
 # Who only asks gives up after this long.
 _CLIENT_MS = 5000
+# The longest sealed message, and what Zenoh writes around it.
+_MESSAGE_BYTES_MAX = MESSAGE_BYTES_MAX + OVERHEAD_BYTES_MAX + 1024
 
 
 class Channel(enum.Enum):
@@ -45,7 +50,8 @@ class Endpoints:
     listen, connect : list of str
         Zenoh endpoints, such as ``tls/192.168.1.5:7447``.
     mode : {"peer", "router", "client"}
-        Peers make a mesh. A router relays between those that cannot reach each other. A client only asks.
+        Peers make a mesh. A router relays between clients, other routers and what is behind them, but not between peers
+        that dial it: these are to reach each other. A client only dials.
     authority, certificate, key : path or None
         PEM files for mutual TLS; without them endpoints must be ``tcp``.
     """
@@ -60,6 +66,8 @@ class Endpoints:
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise ConfigError(f"unknown mode '{self.mode}'{suggest(self.mode, MODES)}")
+        if self.mode == "client" and self.listen:
+            raise ConfigError(f"a client only dials, it cannot listen at '{self.listen[0]}'")
         secure = self.certificate is not None
         for endpoint in (*self.listen, *self.connect):
             wanted = "tls" if secure else "tcp"
@@ -73,10 +81,12 @@ class Endpoints:
     def config(self) -> dict[str, Any]:
         """The configuration of a Zenoh session."""
         client = self.mode == "client"
-        # Other protocols are not even spoken, whatever endpoints members tell each other of.
         link: dict[str, Any] = {
+            # Other protocols are not even spoken, whatever endpoints members tell each other of.
             "protocols": ["tcp" if self.certificate is None else "tls"],
             "tx": {"lease": _LEASE_MS, "keep_alive": 4},
+            # A message comes in fragments, which would otherwise pile up to 1 GiB before anybody sees the first.
+            "rx": {"max_message_size": _MESSAGE_BYTES_MAX},
         }
         if self.certificate is not None:
             link["tls"] = {
@@ -96,7 +106,7 @@ class Endpoints:
                 "endpoints": list(self.connect),
                 # The others may start later, so this goes on for ever; 0 would be once.
                 "timeout_ms": _CLIENT_MS if client else -1,
-                "exit_on_failure": client,
+                "exit_on_failure": client,  # Without a router it has no session.
                 "retry": {
                     "period_init_ms": _RETRY_MS,
                     "period_max_ms": _RETRY_MAX_MS,
@@ -104,7 +114,8 @@ class Endpoints:
                 },
             },
             "scouting": {"multicast": {"enabled": False}, "gossip": {"enabled": not client}},
-            "transport": {"link": link},
+            # While a network is cut, each attempt to dial waits longer and longer for an answer: better begin anew.
+            "transport": {"link": link, "unicast": {"open_timeout": _DIAL_MS}},
             "adminspace": {"enabled": False},
         }
 
@@ -159,7 +170,9 @@ class ZenohTransport:
         self.swarm, self.member, self.endpoints = swarm, member, endpoints
         self._lock = threading.Lock()
         self._session: Any = None
+        self._opened = 0  # Changes with every open and close.
         self._publishers: dict[str, Any] = {}
+        self._declared: list[Any] = []  # A token that nobody holds is taken back.
         self._handlers: tuple[Callable[..., Any], ...] = ()
 
     def open(
@@ -172,13 +185,38 @@ class ZenohTransport:
         ConfigError
             It cannot listen where it should.
         """
+        zenoh_module()
+        self._handlers = (deliver, alive, status)
+        with self._lock:
+            self._opened += 1
+        if self.endpoints.mode == "client":
+            threading.Thread(target=self._dial, args=(self._opened,), daemon=True).start()
+        else:
+            self._begin(open_session(self.endpoints), self._opened)
+
+    def _dial(self, opened: int) -> None:
+        """Try to reach a router until there is one, or nobody wants it any more."""
+        while self._opened == opened:
+            try:
+                self._begin(open_session(self.endpoints), opened)
+                return
+            except ConfigError:
+                time.sleep(_RETRY_MS / 1000)
+
+    def _begin(self, session: Any, opened: int) -> None:
         zenoh = zenoh_module()
         root = f"protovine/{self.swarm}"
-        self._handlers = (deliver, alive, status)
-        session = open_session(self.endpoints)
+        deliver, alive, status = self._handlers
+        declared: list[Any] = []
 
         def subscribe(key: str, channel: Channel) -> None:
-            session.declare_subscriber(key, lambda sample: deliver(channel, sample.payload.to_bytes()))
+            declared.append(
+                session.declare_subscriber(
+                    key,
+                    lambda sample: deliver(channel, sample.payload.to_bytes()),
+                    allowed_origin=zenoh.Locality.REMOTE,  # Who asks all does not ask itself.
+                )
+            )
 
         def changed(sample: Any) -> None:
             name = str(sample.key_expr).split("/")[-2]
@@ -189,12 +227,18 @@ class ZenohTransport:
         subscribe(f"{root}/{self.member}/hello", Channel.HELLO)
         subscribe(f"{root}/{self.member}/ask", Channel.ASK)
         subscribe(f"{root}/all/ask", Channel.ASK)
-        session.liveliness().declare_subscriber(f"{root}/*/alive", changed, history=True)
-        session.liveliness().declare_token(f"{root}/{self.member}/alive")
-        own = f"{root}/{self.member}/status"
-        session.declare_queryable(own, lambda query: query.reply(own, status()))
+        liveliness, own = session.liveliness(), f"{root}/{self.member}/status"
+        declared += [
+            liveliness.declare_subscriber(f"{root}/*/alive", changed, history=True),
+            liveliness.declare_token(f"{root}/{self.member}/alive"),
+            session.declare_queryable(own, lambda query: query.reply(own, status())),
+        ]
         with self._lock:
-            self._session = session
+            wanted = self._opened == opened
+            if wanted:
+                self._session, self._declared = session, declared
+        if not wanted:
+            session.close()
 
     @property
     def session(self) -> Any:
@@ -203,15 +247,8 @@ class ZenohTransport:
 
     def send(self, peer: int, data: bytes) -> None:
         """A sealed message to a peer."""
-        self._put(f"protovine/{self.swarm}/{peer}/message", data)
-
-    def greet(self, peer: int | None, data: bytes, ask: bool) -> None:
-        """A hello to a peer, or to all."""
-        to = "all" if peer is None else str(peer)
-        self._put(f"protovine/{self.swarm}/{to}/{'ask' if ask else 'hello'}", data)
-
-    def _put(self, key: str, data: bytes) -> None:
         zenoh = zenoh_module()
+        key = f"protovine/{self.swarm}/{peer}/message"
         with self._lock:
             if self._session is None:
                 return
@@ -228,6 +265,16 @@ class ZenohTransport:
                 self._publishers[key] = publisher
             publisher.put(data)
 
+    def greet(self, peer: int | None, data: bytes, ask: bool) -> None:
+        """A hello to a peer, or to all."""
+        to = "all" if peer is None else str(peer)
+        zenoh = zenoh_module()
+        key = f"protovine/{self.swarm}/{to}/{'ask' if ask else 'hello'}"
+        with self._lock:
+            # Without a publisher that stays: to whom hellos go is up to who asks, rightly or not.
+            if self._session is not None:
+                self._session.put(key, data, congestion_control=zenoh.CongestionControl.DROP, express=True)
+
     def reopen(self) -> None:
         """Close the session and open another."""
         self.close()
@@ -236,8 +283,10 @@ class ZenohTransport:
     def close(self) -> None:
         """Close the session. A process that ends without it hangs."""
         with self._lock:
+            self._opened += 1
             session, self._session = self._session, None
             self._publishers.clear()
+            self._declared.clear()
         if session is not None:
             session.close()
 

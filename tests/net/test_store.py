@@ -1,0 +1,284 @@
+"""State on disk: whatever the moment of a crash, the next start finds a whole state and a higher number."""
+
+from __future__ import annotations
+
+import base64
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from protovine.errors import ConfigError, SnapshotError
+from protovine.net import store as module
+from protovine.net.runtime import restore_node
+from protovine.net.store import FORMAT, Store
+from protovine.node import Node, make_example_node
+from protovine.snapshot import pack
+
+NEWEST, PREVIOUS = "snapshot.bin", "snapshot.previous.bin"
+
+
+class Killed(BaseException):
+    """Nothing runs after this, as after kill -9."""
+
+
+@contextmanager
+def killed_at(step: int) -> Iterator[Callable[[], int]]:
+    """Stop before the call to the system number ``step``; a file's write stops half way. Gives the calls so far."""
+    calls = 0
+
+    def counted(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **more: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == step:
+                raise Killed
+            return real(*arguments, **more)
+
+        return call
+
+    def opened(path: Any, mode: str = "r", **more: Any) -> Any:
+        file = counted(open)(path, mode, **more)
+        whole = file.write
+
+        def write(data: bytes) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == step:
+                whole(data[: len(data) // 2])
+                file.flush()
+                raise Killed
+            return whole(data)
+
+        wrapped = mock.MagicMock(wraps=file)
+        wrapped.write = write
+        wrapped.__enter__.return_value = wrapped
+        wrapped.__exit__.side_effect = lambda *error: file.close()
+        wrapped.fileno = file.fileno
+        return wrapped
+
+    with (
+        mock.patch.object(module, "open", opened, create=True),
+        mock.patch.object(module.os, "replace", counted(os.replace)),
+        mock.patch.object(module.os, "fsync", counted(os.fsync)),
+    ):
+        yield lambda: calls
+
+
+def steps_of(work: Callable[[Store], None], folder: Path) -> int:
+    with Store(folder) as store, killed_at(0) as calls:
+        work(store)
+        return calls()
+
+
+def test_a_kill_at_any_step_of_a_save_leaves_this_state_or_the_one_before(tmp_path: Path) -> None:
+    def save(store: Store) -> None:
+        store.save({"x": 3})
+
+    with Store(tmp_path / "count") as store:
+        store.save({"x": 1})
+        store.save({"x": 2})
+    steps = steps_of(save, tmp_path / "count")
+    assert steps >= 6, "open, write, sync, two renames, sync of the folder"
+    found = []
+    for step in range(1, steps + 1):
+        with Store(tmp_path / str(step)) as store:
+            store.save({"x": 1})
+            store.save({"x": 2})
+            with killed_at(step), pytest.raises(Killed):
+                save(store)
+        with Store(tmp_path / str(step)) as store:
+            loaded = store.load()
+            assert loaded.state is not None and not loaded.notes
+            found.append(loaded.state["x"])
+            store.save({"x": 4})
+            assert store.load().state == {"format": FORMAT, "x": 4}
+    assert set(found) == {2, 3} and found == sorted(found)
+
+
+def test_a_kill_at_any_step_of_a_start_lets_the_next_have_a_higher_number(tmp_path: Path) -> None:
+    def begin(store: Store) -> None:
+        store.begin()
+
+    steps = steps_of(begin, tmp_path / "count")
+    assert steps >= 5
+    for step in range(1, steps + 1):
+        with Store(tmp_path / str(step)) as store:
+            last = [store.begin(), store.begin()][-1]
+            with killed_at(step), pytest.raises(Killed):
+                begin(store)
+        with Store(tmp_path / str(step)) as store:
+            assert store.begin() > last
+
+
+@given(newest=st.floats(0, 1), previous=st.floats(0, 1), flip=st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_whatever_is_cut_or_changed_is_set_aside_and_said(newest: float, previous: float, flip: bool) -> None:
+    with tempfile.TemporaryDirectory() as name, Store(Path(name)) as store:
+        folder = Path(name)
+        for x in (1, 2):
+            store.save({"x": x})
+        whole = {}
+        for file, part in ((NEWEST, newest), (PREVIOUS, previous)):
+            data = (folder / file).read_bytes()
+            at = round(part * len(data))
+            whole[file] = at == len(data)
+            if flip and not whole[file]:
+                (folder / file).write_bytes(data[:at] + bytes([data[at] ^ 0x40]) + data[at + 1 :])
+            else:
+                (folder / file).write_bytes(data[:at])
+        loaded = store.load()
+        expected = 2 if whole[NEWEST] else 1 if whole[PREVIOUS] else None
+        assert expected == (loaded.state and loaded.state["x"])
+        damaged = [NEWEST] * (not whole[NEWEST]) + [PREVIOUS] * (not whole[NEWEST] and not whole[PREVIOUS])
+        assert [file in note for file, note in zip(damaged, loaded.notes, strict=True)] == [True] * len(damaged)
+        for file in damaged:
+            assert (folder / f"{file}.damaged").exists() and not (folder / file).exists()
+        again = store.load()
+        assert (again.state, again.notes) == (loaded.state, ()), "it is said once"
+
+
+def test_every_length_of_a_snapshot_but_the_whole_is_damage(tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        store.save({"x": list(range(50))})
+        data = (tmp_path / NEWEST).read_bytes()
+        for length in range(len(data)):
+            (tmp_path / NEWEST).write_bytes(data[:length])
+            loaded = store.load()
+            assert loaded.state is None and len(loaded.notes) == 1
+
+
+def test_a_state_that_the_node_cannot_use_is_set_aside_too(tmp_path: Path) -> None:
+    def check(state: dict[str, Any]) -> None:
+        if state["x"] > 1:
+            raise SnapshotError("of another node")
+
+    with Store(tmp_path) as store:
+        store.save({"x": 1})
+        store.save({"x": 2})
+        loaded = store.load(check)
+        assert loaded.state == {"format": FORMAT, "x": 1}
+        assert "of another node" in loaded.notes[0] and f"{NEWEST}.damaged" in loaded.notes[0]
+
+
+def test_a_newer_format_is_refused_and_stays(tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        store.save({})
+        (tmp_path / NEWEST).write_bytes(pack({"format": FORMAT + 1, "x": 1}))
+        with pytest.raises(ConfigError, match=rf"newer version \(format {FORMAT + 1}, this one reads up to {FORMAT}\)"):
+            store.load()
+        assert (tmp_path / NEWEST).exists()
+
+
+@pytest.mark.parametrize("format", [0, -1, "2", None, 1.5])
+def test_what_is_no_format_is_damage(format: object, tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        (tmp_path / NEWEST).write_bytes(pack({"format": format}))
+        assert store.load().state is None
+        assert (tmp_path / f"{NEWEST}.damaged").exists()
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        store.save({"x": 1})
+        with (
+            mock.patch.object(module.os, "fsync", side_effect=OSError(28, "No space left on device")),
+            pytest.raises(OSError, match="No space"),
+        ):
+            store.save({"x": 2})
+        assert store.load().state == {"format": FORMAT, "x": 1}
+
+
+def test_another_process_cannot_have_the_folder(tmp_path: Path) -> None:
+    code = "import sys; from pathlib import Path; from protovine.net.store import Store; Store(Path(sys.argv[1]))"
+
+    def other() -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+
+    with Store(tmp_path):
+        with pytest.raises(ConfigError, match="is in use by another process"):
+            Store(tmp_path)
+        assert "is in use by another process" in other().stderr
+    assert other().returncode == 0
+
+
+def test_a_folder_that_cannot_be_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ConfigError, match=r"cannot use the state folder .*file"):
+        Store(tmp_path / "file")
+
+
+@given(content=st.one_of(st.binary(max_size=30), st.integers(-(10**25), 10**25).map(lambda n: str(n).encode())))
+@settings(deadline=None)
+def test_the_number_of_a_start_grows_whatever_the_file_holds(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as name, Store(Path(name)) as store:
+        for _ in range(5):
+            last = store.begin()
+        path = Path(name) / "incarnation"
+        path.write_bytes(content)
+        made = store.begin()
+        assert made < 2**63
+        if path.with_suffix(".damaged").exists():
+            assert last < made and abs(made - time.time()) < 100
+        else:
+            assert made == int(content) + 1
+        assert made < store.begin() < store.begin(first=2**61)
+        assert store.raise_to(2**61 + 7) + 1 == store.begin()
+
+
+# A state of format 1, as a node with one peer left it after two samples (`write_fixture`). It must always load.
+FORMAT_1 = """
+cHZzMX4oI4+FpmZvcm1hdAGkbm9kZcUCc3B2czHlSev3iaRub2RlAKZub3dfbnMDp3ZlcnNpb24C
+q3RyYWluX2F0X25zAKhnaXZlbl91cACnbGVhcm5lcoiheMcaAZOjPGY4kgIBxBAAAAAAAADQPwAA
+AAAAAOg/pWxhYmVsxxkBk6M8aTiRAsQQAAAAAAAAAAABAAAAAAAAAKRtYXNzxxkBk6M8ZjiRAsQQ
+AAAAAAAAAAAAAAAAAAAAAKVldmVudMcZAZOjPGk4kQLEEAEAAAAAAAAAAgAAAAAAAACkZWRnZccK
+AZOjPGk0kgADxAClY291bnTHIQGTozxpOJEDxBgCAAAAAAAAAAAAAAAAAAAAAgAAAAAAAACkcmF0
+ZccZAZOjPGY4kQLEEM3MzMzMzOw/mpmZmZmZuT+qY29tcHJlc3NvcsCoZXhjaGFuZ2WCpmdvc3Np
+cISraW5jYXJuYXRpb24BqHNlcXVlbmNlAqhzY2hlZHVsZYGjcm5nhK1iaXRfZ2VuZXJhdG9ypVBD
+RzY0pXN0YXRlgqVzdGF0ZYGnX19pbnRfX9knMTQzNjA5NjU4NDU2NDg2MTgzNjM2MDY2MjcxMDk3
+NjM0NDEwNzIxo2luY4GnX19pbnRfX9kmODcxMzYzNzI1MTc1ODI5ODk1NTU0NzgxNTk0MDM3ODM4
+NDQ3NzeqaGFzX3VpbnQzMgCodWludGVnZXIApXZpZXdzkZYBAAAAAAClc2hhcmWDpGdhdGWArWxh
+c3RfcmVjZWl2ZWSQqWxhc3Rfc2VudJClaW5ib3iCpHR1cm4ApnF1ZXVlc5GSAZCqdW5sYWJlbGxl
+ZJGTB8cRAZOjPGY4kQHECAAAAAAAAOA/A6VwZWVyc5EBp2F3YWl0ZWSRk6RsYXRlBwGnbmV4dF9p
+ZAg=
+"""
+
+
+def write_fixture() -> str:
+    """What ``FORMAT_1`` was made with; a new format needs a new one beside it."""
+    node = make_example_node()
+    node.observe([0.25], 0, now_ns=1)
+    node.observe([0.75], 1, now_ns=2)
+    node.observe([0.5], now_ns=3, sample_id=7)
+    state = {"node": node.snapshot(), "peers": [1], "awaited": [["late", 7, 1]], "next_id": 8}
+    return base64.encodebytes(pack({"format": 1, **state})).decode()
+
+
+def test_a_snapshot_of_the_first_format_is_read(tmp_path: Path) -> None:
+    made: list[Node] = []
+    with Store(tmp_path) as store:
+        (tmp_path / NEWEST).write_bytes(base64.b64decode(FORMAT_1))
+        loaded = store.load(lambda state: made.append(restore_node(lambda peers: make_example_node(), state, 10)))
+    assert loaded.notes == () and loaded.state is not None
+    assert (loaded.state["awaited"], loaded.state["next_id"]) == ([["late", 7, 1]], 8)
+    (node,) = made
+    assert (node.version, node.unlabelled, node.peers, len(node.learner)) == (2, 1, [1], 2)
+    assert node.gossip.incarnation == 2
+    assert [node.observe([x], now_ns=20).code for x in (0.25, 0.75)] == [0, 1]
+
+
+@pytest.mark.parametrize("wrong", [{"node": b"x"}, {"peers": ["x"]}, {"peers": None}, {"node": None}])
+def test_a_state_with_wrong_parts_is_damaged(wrong: dict[str, Any]) -> None:
+    state = {"node": make_example_node().snapshot(), "peers": [1], **wrong}
+    with pytest.raises(SnapshotError):
+        restore_node(lambda peers: make_example_node(), state, 0)
