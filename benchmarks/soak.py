@@ -127,9 +127,9 @@ async def soak(samples: int, folder: Path, step: int = STEP, say: Callable[[str]
             if number % step == step - 1:
                 gc.collect()
                 found.append((number, resident()))
-                accuracy = one.tally.right / one.tally.judged
+                accuracy, heard = one.tally.right / one.tally.judged, sum(one.tally.received.values())
                 say(f"{number + 1:>9,} {resident() / 2**20:7.1f} MB, accuracy {accuracy:.3f}, "
-                    f"{len(one.node.learner)} prototypes, {sum(one.tally.received.values()):,} messages received")  # fmt: skip
+                    f"{len(one.node.learner)} prototypes, {heard:,} messages received")  # fmt: skip
         rate = samples / (time.perf_counter() - started)
         for each in runtimes:
             each.stop()

@@ -208,7 +208,7 @@ class Runtime:
         self.alive: set[int] = set()
         self.started_ns = 0
         self.names: dict[int, str] = {}
-        self._system_clock = clock or Clock()
+        self._clock = clock or Clock()
         self._keep = record
         for peer, view in node.gossip.views.items():
             self.tally.latency.expect(peer, view.created_ns)
@@ -368,7 +368,7 @@ class Runtime:
 
     def _now(self) -> int:
         """The clock, which may have been ahead when the node's state was kept."""
-        return max(self._system_clock(), self.node.now_ns)
+        return max(self._clock(), self.node.now_ns)
 
     # -- Messages. -----------------------------------------------------------------------------------------------------
 
