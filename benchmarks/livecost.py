@@ -53,6 +53,7 @@ def busy(secure: bool) -> None:
             started = time.monotonic()
             swarm.begin()
             swarm.wait()
+            time.sleep(1.0)  # The newest status of each.
             seconds = time.monotonic() - started
             spent = counts(swarm) - before
             time.sleep(5.0)

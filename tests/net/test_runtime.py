@@ -188,6 +188,12 @@ def warm() -> None:
     sample(runtime, 30)
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody needs to wait long for the first question."""
+    monkeypatch.setattr(module, "_ASK_S", 0.1)
+
+
 # -- Who is there. -----------------------------------------------------------------------------------------------------
 
 

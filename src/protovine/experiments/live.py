@@ -30,7 +30,7 @@ from protovine.experiments.result import Result, Run
 from protovine.experiments.runner import versions
 from protovine.net.certificates import create_authority, issue
 from protovine.net.transport import zenoh_module
-from protovine.records import SECOND_NS, AnyRecord, Received, TraceHash, write_trace
+from protovine.records import SECOND_NS, AnyRecord, Arrived, Missed, Received, TraceHash, write_trace
 from protovine.sim import Outcome
 from protovine.sim.invariants import Invariants
 from protovine.system import warm
@@ -285,6 +285,9 @@ class LocalSwarm:
                 if isinstance(record, Received):
                     times["created_ns"] = max(0, record.created_ns - self.start_ns)
                 found.append(msgspec.structs.replace(record, **times))
+        # Who starts again does not know what it had taken before.
+        taken = {(record.node, record.sample) for record in found if isinstance(record, Arrived)}
+        found = [each for each in found if not (isinstance(each, Missed) and (each.node, each.sample) in taken)]
         found.sort(key=lambda record: record.at_ns)
         return found
 
