@@ -6,6 +6,7 @@
 - `PrototypeSet`, `encode_set`, `decode_set`: what is passed on, and its bytes
 - `DbscanCompressor`, `KMeansCompressor`: fewer prototypes
 - `jensen_shannon_kde`: the authors' score of usefulness
+- `load_results`, `load_curves`: what a sweep found, as DataFrames
 - `load`, `catalog`, `DataSet`: data
 """
 
@@ -30,13 +31,15 @@ _WHERE = {
     "encode_set": "protovine.share",
     "jensen_shannon_kde": "protovine.share",
     "load": "protovine.stream",
+    "load_curves": "protovine.experiments",
+    "load_results": "protovine.experiments",
     "run": "protovine.experiments",
 }
 
 if TYPE_CHECKING:
     from protovine.compress import DbscanCompressor, KMeansCompressor
     from protovine.errors import ProtovineError
-    from protovine.experiments import Experiment, Result, run
+    from protovine.experiments import Experiment, Result, load_curves, load_results, run
     from protovine.learn import HedgedLVQ, XuILVQ
     from protovine.node import Node
     from protovine.prototypes import PrototypeSet

@@ -13,6 +13,7 @@ from protovine.cli.data import data
 from protovine.cli.node import node, status
 from protovine.cli.run import replay, run
 from protovine.cli.swarm import swarm
+from protovine.cli.sweep import report, sweep
 from protovine.errors import ConfigError, DataError
 
 # Which optional extra brings a module.
@@ -48,5 +49,5 @@ def main() -> None:
     """
 
 
-for _command in (run, swarm, node, status, replay, data, age_group, cert):
+for _command in (run, sweep, report, swarm, node, status, replay, data, age_group, cert):
     main.add_command(_command)

@@ -27,7 +27,7 @@ def console_on(stderr: bool = True) -> Console:
 
 
 @contextmanager
-def progress(console: Console) -> Iterator[Callable[[int, int], None]]:
+def progress(console: Console, what: str = "samples") -> Iterator[Callable[[int, int], None]]:
     """A bar with rate and time left while a person watches; silence in a pipe."""
     if not console.is_terminal:
         yield lambda done, total: None
@@ -45,7 +45,8 @@ def progress(console: Console) -> Iterator[Callable[[int, int], None]]:
 
     class RateColumn(ProgressColumn):
         def render(self, task: Task) -> Text:
-            return Text(f"{task.speed:,.0f} samples/s" if task.speed else "– samples/s")
+            decimals = 0 if (task.speed or 0) >= 10 else 2
+            return Text(f"{task.speed:,.{decimals}f} {what}/s" if task.speed else f"– {what}/s")
 
     columns = (
         TextColumn("{task.description}"),
@@ -58,5 +59,5 @@ def progress(console: Console) -> Iterator[Callable[[int, int], None]]:
         task = bar.add_task("starting", total=None)
         # Nothing has arrived while kernels are compiled and workers start.
         yield lambda done, total: bar.update(
-            task, completed=done, total=total, description="samples" if done else "starting"
+            task, completed=done, total=total, description=what if done else "starting"
         )

@@ -4,11 +4,27 @@
 - `PRESETS`: named systems to compare
 - `run`: every preset with every seed
 - `Result`: runs, summary, tables; `replay` runs a recorded one again
+- `Sweep`, `run_sweep`: grids and lists of settings; `load_results`, `load_curves`: what they found
 """
 
 from protovine.experiments.config import Experiment, Settings
+from protovine.experiments.database import load_curves, load_results
 from protovine.experiments.result import Interval, Result
 from protovine.experiments.runner import run
+from protovine.experiments.sweep import Sweep
+from protovine.experiments.sweeper import run_sweep
 from protovine.system import PRESETS, Preset
 
-__all__ = ["PRESETS", "Experiment", "Interval", "Preset", "Result", "Settings", "run"]
+__all__ = [
+    "PRESETS",
+    "Experiment",
+    "Interval",
+    "Preset",
+    "Result",
+    "Settings",
+    "Sweep",
+    "load_curves",
+    "load_results",
+    "run",
+    "run_sweep",
+]

@@ -50,8 +50,8 @@ def prepare(experiment: Experiment) -> Prepared:
     seeds = range(experiment.seed, experiment.seed + experiment.seeds)
     data: dict[int, DataSet] = {}
     for seed in seeds:
-        # Only generated streams depend on the seed.
-        if data and not _is_generated(options.source):
+        # Most streams do not depend on the seed.
+        if data and not stream.is_seeded(options.source):
             data[seed] = data[experiment.seed]
             continue
         data[seed] = stream.load(
@@ -136,12 +136,6 @@ def _notes_on_scale(data: DataSet) -> list[str]:
         f"XuILVQ measures raw features, and '{widest}' spans {spans.max():g}, {ratio:,.0f} times the median feature: "
         "scale it, or leave it out"
     ]
-
-
-def _is_generated(source: Any) -> bool:
-    return isinstance(source, str) and any(
-        entry.name == source and entry.source == "generated" for entry in stream.catalog()
-    )
 
 
 def _plain(tables: dict[str, Any], prepared: Prepared) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Where the rows come from: data sets by name, file or Python object, and how nodes share them out."""
 
-from protovine.stream.catalog import Entry, catalog, load
+from protovine.stream.catalog import Entry, catalog, is_seeded, load
 from protovine.stream.dataset import DataSet, Label, require_classes
 from protovine.stream.files import read_file
 from protovine.stream.python import from_python
@@ -15,6 +15,7 @@ __all__ = [
     "catalog",
     "from_python",
     "generate",
+    "is_seeded",
     "load",
     "merged_order",
     "parse_split",

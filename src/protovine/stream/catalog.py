@@ -80,6 +80,17 @@ def catalog() -> list[Entry]:
     return [*embedded, electricity, *generated]
 
 
+def is_seeded(source: object) -> bool:
+    """Whether what `load` gives for this source depends on the seed.
+
+    Examples
+    --------
+    >>> is_seeded("sea"), is_seeded("phishing"), is_seeded("my.csv")
+    (True, False, False)
+    """
+    return isinstance(source, str) and source in synthetic.RECIPES
+
+
 def load(
     source: object,
     *,

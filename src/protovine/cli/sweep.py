@@ -1,0 +1,101 @@
+"""`protovine sweep` and `protovine report`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from protovine.cli.common import console_on, processors, progress
+
+FAILURES_SHOWN = 5
+
+
+@click.command()
+@click.argument("sweep", type=click.Path(path_type=Path), metavar="SWEEP.toml")
+@click.option("--out", type=click.Path(path_type=Path), default=None, help="Folder of the results, new or to resume.")
+@click.option("--engine", default="local", show_default=True, help="local: processes here. ray: a Ray cluster.")
+@click.option("--address", default=None, help="Of a running Ray cluster, or auto. [default: one is started here]")
+@click.option("--jobs", type=int, default=None, help="Runs at a time. [default: number of processors]")
+@click.option("--retry-failed", is_flag=True, help="Also do those runs again that failed.")
+@click.option("--dry-run", is_flag=True, help="Check everything, say how many runs there are, and run nothing.")
+def sweep(
+    sweep: Path,
+    out: Path | None,
+    engine: str,
+    address: str | None,
+    jobs: int | None,
+    retry_failed: bool,
+    dry_run: bool,
+) -> None:
+    """Run an experiment over grids and lists of settings, with every seed.
+
+    Every finished run is kept at once. To go on after whatever stopped it, give the same command again; a sweep with
+    more points or seeds may be given too. See docs/sweeps.md.
+    """
+    from protovine.errors import ConfigError
+    from protovine.experiments.database import FILE, load_results
+    from protovine.experiments.sweep import Sweep, plan
+    from protovine.experiments.sweeper import run_plan
+
+    planned = plan(Sweep.read(sweep))
+    points, seeds = len(planned.sweep.points), len(planned.sweep.seeds)
+    size = f"{_counted(points, 'point')}, {_counted(seeds, 'seed')}, {_counted(len(planned.tasks), 'run')}"
+    shared = points * seeds - len(planned.tasks)
+    if shared:
+        size += f" ({shared:,} more have the settings of another)"
+    if dry_run:
+        click.echo(size)
+        if out is not None and (out / FILE).exists():
+            there = set(load_results(out)["run"]) & {task.key for task in planned.tasks}
+            click.echo(f"{out} has {_counted(len(there), 'run')} of them")
+        return
+    if out is None:
+        raise ConfigError("the results need a folder: --out DIR")
+    with progress(console_on(), "runs") as bar:
+        swept = run_plan(
+            planned,
+            out,
+            engine=engine,
+            address=address,
+            jobs=jobs or processors(),
+            retry_failed=retry_failed,
+            progress=bar,
+        )
+    click.echo(f"{size}; {swept.before:,} were there before")
+    if swept.done:
+        click.echo(f"{_counted(swept.done, 'run')} in {swept.wall_s:.1f} s: {swept.rate_hz:.2f} per second")
+    for point, seed, error in swept.failures[:FAILURES_SHOWN]:
+        click.echo(f"protovine: {point}, seed {seed}: {error}", err=True)
+    if len(swept.failures) > FAILURES_SHOWN:
+        click.echo(f"protovine: and {len(swept.failures) - FAILURES_SHOWN:,} more runs that failed", err=True)
+    if swept.interrupted:
+        have = swept.before + swept.done
+        click.echo(f"protovine: interrupted, {out} has {have:,} of {swept.runs:,} runs; give the same again", err=True)
+        sys.exit(130)
+    click.echo(f"{out}/{FILE} has the results; protovine report {out} draws them")
+    if swept.failures:
+        click.echo(
+            f"protovine: {_counted(len(swept.failures), 'run')} failed; --retry-failed does them again", err=True
+        )
+        sys.exit(1)
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.option("--metric", default="f1", show_default=True, help="What is compared (docs/experiments.md lists them).")
+@click.option("--base", default=None, metavar="PRESET", help="What the others are compared with. [default: the first]")
+def report(folder: Path, metric: str, base: str | None) -> None:
+    """Tables, figures and one HTML page of a sweep, also while it goes on.
+
+    DIR is a folder that `protovine sweep` made.
+    """
+    from protovine.experiments.sweep_report import write_report
+
+    for path in write_report(folder, metric, base):
+        click.echo(path)
+
+
+def _counted(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
