@@ -59,7 +59,7 @@ def sweep(
             out,
             engine=engine,
             address=address,
-            jobs=jobs or processors(),
+            jobs=processors() if jobs is None else jobs,
             retry_failed=retry_failed,
             progress=bar,
         )

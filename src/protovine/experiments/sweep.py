@@ -160,6 +160,7 @@ def plan(sweep: Sweep) -> Plan:
     ConfigError, DataError
         A point does not fit its stream; the message names the point.
     """
+    _load.cache_clear()  # A file may have changed since the last plan.
     tasks: dict[str, Task] = {}
     keys: dict[tuple[int, int], str] = {}
     described: dict[str, dict[str, Any]] = {}
