@@ -44,7 +44,7 @@ def test_every_entry_tells_the_size_of_what_is_loaded(entry):
     data = load(entry.name)
     assert (len(data), len(data.features), len(data.classes)) == (entry.rows, entry.features, entry.classes)
     assert (data.name, data.notes) == (entry.name, ())
-    assert bool(data.drift_points) == entry.drift.startswith("abrupt")
+    assert bool(data.drift_points) == entry.drift.startswith(("abrupt", "gradual"))
     require_classes(data)
 
 
@@ -150,6 +150,20 @@ def serve(monkeypatch, tmp_path, url: str, size: int) -> None:
     monkeypatch.setenv("RIVER_DATA", str(tmp_path / "river"))
     monkeypatch.delenv("PROTOVINE_DATA", raising=False)
     monkeypatch.setattr(datasets, "Elec2", Elec2)
+
+
+@needs_elec2
+def test_elec2_random_is_a_run_of_rows_that_the_seed_places():
+    whole, parts = load("elec2"), [load("elec2-random", seed=seed) for seed in range(3)]
+    for part in parts:
+        (start,) = [
+            at for at in np.flatnonzero((whole.x == part.x[0]).all(axis=1)) if (whole.x[at : at + 1250] == part.x).all()
+        ]
+        assert (whole.y[start : start + 1250] == part.y).all()
+    assert 3 == len({part.fingerprint() for part in parts})
+    assert parts[1].fingerprint() == load("elec2-random", rows=1250, seed=1).fingerprint()
+    with pytest.raises(ConfigError, match="elec2-random has between 1 and 45312 rows, got 45313"):
+        load("elec2-random", rows=45313)
 
 
 @needs_elec2

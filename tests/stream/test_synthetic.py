@@ -157,3 +157,20 @@ def test_bad_settings_are_refused():
         generate("sea", 0)
     with pytest.raises(ConfigError, match="seed must be >= 0, got -1"):
         generate("sea", 5, -1)
+
+
+def test_the_line_of_rotation_turns_by_45_degrees_at_each_quarter_and_gradually():
+    data = generate("rotation", 40_000, seed=3)
+    x, y = data.x - 0.5, data.y == 1
+
+    def agrees(rows, turns):
+        angle = turns * np.pi / 4
+        return np.mean((x[rows] @ [np.cos(angle), np.sin(angle)] > 0) == y[rows])
+
+    for quarter in range(4):
+        stable = slice(quarter * 10_000 + (4_000 if quarter else 0), (quarter + 1) * 10_000)
+        assert abs(agrees(stable, quarter) - 0.9) < 0.015, "10 % label noise"
+        # Lines 45 degrees apart part a quarter of a disc, and 2/8 of a square: 0.9 * 0.75 + 0.1 * 0.25.
+        assert abs(agrees(stable, quarter + 1) - 0.7) < 0.015
+    halfway = slice(11_900, 12_100)
+    assert 0.7 < agrees(halfway, 0) < 0.9 and 0.7 < agrees(halfway, 1) < 0.9

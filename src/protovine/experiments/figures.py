@@ -105,7 +105,7 @@ def f1_over_time(result: Result) -> Picture:
         f"Look at how fast each curve rises and whether it stays up: the last {window:,} predictions of all nodes"
         f"{_mean_words(result)}{band}{so_far_words}.{drift_words}{_left_out(result, shown, 'made no prediction')}"
     )
-    return Picture(title, caption, (_svg(figure, "f1", f"{title}, one curve per preset"),))
+    return Picture(title, caption, (inline_svg(figure, "f1", f"{title}, one curve per preset"),))
 
 
 def f1_against_traffic(result: Result) -> Picture:
@@ -124,12 +124,12 @@ def f1_against_traffic(result: Result) -> Picture:
     for run, x, y in points:
         colour = _colour(result, run.preset)
         axes.plot(x, y, _marker(result, run.preset), color=colour, markerfacecolor=colour + "80", markersize=8)
-    _scale_x(axes, np.array([x for _, x, _ in points], float))
+    scale_x(axes, np.array([x for _, x, _ in points], float))
     caption = (
         "Look for points at the upper left: much F1 for few bytes; one point per run, so the spread of one colour is "
         f"the spread over seeds.{_left_out(result, presets, 'have no F1')}"
     )
-    return Picture(title, caption, (_svg(figure, "cost", title + ", one point per run"),))
+    return Picture(title, caption, (inline_svg(figure, "cost", title + ", one point per run"),))
 
 
 def traffic_over_time(result: Result) -> Picture:
@@ -150,7 +150,7 @@ def traffic_over_time(result: Result) -> Picture:
         "Look for bursts and for growth: sets that grow make messages longer; bytes on the wire over "
         f"{_TRAFFIC_STEPS} steps of time{_mean_words(result)}.{_left_out(result, list(curves), 'sent nothing')}"
     )
-    return Picture(title, caption, (_svg(figure, "traffic", title + ", one curve per preset"),))
+    return Picture(title, caption, (inline_svg(figure, "traffic", title + ", one curve per preset"),))
 
 
 def age_over_time(result: Result) -> Picture:
@@ -168,7 +168,7 @@ def age_over_time(result: Result) -> Picture:
         f"has of the other{_mean_words(result)}; a pair counts until its stream is over."
         f"{_left_out(result, shown, 'have no ages')}"
     )
-    return Picture(title, caption, (_svg(figure, "age", title + ", one curve per preset"),))
+    return Picture(title, caption, (inline_svg(figure, "age", title + ", one curve per preset"),))
 
 
 def size_over_time(result: Result) -> Picture:
@@ -185,7 +185,7 @@ def size_over_time(result: Result) -> Picture:
         "Look at whether the sets level off: they are the memory of a node and the length of its messages; mean over "
         f"nodes{' and seeds' if _several_seeds(result) else ''}.{_left_out(result, shown, 'have no sizes')}"
     )
-    return Picture(title, caption, (_svg(figure, "size", title + ", one curve per preset"),))
+    return Picture(title, caption, (inline_svg(figure, "size", title + ", one curve per preset"),))
 
 
 def swarm(result: Result) -> Picture:
@@ -213,7 +213,7 @@ def swarm(result: Result) -> Picture:
         figure, axes = _panel(run.preset)
         _draw_links(axes, at, drawn, each, most, thin=n > BIG_SWARM)
         _draw_nodes(axes, at, [colours(value) for value in values])
-        panels.append(_svg(figure, f"swarm{i}", f"Nodes and links of {run.preset}, seed {run.seed}"))
+        panels.append(inline_svg(figure, f"swarm{i}", f"Nodes and links of {run.preset}, seed {run.seed}"))
     seeds = ", ".join(str(seed) for seed in sorted({run.seed for run in firsts}))
     width = f"width of a link: bytes sent over it, both directions together, the widest is {_bytes(most)}; "
     caption = (
@@ -283,7 +283,7 @@ def _draw(axes: Axes, result: Result, preset: str, curve: tuple[Floats, Floats, 
         axes.fill_between(t, low, high, color=colour, alpha=0.14, linewidth=0)
 
 
-def _scale_x(axes: Axes, values: Floats) -> None:
+def scale_x(axes: Axes, values: Floats) -> None:
     """Linear within a decade, else logarithmic, with a linear piece next to 0 if it occurs."""
     from matplotlib.ticker import EngFormatter, FixedLocator, MaxNLocator, NullLocator
 
@@ -413,7 +413,7 @@ def _f1_colours(scores: Floats, name: str) -> tuple[Callable[[float], tuple[floa
     bar.set_label(f"{name} of the node (0 to 1)")
     if bar.solids is not None:
         bar.solids.set_edgecolor("face")  # No seams between cells.
-    return colour, _svg(figure, "scale", f"Colour scale of F1 from {low:.2f} to {high:.2f}")
+    return colour, inline_svg(figure, "scale", f"Colour scale of F1 from {low:.2f} to {high:.2f}")
 
 
 def _panel(title: str) -> tuple[Figure, Axes]:
@@ -460,7 +460,7 @@ def _axes(result: Result, presets: Sequence[str], x: str, y: str, dots: bool = F
     return figure, axes
 
 
-def _svg(figure: Figure, key: str, label: str) -> str:
+def inline_svg(figure: Figure, key: str, label: str) -> str:
     """The figure as an SVG element without anything that leads out of the page; ``key`` keeps its ids apart."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg")

@@ -22,17 +22,11 @@ def render_report(result: Result) -> str:
     It has no script and loads nothing, so it can be mailed, printed and read offline. Everything that comes from data
     is escaped. A partial or failed result is reported too, with what is missing.
     """
-    from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
-
     from protovine.experiments.figures import pictures
 
-    # Only the figures are not escaped again.
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["drawing"] = Markup
-    template = environment.from_string(files(__package__).joinpath("report.html.jinja").read_text(encoding="utf-8"))
     several = len(result.presets) > 1
-    return template.render(
+    return render_page(
+        "report.html.jinja",
         result=result,
         title=title(result),
         summary=summary(result),
@@ -51,6 +45,20 @@ def render_report(result: Result) -> str:
         settings=settings(result),
         differing=[(key, values) for key, values in settings(result) if len(set(values)) > 1],
     )
+
+
+def render_page(template: str, **values: Any) -> str:
+    """A page of this package's template, with the style of all reports in it."""
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    # Only the figures and the style are not escaped again.
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["drawing"] = Markup
+    here = files(__package__)
+    style = Markup(here.joinpath("report.css").read_text(encoding="utf-8"))
+    page = environment.from_string(here.joinpath(template).read_text(encoding="utf-8"))
+    return page.render(style=style, **values)
 
 
 def title(result: Result) -> str:

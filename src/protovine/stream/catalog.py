@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from protovine.errors import ConfigError, DataError, suggest
@@ -42,14 +42,14 @@ _EMBEDDED = {
 
 
 def catalog() -> list[Entry]:
-    """Every data set that `load` knows by name: embedded ones, then `elec2`, then the generated ones.
+    """Every data set that `load` knows by name: embedded ones, `elec2` and a random part of it, generated ones.
 
     Embedded sets that the installed River does not have are left out.
 
     Examples
     --------
     >>> [entry.name for entry in catalog() if entry.source == "local or download"]
-    ['elec2']
+    ['elec2', 'elec2-random']
     """
     embedded = [
         Entry(name, rows, features, classes, "embedded", "unknown", description)
@@ -65,6 +65,12 @@ def catalog() -> list[Entry]:
         "unknown",
         "electricity market of New South Wales: does the price go up or down",
     )
+    random = replace(
+        electricity,
+        name="elec2-random",
+        rows=elec2.ROWS_RANDOM,
+        description="consecutive rows of elec2, with a start that the seed draws",
+    )
     generated = [
         Entry(
             name,
@@ -77,7 +83,7 @@ def catalog() -> list[Entry]:
         )
         for name, recipe in synthetic.RECIPES.items()
     ]
-    return [*embedded, electricity, *generated]
+    return [*embedded, electricity, random, *generated]
 
 
 def is_seeded(source: object) -> bool:
@@ -88,7 +94,7 @@ def is_seeded(source: object) -> bool:
     >>> is_seeded("sea"), is_seeded("phishing"), is_seeded("my.csv")
     (True, False, False)
     """
-    return isinstance(source, str) and source in synthetic.RECIPES
+    return isinstance(source, str) and (source in synthetic.RECIPES or source == "elec2-random")
 
 
 def load(
@@ -113,7 +119,7 @@ def load(
         How many rows to generate (default 5000) or to read from an iterable; of everything else, the first so many,
         cut off after encoding, so the columns and classes are those of the whole.
     seed : int >= 0
-        Drives the generated streams; the others ignore it.
+        Drives the generated streams and elec2-random; the others ignore it.
     text : "one-hot" or "ordinal"
         How text columns become numbers.
     missing : "impute", "drop" or "error"
@@ -155,6 +161,8 @@ def _by_name(name: str, label: str | None, rows: int | None, seed: int, text: st
         raise ConfigError(f"{name} has its own label; a label column can be named for files and DataFrames only")
     if name == "elec2":
         return elec2.load_elec2()
+    if name == "elec2-random":
+        return elec2.load_elec2_random(rows or elec2.ROWS_RANDOM, seed)
     if name in synthetic.RECIPES:
         return synthetic.generate(name, rows or synthetic.ROWS_DEFAULT, seed)
     from river import datasets

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from protovine.errors import DataError
+from protovine.errors import ConfigError, DataError
+from protovine.rng import stream
 from protovine.stream.dataset import DataSet
 from protovine.stream.download import fetch
 from protovine.stream.files import read_file
 
 N_ROWS = 45_312
+# Rows of elec2-random unless said otherwise, as in the paper.
+ROWS_RANDOM = 1250
 FEATURES = ("date", "day", "period", "nswprice", "nswdemand", "vicprice", "vicdemand", "transfer")
 CLASSES = ("DOWN", "UP")
 
@@ -43,6 +46,24 @@ def load_elec2() -> DataSet:
             f"{', '.join(data.features)}"
         )
     return data
+
+
+def load_elec2_random(rows: int, seed: int) -> DataSet:
+    """Consecutive rows of `load_elec2`, with a start that the seed draws.
+
+    Raises
+    ------
+    ConfigError
+        More rows than there are.
+    DataError
+        As of `load_elec2`.
+    """
+    if not 1 <= rows <= N_ROWS:
+        raise ConfigError(f"elec2-random has between 1 and {N_ROWS} rows, got {rows}")
+    start = int(stream(seed, "data", "elec2-random").integers(N_ROWS - rows + 1))
+    data = load_elec2()
+    part = slice(start, start + rows)
+    return replace(data, name="elec2-random", x=data.x[part], y=data.y[part])
 
 
 def _from_file(path: Path) -> DataSet:

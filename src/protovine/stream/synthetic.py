@@ -1,4 +1,4 @@
-"""Generated streams with concept drift, drawn from River's generators."""
+"""Generated streams with concept drift, nearly all drawn from River's generators."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from protovine.errors import ConfigError, DataError, suggest
 from protovine.rng import stream
 from protovine.stream.dataset import DataSet, Label
+from protovine.stream.rotation import generate_rotation
 
 ROWS_DEFAULT = 5000
 
@@ -122,6 +123,15 @@ RECIPES = {
         "none",
         "three mixtures of triangular waves in 21 noisy samples",
     ),
+    # River has none like this; see `generate_rotation`.
+    "rotation": Recipe(
+        "",
+        (),
+        2,
+        _BITS,
+        "gradual, at each quarter",
+        "the side of a line in the unit square that turns by 45 degrees three times, 10 % label noise",
+    ),
 }
 
 
@@ -155,6 +165,8 @@ def generate(name: str, rows: int = ROWS_DEFAULT, seed: int = 0) -> DataSet:
         raise ConfigError(f"the number of rows must be at least 1, got {rows}")
     if seed < 0:
         raise ConfigError(f"seed must be >= 0, got {seed}")
+    if name == "rotation":
+        return generate_rotation(rows, seed)
     from river.datasets import synth
 
     recipe = RECIPES[name]
