@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import math
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+import protovine
+from protovine.experiments import Sweep
+from protovine.experiments.database import Database, Finished
+from protovine.experiments.sweep import plan
+from protovine.experiments.sweep_report import write_report
+from protovine.experiments.sweep_tables import differences, front, holm, means, ranks, to_latex
+from tests.experiments.test_report import Page, make_run
+
+# Table 5(a) of Demšar 2006: q at 5 % for Nemenyi's test of 3 and of 4 treatments.
+NEMENYI = {3: 2.343, 4: 2.569}
+
+
+def table_of(rows: list[dict[str, Any]], varied: list[str]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows)
+    frame["point"] = frame.groupby(varied, sort=False).ngroup() + 1
+    frame = frame.assign(status="ok", run=[f"run{i}" for i in range(len(frame))])
+    frame.attrs = {"varied": varied, "runs": len(frame)}
+    return frame
+
+
+@pytest.mark.parametrize("k", [3, 4])
+def test_ranks_and_their_critical_difference_are_those_of_the_definition(k: int) -> None:
+    scores = np.random.default_rng(k).integers(0, 6, (14, k)) / 10  # With ties.
+    rows = [
+        {"preset": f"c{column}", "data.source": f"set{row}", "seed": 0, "f1": scores[row, column]}
+        for row in range(14)
+        for column in range(k)
+    ]
+    found = ranks(table_of(rows, ["preset", "data.source"]), "f1")
+    assert found is not None
+    for column in range(k):
+        better = (scores > scores[:, [column]]).sum(axis=1)
+        equal = (scores == scores[:, [column]]).sum(axis=1)
+        assert pytest.approx(np.mean(better + (equal + 1) / 2)) == found.ranks[column]
+    assert (14, "data sets", "Friedman's test") == (found.blocks, found.of, found.test)
+    assert pytest.approx(NEMENYI[k] * math.sqrt(k * (k + 1) / (6 * 14)), rel=1e-3) == found.critical
+    # Friedman's statistic from the ranks, corrected for ties (Conover, "Practical Nonparametric Statistics", 1999).
+    each = np.array([[np.mean(np.flatnonzero(np.sort(-row) == -value)) + 1 for value in row] for row in scores])
+    statistic = (k - 1) * ((each.sum(0) - 14 * (k + 1) / 2) ** 2).sum() / ((each**2).sum() - 14 * k * (k + 1) ** 2 / 4)
+    assert pytest.approx(stats.chi2.sf(statistic, k - 1)) == found.p
+
+
+def test_two_are_compared_by_wilcoxon_and_one_data_set_by_its_settings() -> None:
+    rng = np.random.default_rng(0)
+    rows = [
+        {
+            "preset": preset,
+            "gossip.T": T,
+            "seed": seed,
+            "f1": (preset == "b") * 0.01 * (1 + T) + 0.5 + 1e-4 * rng.random(),
+        }
+        for preset in "ab"
+        for T in range(8)
+        for seed in range(2)
+    ]
+    found = ranks(table_of(rows, ["preset", "gossip.T"]), "f1")
+    assert found is not None
+    assert ((2.0, 1.0), 8, "settings", None) == (found.ranks, found.blocks, found.of, found.critical)
+    assert pytest.approx(2 / 2**8) == found.p, "all of eight signs are the same"
+
+
+def test_differences_are_paired_by_seed_at_the_same_settings() -> None:
+    rng = np.random.default_rng(1)
+    values = rng.random((2, 3, 6))
+    rows = [
+        {"preset": preset, "gossip.T": T, "seed": seed, "f1": values[i, j, seed]}
+        for i, preset in enumerate("ab")
+        for j, T in enumerate((0.1, 0.5, 1.0))
+        for seed in range(6)
+    ]
+    made = differences(table_of(rows, ["preset", "gossip.T"]), "f1", "a")
+    assert [("b", 0.1, 6), ("b", 0.5, 6), ("b", 1.0, 6)] == list(
+        made[["preset", "gossip.T", "pairs"]].itertuples(index=False, name=None)
+    )
+    for j in range(3):
+        expected = stats.ttest_rel(values[1, j], values[0, j])
+        low, high = expected.confidence_interval(0.95)
+        row = made.iloc[j]
+        np.testing.assert_allclose([row["difference"] - row["ci95"], row["difference"] + row["ci95"]], [low, high])
+        np.testing.assert_allclose(row["p"], expected.pvalue)
+
+
+def test_holm_steps_down_from_the_smallest() -> None:
+    # 0.005 x 4, 0.01 x 3, 0.03 x 2, 0.04 x 1, none smaller than the one before.
+    assert [0.03, 0.06, 0.06, 0.02] == holm(np.array([0.01, 0.04, 0.03, 0.005])).round(10).tolist()
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=12))
+def test_the_front_is_what_no_other_point_beats(points: list[tuple[int, int]]) -> None:
+    cost, gain = [list(map(float, each)) for each in zip(*points, strict=True)]
+    kept = {(cost[i], gain[i]) for i in front(cost, gain)}
+    expected = {(c, g) for c, g in points if not any((c2 <= c and g2 >= g) and (c2, g2) != (c, g) for c2, g2 in points)}
+    assert expected == kept
+
+
+def test_means_have_the_interval_of_students_t() -> None:
+    rows = [{"preset": "a", "seed": seed, "f1": value} for seed, value in enumerate((0.1, 0.2, 0.3))]
+    rows.append({"preset": "b", "seed": 0, "f1": math.nan})
+    made = means(table_of(rows, ["preset"]), ["f1"])
+    assert pytest.approx(0.2) == made["f1"].iloc[0]
+    assert pytest.approx(4.302652729911275 * 0.1 / math.sqrt(3)) == made["f1_ci95"].iloc[0]
+    assert made[["f1", "f1_ci95"]].iloc[1].isna().all()
+    lines = to_latex(made).splitlines()
+    assert r"\begin{tabular}{lrr}" == lines[0]
+    assert r"a & 3 & $0.200 \pm 0.248$ \\" in lines and r"b & 1 & -- \\" in lines
+
+
+def test_text_is_escaped_for_latex() -> None:
+    made = to_latex(pd.DataFrame({"preset": ["50 % of $x_1 & y"], "gossip.T": [0.25]}))
+    assert r"50 \% of \$x\_1 \& y & $0.25$ \\" in made
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of made-up runs, three systems on two streams, one run failed and some not there yet."""
+    folder = tmp_path_factory.mktemp("sweeps") / "made-up"
+    tables = {
+        "presets": ["paper-local", "paper-base", "paper-jsd"],
+        "data": {"limit": 60},
+        "seeds": 3,
+        "grid": {"data.source": ["phishing", "bananas"], "gossip.T": [0.25, 0.5, 1.0]},
+    }
+    planned = plan(Sweep.of(tables))
+    with Database.writing(
+        folder, planned, {"command": ["protovine", "sweep", "<b>.toml"], "commit": "c0ffee", "versions": {}}, "now"
+    ) as kept:
+        for number, task in enumerate(planned.tasks[:-2]):
+            T = task.settings.gossip.T
+            run = make_run("any" if T else "alone", task.seed, drift_points_s=(5.0,))
+            changed = {"f1": 0.6 + 0.2 * T + 0.02 * task.seed + 0.01 * (number % 3), "bytes_per_node_per_s": 5000 * T}
+            run = replace(run, metrics={**run.metrics, **changed})
+            failed = Finished(task.key, task.seed, None, "InvariantError: <script>", 1.0)
+            kept.save(failed if number == 7 else Finished(task.key, task.seed, run, None, 1.0))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def written(swept: Path) -> list[Path]:
+    return write_report(swept)
+
+
+def test_every_figure_and_table_is_written_in_every_form(swept: Path, written: list[Path]) -> None:
+    assert all(path.stat().st_size for path in written)
+    names = {"f1", "bytes_per_node_per_s", "prototypes_trained_per_node", "pareto", "curves", "ranks"}
+    expected = {f"figures/{name}.{suffix}" for name in names for suffix in ("png", "svg", "pdf")}
+    expected |= {f"tables/{name}.{suffix}" for name in ("means", "differences", "ranks") for suffix in ("csv", "tex")}
+    assert expected | {"report.html", "tables/runs.csv"} == {str(path.relative_to(swept)) for path in written}
+
+
+def test_the_page_needs_nothing_but_itself(written: list[Path]) -> None:
+    html = written[0].read_text()
+    assert not re.findall(r"https?://|<script|<link rel=.stylesheet", html)
+    for svg in re.findall(r"<svg .*?</svg>", html, flags=re.DOTALL):
+        ElementTree.fromstring(svg)
+    ids = re.findall(r' id="([^"]+)"', html)
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'(?:href="#|url\(#)([^")]+)', html)) <= set(ids)
+
+
+def test_the_page_says_what_is_missing_failed_and_where_it_is_from(written: list[Path]) -> None:
+    html = written[0].read_text()
+    page = Page(html)
+    frame = protovine.load_results(written[0].parent)
+    assert f"{len(frame)} of 54 points and seeds are there" in page.text and len(frame) < 54
+    assert "InvariantError: <script>" in page.text and "1 failed" in page.text.replace("\n", " ")
+    assert "protovine sweep '<b>.toml'" in page.text and "c0ffee" in page.text
+
+
+def test_the_numbers_of_the_page_are_those_of_the_results(written: list[Path]) -> None:
+    folder = written[0].parent
+    frame, table = protovine.load_results(folder), pd.read_csv(folder / "tables" / "means.csv")
+    good = frame[frame["status"] == "ok"]
+    for row in table.to_dict("records"):
+        same = good[(good["preset"] == row["preset"]) & (good["data.source"] == row["data.source"])]
+        same = same[same["gossip.T"] == row["gossip.T"]]
+        assert len(same) == row["runs"]
+        assert pytest.approx(same["f1"].mean()) == row["f1"]
+    head, first = Page(written[0].read_text()).tables[1][:2]
+    assert ["preset", "data.source", "gossip.T", "runs", "F1"] == head[:5]
+    expected = protovine.experiments.Interval.of(good[good["point"] == good["point"].iloc[0]]["f1"].tolist())
+    assert f"{expected.mean:.3f} ± {expected.half:.3f}" == first[4]
+
+
+def test_the_same_results_give_the_same_files(swept: Path, written: list[Path]) -> None:
+    before = [path.read_bytes() for path in written]
+    assert written == write_report(swept)
+    assert before == [path.read_bytes() for path in written]
+
+
+def test_another_metric_and_base_can_be_asked_for(swept: Path, written: list[Path], tmp_path: Path) -> None:
+    copied = tmp_path / "copied"
+    copied.mkdir()
+    (copied / "results.sqlite").write_bytes((swept / "results.sqlite").read_bytes())
+    write_report(copied, "accuracy", "paper-jsd")
+    page = Page((copied / "report.html").read_text())
+    assert "Differences to paper-jsd" in page.text
+    assert (copied / "figures" / "accuracy.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--metric", "kapa"], "unknown metric 'kapa' (did you mean 'kappa'?)"),
+        (["--base", "paper-jds"], "unknown base 'paper-jds' (did you mean 'paper-jsd'?)"),
+    ],
+)
+def test_mistakes_are_one_line(swept: Path, arguments: list[str], message: str) -> None:
+    words = [sys.executable, "-m", "protovine", "report", str(swept), *arguments]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (2, f"protovine: {message}\n") == (done.returncode, done.stderr)
+
+
+def test_a_folder_without_a_sweep_is_said(tmp_path: Path) -> None:
+    with pytest.raises(protovine.ProtovineError, match="is no folder of a sweep"):
+        write_report(tmp_path)
+    (tmp_path / "report.html").write_text("")
+    with pytest.raises(protovine.ProtovineError, match="the report of a run is there already"):
+        write_report(tmp_path)
