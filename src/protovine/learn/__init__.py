@@ -5,13 +5,35 @@
 - `XuILVQ`: the paper's incremental LVQ as a River classifier
 - `XuILVQCore`: the same over arrays and class codes, as a node runs it
 - `ArrayLearner`: what a node needs of any learner
+- `ModelLearner`: what it needs of one that shares its whole model: baselines
+- `EnsembleCore` over `GaussianBayes` or any classifier of River (`river_core`), `LogisticCore`: such learners
+- `AggregatorCore`: the server of prototype-based federated learning
 """
 
+from protovine.learn.aggregator import AggregatorCore
+from protovine.learn.any_river import OwnPickles, river_core
 from protovine.learn.base import ArrayLearner, Prediction
+from protovine.learn.bayes import GaussianBayes
 from protovine.learn.hedged import HedgedLVQCore
+from protovine.learn.logistic import LogisticCore
+from protovine.learn.models import EnsembleCore, ModelLearner
 from protovine.learn.xuilvq import XuILVQCore
 
-__all__ = ["ArrayLearner", "HedgedLVQ", "HedgedLVQCore", "Prediction", "XuILVQ", "XuILVQCore"]
+__all__ = [
+    "AggregatorCore",
+    "ArrayLearner",
+    "EnsembleCore",
+    "GaussianBayes",
+    "HedgedLVQ",
+    "HedgedLVQCore",
+    "LogisticCore",
+    "ModelLearner",
+    "OwnPickles",
+    "Prediction",
+    "XuILVQ",
+    "XuILVQCore",
+    "river_core",
+]
 
 
 def __getattr__(name: str) -> object:
