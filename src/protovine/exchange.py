@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from protovine import records
 from protovine.errors import CodecError, RemoteProtocolError
-from protovine.gossip import Gossip, Kind, LogGossip, LogOutgoing, Outgoing, PeerView, Standing
-from protovine.learn import ArrayLearner
+from protovine.gossip import Gossip, Kind, LogGossip, LogOutgoing, OfferLike, Outgoing, PeerView, Standing
+from protovine.learn import AggregatorCore, ArrayLearner, ModelLearner
 from protovine.prototypes import Evidence, PrototypeSet
 from protovine.records import Record
-from protovine.share import LogShare, Model, Told, UnknownScales, WholeSets
+from protovine.share import LogShare, Model, Offer, Told, UnknownScales, WholeModels, WholeSets
 from protovine.share.items import Scales
 
 # Own labelled samples by which sets are judged.
@@ -32,11 +32,15 @@ class Outputs:
 
 
 class Accepted(NamedTuple):
-    """An accepted message: what is known of the sender now, and prototypes to learn with how many lay in the future."""
+    """An accepted message: what is known of the sender now, and prototypes to learn with how many lay in the future.
+
+    ``kept`` counts prototypes that the exchange took in by itself.
+    """
 
     view: PeerView
     prototypes: PrototypeSet
     from_future: int
+    kept: int = 0
 
 
 class Exchange(Protocol):
@@ -94,13 +98,22 @@ class SetExchange:
         if frame.kind == Kind.RECEIPT:
             return Accepted(self.gossip.accept(frame, now_ns), PrototypeSet.joined([], self.learner.dim, sender), 0)
         try:
-            prototypes = self.share.read(sender, frame.payload)
+            found = self._read(sender, frame.payload)
         except CodecError as error:
             raise RemoteProtocolError("payload", str(error)) from None
         view = self.gossip.accept(frame, now_ns)
-        prototypes, from_future = clamped(prototypes, now_ns)
+        prototypes, from_future, kept = self._keep(sender, found, now_ns)
+        return Accepted(view, prototypes, from_future + (frame.created_ns > now_ns), kept)
+
+    def _read(self, sender: int, payload: bytes | memoryview) -> Any:
+        """What is in a payload; `CodecError` if it is damaged. Nothing has changed."""
+        return self.share.read(sender, payload)
+
+    def _keep(self, sender: int, found: Any, now_ns: int) -> tuple[PrototypeSet, int, int]:
+        """Take in what `_read` found: prototypes to learn, how many lay in the future, how many are kept here."""
+        prototypes, from_future = clamped(found, now_ns)
         self.share.commit(sender, prototypes)
-        return Accepted(view, prototypes, from_future + (frame.created_ns > now_ns))
+        return prototypes, from_future, 0
 
     def next_timer_ns(self) -> int | None:
         """When a poll or a receipt is due."""
@@ -116,6 +129,13 @@ class SetExchange:
     def _share(self, peers: list[int], version: int, now_ns: int, out: Outputs) -> None:
         if not peers:
             return
+        for made in self.gossip.share(peers, self._offers(version), version, now_ns):
+            out.records.append(self._record_of(made, now_ns))
+            if made.frame is not None:
+                out.sends.append((made.peer, made.data))
+
+    def _offers(self, version: int) -> Callable[[int, int], OfferLike | None]:
+        """What is offered to a peer within so many bytes."""
         newest = self._window[-_WINDOW:] if self.share.gate.needs_window else []
         evidence = Evidence(
             self.learner.own_prototypes(),
@@ -123,14 +143,7 @@ class SetExchange:
             np.array([told.x for told in newest]).reshape(len(newest), self.learner.dim),
             np.array([told.label for told in newest], np.int64),
         )
-        offer = partial(self._offer, evidence)
-        for made in self.gossip.share(peers, offer, version, now_ns):
-            out.records.append(self._record_of(made, now_ns))
-            if made.frame is not None:
-                out.sends.append((made.peer, made.data))
-
-    def _offer(self, evidence: Evidence, peer: int, max_bytes: int) -> Any:
-        return self.share.offer(peer, evidence, max_bytes)
+        return lambda peer, max_bytes: self.share.offer(peer, evidence, max_bytes)
 
     def _record_of(self, made: Outgoing, now_ns: int) -> Record:
         node = self.gossip.node
@@ -160,6 +173,64 @@ class SetExchange:
         self.gossip.restore(state["gossip"])
         self.share.restore(state["share"])
         self.gossip.incarnation = max(started, self.gossip.incarnation + 1)
+
+
+class ServerExchange(SetExchange):
+    """The server's side of whole sets: it keeps what clients send, and answers each with what the others hold."""
+
+    learner: AggregatorCore
+
+    def __init__(self, learner: AggregatorCore, gossip: Gossip, share: WholeSets) -> None:
+        super().__init__(learner, gossip, share)
+        self._unanswered: dict[int, int] = {}  # Since when.
+
+    def next_timer_ns(self) -> int | None:
+        """When an answer is due: at once."""
+        due_ns = self.gossip.next_timer_ns()
+        return min([*self._unanswered.values(), *([] if due_ns is None else [due_ns])], default=None)
+
+    def on_timer(self, version: int, now_ns: int, out: Outputs) -> None:
+        """Answer."""
+        super().on_timer(version, now_ns, out)
+        clients = sorted(self._unanswered)
+        self._unanswered.clear()
+        self._share(clients, version, now_ns, out)
+
+    def _keep(self, sender: int, found: Any, now_ns: int) -> tuple[PrototypeSet, int, int]:
+        prototypes, from_future, _ = super()._keep(sender, found, now_ns)
+        self.learner.collect(sender, prototypes)
+        if self.gossip.schedule.active:
+            self._unanswered[sender] = now_ns
+        return PrototypeSet.empty(self.learner.dim, sender), from_future, len(prototypes)
+
+    def _offers(self, version: int) -> Callable[[int, int], OfferLike | None]:
+        return lambda peer, max_bytes: self.share.offer(peer, Evidence(self.learner.others(peer), version), max_bytes)
+
+
+class ModelExchange(SetExchange):
+    """Whole models: at each opportunity the learner's model goes to some peers, which keep the newest of each."""
+
+    learner: ModelLearner
+    share: WholeModels  # type: ignore[assignment]
+
+    def __init__(self, learner: ModelLearner, gossip: Gossip, share: WholeModels) -> None:
+        super().__init__(learner, gossip, share)  # type: ignore[arg-type]
+
+    def learnt(self, told: Told, version: int, now_ns: int, out: Outputs) -> None:
+        """Offer the model to the peers that gossip names."""
+        self.gossip.schedule.note(told.news)
+        self._share(self.gossip.opportunity(now_ns), version, now_ns, out)
+
+    def _read(self, sender: int, payload: bytes | memoryview) -> Any:
+        return self.learner.decode(payload)
+
+    def _keep(self, sender: int, found: Any, now_ns: int) -> tuple[PrototypeSet, int, int]:
+        self.learner.adopt(sender, found)
+        return PrototypeSet.empty(self.learner.dim, sender), 0, 0
+
+    def _offers(self, version: int) -> Callable[[int, int], Offer | None]:
+        model = self.learner.encode()
+        return lambda peer, max_bytes: self.share.offer(model, max_bytes)
 
 
 class LogExchange:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,12 +17,12 @@ from protovine.errors import (
     SnapshotError,
     check_range,
 )
-from protovine.exchange import Exchange, LogExchange, Outputs, SetExchange, surprise
+from protovine.exchange import Exchange, LogExchange, ModelExchange, Outputs, ServerExchange, SetExchange, surprise
 from protovine.gossip import Gossip, LogGossip
-from protovine.learn import ArrayLearner, Prediction
+from protovine.learn import AggregatorCore, ArrayLearner, ModelLearner, Prediction
 from protovine.prototypes import FEATURE_MAX
 from protovine.records import Record
-from protovine.share import Inbox, LogShare, Told, WholeSets
+from protovine.share import Inbox, LogShare, Told, WholeModels, WholeSets
 from protovine.snapshot import pack, unpack
 
 # Samples whose label is still awaited; the oldest are given up beyond this, and counted.
@@ -41,8 +42,8 @@ class Node:
     ----------
     learner : ArrayLearner
     gossip : Gossip or LogGossip
-    share : WholeSets or LogShare
-        Whole sets go with `Gossip`, a log with `LogGossip`.
+    share : WholeSets, WholeModels or LogShare
+        Whole sets and models go with `Gossip`, a log with `LogGossip`; models need a `ModelLearner`.
     inbox : Inbox
         Received prototypes that wait to be trained.
     train_period_ns : int >= 1
@@ -68,7 +69,7 @@ class Node:
         self,
         learner: ArrayLearner,
         gossip: Gossip | LogGossip,
-        share: WholeSets | LogShare,
+        share: WholeSets | WholeModels | LogShare,
         inbox: Inbox,
         train_period_ns: int = 5_263_158,
     ) -> None:
@@ -76,7 +77,11 @@ class Node:
         self.id = gossip.node
         self.learner, self.gossip, self.share, self.inbox = learner, gossip, share, inbox
         self._exchange: Exchange
-        if isinstance(gossip, Gossip) and isinstance(share, WholeSets):
+        if isinstance(learner, AggregatorCore) and isinstance(gossip, Gossip) and isinstance(share, WholeSets):
+            self._exchange = ServerExchange(learner, gossip, share)
+        elif isinstance(gossip, Gossip) and isinstance(share, WholeModels):
+            self._exchange = ModelExchange(cast(ModelLearner, learner), gossip, share)
+        elif isinstance(gossip, Gossip) and isinstance(share, WholeSets):
             self._exchange = SetExchange(learner, gossip, share)
         elif isinstance(gossip, LogGossip) and isinstance(share, LogShare):
             self._exchange = LogExchange(learner, gossip, share)
@@ -194,7 +199,7 @@ class Node:
         """
         self._check_time(now_ns)
         try:
-            view, prototypes, from_future = self._exchange.receive(data, sender, now_ns)
+            view, prototypes, from_future, kept = self._exchange.receive(data, sender, now_ns)
         except RemoteProtocolError as error:
             self._out.records.append(records.Refused(now_ns, self.id, sender, error.reason, len(data)))
             raise
@@ -211,7 +216,7 @@ class Node:
                 view.sequence,
                 view.version,
                 view.created_ns,
-                len(prototypes),
+                len(prototypes) + kept,
                 len(data),
                 dropped,
                 from_future,

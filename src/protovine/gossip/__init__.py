@@ -8,7 +8,7 @@
 
 from protovine.gossip.frame import MESSAGE_BYTES_MAX, Frame, Kind, LogFrame, kind_name
 from protovine.gossip.log import LogGossip, LogOutgoing, Standing
-from protovine.gossip.protocol import Gossip, Outgoing, PeerView
+from protovine.gossip.protocol import Gossip, OfferLike, Outgoing, PeerView
 from protovine.gossip.schedule import SCHEDULES, Coin, RoundRobin, Schedule, make_schedule
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "LogFrame",
     "LogGossip",
     "LogOutgoing",
+    "OfferLike",
     "Outgoing",
     "PeerView",
     "RoundRobin",

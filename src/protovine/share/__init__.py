@@ -3,6 +3,7 @@
 - `WholeSets`: offers the learner's whole set, if a gate lets it pass (the paper's way)
 - `GainGate`, `LooJensenShannonGate`, `JensenShannonGate`, `AlwaysGate`: is it worth sending
 - `expected_gain`, `filtered`, `jensen_shannon_loo`, `jensen_shannon_kde`: their scores
+- `WholeModels`: offers the learner's whole model (baselines)
 - `LogShare`: tells own samples that were news, in small batches of a few bytes each
 - `encode_set`, `decode_set`: the bytes of a set
 - `QueueInbox`, `SetInbox`: received prototypes that wait to be trained
@@ -15,6 +16,7 @@ from protovine.share.inbox import Batch, Inbox, QueueInbox, SetInbox
 from protovine.share.items import Scales, UnknownScales
 from protovine.share.jensen_shannon import jensen_shannon_kde, jensen_shannon_loo
 from protovine.share.log import Discretion, LogShare, Model, Told
+from protovine.share.models import WholeModels
 from protovine.share.sets import Offer, WholeSets
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "SetLimits",
     "Told",
     "UnknownScales",
+    "WholeModels",
     "WholeSets",
     "decode_set",
     "encode_set",
