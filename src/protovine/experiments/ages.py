@@ -123,6 +123,7 @@ def expected_ages(settings: Settings, neighbours: Sequence[Sequence[int]]) -> Ex
     every = 1 / gossip.T
     checks = (
         (schedule == "counter" and abs(every - round(every)) > 1e-9, f"1/T is {every:.3g}, not a whole number"),
+        (swarm.server, "a server only answers, and only its clients have samples"),
         (log, "a log waits for batches, and sends only when there is something to tell"),
         (log and gossip.budget_bytes_per_s > 0, "a budget holds messages back"),
         (not log and settings.share.gate != "always", f"the gate {settings.share.gate} withholds sets"),

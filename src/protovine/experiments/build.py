@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from protovine import rng, stream
 from protovine.errors import ConfigError
-from protovine.experiments.config import CrashFault, CutFault, JoinFault, PartitionFault, Settings
+from protovine.experiments.config import CrashFault, CutFault, JoinFault, PartitionFault, ServerFault, Settings
+from protovine.learn import OwnPickles
 from protovine.node import Node
 from protovine.records import SECOND_NS
 from protovine.sim import Clock, Crash, Cut, Join, Link, Partition, Scenario, arrival_times, corrupt, parse_hostile
@@ -66,6 +67,12 @@ def build(settings: Settings, data: stream.DataSet, seed: int) -> Built:
         links, honest = [[]], [0]
     elif hostile.nodes:
         x, y, rows, at_ns = corrupt(hostile, x, y, rows, at_ns, len(data.classes), seed)
+    server = None
+    if swarm.server:
+        server = _check_server(settings)
+        links = [[server] for _ in range(server)] + [list(range(server))]
+        rows, at_ns = [*rows, np.empty(0, np.int64)], [*at_ns, np.empty(0, np.int64)]
+        honest = [*honest, server]
     scenario = Scenario(
         x=x,
         y=y,
@@ -73,13 +80,14 @@ def build(settings: Settings, data: stream.DataSet, seed: int) -> Built:
         at_ns=at_ns,
         seed=seed,
         link=_link(settings),
-        faults=() if swarm.central else tuple(_fault(fault) for fault in settings.faults),
+        faults=() if swarm.central else _faults(settings, server),
         label_delay_ns=nanoseconds(swarm.label_delay_s),
         labelled=swarm.labelled,
         clocks=_clocks(settings, seed),
     )
     end_s = max((int(times[-1]) for times in at_ns if len(times)), default=0) / SECOND_NS
     drifts = tuple(end_s * point / cut for point in data.drift_points if point < cut and not shuffled)
+    pickles = OwnPickles()
     for node in swarm.slow:
         if not 0 <= node < swarm.nodes:
             raise ConfigError(f"swarm.slow names node {node}, but nodes are 0 to {swarm.nodes - 1}")
@@ -102,6 +110,8 @@ def build(settings: Settings, data: stream.DataSet, seed: int) -> Built:
             incarnation=incarnation,
             train_period_ns=max(1, round(SECOND_NS / swarm.train_rate_hz * swarm.slow.get(node, 1.0))),
             message_bytes_max=settings.link.message_bytes_max,
+            server=node == server,
+            pickles=pickles,
         )
 
     n_classes = len(data.classes)
@@ -130,7 +140,7 @@ def _clocks(settings: Settings, seed: int) -> tuple[Clock, ...]:
     swarm = settings.swarm
     if swarm.central or not (swarm.clock_skew_s or swarm.clock_drift_ppm):
         return ()
-    draws = rng.stream(seed, "clocks").random((swarm.nodes, 2))
+    draws = rng.stream(seed, "clocks").random((swarm.nodes + swarm.server, 2))
     # Time starts at the slowest clock's, so that none shows less than 0.
     return tuple(
         Clock(nanoseconds(2 * swarm.clock_skew_s * skew), swarm.clock_drift_ppm * (2 * drift - 1))
@@ -152,13 +162,30 @@ def _link(settings: Settings) -> Link:
     )
 
 
-def _fault(fault: CrashFault | JoinFault | CutFault | PartitionFault) -> Fault:
+def _check_server(settings: Settings) -> int:
+    """The server's number; `ConfigError` if these settings have no place for one."""
+    if settings.swarm.central:
+        raise ConfigError("swarm.server and swarm.central exclude each other")
+    if settings.gossip.T and settings.share.kind != "sets":
+        raise ConfigError(f"swarm.server needs share.kind sets, got '{settings.share.kind}'")
+    return settings.swarm.nodes
+
+
+def _faults(settings: Settings, server: int | None) -> tuple[Fault, ...]:
+    return tuple(
+        _fault(fault, server) for fault in settings.faults if server is not None or not isinstance(fault, ServerFault)
+    )
+
+
+def _fault(fault: CrashFault | ServerFault | JoinFault | CutFault | PartitionFault, server: int | None) -> Fault:
     at_ns = nanoseconds(fault.at_s)
-    if isinstance(fault, CrashFault):
+    if isinstance(fault, CrashFault | ServerFault):
+        node = fault.node if isinstance(fault, CrashFault) else server
+        assert node is not None
         if fault.restart_s is not None and fault.restart_s <= fault.at_s:
-            raise ConfigError(f"restart_s of node {fault.node} must be after {fault.at_s}, got {fault.restart_s}")
+            raise ConfigError(f"restart_s of node {node} must be after {fault.at_s}, got {fault.restart_s}")
         restart_ns = None if fault.restart_s is None else nanoseconds(fault.restart_s)
-        return Crash(fault.node, at_ns, restart_ns, fault.keeps_state)
+        return Crash(node, at_ns, restart_ns, fault.keeps_state)
     if isinstance(fault, JoinFault):
         return Join(fault.node, at_ns)
     if isinstance(fault, CutFault):

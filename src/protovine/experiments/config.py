@@ -52,6 +52,9 @@ class SwarmSettings(Section):
         0.0, ge=0, le=1e5, description="clocks of nodes are too fast or slow by up to this, parts per million"
     )
     central: bool = Field(False, description="one node gets everything in the order of arrival: what sharing aims at")
+    server: bool = Field(
+        False, description="one more node, the last, has no samples and serves all others, its clients; no topology"
+    )
     hostile: str = Field(
         "",
         description="members that do harm, the last ones, as KIND:COUNT: label-flip, random-labels, random-vectors, "
@@ -80,6 +83,15 @@ class CrashFault(Section):
 
     kind: Literal["crash"]
     node: int = Field(ge=0)
+    at_s: Seconds
+    restart_s: Seconds | None = Field(None, description="when it runs again; never by default")
+    keeps_state: bool = Field(True, description="it goes on from a snapshot of the moment it stopped")
+
+
+class ServerFault(Section):
+    """The server stops, in systems that have one, and may come back."""
+
+    kind: Literal["server"]
     at_s: Seconds
     restart_s: Seconds | None = Field(None, description="when it runs again; never by default")
     keeps_state: bool = Field(True, description="it goes on from a snapshot of the moment it stopped")
@@ -114,11 +126,12 @@ class PartitionFault(Section):
 
 _FAULTS: dict[str, type[Section]] = {
     "crash": CrashFault,
+    "server": ServerFault,
     "join": JoinFault,
     "cut": CutFault,
     "partition": PartitionFault,
 }
-FaultSettings = Annotated[CrashFault | JoinFault | CutFault | PartitionFault, Field(discriminator="kind")]
+FaultSettings = Annotated[CrashFault | ServerFault | JoinFault | CutFault | PartitionFault, Field(discriminator="kind")]
 
 
 class Settings(Section):

@@ -372,6 +372,8 @@ def _check(settings: Any, prepared: Prepared) -> None:
     swarm = settings.swarm
     unusable = {
         "swarm.central": swarm.central,
+        "swarm.server": swarm.server,
+        "learner.name river": settings.learner.name == "river",
         "swarm.hostile": bool(swarm.hostile),
         "swarm.label_delay_s": swarm.label_delay_s > 0,
         "swarm.labelled": swarm.labelled < 1,

@@ -69,13 +69,14 @@ def prepare(experiment: Experiment) -> Prepared:
     unbounded = [
         name
         for name, chosen in settings.items()
-        if chosen.gossip.budget_bytes_per_s and chosen.gossip.T and chosen.share.kind == "sets"
+        if chosen.gossip.budget_bytes_per_s and chosen.gossip.T and chosen.share.kind != "log"
     ]
     if unbounded:
         notes.append(f"no budget for {', '.join(unbounded)}: only a log keeps to one")
     for seed, name in [(seed, name) for seed in seeds for name in settings]:
         built = build(settings[name], data[seed], seed)
-        empty = [node for node, rows in enumerate(built.scenario.rows) if not len(rows)]
+        dealt = built.scenario.rows[: settings[name].swarm.nodes]  # A server has no samples.
+        empty = [node for node, rows in enumerate(dealt) if not len(rows)]
         if empty:
             notes.append(f"seed {seed}: no samples for node{'s' if len(empty) > 1 else ''} {_listed(empty)}")
         for fault in settings[name].faults:
@@ -88,7 +89,7 @@ def prepare(experiment: Experiment) -> Prepared:
         ]
         if without:
             notes.append(f"seed {seed}: no positives at node {_listed(without)}, left out of f1")
-    swarms = [chosen for chosen in settings.values() if not chosen.swarm.central] or list(settings.values())
+    swarms = sorted(settings.values(), key=lambda chosen: (chosen.swarm.central, chosen.swarm.server))
     links = build(swarms[0], data[experiment.seed], experiment.seed).neighbours
     return Prepared(experiment, settings, data, links, tuple(dict.fromkeys(notes)))
 

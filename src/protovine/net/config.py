@@ -209,6 +209,8 @@ class NodeSettings(Section):
         chosen = preset(name) if isinstance(name, str) else preset("default")
         if chosen.settings.get("swarm", {}).get("central"):
             raise ConfigError(f"node.preset '{name}' is one node with all samples: it has no peers")
+        if chosen.settings.get("swarm", {}).get("server"):
+            raise ConfigError(f"node.preset '{name}' needs a server, which only simulations have")
         own = {key: value for key, value in chosen.settings.items() if key in ("learner", "share", "gossip")}
         if not chosen.shares:
             own = merged_tables(own, {"gossip": {"T": 0.0}})
@@ -262,6 +264,8 @@ class NodeSettings(Section):
             raise ConfigError("network.listen or network.connect must name an endpoint")
         if self.schema_ is None:
             raise ConfigError("schema is required: a file that `protovine data info --json` wrote, or a table")
+        if self.learner.name == "river":
+            raise ConfigError("learner.name river is for simulations only: River's classifiers have no safe bytes")
         if self.gossip.order != "parallel":
             raise ConfigError(f"gossip.order must be parallel on a real network, got '{self.gossip.order}'")
 

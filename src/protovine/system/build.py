@@ -8,8 +8,19 @@ from typing import Any, Protocol
 import numpy as np
 
 from protovine import compress
+from protovine.errors import ConfigError
 from protovine.gossip import Gossip, LogGossip, make_schedule
-from protovine.learn import ArrayLearner, HedgedLVQCore, XuILVQCore
+from protovine.learn import (
+    AggregatorCore,
+    ArrayLearner,
+    EnsembleCore,
+    GaussianBayes,
+    HedgedLVQCore,
+    LogisticCore,
+    OwnPickles,
+    XuILVQCore,
+    river_core,
+)
 from protovine.node import Node
 from protovine.prototypes import PrototypeSet
 from protovine.records import SECOND_NS
@@ -25,6 +36,7 @@ from protovine.share import (
     QueueInbox,
     SetInbox,
     SetLimits,
+    WholeModels,
     WholeSets,
     jensen_shannon_kde,
 )
@@ -33,6 +45,8 @@ from protovine.system.settings import GossipSettings, LearnerSettings, ShareSett
 
 # Prototypes that the default learner keeps.
 HEDGED_SIZE = 200
+# Learners that share whole models, as they have no prototypes.
+MODEL_LEARNERS = ("bayes", "logistic", "river")
 
 
 class Member(Protocol):
@@ -67,6 +81,8 @@ def build_node(
     incarnation: int = 1,
     train_period_ns: int = 5_263_158,
     message_bytes_max: int = 0,
+    server: bool = False,
+    pickles: OwnPickles | None = None,
 ) -> Node:
     """A member of the swarm, from its settings.
 
@@ -83,18 +99,27 @@ def build_node(
         Time that training one received prototype takes.
     message_bytes_max : int >= 0
         What links carry in one message; 0 is no limit of theirs.
+    server : bool
+        It only collects and returns the prototypes of its peers, which are its clients.
+    pickles : OwnPickles, optional
+        What all nodes of a simulation share; without it there are no classifiers of River.
 
     Raises
     ------
     ConfigError
         Options do not fit together.
     """
+    _check_share(learner, share, gossip)
     limits = SetLimits(dim, n_classes, share.prototypes_max)
     gate = _gate(share, draw)
     inbox: Inbox = QueueInbox(dim, peers, share.queue_max)
     if share.inbox == "set":
         inbox = SetInbox(dim, peers, draw("inbox"))
-    core = build_learner(learner, dim, n_classes)
+    if server:
+        size = max(n_classes, share.server_size)
+        core: ArrayLearner = AggregatorCore(dim, n_classes, _server_compressor(share), size)
+    else:
+        core = build_learner(learner, dim, n_classes, draw=draw, pickles=pickles)
     when = make_schedule(gossip.schedule, gossip.s, gossip.T, draw("gossip"))
     if share.kind == "log":
         log = LogGossip(
@@ -125,11 +150,44 @@ def build_node(
         poll_ns=nanoseconds(gossip.poll_s),
         incarnation=incarnation,
     )
+    if share.kind == "models":
+        return Node(core, protocol, WholeModels(limits), inbox, train_period_ns)
     return Node(core, protocol, WholeSets(gate, limits, share.dtype), inbox, train_period_ns)
 
 
-def build_learner(learner: LearnerSettings, dim: int, n_classes: int) -> ArrayLearner:
-    """The learner that the settings name, for so many features and classes."""
+def build_learner(
+    learner: LearnerSettings,
+    dim: int,
+    n_classes: int,
+    *,
+    draw: Callable[[str], np.random.Generator] = lambda purpose: np.random.default_rng(0),
+    pickles: OwnPickles | None = None,
+) -> ArrayLearner:
+    """The learner that the settings name, for so many features and classes; ``draw`` and ``pickles`` as `build_node`.
+
+    Raises
+    ------
+    ConfigError
+        It is a classifier of River that does not exist, or there is no simulation around it.
+    """
+    if learner.name == "bayes":
+        own = GaussianBayes(dim, n_classes)
+        return EnsembleCore(dim, n_classes, own, lambda data: GaussianBayes.decode(data, dim, n_classes), learner.votes)
+    if learner.name == "logistic":
+        return LogisticCore(dim, n_classes, rate=learner.rate)
+    if learner.name == "river":
+        if pickles is None:
+            raise ConfigError("learner.name river is for simulations only: River's classifiers have no safe bytes")
+        return river_core(
+            dim,
+            n_classes,
+            learner.river,
+            parameters=learner.river_parameters,
+            standardise=learner.standardise,
+            votes=learner.votes,
+            seed=int(draw("learner").integers(2**31)),
+            pickles=pickles,
+        )
     if learner.name == "hedged":
         return HedgedLVQCore(
             dim,
@@ -159,6 +217,18 @@ def build_learner(learner: LearnerSettings, dim: int, n_classes: int) -> ArrayLe
     )
 
 
+def _check_share(learner: LearnerSettings, share: ShareSettings, gossip: GossipSettings) -> None:
+    """`ConfigError` unless what is shared is what the learner has."""
+    if gossip.T and (share.kind == "models") != (learner.name in MODEL_LEARNERS):
+        wanted = "models" if learner.name in MODEL_LEARNERS else "sets or log"
+        raise ConfigError(f"share.kind must be {wanted} with learner.name {learner.name}, got '{share.kind}'")
+
+
+def _server_compressor(share: ShareSettings) -> compress.Compressor:
+    """One that aims at the whole of the size that it is asked for."""
+    return compress.compressor(share.server_compressor, low=100.0, high=100.0)
+
+
 def _gate(share: ShareSettings, draw: Callable[[str], np.random.Generator]) -> Gate:
     if share.gate == "always":
         return AlwaysGate()
@@ -180,7 +250,7 @@ def warm(settings: Iterable[Member]) -> None:
         "hedged": lambda: HedgedLVQCore(1, 2),
         "xuilvq": lambda: XuILVQCore(1, 2, size_max=2, compressor=compress.DbscanCompressor()),
     }
-    for name in sorted({each.learner.name for each in chosen}):
+    for name in sorted({each.learner.name for each in chosen} & set(cores)):
         core = cores[name]()
         core.learn(x, codes, times)
         core.learn_received(held, codes)

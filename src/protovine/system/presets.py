@@ -23,6 +23,13 @@ _DEFAULT: dict[str, Any] = {
     "share": {"kind": "log", "queue_max": 10_000},
     "gossip": {"s": 4, "T": 1.0, "schedule": "drift-age"},
 }
+
+
+def _models(learner: str, **options: Any) -> dict[str, Any]:
+    """As the authors' nodes share other learners: the whole model, with probability T to s random peers."""
+    return {"learner": {"name": learner, **options}, "share": {"kind": "models"}, "gossip": {"s": 4, "T": 0.1}}
+
+
 _PAPER: dict[str, Any] = {"gossip": {"s": 4, "T": 0.1, "order": "parallel"}}
 _JSD = {"gate": "jsd", "threshold": 0.5}
 
@@ -79,6 +86,25 @@ PRESETS: dict[str, Preset] = {
         Preset("paper-cluster-150", "test 4 at 150 prototypes", _cluster(150, 50, 60)),
         Preset("paper-cluster-250", "test 4 at 250 prototypes", _cluster(250, 50, 60)),
         Preset("paper-cluster-500", "test 4 at 500 prototypes", _cluster(500, 72.5, 77.5)),
+        Preset(
+            "server",
+            "federated prototypes: clients send their sets to a server, which clusters them and returns the result",
+            {
+                "learner": _DEFAULT["learner"],
+                "share": {"kind": "sets", "queue_max": 10_000},
+                "gossip": {"s": 1, "T": 0.1},
+                "swarm": {"server": True},
+            },
+        ),
+        Preset("gossip-trees", "Hoeffding trees, of which each peer has the newest as a voter", _models("river")),
+        Preset("gossip-bayes", "the same with Gaussian naive Bayes", _models("bayes")),
+        Preset("gossip-logistic", "logistic regression; nodes average weights with what comes", _models("logistic")),
+        Preset(
+            "river",
+            "any classifier of River (`learner.river`), every node alone",
+            {"learner": {"name": "river"}},
+            shares=False,
+        ),
         Preset("paper-kmeans", "test 4 by k-means instead of DBSCAN", _cluster(50, 50, 60, "kmeans")),
     )
 }

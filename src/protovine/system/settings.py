@@ -40,7 +40,16 @@ class Section(BaseModel):
 class LearnerSettings(Section):
     """The learner of every node."""
 
-    name: Literal["xuilvq", "hedged"] = Field("xuilvq", description="which learner")
+    name: Literal["xuilvq", "hedged", "bayes", "logistic", "river"] = Field("xuilvq", description="which learner")
+    river: str = Field("tree.HoeffdingTreeClassifier", description="river: which classifier, as River exports it")
+    river_parameters: dict[str, Any] = Field(
+        default_factory=dict, description="river: keywords of its constructor; a model among them by its name"
+    )
+    standardise: bool = Field(False, description="river: features are standardised online before it")
+    votes: Literal["mean", "accuracy"] = Field(
+        "mean", description="bayes, river: how peers' models vote, all alike or by their recent accuracy"
+    )
+    rate: float = Field(0.1, ge=1e-6, le=10, description="logistic: step of the gradient descent")
     n_neighbors: int = Field(5, ge=1, le=1000, description="prototypes that vote")
     edge_age_max: int = Field(400, ge=0, le=10**9, description="older edges of the neighbourhood graph are deleted")
     denoise_every: int = Field(
@@ -74,7 +83,9 @@ class LearnerSettings(Section):
 class ShareSettings(Section):
     """What is worth sending, as which bytes, and how it is taken in."""
 
-    kind: Literal["sets", "log"] = Field("sets", description="whole sets, or a log of selected own samples")
+    kind: Literal["sets", "log", "models"] = Field(
+        "sets", description="whole sets, a log of selected own samples, or whole models (bayes, logistic, river)"
+    )
     select: Literal["surprisal", "inserted", "all"] = Field("surprisal", description="log: which own samples are told")
     surprisal_bits: float | None = Field(
         None, ge=0, le=1000, description="log: surprisal above which a sample is told; by default 0.01 bits a byte"
@@ -99,6 +110,10 @@ class ShareSettings(Section):
     dtype: Literal["float32", "float64"] = Field("float32", description="precision on the wire")
     inbox: Literal["queue", "set"] = Field("queue", description="one queue of prototypes a peer, or its newest set")
     queue_max: int = Field(500_000, ge=1, le=10**9, description="prototypes that one queue holds")
+    server_size: int = Field(200, ge=1, le=10**6, description="prototypes that a server returns, at least one a class")
+    server_compressor: Literal["greedy", "top-greedy", "kmeans"] = Field(
+        "greedy", description="how a server clusters what clients sent, class by class"
+    )
     prototypes_max: int = Field(100_000, ge=1, le=10**7, description="larger sets are refused")
 
 
