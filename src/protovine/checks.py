@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from protovine.compress import Compressor
 from protovine.errors import CodecError, SnapshotError
-from protovine.learn import ArrayLearner
+from protovine.learn import ArrayLearner, ModelLearner
 from protovine.prototypes import PrototypeSet
 from protovine.share import SetLimits
 
@@ -71,6 +71,68 @@ def check_learner(make: Callable[[int, int], ArrayLearner]) -> None:
         pass
     else:
         raise AssertionError("state of another dimension is refused")
+
+
+def check_model_learner(make: Callable[[], ModelLearner], *, refuses_damage: bool = True) -> None:
+    """A learner that shares its model predicts before it learns, is deterministic, survives a restart, and its model
+    works elsewhere.
+
+    Parameters
+    ----------
+    make : callable () -> ModelLearner
+        Builds a learner of 3 features and 3 classes that has learnt nothing; all of one swarm.
+    refuses_damage : bool
+        Whether any bytes but its own are refused, and not only those that are no model.
+
+    Examples
+    --------
+    >>> from protovine.learn import LogisticCore
+    >>> check_model_learner(lambda: LogisticCore(3, 3), refuses_damage=False)
+    """
+    x, codes, times = _stream(dim=3, n_classes=3, rows=200)
+    learner, twin, other = make(), make(), make()
+    assert len(learner) == 0 and learner.encode() == b"", "a new learner has no model"
+    assert learner.predict(x[0]).code == -1, "without a model the code is -1"
+    assert not learner.predict(x[0]).shares.any(), "without a model every share is 0"
+    before = x.copy()
+    learner.learn(x, codes, times)
+    for i in range(len(x)):
+        twin.learn(x[i : i + 1], codes[i : i + 1], times[i : i + 1])
+    assert np.array_equal(x, before), "learning does not change its input"
+    assert len(learner) == 1, "the own model is one"
+    payload = learner.encode()
+    other.adopt(7, other.decode(payload))
+    assert len(other) == 1, "a received model is asked"
+    for row in x[:20]:
+        code, shares = learner.predict(row)
+        assert abs(shares.sum() - 1) < 1e-9 and shares.min() >= 0, "shares are a distribution"
+        assert shares[code] == shares.max(), "the code has the largest share"
+        assert np.array_equal(shares, twin.predict(row).shares), "rows one by one teach the same as all at once"
+        assert np.allclose(shares, other.predict(row).shares, atol=1e-3), "a model says elsewhere what it says at home"
+    restored = make()
+    restored.restore(learner.state())
+    more, more_codes, more_times = _stream(dim=3, n_classes=3, rows=100, seed=1)
+    for each in (learner, restored):
+        each.learn(more, more_codes, more_times)
+        each.adopt(7, each.decode(payload))
+    for row in x[:20]:
+        assert np.array_equal(learner.predict(row).shares, restored.predict(row).shares), (
+            "a restored learner goes on as the original"
+        )
+    draw = np.random.default_rng(3)
+    for _ in range(300):
+        damaged = bytearray(payload)
+        damaged[draw.integers(len(damaged))] ^= int(draw.integers(1, 256))
+        for bad in (bytes(damaged), bytes(damaged[: draw.integers(len(damaged))]), draw.bytes(40)):
+            target = make()
+            try:
+                target.adopt(7, target.decode(bad))
+            except CodecError:
+                assert len(target) == 0, "what is refused changes nothing"
+                continue
+            assert not refuses_damage, "bytes from elsewhere are refused"
+            shares = target.predict(x[0]).shares
+            assert abs(shares.sum() - 1) < 1e-9, "whatever is accepted, shares are a distribution"
 
 
 def check_compressor(make: Callable[[], Compressor], *, keeps_weight: bool = True) -> None:

@@ -190,7 +190,8 @@ def size_over_time(result: Result) -> Picture:
 
 def swarm(result: Result) -> Picture:
     """Nodes and links of each preset's first seed: who scores what, and where the bytes went."""
-    title, n = "The swarm", len(result.neighbours)
+    # A server stands beside the nodes of the other presets.
+    title, n = "The swarm", max([len(result.neighbours), *(len(run.per_node) for run in result.runs)])
     if n > DRAWN_NODES_MAX:
         return Picture(title, f"{n:,} nodes are too many to draw (the limit is {DRAWN_NODES_MAX:,}).")
     # A preset that gives everything to one node has no swarm to show; nodes that do harm have no score.

@@ -16,10 +16,11 @@ _FIELDS = ("x", "label", "weight", "event_ns")
 
 
 class AggregatorCore(ModelCore):
-    """Keeps the newest prototype set of every client, and returns to each what the others hold, compressed.
+    """Keeps the newest prototype set of every client, and returns to each what is new of the others, compressed.
 
-    It has no samples and predicts nothing. A client's own prototypes are left out of what it gets, so that nothing
-    comes back to it as news.
+    It has no samples and predicts nothing. A client's own prototypes are left out of what it gets, and so are those
+    without newer samples than it was told of before: clients train what they get, and must not train it twice. What an
+    answer held that was lost comes again only when it changes.
 
     Parameters
     ----------
@@ -44,6 +45,7 @@ class AggregatorCore(ModelCore):
         check_range("size", size, n_classes)
         self.compressor, self.size = compressor, size
         self._sets: dict[int, PrototypeSet] = {}
+        self._told_ns: dict[int, int] = {}  # The newest event that each client was told of.
 
     def __len__(self) -> int:
         return sum(map(len, self._sets.values()))
@@ -53,11 +55,12 @@ class AggregatorCore(ModelCore):
         self._sets[client] = prototypes
 
     def others(self, client: int) -> PrototypeSet:
-        """The union of the other clients' sets, compressed if it is larger than ``size``."""
+        """What is new in the other clients' sets since this was asked last, compressed if it is more than ``size``."""
         union = PrototypeSet.joined([self._sets[each] for each in sorted(self._sets) if each != client], self.dim)
-        if len(union) <= self.size:
-            return union
-        return self.compressor.compress(union, self.size).prototypes
+        fresh = union.take(np.flatnonzero(union.event_ns > self._told_ns.get(client, -1)))
+        if len(fresh):
+            self._told_ns[client] = int(fresh.event_ns.max())
+        return self.compressor.compress(fresh, self.size).prototypes if len(fresh) > self.size else fresh
 
     def shares(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Zeros: it predicts nothing."""
@@ -68,8 +71,9 @@ class AggregatorCore(ModelCore):
 
     def state(self) -> dict[str, Any]:
         """All sets."""
+        told = [[client, at_ns] for client, at_ns in sorted(self._told_ns.items())]
         sets = [[client, *(np.array(getattr(held, name)) for name in _FIELDS)] for client, held in self._sets.items()]
-        return {**super().state(), "dim": self.dim, "sets": sets, "compressor": self.compressor.state()}
+        return {**super().state(), "dim": self.dim, "sets": sets, "told": told, "compressor": self.compressor.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from ``state``; `SnapshotError` if it does not fit."""
@@ -79,6 +83,7 @@ class AggregatorCore(ModelCore):
                 int(client): PrototypeSet(x, label, weight, event_ns, int(client))
                 for client, x, label, weight, event_ns in state["sets"]
             }
+            self._told_ns = {int(client): int(at_ns) for client, at_ns in state["told"]}
         except (KeyError, TypeError, ValueError) as error:
             raise SnapshotError(f"the server's state is damaged: {error}") from None
         self.compressor.restore(state["compressor"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import inspect
+import io
 import pickle
 import pkgutil
 import zlib
@@ -19,6 +20,8 @@ from protovine.learn.models import EnsembleCore
 
 # Parameters of River's wrappers that are models themselves.
 _MODEL_KEYS = ("model", "classifier", "base_estimator", "leaf_model")
+# Generators of random numbers that start from a seed.
+_GENERATORS = ("random.Random", "numpy.random.mtrand.RandomState")
 
 
 class OwnPickles:
@@ -39,9 +42,15 @@ class OwnPickles:
     def __init__(self) -> None:
         self._made: set[bytes] = set()
 
-    def dump(self, value: Any) -> bytes:
-        """The object, pickled and compressed."""
-        data = zlib.compress(pickle.dumps(value, protocol=5), 6)
+    def dump(self, value: Any, *, generators: bool = True) -> bytes:
+        """The object, pickled and compressed; without ``generators`` random ones in it begin anew from a fixed seed."""
+        if generators:
+            data = pickle.dumps(value, protocol=5)
+        else:
+            buffer = io.BytesIO()
+            _WithoutGenerators(buffer, protocol=5).dump(value)
+            data = buffer.getvalue()
+        data = zlib.compress(data, 6)
         self._made.add(_digest(data))
         return data
 
@@ -50,6 +59,15 @@ class OwnPickles:
         if _digest(data) not in self._made:
             raise CodecError("not made in this run")
         return pickle.loads(zlib.decompress(data))
+
+
+class _WithoutGenerators(pickle.Pickler):
+    """River's trees hold generators that nobody seeded, some kB each: what only predicts has no need of them."""
+
+    def reducer_override(self, value: Any) -> Any:
+        if f"{type(value).__module__}.{type(value).__name__}" in _GENERATORS:
+            return type(value), (0,)
+        return NotImplemented
 
 
 def _digest(data: bytes | memoryview) -> bytes:
@@ -95,8 +113,8 @@ class RiverModel:
         return shares / total if total > 0 else self._seen / self._seen.sum()
 
     def encode(self) -> bytes:
-        """The pickled classifier, compressed."""
-        return self.pickles.dump((self.classifier, self._seen))
+        """The pickled classifier, compressed; enough to predict."""
+        return self.pickles.dump((self.classifier, self._seen), generators=False)
 
     def read(self, payload: bytes | memoryview) -> RiverModel:
         """Another node's model from its bytes; `CodecError` if they were not made in this run."""
@@ -105,8 +123,8 @@ class RiverModel:
         return made
 
     def state(self) -> dict[str, Any]:
-        """The same bytes as on the wire."""
-        return {"model": self.encode()}
+        """All of it, pickled."""
+        return {"model": self.pickles.dump((self.classifier, self._seen))}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from ``state``; `SnapshotError` if it was not made in this run."""

@@ -100,11 +100,11 @@ class GaussianBayes:
         expected = at + 8 * dim * len(known)
         if not len(known) or len(data) != expected:
             raise CodecError(f"a model of {len(known)} classes and {dim} features takes {expected} bytes")
-        moments = np.frombuffer(data, "<f4", 2 * dim * len(known), at).reshape(len(known), 2 * dim).astype(np.float64)
+        moments = np.frombuffer(data, "<f4", 2 * dim * len(known), at).reshape(len(known), 2 * dim)
         if not (np.abs(moments).max() <= 1.01 * FEATURE_MAX and moments[:, dim:].min() >= 0):  # False for NaN too.
             raise CodecError("a mean is not finite, or a variance is negative")
         model.mean[known] = moments[:, :dim]
-        model.spread[known] = moments[:, dim:] * model.count[known, np.newaxis]
+        model.spread[known] = moments[:, dim:].astype(np.float64) * model.count[known, np.newaxis]
         return model
 
     def state(self) -> dict[str, Any]:

@@ -107,10 +107,10 @@ class LogisticCore(ModelCore):
             raise CodecError(f"a model must have {self.dim} features and {self.n_classes} classes, got {shape[:2]}")
         if not 1 <= age <= _AGE_MAX or len(payload) != at + 4 * n_classes * (dim + 1):
             raise CodecError(f"a model takes {at + 4 * n_classes * (dim + 1)} bytes, got {len(payload)}, of age {age}")
-        raw = np.frombuffer(payload, "<f4", n_classes * (dim + 1), at).reshape(n_classes, dim + 1).astype(np.float64)
+        raw = np.frombuffer(payload, "<f4", n_classes * (dim + 1), at).reshape(n_classes, dim + 1)
         if not np.abs(raw).max() <= 1.01 * _WEIGHT_MAX:  # False for NaN too.
             raise CodecError("a weight is not finite, or too large")
-        return Weights(raw, age)
+        return Weights(raw.astype(np.float64), age)
 
     def adopt(self, peer: int, model: Weights) -> None:
         """The own weights become the weighted mean of both."""

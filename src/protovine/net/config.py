@@ -243,6 +243,8 @@ class NodeSettings(Section):
         return self.model_copy(update=update)
 
     def _check(self) -> None:
+        if self.learner.name == "river":
+            raise ConfigError("learner.name river is for simulations only: River's classifiers have no safe bytes")
         network = self.network
         identity = (network.swarm, network.name, network.id)
         if network.plain:
@@ -264,8 +266,6 @@ class NodeSettings(Section):
             raise ConfigError("network.listen or network.connect must name an endpoint")
         if self.schema_ is None:
             raise ConfigError("schema is required: a file that `protovine data info --json` wrote, or a table")
-        if self.learner.name == "river":
-            raise ConfigError("learner.name river is for simulations only: River's classifiers have no safe bytes")
         if self.gossip.order != "parallel":
             raise ConfigError(f"gossip.order must be parallel on a real network, got '{self.gossip.order}'")
 

@@ -25,9 +25,9 @@ _DEFAULT: dict[str, Any] = {
 }
 
 
-def _models(learner: str, **options: Any) -> dict[str, Any]:
+def _models(learner: str, often: float = 0.1) -> dict[str, Any]:
     """As the authors' nodes share other learners: the whole model, with probability T to s random peers."""
-    return {"learner": {"name": learner, **options}, "share": {"kind": "models"}, "gossip": {"s": 4, "T": 0.1}}
+    return {"learner": {"name": learner}, "share": {"kind": "models"}, "gossip": {"s": 4, "T": often}}
 
 
 _PAPER: dict[str, Any] = {"gossip": {"s": 4, "T": 0.1, "order": "parallel"}}
@@ -88,17 +88,18 @@ PRESETS: dict[str, Preset] = {
         Preset("paper-cluster-500", "test 4 at 500 prototypes", _cluster(500, 72.5, 77.5)),
         Preset(
             "server",
-            "federated prototypes: clients send their sets to a server, which clusters them and returns the result",
+            "federated prototypes: clients send their sets to a server, which clusters them and returns what is new",
             {
-                "learner": _DEFAULT["learner"],
+                # The server speaks for many: of one peer so many items would not be believed.
+                "learner": {**_DEFAULT["learner"], "items_per_sample": 5.0},
                 "share": {"kind": "sets", "queue_max": 10_000},
-                "gossip": {"s": 1, "T": 0.1},
+                "gossip": {"s": 1, "T": 0.3},
                 "swarm": {"server": True},
             },
         ),
         Preset("gossip-trees", "Hoeffding trees, of which each peer has the newest as a voter", _models("river")),
         Preset("gossip-bayes", "the same with Gaussian naive Bayes", _models("bayes")),
-        Preset("gossip-logistic", "logistic regression; nodes average weights with what comes", _models("logistic")),
+        Preset("gossip-logistic", "logistic regression; nodes average weights with what comes", _models("logistic", 1.0)),
         Preset(
             "river",
             "any classifier of River (`learner.river`), every node alone",
