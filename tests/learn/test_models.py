@@ -172,16 +172,20 @@ def test_any_classifier_of_river_serves(name: str, options: dict) -> None:
         ("HoeffdingTreeClassifier", {}, "unknown River classifier 'HoeffdingTreeClassifier'"),
         ("tree.HoeffdingTreeRegressor", {}, "unknown River classifier 'tree.HoeffdingTreeRegressor'"),
         ("_river_rust.X", {}, "River has no module '_river_rust'"),
-        ("tree.HoeffdingTreeClassifier", {"grace_perio": 3}, "has no parameter 'grace_perio' (did you mean 'grace_period'?)"),
+        (
+            "tree.HoeffdingTreeClassifier",
+            {"grace_perio": 3},
+            "has no parameter 'grace_perio' (did you mean 'grace_period'?)",
+        ),
         ("tree.HoeffdingTreeClassifier", {"grace_period": "x"}, "cannot be"),
         ("ensemble.BaggingClassifier", {}, "cannot be made with"),
         ("ensemble.BaggingClassifier", {"model": "tree.Nothing"}, "unknown River classifier 'tree.Nothing'"),
     ],
 )
 def test_wrong_names_and_parameters_are_said(name: str, parameters: dict, message: str) -> None:
-    with pytest.raises(ConfigError, match="(?s)^[^\n]*$") as caught:
+    with pytest.raises(ConfigError) as caught:
         river_core(2, 2, name, parameters=parameters)
-    assert message in str(caught.value)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_a_pickle_from_elsewhere_is_never_opened() -> None:

@@ -42,7 +42,7 @@ def test_bytes_are_those_of_the_model_and_the_receiver_predicts_alike(preset: st
     for i, row in enumerate(rows[:20].tolist()):
         sender.observe(made.scenario.x[row], int(made.scenario.y[row]), now_ns=(i + 1) * SECOND)
     pump(sender, lambda peer, data: sent.append((peer, data)), kept.append)
-    peer, data = sent[-1]
+    _, data = sent[-1]
     record = of(kept, records.Sent)[-1]
     assert len(data) == record.header_bytes + record.payload_bytes
     payload = bytes(Frame.decode(data).payload)
@@ -90,14 +90,12 @@ def test_a_server_has_no_samples_and_answers_at_once_with_what_others_hold() -> 
     assert not [record for record in of(kept, records.Arrived) if record.node == 5]
     to_server = [r for r in of(kept, records.Received) if r.node == 5]
     answers = [r for r in of(kept, records.Sent) if r.node == 5]
-    assert {(r.node, r.peer) for r in of(kept, records.Sent)} == {(i, 5) for i in range(5)} | {
-        (5, i) for i in range(5)
-    }
+    assert {(r.node, r.peer) for r in of(kept, records.Sent)} == {(i, 5) for i in range(5)} | {(5, i) for i in range(5)}
     asked = {(r.at_ns, r.peer) for r in to_server}
     assert {(r.at_ns, r.peer) for r in answers} <= asked
     assert max(r.prototypes for r in answers) <= 200
     assert all(r.prototypes > 0 for r in to_server)
-    learnt = [r for r in of(kept, records.Trained)]
+    learnt = of(kept, records.Trained)
     assert learnt and 5 not in {r.node for r in learnt}
 
 
@@ -117,7 +115,7 @@ def test_systems_without_a_server_do_not_feel_its_death() -> None:
 
 
 def test_any_river_classifier_runs_alone_by_name() -> None:
-    kept, outcome = simulate("river", learner={"river": "naive_bayes.GaussianNB"})
+    kept, _ = simulate("river", learner={"river": "naive_bayes.GaussianNB"})
     assert not of(kept, records.Sent)
     ours, _ = simulate("gossip-bayes", gossip={"T": 0.0})
     assert [r.predicted for r in of(kept, records.Predicted)] == [r.predicted for r in of(ours, records.Predicted)]

@@ -81,7 +81,8 @@ _FLAGS: tuple[tuple[tuple[str, ...], str, Any, str], ...] = (
 )
 _PRESET_HELP = (
     "System to run; repeat to compare several: default, local, central, default-gain, paper-local, paper-base, "
-    "paper-jsd, paper-queue, paper-cluster (also -150, -250, -500), paper-kmeans. [default: default, local, central, "
+    "paper-jsd, paper-queue, paper-cluster (also -150, -250, -500), paper-kmeans, server, gossip-trees, gossip-bayes, "
+    "gossip-logistic, river. [default: default, local, central, "
     "paper-base, paper-jsd]"
 )
 
@@ -146,9 +147,13 @@ def show(result: Result, folder: RunFolder, as_json: bool) -> None:
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting, such as link.loss=0.1.")
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="New folder for traces and report.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+@click.option(
+    "--suite", metavar="NAME", help="Put systems through a list of settings, with one table: robustness, server-dies."
+)
 def run(
     experiment: Path | None,
     presets: tuple[str, ...],
+    suite: str | None,
     holdout: bool | None,
     jobs: int | None,
     assignments: tuple[str, ...],
@@ -175,6 +180,9 @@ def run(
         tables = {**tables, "presets": list(presets)}
     if jobs is not None or "jobs" not in tables:
         tables = {**tables, "jobs": jobs if jobs is not None else processors()}
+    if suite is not None:
+        _run_suite(suite, tables, out, as_json)
+        return
     prepared = prepare(Experiment(**tables))
     folder = RunFolder.create(out or new_folder(prepared.data[prepared.experiment.seed].name), prepared)
     console = console_on()
@@ -182,6 +190,27 @@ def run(
         result = run_prepared(prepared, trace_folder=folder.traces, progress=report)
     folder.finish(result)
     show(result, folder, as_json)
+
+
+def _run_suite(name: str, tables: dict[str, Any], out: Path | None, as_json: bool) -> None:
+    from protovine.experiments.suite import prepare_suite, print_suite, run_suite
+
+    suite, prepared = prepare_suite(name, tables)
+    path = out or new_folder(name)
+    with progress(console_on()) as report:
+        made = run_suite(suite, prepared, out=path, progress=report)
+    if as_json:
+        click.echo(json.dumps(made.to_json(), ensure_ascii=False, allow_nan=False))
+    elif made.results[0].runs:
+        print_suite(made, console_on(stderr=False))
+    click.echo(f"{path} has a folder with figures for each of these", err=as_json)
+    last = made.results[-1]
+    if last.status == "partial":
+        click.echo("protovine: interrupted", err=True)
+        sys.exit(130)
+    if last.error:
+        click.echo(f"protovine: {last.error}", err=True)
+        sys.exit(1)
 
 
 @click.command()

@@ -59,7 +59,8 @@ def build(settings: Settings, data: stream.DataSet, seed: int) -> Built:
         proportional=split.alpha is not None,
         seed=seed,
     )
-    x, y = data.x, data.y
+    at_ns = [times + node * nanoseconds(swarm.lag_s) for node, times in enumerate(at_ns)]
+    x, y = _shifted(data.x, rows, swarm.feature_shift, seed), data.y
     honest = [node for node in range(swarm.nodes) if node not in hostile.nodes]
     if swarm.central:
         # Without those that do harm, as there is nobody to be harmed.
@@ -86,7 +87,8 @@ def build(settings: Settings, data: stream.DataSet, seed: int) -> Built:
         clocks=_clocks(settings, seed),
     )
     end_s = max((int(times[-1]) for times in at_ns if len(times)), default=0) / SECOND_NS
-    drifts = tuple(end_s * point / cut for point in data.drift_points if point < cut and not shuffled)
+    together = not shuffled and not swarm.lag_s  # Whether all nodes meet a drift at about one time.
+    drifts = tuple(end_s * point / cut for point in data.drift_points if point < cut and together)
     pickles = OwnPickles()
     for node in swarm.slow:
         if not 0 <= node < swarm.nodes:
@@ -125,6 +127,18 @@ def build(settings: Settings, data: stream.DataSet, seed: int) -> Built:
     if settings.data.positive is not None and positive is None:
         raise ConfigError(f"data.positive names one of two classes, but there are {len(data.classes)}")
     return Built(scenario, make_node, links, order[cut:], positive, honest, drifts, end_s)
+
+
+def _shifted(
+    x: NDArray[np.float64], rows: list[NDArray[np.int64]], deviations: float, seed: int
+) -> NDArray[np.float64]:
+    """Rows of each node moved by its own offsets, normal draws of so many standard deviations of each feature."""
+    if not deviations:
+        return x
+    x, scale = x.copy(), deviations * x.std(axis=0)
+    for node, own in enumerate(rows):
+        x[own] += rng.stream(seed, "feature-shift", node).normal(size=x.shape[1]) * scale
+    return x
 
 
 def _merged(

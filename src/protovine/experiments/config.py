@@ -51,6 +51,10 @@ class SwarmSettings(Section):
     clock_drift_ppm: float = Field(
         0.0, ge=0, le=1e5, description="clocks of nodes are too fast or slow by up to this, parts per million"
     )
+    lag_s: Seconds = Field(0.0, description="node i's samples come i times this later, so that drift reaches it later")
+    feature_shift: float = Field(
+        0.0, ge=0, le=1000, description="features of each node are off by normal draws of so many standard deviations"
+    )
     central: bool = Field(False, description="one node gets everything in the order of arrival: what sharing aims at")
     server: bool = Field(
         False, description="one more node, the last, has no samples and serves all others, its clients; no topology"

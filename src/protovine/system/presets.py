@@ -99,7 +99,9 @@ PRESETS: dict[str, Preset] = {
         ),
         Preset("gossip-trees", "Hoeffding trees, of which each peer has the newest as a voter", _models("river")),
         Preset("gossip-bayes", "the same with Gaussian naive Bayes", _models("bayes")),
-        Preset("gossip-logistic", "logistic regression; nodes average weights with what comes", _models("logistic", 1.0)),
+        Preset(
+            "gossip-logistic", "logistic regression; nodes average weights with what comes", _models("logistic", 1.0)
+        ),
         Preset(
             "river",
             "any classifier of River (`learner.river`), every node alone",
