@@ -86,6 +86,9 @@ def test_every_option_reaches_its_setting(tmp_path: Path) -> None:
         "central": False,
         "hostile": "label-flip:1",
         "slow": {},
+        "lag_s": 0.0,
+        "feature_shift": 0.0,
+        "server": False,
     }
     assert swarm == resolved["swarm"]
     assert ("bananas", 120, "true", True) == tuple(

@@ -70,7 +70,7 @@ def tables() -> dict[str, str]:
         if section != "faults":
             settings += rows_of(f"{section}.", model.annotation)
     faults = []
-    for model in (config.CrashFault, config.JoinFault, config.CutFault, config.PartitionFault):
+    for model in (config.CrashFault, config.ServerFault, config.JoinFault, config.CutFault, config.PartitionFault):
         keys = [
             f"`{name}`" + ("" if field.is_required() else f" (default {str(field.default).lower()})")
             for name, field in model.model_fields.items()
