@@ -98,7 +98,10 @@ def test_central_is_one_node_that_gets_every_sample_in_the_order_of_arrival() ->
         ({"gosip": {}}, "unknown key 'gosip' (did you mean 'gossip'?)"),
         ({"learner": {"size_mx": 1}}, "unknown key 'learner.size_mx' (did you mean 'size_max'?)"),
         ({"presets": ["paper-jds"]}, "unknown preset 'paper-jds' (did you mean 'paper-jsd'?)"),
-        ({"faults": [{"kind": "fire"}]}, "faults.0.kind must be one of crash, join, cut, partition, got 'fire'"),
+        (
+            {"faults": [{"kind": "fire"}]},
+            "faults.0.kind must be one of crash, server, join, cut, partition, got 'fire'",
+        ),
         ({"faults": [{"kind": "join", "node": 1}]}, "faults.0.at_s is required"),
         ({"link": {"delay_s": float("nan")}}, "link.delay_s: input should be a finite number, got nan"),
         ({"gossip": {"T": True}}, "gossip.T must be a number, got true"),
@@ -110,7 +113,7 @@ def test_central_is_one_node_that_gets_every_sample_in_the_order_of_arrival() ->
             "unknown key 'gossip.join' (known: T, budget_bytes_per_s, order, poll_s, s, schedule)",
         ),
         ({"gossip": {"budget_bytes_per_s": -1}}, "gossip.budget_bytes_per_s must be between 0 and"),
-        ({"share": {"kind": "gossip"}}, "share.kind must be one of sets or log, got 'gossip'"),
+        ({"share": {"kind": "gossip"}}, "share.kind must be one of sets, log or models, got 'gossip'"),
         ({"share": {"bits": 7}}, "share.bits must be one of 0, 6 or 8, got '7'"),
         (
             {"faults": [{"kind": "join", "nod": 1, "node": 1, "at_s": 1}]},

@@ -79,6 +79,10 @@ class LearnerSettings(Section):
         "sum", description="weights of centroids; authors only with dbscan and kmeans"
     )
 
+    def __hash__(self) -> int:
+        # A table cannot be hashed; equal settings have equal text.
+        return hash(repr(sorted(self.river_parameters.items())) + self.model_dump_json(exclude={"river_parameters"}))
+
 
 class ShareSettings(Section):
     """What is worth sending, as which bytes, and how it is taken in."""
