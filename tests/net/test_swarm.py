@@ -212,7 +212,9 @@ def test_a_kill_and_a_partition(tmp_path: Path) -> None:
         until(lambda: time.time_ns() > swarm.start_ns + 33 * SECOND_NS, 25)
         assert all(member.done for member in swarm.members)
         west, east = swarm.members[:2], swarm.members[2:]
-        assert agree(west) and agree(east) and not agree(swarm.members)
+        # Members write what they know once a second or so; a busy machine is late with it.
+        until(lambda: agree(west) and agree(east), 5 * slowness())
+        assert not agree(swarm.members)
         network.cut(False)
         until(lambda: agree(swarm.members), 10 * slowness())
         swarm.stop()

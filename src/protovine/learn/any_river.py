@@ -172,7 +172,7 @@ def river_core(
     Examples
     --------
     >>> core = river_core(1, 2, "tree.HoeffdingTreeClassifier")
-    >>> core.learn(np.array([[0.0], [1.0]] * 10), np.array([0, 1] * 10), np.zeros(20, np.int64))
+    >>> core.learn(np.linspace(0, 1, 20)[:, None], np.repeat([0, 1], 10), np.zeros(20, np.int64))
     0
     >>> core.predict(np.array([0.9])).code
     1
