@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn import metrics as reference
 
 from protovine import metrics, records
@@ -116,3 +118,13 @@ def test_traffic_adds_up() -> None:
     assert {(0, 1): 116, (0, 2): 116, (1, 0): 66} == found.links
     assert ({"loss": 1}, {"stale": 1}) == (found.lost, found.refused)
     assert 105 * 25 / 10 == found.paper_bytes_per_s(10.0)
+
+
+@given(st.lists(st.one_of(st.just(float("nan")), st.floats(0, 1)), max_size=30), st.sampled_from([0.5, 0.95, 1.0]))
+def test_samples_to_is_the_first_after_which_it_stays(curve: list[float], share: float) -> None:
+    found = metrics.samples_to(np.array(curve), share)
+    if not curve or not curve[-1] > 0:
+        assert found is None
+        return
+    there = [value >= share * curve[-1] for value in curve]
+    assert found == min(n for n in range(1, len(curve) + 1) if all(there[n - 1 :]))

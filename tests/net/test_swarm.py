@@ -245,8 +245,7 @@ class Fifth:
         self.identity, trust = load_member(home, datetime.now(UTC))
         self.schema = Schema.of(swarm.data).fingerprint()
         self.envelope = Envelope(self.identity, trust, incarnation=1, schema=self.schema)
-        files = {"authority": home / "authority.pem", "certificate": home / "member.pem", "key": home / "member.key"}
-        self.transport = ZenohTransport(SWARM, 4, Endpoints(spec.listen, spec.connect, **files))
+        self.transport = ZenohTransport(SWARM, 4, Endpoints(spec.listen, spec.connect, certificates=home))
         self.met: set[int] = set()
         self.lock = threading.Lock()
 
@@ -296,14 +295,8 @@ def test_attackers_change_nothing_and_are_counted(tmp_path: Path) -> None:
         identity, trust = load_member(tmp_path / "foreign", now)
         foreign = Envelope(identity, trust, incarnation=50, schema=fifth.schema)
         # It believes the swarm's authority, so that it is the swarm that refuses it.
-        outsider = open_session(
-            Endpoints(
-                [], fifth_spec.connect,
-                authority=Path(fifth_spec.certificates) / "authority.pem",
-                certificate=tmp_path / "foreign" / "member.pem",
-                key=tmp_path / "foreign" / "member.key",
-            )
-        )  # fmt: skip
+        shutil.copy(Path(fifth_spec.certificates) / "authority.pem", tmp_path / "foreign" / "authority.pem")
+        outsider = open_session(Endpoints([], fifth_spec.connect, certificates=tmp_path / "foreign"))
         stack.callback(outsider.close)
 
         swarm.begin()
@@ -432,8 +425,7 @@ def test_two_groups_meet_through_members_in_router_mode(tmp_path: Path) -> None:
         home = tmp_path / names[node]
         envelope = Envelope(*load_member(home, now), incarnation=1, schema=b"v1")
         listen, connect, mode = where[node]
-        files = {"authority": home / "authority.pem", "certificate": home / "member.pem", "key": home / "member.key"}
-        transport = ZenohTransport("barn", node, Endpoints(listen, connect, mode, **files))
+        transport = ZenohTransport("barn", node, Endpoints(listen, connect, mode, home))
         return Runtime(built.make_node(node, 1, []), envelope, transport)
 
     def told(runtimes: list[Runtime]) -> bool:

@@ -110,12 +110,11 @@ def status(
     check_range("--timeout", timeout, 0.1, 600)
     if (certificates is None) == (plain is None):
         raise ConfigError("either --certificates or --plain is required")
-    swarm, files = plain or "", {}
+    swarm, home = plain or "", None
     if certificates is not None:
         home = Path(certificates)
         swarm = load_member(home, datetime.now(UTC))[0].member.swarm
-        files = {"authority": home / "authority.pem", "certificate": home / "member.pem", "key": home / "member.key"}
-    answers = ask_status(swarm, Endpoints((), connect, "client", **files), timeout)
+    answers = ask_status(swarm, Endpoints((), connect, "client", home), timeout)
     found = [json.loads(answer) for answer in answers.values()]
     if as_json:
         click.echo(json.dumps(found))

@@ -114,6 +114,8 @@ def judge(
     age_of_node = ages.each.of_nodes(n)
     sizes = [record.size for record in records if isinstance(record, Ended)]
     global_f1 = _f1_global(outcome, data, built)
+    so_far = metrics.sliding(together, built.positive, max(1, len(together)))
+    converged = metrics.samples_to(so_far)
     values: dict[str, float | None] = {
         name: _mean([getattr(scores, name) for scores in each])
         for name in ("f1", "f1_macro", "f1_paper", "accuracy", "balanced_accuracy", "kappa", "log_loss")
@@ -121,6 +123,7 @@ def judge(
     values |= {
         "f1_pooled": metrics.f1(together.truth, together.predicted, built.positive) if len(together) else None,
         "f1_global": _mean(global_f1),
+        "samples_to_95": None if converged is None else converged / n,
         "bytes_per_node_per_s": traffic.bytes_total / n / virtual_s if virtual_s else 0.0,
         "bytes_socket_per_node_per_s": None,  # Only real processes have sockets.
         "bytes_total": traffic.bytes_total,
@@ -168,7 +171,7 @@ def judge(
             "prototypes that fell out of queues": traffic.prototypes_dropped,
             "labels given up": sum(record.given_up for record in ended),
         },
-        series=_series(records, together, built, n, virtual_s, ages.age_s if shares else None, traffic.links),
+        series=_series(records, together, so_far, built, n, virtual_s, ages.age_s if shares else None, traffic.links),
         drift_points_s=built.drift_points_s,
         ages=RunAges.of(ages, expected) if expected else None,
     )
@@ -196,6 +199,7 @@ def _f1_global(outcome: Outcome, data: DataSet, built: Built) -> list[float | No
 def _series(
     records: list[AnyRecord],
     together: metrics.NodePredictions,
+    so_far: NDArray[np.float64],
     built: Built,
     n: int,
     virtual_s: float,
@@ -227,7 +231,7 @@ def _series(
     return Series(
         at_s=at_s,
         f1_recent=curve(metrics.sliding(together, built.positive, window)),
-        f1_so_far=curve(metrics.sliding(together, built.positive, max(1, len(together)))),
+        f1_so_far=curve(so_far),
         bytes_per_node_per_s=per_step / n / step_s,
         age_s=np.full(GRID, np.nan) if age_s is None else age_s,
         size=size,

@@ -67,6 +67,8 @@ class Process:
     def start(self) -> None:
         """Start it, or start it again."""
         self.ready = self.done = False
+        (self.folder / "spec.json").write_bytes(msgspec.json.encode(self.spec))
+        self.spec = msgspec.structs.replace(self.spec, start=self.spec.start + 1)
         errors = os.open(self.folder / "stderr.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
         self.child = subprocess.Popen(
@@ -185,7 +187,6 @@ class LocalSwarm:
                 certificates=certificates,
                 stay=stay,
             )
-            (home / "spec.json").write_bytes(msgspec.json.encode(spec))
             self.members.append(Process(spec, home, places[node].command))
 
     def start(self, watch: Callable[[], None] = lambda: None) -> None:

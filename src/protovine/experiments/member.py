@@ -54,6 +54,8 @@ class Spec(msgspec.Struct, forbid_unknown_fields=True):
     mode: str = "peer"
     snapshot_s: float = 5.0
     stay: bool = False
+    # Which start this is: a state that was lost begins no lower.
+    start: int = 1
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -93,7 +95,7 @@ async def play(spec: Spec) -> None:
     folder = Path(spec.folder)
     clock = Clock()
     with Store(folder / "state") as store:
-        started = store.begin()
+        started = store.begin(spec.start)
 
         def make(peers: list[int]) -> Node:
             return built.make_node(spec.node, started, peers)
@@ -205,11 +207,8 @@ def _envelope(spec: Spec, incarnation: int, schema: bytes) -> EnvelopeLike:
 
 
 def _transport(spec: Spec) -> ZenohTransport:
-    files: dict[str, Path] = {}
-    if spec.certificates is not None:
-        home = Path(spec.certificates)
-        files = {"authority": home / "authority.pem", "certificate": home / "member.pem", "key": home / "member.key"}
-    return ZenohTransport(spec.swarm, spec.node, Endpoints(spec.listen, spec.connect, spec.mode, **files))
+    home = Path(spec.certificates) if spec.certificates is not None else None
+    return ZenohTransport(spec.swarm, spec.node, Endpoints(spec.listen, spec.connect, spec.mode, home))
 
 
 def main() -> None:

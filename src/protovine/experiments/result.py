@@ -25,6 +25,7 @@ METRICS: dict[str, tuple[str, str, int]] = {
     "balanced_accuracy": ("balanced accuracy", "", 3),
     "kappa": ("kappa", "", 3),
     "log_loss": ("log loss", "nats", 3),
+    "samples_to_95": ("samples per node to 95 % of final F1", "", 0),
     "bytes_per_node_per_s": ("traffic per node", "B/s", 0),
     "bytes_socket_per_node_per_s": ("traffic per node at the socket", "B/s", 0),
     "bytes_total": ("bytes, all nodes", "B", 0),

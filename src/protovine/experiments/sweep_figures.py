@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from protovine.errors import ConfigError
-from protovine.experiments.database import load_curves, load_details
+from protovine.experiments import published
+from protovine.experiments.database import load_curves, load_details, load_provenance
 from protovine.experiments.figures import COLOURS, LOOK, MARKERS, STYLES, inline_svg, scale_x
+from protovine.experiments.report import flat
 from protovine.experiments.result import METRICS
 from protovine.experiments.sweep_tables import DATA, Ranks, front, means, ranks, treatment
 
@@ -43,6 +45,7 @@ def draw_sweep(folder: Path, frame: pd.DataFrame, metric: str, out: Path) -> lis
 
     table = means(frame, list(METRICS))
     drawers: list[Callable[[], tuple[str, str, str, Figure] | None]] = [
+        *_papers(folder, frame, table),
         *(lambda each=each: _against(frame, table, each) for each in _metrics(metric)),
         lambda: _pareto(frame, table, metric),
         lambda: _curves(folder, frame, table, metric),
@@ -64,6 +67,18 @@ def draw_sweep(folder: Path, frame: pd.DataFrame, metric: str, out: Path) -> lis
                     raise ConfigError(f"cannot write the figure {out / name}{suffix}: {error.strerror}") from None
             made.append(Drawn(name, title, caption, inline_svg(figure, name, title)))
     return made
+
+
+def _papers(folder: Path, frame: pd.DataFrame, table: pd.DataFrame) -> Iterator[Callable[[], Any]]:
+    """The paper's figures, if the sweep is one of the paper's tests."""
+    origin = load_provenance(folder)
+    if published.is_papers(origin["definition"], frame.attrs["varied"]):
+        base = {key: value for key, value in origin["definition"]["base"].items() if key != "data"}
+        changed = ", ".join(f"{key} = {value}" for key, value in flat(base).items())
+        for stream in published.papers_streams(origin["data"], frame):
+            part = table[table[DATA] == stream] if DATA in table else table
+            for measure in published.MEASURES:
+                yield lambda drawn=(part, stream, measure, changed): published.draw_measure(*drawn)
 
 
 def _metrics(metric: str) -> list[str]:

@@ -3,7 +3,7 @@
 - `predictions`, `NodePredictions`: each node's predictions with the truth
 - `scores`, `f1`, `f1_paper`: accuracy, F1, kappa and the like
 - `traffic`, `Traffic`: bytes, messages and prototypes
-- `sliding`: a score over time
+- `sliding`, `samples_to`: a score over time, and how fast it converges
 """
 
 from protovine.metrics.classification import (
@@ -14,6 +14,7 @@ from protovine.metrics.classification import (
     f1_paper,
     pooled,
     predictions,
+    samples_to,
     scores,
     sliding,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "f1_paper",
     "pooled",
     "predictions",
+    "samples_to",
     "scores",
     "sliding",
     "traffic",

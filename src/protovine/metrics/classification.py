@@ -167,6 +167,22 @@ def sliding(made: NodePredictions, positive: int | None, window: int) -> NDArray
         return np.where(occurs > 0, np.nansum(each, axis=0) / occurs, np.nan)
 
 
+def samples_to(curve: NDArray[np.float64], share: float = 0.95) -> int | None:
+    """How many samples a curve over samples (n,) takes to be at ``share`` of its last value for good.
+
+    None if it never has a value above zero at the end.
+
+    Examples
+    --------
+    >>> samples_to(np.array([np.nan, 1.0, 0.5, 0.7, 0.8]), share=0.8)
+    4
+    """
+    if not len(curve) or not curve[-1] > 0:
+        return None
+    below = np.flatnonzero(~(curve >= share * curve[-1]))
+    return int(below[-1]) + 2 if len(below) else 1
+
+
 def _windowed(flags: NDArray[np.bool_], window: int) -> NDArray[np.float64]:
     total = np.cumsum(flags).astype(np.float64)
     total[window:] -= total[:-window].copy()

@@ -279,15 +279,8 @@ class NodeSettings(Section):
     def endpoints(self) -> Endpoints:
         """Where to listen and whom to dial."""
         network = self.network
-        files: dict[str, Path] = {}
-        if network.certificates is not None:
-            home = Path(network.certificates)
-            files = {
-                "authority": home / "authority.pem",
-                "certificate": home / "member.pem",
-                "key": home / "member.key",
-            }
-        return Endpoints(network.listen, network.connect, network.mode, **files)
+        home = Path(network.certificates) if network.certificates is not None else None
+        return Endpoints(network.listen, network.connect, network.mode, home)
 
     def member(self) -> MemberName:
         """Who this is, by its certificate or, on an open network, as it says."""

@@ -29,6 +29,8 @@ MODES = ("peer", "router", "client")
 _LEASE_MS, _RETRY_MS, _RETRY_MAX_MS, _DIAL_MS = 5000, 300, 2000, 3000
 # Who only asks gives up after this long.
 _CLIENT_MS = 5000
+# Of a member's folder: the authority's certificate, its own, and its key.
+_FILES = ("authority.pem", "member.pem", "member.key")
 # The longest sealed message, and what Zenoh writes around it.
 _MESSAGE_BYTES_MAX = MESSAGE_BYTES_MAX + OVERHEAD_BYTES_MAX + 1024
 
@@ -52,23 +54,21 @@ class Endpoints:
     mode : {"peer", "router", "client"}
         Peers make a mesh. A router relays between clients, other routers and what is behind them, but not between peers
         that dial it: these are to reach each other. A client only dials.
-    authority, certificate, key : path or None
-        PEM files for mutual TLS; without them endpoints must be ``tcp``.
+    certificates : path or None
+        A member's folder (`protovine.net.issue`) for mutual TLS; without it endpoints must be ``tcp``.
     """
 
     listen: Sequence[str]
     connect: Sequence[str]
     mode: str = "peer"
-    authority: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
+    certificates: Path | None = None
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise ConfigError(f"unknown mode '{self.mode}'{suggest(self.mode, MODES)}")
         if self.mode == "client" and self.listen:
             raise ConfigError(f"a client only dials, it cannot listen at '{self.listen[0]}'")
-        secure = self.certificate is not None
+        secure = self.certificates is not None
         for endpoint in (*self.listen, *self.connect):
             wanted = "tls" if secure else "tcp"
             protocol, slash, address = endpoint.partition("/")
@@ -83,18 +83,19 @@ class Endpoints:
         client = self.mode == "client"
         link: dict[str, Any] = {
             # Other protocols are not even spoken, whatever endpoints members tell each other of.
-            "protocols": ["tcp" if self.certificate is None else "tls"],
+            "protocols": ["tcp" if self.certificates is None else "tls"],
             "tx": {"lease": _LEASE_MS, "keep_alive": 4},
             # A message comes in fragments, which would otherwise pile up to 1 GiB before anybody sees the first.
             "rx": {"max_message_size": _MESSAGE_BYTES_MAX},
         }
-        if self.certificate is not None:
+        if self.certificates is not None:
+            authority, certificate, key = (str(self.certificates / name) for name in _FILES)
             link["tls"] = {
-                "root_ca_certificate": str(self.authority),
-                "listen_certificate": str(self.certificate),
-                "listen_private_key": str(self.key),
-                "connect_certificate": str(self.certificate),
-                "connect_private_key": str(self.key),
+                "root_ca_certificate": authority,
+                "listen_certificate": certificate,
+                "listen_private_key": key,
+                "connect_certificate": certificate,
+                "connect_private_key": key,
                 "enable_mtls": True,
                 "verify_name_on_connect": True,
                 "close_link_on_expiration": True,
@@ -164,8 +165,8 @@ class ZenohTransport:
 
     def __init__(self, swarm: str, member: int, endpoints: Endpoints) -> None:
         zenoh_module()
-        for path in (endpoints.authority, endpoints.certificate, endpoints.key):
-            if path is not None and not path.is_file():
+        for name in _FILES if endpoints.certificates is not None else ():
+            if not (path := Path(endpoints.certificates or "") / name).is_file():
                 raise ConfigError(f"no such certificate file: {path}")
         self.swarm, self.member, self.endpoints = swarm, member, endpoints
         self._lock = threading.Lock()

@@ -56,6 +56,7 @@ def jensen_shannon_kde(
     points = low + rng.random((point_count(high - low, points_max), len(low))) * (high - low)
     # The widest dimensions first: they rule out most points.
     order = np.argsort(-np.concatenate([rows_a, rows_b]).var(axis=0), kind="stable")
+    points = points[np.argsort(points[:, order[0]], kind="stable")]
     return float(
         kernels.jensen_shannon_distance(
             np.ascontiguousarray(points[:, order].T),

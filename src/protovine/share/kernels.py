@@ -15,18 +15,23 @@ _TILE, _FEW_DIMS = 512, 4
 def density(points, rows, bandwidth, out):
     """Unnormalised Epanechnikov density at each of the ``points`` (D, P): the sum of 1 - r²/h² over rows nearer than h.
 
-    Most points are far from most rows, and a few dimensions show it: those are done for a whole tile of points at
-    once, the rest only for the points that are left.
+    Points ascend in the first dimension, so that only a stretch of them can be near a row. Most of those are far all
+    the same, and a few dimensions show it: these are done for a whole tile of points at once, the rest only for the
+    points that are left.
     """
-    n_dims, n_points = points.shape
+    n_dims = points.shape[0]
     few = min(_FEW_DIMS, n_dims)
     square = bandwidth * bandwidth
     r = np.empty(_TILE)
     left = np.empty(_TILE, np.int64)
     out[:] = 0.0
-    for start in range(0, n_points, _TILE):
-        size = min(_TILE, n_points - start)
-        for i in range(rows.shape[0]):
+    for i in range(rows.shape[0]):
+        # A little further than rounding can hide.
+        reach = bandwidth * (1.0 + 1e-6) + 1e-15 * abs(rows[i, 0])
+        first = np.searchsorted(points[0], rows[i, 0] - reach)
+        end = np.searchsorted(points[0], rows[i, 0] + reach, side="right")
+        for start in range(first, end, _TILE):
+            size = min(_TILE, end - start)
             for p in range(size):
                 difference = points[0, start + p] - rows[i, 0]
                 r[p] = difference * difference
@@ -50,7 +55,10 @@ def density(points, rows, bandwidth, out):
 
 @njit(cache=True)
 def jensen_shannon_distance(points, rows_a, rows_b, bandwidth_a, bandwidth_b):
-    """Base-2 Jensen-Shannon distance of two densities on ``points`` (D, P); 1 if one of them is 0 at every point."""
+    """Base-2 Jensen-Shannon distance of two densities on ``points`` (D, P), which ascend in the first dimension.
+
+    1 if one of the densities is 0 at every point.
+    """
     n = points.shape[1]
     p, q = np.empty(n), np.empty(n)
     density(points, rows_a, bandwidth_a, p)
