@@ -7,12 +7,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from protovine import stream
+
+# Kernels compile in the middle of an example, and machines are busy.
+settings.register_profile("protovine", deadline=None)
+settings.load_profile("protovine")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rewrite", action="store_true", help="write what the scenario files should say")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files stay whole where several processes run them (pytest-xdist); swarms of real processes all in one."""
+    for item in items:
+        live = "tests/net/" in item.nodeid
+        item.add_marker(pytest.mark.xdist_group("live" if live else item.nodeid.partition("::")[0]))
 
 
 @pytest.fixture(scope="session")

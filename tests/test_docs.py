@@ -178,7 +178,7 @@ def test_ci_runs_the_readmes_test_command() -> None:
     assert "README.md" in script
     command = [line for line in shell_lines(ROOT / "README.md") if "pytest" in line]
     assert [
-        'python3 -m venv .venv && .venv/bin/pip install -c constraints.txt -e ".[dev]" && .venv/bin/pytest'
+        'python3 -m venv .venv && .venv/bin/pip install -c constraints.txt -e ".[dev]" && .venv/bin/pytest -n 2 --dist loadgroup'
     ] == command
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import pytest
+from joblib import Parallel, delayed
 from scipy import stats
 
 import protovine
@@ -80,21 +80,17 @@ def measured(case: Case, duration_s: float, seed: int) -> dict[str, BatchMeans]:
     return {"age": ages.steady.age, "peak": ages.steady.peak, "version": ages.steady.version}
 
 
-def comparisons() -> Iterator[tuple[str, float, BatchMeans]]:
-    for number, case in enumerate(CASES):
-        theory = predict_age(
-            nodes=case.nodes, s=case.s, T=case.T, rate_hz=RATE_HZ, schedule=case.schedule, loss=case.loss
-        )
-        found = measured(case, case.ages * theory.mean_s, SEED + number)
-        expected = {"age": theory.mean_s, "peak": theory.peak_s, "version": theory.version_mean}
-        for name, means in found.items():
-            if expected[name] is not None:
-                yield f"{case}: {name}", expected[name], means
+def compared(case: Case, seed: int) -> list[tuple[str, float, BatchMeans]]:
+    theory = predict_age(nodes=case.nodes, s=case.s, T=case.T, rate_hz=RATE_HZ, schedule=case.schedule, loss=case.loss)
+    found = measured(case, case.ages * theory.mean_s, seed)
+    expected = {"age": theory.mean_s, "peak": theory.peak_s, "version": theory.version_mean}
+    return [(f"{case}: {name}", expected[name], found[name]) for name in found if expected[name] is not None]
 
 
 @pytest.mark.slow
 def test_simulated_ages_agree_with_theory() -> None:
-    found = list(comparisons())
+    each = Parallel(n_jobs=2)(delayed(compared)(case, SEED + number) for number, case in enumerate(CASES))
+    found = [comparison for comparisons in each for comparison in comparisons]
     assert len(found) >= 3 * len(CASES)
     surprising = []
     for what, expected, means in found:

@@ -12,12 +12,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import protovine
+from protovine.net import create_authority, issue
 from protovine.net.config import NodeSettings
 from protovine.records import Learned, Predicted
 from protovine.tape import Began, play, read_tape
@@ -89,18 +91,17 @@ def lines(path: Path) -> list[dict]:
 def prepare(folder: Path, names: list[str], rows: int = 60, **node: object) -> None:
     """Certificates, a schema, a file of samples and a node file for each name."""
     data = protovine.load("phishing", rows=rows)
-    (folder / "schema.json").write_text(command("data", "info", "phishing", "--json", cwd=folder).stdout)
+    schema = {"features": data.features, "classes": list(map(str, data.classes))}
+    (folder / "schema.json").write_text(json.dumps(schema))
     with open(folder / "rows.csv", "w", newline="") as file:
         out = csv.writer(file)
         out.writerow([*data.features, "class"])
         out.writerows([*x, data.classes[y]] for x, y in zip(data.x, data.y, strict=True))
-    assert 0 == command("cert", "init", "ca", "--swarm", "barn", cwd=folder).returncode
+    now = datetime.now(UTC)
+    create_authority(folder / "ca", "barn", now=now)
     taken = ports(len(names))
     for i, name in enumerate(names):
-        issued = command(
-            "cert", "issue", name, "--authority", "ca", "--out", name, "--address", "127.0.0.1", cwd=folder
-        )
-        assert 0 == issued.returncode, issued.stderr
+        issue(folder / "ca", name, folder / name, addresses=["127.0.0.1"], now=now)
         extra = "".join(f"{key} = {json.dumps(value)}\n" for key, value in node.items())
         (folder / f"{name}.toml").write_text(
             f'schema = "schema.json"\n[node]\nstate = "{name}-state"\ntape = "{name}.tape"\nstay = true\n{extra}'
@@ -118,6 +119,7 @@ def endpoint(folder: Path, name: str) -> str:
 def test_two_nodes_meet_learn_answer_and_leave_and_their_tapes_play_the_same(nodes: Processes) -> None:
     folder = nodes.folder
     prepare(folder, ["ann", "bob", "watch"])
+    (folder / "schema.json").write_text(command("data", "info", "phishing", "--json", cwd=folder).stdout)
     for name in ("bob", "ann"):
         nodes.start(name, f"{name}.toml")
     wait_for(lambda: min(len(lines(folder / f"{name}.out")) for name in ("ann", "bob")) == 60, "all samples")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +79,7 @@ def _papers(folder: Path, frame: pd.DataFrame, table: pd.DataFrame) -> Iterator[
         for stream in published.papers_streams(origin["data"], frame):
             part = table[table[DATA] == stream] if DATA in table else table
             for measure in published.MEASURES:
-                yield lambda drawn=(part, stream, measure, changed): published.draw_measure(*drawn)
+                yield partial(published.draw_measure, part, stream, measure, changed)
 
 
 def _metrics(metric: str) -> list[str]:
