@@ -116,7 +116,7 @@ def draw_measure(
         names += ["here", "published"]
     figure.legend(handles, names, loc="outside upper center", ncols=len(names), fontsize=9)
     caption = (
-        f"{title} on {STREAMS[stream][1]}, against T for s peers at a time. Solid: here, mean over seeds with 95 % "
+        f"{title[0].upper()}{title[1:]} on {STREAMS[stream][1]}, against T for s peers at a time. Solid: here, mean over seeds with 95 % "
         f"intervals{', with ' + changed if changed else ''}; dashed: published."
     )
     return f"paper-{stream}-{_SHORT[measure]}", f"The paper's tests on {stream}: {title}", caption, figure

@@ -16,7 +16,7 @@ from protovine.experiments.database import load_curves, load_details, load_prove
 from protovine.experiments.figures import COLOURS, LOOK, MARKERS, STYLES, inline_svg, scale_x
 from protovine.experiments.report import flat
 from protovine.experiments.result import METRICS
-from protovine.experiments.sweep_tables import DATA, Ranks, front, means, ranks, treatment
+from protovine.experiments.sweep_tables import DATA, Ranks, front, means, ranks, said_p, treatment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -238,13 +238,9 @@ def _ranks(found: Ranks | None, metric: str) -> tuple[str, str, str, Figure] | N
     axes.grid(axis="y", visible=False)
     caption = (
         f"Mean ranks over {found.blocks} {found.of}. Black bars join what Nemenyi's test does not tell apart at 5 % "
-        f"(critical difference {found.critical:.2f}). {found.test}: p = {_p(found.p)}."
+        f"(critical difference {found.critical:.2f}). {found.test}: {said_p(found.p)}."
     )
     return "ranks", f"Mean ranks over {found.of}", caption, figure
-
-
-def _p(p: float | None) -> str:
-    return "not defined" if p is None else "< 0.0001" if p < 1e-4 else f"{p:.4f}"
 
 
 # What the figures share

@@ -11,7 +11,7 @@ from protovine.experiments.database import FILE, load_provenance, load_results
 from protovine.experiments.report import flat, render_page
 from protovine.experiments.result import METRICS
 from protovine.experiments.sweep_figures import Drawn, draw_sweep
-from protovine.experiments.sweep_tables import SHOWN, Ranks, differences, means, ranks, to_latex, treatment
+from protovine.experiments.sweep_tables import SHOWN, Ranks, differences, means, ranks, said_p, to_latex, treatment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,7 +95,10 @@ def _page(
     others = {str(session["versions"]) for session in origin["sessions"]}
     return render_page(
         "sweep.html.jinja",
-        title=" x ".join(f"{frame[key].map(str).nunique()} {key}" for key in varied) + f", {len(seeds)} seeds",
+        title=", ".join(
+            [f"{n} values of {key}" for key in varied if (n := frame[key].map(str).nunique()) > 1]
+            + [f"{len(seeds)} seed{'' if len(seeds) == 1 else 's'}"]
+        ),
         finished=len(frame),
         expected=frame.attrs["runs"],
         distinct=len(runs),
@@ -111,6 +114,7 @@ def _page(
         differences=_cells(tables["differences"], metric),
         ranked=_cells(tables["ranks"]) if ranked else None,
         test=ranked,
+        p=said_p(ranked.p) if ranked else "",
         figures=figures,
         data=origin["data"],
         definition=flat(origin["definition"]),

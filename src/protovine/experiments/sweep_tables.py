@@ -174,6 +174,17 @@ def ranks(frame: pd.DataFrame, metric: str) -> Ranks | None:
     return Ranks(key, tuple(order), tuple(map(float, mean_ranks)), len(table), what, test, p, critical)
 
 
+def said_p(p: float | None) -> str:
+    """A p value as text.
+
+    Examples
+    --------
+    >>> said_p(0.0312), said_p(1e-9), said_p(None)
+    ('p = 0.0312', 'p < 0.0001', 'p is not defined, as nothing differs')
+    """
+    return "p is not defined, as nothing differs" if p is None else "p < 0.0001" if p < 1e-4 else f"p = {p:.4f}"
+
+
 def front(cost: Sequence[float], gain: Sequence[float]) -> list[int]:
     """Indices of the points that no other beats in one of both without being worse in the other, cheapest first.
 
