@@ -115,8 +115,10 @@ def draw_measure(
         handles += [Line2D([], [], color="#555555", linestyle=style) for style in ("-", (0, (3, 1.5)))]
         names += ["here", "published"]
     figure.legend(handles, names, loc="outside upper center", ncols=len(names), fontsize=9)
+    named = title[0].upper() + title[1:]
+    changes = f", with {changed}" if changed else ""
     caption = (
-        f"{title[0].upper()}{title[1:]} on {STREAMS[stream][1]}, against T for s peers at a time. Solid: here, mean over seeds with 95 % "
-        f"intervals{', with ' + changed if changed else ''}; dashed: published."
+        f"{named} on {STREAMS[stream][1]}, against T for s peers at a time. Solid: here, mean over seeds with 95 % "
+        f"intervals{changes}; dashed: published."
     )
     return f"paper-{stream}-{_SHORT[measure]}", f"The paper's tests on {stream}: {title}", caption, figure
