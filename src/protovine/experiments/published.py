@@ -84,6 +84,7 @@ def draw_measure(
     figure = Figure(figsize=(6.6, 5.6), layout="constrained")
     cells = figure.subplots(2, 2, sharex=True, sharey=measure == "f1_paper")
     fan = sorted({int(s) for s in table[_S]})
+    half, shown = f"{measure}_ci95", []
     for test, axes in enumerate(cells.flat, start=1):
         title = next((name for number, name in tests if number == test), None)
         if title is None:
@@ -96,13 +97,19 @@ def draw_measure(
             colour = COLOURS[number % len(COLOURS)]
             part = own[own[_S] == s].sort_values(_T)
             axes.plot(part[_T], part[measure], color=colour, marker=MARKERS[number % len(MARKERS)], markersize=4)
-            half = part[f"{measure}_ci95"].fillna(0.0)
-            axes.fill_between(part[_T], part[measure] - half, part[measure] + half, color=colour, alpha=0.13, lw=0)
+            # Side by side: four bands would be one grey one.
+            at = part[_T] + 0.012 * (number - (len(fan) - 1) / 2)
+            axes.vlines(at, part[measure] - part[half], part[measure] + part[half], colors=colour, lw=0.8, alpha=0.5)
             part = theirs[theirs[_S] == s].sort_values(_T)
             axes.plot(part[_T], part[measure], color=colour, linestyle=(0, (3, 1.5)), linewidth=1.1, alpha=0.9)
+        shown += [*own[measure], *theirs[measure]]
         if measure != "f1_paper":
             axes.set_ylim(bottom=0)
             axes.yaxis.set_major_formatter(EngFormatter())
+    if measure == "f1_paper":
+        # Intervals of few seeds may be wider than everything else.
+        margin = 0.25 * (max(shown) - min(shown)) + 0.005
+        axes.set_ylim(min(shown) - margin, max(shown) + margin)
     title, unit, _ = METRICS[measure]
     figure.supxlabel("T, the probability to share after a sample", fontsize=10)
     figure.supylabel(f"{title} [{unit}]" if unit else title, fontsize=10)
@@ -119,6 +126,6 @@ def draw_measure(
     changes = f", with {changed}" if changed else ""
     caption = (
         f"{named} on {STREAMS[stream][1]}, against T for s peers at a time. Solid: here, mean over seeds with 95 % "
-        f"intervals{changes}; dashed: published."
+        f"intervals (which may go beyond the axes){changes}; dashed: published."
     )
     return f"paper-{stream}-{_SHORT[measure]}", f"The paper's tests on {stream}: {title}", caption, figure
