@@ -60,7 +60,7 @@ def test_switched_off_every_preset_gives_its_published_fixed_point(elec: DataSet
 def test_sharing_on_elec_lands_near_the_published_table(
     elec: DataSet, s: int, T: float, low: float, high: float, published: float
 ) -> None:
-    result = protovine.run(protovine.Experiment(presets="paper-base", data=elec, gossip={"s": s, "T": T}, seeds=10))
+    result = protovine.run(protovine.Experiment(presets="paper-base", data=elec, gossip={"s": s, "T": T}, seeds=5))
     mean = result.interval("paper-base", "f1_paper").mean
     assert low <= mean <= high
     assert abs(mean - published) < 0.03
@@ -69,7 +69,7 @@ def test_sharing_on_elec_lands_near_the_published_table(
 @pytest.mark.slow
 @pytest.mark.parametrize(("s", "T"), [(1, 0.1), (1, 1.0), (4, 0.1), (4, 1.0)])
 def test_sharing_on_phishing_lands_near_the_published_table(s: int, T: float) -> None:
-    result = protovine.run(protovine.Experiment(presets="paper-base", gossip={"s": s, "T": T}, seeds=10))
+    result = protovine.run(protovine.Experiment(presets="paper-base", gossip={"s": s, "T": T}, seeds=5))
     assert 0.81 <= result.interval("paper-base", "f1_paper").mean <= 0.84
 
 
@@ -127,7 +127,7 @@ def test_the_holdout_is_not_learnt_and_every_node_is_tested_on_it() -> None:
 
 def test_with_label_skew_nodes_learn_from_others_what_they_do_not_see() -> None:
     tables = {"data": {"source": "sea", "limit": 3000, "holdout": True}, "swarm": {"split": "label-skew:0.3"}}
-    result = protovine.run(protovine.Experiment(presets=["local", "default"], seeds=2, **tables))
+    result = protovine.run(protovine.Experiment(presets=["local", "default"], seeds=2, jobs=1, **tables))
     assert result.difference("default", "f1_global").mean > 0.05
     assert result.difference("default", "accuracy").mean > -0.01
 

@@ -110,7 +110,9 @@ def _time(record: logging.LogRecord) -> str:
 
 
 def _fields(record: logging.LogRecord) -> dict[str, str | int | float | bool | None]:
-    return {name: _plain(value) for name, value in record.__dict__.items() if name not in _STANDARD}
+    # Libraries that make records of their own mark what they add by an underscore.
+    found = record.__dict__.items()
+    return {name: _plain(value) for name, value in found if name not in _STANDARD and not name.startswith("_")}
 
 
 def _plain(value: object) -> str | int | float | bool | None:
