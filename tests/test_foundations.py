@@ -95,7 +95,11 @@ def test_a_trace_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     assert [] == list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("content", [b"", b"nonsense", gzip.compress(b'{"format": "other"}\n'), gzip.compress(b"[]")])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"nonsense", gzip.compress(b'{"format": "other"}\n', mtime=0), gzip.compress(b"[]", mtime=0)],
+    ids=["empty", "no gzip", "another format", "no object"],
+)
 def test_files_that_are_no_traces_are_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "t.gz").write_bytes(content)
     with pytest.raises(DataError):
