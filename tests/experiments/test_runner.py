@@ -60,7 +60,7 @@ def test_switched_off_every_preset_gives_its_published_fixed_point(elec: DataSet
 def test_sharing_on_elec_lands_near_the_published_table(
     elec: DataSet, s: int, T: float, low: float, high: float, published: float
 ) -> None:
-    result = protovine.run(protovine.Experiment(presets="paper-base", data=elec, gossip={"s": s, "T": T}, seeds=5))
+    result = protovine.run(protovine.Experiment(presets="paper-base", data=elec, gossip={"s": s, "T": T}, seeds=10))
     mean = result.interval("paper-base", "f1_paper").mean
     assert low <= mean <= high
     assert abs(mean - published) < 0.03
