@@ -155,9 +155,9 @@ def test_one_seed_one_trace_another_seed_another() -> None:
         assert hashes[0] != hashes[2]
 
 
-def test_trace_hash_does_not_depend_on_process_or_hash_seed() -> None:
-    code = "from tests.sim.test_simulator import *\nprint([trace_hash(simulate(p, **FAULTY)[0]) for p in PRESETS])"
-    runs = [
+def printed_elsewhere(code: str) -> list[str]:
+    """What code prints in two other processes, with another hash seed each."""
+    return [
         subprocess.run(
             [sys.executable, "-c", code],
             env={**os.environ, "PYTHONHASHSEED": hash_seed},
@@ -167,6 +167,11 @@ def test_trace_hash_does_not_depend_on_process_or_hash_seed() -> None:
         ).stdout
         for hash_seed in ("0", "4711")
     ]
+
+
+def test_trace_hash_does_not_depend_on_process_or_hash_seed() -> None:
+    code = "from tests.sim.test_simulator import *\nprint([trace_hash(simulate(p, **FAULTY)[0]) for p in PRESETS])"
+    runs = printed_elsewhere(code)
     here = [trace_hash(simulate(p, **FAULTY)[0]) for p in PRESETS]
     assert f"{here}\n" == runs[0] == runs[1]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.util
 import os
@@ -17,6 +16,7 @@ from typing import Any
 from protovine.errors import ConfigError
 from protovine.experiments.database import Finished
 from protovine.experiments.execute import execute
+from protovine.experiments.runner import interrupts_blocked
 from protovine.experiments.sweep import Task, counted_versions, fingerprint_of, load
 
 # Tasks on their way for each worker: the next one is there when one is done.
@@ -81,7 +81,7 @@ def _in_processes(tasks: Sequence[Task], jobs: int) -> Iterator[Finished]:
                 # While there are suspects each runs alone, so that its death is its own.
                 alone = bool(suspects)
                 source, room = (suspects, 1) if alone else (waiting, AHEAD * jobs)
-                with _interrupts_blocked():  # Workers start here and inherit it; Ctrl-C is the parent's to handle.
+                with interrupts_blocked():  # Workers start here and inherit it; Ctrl-C is the parent's to handle.
                     while source and len(running) < room:
                         task = source.popleft()
                         try:
@@ -122,16 +122,6 @@ def _end_with_parent(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)
-
-
-@contextlib.contextmanager
-def _interrupts_blocked() -> Iterator[None]:
-    """A Ctrl-C that comes meanwhile is not lost: it arrives at the end."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _in_ray(tasks: Sequence[Task], jobs: int, address: str | None) -> Iterator[Finished]:

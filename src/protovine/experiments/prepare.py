@@ -11,7 +11,7 @@ import numpy as np
 
 from protovine import stream, topology
 from protovine.experiments.build import HOLDOUT, build
-from protovine.experiments.config import Experiment, Settings
+from protovine.experiments.config import DataSettings, Experiment, Settings
 from protovine.stream import DataSet
 from protovine.stream.files import is_file_name
 
@@ -54,15 +54,7 @@ def prepare(experiment: Experiment) -> Prepared:
         if data and not stream.is_seeded(options.source):
             data[seed] = data[experiment.seed]
             continue
-        data[seed] = stream.load(
-            options.source,
-            label=options.label,
-            rows=options.limit,
-            seed=seed,
-            text=options.text,
-            missing=options.missing,
-        )
-        stream.require_classes(data[seed])
+        data[seed] = load_data(options, seed)
     notes = list(data[experiment.seed].notes)
     if any(chosen.learner.name == "xuilvq" for chosen in settings.values()):
         notes += _notes_on_scale(data[experiment.seed])
@@ -92,6 +84,20 @@ def prepare(experiment: Experiment) -> Prepared:
     swarms = sorted(settings.values(), key=lambda chosen: (chosen.swarm.central, chosen.swarm.server))
     links = build(swarms[0], data[experiment.seed], experiment.seed).neighbours
     return Prepared(experiment, settings, data, links, tuple(dict.fromkeys(notes)))
+
+
+def load_data(options: DataSettings, seed: int) -> DataSet:
+    """The stream that settings describe; `ConfigError` or `DataError` if there is none, or only one class."""
+    data = stream.load(
+        options.source,
+        label=options.label,
+        rows=options.limit,
+        seed=seed,
+        text=options.text,
+        missing=options.missing,
+    )
+    stream.require_classes(data)
+    return data
 
 
 def describe(prepared: Prepared) -> dict[str, Any]:

@@ -165,7 +165,7 @@ def _in_processes(
     counter, stop = context.Value("q", 0), context.Event()
     work = (counter, stop, prepared.settings, prepared.data, trace_folder)
     with ProcessPoolExecutor(jobs, context, _start_worker, work) as pool:
-        with _interrupts_blocked():  # Workers start here and inherit it; Ctrl-C is the parent's to handle.
+        with interrupts_blocked():  # Workers start here and inherit it; Ctrl-C is the parent's to handle.
             waiting: set[Future[Run]] = {pool.submit(_work, name, seed) for name, seed in tasks}
         try:
             while waiting:
@@ -183,7 +183,7 @@ def _in_processes(
 
 
 @contextlib.contextmanager
-def _interrupts_blocked() -> Iterator[None]:
+def interrupts_blocked() -> Iterator[None]:
     """A Ctrl-C that comes meanwhile is not lost: it arrives at the end."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

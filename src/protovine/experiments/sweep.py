@@ -17,6 +17,7 @@ from protovine import stream, topology
 from protovine.errors import ConfigError, DataError, suggest
 from protovine.experiments.build import build
 from protovine.experiments.config import DataSettings, Experiment, Settings
+from protovine.experiments.prepare import load_data
 from protovine.stream import DataSet
 from protovine.stream.files import is_file_name
 from protovine.system import merged_tables, nested, read_tables
@@ -207,15 +208,7 @@ def fingerprint_of(data: DataSettings, seed: int) -> str:
 @cache
 def _load(settings: str, seed: int) -> tuple[DataSet, str]:
     options = DataSettings.model_validate_json(settings)
-    data = stream.load(
-        options.source,
-        label=options.label,
-        rows=options.limit,
-        seed=seed,
-        text=options.text,
-        missing=options.missing,
-    )
-    stream.require_classes(data)
+    data = load_data(options, seed)
     return data, _digest(f"{data.fingerprint()} {list(data.drift_points)}")
 
 
