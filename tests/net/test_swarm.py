@@ -32,7 +32,7 @@ from protovine.experiments.prepare import Prepared, prepare
 from protovine.net import Envelope, create_authority, issue, load_member
 from protovine.net.runtime import Runtime
 from protovine.net.schema import Schema
-from protovine.net.transport import Channel, Endpoints, ZenohTransport, open_session
+from protovine.net.transport import Channel, Endpoints, ZenohTransport, open_session, zenoh_module
 from protovine.node import Node
 from protovine.records import SECOND_NS, Arrived, Missed, Predicted, Refused, Sent
 from protovine.sim import Simulator
@@ -273,6 +273,13 @@ class Fifth:
         self.transport.send(peer, sealed)
         return sealed
 
+    def insist(self, peer: int, payload: bytes) -> None:
+        """Say it, and wait where a link is full instead of dropping it, as members would."""
+        with self.lock:
+            sealed = self.envelope.seal(peer, payload)
+        key = f"protovine/{SWARM}/{peer}/message"
+        self.transport.session.put(key, sealed, congestion_control=zenoh_module().CongestionControl.BLOCK)
+
 
 def test_attackers_change_nothing_and_are_counted(tmp_path: Path) -> None:
     """Foreign certificates, names of others, 10 MB/s of random bytes, a length of 1 GB, NaN: all during the stream."""
@@ -328,7 +335,7 @@ def test_attackers_change_nothing_and_are_counted(tmp_path: Path) -> None:
                     session.put(f"{key}/message", bytes(2**20))
                 if turn == 150:
                     for _ in range(6000):
-                        fifth.say(node, b"")
+                        fifth.insist(node, b"")
             turn += 1
             # Ten megabytes a second on the average.
             time.sleep(max(0.0, started + sent / 10e6 - time.monotonic()))
