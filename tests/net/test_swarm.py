@@ -274,7 +274,7 @@ class Fifth:
         return sealed
 
     def insist(self, peer: int, payload: bytes) -> None:
-        """Say it, and wait where a link is full instead of dropping it, as members would."""
+        """Say it, and where a link is full, wait: a member would drop it."""
         with self.lock:
             sealed = self.envelope.seal(peer, payload)
         key = f"protovine/{SWARM}/{peer}/message"
