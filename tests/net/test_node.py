@@ -132,7 +132,8 @@ def test_two_nodes_meet_learn_answer_and_leave_and_their_tapes_play_the_same(nod
         (view,) = status[name]["peers"]
         assert (other, True, 60) == (view["name"], view["alive"], view["version"])
         assert status[name]["bytes_received"] > 500
-        assert {} == status[name]["refused"]
+        # A message may overtake the hello that it needs, and is sent again.
+        assert set(status[name]["refused"]) <= {"somebody unknown: keys"}
     for child in nodes.running.values():
         child.send_signal(signal.SIGTERM)
     for name, child in nodes.running.items():

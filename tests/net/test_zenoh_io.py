@@ -60,7 +60,7 @@ def test_objects_put_to_keys_are_events(sessions):
         found = []
         async with contextlib.aclosing(source.events()) as events:
             following = asyncio.create_task(anext(events))
-            publisher = theirs.declare_publisher("farm/barn/wind")
+            publisher = theirs.declare_publisher("farm/barn/wind", congestion_control=zenoh.CongestionControl.BLOCK)
             await matched(publisher)
             for message in (sample(0), "?", b"\xff", '{"id": 0, "y": "wet"}', b" " * 2_000_000):
                 publisher.put(message)
