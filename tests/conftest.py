@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,9 @@ from protovine import stream
 # Kernels compile in the middle of an example, and machines are busy.
 settings.register_profile("protovine", deadline=None)
 settings.load_profile("protovine")
+
+# What a shell starts in the background ignores Ctrl-C, and so would the commands that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

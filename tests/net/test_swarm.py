@@ -457,7 +457,8 @@ def test_two_groups_meet_through_members_in_router_mode(tmp_path: Path) -> None:
                 assert all(each.node.gossip.head[1] > 0 for each in runtimes)
                 while not told(runtimes):
                     await asyncio.sleep(0.05)
-            assert not any(each.tally.refused for each in runtimes)
+            # A message may overtake the hello that it needs, and is sent again.
+            assert {why for each in runtimes for _, why in each.tally.refused} <= {"keys"}
         finally:
             for each in runtimes:
                 each.stop()
