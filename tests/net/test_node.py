@@ -6,6 +6,7 @@ import contextlib
 import csv
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ import pytest
 import protovine
 from protovine.net import create_authority, issue
 from protovine.net.config import NodeSettings
+from protovine.net.transport import Endpoints, open_session
 from protovine.records import Learned, Predicted
 from protovine.tape import Began, play, read_tape
 
@@ -47,13 +50,13 @@ class Processes:
     def __init__(self, folder: Path) -> None:
         self.folder, self.running = folder, {}
 
-    def start(self, name: str, *arguments: str) -> subprocess.Popen:
+    def start(self, name: str, *arguments: str, stdout: IO[bytes] | None = None) -> subprocess.Popen:
         with open(self.folder / f"{name}.log", "ab") as log:
             child = subprocess.Popen(
                 [sys.executable, "-m", "protovine", "node", *arguments],
                 cwd=self.folder,
                 stdin=subprocess.PIPE,
-                stdout=log,
+                stdout=stdout or log,
                 stderr=log,
             )
         self.running[name] = child
@@ -209,6 +212,26 @@ def test_check_says_who_a_node_would_be(tmp_path: Path) -> None:
     prepare(tmp_path, ["ann"], rows=10)
     done = command("node", "ann.toml", "--check", cwd=tmp_path)
     assert (0, "ann, number 0 of swarm barn: 9 features and 2 classes\n") == (done.returncode, done.stdout)
+
+
+def test_a_link_that_tls_refuses_is_said_and_standard_output_has_predictions_only(nodes: Processes) -> None:
+    folder = nodes.folder
+    prepare(folder, ["ann"])
+    now = datetime.now(UTC)
+    create_authority(folder / "twin", "barn", now=now)
+    issue(folder / "twin", "eve", folder / "eve", addresses=["127.0.0.1"], now=now)
+    shutil.copy(folder / "ann" / "authority.pem", folder / "eve")  # It would let ann in.
+    with open(folder / "ann.out", "wb") as out:
+        nodes.start("ann", "ann.toml", "--sink", "stdout", stdout=out)
+    wait_for(lambda: lines(folder / "ann.out"), "the first prediction")
+    session = open_session(Endpoints([], [endpoint(folder, "ann")], certificates=folder / "eve"))
+    try:
+        wait_for(
+            lambda: "refused from somebody unknown: a link: invalid peer certificate" in nodes.log("ann"), "a word"
+        )
+    finally:
+        session.close()
+    wait_for(lambda: len(lines(folder / "ann.out")) == 60, "all samples")
 
 
 def test_samples_on_standard_input_without_certificates(nodes: Processes) -> None:

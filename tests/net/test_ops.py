@@ -295,7 +295,7 @@ def test_scrapes_while_the_loop_is_busy() -> None:
 
 def test_slow_clients_neither_stop_the_node_nor_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients that trickle bytes, or never read, are ended after their time; an honest one gets through at once."""
-    monkeypatch.setattr("protovine.net.server.CLIENT_S", 1.0)
+    monkeypatch.setattr("protovine.net.server.CLIENT_S", 3.0)
 
     async def play() -> None:
         async with swarm("ann", "bob") as (ann, bob):
@@ -311,13 +311,13 @@ def test_slow_clients_neither_stop_the_node_nor_each_other(monkeypatch: pytest.M
                 assert serving() <= CLIENTS_MAX
                 began = time.monotonic()
                 assert 200 == (await ask(server, "/metrics"))[0]
-                assert time.monotonic() - began < 0.9
+                assert time.monotonic() - began < 2.5
                 # The node goes on meanwhile.
                 bob.take(sample(0.5, 1))
                 await until(lambda: ann.tally.received[1, "share"])
 
                 def closed(client: socket.socket) -> bool:
-                    deadline = time.monotonic() + 5
+                    deadline = time.monotonic() + 10
                     client.settimeout(0.05)
                     while time.monotonic() < deadline:
                         try:

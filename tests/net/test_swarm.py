@@ -351,7 +351,7 @@ def test_attackers_change_nothing_and_are_counted(tmp_path: Path) -> None:
         refused: Counter[str] = Counter()
         for what, count in status["refused"].items():
             refused[what.rpartition(": ")[2]] += count
-        for reason in ("certificate", "impostor", "replay", "forged", "malformed", "payload", "flood"):
+        for reason in ("tls", "certificate", "impostor", "replay", "forged", "malformed", "payload", "flood"):
             assert refused[reason] > 0, (node, reason)
         assert "bug" not in refused
         assert status["samples"] == len(swarm.built.scenario.rows[node])

@@ -26,6 +26,7 @@ from protovine.experiments.config import Experiment, Settings, read_toml
 from protovine.experiments.prepare import prepare
 from protovine.net.certificates import MemberName, load_member
 from protovine.net.envelope import Envelope, EnvelopeLike, PlainEnvelope
+from protovine.net.link_log import follow_link_log
 from protovine.net.meter import SocketMeter
 from protovine.net.runtime import Clock, Runtime, restore_node
 from protovine.net.schema import Schema
@@ -125,6 +126,8 @@ async def play(spec: Spec) -> None:
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, runtime.stop)
         watching = asyncio.ensure_future(_watch(spec, runtime, trace, meter, folder))
+        if spec.certificates is not None:
+            follow_link_log(runtime.link_refused)
         gc.freeze()
         try:
             await runtime.run(lambda: _feed(spec, built, settings, runtime, trace, meter), keep_on=spec.stay)

@@ -16,7 +16,7 @@ from typing import Any
 from protovine.errors import ConfigError
 from protovine.experiments.database import Database
 from protovine.experiments.engines import check_engine, results
-from protovine.experiments.runner import versions
+from protovine.experiments.runner import interrupts_blocked, versions
 from protovine.experiments.sweep import Plan, Sweep, plan
 from protovine.system import warm
 
@@ -111,8 +111,9 @@ def run_plan(
                 warm(task.settings for task in tasks)
                 with closing(results(tasks, engine, min(jobs, len(tasks)), address)) as finished:  # type: ignore[type-var]
                     for each in finished:
-                        kept.save(each)
-                        done += 1
+                        with interrupts_blocked():  # What is kept is counted.
+                            kept.save(each)
+                            done += 1
                         report(done, len(tasks))
             except KeyboardInterrupt:
                 interrupted = True

@@ -202,8 +202,16 @@ class NodeSettings(Section):
 
     @classmethod
     def read(cls, path: Path | None, above: dict[str, Any]) -> NodeSettings:
-        """The settings of a file, with ``above`` (tables) laid over it, and both over the preset."""
-        tables = merged_tables(read_tables(path, "node file") if path else {}, above)
+        """The settings of a file, with ``above`` (tables) laid over it, and both over the preset.
+
+        A source or sink of another kind has other keys, so it takes the place of the file's.
+        """
+        below = read_tables(path, "node file") if path else {}
+        for key in ("source", "sink"):
+            kinds = [table.get("kind") for table in (below.get(key), above.get(key)) if isinstance(table, dict)]
+            if len(kinds) == 2 and kinds[1] not in (None, kinds[0]):
+                del below[key]
+        tables = merged_tables(below, above)
         wanted = tables.get("node", {})
         name = wanted.get("preset", "default") if isinstance(wanted, dict) else "default"
         chosen = preset(name) if isinstance(name, str) else preset("default")

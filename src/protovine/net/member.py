@@ -13,6 +13,7 @@ from typing import BinaryIO, cast
 
 from protovine.errors import ConfigError
 from protovine.net.config import NodeSettings
+from protovine.net.link_log import follow_link_log
 from protovine.net.logs import set_up_logs
 from protovine.net.reload import Reloader
 from protovine.net.runtime import Clock, Output, Runtime, restore_node
@@ -92,6 +93,8 @@ async def _run(settings: NodeSettings, read_again: Callable[[], NodeSettings], f
         if settings.node.metrics is not None:
             expected = bool(settings.network.connect)
             server = stack.enter_context(Server(runtime, settings.node.metrics, peers_expected=expected))
+        if not settings.network.plain:
+            follow_link_log(runtime.link_refused)
         watching = asyncio.ensure_future(reloader.watch())
         try:
             await runtime.run(

@@ -503,6 +503,12 @@ class Runtime:
             who = self._name(key[0])
             _log.warning("refused from %s: %s", who, error, extra={"peer": who, "reason": error.reason})
 
+    def link_refused(self, why: str) -> None:
+        """Count a link that the transport did not let in; from any thread."""
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # The loop is closed.
+                self._loop.call_soon_threadsafe(self._refuse, -1, RemoteProtocolError("tls", f"a link: {why}"))
+
     def _name(self, peer: int) -> str:
         return self.names.get(peer) or self.tally.names.get(peer, "somebody unknown")
 

@@ -61,7 +61,7 @@ class Endpoints:
     listen: Sequence[str]
     connect: Sequence[str]
     mode: str = "peer"
-    certificates: Path | None = None
+    certificates: str | Path | None = None
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -78,6 +78,10 @@ class Endpoints:
                 why = "there are certificates" if secure else "there are no certificates"
                 raise ConfigError(f"endpoint '{endpoint}' must begin with {wanted}/, as {why}")
 
+    def files(self) -> list[Path]:
+        """The authority's certificate, the member's, and its key; none without certificates."""
+        return [] if self.certificates is None else [Path(self.certificates) / name for name in _FILES]
+
     def config(self) -> dict[str, Any]:
         """The configuration of a Zenoh session."""
         client = self.mode == "client"
@@ -89,7 +93,7 @@ class Endpoints:
             "rx": {"max_message_size": _MESSAGE_BYTES_MAX},
         }
         if self.certificates is not None:
-            authority, certificate, key = (str(self.certificates / name) for name in _FILES)
+            authority, certificate, key = map(str, self.files())
             link["tls"] = {
                 "root_ca_certificate": authority,
                 "listen_certificate": certificate,
@@ -165,8 +169,8 @@ class ZenohTransport:
 
     def __init__(self, swarm: str, member: int, endpoints: Endpoints) -> None:
         zenoh_module()
-        for name in _FILES if endpoints.certificates is not None else ():
-            if not (path := Path(endpoints.certificates or "") / name).is_file():
+        for path in endpoints.files():
+            if not path.is_file():
                 raise ConfigError(f"no such certificate file: {path}")
         self.swarm, self.member, self.endpoints = swarm, member, endpoints
         self._lock = threading.Lock()

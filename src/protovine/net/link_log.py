@@ -1,0 +1,68 @@
+"""Links that TLS refused: Zenoh tells of them in its log only, which it writes to standard output."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import threading
+from collections.abc import Callable
+
+from protovine.net.transport import zenoh_module
+
+_COLOUR = re.compile(rb"\x1b\[[0-9;]*m")
+# What the other side or the system ended is no refusal.
+_REFUSED = re.compile(rb" WARN .*\bzenoh_link_tls\S*: (?!tls handshake eof|.*\(os error)(.+?)\.?( Hint: .*)?$")
+_LINE_BYTES_MAX = 4096
+
+
+def follow_link_log(refused: Callable[[str], None]) -> bool:
+    """Call ``refused`` with the reason, in a thread of its own, for each link that TLS does not let in from now on.
+
+    For the main program of a process, once, before its first session: Zenoh's log goes to the descriptor of standard
+    output and nowhere else, so that becomes a pipe, and `sys.stdout` gets another one to the same place. All else that
+    comes through the pipe goes to standard error, such as what the variable ``RUST_LOG`` asks for.
+
+    Returns
+    -------
+    bool
+        Whether that can be had here: on POSIX systems, if standard output is open.
+    """
+    zenoh = zenoh_module()
+    try:
+        if os.name != "posix" or sys.stdout is None or sys.stdout.fileno() != 1:
+            return False
+        sys.stdout.flush()
+        own = os.dup(1)
+    except (OSError, ValueError):
+        return False
+    reading, writing = os.pipe()
+    os.dup2(writing, 1)
+    os.close(writing)
+    sys.stdout = open(own, "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors)  # noqa: SIM115  It stays open.
+    zenoh.init_log_from_env_or("zenoh_link_tls=warn")
+    threading.Thread(target=_follow, args=(reading, refused), daemon=True).start()
+    return True
+
+
+def refusal(line: bytes) -> str | None:
+    """Why TLS refused a link, if that is what a line of Zenoh's log says.
+
+    Examples
+    --------
+    >>> refusal(b"2026-01-01T00:00:00Z  WARN acc-0 zenoh_link_tls::unicast: not a certificate. Hint: more.")
+    'not a certificate'
+    """
+    found = _REFUSED.search(_COLOUR.sub(b"", line).rstrip())
+    return found[1].decode(errors="replace") if found else None
+
+
+def _follow(reading: int, refused: Callable[[str], None]) -> None:
+    with open(reading, "rb") as lines:
+        while line := lines.readline(_LINE_BYTES_MAX):
+            why = refusal(line)
+            if why is not None:
+                refused(why)
+            elif sys.stderr is not None:
+                sys.stderr.write(line.decode(errors="replace"))
+                sys.stderr.flush()
