@@ -208,8 +208,8 @@ class NodeSettings(Section):
         """
         below = read_tables(path, "node file") if path else {}
         for key in ("source", "sink"):
-            kinds = [table.get("kind") for table in (below.get(key), above.get(key)) if isinstance(table, dict)]
-            if len(kinds) == 2 and kinds[1] not in (None, kinds[0]):
+            named = [table.get("kind") for table in (below.get(key), above.get(key)) if isinstance(table, dict)]
+            if len(named) == 2 and named[1] not in (None, named[0]):
                 del below[key]
         tables = merged_tables(below, above)
         wanted = tables.get("node", {})

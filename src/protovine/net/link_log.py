@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
@@ -64,5 +65,6 @@ def _follow(reading: int, refused: Callable[[str], None]) -> None:
             if why is not None:
                 refused(why)
             elif sys.stderr is not None:
-                sys.stderr.write(line.decode(errors="replace"))
-                sys.stderr.flush()
+                with contextlib.suppress(OSError, ValueError):  # It is closed; the pipe must not fill up for that.
+                    sys.stderr.write(line.decode(errors="replace"))
+                    sys.stderr.flush()
