@@ -307,8 +307,8 @@ def test_slow_clients_neither_stop_the_node_nor_each_other(monkeypatch: pytest.M
                 slow = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(3 * CLIENTS_MAX)]
                 for client in slow:
                     client.sendall(b"GET /metrics HTTP/1.1\r\n")
-                await until(lambda: serving() > 0)
-                assert serving() <= CLIENTS_MAX
+                # The threads of those that had to make room may need a moment.
+                await until(lambda: 0 < serving() <= CLIENTS_MAX)
                 began = time.monotonic()
                 assert 200 == (await ask(server, "/metrics"))[0]
                 assert time.monotonic() - began < 2.5

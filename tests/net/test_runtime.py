@@ -151,7 +151,7 @@ class Swarm:
         await asyncio.gather(*self.tasks.values())
 
 
-async def until(true: Callable[[], bool], timeout_s: float = 5.0) -> None:
+async def until(true: Callable[[], bool], timeout_s: float = 30.0) -> None:
     async with asyncio.timeout(timeout_s):
         while not true():
             await asyncio.sleep(0.005)
@@ -206,13 +206,13 @@ def test_members_meet_in_any_order_and_share(order: tuple[int, ...], loss: float
             for member in order:
                 runtimes.append(swarm.start(member))
                 await asyncio.sleep(0.02)
-            await until(lambda: met(*runtimes), 20)
+            await until(lambda: met(*runtimes))
             for _ in range(10):
                 for each in runtimes:
                     sample(each)
                 await asyncio.sleep(0.01)
             swarm.hub.loss = min(loss, 0.1)
-            await until(lambda: agree(*runtimes), 20)
+            await until(lambda: agree(*runtimes))
             for each in runtimes:
                 assert len(each.node.learner) >= 2 and each.node.gossip.head[1] >= 10
                 assert not {why for _, why in each.tally.refused} - {"keys"}
@@ -263,7 +263,7 @@ def test_a_partition_heals_with_what_both_sides_told() -> None:
             swarm.hub.part({0, 1, 2, 3})
             started = time.monotonic()
             await until(lambda: agree(*runtimes))
-            assert time.monotonic() - started < 3
+            assert time.monotonic() - started < 10
 
     play(scenario())
 
@@ -285,7 +285,8 @@ def test_a_link_whose_end_was_not_heard_of_is_found_by_asking() -> None:
 
 def test_sessions_are_opened_anew_while_somebody_stays_missing() -> None:
     async def scenario() -> None:
-        with mock.patch.multiple(module, _LOOK_S=0.05, _REOPEN_ALONE_S=0.2, _REOPEN_S=0.5, _ASK_MISSING_S=60.0):
+        waits = {"_REOPEN_ALONE_S": 0.2, "_REOPEN_ALONE_MAX_S": 0.4, "_REOPEN_S": 0.5, "_REOPEN_MAX_S": 1.0}
+        with mock.patch.multiple(module, _LOOK_S=0.05, _ASK_MISSING_S=60.0, **waits):
             async with Swarm(Hub()) as swarm:
                 one, two, three = (swarm.start(member) for member in (1, 2, 3))
                 await until(lambda: met(one, two, three))
@@ -297,7 +298,7 @@ def test_sessions_are_opened_anew_while_somebody_stays_missing() -> None:
                 transport.fails = 1
                 await swarm.kill(two)
                 before = transport.reopened
-                await until(lambda: transport.reopened >= before + 2, 10)
+                await until(lambda: transport.reopened >= before + 2)
 
     play(scenario())
 

@@ -167,6 +167,25 @@ def test_elec2_random_is_a_run_of_rows_that_the_seed_places():
 
 
 @needs_elec2
+def test_elec2_random_each_gives_five_nodes_a_run_of_rows_each():
+    whole, data = load("elec2"), load("elec2-random-each", seed=1)
+    starts = set()
+    for node in range(5):
+        x, y = data.x[node::5], data.y[node::5]
+        (start,) = [
+            at
+            for at in np.flatnonzero((whole.x == x[0]).all(axis=1))
+            if len(whole.x[at : at + 1246 : 5]) == 250 and (whole.x[at : at + 1246 : 5] == x).all()
+        ]
+        assert (whole.y[start : start + 1246 : 5] == y).all()
+        starts.add(start)
+    assert 5 == len(starts)
+    assert data.fingerprint() != load("elec2-random-each", seed=2).fingerprint()
+    with pytest.raises(ConfigError, match="elec2-random-each has between 1 and 45312 rows, got 45313"):
+        load("elec2-random-each", rows=45313)
+
+
+@needs_elec2
 def test_elec2_through_river_is_the_same_data(monkeypatch, tmp_path, capsys):
     local = load("elec2")
     content = gzip.decompress(ELEC2.read_bytes())

@@ -39,17 +39,18 @@ _EMBEDDED = {
     "phishing": ("Phishing", "phishing", 1250, 9, 2, "web pages that are or are not phishing"),
     "shuttle": ("Shuttle", "shuttle", 49097, 9, 2, "space shuttle sensors, 7 % of the rows are anomalies"),
 }
+_RANDOM = ("elec2-random", "elec2-random-each")
 
 
 def catalog() -> list[Entry]:
-    """Every data set that `load` knows by name: embedded ones, `elec2` and a random part of it, generated ones.
+    """Every data set that `load` knows by name: embedded ones, `elec2` and random parts of it, generated ones.
 
     Embedded sets that the installed River does not have are left out.
 
     Examples
     --------
     >>> [entry.name for entry in catalog() if entry.source == "local or download"]
-    ['elec2', 'elec2-random']
+    ['elec2', 'elec2-random', 'elec2-random-each']
     """
     embedded = [
         Entry(name, rows, features, classes, "embedded", "unknown", description)
@@ -71,6 +72,9 @@ def catalog() -> list[Entry]:
         rows=elec2.ROWS_RANDOM,
         description="consecutive rows of elec2, with a start that the seed draws",
     )
+    each = replace(
+        random, name="elec2-random-each", description="five such stretches in turn, one for each of five nodes"
+    )
     generated = [
         Entry(
             name,
@@ -83,7 +87,7 @@ def catalog() -> list[Entry]:
         )
         for name, recipe in synthetic.RECIPES.items()
     ]
-    return [*embedded, electricity, random, *generated]
+    return [*embedded, electricity, random, each, *generated]
 
 
 def is_seeded(source: object) -> bool:
@@ -94,7 +98,7 @@ def is_seeded(source: object) -> bool:
     >>> is_seeded("sea"), is_seeded("phishing"), is_seeded("my.csv")
     (True, False, False)
     """
-    return isinstance(source, str) and (source in synthetic.RECIPES or source == "elec2-random")
+    return isinstance(source, str) and (source in synthetic.RECIPES or source in _RANDOM)
 
 
 def load(
@@ -119,7 +123,7 @@ def load(
         How many rows to generate (default 5000) or to read from an iterable; of everything else, the first so many,
         cut off after encoding, so the columns and classes are those of the whole.
     seed : int >= 0
-        Drives the generated streams and elec2-random; the others ignore it.
+        Drives the generated streams and random parts of elec2; the others ignore it.
     text : "one-hot" or "ordinal"
         How text columns become numbers.
     missing : "impute", "drop" or "error"
@@ -161,8 +165,8 @@ def _by_name(name: str, label: str | None, rows: int | None, seed: int, text: st
         raise ConfigError(f"{name} has its own label; a label column can be named for files and DataFrames only")
     if name == "elec2":
         return elec2.load_elec2()
-    if name == "elec2-random":
-        return elec2.load_elec2_random(rows or elec2.ROWS_RANDOM, seed)
+    if name in _RANDOM:
+        return elec2.load_elec2_random(rows or elec2.ROWS_RANDOM, seed, each=name == "elec2-random-each")
     if name in synthetic.RECIPES:
         return synthetic.generate(name, rows or synthetic.ROWS_DEFAULT, seed)
     from river import datasets

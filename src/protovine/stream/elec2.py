@@ -15,8 +15,8 @@ from protovine.stream.download import fetch
 from protovine.stream.files import read_file
 
 N_ROWS = 45_312
-# Rows of elec2-random unless said otherwise, as in the paper.
-ROWS_RANDOM = 1250
+# Rows of elec2-random and elec2-random-each unless said otherwise, as in the paper; and stretches of the latter.
+ROWS_RANDOM, STRETCHES = 1250, 5
 FEATURES = ("date", "day", "period", "nswprice", "nswdemand", "vicprice", "vicdemand", "transfer")
 CLASSES = ("DOWN", "UP")
 
@@ -48,8 +48,11 @@ def load_elec2() -> DataSet:
     return data
 
 
-def load_elec2_random(rows: int, seed: int) -> DataSet:
+def load_elec2_random(rows: int, seed: int, each: bool = False) -> DataSet:
     """Consecutive rows of `load_elec2`, with a start that the seed draws.
+
+    With ``each`` there are five stretches of so many rows, each with a start of its own, and row j is the j-th of
+    stretch j mod 5: dealt out to five nodes in turn, each node learns from a stretch of its own.
 
     Raises
     ------
@@ -58,12 +61,13 @@ def load_elec2_random(rows: int, seed: int) -> DataSet:
     DataError
         As of `load_elec2`.
     """
+    name = "elec2-random-each" if each else "elec2-random"
     if not 1 <= rows <= N_ROWS:
-        raise ConfigError(f"elec2-random has between 1 and {N_ROWS} rows, got {rows}")
-    start = int(stream(seed, "data", "elec2-random").integers(N_ROWS - rows + 1))
+        raise ConfigError(f"{name} has between 1 and {N_ROWS} rows, got {rows}")
+    starts = stream(seed, "data", name).integers(N_ROWS - rows + 1, size=STRETCHES if each else 1)
+    at = np.resize(starts, rows) + np.arange(rows)
     data = load_elec2()
-    part = slice(start, start + rows)
-    return replace(data, name="elec2-random", x=data.x[part], y=data.y[part])
+    return replace(data, name=name, x=data.x[at], y=data.y[at])
 
 
 def _from_file(path: Path) -> DataSet:
