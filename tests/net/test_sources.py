@@ -335,7 +335,7 @@ def test_a_replay_is_the_data_set_row_by_row(tmp_path):
     for name, content in [
         ("w.csv", WEATHER.encode()),
         ("w.tsv", WEATHER.replace(",", "\t").encode()),
-        ("W.CSV.GZ", gzip.compress(WEATHER.encode())),
+        ("W.CSV.GZ", gzip.compress(WEATHER.encode(), mtime=0)),
         ("bom.csv", ("\ufeff" + WEATHER.replace(",", ", ").replace("\n", "\r\n")).encode()),
     ]:
         path = tmp_path / name
