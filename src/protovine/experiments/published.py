@@ -25,7 +25,10 @@ TESTS = {
 STREAMS = {
     "elec2": (5000, "elec2, first 5000 rows (the paper's elec)"),
     "elec2-random": (1250, "elec2, 1250 rows from a random one on (the paper's elec2)"),
-    "elec2-random-each": (1250, "elec2, each node 1250 rows from another random one on (as in the paper's elec2)"),
+    "elec2-random-each": (
+        1250,
+        "elec2, each node 1250 rows from another random one on (most likely the paper's elec2)",
+    ),
     "phishing": (1250, "Phishing"),
     "rotation": (1250, "gradual rotation (published: lgr, another stream of this kind)"),
 }

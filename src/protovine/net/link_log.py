@@ -17,33 +17,28 @@ _REFUSED = re.compile(rb" WARN .*\bzenoh_link_tls\S*: (?!tls handshake eof|.*\(o
 _LINE_BYTES_MAX = 4096
 
 
-def follow_link_log(refused: Callable[[str], None]) -> bool:
+def follow_link_log(refused: Callable[[str], None]) -> None:
     """Call ``refused`` with the reason, in a thread of its own, for each link that TLS does not let in from now on.
 
     For the main program of a process, once, before its first session: Zenoh's log goes to the descriptor of standard
     output and nowhere else, so that becomes a pipe, and `sys.stdout` gets another one to the same place. All else that
-    comes through the pipe goes to standard error, such as what the variable ``RUST_LOG`` asks for.
-
-    Returns
-    -------
-    bool
-        Whether that can be had here: on POSIX systems, if standard output is open.
+    comes through the pipe goes to standard error, such as what the variable ``RUST_LOG`` asks for. Nothing happens on
+    other systems than POSIX ones, or if standard output is closed.
     """
     zenoh = zenoh_module()
     try:
         if os.name != "posix" or sys.stdout is None or sys.stdout.fileno() != 1:
-            return False
+            return
         sys.stdout.flush()
         own = os.dup(1)
     except (OSError, ValueError):
-        return False
+        return
     reading, writing = os.pipe()
     os.dup2(writing, 1)
     os.close(writing)
     sys.stdout = open(own, "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors)  # noqa: SIM115  It stays open.
     zenoh.init_log_from_env_or("zenoh_link_tls=warn")
     threading.Thread(target=_follow, args=(reading, refused), daemon=True).start()
-    return True
 
 
 def refusal(line: bytes) -> str | None:
