@@ -178,7 +178,7 @@ def test_elec2_random_each_gives_five_nodes_a_run_of_rows_each():
             if len(whole.x[at : at + 1246 : 5]) == 250 and (whole.x[at : at + 1246 : 5] == x).all()
         ]
         assert (whole.y[start : start + 1246 : 5] == y).all()
-        starts.add(start)
+        starts.add(start - node)
     assert 5 == len(starts)
     assert data.fingerprint() != load("elec2-random-each", seed=2).fingerprint()
     with pytest.raises(ConfigError, match="elec2-random-each has between 1 and 45312 rows, got 45313"):
