@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from protovine.experiments import theory_figures
+from protovine.experiments.report import theory_figures
 
 ROOT = Path(__file__).parent.parent
 

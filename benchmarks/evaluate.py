@@ -20,13 +20,13 @@ from sklearn.metrics import roc_auc_score
 
 import protovine
 from protovine.errors import DataError
-from protovine.experiments.result import Result
+from protovine.experiments.run.result import Result
 from protovine.gossip import SCHEDULES
 from protovine.learn import HedgedLVQCore
-from protovine.learn.hedged import PARTS
+from protovine.learn.hedged.core import PARTS
 from protovine.records import Arrived, Predicted, read_trace
 from protovine.share import Discretion, LogShare, Model, SetLimits, Told
-from protovine.sim.hostile import KINDS
+from protovine.sim.attacks import KINDS
 from protovine.system import merged_tables, nested
 
 Streams = dict[str, dict[str, Any]]

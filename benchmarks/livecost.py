@@ -3,7 +3,7 @@
     python -m benchmarks.livecost            # five nodes at 10 Hz on phishing, with and without TLS
     python -m benchmarks.livecost idle 50    # 50 nodes that have met and are silent, with and without TLS
 
-Bytes are the kernel's count of the process's TCP sockets (`protovine.net.meter`). A share's way is told in two parts,
+Bytes are the kernel's count of the process's TCP sockets (`protovine.net.ops.meter`). A share's way is told in two parts,
 from the traces: from sending to accepting, and from there until its last prototype was trained.
 """
 
@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from protovine.experiments.config import Experiment
-from protovine.experiments.live import LocalSwarm
-from protovine.experiments.prepare import prepare
+from protovine.experiments.define.config import Experiment
+from protovine.experiments.live.swarm import LocalSwarm
+from protovine.experiments.define.prepare import prepare
 from protovine.records import AnyRecord, Received, Sent, Trained
 from protovine.system import warm
 

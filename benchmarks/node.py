@@ -16,10 +16,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from protovine.experiments.config import Experiment
-from protovine.experiments.live import LocalSwarm
-from protovine.experiments.prepare import prepare
-from protovine.experiments.runner import warm
+from protovine.experiments.define.config import Experiment
+from protovine.experiments.live.swarm import LocalSwarm
+from protovine.experiments.define.prepare import prepare
+from protovine.experiments.run.runner import warm
 
 # Members write down how they are twice a second.
 _WRITTEN_S = 1.0

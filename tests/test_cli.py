@@ -245,7 +245,7 @@ def test_the_table_cuts_nothing_in_a_narrow_terminal(columns: int) -> None:
     from rich.console import Console
 
     import protovine as package
-    from protovine.experiments.table import print_result
+    from protovine.experiments.report.tables import print_result
 
     presets = ["paper-local", "paper-base", "paper-queue", "paper-cluster"]
     result = package.run(package.Experiment(presets=presets, data={"limit": 100}, seeds=2))

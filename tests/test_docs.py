@@ -16,7 +16,7 @@ from pydantic import BaseModel
 import protovine
 from protovine.cli import main
 from protovine.experiments import PRESETS, Experiment, config
-from protovine.experiments.result import METRICS
+from protovine.experiments.run.result import METRICS
 from protovine.net import config as node_config
 
 ROOT = Path(__file__).parent.parent

@@ -11,11 +11,11 @@ import pytest
 import protovine
 from protovine.age import BatchMeans, SteadyAges
 from protovine.errors import ConfigError, DataError
-from protovine.experiments.age_figure import draw_ages
-from protovine.experiments.ages import Predicted, RunAges, expected_ages, pooled, predicted, verdict
-from protovine.experiments.config import Settings
-from protovine.experiments.measured import MeasuredRun, measured_runs
-from protovine.experiments.report import render_report
+from protovine.experiments.report.age_figure import draw_ages
+from protovine.experiments.run.ages import Predicted, RunAges, expected_ages, pooled, predicted, verdict
+from protovine.experiments.define.config import Settings
+from protovine.experiments.run.measured import MeasuredRun, measured_runs
+from protovine.experiments.report.pages import render_report
 from protovine.records import write_trace
 from protovine.topology import neighbours
 from tests.experiments.test_report import Page, make_result, make_run

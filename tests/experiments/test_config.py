@@ -8,8 +8,8 @@ import tomli_w
 
 from protovine.errors import ConfigError
 from protovine.experiments import PRESETS, Experiment
-from protovine.experiments.build import build
-from protovine.experiments.config import assignment, read_toml
+from protovine.experiments.define.build import build
+from protovine.experiments.define.config import assignment, read_toml
 from protovine.stream import load
 from protovine.system import merged_tables
 

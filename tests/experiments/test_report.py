@@ -15,9 +15,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from protovine.experiments import figures
-from protovine.experiments.report import missing, render_report
-from protovine.experiments.result import METRICS, Result, Run, Series
+from protovine.experiments.report import figures
+from protovine.experiments.report.pages import missing, render_report
+from protovine.experiments.run.result import METRICS, Result, Run, Series
 
 UNDEFINED_ALONE = ("aoi_mean_s", "aoi_peak_s", "aoi_p95_s", "version_age_mean", "aoii_mean_s")
 GRID = 24
@@ -163,7 +163,7 @@ def test_the_process_does_not_matter(html: str) -> None:
     """Another process with other hashes writes the same page, uses no pyplot and imports nothing before it must."""
     program = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "import protovine.experiments.report\n"
+        "import protovine.experiments.report.pages\n"
         "assert not {'matplotlib', 'jinja2'} & set(sys.modules)\n"
         "import test_report as t\n"
         "html = t.render_report(t.make_result([t.make_run(p, s) for p in ('alone', 'base') for s in (0, 1)]))\n"

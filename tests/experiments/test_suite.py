@@ -11,8 +11,8 @@ from click.testing import CliRunner
 import protovine
 from protovine.cli import main
 from protovine.errors import ConfigError
-from protovine.experiments.build import build
-from protovine.experiments.suite import SUITES, prepare_suite
+from protovine.experiments.define.build import build
+from protovine.experiments.suites import SUITES, prepare_suite
 
 SMALL = {"data": {"source": "phishing", "limit": 200}, "seeds": 1}
 

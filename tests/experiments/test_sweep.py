@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 import protovine
 from protovine.errors import ConfigError, DataError
 from protovine.experiments import Sweep, engines, run_sweep, sweeper
-from protovine.experiments.database import FILE, TIMED, Database, load_details, load_provenance
-from protovine.experiments.result import METRICS
-from protovine.experiments.sweep import plan
-from protovine.experiments.sweeper import run_plan
+from protovine.experiments.sweep.database import FILE, TIMED, Database, load_details, load_provenance
+from protovine.experiments.run.result import METRICS
+from protovine.experiments.sweep.grid import plan
+from protovine.experiments.sweep.sweeper import run_plan
 
 TABLES: dict[str, Any] = {
     "presets": ["paper-local", "paper-base"],
@@ -270,7 +270,7 @@ def test_the_name_of_a_run_is_made_of_what_numbers_depend_on(monkeypatch: pytest
         {"data": {"limit": 60, "positive": "False"}},
     ):
         assert set(first).isdisjoint(keys(**other)), other
-    monkeypatch.setattr("protovine.experiments.sweep.version", lambda name: "99")
+    monkeypatch.setattr("protovine.experiments.sweep.grid.version", lambda name: "99")
     assert set(first).isdisjoint(keys())
 
 

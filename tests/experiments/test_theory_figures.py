@@ -7,7 +7,7 @@ import matplotlib as mpl
 import pytest
 
 from protovine.age import Delay, plan_age
-from protovine.experiments import theory_figures
+from protovine.experiments.report import theory_figures
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from protovine.learn import HedgedLVQCore
-from protovine.learn import hedged_kernels as k
+from protovine.learn.hedged import kernels as k
 
 POWERS = np.array([0.0, 0.5, 1.0])  # of age, by which masses are discounted
 RAW, CORRECTED, OWN = range(3)

@@ -15,7 +15,7 @@ from protovine import HedgedLVQ, load
 from protovine.checks import check_learner
 from protovine.errors import ConfigError, SnapshotError
 from protovine.learn import HedgedLVQCore
-from protovine.learn.hedged import WIDE
+from protovine.learn.hedged.core import WIDE
 from protovine.prototypes import FEATURE_MAX, PrototypeSet
 from protovine.stream import DataSet
 from tests.learn.hedged_twin import Twin

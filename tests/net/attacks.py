@@ -11,7 +11,7 @@ from protovine import varint
 from protovine.gossip import Kind, LogFrame
 from protovine.gossip.frame import _crc16
 from protovine.net import Envelope, Identity
-from protovine.net.envelope import _SIGNED, _Body, _write_hello
+from protovine.net.security.envelope import _SIGNED, _Body, _write_hello
 from protovine.share.items import ITEMS, SCALES, SUMMARY
 
 

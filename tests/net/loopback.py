@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from protovine.gossip import Coin, Gossip
 from protovine.learn import XuILVQCore
-from protovine.net.envelope import EnvelopeLike
+from protovine.net.security.envelope import EnvelopeLike
 from protovine.net.runtime import Runtime
 from protovine.net.transport import Channel
 from protovine.node import Node

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from protovine.cli import main
 from protovine.errors import ConfigError, RemoteProtocolError
 from protovine.net import MemberName, create_authority, describe, issue, load_identity, load_member, load_trust, revoke
-from protovine.net.certificates import MEMBER_ID_MAX
+from protovine.net.security.identity import MEMBER_ID_MAX
 from tests.net.conftest import NOW
 
 DAY = timedelta(days=1)
@@ -135,7 +135,7 @@ def test_a_failed_write_leaves_everything_as_it_was(
         monkeypatch.undo()  # The way back may write again.
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(f"protovine.net.certificates.os.{failing}", full)
+    monkeypatch.setattr(f"protovine.net.security.identity.os.{failing}", full)
     with pytest.raises(ConfigError, match="No space left"):
         issue(authority, "ann", tmp_path / "ann", now=NOW)
     assert before == entries(tmp_path)

@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from protovine import varint
 from protovine.errors import ConfigError, LocalProtocolError, MissingKeysError, RemoteProtocolError
 from protovine.net import Envelope, EnvelopeLike, Identity, MemberName, PlainEnvelope, Trust, load_identity, load_trust
-from protovine.net.envelope import (
+from protovine.net.security.envelope import (
     COUNTER_MAX,
     HELLO_AGE_MAX_NS,
     HELLO_BYTES_MAX,

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from protovine.net import Mqtt, MqttSink, Output, Schema
-from protovine.net.sources import MESSAGE_BYTES_MAX
+from protovine.net.io.sources import MESSAGE_BYTES_MAX
 
 aiomqtt = pytest.importorskip("aiomqtt")
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
@@ -288,7 +288,7 @@ def test_a_sink_without_a_broker_counts_what_is_lost_and_ends_in_time():
 
 
 def test_tls_checks_the_broker_and_shows_a_certificate(start, tmp_path, monkeypatch):
-    monkeypatch.setattr("protovine.net.mqtt._TIMEOUT_S", 1.0)
+    monkeypatch.setattr("protovine.net.io.mqtt._TIMEOUT_S", 1.0)
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("openssl is not installed")

@@ -19,10 +19,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from protovine.errors import ConfigError, RemoteProtocolError
 from protovine.net import MemberName, PlainEnvelope
-from protovine.net.latency import Latency
-from protovine.net.metrics import OTHERS, PEERS_MAX, make_registry, read
+from protovine.net.ops.latency import Latency
+from protovine.net.ops.metrics import OTHERS, PEERS_MAX, make_registry, read
 from protovine.net.runtime import Runtime
-from protovine.net.server import CLIENTS_MAX, Server, parse_address
+from protovine.net.ops.server import CLIENTS_MAX, Server, parse_address
 from protovine.net.store import Store
 from protovine.net.transport import Channel
 from protovine.records import Received
@@ -199,8 +199,8 @@ def test_invented_members_cannot_fill_a_scrape() -> None:
 
 
 def test_health_tells_when_the_loop_is_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("protovine.net.server.SILENCE_MAX_S", 0.6)
-    monkeypatch.setattr("protovine.net.server._LOOP_S", 0.2)
+    monkeypatch.setattr("protovine.net.ops.server.SILENCE_MAX_S", 0.6)
+    monkeypatch.setattr("protovine.net.ops.server._LOOP_S", 0.2)
     found: dict[str, tuple[int, str, dict[str, str]]] = {}
 
     async def play() -> None:
@@ -295,7 +295,7 @@ def test_scrapes_while_the_loop_is_busy() -> None:
 
 def test_slow_clients_neither_stop_the_node_nor_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients that trickle bytes, or never read, are ended after their time; an honest one gets through at once."""
-    monkeypatch.setattr("protovine.net.server.CLIENT_S", 3.0)
+    monkeypatch.setattr("protovine.net.ops.server.CLIENT_S", 3.0)
 
     async def play() -> None:
         async with swarm("ann", "bob") as (ann, bob):

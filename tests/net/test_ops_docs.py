@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from protovine.net.config import NodeSettings
-from protovine.net.metrics import _LABELLED, _NOTHING, families
+from protovine.net.ops.metrics import _LABELLED, _NOTHING, families
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = ROOT / "docs" / "operations.md"

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import pytest
 
 from protovine.errors import ConfigError
-from protovine.net.logs import set_level, set_up_logs
+from protovine.net.ops.logs import set_level, set_up_logs
 
 log = logging.getLogger("protovine")
 

@@ -16,7 +16,7 @@ import pytest
 
 from protovine.errors import ConfigError
 from protovine.net import Envelope, create_authority, issue, load_member, revoke
-from protovine.net.reload import Reloader
+from protovine.net.ops.reload import Reloader
 from protovine.net.runtime import Runtime
 from tests.net.loopback import Wire, make_runtime, sample
 from tests.net.test_ops import swarm, until

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from protovine.net import CsvReplay, JsonLines, JsonLinesSink, Mqtt, MqttSink, ZenohKeys, ZenohSink
-from protovine.net.mqtt import Broker, BrokerSettings
+from protovine.net.io.mqtt import Broker, BrokerSettings
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "live-data.md").read_text()
 # What a node gives, not its settings.

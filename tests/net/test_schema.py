@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from protovine.errors import DataError
 from protovine.net import Schema
-from protovine.net.schema import CLASSES_MAX, FEATURES_MAX
+from protovine.net.io.schema import CLASSES_MAX, FEATURES_MAX
 from protovine.stream import from_python, load
 
 WEATHER = Schema(("wind", "sky=clear", "sky=grey"), ("dry", "wet"))

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from protovine.errors import ConfigError, DataError
 from protovine.net import CsvReplay, JsonLines, Mqtt, Schema, ZenohKeys
-from protovine.net.queues import DropOldest
-from protovine.net.sources import MESSAGE_BYTES_MAX, Parser, _Lines, to_ns
+from protovine.net.io.queues import DropOldest
+from protovine.net.io.sources import MESSAGE_BYTES_MAX, Parser, _Lines, to_ns
 from protovine.stream import read_file
 
 SCHEMA = Schema(("wind", "sky=clear", "sky=grey"), ("dry", "wet"))

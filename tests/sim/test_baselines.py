@@ -9,9 +9,9 @@ import protovine
 from protovine import records
 from protovine.checks import check_model_learner
 from protovine.errors import ConfigError
-from protovine.experiments.build import build
-from protovine.experiments.live import run_live
-from protovine.experiments.prepare import prepare
+from protovine.experiments.define.build import build
+from protovine.experiments.live.swarm import run_live
+from protovine.experiments.define.prepare import prepare
 from protovine.gossip import Frame
 from protovine.learn import AggregatorCore
 from protovine.net.config import NodeSettings

@@ -8,9 +8,9 @@ import pytest
 import protovine
 from protovine import records
 from protovine.errors import ConfigError
-from protovine.experiments.build import build
+from protovine.experiments.define.build import build
 from protovine.sim import Hostile, Simulator, corrupt, parse_hostile
-from protovine.sim.hostile import FLOOD, KINDS
+from protovine.sim.attacks import FLOOD, KINDS
 
 SECOND = 10**9
 

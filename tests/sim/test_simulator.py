@@ -12,7 +12,7 @@ import pytest
 import protovine
 from protovine import records
 from protovine.errors import ConfigError, InvariantError
-from protovine.experiments.build import build
+from protovine.experiments.define.build import build
 from protovine.records import TraceHash
 from protovine.sim import Link, Network, Simulator, arrival_times
 from protovine.sim.faults import Cut, Partition

@@ -62,7 +62,7 @@ def node(file: Path | None, assignments: tuple[str, ...], check: bool, **flags: 
 def _tables(assignments: tuple[str, ...], flags: dict[str, Any]) -> dict[str, Any]:
     """What the options say, as tables."""
     from protovine.errors import ConfigError
-    from protovine.experiments.config import assignment
+    from protovine.experiments.define.config import assignment
     from protovine.system import merged_tables
 
     tables: dict[str, Any] = {}
@@ -104,7 +104,7 @@ def status(
     from datetime import UTC, datetime
 
     from protovine.errors import ConfigError, check_range
-    from protovine.net.certificates import load_member
+    from protovine.net.security.identity import load_member
     from protovine.net.transport import Endpoints, ask_status
 
     check_range("--timeout", timeout, 0.1, 600)

@@ -13,8 +13,8 @@ import click
 from protovine.cli.common import console_on, processors, progress
 
 if TYPE_CHECKING:
-    from protovine.experiments.folder import RunFolder
-    from protovine.experiments.result import Result
+    from protovine.experiments.run.folder import RunFolder
+    from protovine.experiments.run.result import Result
 
 # Options that set one key of the experiment: flag, key, type, help.
 _FLAGS: tuple[tuple[tuple[str, ...], str, Any, str], ...] = (
@@ -101,7 +101,7 @@ def with_flags(without: Sequence[str] = ()) -> Callable[[Callable[..., Any]], Ca
 
 def tables_of(experiment: Path | None, assignments: Sequence[str], flags: dict[str, Any]) -> dict[str, Any]:
     """The experiment's tables: its file < ``--set`` < options."""
-    from protovine.experiments.config import assignment, read_toml
+    from protovine.experiments.define.config import assignment, read_toml
     from protovine.system import merged_tables, nested
 
     tables = read_toml(experiment) if experiment else {}
@@ -116,7 +116,7 @@ def tables_of(experiment: Path | None, assignments: Sequence[str], flags: dict[s
 
 def show(result: Result, folder: RunFolder, as_json: bool) -> None:
     """Print a result, or what went wrong, and exit accordingly."""
-    from protovine.experiments.table import print_result
+    from protovine.experiments.report.tables import print_result
 
     if as_json:
         click.echo(json.dumps(result.to_json(), ensure_ascii=False, allow_nan=False))
@@ -167,10 +167,10 @@ def run(
     five nodes and three seeds. Settings are resolved as
     defaults < preset < EXPERIMENT.toml < --set < options; see docs/experiments.md for all of them.
     """
-    from protovine.experiments.config import Experiment
-    from protovine.experiments.folder import RunFolder
-    from protovine.experiments.prepare import prepare
-    from protovine.experiments.runner import run_prepared
+    from protovine.experiments.define.config import Experiment
+    from protovine.experiments.run.folder import RunFolder
+    from protovine.experiments.define.prepare import prepare
+    from protovine.experiments.run.runner import run_prepared
     from protovine.system import merged_tables
 
     tables = tables_of(experiment, assignments, flags)
@@ -193,7 +193,7 @@ def run(
 
 
 def _run_suite(name: str, tables: dict[str, Any], out: Path | None, as_json: bool) -> None:
-    from protovine.experiments.suite import prepare_suite, print_suite, run_suite
+    from protovine.experiments.suites import prepare_suite, print_suite, run_suite
 
     suite, prepared = prepare_suite(name, tables)
     path = out or new_folder(name)
@@ -222,7 +222,7 @@ def replay(run: Path, presets: tuple[str, ...], seeds: tuple[int, ...]) -> None:
 
     RUN is a folder that `protovine run` made. Exit code 1 if a trace differs.
     """
-    from protovine.experiments.replay import replay as play
+    from protovine.experiments.run.replay import replay as play
 
     same = different = 0
     with progress(console_on()) as report:

@@ -35,10 +35,10 @@ def swarm(
     Every node is a process of its own that samples in real time and gossips over loopback, with mutual TLS and
     certificates made for the occasion. It leaves the same folder as `protovine run`, and counts bytes at the socket.
     """
-    from protovine.experiments.config import Experiment
-    from protovine.experiments.folder import RunFolder
-    from protovine.experiments.live import run_live
-    from protovine.experiments.prepare import prepare
+    from protovine.experiments.define.config import Experiment
+    from protovine.experiments.run.folder import RunFolder
+    from protovine.experiments.live.swarm import run_live
+    from protovine.experiments.define.prepare import prepare
 
     tables = tables_of(experiment, assignments, flags)
     if preset is not None or "presets" not in tables:

@@ -35,9 +35,9 @@ def sweep(
     more points or seeds may be given too. See docs/sweeps.md.
     """
     from protovine.errors import ConfigError
-    from protovine.experiments.database import FILE, load_results
-    from protovine.experiments.sweep import Sweep, plan
-    from protovine.experiments.sweeper import run_plan
+    from protovine.experiments.sweep.database import FILE, load_results
+    from protovine.experiments.sweep.grid import Sweep, plan
+    from protovine.experiments.sweep.sweeper import run_plan
 
     planned = plan(Sweep.read(sweep))
     points, seeds = len(planned.sweep.points), len(planned.sweep.seeds)
@@ -91,7 +91,7 @@ def report(folder: Path, metric: str, base: str | None) -> None:
 
     DIR is a folder that `protovine sweep` made.
     """
-    from protovine.experiments.sweep_report import write_report
+    from protovine.experiments.report.sweep_report import write_report
 
     for path in write_report(folder, metric, base):
         click.echo(path)

@@ -7,12 +7,12 @@
 - `Sweep`, `run_sweep`: grids and lists of settings; `load_results`, `load_curves`: what they found
 """
 
-from protovine.experiments.config import Experiment, Settings
-from protovine.experiments.database import load_curves, load_results
-from protovine.experiments.result import Interval, Result
-from protovine.experiments.runner import run
-from protovine.experiments.sweep import Sweep
-from protovine.experiments.sweeper import run_sweep
+from protovine.experiments.define.config import Experiment, Settings
+from protovine.experiments.sweep.database import load_curves, load_results
+from protovine.experiments.run.result import Interval, Result
+from protovine.experiments.run.runner import run
+from protovine.experiments.sweep.grid import Sweep
+from protovine.experiments.sweep.sweeper import run_sweep
 from protovine.system import PRESETS, Preset
 
 __all__ = [

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from protovine.learn import kernels
+from protovine.learn.xuilvq import kernels
 from protovine.prototypes import FEATURE_MAX, PrototypeSet
 
 

@@ -17,8 +17,8 @@ from river import base
 
 from protovine import compress
 from protovine.errors import SnapshotError
-from protovine.learn.hedged import HedgedLVQCore
-from protovine.learn.xuilvq import XuILVQCore
+from protovine.learn.hedged.core import HedgedLVQCore
+from protovine.learn.xuilvq.core import XuILVQCore
 from protovine.prototypes import FEATURE_MAX, PrototypeSet
 from protovine.snapshot import pack, unpack
 

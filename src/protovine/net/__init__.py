@@ -8,7 +8,7 @@
 - `JsonLinesSink`, `MqttSink`, `ZenohSink`: where predictions go, as `Output`s to a `Sink`
 """
 
-from protovine.net.certificates import (
+from protovine.net.security.identity import (
     Identity,
     MemberName,
     Trust,
@@ -20,10 +20,10 @@ from protovine.net.certificates import (
     load_trust,
     revoke,
 )
-from protovine.net.envelope import Envelope, EnvelopeLike, Member, PlainEnvelope
-from protovine.net.schema import Schema
-from protovine.net.sinks import JsonLinesSink, MqttSink, Output, Sink, ZenohSink
-from protovine.net.sources import CsvReplay, Event, JsonLines, Mqtt, Source, ZenohKeys
+from protovine.net.security.envelope import Envelope, EnvelopeLike, Member, PlainEnvelope
+from protovine.net.io.schema import Schema
+from protovine.net.io.sinks import JsonLinesSink, MqttSink, Output, Sink, ZenohSink
+from protovine.net.io.sources import CsvReplay, Event, JsonLines, Mqtt, Source, ZenohKeys
 
 __all__ = [
     "CsvReplay",

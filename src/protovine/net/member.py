@@ -13,13 +13,13 @@ from typing import BinaryIO, cast
 
 from protovine.errors import ConfigError
 from protovine.net.config import NodeSettings
-from protovine.net.link_log import follow_link_log
-from protovine.net.logs import set_up_logs
-from protovine.net.reload import Reloader
+from protovine.net.ops.link_log import follow_link_log
+from protovine.net.ops.logs import set_up_logs
+from protovine.net.ops.reload import Reloader
 from protovine.net.runtime import Clock, Output, Runtime, restore_node
-from protovine.net.schema import Schema
-from protovine.net.server import Server
-from protovine.net.sinks import Output as SinkOutput
+from protovine.net.io.schema import Schema
+from protovine.net.ops.server import Server
+from protovine.net.io.sinks import Output as SinkOutput
 from protovine.net.store import Store
 from protovine.net.transport import ZenohTransport
 from protovine.node import Node

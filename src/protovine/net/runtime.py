@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from protovine.errors import LocalProtocolError, MissingKeysError, RemoteProtocolError, SnapshotError
 from protovine.gossip import kind_name
 from protovine.learn import Prediction
-from protovine.net.certificates import Trust
-from protovine.net.envelope import Envelope, EnvelopeLike, Member
-from protovine.net.latency import Latency
+from protovine.net.security.identity import Trust
+from protovine.net.security.envelope import Envelope, EnvelopeLike, Member
+from protovine.net.ops.latency import Latency
 from protovine.net.store import Store
 from protovine.net.transport import Channel, Transport
 from protovine.node import Node, pump

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 from protovine.errors import ConfigError, suggest
 from protovine.gossip import MESSAGE_BYTES_MAX
-from protovine.net.envelope import OVERHEAD_BYTES_MAX
+from protovine.net.security.envelope import OVERHEAD_BYTES_MAX
 
 MODES = ("peer", "router", "client")
 # A link that says nothing for this long is closed, and dialled again after a while that grows to the longest.

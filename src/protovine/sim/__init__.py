@@ -9,7 +9,7 @@
 
 from protovine.sim.arrivals import Arrivals, arrival_times
 from protovine.sim.faults import Crash, Cut, Join, Partition
-from protovine.sim.hostile import Hostile, corrupt, parse_hostile
+from protovine.sim.attacks import Hostile, corrupt, parse_hostile
 from protovine.sim.network import Link, Network
 from protovine.sim.simulator import Clock, Outcome, Scenario, Simulator
 

@@ -1,0 +1,207 @@
+"""From the settings of an experiment to a scenario and nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protovine import rng, stream
+from protovine.errors import ConfigError
+from protovine.experiments.define.config import CrashFault, CutFault, JoinFault, PartitionFault, ServerFault, Settings
+from protovine.learn import OwnPickles
+from protovine.node import Node
+from protovine.records import SECOND_NS
+from protovine.sim import Clock, Crash, Cut, Join, Link, Partition, Scenario, arrival_times, corrupt, parse_hostile
+from protovine.sim.faults import Fault
+from protovine.system import build_node, nanoseconds
+from protovine.topology import neighbours
+
+# The last fifth of the merged stream is held out on request.
+HOLDOUT = 0.2
+
+
+@dataclass(frozen=True)
+class Built:
+    """A run ready to start: the scenario, how to make a node, and what is needed to judge the outcome."""
+
+    scenario: Scenario
+    make_node: Callable[..., Node]
+    neighbours: list[list[int]]
+    holdout_rows: NDArray[np.int64]
+    positive: int | None
+    honest: list[int]
+    drift_points_s: tuple[float, ...]
+    end_s: float
+
+
+def build(settings: Settings, data: stream.DataSet, seed: int) -> Built:
+    """Everything of one run; `ConfigError` or `DataError` if settings and data do not fit together."""
+    swarm = settings.swarm
+    hostile = parse_hostile(swarm.hostile, swarm.nodes)
+    links = neighbours(swarm.topology, swarm.nodes, seed)
+    split = stream.parse_split(swarm.split)
+    order = stream.merged_order(len(data), split, seed)
+    cut = round(len(data) * (1 - HOLDOUT)) if settings.data.holdout else len(data)
+    if not 0 < cut <= len(data):
+        raise ConfigError(f"{len(data)} rows are too few to hold out 20 %")
+    # What is dealt out are places of the merged stream; the row at each stands in ``order``.
+    shuffled = split.kind == "shuffle"
+    places = stream.split_rows(data.y[order[:cut]], swarm.nodes, "interleave" if shuffled else split, seed)
+    rows = [order[place] for place in places]
+    at_ns = arrival_times(
+        places,
+        rate_hz=swarm.rate_hz,
+        arrivals=swarm.arrivals,
+        sequential=settings.gossip.order == "sequential",
+        proportional=split.alpha is not None,
+        seed=seed,
+    )
+    at_ns = [times + node * nanoseconds(swarm.lag_s) for node, times in enumerate(at_ns)]
+    x, y = _shifted(data.x, rows, swarm.feature_shift, seed), data.y
+    honest = [node for node in range(swarm.nodes) if node not in hostile.nodes]
+    if swarm.central:
+        # Without those that do harm, as there is nobody to be harmed.
+        rows, at_ns = _merged([rows[node] for node in honest], [at_ns[node] for node in honest])
+        links, honest = [[]], [0]
+    elif hostile.nodes:
+        x, y, rows, at_ns = corrupt(hostile, x, y, rows, at_ns, len(data.classes), seed)
+    server = None
+    if swarm.server:
+        server = _check_server(settings)
+        links = [[server] for _ in range(server)] + [list(range(server))]
+        rows, at_ns = [*rows, np.empty(0, np.int64)], [*at_ns, np.empty(0, np.int64)]
+        honest = [*honest, server]
+    scenario = Scenario(
+        x=x,
+        y=y,
+        rows=rows,
+        at_ns=at_ns,
+        seed=seed,
+        link=_link(settings),
+        faults=() if swarm.central else _faults(settings, server),
+        label_delay_ns=nanoseconds(swarm.label_delay_s),
+        labelled=swarm.labelled,
+        clocks=_clocks(settings, seed),
+    )
+    end_s = max((int(times[-1]) for times in at_ns if len(times)), default=0) / SECOND_NS
+    together = not shuffled and not swarm.lag_s  # Whether all nodes meet a drift at about one time.
+    drifts = tuple(end_s * point / cut for point in data.drift_points if point < cut and together)
+    pickles = OwnPickles()
+    for node in swarm.slow:
+        if not 0 <= node < swarm.nodes:
+            raise ConfigError(f"swarm.slow names node {node}, but nodes are 0 to {swarm.nodes - 1}")
+
+    def make_node(node: int, incarnation: int, peers: list[int] | None = None) -> Node:
+        chosen = settings
+        if node in hostile.nodes and hostile.kind == "flood":
+            told_all = settings.share.model_copy(update={"select": "all"})
+            unlimited = settings.gossip.model_copy(update={"budget_bytes_per_s": 0.0})
+            chosen = settings.model_copy(update={"share": told_all, "gossip": unlimited})
+        return build_node(
+            chosen.learner,
+            chosen.share,
+            chosen.gossip,
+            node=node,
+            peers=links[node] if peers is None else peers,
+            dim=data.x.shape[1],
+            n_classes=len(data.classes),
+            draw=lambda purpose: rng.stream(seed, purpose, node, incarnation),
+            incarnation=incarnation,
+            train_period_ns=max(1, round(SECOND_NS / swarm.train_rate_hz * swarm.slow.get(node, 1.0))),
+            message_bytes_max=settings.link.message_bytes_max,
+            server=node == server,
+            pickles=pickles,
+        )
+
+    n_classes = len(data.classes)
+    if 0 < settings.learner.size_max < n_classes:
+        raise ConfigError(
+            f"{data.name} has {n_classes} classes in {len(data)} rows, more than learner.size_max, "
+            f"{settings.learner.size_max}; is the label column the right one (--label)?"
+        )
+    make_node(0, 1)  # Options that do not fit together are found before anything starts.
+    positive = data.positive_code(settings.data.positive) if len(data.classes) == 2 else None
+    if settings.data.positive is not None and positive is None:
+        raise ConfigError(f"data.positive names one of two classes, but there are {len(data.classes)}")
+    return Built(scenario, make_node, links, order[cut:], positive, honest, drifts, end_s)
+
+
+def _shifted(
+    x: NDArray[np.float64], rows: list[NDArray[np.int64]], deviations: float, seed: int
+) -> NDArray[np.float64]:
+    """Rows of each node moved by its own offsets, normal draws of so many standard deviations of each feature."""
+    if not deviations:
+        return x
+    x, scale = x.copy(), deviations * x.std(axis=0)
+    for node, own in enumerate(rows):
+        x[own] += rng.stream(seed, "feature-shift", node).normal(size=x.shape[1]) * scale
+    return x
+
+
+def _merged(
+    rows: list[NDArray[np.int64]], at_ns: list[NDArray[np.int64]]
+) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:
+    """One stream in the order of arrival; at one time the lower node comes first."""
+    times, everything = np.concatenate(at_ns), np.concatenate(rows)
+    order = np.argsort(times, kind="stable")
+    return [everything[order]], [times[order]]
+
+
+def _clocks(settings: Settings, seed: int) -> tuple[Clock, ...]:
+    swarm = settings.swarm
+    if swarm.central or not (swarm.clock_skew_s or swarm.clock_drift_ppm):
+        return ()
+    draws = rng.stream(seed, "clocks").random((swarm.nodes + swarm.server, 2))
+    # Time starts at the slowest clock's, so that none shows less than 0.
+    return tuple(
+        Clock(nanoseconds(2 * swarm.clock_skew_s * skew), swarm.clock_drift_ppm * (2 * drift - 1))
+        for skew, drift in draws.tolist()
+    )
+
+
+def _link(settings: Settings) -> Link:
+    link = settings.link
+    return Link(
+        delay_ns=nanoseconds(link.delay_s),
+        jitter_ns=nanoseconds(link.jitter_s),
+        bandwidth_bytes_per_s=link.bandwidth_bytes_per_s,
+        message_bytes_max=link.message_bytes_max,
+        loss=link.loss,
+        duplicate=link.duplicate,
+        reorder=link.reorder,
+        reorder_ns=nanoseconds(link.reorder_s),
+    )
+
+
+def _check_server(settings: Settings) -> int:
+    """The server's number; `ConfigError` if these settings have no place for one."""
+    if settings.swarm.central:
+        raise ConfigError("swarm.server and swarm.central exclude each other")
+    if settings.gossip.T and settings.share.kind != "sets":
+        raise ConfigError(f"swarm.server needs share.kind sets, got '{settings.share.kind}'")
+    return settings.swarm.nodes
+
+
+def _faults(settings: Settings, server: int | None) -> tuple[Fault, ...]:
+    return tuple(
+        _fault(fault, server) for fault in settings.faults if server is not None or not isinstance(fault, ServerFault)
+    )
+
+
+def _fault(fault: CrashFault | ServerFault | JoinFault | CutFault | PartitionFault, server: int | None) -> Fault:
+    at_ns = nanoseconds(fault.at_s)
+    if isinstance(fault, CrashFault | ServerFault):
+        node = fault.node if isinstance(fault, CrashFault) else server
+        assert node is not None
+        if fault.restart_s is not None and fault.restart_s <= fault.at_s:
+            raise ConfigError(f"restart_s of node {node} must be after {fault.at_s}, got {fault.restart_s}")
+        restart_ns = None if fault.restart_s is None else nanoseconds(fault.restart_s)
+        return Crash(node, at_ns, restart_ns, fault.keeps_state)
+    if isinstance(fault, JoinFault):
+        return Join(fault.node, at_ns)
+    if isinstance(fault, CutFault):
+        return Cut(fault.source, fault.target, at_ns, nanoseconds(fault.until_s))
+    return Partition(fault.group, at_ns, nanoseconds(fault.until_s))

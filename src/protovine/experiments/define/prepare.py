@@ -1,0 +1,174 @@
+"""Before anything is run or written: data is loaded, and settings are found to fit it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from protovine import stream, topology
+from protovine.experiments.define.build import HOLDOUT, build
+from protovine.experiments.define.config import DataSettings, Experiment, Settings
+from protovine.stream import DataSet
+from protovine.stream.files import is_file_name
+
+# A feature that spans this many times the median one is worth a note.
+SPAN_RATIO = 1000
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An experiment whose data is loaded and whose settings were found to fit it."""
+
+    experiment: Experiment
+    settings: dict[str, Settings]
+    data: dict[int, DataSet]
+    neighbours: list[list[int]]
+    notes: tuple[str, ...]
+
+    @property
+    def seeds(self) -> list[int]:
+        """All seeds, ascending."""
+        return sorted(self.data)
+
+    @property
+    def samples(self) -> int:
+        """Own samples over all runs, for progress."""
+        dealt = 1 - HOLDOUT if self.experiment.data.holdout else 1
+        return len(self.settings) * sum(round(len(data) * dealt) for data in self.data.values())
+
+
+def prepare(experiment: Experiment) -> Prepared:
+    """Load the data and check everything against it, before anything is run or written."""
+    options = experiment.data
+    # What the settings are sent on to other processes with has no data in it.
+    nameless = options.model_copy(update={"source": ""})
+    settings = {name: experiment.settings(name).model_copy(update={"data": nameless}) for name in experiment.presets}
+    seeds = range(experiment.seed, experiment.seed + experiment.seeds)
+    data: dict[int, DataSet] = {}
+    for seed in seeds:
+        # Most streams do not depend on the seed.
+        if data and not stream.is_seeded(options.source):
+            data[seed] = data[experiment.seed]
+            continue
+        data[seed] = load_data(options, seed)
+    notes = list(data[experiment.seed].notes)
+    if any(chosen.learner.name == "xuilvq" for chosen in settings.values()):
+        notes += _notes_on_scale(data[experiment.seed])
+    unbounded = [
+        name
+        for name, chosen in settings.items()
+        if chosen.gossip.budget_bytes_per_s and chosen.gossip.T and chosen.share.kind != "log"
+    ]
+    if unbounded:
+        notes.append(f"no budget for {', '.join(unbounded)}: only a log keeps to one")
+    for seed, name in [(seed, name) for seed in seeds for name in settings]:
+        built = build(settings[name], data[seed], seed)
+        dealt = built.scenario.rows[: settings[name].swarm.nodes]  # A server has no samples.
+        empty = [node for node, rows in enumerate(dealt) if not len(rows)]
+        if empty:
+            notes.append(f"seed {seed}: no samples for node{'s' if len(empty) > 1 else ''} {_listed(empty)}")
+        for fault in settings[name].faults:
+            if fault.at_s > built.end_s:
+                notes.append(f"a {fault.kind} at {fault.at_s:g} s comes after the end, at {built.end_s:.1f} s")
+        without = [
+            node
+            for node, rows in enumerate(built.scenario.rows)
+            if len(rows) and built.positive is not None and built.positive not in built.scenario.y[rows]
+        ]
+        if without:
+            notes.append(f"seed {seed}: no positives at node {_listed(without)}, left out of f1")
+    swarms = sorted(settings.values(), key=lambda chosen: (chosen.swarm.central, chosen.swarm.server))
+    links = build(swarms[0], data[experiment.seed], experiment.seed).neighbours
+    return Prepared(experiment, settings, data, links, tuple(dict.fromkeys(notes)))
+
+
+def load_data(options: DataSettings, seed: int) -> DataSet:
+    """The stream that settings describe; `ConfigError` or `DataError` if there is none, or only one class."""
+    data = stream.load(
+        options.source,
+        label=options.label,
+        rows=options.limit,
+        seed=seed,
+        text=options.text,
+        missing=options.missing,
+    )
+    stream.require_classes(data)
+    return data
+
+
+def describe(prepared: Prepared) -> dict[str, Any]:
+    """The experiment as plain values that TOML and JSON hold, with what every preset shares filled in."""
+    experiment = prepared.experiment
+    plain = _plain(experiment.given(), prepared)
+    plain |= {"presets": list(experiment.presets), "seed": experiment.seed, "seeds": experiment.seeds}
+    plain.pop("jobs", None)
+    return plain
+
+
+def resolved(prepared: Prepared) -> dict[str, Any]:
+    """For each preset every setting that has a value, with nothing left to defaults."""
+    return {
+        name: _plain(settings.model_dump(exclude={"data": {"source"}}), prepared)
+        for name, settings in prepared.settings.items()
+    }
+
+
+def describe_data(prepared: Prepared) -> dict[str, Any]:
+    """Name, shape, classes and fingerprint of the stream and of the links (of the first seed)."""
+    data = prepared.data[prepared.experiment.seed]
+    return {
+        "name": data.name,
+        "rows": len(data),
+        "features": list(data.features),
+        "classes": [label if isinstance(label, bool | int | float | str) else str(label) for label in data.classes],
+        "drift_points": list(data.drift_points),
+        "fingerprint": data.fingerprint(),
+        "in_memory": not isinstance(prepared.experiment.data.source, str | os.PathLike),
+        "topology_fingerprint": hashlib.blake2b(repr(prepared.neighbours).encode(), digest_size=16).hexdigest(),
+    }
+
+
+def _notes_on_scale(data: DataSet) -> list[str]:
+    """XuILVQ measures distances on raw features: does one drown the others?"""
+    spans = np.ptp(data.x, axis=0)
+    varying = spans[spans > 0]
+    if len(varying) < 2 or varying.max() < SPAN_RATIO * np.median(varying):
+        return []
+    widest, ratio = data.features[int(np.argmax(spans))], varying.max() / np.median(varying)
+    return [
+        f"XuILVQ measures raw features, and '{widest}' spans {spans.max():g}, {ratio:,.0f} times the median feature: "
+        "scale it, or leave it out"
+    ]
+
+
+def _plain(tables: dict[str, Any], prepared: Prepared) -> dict[str, Any]:
+    """Without None (TOML has none), with data from memory described."""
+
+    def cleaned(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {str(key): cleaned(item) for key, item in value.items() if item is not None}
+        if isinstance(value, list | tuple):
+            return [cleaned(item) for item in value]
+        return value
+
+    if isinstance(tables.get("data"), dict):
+        source = prepared.experiment.data.source
+        kept = {key: value for key, value in tables["data"].items() if key != "source"}
+        if isinstance(source, os.PathLike) or (isinstance(source, str) and is_file_name(source)):
+            source = os.path.abspath(source)  # So that it can be run again from anywhere.
+        described = source if isinstance(source, str) else f"in memory: {prepared.data[prepared.experiment.seed].name}"
+        tables = {**tables, "data": {"source": described, **kept}}
+    swarm = tables.get("swarm", {})
+    if topology.is_file_name(swarm.get("topology", "")):
+        tables = {**tables, "swarm": {**swarm, "topology": os.path.abspath(swarm["topology"])}}
+    plain: dict[str, Any] = cleaned(tables)
+    return plain
+
+
+def _listed(nodes: list[int]) -> str:
+    shown = ", ".join(map(str, nodes[:10]))
+    return shown if len(nodes) <= 10 else f"{shown} and {len(nodes) - 10} more"

@@ -1,0 +1,240 @@
+"""The report of an experiment: one HTML page that needs nothing but itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+from protovine.experiments.run.ages import interval, number, pooled, predicted, verdict
+from protovine.experiments.run.result import METRICS, Interval, Result, Run
+from protovine.experiments.report.tables import formatted
+from protovine.system import PRESETS
+
+NODES_SHOWN = 50
+NAMES_SHOWN = 20
+CONFUSION_CLASSES_MAX = 4
+
+
+def render_report(result: Result) -> str:
+    """One HTML page with the tables and figures of a result; the same result gives the same page.
+
+    It has no script and loads nothing, so it can be mailed, printed and read offline. Everything that comes from data
+    is escaped. A partial or failed result is reported too, with what is missing.
+    """
+    from protovine.experiments.report.figures import pictures
+
+    several = len(result.presets) > 1
+    return render_page(
+        "report.html.jinja",
+        result=result,
+        title=title(result),
+        summary=summary(result),
+        about={name: PRESETS[name].about if name in PRESETS else "" for name in result.resolved},
+        status=result.status,
+        missing=missing(result),
+        comparison=comparison(result),
+        one_seed=len({run.seed for run in result.runs}) < 2,
+        base=result.presets[0] if several else None,
+        same=same_traces(result),
+        pictures=pictures(result),
+        ages=ages_table(result),
+        nodes=[nodes_table(result, result.of(preset)[0]) for preset in result.presets],
+        messages=messages(result),
+        data=_data(result),
+        settings=settings(result),
+        differing=[(key, values) for key, values in settings(result) if len(set(values)) > 1],
+    )
+
+
+def render_page(template: str, **values: Any) -> str:
+    """A page of this package's template, with the style of all reports in it."""
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    # Only the figures and the style are not escaped again.
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["drawing"] = Markup
+    here = files(__package__)
+    style = Markup(here.joinpath("report.css").read_text(encoding="utf-8"))
+    page = environment.from_string(here.joinpath(template).read_text(encoding="utf-8"))
+    return page.render(style=style, **values)
+
+
+def title(result: Result) -> str:
+    """What was compared, for example ``phishing, 5 nodes, 3 seeds``."""
+    nodes, seeds = len(result.neighbours), len(_seeds(result))
+    return f"{result.data.get('name', 'unnamed')}, {_counted(nodes, 'node')}, {_counted(seeds, 'seed')}"
+
+
+def summary(result: Result) -> str:
+    """One line: how many systems on which stream."""
+    presets, rows = len(result.resolved), result.data.get("rows")
+    stream = f"{rows:,} rows of {result.data.get('name', 'unnamed')}" if rows is not None else "one stream"
+    compared = "compared in virtual time, all with the same seeds" if presets > 1 else "in virtual time"
+    return f"{_counted(presets, 'system')} on {stream}, {compared}."
+
+
+def missing(result: Result) -> list[str]:
+    """The runs that were asked for and are not there, one line per preset."""
+    done = {(run.preset, run.seed) for run in result.runs}
+    lines = []
+    for preset in result.resolved:
+        seeds = [seed for seed in _seeds(result) if (preset, seed) not in done]
+        if seeds:
+            lines.append(f"{preset}: seed{'s' if len(seeds) > 1 else ''} {_listed(seeds)}")
+    return lines
+
+
+def comparison(result: Result) -> list[tuple[str, list[tuple[str, str, bool]]]]:
+    """The rows of the main table: name of the metric, and per preset its value, the difference and if that is sure."""
+    rows = []
+    for metric, (name, unit, _) in METRICS.items():
+        if not any(result.interval(preset, metric) for preset in result.presets):
+            continue
+        cells = []
+        for preset in result.presets:
+            difference = result.difference(preset, metric)
+            second = formatted(difference, metric, signed=True) if difference else ""
+            cells.append((formatted(result.interval(preset, metric), metric), second, excludes_zero(difference)))
+        rows.append((f"{name} [{unit}]" if unit else name, cells))
+    return rows
+
+
+def excludes_zero(difference: Interval | None) -> bool:
+    """Whether there is an interval, and 0 is not in it.
+
+    Examples
+    --------
+    >>> excludes_zero(Interval(0.2, 0.1)), excludes_zero(Interval(0.2, 0.3)), excludes_zero(Interval(0.2, None))
+    (True, False, False)
+    """
+    return difference is not None and difference.half is not None and abs(difference.mean) > difference.half
+
+
+def same_traces(result: Result) -> list[list[str]]:
+    """Groups of presets that made the same decisions in every run, so that their curves lie on each other."""
+    groups: dict[tuple[Any, ...], list[str]] = {}
+    for preset in result.presets:
+        groups.setdefault(tuple((run.seed, run.trace_hash) for run in result.of(preset)), []).append(preset)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+# How a verdict is marked: not by colour alone.
+MARKS = {"agrees": "✓", "differs": "≠", "short": "?", "assumes": "⚠"}
+
+
+def ages_table(result: Result) -> list[dict[str, Any]]:
+    """Ages measured and predicted, a row for each preset that shares: cells with what theory says, and a verdict."""
+    rows = []
+    for preset in result.presets:
+        runs = [run.ages for run in result.of(preset) if run.ages is not None]
+        if not runs:
+            continue
+        cells = []
+        for name, theory in (("age", "mean_s"), ("peak", "peak_s"), ("version", "version_mean"), ("incorrect", "")):
+            means, expected = pooled(runs, name), predicted(runs, theory) if theory else None
+            cells.append((interval(means), number(expected, ""), _ratio(means.mean if means else None, expected)))
+        p95s = [run.steady.p95_s for run in runs if run.steady is not None]
+        p95_s, expected = sum(p95s) / len(p95s) if p95s else None, predicted(runs, "p95_s")
+        cells.insert(2, (number(p95_s), number(expected, ""), _ratio(p95_s, expected)))
+        judged = verdict(runs)
+        rows.append({"preset": preset, "cells": cells, "verdict": judged, "mark": MARKS[judged.mark]})
+    return rows
+
+
+def _ratio(mean: float | None, expected: float | None) -> str:
+    return f"× {mean / expected:.3g}" if mean is not None and expected else ""
+
+
+def nodes_table(result: Result, run: Run) -> dict[str, Any]:
+    """The per-node table of one run: its name, head and rows, and how many nodes are left out."""
+    with_confusion = len(result.data.get("classes", ())) <= CONFUSION_CLASSES_MAX
+    rows = []
+    for node in run.per_node[:NODES_SHOWN]:
+        scores = ["–" if (value := node.get(name)) is None else f"{value:.3f}" for name in ("f1", "accuracy", "kappa")]
+        row = [str(node["node"]), f"{node['samples']:,}", *scores, f"{node['bytes']:,}"]
+        rows.append([*row, _confusion(node.get("confusion", ()))] if with_confusion else row)
+    head = ["node", "samples", "F1", "accuracy", "kappa", "bytes sent [B]"]
+    return {
+        "preset": run.preset,
+        "seed": run.seed,
+        "head": [*head, "confusion"] if with_confusion else head,
+        "rows": rows,
+        "all": len(run.per_node),
+        "confusion": with_confusion,
+    }
+
+
+def messages(result: Result) -> list[tuple[str, str, list[int]]]:
+    """Messages lost and refused, and what was dropped: which, reason, and per preset how many over all seeds."""
+    rows = []
+    for what in ("lost", "refused", "dropped"):
+        reasons = sorted({reason for run in result.runs for reason, count in getattr(run, what).items() if count})
+        for reason in reasons:
+            counts = [sum(getattr(run, what).get(reason, 0) for run in result.of(preset)) for preset in result.presets]
+            rows.append((what, reason, counts))
+    return rows
+
+
+def flat(tables: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested tables as dotted keys with the text of their values.
+
+    Examples
+    --------
+    >>> flat({"gossip": {"s": 4, "T": 0.1}, "faults": []})
+    {'gossip.s': '4', 'gossip.T': '0.1', 'faults': 'none'}
+    """
+    out: dict[str, str] = {}
+    for key, value in tables.items():
+        if isinstance(value, dict) and value:
+            out |= flat(value, f"{prefix}{key}.")
+        else:
+            out[f"{prefix}{key}"] = "none" if value in ([], {}, None, ()) else str(value)
+    return out
+
+
+def settings(result: Result) -> list[tuple[str, list[str]]]:
+    """Every setting: key, and its value in each preset."""
+    each = [flat(tables) for tables in result.resolved.values()]
+    return [
+        (key, [tables.get(key, "–") for tables in each]) for key in sorted({key for tables in each for key in tables})
+    ]
+
+
+def _data(result: Result) -> list[tuple[str, str]]:
+    data = result.data
+    rows = [("name", str(data.get("name", "unnamed")))]
+    if "rows" in data:
+        rows.append(("rows", f"{data['rows']:,}"))
+    for key in ("features", "classes", "drift_points"):
+        if data.get(key):
+            label = "concept changes at rows" if key == "drift_points" else key
+            counted = "" if key == "drift_points" else f"{len(data[key]):,}: "
+            rows.append((label, counted + _listed(data[key])))
+    rows.append(("fingerprint", str(data.get("fingerprint", "–"))))
+    return rows
+
+
+def _confusion(table: Sequence[Sequence[int]]) -> str:
+    """One line per true class, in columns."""
+    width = max((len(str(count)) for row in table for count in row), default=1)
+    return "\n".join(" ".join(f"{count:{width}}" for count in row) for row in table)
+
+
+def _seeds(result: Result) -> list[int]:
+    """The seeds that were asked for, or else those that there are."""
+    experiment = result.experiment
+    if "seeds" in experiment:
+        first = experiment.get("seed", 0)
+        return list(range(first, first + experiment["seeds"]))
+    return sorted({run.seed for run in result.runs})
+
+
+def _listed(values: Sequence[Any]) -> str:
+    shown = ", ".join(map(str, values[:NAMES_SHOWN]))
+    return shown if len(values) <= NAMES_SHOWN else f"{shown} and {len(values) - NAMES_SHOWN:,} more"
+
+
+def _counted(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"

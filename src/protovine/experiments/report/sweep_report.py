@@ -1,0 +1,162 @@
+"""The report of a sweep: one HTML page that needs nothing but itself, and its figures and tables as files."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from protovine.errors import ConfigError, DataError, suggest
+from protovine.experiments.sweep.database import FILE, load_provenance, load_results
+from protovine.experiments.report.pages import flat, render_page
+from protovine.experiments.run.result import METRICS
+from protovine.experiments.report.sweep_figures import Drawn, draw_sweep
+from protovine.experiments.report.sweep_tables import SHOWN, Ranks, differences, means, ranks, said_p, to_latex, treatment
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Longer tables are cut in the page; their files have every row.
+ROWS_SHOWN = 200
+FAILURES_SHOWN = 20
+
+
+def write_report(folder: Path, metric: str = "f1", base: str | None = None) -> list[Path]:
+    """Write ``report.html``, ``figures/`` and ``tables/`` into the folder of a sweep, finished or not.
+
+    Parameters
+    ----------
+    folder : path
+        Where `run_sweep` keeps its results.
+    metric : str
+        What is compared, of `protovine.experiments.run.result.METRICS`.
+    base : str, optional
+        The preset that the others are compared with (without several presets, the value of the first key that
+        varies); the first one by default.
+
+    Returns
+    -------
+    list of paths
+        What was written, the page first.
+
+    Raises
+    ------
+    ConfigError, DataError
+        There is no sweep or no finished run, or no such metric or preset. Nothing was written.
+    """
+    if metric not in METRICS:
+        raise ConfigError(f"unknown metric '{metric}'{suggest(metric, METRICS)}")
+    if not (folder / FILE).exists() and (folder / "report.html").exists():
+        raise DataError(f"{folder} is no folder of a sweep; the report of a run is there already: report.html")
+    frame, origin = load_results(folder), load_provenance(folder)
+    if not (frame["status"] == "ok").any():
+        raise DataError(f"{folder} has no finished run yet")
+    key = treatment(frame)
+    names = {str(value): value for value in frame[key]}
+    if base is not None and base not in names:
+        raise ConfigError(f"unknown base '{base}'{suggest(base, names)}")
+    against = names[base] if base is not None else frame[key].iloc[0]
+    shown = [name for name in dict.fromkeys([metric, *SHOWN]) if frame[name].notna().any()]
+    tables = {"means": means(frame, shown), "differences": differences(frame, metric, against)}
+    ranked = ranks(frame, metric)
+    if ranked is not None:
+        tables["ranks"] = _ranks_table(ranked)
+    written = []
+    try:
+        for name in ("figures", "tables"):
+            (folder / name).mkdir(exist_ok=True)
+        figures = draw_sweep(folder, frame, metric, folder / "figures")
+        for name, table in tables.items():
+            for suffix, text in ((".csv", table.to_csv(index=False)), (".tex", to_latex(table))):
+                written.append(folder / "tables" / f"{name}{suffix}")
+                written[-1].write_text(text, encoding="utf-8")
+        frame.to_csv(folder / "tables" / "runs.csv", index=False)
+        page = folder / "report.html"
+        page.write_text(_page(frame, origin, metric, against, tables, ranked, figures), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot write to {folder}: {error.strerror}") from None
+    drawn = [folder / "figures" / f"{each.name}{suffix}" for each in figures for suffix in (".png", ".svg", ".pdf")]
+    return [page, *drawn, *written, folder / "tables" / "runs.csv"]
+
+
+def _page(
+    frame: pd.DataFrame,
+    origin: dict[str, Any],
+    metric: str,
+    base: Any,
+    tables: dict[str, pd.DataFrame],
+    ranked: Ranks | None,
+    figures: list[Drawn],
+) -> str:
+    runs, failed = frame.drop_duplicates("run"), frame[frame["status"] == "failed"]
+    varied = frame.attrs["varied"]
+    commits = {session["commit"] for session in origin["sessions"]}
+    seeds = origin["definition"]["seeds"]
+    others = {str(session["versions"]) for session in origin["sessions"]}
+    return render_page(
+        "sweep.html.jinja",
+        title=", ".join(
+            [f"{n} values of {key}" for key in varied if (n := frame[key].map(str).nunique()) > 1]
+            + [f"{len(seeds)} seed{'' if len(seeds) == 1 else 's'}"]
+        ),
+        finished=len(frame),
+        expected=frame.attrs["runs"],
+        distinct=len(runs),
+        failures=[
+            (", ".join(f"{key} = {row[key]}" for key in varied), row["seed"], row["error"])
+            for row in failed.head(FAILURES_SHOWN).to_dict("records")
+        ],
+        failed=len(failed),
+        metric=METRICS[metric][0],
+        key=treatment(frame),
+        base=str(base),
+        means=_cells(tables["means"]),
+        differences=_cells(tables["differences"], metric),
+        ranked=_cells(tables["ranks"]) if ranked else None,
+        test=ranked,
+        p=said_p(ranked.p) if ranked else "",
+        figures=figures,
+        data=origin["data"],
+        definition=flat(origin["definition"]),
+        sessions=[(each, shlex.join(each["command"])) for each in origin["sessions"]],
+        mixed=len(commits) > 1 or len(others) > 1,
+        wall_s=float(runs["wall_s"].sum()),
+    )
+
+
+def _ranks_table(ranked: Ranks) -> pd.DataFrame:
+    import pandas as pd
+
+    rows = sorted(zip(ranked.names, ranked.ranks, strict=True), key=lambda row: row[1])
+    return pd.DataFrame(rows, columns=[ranked.key, "mean rank"])
+
+
+def _cells(table: pd.DataFrame, metric: str | None = None) -> dict[str, Any]:
+    """A table as text: heads, rows with whether each stands out, and how many rows there are."""
+    heads, columns = [], []
+    for name in table.columns:
+        if name.endswith("_ci95") or name == "ci95":
+            continue
+        decimals = METRICS[name][2] if name in METRICS else METRICS[metric][2] if metric and name == "difference" else 4
+        title, unit = METRICS[name][:2] if name in METRICS else (name, "")
+        heads.append(f"{title} [{unit}]" if unit else title)
+        half = "ci95" if name == "difference" else f"{name}_ci95"
+        halves = table[half].tolist() if half in table.columns else [None] * len(table)
+        values = table[name].tolist()
+        columns.append([_cell(value, half, decimals) for value, half in zip(values, halves, strict=True)])
+    sure = [False] * len(table)
+    if "p_holm" in table.columns:
+        sure = [bool(p < 0.05) for p in table["p_holm"]]
+    rows = list(zip(zip(*columns, strict=True), sure, strict=True))
+    return {"heads": heads, "rows": rows[:ROWS_SHOWN], "all": len(rows)}
+
+
+def _cell(value: Any, half: float | None, decimals: int) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    if value != value:
+        return "–"
+    if half is None:
+        return f"{value:.{decimals}f}".rstrip("0").rstrip(".") if "." in f"{value:.{decimals}f}" else f"{value:.0f}"
+    text = f"{value:,.{decimals}f}"
+    return text if half != half else f"{text} ± {half:,.{decimals}f}"

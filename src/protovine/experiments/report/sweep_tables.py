@@ -1,0 +1,244 @@
+"""What a sweep found, in numbers: means with intervals, paired comparisons, ranks over data sets; as CSV and LaTeX."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from protovine.experiments.run.result import METRICS, Interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Metrics that every sweep's table has.
+SHOWN = (
+    "f1",
+    "f1_paper",
+    "accuracy",
+    "kappa",
+    "bytes_per_node_per_s",
+    "paper_bytes_per_s",
+    "prototypes_trained_per_node",
+)
+# Which key tells data sets apart.
+DATA = "data.source"
+PRESET = "preset"
+
+
+def means(frame: pd.DataFrame, metrics: Sequence[str] = SHOWN) -> pd.DataFrame:
+    """Per point: the keys that vary, runs, and of each metric the mean and half of its 95 % interval over seeds."""
+    import pandas as pd
+
+    varied = frame.attrs["varied"]
+    rows = []
+    for _, group in frame[frame["status"] == "ok"].groupby("point", sort=True):
+        row: dict[str, Any] = {key: group[key].iloc[0] for key in varied} | {"runs": len(group)}
+        for metric in metrics:
+            known = group[metric].dropna()
+            interval = Interval.of(known.tolist()) if len(known) else None
+            row[metric] = interval.mean if interval else math.nan
+            row[f"{metric}_ci95"] = interval.half if interval and interval.half is not None else math.nan
+        rows.append(row)
+    columns = [*varied, "runs", *(name for metric in metrics for name in (metric, f"{metric}_ci95"))]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def treatment(frame: pd.DataFrame) -> str:
+    """What is compared: the presets, or else the first key that varies and is not the data."""
+    several = [key for key in frame.attrs["varied"] if key != DATA and frame[key].map(str).nunique() > 1]
+    return PRESET if PRESET in several or not several else several[0]
+
+
+def differences(frame: pd.DataFrame, metric: str, base: Any) -> pd.DataFrame:
+    """Per point that is not of the base: the difference to the base at the same other keys, paired by seeds.
+
+    ``p`` is of the paired t test, whose 95 % interval is ``ci95`` to each side; ``p_holm`` is corrected for the number
+    of rows by Holm's step-down method.
+
+    References
+    ----------
+    S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics, 1979.
+    """
+    import pandas as pd
+    from scipy import stats
+
+    key = treatment(frame)
+    others = [name for name in frame.attrs["varied"] if name != key]
+    good = frame[frame["status"] == "ok"]
+    good = good.assign(_place=joined(good, [*others, "seed"]))
+    at_base = good[good[key] == base].set_index("_place")[metric]
+    rows = []
+    for _, group in good[good[key] != base].groupby("point", sort=True):
+        pairs = (group[metric] - group["_place"].map(at_base)).dropna()
+        row = {key: group[key].iloc[0], **{name: group[name].iloc[0] for name in others}, "pairs": len(pairs)}
+        if not len(pairs):
+            continue
+        interval = Interval.of(pairs.tolist())
+        p = math.nan
+        if interval.half:
+            p = float(stats.ttest_1samp(pairs, 0.0).pvalue)
+        half = math.nan if interval.half is None else interval.half
+        rows.append({**row, "difference": interval.mean, "ci95": half, "p": p})
+    made = pd.DataFrame(rows, columns=[key, *others, "pairs", "difference", "ci95", "p"])
+    made["p_holm"] = holm(made["p"].to_numpy(dtype=float))
+    return made
+
+
+def joined(table: pd.DataFrame, keys: Sequence[str]) -> list[str]:
+    """The values of some keys as one text for each row; a value may be a list."""
+    return [json.dumps([str(value) for value in row]) for row in zip(*(table[key] for key in keys), strict=True)] or (
+        [""] * len(table)
+    )
+
+
+def holm(p: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """P values corrected for their number, by Holm's method; those that are not a number stay so and do not count.
+
+    Examples
+    --------
+    >>> holm(np.array([0.01, 0.04, 0.03, np.nan])).round(3).tolist()
+    [0.03, 0.06, 0.06, nan]
+    """
+    out = np.full(len(p), np.nan)
+    known = np.flatnonzero(np.isfinite(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    steps = p[order] * np.arange(len(order), 0, -1)
+    out[order] = np.minimum(1.0, np.maximum.accumulate(steps)) if len(order) else []
+    return out
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Mean ranks over blocks (1 is best): data sets, or settings if there is only one data set.
+
+    ``test`` names the test whose ``p`` it is; ``critical`` is Nemenyi's critical difference of mean ranks at 5 %, None
+    for two treatments.
+    """
+
+    key: str
+    names: tuple[str, ...]
+    ranks: tuple[float, ...]
+    blocks: int
+    of: str
+    test: str
+    p: float | None
+    critical: float | None
+
+
+def ranks(frame: pd.DataFrame, metric: str) -> Ranks | None:
+    """Friedman's test and Nemenyi's critical difference, or Wilcoxon's test for two; None for fewer than two blocks.
+
+    Each block is a data set, with the mean over seeds and all settings that every treatment has there.
+
+    References
+    ----------
+    J. Demšar, "Statistical comparisons of classifiers over multiple data sets", JMLR, 2006.
+    """
+    from scipy import stats
+
+    key = treatment(frame)
+    good = frame[(frame["status"] == "ok") & frame[metric].notna()]
+    others = [name for name in frame.attrs["varied"] if name not in (key, DATA)]
+    text = good.assign(
+        _treatment=good[key].map(str),
+        _setting=joined(good, others),
+        _data=good[DATA].map(str) if DATA in good else "",
+    )
+    order = list(dict.fromkeys(text["_treatment"]))
+    table = text.pivot_table(index=["_data", "_setting"], columns="_treatment", values=metric, aggfunc="mean")
+    table = table.reindex(columns=order).dropna()
+    what = "settings"
+    if table.index.get_level_values("_data").nunique() > 1:
+        table, what = table.groupby(level="_data").mean(), "data sets"
+    if len(table) < 2 or len(order) < 2:
+        return None
+    values = table.to_numpy()
+    mean_ranks = stats.rankdata(-values.round(12), axis=1).mean(axis=0)
+    p: float | None
+    if len(order) == 2:
+        test, gaps = "Wilcoxon's signed-rank test", values[:, 1] - values[:, 0]
+        p = float(stats.wilcoxon(gaps).pvalue) if np.any(gaps) else None
+        critical = None
+    else:
+        test = "Friedman's test"
+        p = float(stats.friedmanchisquare(*values.T).pvalue) if np.ptp(values, axis=1).any() else None
+        k = len(order)
+        critical = float(
+            stats.studentized_range.ppf(0.95, k, np.inf) / math.sqrt(2) * math.sqrt(k * (k + 1) / 6 / len(table))
+        )
+    return Ranks(key, tuple(order), tuple(map(float, mean_ranks)), len(table), what, test, p, critical)
+
+
+def said_p(p: float | None) -> str:
+    """A p value as text.
+
+    Examples
+    --------
+    >>> said_p(0.0312), said_p(1e-9), said_p(None)
+    ('p = 0.0312', 'p < 0.0001', 'p is not defined, as nothing differs')
+    """
+    return "p is not defined, as nothing differs" if p is None else "p < 0.0001" if p < 1e-4 else f"p = {p:.4f}"
+
+
+def front(cost: Sequence[float], gain: Sequence[float]) -> list[int]:
+    """Indices of the points that no other beats in one of both without being worse in the other, cheapest first.
+
+    Examples
+    --------
+    >>> front([1, 2, 3, 3], [0.5, 0.4, 0.7, 0.6])
+    [0, 2]
+    """
+    kept: list[int] = []
+    for i in sorted(range(len(cost)), key=lambda i: (cost[i], -gain[i])):
+        if not kept or gain[i] > gain[kept[-1]]:
+            kept.append(i)
+    return kept
+
+
+def to_latex(table: pd.DataFrame) -> str:
+    """A table for LaTeX's booktabs: ``x ± y`` in one column for a metric and its interval."""
+    pairs = [name for name in table.columns if f"{name}_ci95" in table.columns]
+    heads, cells = [], []
+    for name in table.columns:
+        if name.endswith("_ci95") and name[:-5] in pairs:
+            continue
+        decimals = METRICS[name][2] if name in METRICS else 4
+        title = f"{METRICS[name][0]} [{METRICS[name][1]}]" if name in METRICS and METRICS[name][1] else name
+        heads.append(_escaped(METRICS[name][0] if name in METRICS and not METRICS[name][1] else title))
+        halves = table[f"{name}_ci95"] if name in pairs else [None] * len(table)
+        cells.append([_cell(value, half, decimals) for value, half in zip(table[name], halves, strict=True)])
+    numeric = ["r" if all(cell[:1] in "0123456789$-–" for cell in column) else "l" for column in cells]
+    lines = [" & ".join(row) + r" \\" for row in zip(*cells, strict=True)]
+    head = " & ".join(heads) + r" \\"
+    return "\n".join(
+        [
+            f"\\begin{{tabular}}{{{''.join(numeric)}}}",
+            r"\toprule",
+            head,
+            r"\midrule",
+            *lines,
+            r"\bottomrule",
+            r"\end{tabular}",
+            "",
+        ]
+    )
+
+
+def _cell(value: Any, half: float | None, decimals: int) -> str:
+    if isinstance(value, float | np.floating):
+        if math.isnan(value):
+            return "--"
+        text = f"{value:.{decimals}f}"
+        text = text.rstrip("0").rstrip(".") if half is None and "." in text else text
+        return f"${text} \\pm {half:.{decimals}f}$" if half is not None and not math.isnan(half) else f"${text}$"
+    return _escaped(str(value))
+
+
+def _escaped(text: str) -> str:
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    return "".join(special.get(each, f"\\{each}" if each in "&%$#_{}" else each) for each in text)

@@ -1,0 +1,306 @@
+"""Figures of the theory of ages: against T, n, bytes and topology, and sequential beside parallel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import sparse
+
+from protovine.age import (
+    AgePlan,
+    Gossip,
+    complete_age,
+    percolation_age,
+    plan_age,
+    predict_age,
+    ring_age,
+)
+from protovine.age.plan import SCHEDULES
+from protovine.errors import ConfigError
+from protovine.experiments.report.figures import COLOURS, LOOK, MARKERS, WIDTH_IN, Floats
+from protovine.topology import neighbours
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FORMATS = (".png", ".svg", ".pdf")
+PANEL_IN = 3.6
+DPI = 110
+NAMES = {"full": "complete graph", "ring": "ring", "grid": "grid", "regular:4": "random, 4 neighbours", "star": "star"}
+ALL_SCHEDULES = (*SCHEDULES, "sequential")
+LINES = {name: COLOURS[i] for i, name in enumerate((*ALL_SCHEDULES, "forwarding"))}
+
+Panel = Callable[["Axes"], None]
+
+
+def draw_prediction(path: Path, **settings: Any) -> None:
+    """Ages against T as `predict_age` says with such settings, and the ratio of sequential and parallel against n.
+
+    Raises
+    ------
+    ConfigError
+        The file has another ending than .png, .svg or .pdf, or cannot be written.
+    """
+    links = neighbours(settings["topology"], settings["nodes"], settings["seed"])
+    most = max(map(len, links))
+    s = min(4, most) if settings["s"] is None else settings["s"]
+    panels: list[Panel] = [lambda axes: _against_T(axes, settings | {"s": s}, most)]
+    if settings["forwarding"] == "none" and settings["T"] * (1 - settings["loss"]) > 0:
+        p = settings["T"] * s / most * (1 - settings["loss"])
+        panels.append(lambda axes: _ratios(axes, (p, 1.0)))
+    save(path, *panels)
+
+
+def draw_plan(path: Path, plan: AgePlan, **goal_and_settings: Any) -> None:
+    """Ages against bytes for every schedule of a plan with its s, and where the recommended one stands.
+
+    Raises
+    ------
+    ConfigError
+        As of `draw_prediction`.
+    """
+    save(path, lambda axes: _around_plan(axes, plan, goal_and_settings))
+
+
+def against_T(path: Path) -> None:
+    """Coin against T for s = 1 to 4, and the schedules beside each other."""
+    coin = {"topology": "full", "nodes": 5, "rate_hz": 10.0, "schedule": "coin", "s": 1, "forwarding": "none"}
+    save(path, lambda axes: _against_T(axes, coin, 4, others=()), lambda axes: _schedules_against_T(axes, coin, 4))
+
+
+def against_nodes(path: Path, sizes: Sequence[int] = (4, 9, 16, 36, 64, 144, 256)) -> None:
+    """Ages against n on five topologies, direct between neighbours and forwarded between all."""
+    save(path, lambda axes: _topologies(axes, sizes, "none"), lambda axes: _topologies(axes, sizes, "peers"))
+
+
+def ratio_against_nodes(path: Path) -> None:
+    """The mean age of sequential gossip over that of parallel, against n, for several p."""
+    save(path, lambda axes: _ratios(axes, (0.1, 0.5, 1.0)))
+
+
+def against_bytes(path: Path) -> None:
+    """The least mean age that each schedule has within a budget."""
+    save(path, _least_ages)
+
+
+def scaling(path: Path, sides: Sequence[int] = (4, 8, 16, 32, 64, 128)) -> None:
+    """Ages about an outside source on complete graphs, rings and tori: exact, sampled, and their laws."""
+    save(path, lambda axes: _laws(axes, sides))
+
+
+def save(path: Path, *panels: Panel) -> None:
+    """Draws panels side by side into a file; the same panels give the same bytes.
+
+    Raises
+    ------
+    ConfigError
+        The file has another ending than .png, .svg or .pdf, or cannot be written.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise ConfigError(f"a figure must end in .png, .svg or .pdf, got '{path.name}'")
+    if not path.parent.is_dir():
+        raise ConfigError(f"cannot write the figure {path}: there is no folder '{path.parent}'")
+    from matplotlib import style
+    from matplotlib.figure import Figure
+
+    # The user's own matplotlib settings have no say here.
+    with style.context(["default", LOOK]):
+        figure = Figure(figsize=(WIDTH_IN * (1 if len(panels) == 1 else 1.75), PANEL_IN), layout="constrained")
+        for i, panel in enumerate(panels):
+            panel(figure.add_subplot(1, len(panels), i + 1))
+        date = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix.lower(), {})
+        try:
+            figure.savefig(path, dpi=DPI, metadata=date)
+        except OSError as error:
+            raise ConfigError(f"cannot write the figure {path}: {error.strerror}") from None
+
+
+def _against_T(axes: Axes, settings: dict[str, Any], most: int, others: Sequence[str] = ALL_SCHEDULES) -> None:
+    """One curve for each s up to 4, and one for each other schedule at the s that was asked for."""
+    chosen, s = settings["schedule"], settings["s"]
+    for i, size in enumerate(sorted({*range(1, min(4, most) + 1), s})):
+        curve = _curve(settings | {"s": size})
+        if curve:
+            axes.plot(*curve, color=COLOURS[i], label=f"{chosen}, s = {size}")
+    styles = ("-.", ":", "--", (0, (6, 1, 1, 1, 1, 1)))
+    if settings["forwarding"] == "none":
+        for style, schedule in zip(styles, (name for name in others if name != chosen), strict=False):
+            curve = _curve(settings | {"schedule": schedule})
+            if curve:
+                axes.plot(*curve, color="#555555", linestyle=style, linewidth=1.3, label=f"{schedule}, s = {s}")
+    if settings.get("T"):
+        axes.axvline(settings["T"], color="#999999", linewidth=1, label=f"T = {settings['T']:g}")
+    _logarithmic(axes, "share of opportunities T", "mean age [s]")
+    if others:  # So many names need room of their own.
+        axes.legend(fontsize=8, ncols=3, columnspacing=1, loc="lower left", bbox_to_anchor=(-0.1, 1.0))
+    else:
+        axes.legend(fontsize=8.5)
+
+
+def _schedules_against_T(axes: Axes, settings: dict[str, Any], s: int) -> None:
+    for schedule in ALL_SCHEDULES:
+        size = 1 if schedule == "round-robin" else s
+        curve = _curve(settings | {"schedule": schedule, "s": size})
+        assert curve is not None
+        axes.plot(*curve, color=LINES[schedule], label=f"{schedule}, s = {size}")
+    _logarithmic(axes, "share of opportunities T", "mean age [s]")
+    axes.legend(fontsize=8.5)
+
+
+def _curve(settings: dict[str, Any]) -> tuple[Floats, list[float]] | None:
+    """Shares T and mean ages; None where nothing is known."""
+    T = np.geomspace(0.01, 1, 41)
+    if settings["schedule"] == "counter":
+        T = 1 / np.unique((1 / T).round())
+    try:
+        return T, [predict_age(**settings | {"T": each}).mean_s for each in T.tolist()]
+    except ConfigError:
+        return None
+
+
+def _topologies(axes: Axes, sizes: Sequence[int], forwarding: str) -> None:
+    for i, (topology, name) in enumerate(NAMES.items()):
+        known = [n for n in sizes if not (topology == "regular:4" and n < 6)]
+        found = [predict_age(topology=topology, nodes=n, s=1, T=1.0, rate_hz=1.0, forwarding=forwarding) for n in known]
+        axes.errorbar(
+            known,
+            [age.mean_s for age in found],
+            yerr=[age.error for age in found],
+            color=COLOURS[i],
+            marker=MARKERS[i],
+            markersize=4,
+            linewidth=1.3,
+            label=name,
+        )
+    _logarithmic(axes, "nodes n", "mean age [s]")
+    axes.set_ylim(0.8, 400)
+    axes.set_title("direct, about neighbours" if forwarding == "none" else "forwarded, about all nodes", fontsize=10)
+    if forwarding == "none":
+        axes.legend(fontsize=8.5, loc="upper left")
+
+
+def _ratios(axes: Axes, shares: Sequence[float]) -> None:
+    sizes = np.unique(np.geomspace(2, 200, 13).round().astype(int))
+    curve = np.geomspace(2, 200, 100)
+    for i, p in enumerate(sorted(set(shares))):
+        settings: dict[str, Any] = {"rate_hz": 1.0, "T": p}
+        ratios = [
+            predict_age(nodes=n, s=n - 1, schedule="sequential", **settings).mean_s
+            / predict_age(nodes=n, s=n - 1, **settings).mean_s
+            for n in sizes.tolist()
+        ]
+        axes.plot(curve, curve * (1 - p / 2) + p / 2, color=COLOURS[i], linewidth=1.2)
+        axes.plot(sizes, ratios, MARKERS[i], color=COLOURS[i], markersize=4.5, label=f"p = {p:.3g}")
+    axes.plot([], [], color="#555555", linewidth=1.2, label="n (1 − p/2) + p/2")
+    axes.set_title("sequential / parallel, complete graph, no delay", fontsize=10)
+    _logarithmic(axes, "nodes n", "ratio of mean ages")
+    axes.legend(fontsize=8.5)
+
+
+def _least_ages(axes: Axes) -> None:
+    nodes, rate_hz, size = 10, 10.0, 100.0
+    budgets = np.geomspace(30, rate_hz * (nodes - 1) * size, 25)
+    ages: dict[str, list[float]] = {schedule: [] for schedule in SCHEDULES}
+    forwarded = []
+    for budget in budgets.tolist():
+        common: dict[str, Any] = {"nodes": nodes, "rate_hz": rate_hz, "message_bytes": size, "budget_bps": budget}
+        for each in plan_age(**common).schedules:
+            ages[each.schedule].append(each.age.mean_s)
+        forwarded.append(plan_age(**common, forwarding="peers").recommended.age.mean_s)
+    for schedule, values in ages.items():
+        # Two of them nearly coincide.
+        look: dict[str, Any] = {"zorder": 3, "linestyle": (0, (4, 3))} if schedule == "round-robin" else {}
+        axes.plot(budgets, values, color=LINES[schedule], label=schedule, **look)
+    # Turns of 1/rate: with everything used a node sends n times less than it could in parallel.
+    T = np.geomspace(budgets[0] * nodes / budgets[-1], 1, 25)
+    slow = [predict_age(nodes=nodes, s=nodes - 1, T=t, rate_hz=rate_hz, schedule="sequential").mean_s for t in T]
+    axes.plot(T * budgets[-1] / nodes, slow, color=LINES["sequential"], linestyle="--", label="sequential")
+    axes.plot(budgets, forwarded, color=LINES["forwarding"], linestyle="-.", label="coin, forwarding all")
+    axes.set_title("complete graph of 10 nodes, 10 samples/s, news of 100 bytes", fontsize=10)
+    _logarithmic(axes, "bytes per node and second", "mean age [s]")
+    axes.legend(fontsize=8.5)
+
+
+def _around_plan(axes: Axes, plan: AgePlan, given: dict[str, Any]) -> None:
+    goals = ("mean_s", "p95_s", "budget_bps", "message_bytes")
+    settings = {k: v for k, v in given.items() if k not in goals}
+    name = "p95_s" if given["p95_s"] is not None else "mean_s"
+    for each in plan.schedules:
+        full = each.bytes_per_s / each.T
+        T = np.geomspace(min(each.T / 10, 0.1), 1, 31)
+        if each.schedule == "counter":
+            T = 1 / np.unique((1 / T).round())
+        ages = [predict_age(**settings | {"s": each.s, "schedule": each.schedule, "T": float(t)}) for t in T]
+        axes.plot(T * full, [getattr(age, name) for age in ages], color=LINES[each.schedule], linewidth=1.4)
+        axes.lines[-1].set_label(f"{each.schedule}, s = {each.s}")
+        marker = {"markersize": 9, "label": "recommended"} if each is plan.recommended else {"markersize": 4.5}
+        axes.plot(each.bytes_per_s, getattr(each.age, name), "o", color=LINES[each.schedule], **marker)
+    if given["budget_bps"] is not None:
+        axes.axvline(given["budget_bps"], color="#555555", linestyle=":", linewidth=1.2, label="goal")
+    else:
+        axes.axhline(given[name], color="#555555", linestyle=":", linewidth=1.2, label="goal")
+    _logarithmic(axes, "bytes per node and second", "mean age [s]" if name == "mean_s" else "age, 95 % [s]")
+    axes.legend(fontsize=8.5)
+
+
+def _laws(axes: Axes, sides: Sequence[int]) -> None:
+    sizes = np.array([side**2 for side in sides])
+    smooth = np.unique(np.geomspace(sizes[0], sizes[-1], 40).round().astype(int))
+    laws: tuple[tuple[str, Any, Any, Callable[[int], Gossip], Any], ...] = (
+        ("ring", lambda n: ring_age(n, 1, 1)[0], "√(πn/2)", _ring, lambda n: np.sqrt(np.pi * n / 2)),
+        ("2-D torus", None, "1.4 n^(1/3)", _torus, lambda n: 1.4 * np.cbrt(n)),
+        ("complete graph", lambda n: complete_age(n, 1, 1)[0], "ln n", _complete, np.log),
+    )
+    entries: list[tuple[Any, str]] = []
+    for i, (name, exact, law_name, made, law) in enumerate(laws):
+        # A complete graph of 1024 nodes has a million links.
+        sampled = [int(n) for n in sizes if name != "complete graph" or n <= 1024]
+        ages = [percolation_age(made(n), source_hz=np.full(n, 1 / n), draws=max(20, 100_000 // n)) for n in sampled]
+        mean = np.array([age.mean_s for age in ages])
+        half = np.array([(age.high_s - age.low_s) / 2 for age in ages])
+        look: dict[str, Any] = {"color": COLOURS[i], "marker": MARKERS[i], "markersize": 4, "capsize": 3}
+        points = axes.errorbar(sampled, mean, yerr=half, linestyle="", **look)
+        entries.append((points, f"{name}, sampled"))
+        if exact is not None:
+            (line,) = axes.plot(smooth, [exact(int(n)) for n in smooth], color=COLOURS[i], linewidth=1.2)
+            entries.append((line, "exact"))
+        (line,) = axes.plot(smooth, law(smooth), color=COLOURS[i], linestyle=":", linewidth=1.4)
+        entries.append((line, law_name))
+        if exact is None:
+            entries.append((axes.plot([], [], linestyle="")[0], ""))
+    _logarithmic(axes, "nodes n", "mean age [s]")
+    axes.set_ylim(2, 800)
+    # A column for each graph.
+    axes.legend(*zip(*entries, strict=True), fontsize=8, ncols=3, columnspacing=1, handlelength=1.6, loc="upper left")
+
+
+def _ring(n: int) -> Gossip:
+    return Gossip.push(neighbours("ring", n))
+
+
+def _complete(n: int) -> Gossip:
+    return Gossip.push(neighbours("full", n))
+
+
+def _torus(n: int) -> Gossip:
+    side = round(n**0.5)
+    node = np.arange(n).reshape(side, side)
+    ends = np.concatenate([np.roll(node, 1, axis).ravel() for axis in (0, 1)])
+    half = sparse.csr_array((np.ones(2 * n), (np.tile(node.ravel(), 2), ends)), shape=(n, n))
+    return Gossip.push(half + half.T)
+
+
+def _logarithmic(axes: Axes, x: str, y: str) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    for axis, scale in ((axes.xaxis, axes.set_xscale), (axes.yaxis, axes.set_yscale)):
+        scale("log")
+        low, high = axes.get_xlim() if axis is axes.xaxis else axes.get_ylim()
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 200 * low else (1,)))
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    axes.set_xlabel(x)
+    axes.set_ylabel(f"{y}, log scale")

@@ -1,0 +1,223 @@
+"""Theory beside measurement: what ages the settings of a run lead one to expect, and where theory does not apply."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from protovine.age import AgeReport, AgeTheory, Delay
+from protovine.age.measure import WARM_UP_AGES, BatchMeans, SteadyAges
+from protovine.age.predict import direct_age
+from protovine.errors import ConfigError
+from protovine.experiments.define.config import Settings
+from protovine.stream import parse_split
+
+# The pairs with the largest mean ages that a result names.
+WORST_PAIRS = 5
+# Schedules that theory knows; it takes the same names.
+_KNOWN = ("coin", "counter", "age-threshold", "round-robin")
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What theory says of a run; ``theory`` is None where it says nothing.
+
+    ``reasons`` are why it need not hold, each a short clause; none: all that it assumes is so.
+    """
+
+    theory: AgeTheory | None
+    reasons: tuple[str, ...] = ()
+
+
+class Predicted(NamedTuple):
+    """The numbers of a theory, without its law; None where no closed form is known."""
+
+    mean_s: float
+    peak_s: float | None
+    p95_s: float | None
+    version_mean: float | None
+    method: str
+
+
+@dataclass(frozen=True)
+class RunAges:
+    """The ages of one run after its start, beside what theory says of them.
+
+    ``steady`` is None if the run was too short for it; ``worst`` are the pairs of the largest mean age.
+    """
+
+    predicted: Predicted | None
+    reasons: tuple[str, ...]
+    steady: SteadyAges | None
+    incorrect_share: float | None
+    pairs: int
+    silent_pairs: int
+    worst: list[dict[str, float | int | None]]
+
+    @classmethod
+    def of(cls, report: AgeReport, expected: Expected) -> RunAges:
+        """Of a run's measured and expected ages."""
+        theory, predicted = expected.theory, None
+        if theory is not None:
+            predicted = Predicted(theory.mean_s, theory.peak_s, theory.p95_s, theory.version_mean, theory.method)
+        return cls(
+            predicted,
+            expected.reasons,
+            report.steady,
+            report.incorrect_share,
+            report.pairs,
+            report.silent_pairs,
+            report.each.worst(WORST_PAIRS) if report.mean_s is not None else [],
+        )
+
+    def of_live(self) -> RunAges:
+        """As ages of real processes, to which no settings of links apply."""
+        return replace(self, reasons=("real links, whose delays are not known", *self.reasons))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values: what was measured after the start, what theory says, and why that need not hold."""
+        return {
+            "steady": steady_json(self.steady),
+            "predicted": self.predicted._asdict() if self.predicted else None,
+            "reasons": list(self.reasons),
+            "verdict": verdict([self]).words,
+            "incorrect_share": self.incorrect_share,
+            "pairs": self.pairs,
+            "silent_pairs": self.silent_pairs,
+            "worst_pairs": self.worst,
+        }
+
+
+class Verdict(NamedTuple):
+    """Whether prediction and measurement agree: ``mark`` is ``agrees``, ``differs``, ``short`` or ``assumes``."""
+
+    mark: str
+    words: str
+
+
+def expected_ages(settings: Settings, neighbours: Sequence[Sequence[int]]) -> Expected | None:
+    """What theory says of the ages of a run; None if nobody shares anything.
+
+    Parameters
+    ----------
+    settings : Settings
+    neighbours : sequence of sequences of int
+        For each node those that it may address.
+    """
+    gossip, swarm, link = settings.gossip, settings.swarm, settings.link
+    degrees = Counter(map(len, neighbours))
+    most = max(degrees, default=0)
+    if not gossip.T or not most:
+        return None
+    log, sequential = settings.share.kind == "log", gossip.order == "sequential"
+    schedule = gossip.schedule
+    if gossip.T == 1 and gossip.s >= most:
+        schedule = "coin"  # Everybody is sent to each time, whatever the schedule.
+    if schedule not in _KNOWN:
+        return Expected(None, (f"of schedule {schedule} no theory is known",))
+    if sequential and schedule != "coin":
+        return Expected(None, (f"of schedule {schedule} in turns no theory is known",))
+    every = 1 / gossip.T
+    checks = (
+        (schedule == "counter" and abs(every - round(every)) > 1e-9, f"1/T is {every:.3g}, not a whole number"),
+        (swarm.server, "a server only answers, and only its clients have samples"),
+        (log, "a log waits for batches, and sends only when there is something to tell"),
+        (log and gossip.budget_bytes_per_s > 0, "a budget holds messages back"),
+        (not log and settings.share.gate != "always", f"the gate {settings.share.gate} withholds sets"),
+        (not log and gossip.poll_s > 0, "opportunities wait for the next poll"),
+        (swarm.arrivals == "clock", "samples come by the clock, not as a Poisson process"),
+        (parse_split(swarm.split).alpha is not None and not sequential, "nodes sample at different rates"),
+        (sequential and swarm.labelled < 1, "a turn without a label has nothing to tell"),
+        (bool(swarm.clock_skew_s or swarm.clock_drift_ppm), "clocks are off, and news from the future is dated anew"),
+        (link.jitter_s > 0, "delays vary (jitter)"),
+        (link.bandwidth_bytes_per_s > 0, "delays grow with messages (bandwidth)"),
+        (link.reorder > 0, "some messages are held back (reorder)"),
+        (link.message_bytes_max > 0, "long messages may be lost (message_bytes_max)"),
+        (bool(settings.faults), f"faults: {', '.join(sorted({fault.kind for fault in settings.faults}))}"),
+        (bool(swarm.hostile), f"hostile members: {swarm.hostile}"),
+    )
+    reasons = tuple(words for holds, words in checks if holds)
+    # Samples without a label are no opportunities, and what is left of a Poisson process is one.
+    delay_s = link.delay_s + link.jitter_s / 2
+    delay = Delay.fixed(delay_s) if delay_s else Delay.none()
+    rate_hz = swarm.rate_hz if sequential else swarm.rate_hz * swarm.labelled
+    chosen = "sequential" if sequential else schedule
+    try:
+        theory = direct_age(degrees, min(gossip.s, most), gossip.T, rate_hz, chosen, delay, link.loss)
+    except ConfigError as error:
+        return Expected(None, (*reasons, str(error)))
+    if theory.mean_s == float("inf"):
+        return Expected(None, (*reasons, "nothing ever arrives"))
+    if swarm.label_delay_s > WARM_UP_AGES * theory.mean_s:
+        reasons += ("labels come later than the start that is left out",)
+    return Expected(theory, reasons)
+
+
+def verdict(runs: Sequence[RunAges]) -> Verdict:
+    """Whether the runs of one preset bear the prediction out, in one sentence."""
+    reasons = list(dict.fromkeys(reason for run in runs for reason in run.reasons))
+    if any(run.predicted is None for run in runs):
+        return Verdict("assumes", f"No prediction: {'; '.join(reasons)}.")
+    if reasons:
+        return Verdict("assumes", f"The theory's assumptions do not hold: {'; '.join(reasons)}.")
+    age, predicted_s = pooled(runs, "age"), predicted(runs, "mean_s")
+    if age is None or age.half is None or age.mean is None or predicted_s is None:
+        return Verdict("short", "The assumptions hold, but too little was measured for an interval.")
+    if abs(age.mean - predicted_s) <= age.half:
+        return Verdict("agrees", "The assumptions hold, and the interval covers the prediction.")
+    return Verdict("differs", "The assumptions hold, but the interval misses the prediction, as 1 in 20 do by chance.")
+
+
+def pooled(runs: Sequence[RunAges], name: str) -> BatchMeans | None:
+    """A mean (``age``, ``peak``, ``version``, ``incorrect``) over all runs' batches; None if all are too short."""
+    parts = [getattr(run.steady, name) for run in runs if run.steady is not None]
+    return BatchMeans.joined(parts) if parts else None
+
+
+def predicted(runs: Sequence[RunAges], name: str) -> float | None:
+    """A predicted value, mean over runs, whose graphs may differ; None if theory does not know it in one of them."""
+    values = [None if run.predicted is None else getattr(run.predicted, name) for run in runs]
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if values and len(known) == len(values) else None
+
+
+def steady_json(steady: SteadyAges | None) -> dict[str, Any] | None:
+    """What was measured after the start as plain values; None if the run was too short for it."""
+    if steady is None:
+        return None
+    found: dict[str, Any] = {"from_s": steady.from_s, "until_s": steady.until_s, "batches": len(steady.age.sums)}
+    for name, unit in (("age", "_s"), ("peak", "_s"), ("version", ""), ("incorrect", "_s")):
+        means: BatchMeans = getattr(steady, name)
+        found |= {f"{name}_mean{unit}": means.mean, f"{name}_ci95{unit}": means.half}
+    return {**found, "age_p95_s": steady.p95_s}
+
+
+def interval(means: BatchMeans | None) -> str:
+    """A mean and half of its interval, with as many decimals as two digits of that need.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> interval(BatchMeans(np.array([1.0, 1.1, 1.3]), np.ones(3)))
+    '1.13 ± 0.38'
+    """
+    if means is None or means.mean is None or not means.half:
+        return number(means.mean if means else None)
+    decimals = max(0, 1 - math.floor(math.log10(means.half)))
+    return f"{means.mean:.{decimals}f} ± {means.half:.{decimals}f}"
+
+
+def number(value: float | None, nothing: str = "–") -> str:
+    """Three significant digits, more only before the point.
+
+    Examples
+    --------
+    >>> number(1.0), number(1234.5), number(None)
+    ('1.00', '1234', '–')
+    """
+    if value is None:
+        return nothing
+    return f"{value:.0f}" if not value or abs(value) >= 100 else f"{value:#.3g}"

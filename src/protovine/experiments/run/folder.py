@@ -1,0 +1,83 @@
+"""A run folder: the experiment, what it was resolved to, traces, result and report."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from protovine.errors import ConfigError, DataError
+from protovine.experiments.run.execute import trace_name
+from protovine.experiments.define.prepare import Prepared, describe, describe_data, resolved
+from protovine.experiments.run.result import FORMAT, Result
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """``experiment.toml`` (can be run again), ``resolved.toml``, ``traces/``, ``result.json`` and ``report.html``."""
+
+    path: Path
+
+    @property
+    def traces(self) -> Path:
+        """Where runs put their traces."""
+        return self.path / "traces"
+
+    @classmethod
+    def create(cls, path: Path, prepared: Prepared) -> RunFolder:
+        """A new folder with the experiment in it; `ConfigError` if there are files already or it cannot be written."""
+        folder = cls(path)
+        try:
+            if path.is_dir() and any(path.iterdir()):
+                raise ConfigError(f"the output folder {path} is not empty; name a new one")
+            folder.traces.mkdir(parents=True)
+            _write(path / "experiment.toml", tomli_w.dumps(describe(prepared)))
+            _write(path / "resolved.toml", tomli_w.dumps(resolved(prepared)))
+            _write_json(path / "result.json", {"format": FORMAT, "status": "running", "data": describe_data(prepared)})
+        except OSError as error:
+            raise ConfigError(f"cannot write to the output folder {path}: {error.strerror}") from None
+        return folder
+
+    def replay_command(self, preset: str, seed: int) -> str:
+        """The command that does one run again."""
+        return f"protovine replay {shlex.quote(str(self.path))} --preset {preset} --seed {seed}"
+
+    def finish(self, result: Result) -> None:
+        """Write the result and the report."""
+        from protovine.experiments.report.pages import render_report
+
+        _write_json(self.path / "result.json", result.to_json())
+        _write(self.path / "report.html", render_report(result))
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """The result of a run folder; `DataError` if there is none."""
+    try:
+        result = json.loads((path / "result.json").read_text(encoding="utf-8"))
+        if result["format"] != FORMAT or "data" not in result:
+            raise KeyError("format")
+    except OSError as error:
+        raise DataError(f"{path} is no run folder: cannot read result.json: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError):
+        raise DataError(f"{path} is no run folder of format {FORMAT}") from None
+    return dict(result)
+
+
+def trace_path(path: Path, preset: str, seed: int) -> Path:
+    """Where the trace of a run is."""
+    return RunFolder(path).traces / trace_name(preset, seed)
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    _write(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)

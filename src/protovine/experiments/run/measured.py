@@ -1,0 +1,164 @@
+"""Ages of recorded runs: from a run folder, with what theory says of them, or from a single trace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from protovine.age import AgeReport, measure_age
+from protovine.errors import ConfigError, DataError
+from protovine.experiments.run.ages import Expected, RunAges, expected_ages, interval, number, steady_json, verdict
+from protovine.experiments.define.config import Settings, read_toml
+from protovine.experiments.run.execute import trace_name
+from protovine.experiments.run.folder import read_result
+from protovine.records import Arrived, read_trace
+
+# So many pairs are listed, those with the largest mean ages.
+PAIRS_MAX = 10_000
+
+
+@dataclass(frozen=True)
+class MeasuredRun:
+    """The ages of one recorded run; ``expected`` is None where nobody shares or the settings are not at hand.
+
+    ``live``: of real processes.
+    """
+
+    preset: str
+    seed: int
+    nodes: int
+    report: AgeReport
+    expected: Expected | None
+    live: bool = False
+
+    @property
+    def ages(self) -> RunAges | None:
+        """Beside what theory says of them, if it is known."""
+        if self.expected is None:
+            return None
+        ages = RunAges.of(self.report, self.expected)
+        return ages.of_live() if self.live else ages
+
+    def to_json(self, pairs_max: int = PAIRS_MAX) -> dict[str, Any]:
+        """Plain values, with every pair or the ``pairs_max`` of the largest mean ages, which come first."""
+        report, ages = self.report, self.ages
+        names = ("mean_s", "peak_s", "p95_s", "version_mean", "incorrect_s", "incorrect_share", "pairs", "silent_pairs")
+        nodes = report.each.of_nodes(self.nodes).tolist()
+        return {
+            "preset": self.preset,
+            "seed": self.seed,
+            **{name: getattr(report, name) for name in names},
+            "steady": steady_json(report.steady),
+            "predicted": ages.predicted._asdict() if ages and ages.predicted else None,
+            "reasons": list(ages.reasons) if ages else [],
+            "verdict": verdict([ages]).words if ages else None,
+            "nodes": [None if mean != mean else mean for mean in nodes],
+            "each": report.each.worst(pairs_max),
+            "pairs_left_out": max(0, len(report.each) - pairs_max),
+        }
+
+    def lines(self) -> list[str]:
+        """For a terminal: measured, after the start and in all, beside theory."""
+        report, ages = self.report, self.ages
+        pairs = f"{report.pairs:,} pair{'' if report.pairs == 1 else 's'}"
+        silent = f", {report.silent_pairs:,} of them silent" if report.silent_pairs else ""
+        head = f"{self.preset or 'a trace'}, seed {self.seed}: {pairs}{silent}"
+        if report.mean_s is None:
+            return [f"{head}; no node heard of another, so there is no age"]
+        steady, predicted = report.steady, ages.predicted if ages else None
+        of = (lambda name: getattr(predicted, name)) if predicted else lambda name: None
+
+        def after(name: str) -> str:
+            return interval(getattr(steady, name) if steady else None)
+
+        rows: list[tuple[str, float | None, str, float | None]] = [
+            ("mean age [s]", report.mean_s, after("age"), of("mean_s")),
+            ("mean peak [s]", report.peak_s, after("peak"), of("peak_s")),
+            ("version age [samples]", report.version_mean, after("version"), of("version_mean")),
+            ("incorrect information [s]", report.incorrect_s, after("incorrect"), None),
+        ]
+        table = [("", "whole run", "after the start", "theory")]
+        table += [(name, number(whole), steady_too, number(known)) for name, whole, steady_too, known in rows]
+        p95 = ("exceeded 5 % [s]", number(report.p95_s), number(steady.p95_s if steady else None), number(of("p95_s")))
+        table.insert(3, p95)
+        lines = [head, *(f"  {name:<26}{a:>12}{b:>20}{c:>12}".rstrip() for name, a, b, c in table)]
+        if steady is None:
+            lines.append("  too short to leave the start out: that takes 15 mean ages")
+        else:
+            batches = len(steady.age.sums)
+            words = f"{batches} batch{'' if batches == 1 else 'es'}"
+            lines.append(f"  after the start: {steady.from_s:.4g} s to {steady.until_s:.4g} s, in {words}")
+        return [*lines, f"  {verdict([ages]).words}"] if ages else lines
+
+
+def measured_runs(path: Path, presets: tuple[str, ...] = (), seeds: tuple[int, ...] = ()) -> Iterator[MeasuredRun]:
+    """The ages of a trace, or of the runs of a folder, or only of some presets and seeds.
+
+    Raises
+    ------
+    ConfigError, DataError
+        The path is neither, a preset or seed is not there, or a trace is damaged.
+    """
+    if not path.is_dir():
+        if presets or seeds:
+            raise ConfigError(f"presets and seeds are chosen from a run folder, and {path} is none")
+        yield _measured(path, None)
+        return
+    read_result(path)
+    try:
+        settings = {name: Settings(**tables) for name, tables in read_toml(path / "resolved.toml").items()}
+    except (ValidationError, TypeError) as error:
+        raise DataError(
+            f"{path / 'resolved.toml'} does not hold the settings of a run: {error}".splitlines()[0]
+        ) from None
+    for name in presets:
+        if name not in settings:
+            raise ConfigError(f"{path} has no preset '{name}' (it has {', '.join(settings)})")
+    there = sorted(file.name for file in (path / "traces").glob("*.jsonl.gz"))
+    recorded = sorted({int(text) for name in there if (text := _seed_of(name)).isdigit()})
+    for seed in seeds:
+        if seed not in recorded:
+            raise ConfigError(f"{path} has no seed {seed} (it has {', '.join(map(str, recorded)) or 'none'})")
+    wanted = [
+        (name, path / "traces" / file)
+        for name in settings
+        for seed in recorded
+        if (not presets or name in presets)
+        and (not seeds or seed in seeds)
+        and (file := trace_name(name, seed)) in there
+    ]
+    if not wanted:
+        raise DataError(f"{path} has no trace of what was asked for")
+    for name, trace in wanted:
+        yield _measured(trace, settings[name])
+
+
+def _seed_of(name: str) -> str:
+    return name.removesuffix(".jsonl.gz").rpartition("-seed")[2]
+
+
+def _measured(path: Path, settings: Settings | None) -> MeasuredRun:
+    header, lines = read_trace(path)
+    neighbours, honest = header.get("neighbours"), header.get("honest")
+    if not isinstance(neighbours, list) or not all(
+        isinstance(peers, list) and all(isinstance(peer, int) and 0 <= peer < len(neighbours) for peer in peers)
+        for peers in neighbours
+    ):
+        raise DataError(f"the trace {path} does not say who is whose neighbour")
+    records = list(lines)
+    judged = set(honest if isinstance(honest, list) else range(len(neighbours)))
+    links = [[peer for peer in peers if peer in judged] if i in judged else [] for i, peers in enumerate(neighbours)]
+    # As in a run, which ends with the last own sample; a device's trace ends with its last record.
+    end_ns = max((record.at_ns for record in records if isinstance(record, Arrived)), default=0)
+    end_ns = end_ns or max((record.at_ns for record in records), default=0)
+    start_ns = header.get("start_ns", 0)
+    if not isinstance(start_ns, int) or not 0 <= start_ns <= end_ns:
+        raise DataError(f"the trace {path} must start between 0 and {end_ns} ns, got {start_ns}")
+    report = measure_age(records, links, end_ns, start_ns=start_ns)
+    expected = expected_ages(settings, neighbours) if settings is not None else None
+    preset, seed = str(header.get("preset", "")), header.get("seed", 0)
+    return MeasuredRun(preset, seed, len(neighbours), report, expected, bool(header.get("live")))

@@ -1,0 +1,86 @@
+"""A recorded experiment again: does every decision and every byte come out as it did?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from protovine.errors import ConfigError, DataError
+from protovine.experiments.define.config import Experiment, read_toml
+from protovine.experiments.run.execute import execute
+from protovine.experiments.run.folder import read_result
+from protovine.experiments.define.prepare import describe_data, prepare
+from protovine.system import warm
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A run done again: the recorded trace hash and the new one."""
+
+    preset: str
+    seed: int
+    recorded: str | None
+    again: str
+
+    @property
+    def same(self) -> bool:
+        """Whether every decision and every byte came out as recorded."""
+        return self.recorded == self.again
+
+
+def replay(
+    path: Path, presets: list[str], seeds: list[int], progress: Callable[[int, int], None] | None = None
+) -> Iterator[Replayed]:
+    """Do the recorded runs of a folder again, or only those of some presets and seeds, and compare the traces.
+
+    Raises
+    ------
+    ConfigError, DataError
+        The folder is no run folder, its data is not at hand or has changed, or a preset or seed is not in it or was
+        never finished.
+    InvariantError
+        The bug that stopped the recorded run stops this one too.
+    """
+    result = read_result(path)
+    if result["data"].get("in_memory"):
+        raise DataError(f"{path} cannot be replayed: its data were Python objects, which are not kept")
+    try:
+        prepared = prepare(Experiment(**read_toml(path / "experiment.toml")))
+    except DataError as error:
+        raise DataError(f"{path} cannot be replayed: {error}") from None
+    recorded_data, data = result["data"], describe_data(prepared)
+    if recorded_data["fingerprint"] != data["fingerprint"]:
+        raise DataError(f"{path} cannot be replayed: the data set '{data['name']}' is not the one it was made with")
+    if recorded_data["topology_fingerprint"] != data["topology_fingerprint"]:
+        raise DataError(f"{path} cannot be replayed: its file of links is not the one it was made with")
+    for preset in presets:
+        if preset not in prepared.settings:
+            raise ConfigError(f"{path} has no preset '{preset}' (it has {', '.join(prepared.settings)})")
+    for seed in seeds:
+        if seed not in prepared.data:
+            raise ConfigError(f"{path} has no seed {seed} (it has {', '.join(map(str, prepared.seeds))})")
+    hashes = {(run["preset"], run["seed"]): run["trace_hash"] for run in result.get("runs", [])}
+    tasks = [
+        (name, seed)
+        for seed in prepared.seeds
+        for name in prepared.settings
+        if (not presets or name in presets) and (not seeds or seed in seeds)
+    ]
+    # What was never finished cannot be compared, but for the run that failed, which is to be seen again.
+    kept = [task for task in tasks if task in hashes or list(task) == result.get("failed")]
+    if not kept:
+        raise ConfigError(f"{path} has no finished run of what was asked for")
+    tasks = kept
+    total, done = sum(len(prepared.data[seed]) for _, seed in tasks), 0
+    warm(prepared.settings[name] for name, _ in tasks)
+
+    def count(samples: int) -> None:
+        nonlocal done
+        done += samples
+        if progress:
+            progress(done, total)
+
+    for name, seed in tasks:
+        made = execute(prepared.settings[name], name, seed, prepared.data[seed], None, count)
+        yield Replayed(name, seed, hashes.get((name, seed)), made.trace_hash)

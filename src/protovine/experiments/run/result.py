@@ -1,0 +1,205 @@
+"""What an experiment leaves: runs, their summary over seeds with 95 % intervals, and the JSON form of both."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protovine.experiments.run.ages import RunAges
+
+# Version of the JSON form.
+FORMAT = 1
+# Every metric of a run, in the order of tables and JSON, with how it reads: title, unit, decimals.
+METRICS: dict[str, tuple[str, str, int]] = {
+    "f1": ("F1", "", 3),
+    "f1_macro": ("F1, macro", "", 3),
+    "f1_pooled": ("F1, pooled", "", 3),
+    "f1_paper": ("F1, as the paper computes it", "", 4),
+    "f1_global": ("F1, macro, held-out 20 %", "", 3),
+    "accuracy": ("accuracy", "", 3),
+    "balanced_accuracy": ("balanced accuracy", "", 3),
+    "kappa": ("kappa", "", 3),
+    "log_loss": ("log loss", "nats", 3),
+    "samples_to_95": ("samples per node to 95 % of final F1", "", 0),
+    "bytes_per_node_per_s": ("traffic per node", "B/s", 0),
+    "bytes_socket_per_node_per_s": ("traffic per node at the socket", "B/s", 0),
+    "bytes_total": ("bytes, all nodes", "B", 0),
+    "paper_bytes_per_s": ("traffic as the paper counts it, all nodes", "B/s", 0),
+    "messages": ("messages", "", 0),
+    "prototypes_sent": ("prototypes sent", "", 0),
+    "prototypes_withheld": ("prototypes withheld", "", 0),
+    "prototypes_trained_per_node": ("prototypes trained per node", "", 0),
+    "prototypes_held_per_node": ("prototypes held per node", "", 1),
+    "aoi_mean_s": ("age, mean", "s", 2),
+    "aoi_peak_s": ("age, mean peak", "s", 2),
+    "aoi_p95_s": ("age, exceeded 5 % of the time", "s", 2),
+    "version_age_mean": ("version age, mean", "samples", 2),
+    "aoii_mean_s": ("age of incorrect information, mean", "s", 3),
+    "virtual_s": ("virtual time", "s", 1),
+    "wall_s": ("wall time", "s", 2),
+    "samples_per_wall_s": ("samples per wall second", "1/s", 0),
+}
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over seeds and the half width of its 95 % interval (Student's t; None for a single seed)."""
+
+    mean: float
+    half: float | None
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Interval:
+        """The interval of some values, at least one.
+
+        Examples
+        --------
+        >>> Interval.of([1.0, 2.0, 3.0])
+        Interval(mean=2.0, half=2.484...)
+        """
+        from scipy.stats import t
+
+        sample = np.asarray(values, dtype=float)
+        mean = float(sample.mean())
+        if len(sample) < 2:
+            return cls(mean, None)
+        half = float(t.ppf(0.975, len(sample) - 1) * sample.std(ddof=1) / math.sqrt(len(sample)))
+        return cls(mean, half)
+
+    def to_json(self) -> dict[str, float | None]:
+        """``mean``, ``ci95`` (half width), ``low`` and ``high``."""
+        if self.half is None:
+            return {"mean": self.mean, "ci95": None, "low": None, "high": None}
+        return {"mean": self.mean, "ci95": self.half, "low": self.mean - self.half, "high": self.mean + self.half}
+
+
+@dataclass(frozen=True)
+class Series:
+    """Curves of one run for its figures, on a common grid of times.
+
+    ``f1_recent`` is over the last ``window`` predictions of all nodes together and ``f1_so_far`` over all of them;
+    ``bytes_per_node_per_s`` is per grid step; ``age_s`` the mean age over pairs; ``size`` the mean set size.
+    """
+
+    at_s: NDArray[np.float64]
+    f1_recent: NDArray[np.float64]
+    f1_so_far: NDArray[np.float64]
+    bytes_per_node_per_s: NDArray[np.float64]
+    age_s: NDArray[np.float64]
+    size: NDArray[np.float64]
+    window: int
+    links: dict[tuple[int, int], int]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One preset with one seed: metrics by name (see `METRICS`; None where not defined), per node and over time.
+
+    ``ages`` is None if nobody shared anything.
+    """
+
+    preset: str
+    seed: int
+    metrics: dict[str, float | None]
+    trace_hash: str
+    per_node: list[dict[str, Any]]
+    lost: dict[str, int]
+    refused: dict[str, int]
+    dropped: dict[str, int]
+    series: Series
+    drift_points_s: tuple[float, ...] = ()
+    ages: RunAges | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The run as one flat object."""
+        return {
+            "preset": self.preset,
+            "seed": self.seed,
+            **self.metrics,
+            "trace_hash": self.trace_hash,
+            "messages_lost": self.lost,
+            "messages_refused": self.refused,
+            "dropped": self.dropped,
+            "ages": self.ages.to_json() if self.ages else None,
+            "per_node": self.per_node,
+        }
+
+
+@dataclass(frozen=True)
+class Result:
+    """Everything that came out of an experiment.
+
+    ``experiment`` is as given, ``resolved`` every setting of every preset, ``data`` describes the stream. ``status``
+    is ``complete``, ``partial`` (interrupted; the finished runs are here) or ``failed``, with the ``error`` and the
+    preset and seed that ``failed``.
+    """
+
+    experiment: dict[str, Any]
+    resolved: dict[str, Any]
+    data: dict[str, Any]
+    neighbours: list[list[int]]
+    runs: list[Run]
+    status: str = "complete"
+    error: str | None = None
+    failed: tuple[str, int] | None = None
+    notes: tuple[str, ...] = ()
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def presets(self) -> list[str]:
+        """The presets that have at least one run, in the order of the experiment."""
+        done = {run.preset for run in self.runs}
+        return [name for name in self.resolved if name in done]
+
+    def of(self, preset: str) -> list[Run]:
+        """A preset's runs by ascending seed."""
+        return sorted((run for run in self.runs if run.preset == preset), key=lambda run: run.seed)
+
+    def interval(self, preset: str, metric: str) -> Interval | None:
+        """A metric over the seeds of a preset; None if it is not defined in any run."""
+        values = [value for run in self.of(preset) if (value := run.metrics[metric]) is not None]
+        return Interval.of(values) if values else None
+
+    def difference(self, preset: str, metric: str) -> Interval | None:
+        """A metric's paired difference to the first preset, seed by seed; None for the first or without pairs."""
+        if not self.presets or preset == self.presets[0]:
+            return None
+        base = {run.seed: run.metrics[metric] for run in self.of(self.presets[0])}
+        pairs = [(run.metrics[metric], base.get(run.seed)) for run in self.of(preset)]
+        differences = [value - other for value, other in pairs if value is not None and other is not None]
+        return Interval.of(differences) if differences else None
+
+    def summary(self) -> dict[str, Any]:
+        """Per preset and metric: mean, 95 % interval and paired difference to the first preset."""
+        out: dict[str, Any] = {}
+        for preset in self.presets:
+            out[preset] = {}
+            for metric in METRICS:
+                interval, difference = self.interval(preset, metric), self.difference(preset, metric)
+                out[preset][metric] = None
+                if interval is not None:
+                    out[preset][metric] = {
+                        **interval.to_json(),
+                        "difference": difference.to_json() if difference else None,
+                    }
+        return out
+
+    def to_json(self) -> dict[str, Any]:
+        """The whole result as one object: ``experiment``, ``runs``, ``summary`` and what explains them."""
+        return {
+            "format": FORMAT,
+            "status": self.status,
+            "error": self.error,
+            "failed": list(self.failed) if self.failed else None,
+            "experiment": {**self.experiment, "resolved": self.resolved},
+            "data": self.data,
+            "notes": list(self.notes),
+            "versions": self.versions,
+            "runs": [run.to_json() for run in self.runs],
+            "summary": self.summary(),
+        }

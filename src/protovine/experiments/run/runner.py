@@ -1,0 +1,234 @@
+"""Every preset with every seed, in this process or in several, with progress and a clean stop."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import platform
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from protovine.errors import ConfigError, DataError, InvariantError, RunError
+from protovine.experiments.define.config import Experiment, Settings
+from protovine.experiments.run.execute import execute
+from protovine.experiments.run.folder import RunFolder
+from protovine.experiments.define.prepare import Prepared, describe, describe_data, prepare, resolved
+from protovine.experiments.run.result import Result, Run
+from protovine.stream import DataSet
+from protovine.system import warm
+
+# What numbers depend on.
+_VERSIONED = ("protovine", "numpy", "numba", "scipy", "scikit-learn", "river", "pandas")
+
+
+class Cancelled(Exception):
+    """A run was asked to stop."""
+
+
+def run(
+    experiment: Experiment | None = None,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    jobs: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Result:
+    """Run an experiment: every preset with every seed.
+
+    Parameters
+    ----------
+    experiment : Experiment, optional
+        The default one compares the paper's systems on Phishing.
+    out : path, optional
+        A new folder for traces, ``result.json`` and ``report.html``. Nothing is written without it.
+    jobs : int, optional
+        Runs at a time, each in a process of its own if more than 1 (then a script must be guarded by
+        ``if __name__ == "__main__":``). By default as the experiment says, which is 1 unless set. The result does not
+        depend on it.
+    progress : callable (done, total), optional
+        Called with own samples that have arrived, and all there are.
+
+    Returns
+    -------
+    Result
+        Partial if it was interrupted from the keyboard.
+
+    Raises
+    ------
+    ConfigError, DataError
+        Nothing was run and nothing was written.
+    RunError
+        A run stopped on a bug. A result folder, if any, holds what was finished and says so.
+
+    Examples
+    --------
+    >>> import protovine
+    >>> experiment = protovine.Experiment(presets=["paper-local"], data={"limit": 200}, seeds=1)
+    >>> round(protovine.run(experiment).runs[0].metrics["accuracy"], 2)
+    0.68
+    """
+    prepared = prepare(experiment or Experiment())
+    folder = RunFolder.create(Path(out), prepared) if out is not None else None
+    result = run_prepared(prepared, jobs=jobs, trace_folder=folder.traces if folder else None, progress=progress)
+    if folder:
+        folder.finish(result)
+    if result.error:
+        again = f"; to see it again: {folder.replay_command(*result.failed)}" if folder and result.failed else ""
+        raise RunError(f"{result.error}{again}")
+    return result
+
+
+def run_prepared(
+    prepared: Prepared,
+    *,
+    jobs: int | None = None,
+    trace_folder: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Result:
+    """Run what was prepared. A run that stops on a bug, or Ctrl-C, ends it with the runs finished so far."""
+    tasks = [(name, seed) for seed in prepared.seeds for name in prepared.settings]
+    jobs = min(jobs or prepared.experiment.jobs, len(tasks))
+    if jobs > 1 and getattr(multiprocessing.current_process(), "_inheriting", False):
+        # A worker that imports the caller's script runs it again; its own workers could not even start.
+        raise ConfigError("a script that runs several jobs must do so below `if __name__ == '__main__':`")
+    report = progress or (lambda done, total: None)
+    report(0, prepared.samples)
+    runs: list[Run] = []
+    status, error, failed = "complete", None, None
+    try:
+        warm(prepared.settings.values())
+        if jobs > 1:
+            _in_processes(prepared, tasks, jobs, trace_folder, report, runs.append)
+        else:
+            _here(prepared, tasks, trace_folder, report, runs.append)
+    except KeyboardInterrupt:
+        status = "partial"
+    except RunError as broken:
+        status, error, failed = "failed", str(broken), broken.run
+    except BrokenProcessPool:
+        status, error = "failed", "a worker process died; it may have run out of memory, or said why above"
+    order = {name: i for i, name in enumerate(prepared.settings)}
+    runs.sort(key=lambda made: (order[made.preset], made.seed))
+    return Result(
+        experiment=describe(prepared),
+        resolved=resolved(prepared),
+        data=describe_data(prepared),
+        neighbours=prepared.neighbours,
+        runs=runs,
+        status=status,
+        error=error,
+        failed=failed,
+        notes=prepared.notes,
+        versions=versions(),
+    )
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of everything that numbers depend on."""
+    return {"python": platform.python_version(), **{name: version(name) for name in _VERSIONED}}
+
+
+def _here(
+    prepared: Prepared,
+    tasks: list[tuple[str, int]],
+    trace_folder: Path | None,
+    report: Callable[[int, int], None],
+    keep: Callable[[Run], None],
+) -> None:
+    done = 0
+
+    def count(samples: int) -> None:
+        nonlocal done
+        done += samples
+        report(done, prepared.samples)
+
+    for name, seed in tasks:
+        keep(_attempt(prepared.settings[name], name, seed, prepared.data[seed], trace_folder, count))
+
+
+def _in_processes(
+    prepared: Prepared,
+    tasks: list[tuple[str, int]],
+    jobs: int,
+    trace_folder: Path | None,
+    report: Callable[[int, int], None],
+    keep: Callable[[Run], None],
+) -> None:
+    # Workers start from nothing: a fork would copy threads of numerical libraries in an unknown state.
+    context = multiprocessing.get_context("spawn")
+    counter, stop = context.Value("q", 0), context.Event()
+    work = (counter, stop, prepared.settings, prepared.data, trace_folder)
+    with ProcessPoolExecutor(jobs, context, _start_worker, work) as pool:
+        with interrupts_blocked():  # Workers start here and inherit it; Ctrl-C is the parent's to handle.
+            waiting: set[Future[Run]] = {pool.submit(_work, name, seed) for name, seed in tasks}
+        try:
+            while waiting:
+                finished, _ = wait(waiting, timeout=0.1, return_when="FIRST_COMPLETED")
+                report(counter.value, prepared.samples)
+                for future in finished:
+                    waiting.remove(future)
+                    keep(future.result())
+        except BaseException:
+            stop.set()
+            for future in [future for future in waiting if not future.cancel()]:
+                if future.exception() is None:  # It was just done, or nearly so.
+                    keep(future.result())
+            raise
+
+
+@contextlib.contextmanager
+def interrupts_blocked() -> Iterator[None]:
+    """A Ctrl-C that comes meanwhile is not lost: it arrives at the end."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+_worker: dict[str, Any] = {}
+
+
+def _start_worker(
+    counter: Any, stop: Any, settings: dict[str, Settings], data: dict[int, DataSet], trace_folder: Path | None
+) -> None:
+    _worker.update(counter=counter, stop=stop, settings=settings, data=data, trace_folder=trace_folder)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work forever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _work(name: str, seed: int) -> Run:
+    def count(samples: int) -> None:
+        if _worker["stop"].is_set():
+            raise Cancelled
+        with _worker["counter"].get_lock():
+            _worker["counter"].value += samples
+
+    return _attempt(_worker["settings"][name], name, seed, _worker["data"][seed], _worker["trace_folder"], count)
+
+
+def _attempt(
+    settings: Settings, name: str, seed: int, data: DataSet, trace_folder: Path | None, count: Callable[[int], None]
+) -> Run:
+    try:
+        return execute(settings, name, seed, data, trace_folder, count)
+    except (ConfigError, DataError, Cancelled):
+        raise
+    except Exception as error:
+        what = str(error) if isinstance(error, InvariantError) else f"{type(error).__name__}: {error}"
+        stopped = RunError(f"{name}, seed {seed}: {what}")
+        stopped.run = (name, seed)
+        raise stopped from error

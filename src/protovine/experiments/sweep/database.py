@@ -1,0 +1,325 @@
+"""Results of a sweep in one SQLite file: every finished run is there at once and for good, or not at all."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from protovine.errors import ConfigError, DataError
+from protovine.experiments.run.result import METRICS, Run
+from protovine.experiments.sweep.grid import Plan, plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FILE = "results.sqlite"
+# Version of the tables.
+FORMAT = 1
+# Metrics that are another number each time, kept apart from those that are not.
+TIMED = ("wall_s", "samples_per_wall_s")
+CURVES = ("at_s", "f1_recent", "f1_so_far", "bytes_per_node_per_s", "age_s", "size")
+
+_TABLES = (
+    # One row: what was asked for, as JSON.
+    "CREATE TABLE sweep (definition TEXT NOT NULL, varied TEXT NOT NULL, data TEXT NOT NULL, versions TEXT NOT NULL)",
+    # What each point is, and which run it has for each seed; some points share theirs.
+    "CREATE TABLE points (point INTEGER NOT NULL, seed INTEGER NOT NULL, varied TEXT NOT NULL, run TEXT NOT NULL, "
+    "PRIMARY KEY (point, seed))",
+    # Finished runs. status is 'ok' or 'failed'; a failed one has an error and no metrics.
+    "CREATE TABLE runs (run TEXT PRIMARY KEY, seed INTEGER NOT NULL, status TEXT NOT NULL, error TEXT, "
+    "trace_hash TEXT, metrics TEXT, details BLOB, curves BLOB)",
+    # What is another number each time.
+    "CREATE TABLE timings (run TEXT PRIMARY KEY, metrics TEXT NOT NULL, session INTEGER NOT NULL)",
+    # Every start of the command on this folder.
+    "CREATE TABLE sessions (session INTEGER PRIMARY KEY, started_at TEXT NOT NULL, provenance TEXT NOT NULL)",
+)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What became of a task: a run, or the error that stopped it, and how long it took."""
+
+    key: str
+    seed: int
+    run: Run | None
+    error: str | None
+    wall_s: float
+
+
+class Database:
+    """The results of a sweep, written by one process; `ConfigError` if the folder holds another sweep."""
+
+    def __init__(self, connection: sqlite3.Connection, session: int) -> None:
+        self._connection = connection
+        self._session = session
+
+    @classmethod
+    @contextmanager
+    def writing(cls, folder: Path, plan: Plan, provenance: dict[str, Any], started_at: str) -> Iterator[Database]:
+        """The results in ``folder``, which is made if there is none, while no other process may write to them."""
+        path = folder / FILE
+        try:
+            if folder.is_dir() and not path.exists() and any(entry.name != "lock" for entry in folder.iterdir()):
+                raise ConfigError(f"the output folder {folder} is not empty and holds no sweep; name another one")
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = open(folder / "lock", "w")  # noqa: SIM115  Kept open below; the system lets go of it at any end.
+        except OSError as error:
+            raise ConfigError(f"cannot write to the output folder {folder}: {error.strerror}") from None
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise ConfigError(f"another process is sweeping into {folder}") from None
+            try:
+                connection = sqlite3.connect(path, isolation_level=None)
+                connection.execute("PRAGMA journal_mode = WAL")
+                # A finished run is on the disk before the next one counts, also when the power fails.
+                connection.execute("PRAGMA synchronous = FULL")
+            except sqlite3.Error as error:
+                raise ConfigError(f"cannot open {path}: {error}") from None
+            try:
+                yield cls(connection, _begin(connection, folder, plan, provenance, started_at))
+            finally:
+                connection.close()
+
+    def finished(self, failed: bool = True) -> set[str]:
+        """Keys of the runs that are there, or only of those that did not fail."""
+        query = "SELECT run FROM runs" + ("" if failed else " WHERE status = 'ok'")
+        return {key for (key,) in self._connection.execute(query)}
+
+    def failures(self) -> list[tuple[str, int, str]]:
+        """Point, seed and error of every run that failed, the first point of each."""
+        query = (
+            "SELECT min(point), points.seed, points.varied, error FROM points JOIN runs USING (run) "
+            "WHERE status = 'failed' GROUP BY run ORDER BY 1, 2"
+        )
+        return [(_named(point, varied), seed, error) for point, seed, varied, error in self._connection.execute(query)]
+
+    def save(self, finished: Finished) -> None:
+        """Keep one finished run, in one transaction."""
+        made = finished.run
+        row: tuple[Any, ...] = (finished.key, finished.seed, "failed", finished.error, None, None, None, None)
+        timed: dict[str, Any] = {"wall_s": finished.wall_s}
+        if made is not None:
+            timed = {name: made.metrics[name] for name in TIMED}
+            steady = {name: value for name, value in made.metrics.items() if name not in TIMED}
+            row = (
+                *(finished.key, finished.seed, "ok", None, made.trace_hash, _json(steady)),
+                *(_packed(made), zlib.compress(_curves(made).tobytes())),
+            )
+        with _transaction(self._connection):
+            self._connection.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+            self._connection.execute(
+                "INSERT OR REPLACE INTO timings VALUES (?, ?, ?)", (finished.key, _json(timed), self._session)
+            )
+
+
+def load_results(folder: str | os.PathLike[str]) -> pd.DataFrame:
+    """The results of a sweep: a row for each point and seed that is finished, also while the sweep goes on.
+
+    Parameters
+    ----------
+    folder : path
+        The folder of `protovine sweep --out`.
+
+    Returns
+    -------
+    DataFrame
+        The keys that vary (``preset``, ``gossip.T``, …), ``seed``, ``status`` (``ok`` or ``failed``), ``error``,
+        ``run`` (the name of the run, which points with equal settings share), ``trace_hash``, and every metric. Sorted
+        by point and seed. ``attrs["varied"]`` are the keys that vary, ``attrs["runs"]`` how many runs there will be.
+
+    Raises
+    ------
+    DataError
+        The folder holds no sweep.
+    """
+    import pandas as pd
+
+    with _reading(Path(folder)) as connection:
+        ((varied,),) = connection.execute("SELECT varied FROM sweep")
+        keys: list[str] = json.loads(varied)
+        query = (
+            "SELECT point, points.varied, points.seed, status, error, run, trace_hash, runs.metrics, timings.metrics "
+            "FROM points JOIN runs USING (run) JOIN timings USING (run) ORDER BY point, points.seed"
+        )
+        rows = []
+        for point, values, seed, status, error, run, trace_hash, metrics, timed in connection.execute(query):
+            row = {"point": point, **json.loads(values), "seed": seed, "status": status, "error": error}
+            found = {**json.loads(metrics or "{}"), **json.loads(timed)}
+            rows.append({**row, "run": run, "trace_hash": trace_hash, **found})
+        columns = ["point", *keys, "seed", "status", "error", "run", "trace_hash", *METRICS]
+        frame = pd.DataFrame(rows, columns=columns)
+        frame[list(METRICS)] = frame[list(METRICS)].astype(float)
+        ((expected,),) = connection.execute("SELECT count(*) FROM points")
+        frame.attrs = {"varied": keys, "runs": expected}
+    return frame
+
+
+def load_curves(folder: str | os.PathLike[str], runs: Sequence[str] | None = None) -> pd.DataFrame:
+    """Curves over time of a sweep's runs, or of some, in rows: ``run``, ``at_s`` and a column for each curve.
+
+    ``f1_recent`` is F1 over the last predictions, ``f1_so_far`` over all; join it with `load_results` by ``run``.
+    """
+    import pandas as pd
+
+    wanted = None if runs is None else set(runs)
+    frames = []
+    with _reading(Path(folder)) as connection:
+        for run, packed in connection.execute("SELECT run, curves FROM runs WHERE status = 'ok' ORDER BY run"):
+            if wanted is None or run in wanted:
+                values = np.frombuffer(zlib.decompress(packed), "<f8").reshape(len(CURVES), -1)
+                frames.append(pd.DataFrame({"run": run, **dict(zip(CURVES, values, strict=True))}))
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["run", *CURVES])
+
+
+def load_details(folder: str | os.PathLike[str], run: str) -> dict[str, Any]:
+    """What else is known of a run: per node, lost, refused and dropped messages, ages, points of drift."""
+    with _reading(Path(folder)) as connection:
+        found = connection.execute("SELECT details FROM runs WHERE run = ? AND status = 'ok'", (run,)).fetchone()
+    if found is None:
+        raise DataError(f"{folder} has no finished run {run}")
+    details: dict[str, Any] = json.loads(zlib.decompress(found[0]))
+    return details
+
+
+def load_provenance(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """Where a sweep's results come from: definition, data, versions, and every session with its command and commit."""
+    with _reading(Path(folder)) as connection:
+        ((definition, data, versions),) = connection.execute("SELECT definition, data, versions FROM sweep")
+        sessions = [
+            {"started_at": started_at, **json.loads(provenance), "runs": runs}
+            for started_at, provenance, runs in connection.execute(
+                "SELECT started_at, provenance, (SELECT count(*) FROM timings WHERE timings.session = sessions.session)"
+                " FROM sessions ORDER BY session"
+            )
+        ]
+    return {
+        "definition": json.loads(definition),
+        "data": json.loads(data),
+        "versions": json.loads(versions),
+        "sessions": sessions,
+    }
+
+
+@contextmanager
+def _reading(folder: Path) -> Iterator[sqlite3.Connection]:
+    path = folder / FILE
+    if not path.is_file():
+        raise DataError(f"{folder} is no folder of a sweep: it has no {FILE}")
+    log = path.with_name(FILE + "-wal")
+    # In a folder that one may not write to, SQLite cannot share the file with a writer, but there is none either.
+    alone = not os.access(folder, os.W_OK) and not (log.exists() and log.stat().st_size)
+    mode = "mode=ro&immutable=1" if alone else "mode=ro"
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True)
+    try:
+        (found,) = connection.execute("PRAGMA user_version").fetchone()
+        if found != FORMAT:
+            raise DataError(f"{path} is no sweep of format {FORMAT}, but of {found}")
+        yield connection
+    except sqlite3.DatabaseError as error:
+        raise DataError(f"{path} cannot be read: {error}") from None
+    finally:
+        connection.close()
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _begin(
+    connection: sqlite3.Connection, folder: Path, plan: Plan, provenance: dict[str, Any], started_at: str
+) -> int:
+    """Make the tables, or check those that are there, and begin a session; all of it or nothing."""
+    asked = (plan.sweep.definition(), plan.sweep.varied, plan.data, plan.versions)
+    try:
+        with _transaction(connection):
+            (found,) = connection.execute("PRAGMA user_version").fetchone()
+            if found not in (0, FORMAT):
+                raise ConfigError(f"{folder} holds a sweep of format {found}, not {FORMAT}; name another folder")
+            if found == 0:
+                for statement in _TABLES:
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {FORMAT}")
+            else:
+                _require_kept(connection, folder, plan)
+            connection.execute("DELETE FROM sweep")
+            connection.execute("INSERT INTO sweep VALUES (?, ?, ?, ?)", tuple(map(_json, asked)))
+            connection.execute("DELETE FROM points")
+            varied = {point.number: _json(plain(point.varied)) for point in plan.sweep.points}
+            connection.executemany(
+                "INSERT INTO points VALUES (?, ?, ?, ?)",
+                [(number, seed, varied[number], key) for (number, seed), key in plan.keys.items()],
+            )
+            row = (started_at, _json(provenance))
+            made = connection.execute("INSERT INTO sessions (started_at, provenance) VALUES (?, ?)", row)
+            return int(made.lastrowid or 0)
+    except sqlite3.DatabaseError as error:
+        raise ConfigError(f"{folder / FILE} cannot be used: {error}") from None
+
+
+def _require_kept(connection: sqlite3.Connection, folder: Path, plan: Plan) -> None:
+    """Every run that the folder's sweep has must be one of this sweep, which may have more."""
+    before = {key for (key,) in connection.execute("SELECT DISTINCT run FROM points")}
+    if before <= set(plan.keys.values()):
+        return
+    ((definition, data, versions),) = connection.execute("SELECT definition, data, versions FROM sweep")
+    old = {**json.loads(definition), "data": json.loads(data), "version of": json.loads(versions)}
+    new = {**plan.sweep.definition(), "data": plan.data, "version of": plan.versions}
+    first, second = dict(_leaves(old)), dict(_leaves(json.loads(_json(new))))
+    differing = [
+        key for key in [*first, *(key for key in second if key not in first)] if first.get(key) != second.get(key)
+    ]
+    shown = "; ".join(f"{key} was {_said(first.get(key))} and is {_said(second.get(key))}" for key in differing[:3])
+    more = f", and {len(differing) - 3} more" if len(differing) > 3 else ""
+    what = shown + more if differing else "the contents of its data or of its file of links differ"
+    raise ConfigError(f"{folder} holds another sweep, of which this one leaves runs out ({what}); name another folder")
+
+
+def _leaves(tables: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tables.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, "" if key in ("base", "grid") and not prefix else f"{prefix}{key} ")
+        else:
+            yield prefix + key, value
+
+
+def _said(value: Any) -> str:
+    text = "not set" if value is None else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _named(point: int, varied: str) -> str:
+    return f"point {point} ({', '.join(f'{key} = {value}' for key, value in json.loads(varied).items())})"
+
+
+def _curves(run: Run) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return np.stack([getattr(run.series, name) for name in CURVES]).astype("<f8")
+
+
+def _packed(run: Run) -> bytes:
+    told = {name: value for name, value in run.to_json().items() if name not in METRICS}
+    for name in ("preset", "seed", "trace_hash"):  # The row has them, and the preset is the point's.
+        del told[name]
+    return zlib.compress(_json({**told, "drift_points_s": run.drift_points_s, "window": run.series.window}).encode())
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)

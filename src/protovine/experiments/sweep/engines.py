@@ -1,0 +1,160 @@
+"""Who does the runs of a sweep: processes here (loky, of joblib), or a Ray cluster."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from typing import Any
+
+from protovine.errors import ConfigError
+from protovine.experiments.sweep.database import Finished
+from protovine.experiments.run.execute import execute
+from protovine.experiments.run.runner import interrupts_blocked
+from protovine.experiments.sweep.grid import Task, counted_versions, fingerprint_of, load
+
+# Tasks on their way for each worker: the next one is there when one is done.
+AHEAD = 2
+ENGINES = ("local", "ray")
+_DIED = "the worker process died; it may have run out of memory"
+
+
+def results(tasks: Sequence[Task], engine: str, jobs: int, address: str | None = None) -> Iterator[Finished]:
+    """What becomes of each task, in the order of finishing; an error of a run is told, not raised.
+
+    The results do not depend on the engine. When the iterator is closed, its workers end.
+
+    Raises
+    ------
+    ConfigError
+        The engine is unknown, not installed or not to be reached.
+    """
+    check_engine(engine, address)
+    return _in_ray(tasks, jobs, address) if engine == "ray" else _in_processes(tasks, jobs)
+
+
+def check_engine(engine: str, address: str | None = None) -> None:
+    """`ConfigError` if there is no such engine, or it is not installed."""
+    if engine not in ENGINES:
+        raise ConfigError(f"engine must be one of {', '.join(ENGINES)}, got '{engine}'")
+    if engine == "local" and address is not None:
+        raise ConfigError("an address is that of a Ray cluster: it needs the engine ray")
+    if engine == "ray" and importlib.util.find_spec("ray") is None:
+        raise ConfigError("the engine ray needs the optional part ray: pip install 'protovine[ray]'")
+
+
+def attempt(task: Task) -> Finished:
+    """Do a task in this process, and tell what became of it."""
+    started = time.perf_counter()
+    made, error = None, None
+    try:
+        here = counted_versions()
+        for name, wanted in task.versions:
+            if here[name] != wanted:
+                raise ConfigError(f"the worker has {name} {here[name]}, not {wanted}")
+        if fingerprint_of(task.data, task.seed) != task.fingerprint:
+            raise ConfigError(f"{task.data.source} is not the same here as where the sweep began")
+        made = execute(task.settings, task.key, task.seed, load(task.data, task.seed))
+    except Exception as caught:
+        error = f"{type(caught).__name__}: {caught}"
+    return Finished(task.key, task.seed, made, error, time.perf_counter() - started)
+
+
+def _in_processes(tasks: Sequence[Task], jobs: int) -> Iterator[Finished]:
+    """Processes that start from nothing. If one dies, those that were under way are done again, one at a time."""
+    from joblib.externals.loky import ProcessPoolExecutor
+    from joblib.externals.loky.process_executor import BrokenProcessPool
+
+    waiting = deque(tasks)
+    suspects: deque[Task] = deque()
+    while waiting or suspects:
+        pool = ProcessPoolExecutor(max_workers=jobs, timeout=None, initializer=_start_worker, initargs=(os.getpid(),))
+        running: dict[Future[Finished], Task] = {}
+        try:
+            while waiting or suspects or running:
+                # While there are suspects each runs alone, so that its death is its own.
+                alone = bool(suspects)
+                source, room = (suspects, 1) if alone else (waiting, AHEAD * jobs)
+                with interrupts_blocked():  # Workers start here and inherit it; Ctrl-C is the parent's to handle.
+                    while source and len(running) < room:
+                        task = source.popleft()
+                        try:
+                            running[pool.submit(attempt, task)] = task
+                        except BrokenProcessPool:
+                            source.appendleft(task)
+                            break
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                broken = []
+                for future in done:
+                    task = running.pop(future)
+                    error = future.exception()
+                    if error is None:
+                        yield future.result()
+                    elif isinstance(error, BrokenProcessPool):
+                        broken.append(task)
+                    else:
+                        yield Finished(task.key, task.seed, None, f"{type(error).__name__}: {error}", 0.0)
+                if broken or not done:
+                    broken += running.values()
+                    running = {}
+                    if alone:
+                        yield Finished(broken[0].key, broken[0].seed, None, _DIED, 0.0)
+                    else:
+                        suspects.extend(broken)
+                    break
+        finally:
+            pool.shutdown(wait=True, kill_workers=True)
+
+
+def _start_worker(parent: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
+
+
+def _end_with_parent(parent: int) -> None:
+    """A worker whose parent was killed would wait for work forever."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def _in_ray(tasks: Sequence[Task], jobs: int, address: str | None) -> Iterator[Finished]:
+    """A Ray cluster, or one that is started here for as long as this takes."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Nothing is told to anybody.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Imported by its name: whether it is there, and its types, is nothing that checks should depend on.
+    ray: Any = importlib.import_module("ray")
+    # Data sets are found through the environment.
+    inherited = {name: os.environ[name] for name in ("PROTOVINE_DATA", "NUMBA_CACHE_DIR") if name in os.environ}
+    settings: dict[str, Any] = {"runtime_env": {"env_vars": inherited}, "log_to_driver": False}
+    settings |= {"address": address} if address else {"address": "local", "num_cpus": jobs, "include_dashboard": False}
+    try:
+        ray.init(logging_level="ERROR", **settings)
+    except Exception as error:
+        where = f"the Ray cluster at {address}" if address else "a local Ray cluster"
+        text = " ".join(str(error).split())
+        raise ConfigError(f"cannot reach {where}: {text}" if address else f"cannot start {where}: {text}") from None
+    try:
+        # Ray itself tries a run again, once, whose worker or machine died.
+        work = ray.remote(num_cpus=1, max_retries=1)(attempt)
+        room = AHEAD * max(1, int(ray.cluster_resources().get("CPU", jobs)))
+        waiting = deque(tasks)
+        running: dict[Any, Task] = {}
+        while waiting or running:
+            while waiting and len(running) < room:
+                task = waiting.popleft()
+                running[work.remote(task)] = task
+            for reference in ray.wait(list(running), num_returns=1)[0]:
+                task = running.pop(reference)
+                try:
+                    yield ray.get(reference)
+                except ray.exceptions.RayError:
+                    yield Finished(task.key, task.seed, None, _DIED, 0.0)
+    finally:
+        ray.shutdown()

@@ -1,0 +1,326 @@
+"""A sweep: an experiment over grids and lists of settings, each run named by what its numbers depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import version
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from protovine import stream, topology
+from protovine.errors import ConfigError, DataError, suggest
+from protovine.experiments.define.build import build
+from protovine.experiments.define.config import DataSettings, Experiment, Settings
+from protovine.experiments.define.prepare import load_data
+from protovine.stream import DataSet
+from protovine.stream.files import is_file_name
+from protovine.system import merged_tables, nested, read_tables
+
+# Version of what the names of runs are made of.
+FORMAT = 1
+# A sweep larger than this is a slip of the keyboard.
+RUNS_MAX = 1_000_000
+# What computes numbers. Python, pandas and River are not among them: they only bring the data, and its fingerprint is
+# part of a run's name.
+COUNTED = ("protovine", "numpy", "numba", "scipy", "scikit-learn")
+# Keys of a sweep file that are not the experiment's.
+_OWN = ("presets", "seed", "seeds", "grid", "list")
+# Keys of an experiment that cannot vary, and what to use instead.
+_FIXED = {"seed": "seeds are repeats: set seed and seeds", "seeds": "set seeds beside it", "jobs": "use --jobs"}
+
+
+@dataclass(frozen=True)
+class Point:
+    """One combination: ``varied`` names it, ``settings`` is everything it stands for, ``data`` its stream."""
+
+    number: int
+    varied: dict[str, Any]
+    settings: Settings
+    data: DataSettings
+
+    def __str__(self) -> str:
+        return f"point {self.number} ({', '.join(f'{key} = {plain(value)}' for key, value in self.varied.items())})"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """An experiment, and what varies: every row of ``rows`` with every combination of ``grid``, each with every seed.
+
+    Made from the tables of a sweep file, which are those of an experiment file with ``grid`` and ``list`` in addition.
+    In both, keys are those of the experiment, such as ``gossip.T``, and ``preset``.
+
+    Raises
+    ------
+    ConfigError
+        An unknown key or a bad value, in any combination; the message names it.
+
+    Examples
+    --------
+    >>> sweep = Sweep.of({"presets": ["paper-base"], "grid": {"gossip.T": [0, 0.5, 1], "gossip.s": [1, 4]}, "seeds": 5})
+    >>> len(sweep.points), sweep.seeds[-1], sweep.points[1].varied
+    (6, 4, {'preset': 'paper-base', 'gossip.T': 0, 'gossip.s': 4})
+    >>> Sweep.of({"grid": {"gossip.T": [0.5, 1.5]}})
+    Traceback (most recent call last):
+    protovine.errors.ConfigError: point 2 (preset = default, gossip.T = 1.5): gossip.T must be between 0 and 1, got 1.5
+    """
+
+    base: dict[str, Any]
+    grid: dict[str, tuple[Any, ...]]
+    rows: tuple[dict[str, Any], ...]
+    seeds: tuple[int, ...]
+    points: tuple[Point, ...] = field(repr=False)
+
+    @classmethod
+    def read(cls, path: Path) -> Sweep:
+        """The sweep that a TOML file describes; `ConfigError` if it cannot be read or has a mistake."""
+        return cls.of(read_tables(path, "sweep"))
+
+    @classmethod
+    def of(cls, tables: dict[str, Any]) -> Sweep:
+        """The sweep that tables describe."""
+        base: dict[str, Any] = {key: value for key, value in tables.items() if key not in _OWN}
+        if "data" in base and not isinstance(base["data"], dict):
+            base["data"] = {"source": base["data"]}
+        # Checks names and values of the part that does not vary, and the seeds.
+        own: dict[str, Any] = {key: tables[key] for key in ("seed", "seeds", "presets") if key in tables}
+        experiment = Experiment(**{**base, **own})
+        grid: dict[str, tuple[Any, ...]] = {
+            key: _values(key, value) for key, value in _flat(_table("grid", tables.get("grid", {})))
+        }
+        rows = tuple(_rows(tables.get("list", [])))
+        for key in [*grid, *(key for row in rows for key in row)]:
+            _check_key(key)
+        for row in rows:
+            twice = [key for key in row if key in grid]
+            if twice:
+                raise ConfigError(f"{twice[0]} stands in the grid and in the list; it can vary in one of them")
+        if "preset" not in grid and not any("preset" in row for row in rows):
+            presets: dict[str, tuple[Any, ...]] = {"preset": experiment.presets}
+            grid = presets | grid
+        elif "presets" in tables:
+            raise ConfigError("presets are given twice: name them in the grid or the list, or as presets")
+        seeds = tuple(range(experiment.seed, experiment.seed + experiment.seeds))
+        n = max(1, len(rows)) * len(seeds)
+        for values in grid.values():
+            n *= len(values)
+        if n > RUNS_MAX:
+            raise ConfigError(f"a sweep has at most {RUNS_MAX:,} runs, this one has {n:,}")
+        return cls(base, grid, rows, seeds, tuple(_points(base, grid, rows)))
+
+    @property
+    def varied(self) -> list[str]:
+        """The keys that name a point: the preset, those of the list, those of the grid."""
+        return list(self.points[0].varied)
+
+    def definition(self) -> dict[str, Any]:
+        """What was asked for, as plain values that JSON holds."""
+        rows = [{key: plain(value) for key, value in row.items()} for row in self.rows]
+        grid = {key: [plain(value) for value in values] for key, values in self.grid.items()}
+        return {"base": plain(self.base), "grid": grid, "list": rows, "seeds": list(self.seeds)}
+
+
+@dataclass(frozen=True)
+class Task:
+    """One run: ``key`` names everything that its numbers depend on."""
+
+    key: str
+    settings: Settings
+    data: DataSettings
+    seed: int
+    fingerprint: str
+    versions: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep comes to: ``tasks``, each once, and for every point and seed the key of its run.
+
+    Points that are resolved to the same settings share runs: a preset that does not share is the same at every T.
+    """
+
+    sweep: Sweep
+    tasks: tuple[Task, ...]
+    keys: dict[tuple[int, int], str]
+    data: dict[str, dict[str, Any]]
+    versions: dict[str, str]
+
+
+def plan(sweep: Sweep) -> Plan:
+    """Load every stream, find that every point fits it, and name all runs.
+
+    Tasks are in the order of seeds, and within a seed of points: a sweep that is stopped has seen the whole grid.
+
+    Raises
+    ------
+    ConfigError, DataError
+        A point does not fit its stream; the message names the point.
+    """
+    _load.cache_clear()  # A file may have changed since the last plan.
+    tasks: dict[str, Task] = {}
+    keys: dict[tuple[int, int], str] = {}
+    described: dict[str, dict[str, Any]] = {}
+    versions = counted_versions()
+    checked: set[str] = set()
+    # Of the settings, only the part that a run depends on is written, and once for all seeds.
+    contents = {point.number: _content(point) for point in sweep.points}
+    for seed in sweep.seeds:
+        for point in sweep.points:
+            try:
+                data = load(point.data, seed)
+                fingerprint = fingerprint_of(point.data, seed)
+                if contents[point.number] + fingerprint not in checked and seed == sweep.seeds[0]:
+                    build(point.settings, data, seed)
+                    checked.add(contents[point.number] + fingerprint)
+                links = _links(point.settings, seed)
+            except (ConfigError, DataError) as error:
+                raise type(error)(f"{point}: {error}") from None
+            label = json.dumps(plain(point.data.model_dump(exclude_defaults=True) | {"source": point.data.source}))
+            if seed == sweep.seeds[0] and label not in described:
+                described[label] = {"name": data.name, "rows": len(data), "classes": list(map(str, data.classes))}
+            key = _key(contents[point.number], fingerprint, links, seed, versions)
+            keys[point.number, seed] = key
+            if key not in tasks:
+                tasks[key] = Task(key, point.settings, point.data, seed, fingerprint, tuple(versions.items()))
+    return Plan(sweep, tuple(tasks.values()), keys, described, versions)
+
+
+def counted_versions() -> dict[str, str]:
+    """Versions of what computes numbers: they are part of a run's name."""
+    return {name: version(name) for name in COUNTED}
+
+
+def load(data: DataSettings, seed: int) -> DataSet:
+    """The stream of a run, loaded once in a process; a stream that does not depend on the seed once for all seeds."""
+    return _load(data.model_dump_json(), seed if stream.is_seeded(data.source) else 0)[0]
+
+
+def fingerprint_of(data: DataSettings, seed: int) -> str:
+    """32 hex digits of everything in a stream that numbers depend on, with its points of drift."""
+    return _load(data.model_dump_json(), seed if stream.is_seeded(data.source) else 0)[1]
+
+
+@cache
+def _load(settings: str, seed: int) -> tuple[DataSet, str]:
+    options = DataSettings.model_validate_json(settings)
+    data = load_data(options, seed)
+    return data, _digest(f"{data.fingerprint()} {list(data.drift_points)}")
+
+
+def plain(value: Any) -> Any:
+    """A setting as JSON holds it."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def _points(
+    base: dict[str, Any], grid: dict[str, tuple[Any, ...]], rows: tuple[dict[str, Any], ...]
+) -> Iterator[Point]:
+    number = 0
+    # The same keys name every point, also those of a list whose rows differ in them.
+    listed = list(dict.fromkeys(key for row in rows for key in row))
+    for row in rows or ({},):
+        for values in product(*grid.values()):
+            number += 1
+            set_here = {**row, **dict(zip(grid, values, strict=True))}
+            named = {key: set_here.get(key) for key in dict.fromkeys(["preset", *listed, *grid])}
+            point = Point(number, named, Settings(), DataSettings())
+            tables = base
+            for key, value in set_here.items():
+                if key != "preset":
+                    tables = merged_tables(tables, nested(key, value))
+            preset = set_here.get("preset")
+            if not isinstance(preset, str):
+                raise ConfigError(f"{point}: preset must be a name, got {preset!r}")
+            try:
+                settings = Experiment(presets=(preset,), **tables).settings(preset)
+            except ConfigError as error:
+                raise ConfigError(f"{point}: {error}") from None
+            source = settings.data.source
+            if not isinstance(source, str | os.PathLike):
+                raise ConfigError(f"{point}: data.source must be a name or a file, got {type(source).__name__}")
+            if isinstance(source, os.PathLike) or is_file_name(source):
+                source = os.path.abspath(source)
+            data = settings.data.model_copy(update={"source": source})
+            nameless = settings.data.model_copy(update={"source": ""})
+            yield Point(number, named, settings.model_copy(update={"data": nameless}), data)
+
+
+def _content(point: Point) -> str:
+    """Settings that numbers depend on, as canonical JSON; how data is read shows in its fingerprint."""
+    how_read = {"source", "label", "limit", "text", "missing"}
+    settings = point.settings.model_dump(mode="json", exclude={"data": how_read})
+    return json.dumps(settings, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _links(settings: Settings, seed: int) -> str:
+    """What a file of links holds; nothing for a topology by name, which the settings hold."""
+    swarm = settings.swarm
+    if not topology.is_file_name(swarm.topology):
+        return ""
+    return _digest(repr(topology.neighbours(swarm.topology, swarm.nodes, seed)))
+
+
+def _key(content: str, fingerprint: str, links: str, seed: int, versions: dict[str, str]) -> str:
+    return _digest(json.dumps([FORMAT, content, fingerprint, links, seed, sorted(versions.items())]))
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _table(name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{name} must be a table, got {value!r}")
+    return value
+
+
+def _rows(value: Any) -> Iterator[dict[str, Any]]:
+    if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
+        raise ConfigError(f"list must be tables ([[list]]), got {value!r}")
+    for row in value:
+        yield dict(_flat(row))
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys, whether they were written quoted or as tables."""
+    for key, value in table.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        elif prefix == "" and key == "data":
+            yield "data.source", value
+        else:
+            yield prefix + key, value
+
+
+def _values(key: str, values: Any) -> tuple[Any, ...]:
+    if not isinstance(values, list | tuple) or not values:
+        raise ConfigError(f"grid.{key} must be a list of values, got {values!r}")
+    for i, value in enumerate(values):
+        if value in values[:i]:
+            raise ConfigError(f"grid.{key} has {plain(value)!r} more than once")
+    return tuple(values)
+
+
+def _check_key(key: str) -> None:
+    if key in _FIXED:
+        raise ConfigError(f"{key} cannot vary; {_FIXED[key]}")
+    sections = ["preset", *Settings.model_fields]
+    section, _, name = key.partition(".")
+    if section not in sections:
+        raise ConfigError(f"unknown key '{key}'{suggest(section, sections)}")
+    model = Settings.model_fields[section].annotation if section in Settings.model_fields else None
+    fields = getattr(model, "model_fields", None)
+    if fields is None:
+        if name:
+            raise ConfigError(f"unknown key '{key}'; {section} has no keys of its own here")
+    elif name.partition(".")[0] not in fields:
+        raise ConfigError(f"unknown key '{key}'{suggest(name.partition('.')[0], fields)}")

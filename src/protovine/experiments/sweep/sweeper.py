@@ -1,0 +1,145 @@
+"""A sweep from plan to database, with whatever engine, to be stopped and resumed at any moment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from protovine.errors import ConfigError
+from protovine.experiments.sweep.database import Database
+from protovine.experiments.sweep.engines import check_engine, results
+from protovine.experiments.run.runner import interrupts_blocked, versions
+from protovine.experiments.sweep.grid import Plan, Sweep, plan
+from protovine.system import warm
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What a sweep came to: runs in all, there before, done now and in which time; ``failures`` are of all of them."""
+
+    runs: int
+    before: int
+    done: int
+    wall_s: float
+    failures: tuple[tuple[str, int, str], ...]
+    interrupted: bool = False
+
+    @property
+    def rate_hz(self) -> float:
+        """Runs per second."""
+        return self.done / self.wall_s if self.wall_s else 0.0
+
+
+def run_sweep(
+    sweep: Sweep,
+    out: str | os.PathLike[str],
+    *,
+    engine: str = "local",
+    address: str | None = None,
+    jobs: int = 1,
+    retry_failed: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Swept:
+    """Do all runs of a sweep that its folder does not have yet.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        The sweep that the folder already has, if any, or one with more points or seeds.
+    out : path
+        A new folder, or that of a sweep to resume. Each run is kept when it is finished, whatever happens afterwards.
+    engine : "local" or "ray"
+        Processes on this machine, or a Ray cluster. The results do not depend on it.
+    address : str, optional
+        Of a Ray cluster; without it one is started here for the time of the sweep.
+    jobs : int >= 1
+        Runs at a time, each in a process of its own (then a script must be guarded by
+        ``if __name__ == "__main__":``). A cluster with an address decides by itself.
+    retry_failed : bool
+        Also do those again that failed.
+    progress : callable (done, total), optional
+        Called with runs that are done now, and all that were to do.
+
+    Raises
+    ------
+    ConfigError, DataError
+        Nothing was run. A run that fails raises nothing: its error is kept.
+    """
+    return run_plan(
+        plan(sweep),
+        Path(out),
+        engine=engine,
+        address=address,
+        jobs=jobs,
+        retry_failed=retry_failed,
+        progress=progress,
+    )
+
+
+def run_plan(
+    planned: Plan,
+    folder: Path,
+    *,
+    engine: str = "local",
+    address: str | None = None,
+    jobs: int = 1,
+    retry_failed: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Swept:
+    """As `run_sweep`, for a sweep that is planned already."""
+    if not 1 <= jobs <= 1024:
+        raise ConfigError(f"jobs must be between 1 and 1024, got {jobs}")
+    check_engine(engine, address)
+    report = progress or (lambda done, total: None)
+    where = {"engine": engine, "address": address, "jobs": jobs}
+    with Database.writing(folder, planned, provenance(where), datetime.now(UTC).isoformat(timespec="seconds")) as kept:
+        there = kept.finished(failed=not retry_failed)
+        tasks = [task for task in planned.tasks if task.key not in there]
+        done, interrupted, started = 0, False, time.perf_counter()
+        if tasks:
+            report(0, len(tasks))
+            try:
+                # Compiled once, before workers would all do the same at the same time.
+                warm(task.settings for task in tasks)
+                with closing(results(tasks, engine, min(jobs, len(tasks)), address)) as finished:  # type: ignore[type-var]
+                    for each in finished:
+                        with interrupts_blocked():  # What is kept is counted.
+                            kept.save(each)
+                            done += 1
+                        report(done, len(tasks))
+            except KeyboardInterrupt:
+                interrupted = True
+        wall_s = time.perf_counter() - started
+        failures = tuple(kept.failures())
+    return Swept(len(planned.tasks), len(planned.tasks) - len(tasks), done, wall_s, failures, interrupted)
+
+
+def provenance(where: dict[str, Any]) -> dict[str, Any]:
+    """The command, the engine, all versions, and the commit of the code if it is in a git work tree."""
+    return {"command": ["protovine" if i == 0 else word for i, word in enumerate(sys.argv)], **where} | {
+        "commit": _commit(),
+        "versions": versions(),
+    }
+
+
+def _commit() -> str | None:
+    """The commit of protovine's own code, with ``+`` behind it if there are changes; None without git."""
+    here = Path(__file__).parent
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, timeout=10, check=True)
+        return done.stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", Path(__file__).name)  # Else the repository is another one's.
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--", str(here.parent)) else "")
+    except (OSError, subprocess.SubprocessError):
+        return None

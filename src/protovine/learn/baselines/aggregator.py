@@ -1,0 +1,89 @@
+"""What the server of prototype-based federated learning knows: the newest set of every client."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protovine.compress import Compressor
+from protovine.errors import SnapshotError, check_range
+from protovine.learn.baselines.models import ModelCore
+from protovine.prototypes import PrototypeSet
+
+_FIELDS = ("x", "label", "weight", "event_ns")
+
+
+class AggregatorCore(ModelCore):
+    """Keeps the newest prototype set of every client, and returns to each what is new of the others, compressed.
+
+    It has no samples and predicts nothing. A client's own prototypes are left out of what it gets, and so are those
+    without newer samples than it was told of before: clients train what they get, and must not train it twice. What an
+    answer held that was lost comes again only when it changes.
+
+    Parameters
+    ----------
+    dim, n_classes : int >= 1
+    compressor : Compressor
+        Clusters the union class by class.
+    size : int >= n_classes
+        Prototypes that a client gets; fewer are not compressed.
+
+    Examples
+    --------
+    >>> from protovine.compress import GreedyCompressor
+    >>> server = AggregatorCore(1, 2, GreedyCompressor(), size=2)
+    >>> server.collect(0, PrototypeSet.of([[0.0], [0.2], [5.0]], [0, 0, 1]))
+    >>> server.collect(1, PrototypeSet.of([[7.0]], [1]))
+    >>> len(server), server.others(1).x.ravel(), server.others(0).x.ravel()
+    (4, array([0.1, 5. ]), array([7.]))
+    """
+
+    def __init__(self, dim: int, n_classes: int, compressor: Compressor, size: int = 200) -> None:
+        super().__init__(dim, n_classes)
+        check_range("size", size, n_classes)
+        self.compressor, self.size = compressor, size
+        self._sets: dict[int, PrototypeSet] = {}
+        self._told_ns: dict[int, int] = {}  # The newest event that each client was told of.
+
+    def __len__(self) -> int:
+        return sum(map(len, self._sets.values()))
+
+    def collect(self, client: int, prototypes: PrototypeSet) -> None:
+        """The client's earlier set goes."""
+        self._sets[client] = prototypes
+
+    def others(self, client: int) -> PrototypeSet:
+        """What is new in the other clients' sets since this was asked last, compressed if it is more than ``size``."""
+        union = PrototypeSet.joined([self._sets[each] for each in sorted(self._sets) if each != client], self.dim)
+        fresh = union.take(np.flatnonzero(union.event_ns > self._told_ns.get(client, -1)))
+        if len(fresh):
+            self._told_ns[client] = int(fresh.event_ns.max())
+        return self.compressor.compress(fresh, self.size).prototypes if len(fresh) > self.size else fresh
+
+    def shares(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Zeros: it predicts nothing."""
+        return np.zeros(self.n_classes)
+
+    def learn_one(self, x: NDArray[np.float64], code: int) -> None:
+        """Nothing to do."""
+
+    def state(self) -> dict[str, Any]:
+        """All sets."""
+        told = [[client, at_ns] for client, at_ns in sorted(self._told_ns.items())]
+        sets = [[client, *(np.array(getattr(held, name)) for name in _FIELDS)] for client, held in self._sets.items()]
+        return {**super().state(), "dim": self.dim, "sets": sets, "told": told, "compressor": self.compressor.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from ``state``; `SnapshotError` if it does not fit."""
+        super().restore(state)
+        try:
+            self._sets = {
+                int(client): PrototypeSet(x, label, weight, event_ns, int(client))
+                for client, x, label, weight, event_ns in state["sets"]
+            }
+            self._told_ns = {int(client): int(at_ns) for client, at_ns in state["told"]}
+        except (KeyError, TypeError, ValueError) as error:
+            raise SnapshotError(f"the server's state is damaged: {error}") from None
+        self.compressor.restore(state["compressor"])

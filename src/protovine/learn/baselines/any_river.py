@@ -1,0 +1,255 @@
+"""Any classifier of River by its name, as a baseline in the simulator."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import io
+import pickle
+import pkgutil
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protovine.errors import CodecError, ConfigError, SnapshotError, suggest
+from protovine.learn.baselines.models import EnsembleCore
+
+# Parameters of River's wrappers that are models themselves.
+_MODEL_KEYS = ("model", "classifier", "base_estimator", "leaf_model")
+# Generators of random numbers that start from a seed.
+_GENERATORS = ("random.Random", "numpy.random.mtrand.RandomState")
+
+
+class OwnPickles:
+    """Objects as pickled bytes, and back only if these very bytes were made here: for simulations, in one process.
+
+    Nothing from anywhere else is ever unpickled, so no real node can use it.
+
+    Examples
+    --------
+    >>> own = OwnPickles()
+    >>> own.load(own.dump([1, 2]))
+    [1, 2]
+    >>> OwnPickles().load(own.dump([1, 2]))
+    Traceback (most recent call last):
+    protovine.errors.CodecError: not made in this run
+    """
+
+    def __init__(self) -> None:
+        self._made: set[bytes] = set()
+
+    def dump(self, value: Any, *, generators: bool = True) -> bytes:
+        """The object, pickled and compressed; without ``generators`` random ones in it begin anew from a fixed seed."""
+        if generators:
+            data = pickle.dumps(value, protocol=5)
+        else:
+            buffer = io.BytesIO()
+            _WithoutGenerators(buffer, protocol=5).dump(value)
+            data = buffer.getvalue()
+        data = zlib.compress(data, 6)
+        self._made.add(_digest(data))
+        return data
+
+    def load(self, data: bytes | memoryview) -> Any:
+        """A copy of the object that `dump` gave these bytes for; `CodecError` for all others."""
+        if _digest(data) not in self._made:
+            raise CodecError("not made in this run")
+        return pickle.loads(zlib.decompress(data))
+
+
+class _WithoutGenerators(pickle.Pickler):
+    """River's trees hold generators that nobody seeded, some kB each: what only predicts has no need of them."""
+
+    def reducer_override(self, value: Any) -> Any:
+        if f"{type(value).__module__}.{type(value).__name__}" in _GENERATORS:
+            return type(value), (0,)
+        return NotImplemented
+
+
+def _digest(data: bytes | memoryview) -> bytes:
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+class RiverModel:
+    """A classifier of River over arrays and class codes; a feature is called by its place.
+
+    Parameters
+    ----------
+    classifier : river.base.Classifier
+        Has learnt nothing.
+    n_classes : int >= 1
+    pickles : OwnPickles
+        Makes bytes of it.
+    """
+
+    def __init__(self, classifier: Any, n_classes: int, pickles: OwnPickles) -> None:
+        self.classifier, self.n_classes, self.pickles = classifier, n_classes, pickles
+        self._seen = np.zeros(n_classes)
+
+    def learn_one(self, x: NDArray[np.float64], code: int) -> None:
+        """Learn one sample."""
+        self.classifier.learn_one(_named(x), code)
+        self._seen[code] += 1
+
+    def shares(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Its probabilities, or all for its one prediction if it has none; label frequencies if it says nothing."""
+        if not self._seen.any():
+            return np.zeros(self.n_classes)
+        try:
+            said = self.classifier.predict_proba_one(_named(x))
+        except NotImplementedError:
+            code = self.classifier.predict_one(_named(x))
+            said = {} if code is None else {code: 1.0}
+        # True and False are 1 and 0: so binary classifiers of River call their classes.
+        shares = np.nan_to_num(
+            np.array([float(said.get(code) or 0.0) for code in range(self.n_classes)]), posinf=0.0, neginf=0.0
+        )
+        shares = np.maximum(shares, 0.0)
+        total = shares.sum()
+        return shares / total if total > 0 else self._seen / self._seen.sum()
+
+    def encode(self) -> bytes:
+        """The pickled classifier, compressed; enough to predict."""
+        return self.pickles.dump((self.classifier, self._seen), generators=False)
+
+    def read(self, payload: bytes | memoryview) -> RiverModel:
+        """Another node's model from its bytes; `CodecError` if they were not made in this run."""
+        made = RiverModel(None, self.n_classes, self.pickles)
+        made.classifier, made._seen = self.pickles.load(payload)
+        return made
+
+    def state(self) -> dict[str, Any]:
+        """All of it, pickled."""
+        return {"model": self.pickles.dump((self.classifier, self._seen))}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from ``state``; `SnapshotError` if it was not made in this run."""
+        try:
+            self.classifier, self._seen = self.pickles.load(state["model"])
+        except (CodecError, KeyError, TypeError) as error:
+            raise SnapshotError(f"the classifier's state cannot be restored: {error}") from None
+
+
+def river_core(
+    dim: int,
+    n_classes: int,
+    name: str,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    standardise: bool = False,
+    votes: str = "mean",
+    seed: int = 0,
+    pickles: OwnPickles | None = None,
+) -> EnsembleCore:
+    """A learner that runs a classifier of River, and lets those of its peers vote.
+
+    Parameters
+    ----------
+    dim, n_classes : int >= 1
+    name : str
+        ``module.Class`` as River exports it, such as ``"tree.HoeffdingTreeClassifier"``. One for two classes gets
+        ``multiclass.OneVsRestClassifier`` around it where there are more.
+    parameters : mapping, optional
+        Keywords of its constructor. A model in it is a name as well.
+    standardise : bool
+        Whether River's ``StandardScaler`` stands before it.
+    votes : {"mean", "accuracy"}
+        See `EnsembleCore`.
+    seed : int
+        For a classifier that takes a ``seed`` and is not given any.
+    pickles : OwnPickles, optional
+        Shared by all nodes of a simulation.
+
+    Raises
+    ------
+    ConfigError
+        There is no such classifier, or a parameter is wrong.
+
+    Examples
+    --------
+    >>> core = river_core(1, 2, "tree.HoeffdingTreeClassifier")
+    >>> core.learn(np.linspace(0, 1, 20)[:, None], np.repeat([0, 1], 10), np.zeros(20, np.int64))
+    0
+    >>> core.predict(np.array([0.9])).code
+    1
+    >>> river_core(1, 2, "tree.HoefdingTreeClassifier")
+    Traceback (most recent call last):
+    protovine.errors.ConfigError: unknown River classifier 'tree.HoefdingTreeClassifier' (did you mean \
+'tree.HoeffdingTreeClassifier'?)
+    """
+    from river import compose, multiclass, preprocessing
+
+    classifier = _made(name, dict(parameters or {}), seed)
+    if n_classes > 2 and not classifier._multiclass:
+        classifier = multiclass.OneVsRestClassifier(classifier)
+    if standardise:
+        classifier = compose.Pipeline(preprocessing.StandardScaler(), classifier)
+    _try(classifier, name, dim, n_classes)
+    own = RiverModel(classifier, n_classes, pickles or OwnPickles())
+    return EnsembleCore(dim, n_classes, own, own.read, votes)
+
+
+def _made(name: str, parameters: dict[str, Any], seed: int) -> Any:
+    kind = river_classifier(name)
+    for key in _MODEL_KEYS:
+        if isinstance(parameters.get(key), str):
+            parameters[key] = _made(parameters[key], {}, seed)
+    known = inspect.signature(kind).parameters
+    for key in parameters:
+        if key not in known:
+            raise ConfigError(f"{name} has no parameter '{key}'{suggest(key, known)}")
+    if "seed" in known:
+        parameters = {"seed": seed, **parameters}
+    try:
+        return kind(**parameters)
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise ConfigError(f"{name} cannot be made with {parameters}: {error}") from None
+
+
+def river_classifier(name: str) -> type:
+    """The class that River exports as ``module.Class``; `ConfigError` with the nearest name if there is none.
+
+    Examples
+    --------
+    >>> river_classifier("naive_bayes.GaussianNB").__name__
+    'GaussianNB'
+    """
+    import river
+    from river import base
+
+    modules = sorted(each.name for each in pkgutil.iter_modules(river.__path__) if not each.name.startswith("_"))
+    module, _, kind = name.partition(".")
+    if module not in modules:
+        raise ConfigError(
+            f"unknown River classifier '{name}': River has no module '{module}'{suggest(module, modules)}"
+        )
+    found = importlib.import_module(f"river.{module}")
+    kinds = {
+        each: getattr(found, each)
+        for each in getattr(found, "__all__", ())
+        if inspect.isclass(getattr(found, each)) and issubclass(getattr(found, each), base.Classifier)
+    }
+    if kind not in kinds or inspect.isabstract(kinds[kind]):
+        raise ConfigError(f"unknown River classifier '{name}'{suggest(name, [f'{module}.{each}' for each in kinds])}")
+    chosen: type = kinds[kind]
+    return chosen
+
+
+def _try(classifier: Any, name: str, dim: int, n_classes: int) -> None:
+    """`ConfigError` if it cannot learn numbers."""
+    model = RiverModel(classifier.clone(), n_classes, OwnPickles())
+    try:
+        for i in range(3):
+            model.learn_one(np.full(dim, i / 3), i % n_classes)
+            model.shares(np.zeros(dim))
+        model.encode()
+    except Exception as error:  # Whatever a classifier raises about data that it was not made for.
+        raise ConfigError(f"{name} cannot be used here: {type(error).__name__}: {error}") from None
+
+
+def _named(x: NDArray[np.float64]) -> dict[int, float]:
+    return dict(enumerate(x.tolist()))

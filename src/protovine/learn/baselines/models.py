@@ -1,0 +1,254 @@
+"""Learners that share whole models instead of prototypes: what they have in common, and ensembles of peers' models."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protovine.errors import CodecError, SnapshotError, check_range
+from protovine.learn.base import ArrayLearner, Prediction, Shrunk, check_rows, check_samples, check_vector
+from protovine.prototypes import PrototypeSet
+
+# How fast an ensemble forgets how often each of its models was right, per own sample.
+_HITS_DECAY = 0.99
+
+
+class ModelLearner(ArrayLearner, Protocol):
+    """A learner whose knowledge is a model that goes to peers as a whole; it has no prototypes."""
+
+    def encode(self) -> bytes:
+        """The own model's bytes; none before the first sample."""
+        ...
+
+    def decode(self, payload: bytes | memoryview) -> Any:
+        """The model in ``payload``; `CodecError` if there is none that fits. Nothing has changed."""
+        ...
+
+    def adopt(self, peer: int, model: Any) -> None:
+        """Take in a model from `decode` as the newest of ``peer``."""
+        ...
+
+
+class ModelCore(ABC):
+    """What learners without prototypes share: samples one by one, and no prototypes to tell.
+
+    ``len`` is the number of models that are asked for a prediction.
+
+    Parameters
+    ----------
+    dim, n_classes : int >= 1
+    """
+
+    takes_missing = False
+
+    def __init__(self, dim: int, n_classes: int) -> None:
+        check_range("dim", dim, 1)
+        check_range("n_classes", n_classes, 1)
+        self.dim, self.n_classes = dim, n_classes
+        self._seen = np.zeros(n_classes)  # Own samples of each class.
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Models that are asked."""
+
+    @abstractmethod
+    def shares(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Probabilities (n_classes,) of a vector's classes; all 0 without a model."""
+
+    @abstractmethod
+    def learn_one(self, x: NDArray[np.float64], code: int) -> None:
+        """Learn one sample."""
+
+    def predict(self, x: NDArray[np.float64], at_ns: int | None = None) -> Prediction:
+        """Prediction for one vector (d,), whenever it is; code -1 while there is no model."""
+        check_vector(x, self.dim)
+        shares = self.shares(x)
+        return Prediction(int(np.argmax(shares)) if shares.any() else -1, shares)
+
+    def predict_balanced(self, x: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Codes (n,) with the own label frequencies divided out of the probabilities."""
+        check_rows(x, self.dim, False)
+        frequency = (self._seen + 1) / (self._seen + 1).sum()
+        return np.array([int(np.argmax(self.shares(row) / frequency)) for row in x], dtype=np.int64)
+
+    def likelihood(self, x: NDArray[np.float64], code: int, at_ns: int) -> float:
+        """The probability of a class; 0 without a model."""
+        return float(self.shares(x)[code])
+
+    def learn(self, x: NDArray[np.float64], codes: NDArray[np.int64], events_ns: NDArray[np.int64]) -> int:
+        """Learn rows (n, d) in order; 0, as none of them becomes a prototype. ``ValueError`` if they do not fit."""
+        check_samples(x, codes, events_ns, self.dim, self.n_classes, False)
+        for row, code in zip(x, codes.tolist(), strict=True):
+            self.learn_one(row, code)
+            self._seen[code] += 1
+        return 0
+
+    def learn_received(self, prototypes: PrototypeSet, origins: NDArray[np.int64]) -> int:
+        """Learn prototypes from other nodes as if they were samples."""
+        return self.learn(np.ascontiguousarray(prototypes.x, np.float64), prototypes.label, prototypes.event_ns)
+
+    @property
+    def recency(self) -> float:
+        """0: age plays no part."""
+        return 0.0
+
+    def scale(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Zeros: nothing is kept of the samples."""
+        return np.zeros(self.dim), np.zeros(self.dim)
+
+    def own_prototypes(self) -> PrototypeSet:
+        """None."""
+        return PrototypeSet.empty(self.dim)
+
+    def prototypes(self) -> PrototypeSet:
+        """None."""
+        return PrototypeSet.empty(self.dim)
+
+    def shrunk(self) -> list[Shrunk]:
+        """Nothing is ever compressed."""
+        return []
+
+    def state(self) -> dict[str, Any]:
+        """Counts of the classes."""
+        return {"seen": self._seen.copy()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from ``state``; `SnapshotError` if it does not fit."""
+        seen = np.asarray(state.get("seen"))
+        if seen.shape != (self.n_classes,) or state.get("dim", self.dim) != self.dim:
+            raise SnapshotError(f"the learner's state does not fit {self.dim} features and {self.n_classes} classes")
+        self._seen = seen.astype(np.float64)
+
+
+class Model(Protocol):
+    """A classifier that an ensemble is made of."""
+
+    def learn_one(self, x: NDArray[np.float64], code: int) -> None:
+        """Learn one sample."""
+        ...
+
+    def shares(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Probabilities of the classes (n_classes,), which sum to 1; all 0 before the first sample."""
+        ...
+
+    def encode(self) -> bytes:
+        """Everything that `shares` needs, as bytes."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to go on after a crash."""
+        ...
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from ``state``; `SnapshotError` if it does not fit."""
+        ...
+
+
+class EnsembleCore(ModelCore):
+    """An own model that learns own samples, and of each peer the newest model that it sent, which only votes.
+
+    So the authors' nodes share Hoeffding trees and naive Bayes (their tests 5 and 6, in their repository).
+
+    Parameters
+    ----------
+    dim, n_classes : int >= 1
+    own : Model
+        Has learnt nothing.
+    read : callable (payload) -> Model
+        A model from bytes of another's ``encode``; `CodecError` if they are none.
+    votes : {"mean", "accuracy"}
+        ``"mean"`` averages the models' probabilities, as the authors do. ``"accuracy"`` weighs them by how much more
+        often than a guess each was right on the last own samples, about 100.
+
+    Examples
+    --------
+    >>> from protovine.learn.baselines.bayes import GaussianBayes
+    >>> make = lambda: EnsembleCore(1, 2, GaussianBayes(1, 2), lambda data: GaussianBayes.decode(data, 1, 2))
+    >>> one, other = make(), make()
+    >>> other.learn(np.array([[0.0], [0.2], [1.0], [1.2]]), np.array([0, 0, 1, 1]), np.zeros(4, np.int64))
+    0
+    >>> one.adopt(3, one.decode(other.encode()))
+    >>> len(one), one.predict(np.array([0.9])).code
+    (1, 1)
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        n_classes: int,
+        own: Model,
+        read: Callable[[bytes | memoryview], Model],
+        votes: str = "mean",
+    ) -> None:
+        super().__init__(dim, n_classes)
+        self.own, self.votes = own, votes
+        self._read = read
+        self._received: dict[int, tuple[Model, bytes]] = {}
+        self._hits: dict[int, float] = {}  # Of each model, -1 for the own; a mean that forgets.
+
+    def __len__(self) -> int:
+        return len(self._received) + bool(self._seen.any())
+
+    def shares(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The mean of what the models say, which may be weighted."""
+        total = np.zeros(self.n_classes)
+        for number, model in self._models():
+            total += self._weight(number) * model.shares(x)
+        weight = total.sum()
+        return total / weight if weight > 0 else total
+
+    def learn_one(self, x: NDArray[np.float64], code: int) -> None:
+        """The own model learns the sample; all were asked about it before."""
+        if self.votes == "accuracy":
+            for number, model in self._models():
+                hit = float(np.argmax(model.shares(x)) == code)
+                self._hits[number] = _HITS_DECAY * self._hits.get(number, 0.5) + (1 - _HITS_DECAY) * hit
+        self.own.learn_one(x, code)
+
+    def encode(self) -> bytes:
+        """The own model's bytes; none before the first sample."""
+        return self.own.encode() if self._seen.any() else b""
+
+    def decode(self, payload: bytes | memoryview) -> tuple[Model, bytes]:
+        """The model in ``payload``, and its bytes; `CodecError` if there is none that fits."""
+        return self._read(payload), bytes(payload)
+
+    def adopt(self, peer: int, model: tuple[Model, bytes]) -> None:
+        """The peer's earlier model goes."""
+        self._received[peer] = model
+
+    def state(self) -> dict[str, Any]:
+        """The own model, the peers', and how often each was right."""
+        return {
+            **super().state(),
+            "dim": self.dim,
+            "own": self.own.state(),
+            "received": [[peer, self._received[peer][1]] for peer in sorted(self._received)],
+            "hits": [[number, self._hits[number]] for number in sorted(self._hits)],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from ``state``; `SnapshotError` if it does not fit this learner."""
+        super().restore(state)
+        try:
+            received = {int(peer): self.decode(payload) for peer, payload in state["received"]}
+            hits = {int(number): float(hit) for number, hit in state["hits"]}
+            self.own.restore(state["own"])
+        except (CodecError, KeyError, TypeError, ValueError) as error:
+            raise SnapshotError(f"the models' state does not fit: {error}") from None
+        self._received, self._hits = received, hits
+
+    def _models(self) -> list[tuple[int, Model]]:
+        """The own model as -1 if it has learnt anything, and the peers' in ascending order."""
+        own = [(-1, self.own)] if self._seen.any() else []
+        return own + [(peer, self._received[peer][0]) for peer in sorted(self._received)]
+
+    def _weight(self, number: int) -> float:
+        if self.votes == "mean":
+            return 1.0
+        # No more than a guess counts for next to nothing; but somebody must vote.
+        return max(1e-6, self._hits.get(number, 0.5) - 1 / self.n_classes)

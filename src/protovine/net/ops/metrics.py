@@ -1,0 +1,273 @@
+"""What a runtime counts, as Prometheus metrics.
+
+Two steps, because a runtime belongs to its event loop and scrapes come in other threads: `read` copies the numbers, in
+the loop, in some 0.1 ms; `RuntimeCollector` makes metrics of them, anywhere. Nothing is registered globally.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from itertools import accumulate, islice
+from typing import Protocol
+
+from protovine.errors import ConfigError
+from protovine.net.ops.latency import BOUNDS_S
+from protovine.net.runtime import ALL, Runtime
+from protovine.records import SECOND_NS
+
+try:
+    from prometheus_client import CollectorRegistry, Metric, ProcessCollector
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
+    from prometheus_client.registry import Collector
+except ImportError:
+    raise ConfigError("metrics need the Prometheus client: pip install 'protovine[net]'") from None
+
+# Without certificates anybody can invent members: those met later than so many share one label.
+PEERS_MAX = 256
+OTHERS, UNKNOWN, EVERYBODY = "(others)", "(unknown)", "(all)"
+
+
+class SourceLike(Protocol):
+    """What is asked of a source, if there is one."""
+
+    @property
+    def refusals(self) -> Mapping[str, int]:
+        """What was refused so far, by reason."""
+        ...
+
+    @property
+    def dropped(self) -> int:
+        """What came faster than it was taken."""
+        ...
+
+
+class SinkLike(Protocol):
+    """What is asked of a sink, if there is one."""
+
+    @property
+    def dropped(self) -> int:
+        """What could not be written as fast as it came."""
+        ...
+
+
+Counts = dict[tuple[str, ...], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A runtime's numbers at one moment; by name of peer where they are by peer."""
+
+    info: dict[str, str]
+    traffic: dict[str, Counts]
+    labelled: dict[str, Counts]
+    values: dict[str, float]
+    latency: tuple[list[int], float]
+
+
+# Kind and help of every metric without labels; a reading has some or all of them.
+_VALUES: dict[str, tuple[str, str]] = {
+    "incarnation": ("gauge", "Number of this start of the node."),
+    "start_time_seconds": ("gauge", "When the runtime started, in seconds since 1970."),
+    "samples": ("counter", "Own samples taken from the source."),
+    "labels": ("counter", "Labels that came later than their samples and were learnt."),
+    "unknown_labels": ("counter", "Late labels of samples that are not, or no longer, awaited."),
+    "judged": ("counter", "Predictions whose true class became known."),
+    "right": ("counter", "Predictions that were right."),
+    "prototypes": ("gauge", "Prototypes in the learner."),
+    "inbox_prototypes": ("gauge", "Received prototypes that wait to be trained."),
+    "awaiting_labels": ("gauge", "Samples whose label has not come."),
+    "inbound_queue_messages": ("gauge", "Messages that have arrived and wait to be read."),
+    "inbound_queue_bytes": ("gauge", "Bytes that have arrived and wait to be read."),
+    "peers_met": ("gauge", "Members that have said hello and are trusted."),
+    "peers_alive": ("gauge", "Of these, members with a link or a message since the last link was lost."),
+    "snapshots": ("counter", "Snapshots kept."),
+    "snapshot_failures": ("counter", "Snapshots that could not be kept, as on a full disk."),
+    "snapshot_age_seconds": ("gauge", "Time since the last snapshot of this start; missing before the first."),
+    "network_reopened": ("counter", "Times that the network was opened anew because nobody could be heard."),
+    "loop_lag_seconds": ("gauge", "How late the event loop was when it last looked at the clock."),
+    "certificate_expiry_timestamp_seconds": ("gauge", "When the node's certificate ends, in seconds since 1970."),
+    "source_dropped": ("counter", "Messages of the source that came faster than they were taken, and were lost."),
+    "sink_dropped": ("counter", "Predictions that could not be written as fast as they came, and were lost."),
+}
+# Kind, help and labels of those with labels, but for traffic.
+_LABELLED: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "refused": ("counter", "Messages refused, by sender and reason.", ("peer", "reason")),
+    "from_future": ("counter", "Messages made later than this node's clock says it is.", ("peer",)),
+    "view_age_seconds": ("gauge", "Age of what is known of a peer, by both clocks.", ("peer",)),
+    "peer_alive": ("gauge", "1 if there is a link to the peer, or it has spoken since one was lost.", ("peer",)),
+    "accuracy": ("gauge", "Share of right predictions: of the newest 1,000 judged, or of all (total).", ("window",)),
+    "source_refused": ("counter", "Messages of the source that were refused, by reason.", ("reason",)),
+}
+_TRAFFIC = {
+    "messages_sent": "Messages handed to the transport, by recipient and kind.",
+    "bytes_sent": "Their bytes, sealed, without the transport's framing.",
+    "messages_received": "Messages that opened, by sender and kind.",
+    "bytes_received": "Their bytes, sealed, without the transport's framing.",
+}
+
+
+def read(
+    runtime: Runtime, *, lag_s: float | None = None, source: SourceLike | None = None, sink: SinkLike | None = None
+) -> Reading:
+    """A copy of what ``runtime`` counts, now. Call it in the thread of the runtime's event loop."""
+    tally, node, now_ns = runtime.tally, runtime.node, time.time_ns()
+    names = tally.names
+    named = dict(islice(names.items(), PEERS_MAX))
+
+    def name_of(peer: int) -> str:
+        if peer == ALL:
+            return EVERYBODY
+        return named.get(peer) or (OTHERS if peer in names else UNKNOWN)
+
+    def by_name(counts: Mapping[tuple[int, str], int]) -> Counts:
+        # Without certificates two members may have one name; a metric may not appear twice.
+        summed: Counts = {}
+        for (peer, word), count in sorted(counts.items()):
+            key = name_of(peer), word
+            summed[key] = summed.get(key, 0) + count
+        return summed
+
+    ages_s: Counts = {}
+    alive: Counts = {}
+    from_future: Counts = {}
+    for peer in sorted(runtime.names):
+        key = (name_of(peer),)
+        alive[key] = max(alive.get(key, 0), peer in runtime.alive)
+        view = node.gossip.views.get(peer)
+        if view is not None and view.created_ns:
+            ages_s[key] = max(ages_s.get(key, 0.0), (now_ns - view.created_ns) / SECOND_NS)
+    for peer, count in sorted(tally.from_future.items()):
+        key = (name_of(peer),)
+        from_future[key] = from_future.get(key, 0) + count
+    labelled = {
+        "refused": by_name(tally.refused),
+        "from_future": from_future,
+        "view_age_seconds": ages_s,
+        "peer_alive": alive,
+    }
+    values: dict[str, float] = {
+        "incarnation": node.gossip.incarnation,
+        "start_time_seconds": runtime.started_ns / SECOND_NS,
+        "samples": tally.samples,
+        "labels": tally.labels,
+        "unknown_labels": tally.unknown_labels,
+        "judged": tally.judged,
+        "right": tally.right,
+        "prototypes": len(node.learner),
+        "inbox_prototypes": len(node.inbox),
+        "awaiting_labels": node.unlabelled,
+        "inbound_queue_messages": runtime.waiting[0],
+        "inbound_queue_bytes": runtime.waiting[1],
+        "peers_met": len(runtime.names),
+        "peers_alive": len(runtime.alive),
+        "snapshots": tally.snapshots,
+        "snapshot_failures": tally.snapshots_failed,
+        "network_reopened": tally.reopened,
+    }
+    if tally.snapshot_ns:
+        values["snapshot_age_seconds"] = (now_ns - tally.snapshot_ns) / SECOND_NS
+    if lag_s is not None:
+        values["loop_lag_seconds"] = lag_s
+    end_ns = getattr(runtime.envelope, "certificate_end_ns", None)
+    if end_ns is not None:
+        values["certificate_expiry_timestamp_seconds"] = end_ns / SECOND_NS
+    if source is not None:
+        values["source_dropped"] = source.dropped
+        labelled["source_refused"] = {(reason,): count for reason, count in sorted(source.refusals.items())}
+    if sink is not None:
+        values["sink_dropped"] = sink.dropped
+    if tally.judged:
+        recent = sum(tally.recent) / len(tally.recent)
+        labelled["accuracy"] = {("recent",): recent, ("total",): tally.right / tally.judged}
+    member = getattr(runtime.envelope, "member", None)
+    return Reading(
+        info={
+            "id": str(node.id),
+            "name": getattr(member, "name", str(node.id)),
+            "swarm": getattr(member, "swarm", ""),
+            "learner": type(node.learner).__name__,
+        },
+        traffic={
+            "messages_sent": by_name(tally.sent),
+            "bytes_sent": by_name(tally.sent_bytes),
+            "messages_received": by_name(tally.received),
+            "bytes_received": by_name(tally.received_bytes),
+        },
+        labelled=labelled,
+        values=values,
+        latency=(list(tally.latency.counts), tally.latency.sum_s),
+    )
+
+
+class RuntimeCollector(Collector):
+    """Metrics of a runtime, made when they are asked for.
+
+    Parameters
+    ----------
+    source : callable () -> Reading
+        `read`, by a way that gets to the event loop.
+    """
+
+    def __init__(self, source: Callable[[], Reading]) -> None:
+        self._source = source
+
+    def describe(self) -> Iterable[Metric]:
+        """All that there may be, so that nothing is read to register it."""
+        return families(_NOTHING)
+
+    def collect(self) -> Iterator[Metric]:
+        """What there is now."""
+        return families(self._source())
+
+
+def make_registry(source: Callable[[], Reading]) -> CollectorRegistry:
+    """A registry of its own with a runtime's metrics, and with memory and processor time where the system tells."""
+    registry = CollectorRegistry()
+    registry.register(RuntimeCollector(source))
+    ProcessCollector(registry=registry)
+    return registry
+
+
+def families(reading: Reading) -> Iterator[Metric]:
+    """Every metric family with its samples."""
+    build = {"version": version("protovine"), "python": platform.python_version()}
+    yield InfoMetricFamily("protovine_build", "Versions of protovine and Python.", value=build)
+    yield InfoMetricFamily("protovine_node", "Who this node is, and how it learns.", value=reading.info)
+    for name, about in _TRAFFIC.items():
+        yield _family("counter", name, about, ("peer", "kind"), reading.traffic.get(name, {}))
+    for name, (kind, about, labels) in _LABELLED.items():
+        found = reading.labelled.get(name)
+        if found is not None:
+            yield _family(kind, name, about, labels, found)
+    for name, (kind, about) in _VALUES.items():
+        if name in reading.values:
+            yield _family(kind, name, about, (), {(): reading.values[name]})
+    counts, sum_s = reading.latency
+    bounds = [*(str(bound) for bound in BOUNDS_S), "+Inf"]
+    yield HistogramMetricFamily(
+        "protovine_share_latency_seconds",
+        "Time from a peer's making of a message to its use here, by both clocks.",
+        buckets=list(zip(bounds, accumulate(counts), strict=True)),
+        sum_value=sum_s,
+    )
+
+
+def _family(kind: str, name: str, about: str, labels: tuple[str, ...], samples: Counts) -> Metric:
+    make = CounterMetricFamily if kind == "counter" else GaugeMetricFamily
+    family = make(f"protovine_{name}", about, labels=labels)
+    for values, value in samples.items():
+        family.add_metric(values, value)
+    return family
+
+
+_NOTHING = Reading(
+    info={},
+    traffic={},
+    labelled={name: {} for name in _LABELLED},
+    values=dict.fromkeys(_VALUES, 0.0),
+    latency=([0] * (len(BOUNDS_S) + 1), 0.0),
+)

@@ -1,0 +1,183 @@
+"""What a running node takes up from changed files: on a signal, or by itself when a file changes.
+
+Taken up: the revocation list, and of the settings those in `RELOADABLE`. All else waits for the next start, which the
+log says by name. A file that cannot be read changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from protovine.errors import ConfigError, DataError
+from protovine.net.security.identity import Trust, load_trust
+from protovine.net.ops.logs import set_level
+from protovine.net.runtime import Runtime
+
+_log = logging.getLogger("protovine")
+
+RELOADABLE = ("node.log_level", "node.snapshot_s")
+WATCH_S = 10.0
+# So often certificates that have ended meanwhile are looked for.
+_TRUST_S = 3600.0
+
+Signature = tuple[int, int, int] | None
+
+
+class Reloader:
+    """Watches a node's files.
+
+    Parameters
+    ----------
+    runtime : Runtime
+    read : callable () -> mapping, optional
+        Reads and checks the settings file: tables of settings by name. May raise `ConfigError` and `DataError`.
+    settings : path, optional
+        That file.
+    certificates : path, optional
+        The member's folder.
+
+    Raises
+    ------
+    ConfigError
+        A file cannot be used.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        read: Callable[[], Mapping[str, Any]] | None = None,
+        settings: Path | None = None,
+        certificates: Path | None = None,
+    ) -> None:
+        self.runtime, self.certificates = runtime, certificates
+        self._read = read
+        self._settings = flatten(read()) if read is not None else {}
+        self._trust: Trust | None = load_trust(certificates) if certificates is not None else None
+        self._trusted_at = time.monotonic()
+        self._asked = asyncio.Event()
+        self._files = {
+            "settings": [settings] if settings is not None else [],
+            "trust": [certificates / "revoked.pem"] if certificates is not None else [],
+            "fixed": [certificates / name for name in ("authority.pem", "member.pem")] if certificates else [],
+        }
+        self._seen = {name: _signatures(paths) for name, paths in self._files.items()}
+
+    def request(self) -> None:
+        """Reload soon; for a signal's handler in the event loop."""
+        self._asked.set()
+
+    async def watch(self, period_s: float = WATCH_S) -> None:
+        """Reload when asked to, and what has changed every ``period_s`` seconds; for ever."""
+        while True:
+            try:
+                await asyncio.wait_for(self._asked.wait(), period_s)
+                asked = True
+                self._asked.clear()
+                _log.info("reloading")
+            except TimeoutError:
+                asked = False
+            await self.look(everything=asked)
+
+    async def look(self, *, everything: bool = False) -> None:
+        """Take up what has changed since the last look, or ``everything``."""
+        changed = set()
+        for name, paths in self._files.items():
+            now = _signatures(paths)
+            if now != self._seen[name]:
+                changed.add(name)
+                # Before it is read: if it changes meanwhile, it is read again.
+                self._seen[name] = now
+        if self._read is not None and (everything or "settings" in changed):
+            self._take_settings()
+        if "fixed" in changed:
+            _log.warning("%s: other certificates are taken up at the next start", self.certificates)
+        if self.certificates is not None and (everything or changed & {"trust", "fixed"}):
+            await self._take_trust(self.certificates)
+        elif self._trust is not None and time.monotonic() - self._trusted_at > _TRUST_S:
+            self._trusted_at = time.monotonic()
+            self.runtime.update_trust(self._trust)
+
+    def _take_settings(self) -> None:
+        assert self._read is not None
+        try:
+            found = flatten(self._read())
+        except (ConfigError, DataError) as error:
+            _log.error("the settings stay as they were: %s", error)
+            return
+        before, self._settings = self._settings, found
+        for key in sorted({*before, *found}):
+            old, new = before.get(key), found.get(key)
+            if old == new:
+                continue
+            if key not in RELOADABLE or new is None:
+                _log.warning("%s changed and is taken up at the next start", key, extra={"key": key})
+                continue
+            try:
+                self._apply(key, new)
+            except ConfigError as error:
+                _log.error("%s stays as it was: %s", key, error, extra={"key": key})
+                continue
+            _log.info("%s is now %s", key, new, extra={"key": key})
+
+    def _apply(self, key: str, value: Any) -> None:
+        if key == "node.log_level":
+            set_level(value)
+        elif key == "node.snapshot_s":
+            self.runtime.snapshot_s = float(value)  # After the snapshot that is due next.
+
+    async def _take_trust(self, folder: Path) -> None:
+        try:
+            # A long list takes a while to read.
+            found = await asyncio.to_thread(load_trust, folder)
+        except ConfigError as error:
+            _log.error("the revocation list stays as it was: %s", error)
+            return
+        assert self._trust is not None
+        if found.certificate != self._trust.certificate:
+            _log.error("%s is of another authority: it is taken up at the next start", folder / "revoked.pem")
+            return
+        new = len(found.revoked - self._trust.revoked)
+        self._trust, self._trusted_at = found, time.monotonic()
+        gone = self.runtime.update_trust(found)
+        _log.info(
+            "%d certificates are revoked, %d of them since the list was last read",
+            len(found.revoked),
+            new,
+            extra={"revoked": len(found.revoked), "new": new, "dropped": len(gone)},
+        )
+
+
+def flatten(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings by their full names.
+
+    Examples
+    --------
+    >>> flatten({"node": {"seed": 1}, "a": {"b": {"c": [2]}}, "d": 3})
+    {'node.seed': 1, 'a.b.c': [2], 'd': 3}
+    """
+    found: dict[str, Any] = {}
+    for name, value in tables.items():
+        if isinstance(value, Mapping):
+            found |= flatten(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value
+    return found
+
+
+def _signatures(paths: list[Path]) -> list[Signature]:
+    return [_signature(path) for path in paths]
+
+
+def _signature(path: Path) -> Signature:
+    """What changes when a file is written or replaced; None if it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

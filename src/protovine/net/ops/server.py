@@ -1,0 +1,324 @@
+"""Metrics, health and status over HTTP, for Prometheus, orchestrators and people.
+
+========== =============================================================================================
+/metrics   Prometheus text, or OpenMetrics for who asks for it
+/healthz   200 while the event loop was heard of in the last 5 s, else 503; JSON
+/readyz    200 once a member was met, or if none is expected, else 503; JSON
+/status    `Runtime.status` as JSON
+========== =============================================================================================
+
+It runs in threads of its own, so that health can be told when the event loop is stuck; numbers are read in the loop.
+A client gets five seconds and one answer. Nobody is asked who they are: bind it where only those come who may read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import ipaddress
+import logging
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, TypeVar
+
+import msgspec
+
+from protovine.errors import ConfigError
+from protovine.net.ops.metrics import SinkLike, SourceLike, make_registry, read
+from protovine.net.runtime import Runtime
+
+_log = logging.getLogger("protovine")
+
+ADDRESS = "127.0.0.1:9100"
+# A loop that was not heard of for so long is not healthy.
+SILENCE_MAX_S = 5.0
+_BEAT_S = 0.5
+# From the connection to its end, whatever the client does.
+CLIENT_S = 5.0
+# More at a time, and the oldest goes.
+CLIENTS_MAX = 8
+_LOOP_S = 2.0
+
+T = TypeVar("T")
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Host and port in ``HOST:PORT``; port 0 is any free one.
+
+    Examples
+    --------
+    >>> parse_address("127.0.0.1:9100"), parse_address("[::1]:9100")
+    (('127.0.0.1', 9100), ('::1', 9100))
+    >>> parse_address("9100")
+    Traceback (most recent call last):
+    protovine.errors.ConfigError: metrics must be HOST:PORT, such as 127.0.0.1:9100, got '9100'
+    """
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        host = ""  # Where the address ends and the port begins is anybody's guess.
+    if not colon or not host or not (port.isascii() and port.isdecimal()) or int(port) > 65535:
+        raise ConfigError(f"metrics must be HOST:PORT, such as 127.0.0.1:9100, got {text!r}")
+    return host, int(port)
+
+
+class Server:
+    """Tells how a runtime is, until it is closed.
+
+    Parameters
+    ----------
+    runtime : Runtime
+    address : str
+        ``HOST:PORT``.
+    peers_expected : bool
+        False for a node that may be alone: it is ready at once.
+    source, sink
+        What the node reads and writes, if that is to be counted too.
+
+    Raises
+    ------
+    ConfigError
+        The address is none, or in use.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        address: str = ADDRESS,
+        *,
+        peers_expected: bool = True,
+        source: SourceLike | None = None,
+        sink: SinkLike | None = None,
+    ) -> None:
+        self.runtime, self.source, self.sink = runtime, source, sink
+        self.peers_expected = peers_expected and runtime.neighbours != frozenset()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._beat: asyncio.TimerHandle | None = None
+        self._heard_s, self._lag_s = time.monotonic(), 0.0
+        self.registry = make_registry(lambda: self.ask(self._read))
+        host, port = parse_address(address)
+        try:
+            self._http = _Http(host, port, self)
+        except OSError as error:
+            raise ConfigError(f"cannot tell metrics at {address}: {error.strerror}") from None
+        self.address = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+        self._thread = threading.Thread(
+            target=self._http.serve_forever, kwargs={"poll_interval": 0.25}, name="protovine-http", daemon=True
+        )
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._http.server_address[1])
+
+    def start(self) -> None:
+        """Begin to answer; call it in the event loop in which the runtime runs."""
+        self._loop = asyncio.get_running_loop()
+        self._listen_to_loop()
+        self._thread.start()
+        _log.info("metrics and health at http://%s", self.address, extra={"address": self.address})
+        host = str(self._http.server_address[0])
+        if not ipaddress.ip_address(host.partition("%")[0]).is_loopback:
+            _log.warning("whoever reaches %s can read metrics and status", self.address)
+
+    def close(self) -> None:
+        """Stop answering."""
+        if self._beat is not None:
+            self._beat.cancel()
+        if self._thread.is_alive():
+            self._http.shutdown()
+            self._thread.join(1.0)
+        self._http.close_clients()
+        self._http.server_close()
+
+    def __enter__(self) -> Server:
+        self.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _listen_to_loop(self, due_s: float | None = None) -> None:
+        assert self._loop is not None
+        now_s = self._loop.time()
+        self._lag_s = 0.0 if due_s is None else max(0.0, now_s - due_s)
+        self._heard_s = time.monotonic()
+        self._beat = self._loop.call_at(now_s + _BEAT_S, self._listen_to_loop, now_s + _BEAT_S)
+
+    def _read(self) -> Any:
+        return read(self.runtime, lag_s=self._lag_s, source=self.source, sink=self.sink)
+
+    # -- For the threads that answer. ----------------------------------------------------------------------------------
+
+    def ask(self, what: Callable[[], T]) -> T:
+        """What ``what`` returns in the event loop; ``TimeoutError`` if that does not answer in two seconds."""
+        found: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+        def answer() -> None:
+            if not found.set_running_or_notify_cancel():
+                return  # Nobody waits for it any more.
+            try:
+                found.set_result(what())
+            except Exception as error:
+                found.set_exception(error)
+
+        assert self._loop is not None
+        try:
+            self._loop.call_soon_threadsafe(answer)
+        except RuntimeError:
+            raise TimeoutError("the event loop has ended") from None
+        try:
+            return found.result(_LOOP_S)
+        except TimeoutError:
+            found.cancel()
+            raise TimeoutError(f"the event loop did not answer in {_LOOP_S:g} s") from None
+
+    def health(self) -> tuple[bool, dict[str, Any]]:
+        """Whether the event loop runs, and why it is thought so."""
+        silent_s = round(time.monotonic() - self._heard_s, 3)
+        good = silent_s <= SILENCE_MAX_S
+        why = f"the event loop was heard of {silent_s:.1f} s ago" + ("" if good else f", more than {SILENCE_MAX_S:g} s")
+        return good, {"healthy": good, "why": why, "silent_s": silent_s}
+
+    def readiness(self) -> tuple[bool, dict[str, Any]]:
+        """Whether the node is one of a swarm, and why it is thought so."""
+        good, body = self.health()
+        met = len(self.runtime.names)
+        if not good:
+            why = body["why"]
+        elif not self.peers_expected:
+            why = "no peers are expected"
+        else:
+            good = met > 0
+            why = f"peers met: {met}" if met else "no peer was met yet"
+        return good, {"ready": good, "why": why, "peers_met": met, "peers_alive": len(self.runtime.alive)}
+
+
+class _Http(ThreadingHTTPServer):
+    """Bounded: so many clients, each for so long."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 16
+
+    def __init__(self, host: str, port: int, owner: Server) -> None:
+        family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        self.address_family = family
+        self.owner = owner
+        self._clients: dict[socket.socket, float] = {}
+        self._lock = threading.Lock()
+        super().__init__((str(where[0]), int(where[1])), _Handler)
+
+    def server_bind(self) -> None:
+        # The standard library's asks for the host's name, which can take seconds where there is no name server.
+        self.allow_reuse_port = False
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            while len(self._clients) >= CLIENTS_MAX:
+                # The oldest: whoever has an honest question is done in milliseconds.
+                oldest = next(iter(self._clients))
+                del self._clients[oldest]
+                _end(oldest)
+            self._clients[request] = time.monotonic()
+        super().process_request(request, client_address)
+
+    def service_actions(self) -> None:
+        """Between requests: end those that have had their time, however they trickle."""
+        now = time.monotonic()
+        with self._lock:
+            for request in [r for r, since in self._clients.items() if now - since > CLIENT_S]:
+                del self._clients[request]
+                _end(request)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._clients.pop(request, None)
+        super().shutdown_request(request)
+
+    def close_clients(self) -> None:
+        with self._lock:
+            for request in self._clients:
+                _end(request)
+            self._clients.clear()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that hang up are no news; the standard library would print a traceback."""
+        if isinstance(sys.exception(), OSError):
+            _log.debug("a client of the metrics went away", exc_info=True)
+        else:
+            _log.exception("the metrics could not be told")
+
+
+def _end(request: socket.socket) -> None:
+    """Wake the thread that reads or writes there; it closes the socket."""
+    with contextlib.suppress(OSError):
+        request.shutdown(socket.SHUT_RDWR)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    # One answer per connection; and each wait for bytes is bounded too.
+    protocol_version = "HTTP/1.0"
+    timeout = CLIENT_S
+    server: _Http
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        owner = self.server.owner
+        try:
+            if path == "/metrics":
+                self._metrics()
+            elif path == "/healthz":
+                self._judged(*owner.health())
+            elif path == "/readyz":
+                self._judged(*owner.readiness())
+            elif path == "/status":
+                self._json(HTTPStatus.OK, owner.ask(owner.runtime.status))
+            else:
+                known = ["/metrics", "/healthz", "/readyz", "/status"]
+                self._json(HTTPStatus.NOT_FOUND, {"error": "no such page", "pages": known})
+        except TimeoutError as error:
+            self._json(HTTPStatus.SERVICE_UNAVAILABLE, {"error": str(error)})
+
+    do_HEAD = do_GET
+
+    def _metrics(self) -> None:
+        from prometheus_client.exposition import choose_encoder
+
+        encode, kind = choose_encoder(self.headers.get("Accept", ""))
+        self._send(HTTPStatus.OK, kind, encode(self.server.owner.registry))
+
+    def _judged(self, good: bool, body: dict[str, Any]) -> None:
+        self._json(HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE, body)
+
+    def _json(self, status: HTTPStatus, body: dict[str, Any]) -> None:
+        self._send(status, "application/json", msgspec.json.encode(body) + b"\n")
+
+    def _send(self, status: HTTPStatus, kind: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def version_string(self) -> str:
+        """Who answers; which Python it is need nobody know."""
+        return "protovine"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing: whoever asks often must not fill the log."""
