@@ -25,7 +25,7 @@ from protovine.gossip import SCHEDULES
 from protovine.learn import HedgedLVQCore
 from protovine.learn.hedged.core import PARTS
 from protovine.records import Arrived, Predicted, read_trace
-from protovine.share import Discretion, LogShare, Model, SetLimits, Told
+from protovine.share import LocalSample, LogShare, Model, Privacy, SetLimits
 from protovine.sim.attacks import KINDS
 from protovine.system import merged_tables, nested
 
@@ -190,7 +190,7 @@ def gates(seeds: int) -> None:
     _settings_table(variants, some(GUARDED), seeds)
 
 
-def hostile(seeds: int) -> None:
+def byzantine(seeds: int) -> None:
     """The last of five members does harm, or is not there; the other four are judged, each time the same ones."""
     streams = dict(at_hand(some(GUARDED)))
     bare: dict[str, Any] = {"learner__without": ("trust",)}
@@ -244,7 +244,7 @@ def _save(figure: Any, path: Path) -> None:
     plt.close(figure)
 
 
-def discretion(seeds: int) -> None:
+def privacy(seeds: int) -> None:
     """What blurring told samples costs in F1, and how well a membership attack does (AUC; 0.5 is a guess)."""
     variants: dict[str, dict[str, Any]] = {"as they are": {}}
     for k in (2, 3, 5):
@@ -273,8 +273,8 @@ def membership(tables: dict[str, Any], settings: dict[str, Any], seed: int) -> f
     rows = draw.permutation(len(data))[:1000]
     mine, others = np.sort(rows[: len(rows) // 2]), rows[len(rows) // 2 :]
     limits = SetLimits(data.x.shape[1], len(data.classes))
-    blur = Discretion(settings.get("share__aggregate", 1), settings.get("share__noise", 0.0))
-    share, learner = LogShare(limits, draw, discretion=blur), HedgedLVQCore(limits.dim, limits.n_classes)
+    blur = Privacy(settings.get("share__aggregate", 1), settings.get("share__noise", 0.0))
+    share, learner = LogShare(limits, draw, privacy=blur), HedgedLVQCore(limits.dim, limits.n_classes)
     told, heard, scales = [], [], {}
     for i, at in enumerate(mine):
         x, y, event = data.x[at], int(data.y[at]), (i + 1) * 10**8
@@ -282,7 +282,7 @@ def membership(tables: dict[str, Any], settings: dict[str, Any], seed: int) -> f
         inserted = learner.learn(x[np.newaxis], np.array([y]), np.array([event]))
         bits = -np.log2(before.shares[y]) if before.code >= 0 else 9.0
         if share.note(
-            Told(x, y, event, bits, bool(inserted)), model := Model(*learner.scale(), learner.recency), event
+            LocalSample(x, y, event, bits, bool(inserted)), model := Model(*learner.scale(), learner.recency), event
         ):
             told.append(x)
         if (due := share.due_ns(model.recency)) is not None and due <= event:
@@ -505,9 +505,9 @@ TABLES: dict[str, Callable[..., None]] = {
         new,
         ablation,
         gates,
-        hostile,
+        byzantine,
         budget,
-        discretion,
+        privacy,
         faults,
         skew,
         recovery,

@@ -71,20 +71,20 @@ def ratios(values: list[float]) -> str:
 def compare_with_twins(parts: list[tuple[np.ndarray, np.ndarray]]) -> None:
     """Predictions and shares equal those of plain Python on the first node's samples."""
     x, y = parts[0]
-    codes, shares = XuILVQCore(x.shape[1], 2).prequential(x, y, np.zeros(len(y), np.int64))
+    codes, proba = XuILVQCore(x.shape[1], 2).prequential(x, y, np.zeros(len(y), np.int64))
     twin = Twin(2)
     for i, row in enumerate(x.tolist()):
         code, votes = twin.predict(row)
         assert code == codes[i], f"sample {i}"
-        assert np.array_equal(votes, shares[i]), f"sample {i}"
+        assert np.array_equal(votes, proba[i]), f"sample {i}"
         twin.learn(row, int(y[i]))
     print(f"XuILVQ equals its plain twin to the last bit on {len(x)} samples")
     core = HedgedLVQCore(x.shape[1], 2)
     slow = hedged_twin.Twin(core)
-    _, shares = core.prequential(x, y, np.arange(len(y)))
+    _, proba = core.prequential(x, y, np.arange(len(y)))
     worst = 0.0
     for i, row in enumerate(x):
-        worst = max(worst, float(np.abs(slow.predict(row, i) - shares[i]).max()))
+        worst = max(worst, float(np.abs(slow.predict(row, i) - proba[i]).max()))
         slow.learn(row, int(y[i]), i)
     assert worst < 1e-9, worst
     print(f"HedgedLVQ differs from its plain twin by {worst:.0e} at most on {len(x)} samples")

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from protovine.experiments.define.config import Experiment
-from protovine.experiments.live.swarm import LocalSwarm
 from protovine.experiments.define.prepare import prepare
+from protovine.experiments.live.swarm import LocalSwarm
 from protovine.records import AnyRecord, Received, Sent, Trained
 from protovine.system import warm
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from protovine.experiments.define.config import Experiment
-from protovine.experiments.live.swarm import LocalSwarm
 from protovine.experiments.define.prepare import prepare
+from protovine.experiments.live.swarm import LocalSwarm
 from protovine.experiments.run.runner import warm
 
 # Members write down how they are twice a second.

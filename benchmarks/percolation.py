@@ -6,7 +6,7 @@ import argparse
 import resource
 import time
 
-from protovine.age import Gossip, ball_age, percolation_age, random_regular
+from protovine.age import PushRates, ball_age, percolation_age, random_regular
 
 
 def main() -> None:
@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=5)
     options = parser.parse_args()
     started = time.perf_counter()
-    graph = Gossip.push(random_regular(options.nodes, 4))
+    graph = PushRates.push(random_regular(options.nodes, 4))
     made = time.perf_counter()
     age = percolation_age(graph, draws=options.draws)
     drawn = time.perf_counter()

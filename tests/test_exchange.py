@@ -7,7 +7,7 @@ import pytest
 
 from protovine import records
 from protovine.errors import ConfigError, RemoteProtocolError
-from protovine.gossip import Coin, Gossip, Kind, LogFrame, LogGossip, RoundRobin
+from protovine.gossip import Coin, Kind, LogFrame, LogGossip, PushGossip, RoundRobin
 from protovine.learn import HedgedLVQCore
 from protovine.node import Node
 from protovine.share import GainGate, LogShare, QueueInbox, SetLimits, WholeSets
@@ -27,8 +27,8 @@ def build(node: int, n: int = 2, *, incarnation: int = 1, budget: float = 0.0, *
         incarnation=incarnation,
     )
     limits = SetLimits(2, 2)
-    told = LogShare(limits, np.random.default_rng(node), budget_bytes_per_s=budget, recipients=len(peers), **share)
-    return Node(HedgedLVQCore(2, 2), gossip, told, QueueInbox(2, peers, newest_first=False))
+    selected = LogShare(limits, np.random.default_rng(node), budget_bytes_per_s=budget, recipients=len(peers), **share)
+    return Node(HedgedLVQCore(2, 2), gossip, selected, QueueInbox(2, peers, newest_first=False))
 
 
 class Pair:
@@ -84,9 +84,9 @@ def test_what_one_learns_another_knows(start_ns: int) -> None:
     assert np.mean(right) > 0.9
     held = pair.nodes[1].learner.prototypes()
     assert start_ns <= held.event_ns.min() and held.event_ns.max() <= pair.now_ns
-    assert 0 == len(pair.nodes[1].learner.own_prototypes()), "nothing of it is told in the own name"
+    assert 0 == len(pair.nodes[1].learner.local_prototypes()), "nothing of it is told in the own name"
     view = pair.nodes[1].gossip.views[0]
-    assert 200 == view.version
+    assert 200 == view.samples_learnt
 
 
 def test_the_view_says_how_much_of_the_peer_is_known() -> None:
@@ -98,9 +98,9 @@ def test_the_view_says_how_much_of_the_peer_is_known() -> None:
     pair.observe(1, *blobs(1)[0])
     pair.until(9 * SECOND)
     view = pair.nodes[1].gossip.views[0]
-    assert (3, 4 * SECOND) == (view.version, view.created_ns)
+    assert (3, 4 * SECOND) == (view.samples_learnt, view.created_ns)
     pair.until(20 * SECOND)
-    assert 5 == pair.nodes[1].gossip.views[0].version
+    assert 5 == pair.nodes[1].gossip.views[0].samples_learnt
 
 
 def test_late_labels_and_events_out_of_order_are_told_with_their_own_times() -> None:
@@ -120,7 +120,7 @@ def test_late_labels_and_events_out_of_order_are_told_with_their_own_times() -> 
 
 
 def told_by_0(*entries: bytes, sequence: int = 1, **change: object) -> bytes:
-    fields = {"incarnation": 1, "version": 1, "created_ns": 10**6, "acked_incarnation": 0, "acked": 0, "acked_mask": 0}
+    fields = {"incarnation": 1, "samples_learnt": 1, "created_ns": 10**6, "acked_incarnation": 0, "acked": 0, "acked_mask": 0}
     fields.update(change)
     return LogFrame(Kind.LOG, 0, sequence=sequence, entries=entries, **fields).encode()
 
@@ -184,7 +184,7 @@ def test_a_restart_is_survived(keeps: bool) -> None:
     assert 2 == pair.nodes[0].gossip.head[0]
     assert pair.nodes[0].gossip.head == pair.nodes[1].gossip.watermarks[0]
     assert pair.nodes[1].gossip.head == pair.nodes[0].gossip.watermarks[1]
-    assert (170 if keeps else 70) < pair.nodes[1].gossip.views[0].version
+    assert (170 if keeps else 70) < pair.nodes[1].gossip.views[0].samples_learnt
 
 
 def test_a_newcomer_learns_from_a_summary() -> None:
@@ -221,7 +221,7 @@ def test_every_byte_is_within_the_budget(budget: float) -> None:
 def test_sets_of_the_default_learner_pass_the_gain_gate() -> None:
     nodes = []
     for i in range(2):
-        gossip = Gossip(i, [1 - i], Coin(1, 1.0, np.random.default_rng(i)))
+        gossip = PushGossip(i, [1 - i], Coin(1, 1.0, np.random.default_rng(i)))
         share = WholeSets(GainGate(0.02), SetLimits(2, 2))
         nodes.append(Node(HedgedLVQCore(2, 2), gossip, share, QueueInbox(2, [1 - i])))
     pair = Pair(nodes)
@@ -235,6 +235,6 @@ def test_sets_of_the_default_learner_pass_the_gain_gate() -> None:
 
 
 def test_a_log_goes_with_its_gossip_only() -> None:
-    log, sets = build(0), Gossip(0, [1], Coin(1, 1.0, np.random.default_rng(0)))
+    log, sets = build(0), PushGossip(0, [1], Coin(1, 1.0, np.random.default_rng(0)))
     with pytest.raises(ConfigError, match="Gossip does not go with LogShare"):
         Node(log.learner, sets, log.share, log.inbox)

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from protovine import records
 from protovine.compress import DbscanCompressor
 from protovine.errors import ConfigError, LocalProtocolError, RemoteProtocolError, SnapshotError
-from protovine.gossip import Coin, Frame, Gossip, Kind
+from protovine.gossip import Coin, Frame, Kind, PushGossip
 from protovine.learn import XuILVQCore
 from protovine.node import Node, make_example_node
 from protovine.prototypes import PrototypeSet
@@ -28,11 +28,11 @@ def build(node: int, peers: list[int], *, clustering: bool = False, T: float = 1
         inbox = SetInbox(2, peers, draw)
     else:
         core, inbox = XuILVQCore(2, 2), QueueInbox(2, peers, 50)
-    gossip = Gossip(node, peers, Coin(2, T, draw))
+    gossip = PushGossip(node, peers, Coin(2, T, draw))
     return Node(core, gossip, WholeSets(JensenShannonGate(0.3, draw), limits), inbox, train_period_ns=5 * MS)
 
 
-def hostile(*, x: float = 1.0, event_ns: int = 0, dtype: str = "<f8") -> bytes:
+def byzantine(*, x: float = 1.0, event_ns: int = 0, dtype: str = "<f8") -> bytes:
     """A share of node 1 with one prototype whose numbers no honest encoder would write."""
     payload = bytes.fromhex("110101") + event_ns.to_bytes(8, "little", signed=True) + bytes(1 + 8)
     payload += np.array([1.0, x], "<f8").tobytes()
@@ -45,14 +45,14 @@ def hostile(*, x: float = 1.0, event_ns: int = 0, dtype: str = "<f8") -> bytes:
 def test_numbers_that_would_break_the_receiver_later_are_refused(numbers: dict) -> None:
     node = make_example_node()
     with pytest.raises(RemoteProtocolError) as refused:
-        node.receive(hostile(**numbers), 1, now_ns=5)
+        node.receive(byzantine(**numbers), 1, now_ns=5)
     assert "payload" == refused.value.reason
     assert 0 == len(node.inbox)
 
 
 def test_event_times_from_the_future_count_as_now_and_are_counted() -> None:
     node = make_example_node()
-    node.receive(hostile(event_ns=2**62), 1, now_ns=5)
+    node.receive(byzantine(event_ns=2**62), 1, now_ns=5)
     (received,) = node.drain().records
     assert 1 == received.from_future
     node.on_timer(node.train_period_ns + 5)
@@ -95,7 +95,7 @@ def test_predicts_before_it_learns() -> None:
     node = make_example_node()
     assert -1 == node.observe([1.0], 1, now_ns=0).code
     assert 1 == node.observe([1.0], 0, now_ns=1).code
-    assert 2 == node.version
+    assert 2 == node.samples_learnt
 
 
 def test_a_late_label_is_learnt_and_an_unknown_one_is_not() -> None:
@@ -300,7 +300,7 @@ class Swarm(RuleBasedStateMachine):
     @invariant()
     def state_is_sane(self) -> None:
         for i, node in enumerate(getattr(self, "nodes", [])):
-            assert self.learnt[i] == node.version
+            assert self.learnt[i] == node.samples_learnt
             held = node.learner.prototypes()
             assert np.isfinite(held.x).all()
             assert not len(held) or held.event_ns.max() <= self.now_ns

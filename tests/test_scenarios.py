@@ -16,7 +16,7 @@ import pytest
 from protovine import rng
 from protovine.compress import DbscanCompressor
 from protovine.errors import ProtovineError
-from protovine.gossip import Coin, Gossip, LogGossip, RoundRobin
+from protovine.gossip import Coin, LogGossip, PushGossip, RoundRobin
 from protovine.learn import XuILVQCore
 from protovine.node import Node
 from protovine.records import Record
@@ -57,7 +57,7 @@ class Conversation:
         )
         gate = JensenShannonGate(0.5, rng.stream(0, "gate", node)) if options.get("gate") == "jsd" else AlwaysGate()
         inbox = SetInbox(1, peers, rng.stream(0, "inbox", node)) if limit else QueueInbox(1, peers)
-        gossip = Gossip(
+        gossip = PushGossip(
             node,
             peers,
             Coin(int(options.get("s", 1)), float(options.get("T", 1)), rng.stream(0, "gossip", node)),

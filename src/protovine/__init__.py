@@ -33,13 +33,14 @@ _WHERE = {
     "load": "protovine.stream",
     "load_curves": "protovine.experiments",
     "load_results": "protovine.experiments",
-    "run": "protovine.experiments",
+    "run": "protovine.experiments.run.runner",
 }
 
 if TYPE_CHECKING:
     from protovine.compress import DbscanCompressor, KMeansCompressor
     from protovine.errors import ProtovineError
-    from protovine.experiments import Experiment, Result, load_curves, load_results, run
+    from protovine.experiments import Experiment, Result, load_curves, load_results
+    from protovine.experiments.run.runner import run
     from protovine.learn import HedgedLVQ, XuILVQ
     from protovine.node import Node
     from protovine.prototypes import PrototypeSet

@@ -36,7 +36,7 @@ def check_learner(make: Callable[[int, int], ArrayLearner]) -> None:
     empty = make(3, 3)
     assert len(empty) == 0, "a new learner holds no prototypes"
     assert empty.predict(x[0]).code == -1, "without a model the code is -1"
-    assert not empty.predict(x[0]).shares.any(), "without a model every share is 0"
+    assert not empty.predict(x[0]).proba.any(), "without a model every share is 0"
 
     learner, twin = make(3, 3), make(3, 3)
     before = x.copy()
@@ -47,10 +47,10 @@ def check_learner(make: Callable[[int, int], ArrayLearner]) -> None:
     assert 0 < inserted <= len(x), "the first sample becomes a prototype, and no more than there are samples"
     assert _same(learner.prototypes(), twin.prototypes()), "rows one by one teach the same as all at once"
     for row in x[:20]:
-        code, shares = learner.predict(row)
+        code, proba = learner.predict(row)
         assert 0 <= code < 3, f"a code is a class, got {code}"
-        assert abs(shares.sum() - 1) < 1e-9 and shares.min() >= 0, "shares are a distribution"
-        assert shares[code] == shares.max(), "the code has the largest share"
+        assert abs(proba.sum() - 1) < 1e-9 and proba.min() >= 0, "shares are a distribution"
+        assert proba[code] == proba.max(), "the code has the largest share"
     held = learner.prototypes()
     assert len(held) == len(learner), "the set has as many prototypes as the learner says"
     assert np.isfinite(held.x).all() and (held.weight >= 0).all(), "prototypes are finite, weights not negative"
@@ -93,7 +93,7 @@ def check_model_learner(make: Callable[[], ModelLearner], *, refuses_damage: boo
     learner, twin, other = make(), make(), make()
     assert len(learner) == 0 and learner.encode() == b"", "a new learner has no model"
     assert learner.predict(x[0]).code == -1, "without a model the code is -1"
-    assert not learner.predict(x[0]).shares.any(), "without a model every share is 0"
+    assert not learner.predict(x[0]).proba.any(), "without a model every share is 0"
     before = x.copy()
     learner.learn(x, codes, times)
     for i in range(len(x)):
@@ -104,11 +104,11 @@ def check_model_learner(make: Callable[[], ModelLearner], *, refuses_damage: boo
     other.adopt(7, other.decode(payload))
     assert len(other) == 1, "a received model is asked"
     for row in x[:20]:
-        code, shares = learner.predict(row)
-        assert abs(shares.sum() - 1) < 1e-9 and shares.min() >= 0, "shares are a distribution"
-        assert shares[code] == shares.max(), "the code has the largest share"
-        assert np.array_equal(shares, twin.predict(row).shares), "rows one by one teach the same as all at once"
-        assert np.allclose(shares, other.predict(row).shares, atol=1e-3), "a model says elsewhere what it says at home"
+        code, proba = learner.predict(row)
+        assert abs(proba.sum() - 1) < 1e-9 and proba.min() >= 0, "shares are a distribution"
+        assert proba[code] == proba.max(), "the code has the largest share"
+        assert np.array_equal(proba, twin.predict(row).proba), "rows one by one teach the same as all at once"
+        assert np.allclose(proba, other.predict(row).proba, atol=1e-3), "a model says elsewhere what it says at home"
     restored = make()
     restored.restore(learner.state())
     more, more_codes, more_times = _stream(dim=3, n_classes=3, rows=100, seed=1)
@@ -116,7 +116,7 @@ def check_model_learner(make: Callable[[], ModelLearner], *, refuses_damage: boo
         each.learn(more, more_codes, more_times)
         each.adopt(7, each.decode(payload))
     for row in x[:20]:
-        assert np.array_equal(learner.predict(row).shares, restored.predict(row).shares), (
+        assert np.array_equal(learner.predict(row).proba, restored.predict(row).proba), (
             "a restored learner goes on as the original"
         )
     draw = np.random.default_rng(3)
@@ -131,8 +131,8 @@ def check_model_learner(make: Callable[[], ModelLearner], *, refuses_damage: boo
                 assert len(target) == 0, "what is refused changes nothing"
                 continue
             assert not refuses_damage, "bytes from elsewhere are refused"
-            shares = target.predict(x[0]).shares
-            assert abs(shares.sum() - 1) < 1e-9, "whatever is accepted, shares are a distribution"
+            proba = target.predict(x[0]).proba
+            assert abs(proba.sum() - 1) < 1e-9, "whatever is accepted, shares are a distribution"
 
 
 def check_compressor(make: Callable[[], Compressor], *, keeps_weight: bool = True) -> None:

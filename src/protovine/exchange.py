@@ -12,11 +12,11 @@ import numpy as np
 
 from protovine import records
 from protovine.errors import CodecError, RemoteProtocolError
-from protovine.gossip import Gossip, Kind, LogGossip, LogOutgoing, OfferLike, Outgoing, PeerView, Standing
+from protovine.gossip import Kind, LogGossip, LogOutgoing, OfferLike, Outgoing, PeerView, PushGossip, Standing
 from protovine.learn import AggregatorCore, ArrayLearner, ModelLearner
 from protovine.prototypes import Evidence, PrototypeSet
 from protovine.records import Record
-from protovine.share import LogShare, Model, Offer, Told, UnknownScales, WholeModels, WholeSets
+from protovine.share import LearnerView, LocalSample, LogShare, Offer, UnknownScales, WholeModels, WholeSets
 from protovine.share.items import Scales
 
 # Own labelled samples by which sets are judged.
@@ -49,9 +49,9 @@ class Exchange(Protocol):
     ``asks_surprise`` says whether it wants to know how much of a surprise each own sample was.
     """
 
-    asks_surprise: bool
+    needs_surprisal: bool
 
-    def learnt(self, told: Told, version: int, now_ns: int, out: Outputs) -> None:
+    def learnt(self, selected: LocalSample, samples_learnt: int, now_ns: int, out: Outputs) -> None:
         """An own sample was learnt."""
         ...
 
@@ -63,7 +63,7 @@ class Exchange(Protocol):
         """When `on_timer` is due, or None."""
         ...
 
-    def on_timer(self, version: int, now_ns: int, out: Outputs) -> None:
+    def on_timer(self, samples_learnt: int, now_ns: int, out: Outputs) -> None:
         """Do what was due by now."""
         ...
 
@@ -79,23 +79,23 @@ class Exchange(Protocol):
 class SetExchange:
     """Whole sets: at each opportunity the learner's set goes to some peers, if a gate lets it."""
 
-    def __init__(self, learner: ArrayLearner, gossip: Gossip, share: WholeSets) -> None:
+    def __init__(self, learner: ArrayLearner, gossip: PushGossip, share: WholeSets) -> None:
         self.learner, self.gossip, self.share = learner, gossip, share
-        self.asks_surprise = gossip.schedule.needs_news
-        self._window: list[Told] = []
+        self.needs_surprisal = gossip.schedule.needs_errors
+        self._window: list[LocalSample] = []
 
-    def learnt(self, told: Told, version: int, now_ns: int, out: Outputs) -> None:
+    def learnt(self, selected: LocalSample, samples_learnt: int, now_ns: int, out: Outputs) -> None:
         """Offer the set to the peers that gossip names."""
-        self._window.append(told)
+        self._window.append(selected)
         if len(self._window) >= 2 * _WINDOW:
             del self._window[:_WINDOW]
-        self.gossip.schedule.note(told.news)
-        self._share(self.gossip.opportunity(now_ns), version, now_ns, out)
+        self.gossip.schedule.note(selected.news)
+        self._share(self.gossip.opportunity(now_ns), samples_learnt, now_ns, out)
 
     def receive(self, data: bytes, sender: int, now_ns: int) -> Accepted:
         """The set in a message."""
         frame = self.gossip.read(data, sender)
-        if frame.kind == Kind.RECEIPT:
+        if frame.kind == Kind.ACKNOWLEDGEMENT:
             return Accepted(self.gossip.accept(frame, now_ns), PrototypeSet.joined([], self.learner.dim, sender), 0)
         try:
             found = self._read(sender, frame.payload)
@@ -119,29 +119,29 @@ class SetExchange:
         """When a poll or a receipt is due."""
         return self.gossip.next_timer_ns()
 
-    def on_timer(self, version: int, now_ns: int, out: Outputs) -> None:
+    def on_timer(self, samples_learnt: int, now_ns: int, out: Outputs) -> None:
         """Send receipts, and share what a poll was for."""
-        for made in self.gossip.receipts(now_ns):
+        for made in self.gossip.acknowledgements(now_ns):
             out.records.append(self._record_of(made, now_ns))
             out.sends.append((made.peer, made.data))
-        self._share(self.gossip.on_timer(now_ns), version, now_ns, out)
+        self._share(self.gossip.on_timer(now_ns), samples_learnt, now_ns, out)
 
-    def _share(self, peers: list[int], version: int, now_ns: int, out: Outputs) -> None:
+    def _share(self, peers: list[int], samples_learnt: int, now_ns: int, out: Outputs) -> None:
         if not peers:
             return
-        for made in self.gossip.share(peers, self._offers(version), version, now_ns):
+        for made in self.gossip.share(peers, self._offers(samples_learnt), samples_learnt, now_ns):
             out.records.append(self._record_of(made, now_ns))
             if made.frame is not None:
                 out.sends.append((made.peer, made.data))
 
-    def _offers(self, version: int) -> Callable[[int, int], OfferLike | None]:
+    def _offers(self, samples_learnt: int) -> Callable[[int, int], OfferLike | None]:
         """What is offered to a peer within so many bytes."""
         newest = self._window[-_WINDOW:] if self.share.gate.needs_window else []
         evidence = Evidence(
-            self.learner.own_prototypes(),
-            version,
-            np.array([told.x for told in newest]).reshape(len(newest), self.learner.dim),
-            np.array([told.label for told in newest], np.int64),
+            self.learner.local_prototypes(),
+            samples_learnt,
+            np.array([selected.x for selected in newest]).reshape(len(newest), self.learner.dim),
+            np.array([selected.label for selected in newest], np.int64),
         )
         return lambda peer, max_bytes: self.share.offer(peer, evidence, max_bytes)
 
@@ -156,7 +156,7 @@ class SetExchange:
             made.peer,
             made.frame.kind.name.lower(),
             made.frame.sequence,
-            made.frame.version,
+            made.frame.samples_learnt,
             made.offer.items if made.offer is not None else 0,
             len(made.data) - len(made.frame.payload),
             len(made.frame.payload),
@@ -180,7 +180,7 @@ class ServerExchange(SetExchange):
 
     learner: AggregatorCore
 
-    def __init__(self, learner: AggregatorCore, gossip: Gossip, share: WholeSets) -> None:
+    def __init__(self, learner: AggregatorCore, gossip: PushGossip, share: WholeSets) -> None:
         super().__init__(learner, gossip, share)
         self._unanswered: dict[int, int] = {}  # Since when.
 
@@ -189,12 +189,12 @@ class ServerExchange(SetExchange):
         due_ns = self.gossip.next_timer_ns()
         return min([*self._unanswered.values(), *([] if due_ns is None else [due_ns])], default=None)
 
-    def on_timer(self, version: int, now_ns: int, out: Outputs) -> None:
+    def on_timer(self, samples_learnt: int, now_ns: int, out: Outputs) -> None:
         """Answer."""
-        super().on_timer(version, now_ns, out)
+        super().on_timer(samples_learnt, now_ns, out)
         clients = sorted(self._unanswered)
         self._unanswered.clear()
-        self._share(clients, version, now_ns, out)
+        self._share(clients, samples_learnt, now_ns, out)
 
     def _keep(self, sender: int, found: Any, now_ns: int) -> tuple[PrototypeSet, int, int]:
         prototypes, from_future, _ = super()._keep(sender, found, now_ns)
@@ -203,8 +203,10 @@ class ServerExchange(SetExchange):
             self._unanswered[sender] = now_ns
         return PrototypeSet.empty(self.learner.dim, sender), from_future, len(prototypes)
 
-    def _offers(self, version: int) -> Callable[[int, int], OfferLike | None]:
-        return lambda peer, max_bytes: self.share.offer(peer, Evidence(self.learner.others(peer), version), max_bytes)
+    def _offers(self, samples_learnt: int) -> Callable[[int, int], OfferLike | None]:
+        return lambda peer, max_bytes: self.share.offer(
+            peer, Evidence(self.learner.others(peer), samples_learnt), max_bytes
+        )
 
 
 class ModelExchange(SetExchange):
@@ -213,13 +215,13 @@ class ModelExchange(SetExchange):
     learner: ModelLearner
     share: WholeModels  # type: ignore[assignment]
 
-    def __init__(self, learner: ModelLearner, gossip: Gossip, share: WholeModels) -> None:
+    def __init__(self, learner: ModelLearner, gossip: PushGossip, share: WholeModels) -> None:
         super().__init__(learner, gossip, share)  # type: ignore[arg-type]
 
-    def learnt(self, told: Told, version: int, now_ns: int, out: Outputs) -> None:
+    def learnt(self, selected: LocalSample, samples_learnt: int, now_ns: int, out: Outputs) -> None:
         """Offer the model to the peers that gossip names."""
-        self.gossip.schedule.note(told.news)
-        self._share(self.gossip.opportunity(now_ns), version, now_ns, out)
+        self.gossip.schedule.note(selected.news)
+        self._share(self.gossip.opportunity(now_ns), samples_learnt, now_ns, out)
 
     def _read(self, sender: int, payload: bytes | memoryview) -> Any:
         return self.learner.decode(payload)
@@ -228,7 +230,7 @@ class ModelExchange(SetExchange):
         self.learner.adopt(sender, found)
         return PrototypeSet.empty(self.learner.dim, sender), 0, 0
 
-    def _offers(self, version: int) -> Callable[[int, int], Offer | None]:
+    def _offers(self, samples_learnt: int) -> Callable[[int, int], Offer | None]:
         model = self.learner.encode()
         return lambda peer, max_bytes: self.share.offer(model, max_bytes)
 
@@ -236,22 +238,22 @@ class ModelExchange(SetExchange):
 class LogExchange:
     """A log of selected own samples that reaches every peer."""
 
-    asks_surprise = True
+    needs_surprisal = True
 
     def __init__(self, learner: ArrayLearner, gossip: LogGossip, share: LogShare) -> None:
         self.learner, self.gossip, self.share = learner, gossip, share
         gossip.summary = self._summary
         self._told = 0  # Own samples before those that wait to be told.
 
-    def learnt(self, told: Told, version: int, now_ns: int, out: Outputs) -> None:
+    def learnt(self, selected: LocalSample, samples_learnt: int, now_ns: int, out: Outputs) -> None:
         """Put the sample into a batch, and the batch into the log when it is due."""
         if not self.gossip.schedule.active:
             return
-        self.gossip.schedule.note(told.news)
+        self.gossip.schedule.note(selected.news)
         if self.share.waits_since_ns is None:
-            self._told = version - 1
-        self.share.note(told, model_of(self.learner), now_ns)
-        self._flush(version, now_ns, out)
+            self._told = samples_learnt - 1
+        self.share.note(selected, learner_view(self.learner), now_ns)
+        self._flush(samples_learnt, now_ns, out)
 
     def receive(self, data: bytes, sender: int, now_ns: int) -> Accepted:
         """The samples in the entries of a message that were not known."""
@@ -287,26 +289,26 @@ class LogExchange:
             return tick_ns if due_ns is None else due_ns
         return min(due_ns, tick_ns)
 
-    def on_timer(self, version: int, now_ns: int, out: Outputs) -> None:
+    def on_timer(self, samples_learnt: int, now_ns: int, out: Outputs) -> None:
         """Send what waited long enough, repair, acknowledge."""
-        self._flush(version, now_ns, out)
-        self._record(self.gossip.on_timer(self._standing(version, now_ns), now_ns), now_ns, out)
+        self._flush(samples_learnt, now_ns, out)
+        self._record(self.gossip.on_timer(self._standing(samples_learnt, now_ns), now_ns), now_ns, out)
 
-    def _flush(self, version: int, now_ns: int, out: Outputs) -> None:
+    def _flush(self, samples_learnt: int, now_ns: int, out: Outputs) -> None:
         due_ns = self.share.due_ns(self.learner.recency)
         if due_ns is None or due_ns > now_ns:
             return
-        for payload, items in self.share.seal(model_of(self.learner), self.gossip.entry_bytes_max):
+        for payload, items in self.share.seal(learner_view(self.learner), self.gossip.entry_bytes_max):
             self.gossip.append(payload, items)
-        self._record(self.gossip.push(self._standing(version, now_ns), now_ns), now_ns, out)
+        self._record(self.gossip.push(self._standing(samples_learnt, now_ns), now_ns), now_ns, out)
 
-    def _standing(self, version: int, now_ns: int) -> Standing:
+    def _standing(self, samples_learnt: int, now_ns: int) -> Standing:
         """Up to when the log is complete: samples that wait to be told are not in it."""
         since_ns = self.share.waits_since_ns
-        return Standing(version, now_ns) if since_ns is None else Standing(self._told, since_ns)
+        return Standing(samples_learnt, now_ns) if since_ns is None else Standing(self._told, since_ns)
 
     def _summary(self, max_bytes: int) -> tuple[bytes, int] | None:
-        return self.share.summary(self.learner.own_prototypes(), model_of(self.learner), max_bytes)
+        return self.share.summary(self.learner.local_prototypes(), learner_view(self.learner), max_bytes)
 
     def _record(self, made: list[LogOutgoing], now_ns: int, out: Outputs) -> None:
         for message in made:
@@ -319,7 +321,7 @@ class LogExchange:
                     message.peer,
                     frame.kind.name.lower(),
                     frame.sequence,
-                    frame.version,
+                    frame.samples_learnt,
                     message.items,
                     len(message.data) - payload,
                     payload,
@@ -339,13 +341,13 @@ class LogExchange:
         self._told = int(state["told"])
 
 
-def model_of(learner: ArrayLearner) -> Model:
+def learner_view(learner: ArrayLearner) -> LearnerView:
     """What sharing may ask of a learner; one without scale or recency gives zeros."""
     mean, deviation = learner.scale()
-    return Model(mean, deviation, learner.recency)
+    return LearnerView(mean, deviation, learner.recency)
 
 
-def surprise(share: float) -> float:
+def surprisal(share: float) -> float:
     """-log2 of the probability that the model gave the true class; at most 1000 bits."""
     return min(1000.0, -math.log2(share)) if share > 0 else 1000.0
 

@@ -17,12 +17,12 @@ from protovine.errors import (
     SnapshotError,
     check_range,
 )
-from protovine.exchange import Exchange, LogExchange, ModelExchange, Outputs, ServerExchange, SetExchange, surprise
-from protovine.gossip import Gossip, LogGossip
+from protovine.exchange import Exchange, LogExchange, ModelExchange, Outputs, ServerExchange, SetExchange, surprisal
+from protovine.gossip import LogGossip, PushGossip
 from protovine.learn import AggregatorCore, ArrayLearner, ModelLearner, Prediction
 from protovine.prototypes import FEATURE_MAX
 from protovine.records import Record
-from protovine.share import Inbox, LogShare, Told, WholeModels, WholeSets
+from protovine.share import Inbox, LocalSample, LogShare, WholeModels, WholeSets
 from protovine.snapshot import pack, unpack
 
 # Samples whose label is still awaited; the oldest are given up beyond this, and counted.
@@ -43,7 +43,7 @@ class Node:
     learner : ArrayLearner
     gossip : Gossip or LogGossip
     share : WholeSets, WholeModels or LogShare
-        Whole sets and models go with `Gossip`, a log with `LogGossip`; models need a `ModelLearner`.
+        Whole sets and models go with `PushGossip`, a log with `LogGossip`; models need a `ModelLearner`.
     inbox : Inbox
         Received prototypes that wait to be trained.
     train_period_ns : int >= 1
@@ -68,7 +68,7 @@ class Node:
     def __init__(
         self,
         learner: ArrayLearner,
-        gossip: Gossip | LogGossip,
+        gossip: PushGossip | LogGossip,
         share: WholeSets | WholeModels | LogShare,
         inbox: Inbox,
         train_period_ns: int = 5_263_158,
@@ -77,11 +77,11 @@ class Node:
         self.id = gossip.node
         self.learner, self.gossip, self.share, self.inbox = learner, gossip, share, inbox
         self._exchange: Exchange
-        if isinstance(learner, AggregatorCore) and isinstance(gossip, Gossip) and isinstance(share, WholeSets):
+        if isinstance(learner, AggregatorCore) and isinstance(gossip, PushGossip) and isinstance(share, WholeSets):
             self._exchange = ServerExchange(learner, gossip, share)
-        elif isinstance(gossip, Gossip) and isinstance(share, WholeModels):
+        elif isinstance(gossip, PushGossip) and isinstance(share, WholeModels):
             self._exchange = ModelExchange(cast(ModelLearner, learner), gossip, share)
-        elif isinstance(gossip, Gossip) and isinstance(share, WholeSets):
+        elif isinstance(gossip, PushGossip) and isinstance(share, WholeSets):
             self._exchange = SetExchange(learner, gossip, share)
         elif isinstance(gossip, LogGossip) and isinstance(share, LogShare):
             self._exchange = LogExchange(learner, gossip, share)
@@ -89,7 +89,7 @@ class Node:
             raise ConfigError(f"{type(gossip).__name__} does not go with {type(share).__name__}")
         self.train_period_ns = train_period_ns
         self.now_ns = 0
-        self.version = 0  # Own samples learnt.
+        self.samples_learnt = 0  # Own samples learnt.
         self._train_at_ns = 0
         self._unlabelled: dict[int, tuple[NDArray[np.float64], int]] = {}
         self._given_up = 0
@@ -163,11 +163,11 @@ class Node:
             raise ValueError(f"a sample must be finite and within ±{FEATURE_MAX:g}, got {sample.tolist()}")
         self._check_class(y)
         self._advance(now_ns)
-        name = self.version if sample_id is None else sample_id
+        name = self.samples_learnt if sample_id is None else sample_id
         event = now_ns if event_ns is None else min(event_ns, now_ns)
         prediction = self.learner.predict(sample, event)
-        shares = tuple(prediction.shares.tolist()) if prediction.code >= 0 else ()
-        self._out.records.append(records.Predicted(now_ns, self.id, name, prediction.code, shares))
+        proba = tuple(prediction.proba.tolist()) if prediction.code >= 0 else ()
+        self._out.records.append(records.Predicted(now_ns, self.id, name, prediction.code, proba))
         if y is not None:
             self._learn(sample, y, event, name)
         elif sample_id is not None:
@@ -214,7 +214,7 @@ class Node:
                 sender,
                 view.incarnation,
                 view.sequence,
-                view.version,
+                view.samples_learnt,
                 view.created_ns,
                 len(prototypes) + kept,
                 len(data),
@@ -231,7 +231,7 @@ class Node:
     def on_timer(self, now_ns: int) -> None:
         """Do what was due by now."""
         self._advance(now_ns)
-        self._exchange.on_timer(self.version, now_ns, self._out)
+        self._exchange.on_timer(self.samples_learnt, now_ns, self._out)
 
     def finish(self, now_ns: int) -> None:
         """The run ends: train what there was time for, and record how the node stands."""
@@ -251,7 +251,7 @@ class Node:
             {
                 "node": self.id,
                 "now_ns": self.now_ns,
-                "version": self.version,
+                "version": self.samples_learnt,
                 "train_at_ns": self._train_at_ns,
                 "given_up": self._given_up,
                 "learner": self.learner.state(),
@@ -279,20 +279,20 @@ class Node:
             self._exchange.restore(saved["exchange"])
             self.inbox.restore(saved["inbox"], self.share.limits)
             self._unlabelled = {name: (x, event) for name, x, event in saved["unlabelled"]}
-            self.version, self._given_up = saved["version"], saved["given_up"]
+            self.samples_learnt, self._given_up = saved["version"], saved["given_up"]
             self.now_ns = max(saved["now_ns"], now_ns)
             self._train_at_ns = max(saved["train_at_ns"], self.now_ns + self.train_period_ns)
         except (KeyError, IndexError, AttributeError, TypeError, ValueError, CodecError) as error:
             raise SnapshotError(f"the snapshot is damaged: {error}") from None
 
     def _learn(self, sample: NDArray[np.float64], y: int, event_ns: int, name: int) -> None:
-        bits = surprise(self.learner.likelihood(sample, y, event_ns)) if self._exchange.asks_surprise else 0.0
+        bits = surprisal(self.learner.likelihood(sample, y, event_ns)) if self._exchange.needs_surprisal else 0.0
         inserted = self.learner.learn(sample[np.newaxis], np.array([y]), np.array([event_ns]))
-        self.version += 1
+        self.samples_learnt += 1
         self._records_of_shrinking()
         self._out.records.append(records.Learned(self.now_ns, self.id, name, bool(inserted), len(self.learner)))
-        told = Told(sample, y, event_ns, bits, bool(inserted))
-        self._exchange.learnt(told, self.version, self.now_ns, self._out)
+        told = LocalSample(sample, y, event_ns, bits, bool(inserted))
+        self._exchange.learnt(told, self.samples_learnt, self.now_ns, self._out)
 
     def _advance(self, now_ns: int) -> None:
         """Move the clock and train the received prototypes that there was time for."""
@@ -312,9 +312,9 @@ class Node:
             raise LocalProtocolError(f"time goes backwards: {now_ns} after {self.now_ns}")
 
     def _records_of_shrinking(self) -> None:
-        for shrunk in self.learner.shrunk():
+        for compressions in self.learner.compressions():
             self._out.records.append(
-                records.Compressed(self.now_ns, self.id, shrunk.before, shrunk.after, shrunk.exact)
+                records.Compressed(self.now_ns, self.id, compressions.before, compressions.after, compressions.exact)
             )
 
     def _check_class(self, y: int | None) -> None:
@@ -339,7 +339,7 @@ def make_example_node() -> Node:
 
     return Node(
         XuILVQCore(dim=1, n_classes=2),
-        Gossip(0, [1], Coin(1, 1.0, np.random.default_rng(0))),
+        PushGossip(0, [1], Coin(1, 1.0, np.random.default_rng(0))),
         WholeSets(AlwaysGate(), SetLimits(dim=1, n_classes=2)),
         QueueInbox(1, [1]),
     )

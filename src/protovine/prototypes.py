@@ -127,7 +127,7 @@ class Evidence:
     """
 
     prototypes: PrototypeSet
-    version: int
+    samples_learnt: int
     window_x: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
     window_label: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 

@@ -91,7 +91,7 @@ class Sent(Record, frozen=True, gc=False, tag="sent"):
     peer: int
     kind: str
     sequence: int
-    version: int
+    samples_learnt: int
     prototypes: int
     header_bytes: int
     payload_bytes: int
@@ -107,7 +107,7 @@ class Received(Record, frozen=True, gc=False, tag="received"):
     peer: int
     incarnation: int
     sequence: int
-    version: int
+    samples_learnt: int
     created_ns: int
     prototypes: int
     message_bytes: int

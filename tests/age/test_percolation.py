@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from protovine.age import (
-    Gossip,
+    PushRates,
     ball_age,
     complete_age,
     complete_push_age,
@@ -30,7 +30,7 @@ from protovine.topology import neighbours
 @pytest.mark.parametrize("to_all", [False, True])
 def test_every_node_agrees_with_the_recursion(spec: str, n: int, to_all: bool) -> None:
     graph = neighbours(spec, n)
-    age = percolation_age(Gossip.push(graph, 0.7, to_all), origin=0, draws=3000, confidence=0.999)
+    age = percolation_age(PushRates.push(graph, 0.7, to_all), origin=0, draws=3000, confidence=0.999)
     moments = [exact_push_age(graph, 0, node, 0.7, s=n if to_all else 1, moments=2) for node in range(1, n)]
     exact, second = np.array(moments).T
     assert age.low_s <= exact.mean() <= age.high_s
@@ -41,24 +41,24 @@ def test_every_node_agrees_with_the_recursion(spec: str, n: int, to_all: bool) -
 def test_outside_source_and_unlike_links() -> None:
     source, links = [1, 0, 0.5], [[0, 2, 1], [1, 0, 3], [0.5, 1, 0]]
     for node in range(3):
-        age = percolation_age(Gossip.rates(links), source_hz=source, targets=[node], draws=4000, confidence=0.999)
+        age = percolation_age(PushRates.rates(links), source_hz=source, targets=[node], draws=4000, confidence=0.999)
         assert age.low_s <= exact_age(source, links, node)[0] <= age.high_s
-    age = percolation_age(Gossip.push(neighbours("full", 50)), source_hz=np.full(50, 1 / 50), draws=400)
+    age = percolation_age(PushRates.push(neighbours("full", 50)), source_hz=np.full(50, 1 / 50), draws=400)
     assert age.low_s <= complete_age(50, 1, 1)[0] <= age.high_s
     assert 50 == len(age.node_mean_s)
-    age = percolation_age(Gossip.push(neighbours("star", 5), to_all=True), source_hz=[0, 1, 0, 0, 0], draws=4000)
+    age = percolation_age(PushRates.push(neighbours("star", 5), to_all=True), source_hz=[0, 1, 0, 0, 0], draws=4000)
     assert age.low_s <= 1 + (3 * 2 + 1) / 5 <= age.high_s  # 1, then the hub after 1 more, the leaves after 2.
 
 
 def test_random_origins() -> None:
-    age = percolation_age(Gossip.push(neighbours("full", 40)), draws=400, seed=1)
+    age = percolation_age(PushRates.push(neighbours("full", 40)), draws=400, seed=1)
     assert age.low_s <= complete_push_age(40, 1)[0] <= age.high_s
-    ring = percolation_age(Gossip.push(neighbours("ring", 40)), draws=400, seed=1)
+    ring = percolation_age(PushRates.push(neighbours("ring", 40)), draws=400, seed=1)
     assert ring.low_s <= np.mean([ring_push_age(40, d, 1)[0] for d in range(1, 40)]) <= ring.high_s
 
 
 def test_the_interval_holds_as_often_as_it_says() -> None:
-    graph, exact = Gossip.push(neighbours("grid", 9)), exact_push_age(neighbours("grid", 9), 0, 8, 1)[0]
+    graph, exact = PushRates.push(neighbours("grid", 9)), exact_push_age(neighbours("grid", 9), 0, 8, 1)[0]
     held = 0
     for seed in range(200):
         age = percolation_age(graph, origin=0, targets=[8], draws=20, confidence=0.9, seed=seed)
@@ -67,7 +67,7 @@ def test_the_interval_holds_as_often_as_it_says() -> None:
 
 
 def test_one_seed_one_result() -> None:
-    graph = Gossip.push(random_regular(100, 4, seed=3))
+    graph = PushRates.push(random_regular(100, 4, seed=3))
     one, same, other = (percolation_age(graph, origin=0, draws=3, seed=seed) for seed in (1, 1, 2))
     assert one.draw_mean_s.tolist() == same.draw_mean_s.tolist() != other.draw_mean_s.tolist()
     assert (random_regular(100, 4, 3) != random_regular(100, 4, 3)).nnz == 0
@@ -95,7 +95,7 @@ def test_pairs_of_a_random_regular_graph_are_equally_likely() -> None:
 
 def test_ball_growth_is_exact_where_balls_are() -> None:
     for n in (5, 30):
-        ring, full = Gossip.push(neighbours("ring", n)), Gossip.push(neighbours("full", n))
+        ring, full = PushRates.push(neighbours("ring", n)), PushRates.push(neighbours("full", n))
         assert ring_age(n, 1, 1)[0] == pytest.approx(ball_age(ring, 2, source_hz=1))
         assert complete_age(n, 2, 1)[0] == pytest.approx(ball_age(full, 2, source_hz=2))
         assert complete_push_age(n, 1)[0] == pytest.approx(ball_age(full, 0))
@@ -103,13 +103,13 @@ def test_ball_growth_is_exact_where_balls_are() -> None:
 
 
 def test_ball_growth_is_near_on_random_graphs() -> None:
-    graph = Gossip.push(random_regular(3000, 4))
+    graph = PushRates.push(random_regular(3000, 4))
     age = percolation_age(graph, draws=60)
     assert age.mean_s == pytest.approx(ball_age(graph, 0), rel=0.15)
 
 
 def test_a_node_that_only_the_source_reaches() -> None:
-    lonely = Gossip.rates(sparse.csr_array((2, 2)))
+    lonely = PushRates.rates(sparse.csr_array((2, 2)))
     assert 2 == ball_age(lonely, 0, source_hz=1)
     age = percolation_age(lonely, source_hz=[0.5, 0.5], draws=4000)
     assert age.low_s <= 2 <= age.high_s
@@ -117,7 +117,7 @@ def test_a_node_that_only_the_source_reaches() -> None:
 
 @pytest.mark.slow
 def test_a_large_random_graph() -> None:
-    graph = Gossip.push(random_regular(100_000, 4))
+    graph = PushRates.push(random_regular(100_000, 4))
     age = percolation_age(graph, draws=5)
     assert 15 < age.low_s < age.mean_s < age.high_s < 26
 
@@ -133,29 +133,29 @@ def test_a_large_random_graph() -> None:
         (lambda g: percolation_age(g, origin=0, source_hz=[1, 1, 1]), "must not both be given"),
         (lambda g: percolation_age(g, source_hz=[1, 1]), "source_hz must be 3 finite numbers >= 0"),
         (lambda g: percolation_age(g, source_hz=[0, 0, 0]), "news of the source cannot reach node 0"),
-        (lambda g: percolation_age(Gossip.push([[1], [0], []]), origin=0), "news of node 0 cannot reach node 2"),
-        (lambda g: ball_age(Gossip.push([[1], [0], []]), 0), "news of node 2 cannot reach node 0"),
+        (lambda g: percolation_age(PushRates.push([[1], [0], []]), origin=0), "news of node 0 cannot reach node 2"),
+        (lambda g: ball_age(PushRates.push([[1], [0], []]), 0), "news of node 2 cannot reach node 0"),
         (lambda g: ball_age(g, 3), "node must be between 0 and 2, got 3"),
         (lambda g: ball_age(g, 0, source_hz=0), "source_hz must be a finite number > 0, got 0"),
-        (lambda g: ball_age(Gossip.push([[1], [0]], to_all=True), 0), "got a push to all neighbours"),
-        (lambda g: Gossip.push([[1], [0]], 0), "push_hz must be finite and > 0, got 0.0"),
-        (lambda g: Gossip.push([[1], [1]]), "neighbours of node 1 must be other nodes between 0 and 1, got 1"),
-        (lambda g: Gossip.push([[2], [0]]), "neighbours of node 0 must be other nodes between 0 and 1, got 2"),
-        (lambda g: Gossip.push([]), "nodes must be >= 1, got 0"),
-        (lambda g: Gossip.push(sparse.csr_array((2, 3))), r"square matrix, got shape \(2, 3\)"),
-        (lambda g: Gossip.rates([[0, -1], [0, 0]]), "rates must be finite and >= 0, got -1.0"),
-        (lambda g: Gossip.rates(np.ones((2, 3))), r"rates must be a square matrix, got shape \(2, 3\)"),
-        (lambda g: percolation_age(Gossip.rates([[0]])), "nodes must be >= 2 without source_hz, got 1"),
+        (lambda g: ball_age(PushRates.push([[1], [0]], to_all=True), 0), "got a push to all neighbours"),
+        (lambda g: PushRates.push([[1], [0]], 0), "push_hz must be finite and > 0, got 0.0"),
+        (lambda g: PushRates.push([[1], [1]]), "neighbours of node 1 must be other nodes between 0 and 1, got 1"),
+        (lambda g: PushRates.push([[2], [0]]), "neighbours of node 0 must be other nodes between 0 and 1, got 2"),
+        (lambda g: PushRates.push([]), "nodes must be >= 1, got 0"),
+        (lambda g: PushRates.push(sparse.csr_array((2, 3))), r"square matrix, got shape \(2, 3\)"),
+        (lambda g: PushRates.rates([[0, -1], [0, 0]]), "rates must be finite and >= 0, got -1.0"),
+        (lambda g: PushRates.rates(np.ones((2, 3))), r"rates must be a square matrix, got shape \(2, 3\)"),
+        (lambda g: percolation_age(PushRates.rates([[0]])), "nodes must be >= 2 without source_hz, got 1"),
         (lambda g: random_regular(5, 3), "degree must be between 1 and 2, got 3"),
         (lambda g: random_regular(7, 3), "n times degree must be even, got 7 times 3"),
     ],
 )
 def test_bad_input_is_named(call, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        call(Gossip.push([[1, 2], [0, 2], [0, 1]]))
+        call(PushRates.push([[1, 2], [0, 2], [0, 1]]))
 
 
 def test_rates_leave_the_matrix_as_it_was() -> None:
     matrix = sparse.csr_array(np.array([[1.0, 2.0], [0.5, 3.0]]))
-    assert [2.0, 0.5] == Gossip.rates(matrix).rate_hz.tolist()
+    assert [2.0, 0.5] == PushRates.rates(matrix).rate_hz.tolist()
     assert [[1, 2], [0.5, 3]] == matrix.toarray().tolist()

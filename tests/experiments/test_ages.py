@@ -11,11 +11,11 @@ import pytest
 import protovine
 from protovine.age import BatchMeans, SteadyAges
 from protovine.errors import ConfigError, DataError
-from protovine.experiments.report.age_figure import draw_ages
-from protovine.experiments.run.ages import Predicted, RunAges, expected_ages, pooled, predicted, verdict
 from protovine.experiments.define.config import Settings
-from protovine.experiments.run.measured import MeasuredRun, measured_runs
+from protovine.experiments.report.age_figure import draw_ages
 from protovine.experiments.report.pages import render_report
+from protovine.experiments.run.ages import TheoryAges, RunAges, expected_ages, pooled, predicted, verdict
+from protovine.experiments.run.measured import MeasuredRun, measured_runs
 from protovine.records import write_trace
 from protovine.topology import neighbours
 from tests.experiments.test_report import Page, make_result, make_run
@@ -31,7 +31,7 @@ def means(*values: float) -> BatchMeans:
 
 def ages(*batches: float, expected_s: float | None = 1.0, reasons: tuple[str, ...] = ()) -> RunAges:
     steady = SteadyAges(5.0, 25.0, *[means(*batches)] * 4, p95_s=3.25) if batches else None
-    known = None if expected_s is None else Predicted(expected_s, expected_s, 2.996, 9.0, "exact")
+    known = None if expected_s is None else TheoryAges(expected_s, expected_s, 2.996, 9.0, "exact")
     return RunAges(known, reasons, steady, 0.5, 20, 0, [])
 
 

@@ -8,10 +8,10 @@ import pytest
 
 import protovine
 from protovine.experiments import Sweep, published
-from protovine.experiments.sweep.database import Database, Finished
-from protovine.experiments.sweep.grid import plan
 from protovine.experiments.report.sweep_figures import means
 from protovine.experiments.report.sweep_report import write_report
+from protovine.experiments.sweep.database import Database, Finished
+from protovine.experiments.sweep.grid import plan
 from tests.experiments.test_report import make_run
 
 TABLES: dict[str, Any] = {

@@ -15,9 +15,9 @@ from scipy import stats
 import protovine
 from protovine import records
 from protovine.errors import ConfigError, DataError, InvariantError, RunError
+from protovine.experiments.define.prepare import prepare
 from protovine.experiments.run import runner
 from protovine.experiments.run.folder import read_result, trace_path
-from protovine.experiments.define.prepare import prepare
 from protovine.experiments.run.replay import replay
 from protovine.experiments.run.result import METRICS, Interval
 from protovine.stream import DataSet

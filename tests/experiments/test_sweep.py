@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 import protovine
 from protovine.errors import ConfigError, DataError
 from protovine.experiments import Sweep, engines, run_sweep, sweeper
-from protovine.experiments.sweep.database import FILE, TIMED, Database, load_details, load_provenance
 from protovine.experiments.run.result import METRICS
+from protovine.experiments.sweep.database import FILE, TIMED, Database, load_details, load_provenance
 from protovine.experiments.sweep.grid import plan
 from protovine.experiments.sweep.sweeper import run_plan
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protovine.errors import ConfigError, RemoteProtocolError
-from protovine.gossip import MESSAGE_BYTES_MAX, Coin, Frame, Gossip, Kind, make_schedule
+from protovine.gossip import MESSAGE_BYTES_MAX, Coin, Frame, Kind, PushGossip, make_schedule
 
 
 @dataclass
@@ -19,16 +19,18 @@ class Offered:
     gate: str = "test"
 
 
-def gossip(node: int = 0, peers: tuple[int, ...] = (1, 2, 3, 4), s: int = 2, T: float = 1.0, **more: int) -> Gossip:
-    return Gossip(node, list(peers), Coin(s, T, np.random.default_rng(0)), **more)
+def gossip(node: int = 0, peers: tuple[int, ...] = (1, 2, 3, 4), s: int = 2, T: float = 1.0, **more: int) -> PushGossip:
+    return PushGossip(node, list(peers), Coin(s, T, np.random.default_rng(0)), **more)
 
 
 numbers = st.integers(0, 2**63 - 1)
 
 
 @given(numbers, numbers, numbers, numbers, numbers, st.binary(max_size=50))
-def test_frame_survives_the_wire(sender: int, incarnation: int, seq: int, version: int, at: int, load: bytes) -> None:
-    frame = Frame(Kind.SHARE, sender, incarnation, seq, version, at, load)
+def test_frame_survives_the_wire(
+    sender: int, incarnation: int, seq: int, samples_learnt: int, at: int, load: bytes
+) -> None:
+    frame = Frame(Kind.SHARE, sender, incarnation, seq, samples_learnt, at, load)
     assert frame == Frame.decode(frame.encode())
 
 
@@ -48,7 +50,9 @@ def test_any_flipped_byte_is_noticed(at: int, flip: int) -> None:
 
 
 def test_bytes_are_as_documented() -> None:
-    data = Frame(Kind.SHARE, sender=3, incarnation=1, sequence=300, version=2, created_ns=5, payload=b"hi").encode()
+    data = Frame(
+        Kind.SHARE, sender=3, incarnation=1, sequence=300, samples_learnt=2, created_ns=5, payload=b"hi"
+    ).encode()
     assert "70110301ac0202056869" == data[:-4].hex()
 
 
@@ -105,11 +109,13 @@ def test_polling_merges_opportunities_until_the_next_tick() -> None:
 def test_one_frame_serves_all_peers_with_the_same_payload() -> None:
     protocol = gossip()
     payload = b"same"
-    made = protocol.share([1, 2, 3], lambda peer, most: Offered(None if peer == 2 else payload), version=7, now_ns=9)
+    made = protocol.share(
+        [1, 2, 3], lambda peer, most: Offered(None if peer == 2 else payload), samples_learnt=7, now_ns=9
+    )
     assert [1, 2, 3] == [each.peer for each in made]
     assert made[1].frame is None
     assert made[0].data is made[2].data
-    assert (1, 7, 9) == (made[0].frame.sequence, made[0].frame.version, made[0].frame.created_ns)
+    assert (1, 7, 9) == (made[0].frame.sequence, made[0].frame.samples_learnt, made[0].frame.created_ns)
     assert 2 == protocol.share([1], lambda peer, most: Offered(b"new"), 8, 10)[0].frame.sequence
 
 
@@ -164,33 +170,33 @@ def test_restored_protocol_goes_on_alike() -> None:
     assert [protocol.opportunity(0) for _ in range(20)] == [again.opportunity(0) for _ in range(20)]
 
 
-def sure(node: int, peer: int) -> Gossip:
-    return Gossip(node, [peer], make_schedule("oldest", 1, 1.0, np.random.default_rng(node)))
+def sure(node: int, peer: int) -> PushGossip:
+    return PushGossip(node, [peer], make_schedule("oldest", 1, 1.0, np.random.default_rng(node)))
 
 
 def test_a_sure_share_is_answered_by_a_receipt_outside_the_order_of_shares() -> None:
     one, other = sure(0, 1), sure(1, 0)
     for payload in (b"first", b"second"):
-        (share,) = one.share([1], lambda peer, most, payload=payload: Offered(payload), version=7, now_ns=50)
-        assert Kind.SURE_SHARE == share.frame.kind
+        (share,) = one.share([1], lambda peer, most, payload=payload: Offered(payload), samples_learnt=7, now_ns=50)
+        assert Kind.RELIABLE_SHARE == share.frame.kind
         other.accept(other.read(share.data, 0), 60)
     assert 60 == other.next_timer_ns()
-    (receipt,) = other.receipts(60)
-    assert (0, Kind.RECEIPT, 0) == (receipt.peer, receipt.frame.kind, receipt.frame.sequence)
+    (receipt,) = other.acknowledgements(60)
+    assert (0, Kind.ACKNOWLEDGEMENT, 0) == (receipt.peer, receipt.frame.kind, receipt.frame.sequence)
     assert 14 >= len(receipt.data)
-    assert (None, []) == (other.next_timer_ns(), other.receipts(61))
-    told = []
-    one.schedule.acknowledged = lambda *what: told.append(what)
+    assert (None, []) == (other.next_timer_ns(), other.acknowledgements(61))
+    selected = []
+    one.schedule.acknowledged = lambda *what: selected.append(what)
     view = one.accept(one.read(receipt.data, 1), 70)
     one.accept(one.read(receipt.data, 1), 80)  # A copy does no harm.
-    assert [(1, 50, 70), (1, 50, 80)] == told
-    assert (0, 0) == (view.version, view.accepted), "a receipt says nothing of what the peer knows"
+    assert [(1, 50, 70), (1, 50, 80)] == selected
+    assert (0, 0) == (view.samples_learnt, view.accepted), "a receipt says nothing of what the peer knows"
 
 
 @pytest.mark.parametrize("payload", [b"", b"\x01", b"\x01\x01\x01", b"\x01\x09", b"\x81"])
 def test_receipts_that_cannot_be_are_refused(payload: bytes) -> None:
     with pytest.raises(RemoteProtocolError) as refused:
-        sure(0, 1).read(Frame(Kind.RECEIPT, 1, 1, 0, 0, 0, payload).encode(), 1)
+        sure(0, 1).read(Frame(Kind.ACKNOWLEDGEMENT, 1, 1, 0, 0, 0, payload).encode(), 1)
     assert "malformed" == refused.value.reason
 
 

@@ -89,7 +89,7 @@ numbers = st.integers(0, 2**63 - 1)
 
 
 @given(
-    st.sampled_from([Kind.LOG, Kind.SUMMARY, Kind.HELLO]),
+    st.sampled_from([Kind.LOG, Kind.SUMMARY, Kind.PROBE]),
     st.lists(numbers, min_size=6, max_size=6),
     st.integers(0, 9 * 10**12),
     st.integers(0, 2**256 - 1),
@@ -219,7 +219,12 @@ def test_a_push_sends_what_each_peer_lacks_in_one_message() -> None:
     node.append(b"b", 2)
     made = node.push(Standing(5, SECOND), SECOND)
     assert [(1, "log", (b"a", b"b")), (2, "log", (b"a", b"b"))] == said(made)
-    assert (3, 1, 5, SECOND) == (made[0].items, made[0].frame.sequence, made[0].frame.version, made[0].frame.created_ns)
+    assert (3, 1, 5, SECOND) == (
+        made[0].items,
+        made[0].frame.sequence,
+        made[0].frame.samples_learnt,
+        made[0].frame.created_ns,
+    )
     node.append(b"c", 1)
     assert [(1, "log", (b"c",)), (2, "log", (b"c",))] == said(node.push(Standing(6, SECOND), SECOND))
 
@@ -291,9 +296,9 @@ def test_views_move_only_when_nothing_is_missing() -> None:
         made += sender.push(Standing(10 * i, i * SECOND), i * SECOND)
     take(receiver, made[0].data, 0, 4 * SECOND)
     take(receiver, made[2].data, 0, 4 * SECOND)
-    assert (10, SECOND) == (receiver.views[0].version, receiver.views[0].created_ns)
+    assert (10, SECOND) == (receiver.views[0].samples_learnt, receiver.views[0].created_ns)
     take(receiver, made[1].data, 0, 4 * SECOND)
-    assert (30, 3 * SECOND) == (receiver.views[0].version, receiver.views[0].created_ns)
+    assert (30, 3 * SECOND) == (receiver.views[0].samples_learnt, receiver.views[0].created_ns)
 
 
 def test_a_repair_that_is_not_the_newest_carries_no_time() -> None:
@@ -305,7 +310,7 @@ def test_a_repair_that_is_not_the_newest_carries_no_time() -> None:
     net.tell(0, b"b")
     net.run(10)
     repair = next(each.frame for _, each in net.sent[::-1] if each.frame.entries)
-    assert (1, 0, 0) == (repair.sequence, repair.version, repair.created_ns)
+    assert (1, 0, 0) == (repair.sequence, repair.samples_learnt, repair.created_ns)
 
 
 def test_a_time_from_the_future_counts_as_now() -> None:
@@ -366,7 +371,7 @@ def test_a_peer_with_nothing_to_say_is_not_taken_for_dead() -> None:
         net.tell(0, b"%d" % i)
         net.run(1)
     assert 300 == len(net.got[1])
-    assert [] == [each for at, each in net.sent if each.frame.kind == Kind.HELLO and at > SECOND]
+    assert [] == [each for at, each in net.sent if each.frame.kind == Kind.PROBE and at > SECOND]
 
 
 def test_who_started_again_without_memory_gets_the_log_again() -> None:
@@ -508,7 +513,7 @@ def test_acknowledgements_come_by_two_seconds_or_earlier_when_much_is_owed() -> 
 
 def test_hellos_are_answered_but_not_more_than_once_a_second() -> None:
     node = log()
-    hello = replace(FRAME, kind=Kind.HELLO).encode()
+    hello = replace(FRAME, kind=Kind.PROBE).encode()
     answers = 0
     node.on_timer(NOTHING, 0)
     for i in range(100):

@@ -20,7 +20,7 @@ class Prototype:
     slot: int
     event: int
     own: np.ndarray = field(default_factory=lambda: np.zeros(3))
-    foreign: np.ndarray = field(default_factory=lambda: np.zeros(3))
+    received: np.ndarray = field(default_factory=lambda: np.zeros(3))
 
 
 class Twin:
@@ -106,8 +106,8 @@ class Twin:
         age = np.array([self.age(now, p.event, k._AGE_LEAST) for p in self.held])
         discount = age[:, None] ** -POWERS
         own = np.array([p.own for p in self.held]) * discount
-        foreign = np.array([p.foreign for p in self.held]) * discount
-        mass = own + self.trust[slots][:, None] * foreign
+        received = np.array([p.received for p in self.held]) * discount
+        mass = own + self.trust[slots][:, None] * received
         frequency = (self.recent + 0.5) / (self.recent.sum() + 0.5 * self.n_classes)
         one_hot = labels[:, None] == np.arange(self.n_classes)
         self.table = np.zeros((k.N_EXPERTS, self.n_classes))
@@ -130,7 +130,7 @@ class Twin:
                 effective = 0.0
             self.table[expert] = (effective * share + k.DOUBT / self.n_classes) / (effective + k.DOUBT)
             if expert == self.best_expert:
-                untrusted = (foreign[:, recency] * kernel[bandwidth, :, metric])[:, None] * one_hot * ratio
+                untrusted = (received[:, recency] * kernel[bandwidth, :, metric])[:, None] * one_hot * ratio
                 by_sender = np.array([untrusted[slots == slot].sum(axis=0) for slot in range(len(self.evidence))])
                 self.judged = (votes, by_sender, effective)
         self.table[k.LINEAR] = self.linear_vote(x)
@@ -185,7 +185,7 @@ class Twin:
 
     def refill(self) -> None:
         self.allowed += 1
-        self.bucket = np.minimum(self.bucket + self.o.items_per_sample, k._BURST)
+        self.bucket = np.minimum(self.bucket + self.o.received_per_local_max, k._BURST)
 
     def judge_experts(self, y: int, weight: float, decay: float) -> None:
         self.loss = np.where(self.active, decay * self.loss - weight * np.log(self.table[:, y]), self.loss)
@@ -211,10 +211,10 @@ class Twin:
         trust, prior = self.trust, 0.3
         for slot in range(1, len(self.evidence)):
             if by_sender[slot].sum() > 0:
-                without = np.maximum(votes - trust[slot] * by_sender[slot], 0.0)
+                ablate = np.maximum(votes - trust[slot] * by_sender[slot], 0.0)
                 gains = [
                     np.log((v[y] + prior / self.n_classes) / (v.sum() + prior))
-                    for v in (without + by_sender[slot], without)
+                    for v in (ablate + by_sender[slot], ablate)
                 ]
                 evidence = 0.995 * self.evidence[slot] + np.clip(gains[0] - gains[1], -1, 1)
                 self.evidence[slot] = max(evidence, -k._EVIDENCE_MAX)
@@ -225,9 +225,9 @@ class Twin:
         return bool(((low == high) | ((x >= low - reach) & (x <= high + reach))).all())
 
     def review(self, x: np.ndarray, event: int) -> None:
-        foreign = [p for p in self.held if p.own[0] <= 0]
+        received = [p for p in self.held if p.own[0] <= 0]
         for slot in range(1, len(self.far)):
-            brought = [self.plausible(p.x) for p in foreign if p.slot == slot]
+            brought = [self.plausible(p.x) for p in received if p.slot == slot]
             self.far[slot] = 1 - np.mean(brought) if brought else 0.0
         dropped = [
             j
@@ -244,7 +244,7 @@ class Twin:
             self.metrics[k.DISCRIMINANT] = np.zeros((self.n_classes, self.d))
             self.loss, self.even_loss = np.zeros_like(self.loss), np.zeros_like(self.even_loss)
             for p in self.held:
-                self.update_moments(p.x, p.label, p.own[0] + p.foreign[0])
+                self.update_moments(p.x, p.label, p.own[0] + p.received[0])
             self.refresh()
             self.predict(x, event)
 
@@ -272,7 +272,7 @@ class Twin:
             self.absorb(self.held[same], x, event, slot, weight)
         elif self.make_room(slot):
             p = Prototype(x.copy(), y, slot, event)
-            (p.foreign if slot else p.own)[:] = weight
+            (p.received if slot else p.own)[:] = weight
             self.held.insert(self.place, p)
         self.steps += 1
         if self.steps >= self.refresh_at or self.n < 20:
@@ -292,31 +292,31 @@ class Twin:
         newest = max(event, p.event)
         fade = max(self.age(newest, p.event, 0.0), 1.0) ** -POWERS
         late = max(self.age(newest, event, 0.0), 1.0) ** -POWERS
-        p.own, p.foreign = p.own * fade, p.foreign * fade
+        p.own, p.received = p.own * fade, p.received * fade
         confirmed = p.own[0] > 0
         if slot == 0:
             p.own = p.own + weight * late
         else:
-            if p.foreign[0] <= 0:
+            if p.received[0] <= 0:
                 p.slot = slot
-            p.foreign = p.foreign + weight * late
+            p.received = p.received + weight * late
         p.event = newest
         if slot == 0 or not confirmed or not self.o.trusting:
-            rate = max(weight / (p.own[0] + p.foreign[0]), k._RATE_LEAST)
+            rate = max(weight / (p.own[0] + p.received[0]), k._RATE_LEAST)
             p.x = p.x + rate * (x - p.x)
 
     def make_room(self, slot: int) -> bool:
         """Whether a prototype may be made, and ``place``, where: the least useful one leaves if there is no room."""
-        foreign = [p.own[0] <= 0 for p in self.held]
-        enough = slot > 0 and self.o.trusting and sum(foreign) >= self.o.foreign_share * self.size_max
+        received = [p.own[0] <= 0 for p in self.held]
+        enough = slot > 0 and self.o.trusting and sum(received) >= self.o.received_fraction_max * self.size_max
         if len(self.held) < self.size_max and not enough:
             self.place = len(self.held)
             return True
         value = [
-            (p.own[1] + self.trust[p.slot] * p.foreign[1]) / np.sqrt(self.age(self.newest_own, p.event, k._AGE_LEAST))
+            (p.own[1] + self.trust[p.slot] * p.received[1]) / np.sqrt(self.age(self.newest_own, p.event, k._AGE_LEAST))
             for p in self.held
         ]
-        place = nearest(np.array(value), np.array(foreign) if enough else np.ones(len(value), bool))
+        place = nearest(np.array(value), np.array(received) if enough else np.ones(len(value), bool))
         if place is None:
             return False
         self.place = place

@@ -72,7 +72,7 @@ def assert_equal_to_the_twin(x: np.ndarray, codes: np.ndarray, core: HedgedLVQCo
     now = 0
     for i, row in enumerate(x):
         now += int(draw.exponential(SECOND))
-        assert np.abs(twin.predict(row, now) - core.predict(row, now).shares).max() < 1e-9, f"row {i}"
+        assert np.abs(twin.predict(row, now) - core.predict(row, now).proba).max() < 1e-9, f"row {i}"
         core.learn(x[i : i + 1], codes[i : i + 1], np.array([now]))
         twin.learn(row, int(codes[i]), now)
         for _ in range(draw.poisson(per_own)):
@@ -81,17 +81,17 @@ def assert_equal_to_the_twin(x: np.ndarray, codes: np.ndarray, core: HedgedLVQCo
     assert [p.label for p in twin.held] == held.label.tolist()
     assert [p.event for p in twin.held] == held.event_ns.tolist()
     assert np.allclose([p.x for p in twin.held], held.x, rtol=1e-9, atol=0)
-    assert np.allclose([p.own[0] + twin.trust[p.slot] * p.foreign[0] for p in twin.held], held.weight, rtol=1e-9)
+    assert np.allclose([p.own[0] + twin.trust[p.slot] * p.received[0] for p in twin.held], held.weight, rtol=1e-9)
     for slot, trust in core.trust.items():
         assert trust == pytest.approx(twin.trust[slot], rel=1e-6)
 
 
-@pytest.mark.parametrize("without", [(), ("trust",), ("hedge", "fisher", "recency")], ids=str)
+@pytest.mark.parametrize("ablate", [(), ("trust",), ("hedge", "fisher", "recency")], ids=str)
 @pytest.mark.parametrize("per_own", [0.0, 1.5], ids=["own", "own and received"])
 @pytest.mark.parametrize("name", ["bananas", "image-segments"])
-def test_kernels_equal_the_plain_twin(name: str, per_own: float, without: tuple[str, ...]) -> None:
+def test_kernels_equal_the_plain_twin(name: str, per_own: float, ablate: tuple[str, ...]) -> None:
     x, codes, n_classes = stream(name)
-    core = HedgedLVQCore(x.shape[1], n_classes, size_max=50, without=without)
+    core = HedgedLVQCore(x.shape[1], n_classes, size_max=50, ablate=ablate)
     assert_equal_to_the_twin(x[:200], codes[:200], core, per_own, seed=1)
 
 
@@ -154,15 +154,15 @@ def test_any_stream_gives_probabilities_and_a_bounded_set(
     times = np.cumsum(draw.integers(0, 2 * SECOND, 80)) if seed % 2 else np.zeros(80, np.int64)
     core, twin = (HedgedLVQCore(dim, n_classes, size_max=size_max) for _ in range(2))
     for part in (slice(0, 40), slice(40, 80)):
-        _, shares = core.prequential(x[part], codes[part], times[part])
-        assert np.isfinite(shares).all() and (shares >= 0).all()
+        _, proba = core.prequential(x[part], codes[part], times[part])
+        assert np.isfinite(proba).all() and (proba >= 0).all()
         if part.start:
-            assert np.allclose(shares.sum(axis=1), 1, rtol=0, atol=1e-9)
-        foreign, labels = awkward(draw, 10, dim, n_classes, kinds)
-        received(core, np.nan_to_num(foreign), labels, 7)
+            assert np.allclose(proba.sum(axis=1), 1, rtol=0, atol=1e-9)
+        received, labels = awkward(draw, 10, dim, n_classes, kinds)
+        received(core, np.nan_to_num(received), labels, 7)
         assert len(core) <= size_max
         twin.learn(x[part], codes[part], times[part])
-        received(twin, np.nan_to_num(foreign), labels, 7)
+        received(twin, np.nan_to_num(received), labels, 7)
     held = core.prototypes()
     assert np.isfinite(held.x).all() and np.isfinite(held.weight).all()
     for name, array in core.state()["arrays"].items():
@@ -170,7 +170,7 @@ def test_any_stream_gives_probabilities_and_a_bounded_set(
         assert np.array_equal(array, twin.state()["arrays"][name]), f"{name}: predicting first changes what is learnt"
     again = HedgedLVQCore(dim, n_classes, size_max=size_max)
     again.restore(core.state())
-    assert np.array_equal(core.predict(x[0]).shares, again.predict(x[0]).shares)
+    assert np.array_equal(core.predict(x[0]).proba, again.predict(x[0]).proba)
 
 
 @pytest.mark.parametrize("factor", [1e-25, 1e-6, 1e6, 1e25])
@@ -178,8 +178,8 @@ def test_units_do_not_matter(factor: float) -> None:
     x, codes = blobs(200)
     plain, scaled = HedgedLVQCore(2, 2), HedgedLVQCore(2, 2)
     _, expected = plain.prequential(x, codes, seconds(200))
-    _, shares = scaled.prequential(x * [factor, 1.0], codes, seconds(200))
-    assert np.allclose(expected, shares, rtol=0, atol=1e-6)
+    _, proba = scaled.prequential(x * [factor, 1.0], codes, seconds(200))
+    assert np.allclose(expected, proba, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("bad", [np.inf, -np.inf, 2e38])
@@ -201,10 +201,10 @@ def test_a_parameter_out_of_range_is_refused() -> None:
 
 def test_one_metric_must_be_left() -> None:
     metrics = ("z-score", "fisher", "relief")
-    HedgedLVQCore(3, 2, without=metrics)
-    for dim, without in ((3, (*metrics, "discriminant")), (WIDE + 1, metrics)):
+    HedgedLVQCore(3, 2, ablate=metrics)
+    for dim, ablate in ((3, (*metrics, "discriminant")), (WIDE + 1, metrics)):
         with pytest.raises(ConfigError, match="must leave one of"):
-            HedgedLVQCore(dim, 2, without=without)
+            HedgedLVQCore(dim, 2, ablate=ablate)
 
 
 def test_where_age_decides_the_newest_samples_win() -> None:
@@ -259,13 +259,13 @@ def test_what_was_learnt_has_the_first_value_of_a_new_feature() -> None:
     x, codes = blobs(100)
     core = HedgedLVQCore(2, 2)
     core.learn(x, codes, seconds(100))
-    before = core.predict(x[0]).shares
+    before = core.predict(x[0]).proba
     core.widen(3, 3, first=np.array([1013.0]))
     assert {1013.0} == set(core.prototypes().x[:, 2])
     # The new class has no sample, so it gets doubt alone.
-    after = core.predict(np.append(x[0], 1013.0)).shares
+    after = core.predict(np.append(x[0], 1013.0)).proba
     assert before.argmax() == after.argmax() and 0 < after[2] < 0.1
-    assert after == pytest.approx(core.predict(np.append(x[0], np.nan)).shares)
+    assert after == pytest.approx(core.predict(np.append(x[0], np.nan)).proba)
 
 
 def test_above_64_features_the_discriminant_metric_gives_way() -> None:
@@ -277,8 +277,8 @@ def test_above_64_features_the_discriminant_metric_gives_way() -> None:
     core.widen(WIDE + 1, 2)
     wide = np.column_stack([x, np.zeros(300)])
     received(core, wide[:1], codes[:1], 4)
-    predicted, shares = core.prequential(wide, codes, seconds(300))
-    assert np.isfinite(shares).all() and (predicted == codes).mean() > 0.95
+    predicted, proba = core.prequential(wide, codes, seconds(300))
+    assert np.isfinite(proba).all() and (predicted == codes).mean() > 0.95
     again = HedgedLVQCore(WIDE + 1, 2)
     again.restore(core.state())
 
@@ -292,7 +292,7 @@ def test_an_explanation_adds_up_to_the_prediction(dim: int) -> None:
     for row in x[110:]:
         prediction, parts, linear, doubt = core.explain(row)
         total = np.bincount(core.prototypes().label, parts, minlength=3) + linear + doubt
-        assert np.allclose(prediction.shares, total, rtol=0, atol=1e-12)
+        assert np.allclose(prediction.proba, total, rtol=0, atol=1e-12)
         assert (parts >= 0).all() and (linear >= 0).all() and doubt >= 0
 
 
@@ -309,7 +309,7 @@ def taught() -> tuple[HedgedLVQCore, np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("attack", ["flipped", "far", "flood", "duplicates"])
 def test_hostile_items_leave_own_prototypes_where_they_are(attack: str) -> None:
     core, x, codes = taught()
-    before = core.own_prototypes()
+    before = core.local_prototypes()
     items, labels = {
         "flipped": (x[:20], 1 - codes[:20]),
         "far": (x[:20] + 1e9, codes[:20]),
@@ -317,7 +317,7 @@ def test_hostile_items_leave_own_prototypes_where_they_are(attack: str) -> None:
         "duplicates": (before.x, before.label),
     }[attack]
     received(core, items, labels, 9)
-    after = core.own_prototypes()
+    after = core.local_prototypes()
     assert {tuple(row) for row in after.x} <= {tuple(row) for row in before.x}
     assert after.weight.sum() <= before.weight.sum()
 
@@ -384,9 +384,9 @@ def test_whoever_has_few_samples_takes_what_most_offer_but_not_what_one_does() -
         for i in range(max(offers)):
             for k in range(len(offers)):
                 if i < offers[k]:
-                    before = core._state.foreign[:, 0].sum()
+                    before = core._state.received[:, 0].sum()
                     received(core, x[i : i + 1], codes[i : i + 1], k + 1)
-                    taken[k] += core._state.foreign[:, 0].sum() - before
+                    taken[k] += core._state.received[:, 0].sum() - before
         return taken
 
     assert min(accepted([300] * 4)) == 300
@@ -446,9 +446,9 @@ def test_f1_of_predicting_first_is_as_measured(name: str, floor: float) -> None:
     assert f1_score(codes[1:], predicted[1:], average="binary" if n_classes == 2 else "macro") > floor
 
 
-def calibration_error(codes: np.ndarray, shares: np.ndarray) -> float:
+def calibration_error(codes: np.ndarray, proba: np.ndarray) -> float:
     """Expected calibration error over ten bins of the largest probability."""
-    right, sure = shares.argmax(axis=1) == codes, shares.max(axis=1)
+    right, sure = proba.argmax(axis=1) == codes, proba.max(axis=1)
     bins = np.minimum((sure * 10).astype(int), 9)
     return sum(abs(right[bins == i].sum() - sure[bins == i].sum()) for i in range(10)) / len(codes)
 
@@ -456,13 +456,13 @@ def calibration_error(codes: np.ndarray, shares: np.ndarray) -> float:
 @pytest.mark.parametrize(("name", "rows", "bound"), [("phishing", None, 0.04), ("sea", 5000, 0.08)])
 def test_probabilities_are_calibrated(name: str, rows: int | None, bound: float) -> None:
     x, codes, n_classes = stream(name, rows)
-    _, shares = HedgedLVQCore(x.shape[1], n_classes).prequential(x, codes, seconds(len(x)))
-    assert calibration_error(codes[50:], shares[50:]) < bound
+    _, proba = HedgedLVQCore(x.shape[1], n_classes).prequential(x, codes, seconds(len(x)))
+    assert calibration_error(codes[50:], proba[50:]) < bound
 
 
 def test_probabilities_are_calibrated_on_elec(elec: DataSet) -> None:
-    _, shares = HedgedLVQCore(8, 2).prequential(np.ascontiguousarray(elec.x), elec.y, seconds(5000))
-    assert calibration_error(elec.y[50:], shares[50:]) < 0.06
+    _, proba = HedgedLVQCore(8, 2).prequential(np.ascontiguousarray(elec.x), elec.y, seconds(5000))
+    assert calibration_error(elec.y[50:], proba[50:]) < 0.06
 
 
 # The River classifier.

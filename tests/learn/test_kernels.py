@@ -13,11 +13,11 @@ from tests.learn.twin import Twin
 
 def assert_equal_to_the_last_bit(x: np.ndarray, y: np.ndarray, n_classes: int, **options: int) -> XuILVQCore:
     core, twin = XuILVQCore(x.shape[1], n_classes, **options), Twin(n_classes, **options)
-    codes, shares = core.prequential(x, y, np.zeros(len(y), np.int64))
+    codes, proba = core.prequential(x, y, np.zeros(len(y), np.int64))
     for i, row in enumerate(x.tolist()):
         code, votes = twin.predict(row)
         assert code == codes[i], f"row {i}"
-        assert np.array_equal(votes, shares[i]), f"row {i}"
+        assert np.array_equal(votes, proba[i]), f"row {i}"
         twin.learn(row, int(y[i]))
     held = core.prototypes()
     assert np.array_equal(np.array(twin.x).reshape(held.x.shape), held.x)
@@ -84,7 +84,7 @@ def test_kernels_are_given_nothing_that_does_not_fit(x: np.ndarray, codes: np.nd
 def test_the_nearest_decides_when_all_are_too_far_to_vote() -> None:
     core = XuILVQCore(1, 2)
     core.learn(np.array([[0.0], [1.0]]), np.array([1, 0]), np.zeros(2, np.int64))
-    assert (1, [0.0, 1.0]) == (core.predict(np.array([-1e200])).code, core.predict(np.array([-1e200])).shares.tolist())
+    assert (1, [0.0, 1.0]) == (core.predict(np.array([-1e200])).code, core.predict(np.array([-1e200])).proba.tolist())
 
 
 def test_event_time_is_that_of_the_newest_sample_behind_a_prototype() -> None:

@@ -48,8 +48,8 @@ def test_naive_bayes_is_rivers(phishing: DataSet) -> None:
     ours, theirs = GaussianBayes(9, 2), naive_bayes.GaussianNB()
     for row, code in zip(phishing.x[:400], phishing.y[:400].tolist(), strict=True):
         expected = theirs.predict_proba_one(named(row))
-        shares = ours.shares(row)
-        assert [expected.get(0, 0.0), expected.get(1, 0.0)] == pytest.approx(shares.tolist(), abs=1e-9)
+        proba = ours.proba(row)
+        assert [expected.get(0, 0.0), expected.get(1, 0.0)] == pytest.approx(proba.tolist(), abs=1e-9)
         ours.learn_one(row, code)
         theirs.learn_one(named(row), code)
 
@@ -83,7 +83,7 @@ def test_logistic_regression_is_rivers_while_nothing_is_rescaled(phishing: DataS
         theirs.learn_one(named(x), code)
         core.learn_one(x, code)
     x = np.array([1.0, -1.0])
-    assert theirs.predict_proba_one(named(x))[True] == pytest.approx(core.shares(x)[1], abs=1e-9)
+    assert theirs.predict_proba_one(named(x))[True] == pytest.approx(core.proba(x)[1], abs=1e-9)
 
 
 def test_averaging_is_weighted_by_samples_and_of_functions_of_raw_features() -> None:
@@ -112,10 +112,10 @@ def test_an_ensemble_averages_probabilities_as_the_authors_do() -> None:
         codes = np.arange(40) % 2
         core.learn(draw.normal(size=(40, 1)) + codes[:, np.newaxis] * (i + 1), codes, zeros(40))
     probe = np.array([0.7])
-    expected = np.mean([core.own.shares(probe) for core in [own, *peers]], axis=0)
+    expected = np.mean([core.own.proba(probe) for core in [own, *peers]], axis=0)
     for number, core in enumerate(peers, 1):
         own.adopt(number, own.decode(core.encode()))
-    np.testing.assert_allclose(own.predict(probe).shares, expected, atol=1e-6)
+    np.testing.assert_allclose(own.predict(probe).proba, expected, atol=1e-6)
     own.adopt(1, own.decode(peers[1].encode()))
     assert 3 == len(own), "the newest model of a peer takes the place of its last"
 
@@ -142,7 +142,7 @@ def test_a_single_tree_is_rivers(phishing: DataSet) -> None:
     for row in phishing.x[600:700]:
         expected = theirs.predict_proba_one(named(row))
         total = sum(expected.values())
-        assert expected.get(1, 0.0) / total == pytest.approx(core.predict(row).shares[1])
+        assert expected.get(1, 0.0) / total == pytest.approx(core.predict(row).proba[1])
 
 
 @pytest.mark.parametrize(

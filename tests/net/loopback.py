@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from protovine.gossip import Coin, Gossip
+from protovine.gossip import Coin, PushGossip
 from protovine.learn import XuILVQCore
-from protovine.net.security.envelope import EnvelopeLike
 from protovine.net.runtime import Runtime
+from protovine.net.security.envelope import EnvelopeLike
 from protovine.net.transport import Channel
 from protovine.node import Node
 from protovine.share import AlwaysGate, QueueInbox, SetLimits, WholeSets
@@ -71,7 +71,7 @@ def make_runtime(wire: Wire, member: int, envelope: EnvelopeLike, **options: Any
     """A member with one feature and two classes that shares with everybody after every sample."""
     node = Node(
         XuILVQCore(dim=1, n_classes=2),
-        Gossip(member, [], Coin(9, 1.0, np.random.default_rng(member))),
+        PushGossip(member, [], Coin(9, 1.0, np.random.default_rng(member))),
         WholeSets(AlwaysGate(), SetLimits(dim=1, n_classes=2)),
         QueueInbox(1, []),
     )

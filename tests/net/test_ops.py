@@ -21,8 +21,8 @@ from protovine.errors import ConfigError, RemoteProtocolError
 from protovine.net import MemberName, PlainEnvelope
 from protovine.net.ops.latency import Latency
 from protovine.net.ops.metrics import OTHERS, PEERS_MAX, make_registry, read
-from protovine.net.runtime import Runtime
 from protovine.net.ops.server import CLIENTS_MAX, Server, parse_address
+from protovine.net.runtime import Runtime
 from protovine.net.store import Store
 from protovine.net.transport import Channel
 from protovine.records import Received

@@ -539,9 +539,9 @@ def test_labels_that_come_late_or_for_nothing(tmp_path: Path) -> None:
         sample(one, 20)
         for name in ("a", "b", 7):
             one.take(Event(np.array([0.0, 3.0]), None, name))
-        learnt = one.node.version
+        learnt = one.node.samples_learnt
         one.take(Event(None, 0, "a"))
-        assert (one.tally.labels, one.tally.unknown_labels, one.node.version) == (1, 0, learnt + 1)
+        assert (one.tally.labels, one.tally.unknown_labels, one.node.samples_learnt) == (1, 0, learnt + 1)
         for event in (Event(None, 0, "a"), Event(None, 1, "never"), Event(None, 1, None), Event(None, None, "b")):
             one.take(event)
         assert (one.tally.labels, one.tally.unknown_labels) == (1, 4)
@@ -571,11 +571,11 @@ def test_a_bad_sample_is_counted_and_learnt_by_nobody(event: Event) -> None:
     async def scenario() -> None:
         one = runtime_of(Hub(), 1)
         sample(one, 4)
-        before = one.node.version
+        before = one.node.samples_learnt
         with pytest.raises(ValueError, match="must"):
             one.take(event)
         await one.feed(from_list([event, Event(np.array([0.0, 1.0]), 0)]))
-        assert (one.tally.refused[-1, "sample"], one.tally.samples, one.node.version) == (1, 5, before + 1)
+        assert (one.tally.refused[-1, "sample"], one.tally.samples, one.node.samples_learnt) == (1, 5, before + 1)
 
     play(scenario())
 

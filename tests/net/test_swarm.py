@@ -25,13 +25,13 @@ from protovine import metrics
 from protovine.exchange import Outputs
 from protovine.experiments.define.build import build
 from protovine.experiments.define.config import Experiment
-from protovine.experiments.run.execute import Run, execute
-from protovine.experiments.live.swarm import SWARM, LocalSwarm, Place, Process, free_ports
-from protovine.experiments.live.member import Sample
 from protovine.experiments.define.prepare import Prepared, prepare
+from protovine.experiments.live.member import Sample
+from protovine.experiments.live.swarm import SWARM, LocalSwarm, Place, Process, free_ports
+from protovine.experiments.run.execute import Run, execute
 from protovine.net import Envelope, create_authority, issue, load_member
-from protovine.net.runtime import Runtime
 from protovine.net.io.schema import Schema
+from protovine.net.runtime import Runtime
 from protovine.net.transport import Channel, Endpoints, ZenohTransport, open_session, zenoh_module
 from protovine.node import Node
 from protovine.records import SECOND_NS, Arrived, Missed, Predicted, Refused, Sent

@@ -7,13 +7,13 @@ import pytest
 
 from protovine.errors import CodecError, ConfigError
 from protovine.prototypes import PrototypeSet
-from protovine.share import Discretion, LogShare, Model, Scales, SetLimits, Told, UnknownScales
+from protovine.share import LearnerView, LocalSample, LogShare, Privacy, Scales, SetLimits, UnknownScales
 from protovine.share.items import decode_items, decode_summary
 
 SECOND = 10**9
 EPOCH = 1_700_000_000 * SECOND
 LIMITS = SetLimits(2, 3, 10_000)
-MODEL = Model(np.zeros(2), np.ones(2), 0.0)
+MODEL = LearnerView(np.zeros(2), np.ones(2), 0.0)
 ROOM = 10_000
 
 
@@ -22,12 +22,14 @@ def share(limits: SetLimits = LIMITS, **options) -> LogShare:
 
 
 def sample(
-    surprise: float = 1.0, label: int = 0, at_ns: int = 0, x: tuple[float, ...] = (0.0, 0.0), inserted: bool = True
-) -> Told:
-    return Told(np.array(x), label, at_ns, surprise, inserted)
+    surprisal: float = 1.0, label: int = 0, at_ns: int = 0, x: tuple[float, ...] = (0.0, 0.0), inserted: bool = True
+) -> LocalSample:
+    return LocalSample(np.array(x), label, at_ns, surprisal, inserted)
 
 
-def told(entries: list[tuple[bytes, int]], scales: Scales | None = None, limits: SetLimits = LIMITS) -> PrototypeSet:
+def selected(
+    entries: list[tuple[bytes, int]], scales: Scales | None = None, limits: SetLimits = LIMITS
+) -> PrototypeSet:
     """The samples in what was sealed; the newest scales are in it, or given."""
     for payload, _ in entries:
         if payload[0] & 0xF0 == 0x20:
@@ -53,8 +55,8 @@ def test_what_is_told_depends_on_the_selection(options: dict, expected: list[boo
 def test_by_default_what_takes_more_bytes_must_be_more_of_a_surprise() -> None:
     def chosen(dim: int) -> list[bool]:
         made = share(SetLimits(dim, 2))
-        model = Model(np.zeros(dim), np.ones(dim), 0.0)
-        return [made.note(Told(np.zeros(dim), 0, 0, bits, False), model, 0) for bits in (0.01, 0.2, 2.0, 20.0)]
+        model = LearnerView(np.zeros(dim), np.ones(dim), 0.0)
+        return [made.note(LocalSample(np.zeros(dim), 0, 0, bits, False), model, 0) for bits in (0.01, 0.2, 2.0, 20.0)]
 
     narrow, wide = chosen(2), chosen(500)
     assert [False, True] == [narrow[0], narrow[2]]
@@ -101,7 +103,7 @@ def test_a_batch_holds_what_was_told_in_the_order_of_events() -> None:
         made.note(sample(label=label, at_ns=EPOCH + at_ns * SECOND, x=(x, 2 * x)), MODEL, EPOCH)
     entries = made.seal(MODEL, ROOM)
     assert [0, 3] == [items for _, items in entries]
-    held = told(entries)
+    held = selected(entries)
     assert [0, 2, 1] == held.label.tolist()
     assert np.abs(held.x - [[-1, -2], [0.5, 1], [1, 2]]).max() < 0.03
 
@@ -113,7 +115,7 @@ def test_scales_are_told_once_and_again_when_they_no_longer_do() -> None:
     def sealed(deviation: float, count: int) -> int:
         for _ in range(count):
             made.note(sample(x=tuple(deviation * draw.normal(size=2))), MODEL, 0)
-        return len(made.seal(Model(np.zeros(2), np.full(2, deviation), 0.0), ROOM))
+        return len(made.seal(LearnerView(np.zeros(2), np.full(2, deviation), 0.0), ROOM))
 
     assert [2, 1, 1, 1, 1] == [sealed(1.0, count) for count in (10, 10, 10, 40, 200)]
     assert [1, 2, 1] == [sealed(100.0, count) for count in (10, 200, 10)], "after enough that do not fit"
@@ -128,7 +130,7 @@ def test_what_does_not_fit_is_merged_and_never_makes_an_entry_too_large() -> Non
         entries = made.seal(MODEL, room)
         assert max(len(payload) for payload, _ in entries) <= room
         if room >= 30:
-            assert {0, 1, 2} == set(told(entries).label.tolist()), "no class is lost"
+            assert {0, 1, 2} == set(selected(entries).label.tolist()), "no class is lost"
 
 
 def test_no_more_is_told_at_once_than_receivers_take() -> None:
@@ -152,7 +154,7 @@ def test_nothing_is_told_where_not_even_the_scales_fit() -> None:
 def test_a_budget_is_used_and_kept_and_spent_on_what_surprises_most(budget: float, dim: int, gap_s: float) -> None:
     draw = np.random.default_rng(5)
     limits = SetLimits(dim, 2)
-    model = Model(np.zeros(dim), np.ones(dim), 0.0)
+    model = LearnerView(np.zeros(dim), np.ones(dim), 0.0)
     made = share(limits, select="surprisal", threshold=0.1, budget_bytes_per_s=budget, recipients=4)
     now_ns, chosen, left, used, early = EPOCH, [], [], 0, 0
     for i in range(6000):
@@ -162,7 +164,7 @@ def test_a_budget_is_used_and_kept_and_spent_on_what_surprises_most(budget: floa
         if due_ns is not None and due_ns <= now_ns:
             used += 4 * (17 + sum(len(payload) for payload, _ in made.seal(model, ROOM)))
         early = used if i < 1000 else early
-        took = made.note(Told(draw.normal(size=dim), 0, now_ns, bits, True), model, now_ns)
+        took = made.note(LocalSample(draw.normal(size=dim), 0, now_ns, bits, True), model, now_ns)
         if i >= 1000:
             (chosen if took else left).append(bits)
     rate = (used - early) / (5000 * gap_s)
@@ -183,12 +185,12 @@ def test_tight_budgets_take_six_bits() -> None:
 
 
 def test_aggregates_are_means_of_own_samples_of_one_class() -> None:
-    made = share(select="all", batch_items=1000, discretion=Discretion(aggregate=3))
+    made = share(select="all", batch_items=1000, privacy=Privacy(aggregate=3))
     draw = np.random.default_rng(2)
     xs, labels = draw.normal(size=(40, 2)), draw.integers(0, 2, 40)
     for i, (x, label) in enumerate(zip(xs, labels, strict=True)):
         made.note(sample(label=int(label), at_ns=i * SECOND, x=tuple(x)), MODEL, 0)
-    held = told(made.seal(MODEL, ROOM))
+    held = selected(made.seal(MODEL, ROOM))
     assert 40 == len(held)
     for i in range(40):
         alike = np.flatnonzero(labels == labels[i])
@@ -198,7 +200,7 @@ def test_aggregates_are_means_of_own_samples_of_one_class() -> None:
 
 
 def test_a_class_of_which_too_little_is_known_is_not_told() -> None:
-    made = share(select="all", batch_items=10, discretion=Discretion(aggregate=3))
+    made = share(select="all", batch_items=10, privacy=Privacy(aggregate=3))
     made.note(sample(label=0), MODEL, 0)
     made.note(sample(label=0), MODEL, 0)
     made.note(sample(label=1), MODEL, 0)
@@ -206,11 +208,11 @@ def test_a_class_of_which_too_little_is_known_is_not_told() -> None:
 
 
 def test_noise_has_the_deviation_that_was_asked_for() -> None:
-    made = share(select="all", batch_items=10_000, discretion=Discretion(noise=0.5))
+    made = share(select="all", batch_items=10_000, privacy=Privacy(noise=0.5))
     deviation = np.array([1.0, 100.0])
     for i in range(4000):
         made.note(sample(at_ns=i * SECOND), MODEL, 0)
-    held = told(made.seal(Model(np.zeros(2), deviation, 0.0), 10**6))
+    held = selected(made.seal(LearnerView(np.zeros(2), deviation, 0.0), 10**6))
     # Four standard errors of a deviation from 4000 draws are 4.5 %.
     assert [0.5, 0.5] == pytest.approx((held.x.std(axis=0) / deviation).tolist(), rel=0.045)
 
@@ -220,10 +222,10 @@ def own(n: int, n_classes: int, dim: int = 2) -> PrototypeSet:
     return PrototypeSet.of(draw.normal(size=(n, dim)), np.arange(n) % n_classes, weight=draw.integers(1, 50, n))
 
 
-def telling(limits: SetLimits = LIMITS, model: Model = MODEL, **options) -> LogShare:
+def telling(limits: SetLimits = LIMITS, model: LearnerView = MODEL, **options) -> LogShare:
     """One that has told something, so that it has scales."""
     made = share(limits, select="all", **options)
-    made.note(Told(np.zeros(limits.dim), 0, 0, 1.0, True), model, 0)
+    made.note(LocalSample(np.zeros(limits.dim), 0, 0, 1.0, True), model, 0)
     made.seal(model, ROOM)
     return made
 
@@ -248,10 +250,10 @@ def test_with_thousands_of_classes_a_summary_has_one_of_each_or_the_scales_alone
 
 
 def test_prototypes_of_few_samples_stay_out_of_summaries_if_asked() -> None:
-    made = telling(discretion=Discretion(weight_min=400.0))
+    made = telling(privacy=Privacy(weight_min=400.0))
     _, held = decode_summary(made.summary(own(200, 3), MODEL, 4096)[0], LIMITS)
     assert held.weight.min() >= 0.95 * 400
-    payload, items = telling(discretion=Discretion(weight_min=1e6)).summary(own(200, 3), MODEL, 4096)
+    payload, items = telling(privacy=Privacy(weight_min=1e6)).summary(own(200, 3), MODEL, 4096)
     assert (0, 0x20) == (items, payload[0])
 
 
@@ -308,7 +310,7 @@ def test_an_empty_entry_says_nothing() -> None:
 
 
 def test_restored_sharing_goes_on_alike() -> None:
-    options = {"select": "all", "batch_items": 5, "discretion": Discretion(aggregate=2, noise=0.1)}
+    options = {"select": "all", "batch_items": 5, "discretion": Privacy(aggregate=2, noise=0.1)}
     made, again = share(**options), share(**options)
     for i in range(12):
         made.note(sample(x=(i, -i), at_ns=i * SECOND), MODEL, i * SECOND)

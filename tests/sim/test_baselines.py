@@ -10,8 +10,8 @@ from protovine import records
 from protovine.checks import check_model_learner
 from protovine.errors import ConfigError
 from protovine.experiments.define.build import build
-from protovine.experiments.live.swarm import run_live
 from protovine.experiments.define.prepare import prepare
+from protovine.experiments.live.swarm import run_live
 from protovine.gossip import Frame
 from protovine.learn import AggregatorCore
 from protovine.net.config import NodeSettings
@@ -47,7 +47,7 @@ def test_bytes_are_those_of_the_model_and_the_receiver_predicts_alike(preset: st
     receiver.receive(dict(sent)[1], 0, 21 * SECOND)
     for row in rows[20:40].tolist():
         x = made.scenario.x[row]
-        np.testing.assert_allclose(receiver.learner.predict(x).shares, sender.learner.predict(x).shares, atol=1e-3)
+        np.testing.assert_allclose(receiver.learner.predict(x).proba, sender.learner.predict(x).proba, atol=1e-3)
 
 
 @pytest.mark.parametrize("preset", BASELINES)

@@ -9,7 +9,7 @@ import protovine
 from protovine import records
 from protovine.errors import ConfigError
 from protovine.experiments.define.build import build
-from protovine.sim import Hostile, Simulator, corrupt, parse_hostile
+from protovine.sim import Byzantine, Simulator, corrupt, parse_byzantine
 from protovine.sim.attacks import FLOOD, KINDS
 
 SECOND = 10**9
@@ -23,7 +23,7 @@ def scene(n: int = 60) -> tuple:
 
 
 def corrupted(kind: str, seed: int = 0) -> tuple:
-    return corrupt(Hostile(kind, (2,)), *scene(), seed)
+    return corrupt(Byzantine(kind, (2,)), *scene(), seed)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -74,13 +74,13 @@ def test_each_kind_does_what_it_says() -> None:
 )
 def test_mistakes_are_named(text: str, message: str) -> None:
     with pytest.raises(ConfigError) as error:
-        parse_hostile(text, 5)
+        parse_byzantine(text, 5)
     assert message in str(error.value)
 
 
 def test_the_last_nodes_are_hostile_or_nobody() -> None:
-    assert Hostile("label-flip", (3, 4)) == parse_hostile("label-flip:2", 5)
-    assert Hostile() == parse_hostile("", 5)
+    assert Byzantine("label-flip", (3, 4)) == parse_byzantine("label-flip:2", 5)
+    assert Byzantine() == parse_byzantine("", 5)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -109,12 +109,12 @@ def test_views_agree_again_after_everything(gossip: dict) -> None:
 def test_receipts_answer_what_was_accepted() -> None:
     for preset in ("paper-base", "paper-cluster"):
         kept, _ = simulate(preset, gossip={"T": 0.5, "s": 1, "schedule": "oldest"}, link={"loss": 0.2, "jitter_s": 0.3})
-        shares = [record for record in of(kept, records.Sent) if record.kind == "sure_share"]
-        receipts = [record for record in of(kept, records.Sent) if record.kind == "receipt"]
-        assert 60 < len(shares) < 120
+        proba = [record for record in of(kept, records.Sent) if record.kind == "sure_share"]
+        acknowledgements = [record for record in of(kept, records.Sent) if record.kind == "receipt"]
+        assert 60 < len(proba) < 120
         # One for each accepted message, but for those that came while one was due.
         accepted = [record for record in of(kept, records.Received) if record.prototypes]
-        assert 0.9 * len(accepted) < len(receipts) <= len(accepted)
+        assert 0.9 * len(accepted) < len(acknowledgements) <= len(accepted)
         assert {"stale"} >= {record.reason for record in of(kept, records.Refused)}
 
 
@@ -307,15 +307,15 @@ def test_invariants_notice_what_must_not_happen() -> None:
         with pytest.raises(InvariantError, match=message):
             steps[-1](books)
 
-    def received(at: int = 5, created: int = 1, version: int = 0, sequence: int = 1) -> records.Received:
-        return records.Received(at, 0, 1, 1, sequence, version, created, 1, 9)
+    def received(at: int = 5, created: int = 1, samples_learnt: int = 0, sequence: int = 1) -> records.Received:
+        return records.Received(at, 0, 1, 1, sequence, samples_learnt, created, 1, 9)
 
     broken("from nowhere", lambda b: b.delivered(1, 0, 1, b"x"))
     broken("from nowhere", lambda b: b.sent(1, 0, 1, b"x", False), lambda b: b.delivered(1, 0, 2, b"x"))
     broken("from nowhere", lambda b: b.sent(1, 0, 1, b"x", False), lambda b: b.delivered(1, 0, 1, b"y"))
     broken("nobody had sent", lambda b: b.lost(1))
     broken("negative age", lambda b: b.record(received(created=6)))
-    broken("has not reached", lambda b: b.record(received(version=1)))
+    broken("has not reached", lambda b: b.record(received(samples_learnt=1)))
     broken("goes back", lambda b: b.record(received(sequence=2)), lambda b: b.record(received(sequence=1)))
     broken("time goes backwards", lambda b: b.record(received(5)), lambda b: b.record(records.Down(4, 0)))
     broken("neither delivered nor lost", lambda b: b.sent(1, 0, 1, b"x", False), lambda b: b.ended())

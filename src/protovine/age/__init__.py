@@ -10,7 +10,7 @@
 - `exact_age`, `exact_push_age`: when all is forwarded, on any graph of up to 16 nodes
 - `complete_age`, `ring_age`, `line_age`, `star_age` (an outside source), `complete_push_age`, `ring_push_age`,
   `line_push_age`, `star_push_age`, `path_age` (about each other): symmetric graphs of any size
-- `percolation_age`, `PercolationAge`: sampled without bias on graphs of up to a million nodes; `Gossip` is who pushes
+- `percolation_age`, `PercolationAge`: sampled without bias on graphs of up to a million nodes; `PushRates` is who pushes
   to whom how often; `ball_age` is a quick estimate; `random_regular` a quick random graph
 """
 
@@ -31,7 +31,7 @@ from protovine.age.forwarding import (
 )
 from protovine.age.law import AgeTheory, max_age, rates_for_budget, version_moments
 from protovine.age.measure import AgeLaw, AgeReport, BatchMeans, PairAges, SteadyAges, measure_age
-from protovine.age.percolation import Gossip, PercolationAge, ball_age, percolation_age, random_regular
+from protovine.age.percolation import PercolationAge, PushRates, ball_age, percolation_age, random_regular
 from protovine.age.plan import AgePlan, PlannedSchedule, RatePlan, parse_peers, plan_age, plan_rates
 from protovine.age.predict import AgePrediction, parse_delay, predict_age
 
@@ -43,10 +43,10 @@ __all__ = [
     "AgeTheory",
     "BatchMeans",
     "Delay",
-    "Gossip",
     "PairAges",
     "PercolationAge",
     "PlannedSchedule",
+    "PushRates",
     "RatePlan",
     "SteadyAges",
     "UsefulTheory",

@@ -20,10 +20,10 @@ TINY = 1e-300
 
 
 @dataclass(frozen=True, eq=False)
-class Gossip:
+class PushRates:
     """Who pushes to whom how often; all that is known is forwarded.
 
-    Made by `Gossip.push` or `Gossip.rates`. Links of sender i are ``receivers[first[i]:first[i + 1]]``.
+    Made by `PushRates.push` or `PushRates.rates`. Links of sender i are ``receivers[first[i]:first[i + 1]]``.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class Gossip:
         neighbours: Sequence[Sequence[int]] | sparse.sparray | sparse.spmatrix,
         push_hz: ArrayLike = 1.0,
         to_all: bool = False,
-    ) -> Gossip:
+    ) -> PushRates:
         """Each node pushes to one of its neighbours, drawn uniformly, or to all of them.
 
         Parameters
@@ -69,7 +69,7 @@ class Gossip:
 
         Examples
         --------
-        >>> Gossip.push([[1, 2], [0], [0]], push_hz=3).rate_hz
+        >>> PushRates.push([[1, 2], [0], [0]], push_hz=3).rate_hz
         array([1.5, 1.5, 3. , 3. ])
         """
         if sparse.issparse(neighbours):
@@ -97,7 +97,7 @@ class Gossip:
         return cls(first, receivers, np.repeat(rate, degree), to_all)
 
     @classmethod
-    def rates(cls, matrix: ArrayLike | sparse.sparray | sparse.spmatrix) -> Gossip:
+    def rates(cls, matrix: ArrayLike | sparse.sparray | sparse.spmatrix) -> PushRates:
         """Each link pushes on its own; ``matrix[i, j]`` is the rate from i to j in 1/s, 0 or absent for no link.
 
         Raises
@@ -107,7 +107,7 @@ class Gossip:
 
         Examples
         --------
-        >>> Gossip.rates([[0, 2], [0.5, 0]]).rate_hz
+        >>> PushRates.rates([[0, 2], [0.5, 0]]).rate_hz
         array([2. , 0.5])
         """
         given = sparse.coo_array(matrix)
@@ -154,7 +154,7 @@ class PercolationAge:
 
 
 def percolation_age(
-    gossip: Gossip,
+    gossip: PushRates,
     *,
     origin: int | None = None,
     source_hz: ArrayLike | None = None,
@@ -173,7 +173,7 @@ def percolation_age(
 
     Parameters
     ----------
-    gossip : Gossip
+    gossip : PushRates
     origin : int or None
     source_hz : float array, shape (n,), or None
         Rates from an outside source into each node, >= 0; instead of an origin.
@@ -195,7 +195,7 @@ def percolation_age(
 
     Examples
     --------
-    >>> ring = Gossip.push([[1, 4], [0, 2], [1, 3], [2, 4], [0, 3]])
+    >>> ring = PushRates.push([[1, 4], [0, 2], [1, 3], [2, 4], [0, 3]])
     >>> age = percolation_age(ring, origin=0, targets=[2], draws=2000, seed=1)
     >>> age.low_s < 3.125 < age.high_s
     True
@@ -268,7 +268,7 @@ def percolation_age(
     return PercolationAge(mean, mean - half, mean + half, confidence, draws, draw_means, node_means, variance)
 
 
-def ball_age(gossip: Gossip, node: int, source_hz: float | None = None) -> float:
+def ball_age(gossip: PushRates, node: int, source_hz: float | None = None) -> float:
     r"""Quick estimate, in seconds, of the mean age of ``node``: about an outside source, or over all other origins.
 
     It lets the set of those who could have told the node grow in the order of breadth-first search, as if it were
@@ -279,7 +279,7 @@ def ball_age(gossip: Gossip, node: int, source_hz: float | None = None) -> float
 
     Parameters
     ----------
-    gossip : Gossip
+    gossip : PushRates
         With links that push on their own.
     node : int
     source_hz : float or None
@@ -291,7 +291,7 @@ def ball_age(gossip: Gossip, node: int, source_hz: float | None = None) -> float
 
     Examples
     --------
-    >>> round(ball_age(Gossip.push([[1, 3], [0, 2], [1, 3], [0, 2]]), node=0, source_hz=1), 6)
+    >>> round(ball_age(PushRates.push([[1, 3], [0, 2], [1, 3], [0, 2]]), node=0, source_hz=1), 6)
     1.942857
     """
     n = gossip.nodes

@@ -24,7 +24,7 @@ from protovine.age.forwarding import (
     star_push_age,
 )
 from protovine.age.law import AgeTheory, check_positive, check_whole
-from protovine.age.percolation import Gossip, percolation_age
+from protovine.age.percolation import PushRates, percolation_age
 from protovine.errors import ConfigError, DataError, check_range, suggest
 from protovine.topology import neighbours
 
@@ -262,7 +262,7 @@ def _peers(
     else:
         degrees = {len(peers) for peers in links}
         if s == 1 or degrees == {s}:
-            return _sampled(Gossip.push(links, push_hz, to_all=s > 1), loss, rate_hz, seed, None)
+            return _sampled(PushRates.push(links, push_hz, to_all=s > 1), loss, rate_hz, seed, None)
         raise ConfigError(f"on '{topology}' above {NODES_MAX} nodes, s must be 1 or everybody's neighbours, got {s}")
     # Samples are Poisson and the age is a stopping time of the origin's, looked at backwards; the last is the one sent.
     return AgePrediction(mean, None, None, rate_hz * mean - 1, method)
@@ -290,15 +290,15 @@ def _source(
             rates[i, peers] = arrived / len(peers)
         mean = float(np.mean(exact_age(np.full(n, from_source / n), rates)))
     else:
-        return _sampled(Gossip.push(links, push_hz), loss, rate_hz, seed, np.full(n, from_source / n))
+        return _sampled(PushRates.push(links, push_hz), loss, rate_hz, seed, np.full(n, from_source / n))
     return AgePrediction(mean, None, None, rate_hz * mean, method)
 
 
-def _sampled(gossip: Gossip, loss: float, rate_hz: float, seed: int, source: Any) -> AgePrediction:
+def _sampled(gossip: PushRates, loss: float, rate_hz: float, seed: int, source: Any) -> AgePrediction:
     if loss:
         if gossip.to_all:
             raise ConfigError("with a push to all neighbours at once on this topology, loss must be 0")
-        gossip = Gossip(gossip.first, gossip.receivers, gossip.rate_hz * (1 - loss))
+        gossip = PushRates(gossip.first, gossip.receivers, gossip.rate_hz * (1 - loss))
     draws = max(20, min(DRAWS_MAX, NODE_DRAWS // gossip.nodes))
     age = percolation_age(gossip, source_hz=source, draws=draws, seed=seed)
     version = rate_hz * age.mean_s - (source is None)

@@ -168,8 +168,8 @@ def run(
     defaults < preset < EXPERIMENT.toml < --set < options; see docs/experiments.md for all of them.
     """
     from protovine.experiments.define.config import Experiment
-    from protovine.experiments.run.folder import RunFolder
     from protovine.experiments.define.prepare import prepare
+    from protovine.experiments.run.folder import RunFolder
     from protovine.experiments.run.runner import run_prepared
     from protovine.system import merged_tables
 

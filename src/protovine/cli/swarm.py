@@ -36,9 +36,9 @@ def swarm(
     certificates made for the occasion. It leaves the same folder as `protovine run`, and counts bytes at the socket.
     """
     from protovine.experiments.define.config import Experiment
-    from protovine.experiments.run.folder import RunFolder
-    from protovine.experiments.live.swarm import run_live
     from protovine.experiments.define.prepare import prepare
+    from protovine.experiments.live.swarm import run_live
+    from protovine.experiments.run.folder import RunFolder
 
     tables = tables_of(experiment, assignments, flags)
     if preset is not None or "presets" not in tables:

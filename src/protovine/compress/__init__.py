@@ -2,7 +2,7 @@
 
 - `DbscanCompressor`, `KMeansCompressor`: the paper's two (test 4)
 - `GreedyCompressor`: merges the pair that costs least, down to exactly the wanted size
-- `Compressed`: what a compressor gives back
+- `CompressionResult`: what a compressor gives back
 - `compressor`: one by name
 """
 
@@ -10,14 +10,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from protovine.compress.base import Compressed, Compressor, merge
+from protovine.compress.base import CompressionResult, Compressor, merge
 from protovine.compress.dbscan import DbscanCompressor
 from protovine.compress.greedy import GreedyCompressor
 from protovine.compress.kmeans import KMeansCompressor
 from protovine.errors import ConfigError, suggest
 
 __all__ = [
-    "Compressed",
+    "CompressionResult",
     "Compressor",
     "DbscanCompressor",
     "GreedyCompressor",

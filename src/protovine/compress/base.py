@@ -16,7 +16,7 @@ WEIGHT_RULES = ("sum", "authors")
 
 
 @dataclass(frozen=True, slots=True)
-class Compressed:
+class CompressionResult:
     """A smaller set, and whether it met the compressor's target size exactly."""
 
     prototypes: PrototypeSet
@@ -29,7 +29,7 @@ class Compressor(Protocol):
     ``state`` and ``restore`` carry what one call leaves to the next (such as a search's starting point).
     """
 
-    def compress(self, prototypes: PrototypeSet, limit: int) -> Compressed:
+    def compress(self, prototypes: PrototypeSet, limit: int) -> CompressionResult:
         """A set of fewer prototypes; ``limit`` is the size that the learner's set has outgrown."""
         ...
 

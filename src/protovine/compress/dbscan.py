@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from protovine.compress.base import Compressed, by_class, check_options, merge
+from protovine.compress.base import CompressionResult, by_class, check_options, merge
 from protovine.errors import ConfigError
 from protovine.prototypes import PrototypeSet
 
@@ -55,7 +55,7 @@ class DbscanCompressor:
         self.low, self.high, self.weights, self.tries_max = low, high, weights, tries_max
         self._eps = float(eps)
 
-    def compress(self, prototypes: PrototypeSet, limit: int) -> Compressed:
+    def compress(self, prototypes: PrototypeSet, limit: int) -> CompressionResult:
         """A set whose size lies in the band; ``limit`` is not used."""
         from sklearn.cluster import dbscan
 
@@ -63,11 +63,11 @@ class DbscanCompressor:
         classes = by_class(prototypes)
         heights = _linkage_heights(prototypes, classes)
         if not len(heights):  # One prototype a class: nothing can be merged.
-            return Compressed(prototypes, False)
+            return CompressionResult(prototypes, False)
         eps, exact = self._search(heights, size)
         self._eps = eps
         clusters = [dbscan(prototypes.x[members], eps=eps, min_samples=1)[1] for members in classes]
-        return Compressed(merge(prototypes, classes, clusters, self.weights), exact)
+        return CompressionResult(merge(prototypes, classes, clusters, self.weights), exact)
 
     def _search(self, heights: NDArray[np.float64], size: int) -> tuple[float, bool]:
         fewest, most = int(self.low * size / 100), int(self.high * size / 100)

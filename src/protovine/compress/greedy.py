@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from protovine.compress import kernels
-from protovine.compress.base import Compressed, check_options
+from protovine.compress.base import CompressionResult, check_options
 from protovine.errors import ConfigError
 from protovine.prototypes import PrototypeSet, inverse_variance
 
@@ -74,16 +74,16 @@ class GreedyCompressor:
         ):
             raise ConfigError(f"scale must be finite numbers >= 0, one a feature, got {self.scale.tolist()}")
 
-    def compress(self, prototypes: PrototypeSet, limit: int) -> Compressed:
+    def compress(self, prototypes: PrototypeSet, limit: int) -> CompressionResult:
         """The wanted part of ``limit`` prototypes, one of every class; ``ValueError`` if ``scale`` does not fit."""
         target = max(1, round((self.low + self.high) / 200 * limit))
         if len(prototypes) <= target:
-            return Compressed(prototypes, True)
+            return CompressionResult(prototypes, True)
         scale = inverse_variance(prototypes.x, prototypes.weight) if self.scale is None else self.scale
         if scale.shape != (prototypes.dim,):
             raise ValueError(f"scale must have one number a feature, {prototypes.dim}, got {len(scale)}")
         made = _merged(_top(prototypes, target, scale) if self.top else prototypes, target, scale)
-        return Compressed(made, len(made) == target)
+        return CompressionResult(made, len(made) == target)
 
     def state(self) -> dict[str, Any]:
         """Nothing is carried over."""

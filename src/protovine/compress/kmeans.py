@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from protovine.compress.base import Compressed, by_class, check_options, merge
+from protovine.compress.base import CompressionResult, by_class, check_options, merge
 from protovine.errors import check_range
 from protovine.prototypes import PrototypeSet
 
@@ -40,7 +40,7 @@ class KMeansCompressor:
         check_range("seed", seed, 0)
         self.low, self.high, self.weights, self.seed = low, high, weights, seed
 
-    def compress(self, prototypes: PrototypeSet, limit: int) -> Compressed:
+    def compress(self, prototypes: PrototypeSet, limit: int) -> CompressionResult:
         """At most ``limit`` prototypes, but one of every class."""
         from sklearn.cluster import KMeans
         from sklearn.exceptions import ConvergenceWarning
@@ -58,7 +58,7 @@ class KMeansCompressor:
                 found = KMeans(min(wanted, len(members)), n_init=1, random_state=self.seed).fit(prototypes.x[members])
                 clusters.append(np.unique(found.labels_, return_inverse=True)[1])
         made = merge(prototypes, classes, clusters, self.weights)
-        return Compressed(made, len(made) <= limit)
+        return CompressionResult(made, len(made) <= limit)
 
     def state(self) -> dict[str, Any]:
         """Nothing is carried over."""

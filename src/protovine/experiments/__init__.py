@@ -2,15 +2,14 @@
 
 - `Experiment`, `Settings`: typed, from Python or TOML
 - `PRESETS`: named systems to compare
-- `run`: every preset with every seed
+- `run.runner.run`: every preset with every seed
 - `Result`: runs, summary, tables; `replay` runs a recorded one again
 - `Sweep`, `run_sweep`: grids and lists of settings; `load_results`, `load_curves`: what they found
 """
 
 from protovine.experiments.define.config import Experiment, Settings
-from protovine.experiments.sweep.database import load_curves, load_results
 from protovine.experiments.run.result import Interval, Result
-from protovine.experiments.run.runner import run
+from protovine.experiments.sweep.database import load_curves, load_results
 from protovine.experiments.sweep.grid import Sweep
 from protovine.experiments.sweep.sweeper import run_sweep
 from protovine.system import PRESETS, Preset
@@ -25,6 +24,5 @@ __all__ = [
     "Sweep",
     "load_curves",
     "load_results",
-    "run",
     "run_sweep",
 ]

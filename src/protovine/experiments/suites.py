@@ -11,11 +11,11 @@ import numpy as np
 
 from protovine.errors import ConfigError, suggest
 from protovine.experiments.define.config import Experiment
-from protovine.experiments.run.folder import RunFolder
 from protovine.experiments.define.prepare import Prepared, prepare
+from protovine.experiments.report.tables import formatted
+from protovine.experiments.run.folder import RunFolder
 from protovine.experiments.run.result import Interval, Result, Run
 from protovine.experiments.run.runner import run_prepared
-from protovine.experiments.report.tables import formatted
 from protovine.system import merged_tables
 
 if TYPE_CHECKING:

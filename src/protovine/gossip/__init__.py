@@ -1,14 +1,14 @@
 """The protocol: when to share, with whom, and what is known of each peer; payloads are opaque bytes.
 
 - `make_schedule`: at which opportunities to share, and with whom
-- `Gossip`: opportunities, versions and ages
+- `PushGossip`: opportunities, versions and ages
 - `LogGossip`: the same for an append-only log that reaches every peer, within a byte budget
 - `Frame`, `LogFrame`: one message on the wire
 """
 
 from protovine.gossip.frame import MESSAGE_BYTES_MAX, Frame, Kind, LogFrame, kind_name
 from protovine.gossip.log import LogGossip, LogOutgoing, Standing
-from protovine.gossip.protocol import Gossip, OfferLike, Outgoing, PeerView
+from protovine.gossip.protocol import OfferLike, Outgoing, PeerView, PushGossip
 from protovine.gossip.schedule import SCHEDULES, Coin, RoundRobin, Schedule, make_schedule
 
 __all__ = [
@@ -16,7 +16,7 @@ __all__ = [
     "SCHEDULES",
     "Coin",
     "Frame",
-    "Gossip",
+    "PushGossip",
     "Kind",
     "LogFrame",
     "LogGossip",

@@ -51,9 +51,9 @@ class Kind(enum.IntEnum):
     SHARE = 1
     LOG = 2
     SUMMARY = 3
-    HELLO = 4
-    SURE_SHARE = 5
-    RECEIPT = 6
+    PROBE = 4
+    RELIABLE_SHARE = 5
+    ACKNOWLEDGEMENT = 6
 
 
 _KIND_NAMES = {int(kind): kind.name.lower() for kind in Kind}
@@ -76,7 +76,7 @@ class Frame:
 
     Examples
     --------
-    >>> frame = Frame(Kind.SHARE, sender=3, incarnation=1, sequence=9, version=250, created_ns=10**9, payload=b"...")
+    >>> frame = Frame(Kind.SHARE, sender=3, incarnation=1, sequence=9, samples_learnt=250, created_ns=10**9, payload=b"...")
     >>> data = frame.encode()
     >>> len(data) - len(frame.payload), Frame.decode(data) == frame
     (16, True)
@@ -86,14 +86,14 @@ class Frame:
     sender: int
     incarnation: int
     sequence: int
-    version: int
+    samples_learnt: int
     created_ns: int
     payload: bytes | memoryview
 
     def encode(self) -> bytes:
         """The message's bytes; ``ValueError`` if a field is negative or exceeds 63 bits."""
         head = bytes([MAGIC, PROTOCOL_VERSION << 4 | self.kind])
-        for value in (self.sender, self.incarnation, self.sequence, self.version, self.created_ns):
+        for value in (self.sender, self.incarnation, self.sequence, self.samples_learnt, self.created_ns):
             head += varint.write(value)
         body = head + bytes(self.payload)
         return body + zlib.crc32(body).to_bytes(_CRC_BYTES, "little")
@@ -101,7 +101,7 @@ class Frame:
     @classmethod
     def decode(cls, data: bytes) -> Frame:
         """The message in ``data``, with a view of it as payload; `RemoteProtocolError` if it is none."""
-        kinds = (Kind.SHARE, Kind.SURE_SHARE, Kind.RECEIPT)
+        kinds = (Kind.SHARE, Kind.RELIABLE_SHARE, Kind.ACKNOWLEDGEMENT)
         kind, body = _opened(data, MESSAGE_BYTES_MAX, _CRC_BYTES, zlib.crc32, kinds)
         fields, at = [], 2
         try:
@@ -110,8 +110,8 @@ class Frame:
                 fields.append(value)
         except CodecError as error:
             raise RemoteProtocolError("malformed", str(error)) from None
-        sender, incarnation, sequence, version, created_ns = fields
-        return cls(kind, sender, incarnation, sequence, version, created_ns, body[at:])
+        sender, incarnation, sequence, samples_learnt, created_ns = fields
+        return cls(kind, sender, incarnation, sequence, samples_learnt, created_ns, body[at:])
 
 
 def _opened(
@@ -150,7 +150,7 @@ class LogFrame:
     Examples
     --------
     >>> frame = LogFrame(
-    ...     Kind.LOG, sender=3, incarnation=1, sequence=9, version=250, created_ns=10**9,
+    ...     Kind.LOG, sender=3, incarnation=1, sequence=9, samples_learnt=250, created_ns=10**9,
     ...     acked_incarnation=1, acked=7, acked_mask=0, entries=(b"...",),
     ... )
     >>> data = frame.encode()
@@ -162,7 +162,7 @@ class LogFrame:
     sender: int
     incarnation: int
     sequence: int
-    version: int
+    samples_learnt: int
     created_ns: int
     acked_incarnation: int
     acked: int
@@ -182,7 +182,7 @@ class LogFrame:
             self.sender,
             self.incarnation,
             self.sequence,
-            self.version,
+            self.samples_learnt,
             self.created_ns // _MS_NS,
             self.acked_incarnation,
             self.acked,
@@ -197,7 +197,7 @@ class LogFrame:
     @classmethod
     def decode(cls, data: bytes) -> LogFrame:
         """The message in ``data``; `RemoteProtocolError` if it is none."""
-        kinds = (Kind.LOG, Kind.SUMMARY, Kind.HELLO)
+        kinds = (Kind.LOG, Kind.SUMMARY, Kind.PROBE)
         kind, view = _opened(data, LOG_MESSAGE_BYTES_MAX, _LOG_CRC_BYTES, _crc16, kinds)
         body = bytes(view)
         try:
@@ -205,8 +205,8 @@ class LogFrame:
             entries = _read_entries(body, at)
         except CodecError as error:
             raise RemoteProtocolError("malformed", str(error)) from None
-        sender, incarnation, sequence, version, created_ms, acked_incarnation, acked, _ = fields
-        wanted = {Kind.SUMMARY: 1, Kind.HELLO: 0}.get(kind, len(entries))
+        sender, incarnation, sequence, samples_learnt, created_ms, acked_incarnation, acked, _ = fields
+        wanted = {Kind.SUMMARY: 1, Kind.PROBE: 0}.get(kind, len(entries))
         if len(entries) != wanted:
             raise RemoteProtocolError("malformed", f"a {kind.name.lower()} has {wanted} entries, got {len(entries)}")
         return cls(
@@ -214,7 +214,7 @@ class LogFrame:
             sender,
             incarnation,
             sequence,
-            version,
+            samples_learnt,
             created_ms * _MS_NS,
             acked_incarnation,
             acked,

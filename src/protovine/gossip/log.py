@@ -51,7 +51,7 @@ _SUMMARY_ENTRIES, _SUMMARY_BYTES, _SUMMARY_PART = 8, 600, 0.5
 class Standing(NamedTuple):
     """The log tells of all that was worth it among the first ``version`` own samples, until ``at_ns``."""
 
-    version: int
+    samples_learnt: int
     at_ns: int
 
 
@@ -71,7 +71,7 @@ class _Peer:
     incarnation: int = 0
     watermark: int = 0
     mask: int = 0
-    version: int = 0
+    samples_learnt: int = 0
     created_ns: int = 0
     accepted: int = 0
     ahead: tuple[int, int, int] = (0, 0, 0)  # Newest news: true once the watermark is there; version; time.
@@ -268,7 +268,7 @@ class LogGossip:
             if not silent and self._is_overdue(state, now_ns):
                 made += self._serve(state, standing, now_ns)
             if (silent or state.heard_ns is None) and now_ns >= state.probe_ns:
-                hello = self._message(state, [], standing, now_ns, Kind.HELLO)
+                hello = self._message(state, [], standing, now_ns, Kind.PROBE)
                 if hello is not None:
                     made.append(hello)
                     state.probe_ns = now_ns + state.probe_wait_ns
@@ -328,14 +328,14 @@ class LogGossip:
                 state.watermark += 1
         state.accepted += bool(good)
         created_ns = min(frame.created_ns, now_ns)
-        if (frame.version or frame.created_ns) and created_ns >= state.ahead[2]:
-            state.ahead = (frame.last, frame.version, created_ns)
+        if (frame.samples_learnt or frame.created_ns) and created_ns >= state.ahead[2]:
+            state.ahead = (frame.last, frame.samples_learnt, created_ns)
         if state.watermark >= state.ahead[0]:
-            state.version = max(state.version, state.ahead[1])
+            state.samples_learnt = max(state.samples_learnt, state.ahead[1])
             state.created_ns = max(state.created_ns, state.ahead[2])
-        if frame.entries or frame.kind == Kind.HELLO:
+        if frame.entries or frame.kind == Kind.PROBE:
             state.owed += len(frame.entries)
-            at_once = frame.kind == Kind.HELLO or state.owed >= _ACKNOWLEDGE_ENTRIES
+            at_once = frame.kind == Kind.PROBE or state.owed >= _ACKNOWLEDGE_ENTRIES
             owed_ns = max(now_ns + (0 if at_once else _ACKNOWLEDGE_NS), state.sent_ns + _TICK_NS)
             state.owed_ns = owed_ns if state.owed_ns is None else min(state.owed_ns, owed_ns)
         self._hear(state, frame, now_ns)
@@ -351,7 +351,7 @@ class LogGossip:
             state.flight.clear()
             state.whole = self._before is None
         state.incarnation, state.watermark, state.mask = incarnation, 0, 0
-        state.version, state.ahead = 0, (0, 0, 0)
+        state.samples_learnt, state.ahead = 0, (0, 0, 0)
 
     def _hear(self, state: _Peer, frame: LogFrame, now_ns: int) -> None:
         if state.silent(now_ns):
@@ -451,7 +451,7 @@ class LogGossip:
             self.node,
             self.incarnation,
             sequence,
-            standing.version,
+            standing.samples_learnt,
             standing.at_ns,
             state.incarnation,
             state.watermark,
@@ -462,7 +462,7 @@ class LogGossip:
         if not self._spend(len(data), now_ns):
             return None
         state.owed, state.owed_ns, state.sent_ns = 0, None, now_ns
-        if run or kind == Kind.HELLO:
+        if run or kind == Kind.PROBE:
             if not state.unanswered:
                 state.unanswered_ns = now_ns
             state.unanswered += 1
@@ -516,7 +516,16 @@ class LogGossip:
             "incarnation": self.incarnation,
             "sequence": self._sequence,
             "peers": [
-                [s.id, s.incarnation, s.watermark, s.mask, s.version, s.created_ns, s.accepted, self._is_whole(s)]
+                [
+                    s.id,
+                    s.incarnation,
+                    s.watermark,
+                    s.mask,
+                    s.samples_learnt,
+                    s.created_ns,
+                    s.accepted,
+                    self._is_whole(s),
+                ]
                 for s in self._states.values()
             ],
         }
@@ -538,9 +547,14 @@ class LogGossip:
         for peer, *numbers, whole in state["peers"]:
             known = self._states.get(peer)
             if known is not None:
-                known.incarnation, known.watermark, known.mask, known.version, known.created_ns, known.accepted = map(
-                    int, numbers
-                )
+                (
+                    known.incarnation,
+                    known.watermark,
+                    known.mask,
+                    known.samples_learnt,
+                    known.created_ns,
+                    known.accepted,
+                ) = map(int, numbers)
                 known.whole = bool(whole)
         if sequence:
             self._before = (saved, sequence)
@@ -553,4 +567,6 @@ def _few(sequence: int) -> int:
 
 
 def _view(state: _Peer) -> PeerView:
-    return PeerView(state.id, state.incarnation, state.watermark, state.version, state.created_ns, state.accepted)
+    return PeerView(
+        state.id, state.incarnation, state.watermark, state.samples_learnt, state.created_ns, state.accepted
+    )

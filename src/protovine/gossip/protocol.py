@@ -56,7 +56,7 @@ class PeerView:
     peer: int
     incarnation: int = 0
     sequence: int = 0
-    version: int = 0
+    samples_learnt: int = 0
     created_ns: int = 0
     accepted: int = 0
 
@@ -81,7 +81,7 @@ def check_peers(node: int, peers: list[int]) -> None:
         raise ConfigError(f"peers of node {node} must be others, each once, got {peers}")
 
 
-class Gossip:
+class PushGossip:
     """The protocol state of one node.
 
     Parameters
@@ -163,7 +163,7 @@ class Gossip:
         return self.schedule.choose(self.peers, len(self.peers), now_ns)
 
     def share(
-        self, peers: list[int], offer: Callable[[int, int], OfferLike | None], version: int, now_ns: int
+        self, peers: list[int], offer: Callable[[int, int], OfferLike | None], samples_learnt: int, now_ns: int
     ) -> list[Outgoing]:
         """Ask ``offer(peer, max_bytes)`` for each of ``peers`` and frame what comes; equal payloads share one frame."""
         made: list[Outgoing] = []
@@ -177,10 +177,12 @@ class Gossip:
                 continue
             if frame is None or frame.payload is not offered.payload:
                 self._sequence += 1
-                kind = Kind.SURE_SHARE if self.schedule.needs_acknowledgements else Kind.SHARE
-                frame = Frame(kind, self.node, self.incarnation, self._sequence, version, now_ns, offered.payload)
+                kind = Kind.RELIABLE_SHARE if self.schedule.needs_acknowledgements else Kind.SHARE
+                frame = Frame(
+                    kind, self.node, self.incarnation, self._sequence, samples_learnt, now_ns, offered.payload
+                )
                 data = frame.encode()
-                if kind == Kind.SURE_SHARE:
+                if kind == Kind.RELIABLE_SHARE:
                     self._made_ns[self._sequence] = now_ns
                     self._made_ns.pop(self._sequence - _UNACKNOWLEDGED_MAX, None)
             made.append(Outgoing(peer, frame, data, offered))
@@ -194,8 +196,8 @@ class Gossip:
             raise RemoteProtocolError("impostor", f"node {sender} sent a message in the name of {frame.sender}")
         if view is None:
             raise RemoteProtocolError("stranger", f"node {sender} is not a neighbour of node {self.node}")
-        if frame.kind == Kind.RECEIPT:
-            incarnation, sequence = _receipt(frame)
+        if frame.kind == Kind.ACKNOWLEDGEMENT:
+            incarnation, sequence = _acknowledged(frame)
             if incarnation == self.incarnation and sequence > self._sequence:
                 raise RemoteProtocolError(
                     "malformed", f"node {sender} has a receipt for message {sequence}, not yet sent"
@@ -211,8 +213,8 @@ class Gossip:
     def accept(self, frame: Frame, now_ns: int) -> PeerView:
         """Take note that a message from `read` was good. A creation time from the future counts as now."""
         view = self.views[frame.sender]
-        if frame.kind == Kind.RECEIPT:
-            incarnation, sequence = _receipt(frame)
+        if frame.kind == Kind.ACKNOWLEDGEMENT:
+            incarnation, sequence = _acknowledged(frame)
             if incarnation == self.incarnation and sequence in self._made_ns:
                 self.schedule.acknowledged(frame.sender, self._made_ns[sequence], now_ns)
             return view
@@ -220,22 +222,22 @@ class Gossip:
             peer=frame.sender,
             incarnation=frame.incarnation,
             sequence=frame.sequence,
-            version=frame.version,
+            samples_learnt=frame.samples_learnt,
             created_ns=min(frame.created_ns, now_ns),
             accepted=view.accepted + 1,
         )
         self.views[frame.sender] = newer
-        if frame.kind == Kind.SURE_SHARE:
+        if frame.kind == Kind.RELIABLE_SHARE:
             self._owed[frame.sender] = now_ns
         return newer
 
-    def receipts(self, now_ns: int) -> list[Outgoing]:
+    def acknowledgements(self, now_ns: int) -> list[Outgoing]:
         """Receipts for what was accepted since the last call. They have no place in the order of shares."""
         made = []
         for peer in sorted(self._owed):
             view = self.views[peer]
             payload = varint.write(view.incarnation) + varint.write(view.sequence)
-            frame = Frame(Kind.RECEIPT, self.node, self.incarnation, 0, 0, 0, payload)
+            frame = Frame(Kind.ACKNOWLEDGEMENT, self.node, self.incarnation, 0, 0, 0, payload)
             made.append(Outgoing(peer, frame, frame.encode()))
         self._owed.clear()
         return made
@@ -247,7 +249,8 @@ class Gossip:
             "sequence": self._sequence,
             "schedule": self.schedule.state(),
             "views": [
-                [v.peer, v.incarnation, v.sequence, v.version, v.created_ns, v.accepted] for v in self.views.values()
+                [v.peer, v.incarnation, v.sequence, v.samples_learnt, v.created_ns, v.accepted]
+                for v in self.views.values()
             ],
         }
 
@@ -262,7 +265,7 @@ class Gossip:
                 self.views[view.peer] = view
 
 
-def _receipt(frame: Frame) -> tuple[int, int]:
+def _acknowledged(frame: Frame) -> tuple[int, int]:
     """Incarnation and sequence in a receipt; `RemoteProtocolError` if there is anything else."""
     payload = bytes(frame.payload)
     try:

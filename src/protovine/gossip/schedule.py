@@ -33,7 +33,7 @@ class Schedule(Protocol):
     """
 
     active: bool
-    needs_news: bool
+    needs_errors: bool
     needs_acknowledgements: bool
 
     def choose(self, candidates: Sequence[int], total: int, now_ns: int) -> list[int]:
@@ -84,13 +84,13 @@ class Coin:
     [2, 4]
     """
 
-    needs_news = False
+    needs_errors = False
     needs_acknowledgements = False
 
-    def __init__(self, peers_per_share: int, probability: float, rng: np.random.Generator) -> None:
-        check_range("s", peers_per_share, 1)
+    def __init__(self, fanout: int, probability: float, rng: np.random.Generator) -> None:
+        check_range("s", fanout, 1)
         check_range("T", probability, 0, 1)
-        self.peers_per_share, self.probability = peers_per_share, probability
+        self.fanout, self.probability = fanout, probability
         self.active = probability > 0
         self._rng = rng
 
@@ -98,13 +98,13 @@ class Coin:
         """Toss, then draw."""
         if not self.active or not candidates or self._rng.random() >= self.probability:
             return []
-        count = min(self.peers_per_share, len(candidates))
+        count = min(self.fanout, len(candidates))
         chosen = self._rng.choice(len(candidates), size=count, replace=False)
         return [candidates[i] for i in sorted(chosen.tolist())]
 
     def _part(self, total: int) -> float:
         """p: the part of all opportunities at which one of ``total`` peers is sent to."""
-        return self.probability * min(self.peers_per_share, total) / total
+        return self.probability * min(self.fanout, total) / total
 
     def note(self, news: float) -> None:
         """Nothing to do."""
@@ -131,8 +131,8 @@ class RoundRobin(Coin):
     [[1, 2], [3, 1], [2, 3]]
     """
 
-    def __init__(self, peers_per_share: int, probability: float, rng: np.random.Generator) -> None:
-        super().__init__(peers_per_share, probability, rng)
+    def __init__(self, fanout: int, probability: float, rng: np.random.Generator) -> None:
+        super().__init__(fanout, probability, rng)
         self._turn = 0
         self._served: dict[int, int] = {}
 
@@ -141,8 +141,8 @@ class RoundRobin(Coin):
         if not self.active or not candidates or not self._is_used():
             return []
         chosen = list(candidates)
-        if len(chosen) > self.peers_per_share:
-            chosen = sorted(chosen, key=lambda peer: self._order(peer, now_ns))[: self.peers_per_share]
+        if len(chosen) > self.fanout:
+            chosen = sorted(chosen, key=lambda peer: self._order(peer, now_ns))[: self.fanout]
         for peer in chosen:
             self._serve(peer, now_ns)
         return chosen
@@ -170,8 +170,8 @@ class Counter(RoundRobin):
     [False, True, False, False, True, False]
     """
 
-    def __init__(self, peers_per_share: int, probability: float, rng: np.random.Generator) -> None:
-        super().__init__(peers_per_share, probability, rng)
+    def __init__(self, fanout: int, probability: float, rng: np.random.Generator) -> None:
+        super().__init__(fanout, probability, rng)
         self._credit = float(rng.random())
 
     def _is_used(self) -> bool:
@@ -199,8 +199,8 @@ class OldestFirst(Counter):
 
     needs_acknowledgements = True
 
-    def __init__(self, peers_per_share: int, probability: float, rng: np.random.Generator) -> None:
-        super().__init__(peers_per_share, probability, rng)
+    def __init__(self, fanout: int, probability: float, rng: np.random.Generator) -> None:
+        super().__init__(fanout, probability, rng)
         self._round_trip_ns: float | None = None
         self._has_ns: dict[int, int] = {}
         self._sent: dict[int, tuple[int, int]] = {}  # When last, and how often since the last acknowledgement.
@@ -241,8 +241,8 @@ class AgeThreshold(Coin):
     [True, False, False, False, True, False, False, False, True, False]
     """
 
-    def __init__(self, peers_per_share: int, probability: float, rng: np.random.Generator) -> None:
-        super().__init__(peers_per_share, probability, rng)
+    def __init__(self, fanout: int, probability: float, rng: np.random.Generator) -> None:
+        super().__init__(fanout, probability, rng)
         self._gap = _MeanGap()
         self._sent_ns: dict[int, int] = {}
 
@@ -265,10 +265,10 @@ class DriftAge(Coin):
     in between.
     """
 
-    needs_news = True
+    needs_errors = True
 
-    def __init__(self, peers_per_share: int, probability: float, rng: np.random.Generator) -> None:
-        super().__init__(peers_per_share, probability, rng)
+    def __init__(self, fanout: int, probability: float, rng: np.random.Generator) -> None:
+        super().__init__(fanout, probability, rng)
         self._gap = _MeanGap()
         self._news = 0.0
         self._sent: dict[int, tuple[int, float]] = {}
@@ -345,7 +345,7 @@ SCHEDULES: dict[str, Callable[[int, float, np.random.Generator], Schedule]] = {
 }
 
 
-def make_schedule(name: str, peers_per_share: int, probability: float, rng: np.random.Generator) -> Schedule:
+def make_schedule(name: str, fanout: int, probability: float, rng: np.random.Generator) -> Schedule:
     """The schedule called ``name``.
 
     Raises
@@ -360,4 +360,4 @@ def make_schedule(name: str, peers_per_share: int, probability: float, rng: np.r
     """
     if name not in SCHEDULES:
         raise ConfigError(f"unknown schedule '{name}'{suggest(name, SCHEDULES)}")
-    return SCHEDULES[name](peers_per_share, probability, rng)
+    return SCHEDULES[name](fanout, probability, rng)

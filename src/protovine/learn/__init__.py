@@ -10,13 +10,13 @@
 - `AggregatorCore`: the server of prototype-based federated learning
 """
 
+from protovine.learn.base import ArrayLearner, Prediction
 from protovine.learn.baselines.aggregator import AggregatorCore
 from protovine.learn.baselines.any_river import OwnPickles, river_core
-from protovine.learn.base import ArrayLearner, Prediction
 from protovine.learn.baselines.bayes import GaussianBayes
-from protovine.learn.hedged.core import HedgedLVQCore
 from protovine.learn.baselines.logistic import LogisticCore
 from protovine.learn.baselines.models import EnsembleCore, ModelLearner
+from protovine.learn.hedged.core import HedgedLVQCore
 from protovine.learn.xuilvq.core import XuILVQCore
 
 __all__ = [

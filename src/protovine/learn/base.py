@@ -16,11 +16,11 @@ class Prediction(NamedTuple):
     """Class code (-1 without a model) and the share of each class (all 0 without a model)."""
 
     code: int
-    shares: NDArray[np.float64]
+    proba: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Shrunk:
+class SetCompression:
     """A learner's set went from ``before`` to ``after`` prototypes; ``exact``: its target was met."""
 
     before: int
@@ -68,7 +68,7 @@ class ArrayLearner(Protocol):
         """Mean (d,) and standard deviation (d,) of what was learnt."""
         ...
 
-    def own_prototypes(self) -> PrototypeSet:
+    def local_prototypes(self) -> PrototypeSet:
         """What the node may tell in its own name: the set, or what of it stands for own samples."""
         ...
 
@@ -76,7 +76,7 @@ class ArrayLearner(Protocol):
         """A copy of the set as it stands."""
         ...
 
-    def shrunk(self) -> list[Shrunk]:
+    def compressions(self) -> list[SetCompression]:
         """The compressions since this was asked last."""
         ...
 

@@ -132,10 +132,10 @@ class _OverArrays(base.Classifier):
     def _predict_proba_one(self, x: dict, at_ns: int | None) -> dict:
         if not len(self._core):
             return {}
-        return self._by_class(self._core.predict(self._vector(x), at_ns).shares)
+        return self._by_class(self._core.predict(self._vector(x), at_ns).proba)
 
-    def _by_class(self, shares: NDArray[np.float64]) -> dict:
-        return dict(zip(self._classes, shares.tolist(), strict=True))
+    def _by_class(self, proba: NDArray[np.float64]) -> dict:
+        return dict(zip(self._classes, proba.tolist(), strict=True))
 
     def _learn_rows(self, x: ArrayLike, y: Sequence | NDArray, times: NDArray[np.int64] | None) -> None:
         rows, labels = self._rows(x), np.asarray(y, dtype=object)
@@ -377,7 +377,7 @@ class HedgedLVQ(_OverArrays):
                         adds=float(parts[j]),
                     )
                 )
-        return Explanation(self._by_class(prediction.shares), reasons, self._by_class(linear), doubt)
+        return Explanation(self._by_class(prediction.proba), reasons, self._by_class(linear), doubt)
 
     def learn(self, x: ArrayLike, y: Sequence | NDArray, t_ns: ArrayLike | None = None) -> None:
         """Learn rows ``x`` (n, d) with labels ``y`` (n,) and times ``t_ns`` (n,) in order.

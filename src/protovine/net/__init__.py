@@ -8,6 +8,10 @@
 - `JsonLinesSink`, `MqttSink`, `ZenohSink`: where predictions go, as `Output`s to a `Sink`
 """
 
+from protovine.net.io.schema import Schema
+from protovine.net.io.sinks import JsonLinesSink, MqttSink, Output, Sink, ZenohSink
+from protovine.net.io.sources import CsvReplay, Event, JsonLines, Mqtt, Source, ZenohKeys
+from protovine.net.security.envelope import Envelope, EnvelopeLike, Member, PlainEnvelope
 from protovine.net.security.identity import (
     Identity,
     MemberName,
@@ -20,10 +24,6 @@ from protovine.net.security.identity import (
     load_trust,
     revoke,
 )
-from protovine.net.security.envelope import Envelope, EnvelopeLike, Member, PlainEnvelope
-from protovine.net.io.schema import Schema
-from protovine.net.io.sinks import JsonLinesSink, MqttSink, Output, Sink, ZenohSink
-from protovine.net.io.sources import CsvReplay, Event, JsonLines, Mqtt, Source, ZenohKeys
 
 __all__ = [
     "CsvReplay",

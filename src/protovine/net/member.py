@@ -13,13 +13,13 @@ from typing import BinaryIO, cast
 
 from protovine.errors import ConfigError
 from protovine.net.config import NodeSettings
+from protovine.net.io.schema import Schema
+from protovine.net.io.sinks import Output as SinkOutput
 from protovine.net.ops.link_log import follow_link_log
 from protovine.net.ops.logs import set_up_logs
 from protovine.net.ops.reload import Reloader
-from protovine.net.runtime import Clock, Output, Runtime, restore_node
-from protovine.net.io.schema import Schema
 from protovine.net.ops.server import Server
-from protovine.net.io.sinks import Output as SinkOutput
+from protovine.net.runtime import MonotonicClock, Output, Runtime, restore_node
 from protovine.net.store import Store
 from protovine.net.transport import ZenohTransport
 from protovine.node import Node
@@ -45,7 +45,7 @@ def run_member(settings: NodeSettings, read_again: Callable[[], NodeSettings], f
 
 
 async def _run(settings: NodeSettings, read_again: Callable[[], NodeSettings], file: Path | None) -> None:
-    schema, member, clock = settings.schema_of(), settings.member(), Clock()
+    schema, member, clock = settings.schema_of(), settings.member(), MonotonicClock()
     warm([settings])
     if settings.network.plain:
         _log.warning("plain TCP: nothing is encrypted, and anybody can speak for anybody")
@@ -78,7 +78,9 @@ async def _run(settings: NodeSettings, read_again: Callable[[], NodeSettings], f
         )
         if loaded is not None and loaded.state is not None:
             runtime.restore(loaded.state)
-            _log.info("went on from a snapshot with %d samples", node.version, extra={"samples": node.version})
+            _log.info(
+                "went on from a snapshot with %d samples", node.samples_learnt, extra={"samples": node.samples_learnt}
+            )
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, runtime.stop)

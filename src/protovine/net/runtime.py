@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from protovine.errors import LocalProtocolError, MissingKeysError, RemoteProtocolError, SnapshotError
 from protovine.gossip import kind_name
 from protovine.learn import Prediction
-from protovine.net.security.identity import Trust
-from protovine.net.security.envelope import Envelope, EnvelopeLike, Member
 from protovine.net.ops.latency import Latency
+from protovine.net.security.envelope import Envelope, EnvelopeLike, Member
+from protovine.net.security.identity import Trust
 from protovine.net.store import Store
 from protovine.net.transport import Channel, Transport
 from protovine.node import Node, pump
@@ -156,7 +156,7 @@ class _Patience:
         return True
 
 
-class Clock:
+class MonotonicClock:
     """The system's time in nanoseconds, which never goes back here, whatever happens to it."""
 
     def __init__(self) -> None:
@@ -208,7 +208,7 @@ class Runtime:
         self.alive: set[int] = set()
         self.started_ns = 0
         self.names: dict[int, str] = {}
-        self._clock = clock or Clock()
+        self._clock = clock or MonotonicClock()
         self._keep = record
         for peer, view in node.gossip.views.items():
             self.tally.latency.expect(peer, view.created_ns)
@@ -656,7 +656,7 @@ class Runtime:
                     "name": self._name(peer),
                     "alive": peer in self.alive,
                     "sequence": view.sequence,
-                    "version": view.version,
+                    "version": view.samples_learnt,
                     "age_s": (now_ns - view.created_ns) / SECOND_NS if view.created_ns else None,
                 }
                 for peer, view in sorted(views.items())

@@ -15,27 +15,27 @@ from protovine.share.gates import AlwaysGate, GainGate, Gate, JensenShannonGate,
 from protovine.share.inbox import Batch, Inbox, QueueInbox, SetInbox
 from protovine.share.items import Scales, UnknownScales
 from protovine.share.jensen_shannon import jensen_shannon_kde, jensen_shannon_loo
-from protovine.share.log import Discretion, LogShare, Model, Told
+from protovine.share.log import LearnerView, LocalSample, LogShare, Privacy
 from protovine.share.models import WholeModels
 from protovine.share.sets import Offer, WholeSets
 
 __all__ = [
     "AlwaysGate",
     "Batch",
-    "Discretion",
+    "Privacy",
     "GainGate",
     "Gate",
     "Inbox",
     "JensenShannonGate",
     "LogShare",
     "LooJensenShannonGate",
-    "Model",
+    "LearnerView",
     "Offer",
     "QueueInbox",
     "Scales",
     "SetInbox",
     "SetLimits",
-    "Told",
+    "LocalSample",
     "UnknownScales",
     "WholeModels",
     "WholeSets",

@@ -56,22 +56,22 @@ _NARROW_BELOW = 100.0  # Bytes per second from which 8 bits are worth it.
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class LocalSample:
     """An own sample as sharing sees it: ``surprise`` in bits before it was learnt, and whether it was inserted."""
 
     x: NDArray[np.float64]
     label: int
     event_ns: int
-    surprise: float
+    surprisal: float
     inserted: bool
 
     @property
     def news(self) -> float:
         """What the model got wrong: 1 less the probability that it gave the true class."""
-        return 1.0 - 2.0**-self.surprise
+        return 1.0 - 2.0**-self.surprisal
 
 
-class Model(NamedTuple):
+class LearnerView(NamedTuple):
     """What sharing may ask of the learner: mean (d,) and deviation (d,) of what it learnt, and how it uses recency."""
 
     mean: NDArray[np.float64]
@@ -80,7 +80,7 @@ class Model(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Discretion:
+class Privacy:
     """How own samples are blurred before they are told.
 
     Parameters
@@ -138,7 +138,7 @@ class LogShare:
         recipients: int = 1,
         batch_items: int = 0,
         batch_ns: int = 0,
-        discretion: Discretion = Discretion(),
+        privacy: Privacy = Privacy(),
     ) -> None:
         if select not in SELECTIONS:
             raise ConfigError(f"select must be one of {', '.join(SELECTIONS)}, got '{select}'")
@@ -151,11 +151,11 @@ class LogShare:
         self.bits = 6 if narrow else 8
         self.budget_bytes_per_s, self.recipients = budget_bytes_per_s, max(1, recipients)
         self.batch_items, self.batch_ns = batch_items, batch_ns
-        self.discretion = discretion
+        self.privacy = privacy
         self._rng = rng
-        self._pending: list[Told] = []
+        self._pending: list[LocalSample] = []
         self._pending_since_ns = 0
-        self._recent: deque[Told] = deque(maxlen=200 if discretion.aggregate > 1 else 0)
+        self._recent: deque[LocalSample] = deque(maxlen=200 if privacy.aggregate > 1 else 0)
         self._raised = 0.0
         self._gap_ns, self._seen, self._last_ns = 0.0, 0, 0
         self._scales: Scales | None = None
@@ -165,7 +165,7 @@ class LogShare:
         self._merge = compressor("greedy")
         self._known: dict[int, dict[tuple[int, int], Scales]] = {}
 
-    def note(self, sample: Told, model: Model, now_ns: int) -> bool:
+    def note(self, sample: LocalSample, model: LearnerView, now_ns: int) -> bool:
         """An own sample was learnt; whether it will be told."""
         self._seen += 1
         if self._seen > 1:
@@ -177,10 +177,10 @@ class LogShare:
         if self.select == "inserted":
             chosen = sample.inserted
         else:
-            chosen = self.select == "all" or sample.surprise > self._bar(model)
+            chosen = self.select == "all" or sample.surprisal > self._bar(model)
         if self.budget_bytes_per_s:
             affordable = self._affordable()
-            chosen = chosen and (affordable >= 1 or sample.surprise > self._raised)
+            chosen = chosen and (affordable >= 1 or sample.surprisal > self._raised)
             self._raised = max(0.0, self._raised + _STEP * (chosen - affordable))
         if chosen:
             if not self._pending:
@@ -200,14 +200,14 @@ class LogShare:
         items, wait_ns = self._batch(recency)
         return self._pending_since_ns + (0 if len(self._pending) >= items else wait_ns)
 
-    def seal(self, model: Model, max_bytes: int) -> list[tuple[bytes, int]]:
+    def seal(self, model: LearnerView, max_bytes: int) -> list[tuple[bytes, int]]:
         """Entries for the log with how many samples each holds: scales if they are new, then what waited.
 
         None is larger than ``max_bytes``; what does not fit even after merging is left to a summary.
         """
-        told = sorted(self._pending, key=lambda sample: sample.event_ns)
+        selected = sorted(self._pending, key=lambda sample: sample.event_ns)
         self._pending = []
-        blurred = [(sample, x) for sample in told if (x := self._discreet(sample, model)) is not None]
+        blurred = [(sample, x) for sample in selected if (x := self._discreet(sample, model)) is not None]
         if not blurred:
             return []
         items = PrototypeSet(
@@ -233,7 +233,7 @@ class LogShare:
             self._each += _SMOOTHING * (len(payload) / len(items) - self._each)
         return entries
 
-    def _scales_for(self, items: PrototypeSet, model: Model) -> Scales:
+    def _scales_for(self, items: PrototypeSet, model: LearnerView) -> Scales:
         """The scales in use, or new ones where those no longer do."""
         scales = self._scales
         if scales is not None:
@@ -250,7 +250,7 @@ class LogShare:
         self._saturated = 0
         return made if scales is None or worn or made.differs(scales) else scales
 
-    def summary(self, own: PrototypeSet, model: Model, max_bytes: int) -> tuple[bytes, int] | None:
+    def summary(self, own: PrototypeSet, model: LearnerView, max_bytes: int) -> tuple[bytes, int] | None:
         """All that the node knows from own samples, merged until it fits; the scales alone if it does not.
 
         With nothing to tell it is empty. None: not even the scales fit.
@@ -263,12 +263,12 @@ class LogShare:
         if scales is None:
             return b"", 0
         size = min(_SUMMARY_ITEMS, len(own), self.limits.prototypes_max)
-        if self.discretion.weight_min:
+        if self.privacy.weight_min:
             # Few enough that most of them weigh enough.
-            size = min(size, max(1, int(own.weight.sum() / (2 * self.discretion.weight_min))))
+            size = min(size, max(1, int(own.weight.sum() / (2 * self.privacy.weight_min))))
         while size:
             merged = self._merged(own, size)
-            chosen = merged.take(np.flatnonzero(merged.weight >= self.discretion.weight_min))
+            chosen = merged.take(np.flatnonzero(merged.weight >= self.privacy.weight_min))
             if not len(chosen):
                 break
             payload = encode_summary(chosen, scales, self.limits)
@@ -330,7 +330,7 @@ class LogShare:
             items, wait_ns = max(items, math.ceil(_HEADER_BYTES / size)), _WAIT_MAX_NS
         return self.batch_items or items, self.batch_ns or wait_ns
 
-    def _bar(self, model: Model) -> float:
+    def _bar(self, model: LearnerView) -> float:
         """Bits of surprisal from which a sample is told."""
         if self.threshold is not None:
             return self.threshold
@@ -345,10 +345,10 @@ class LogShare:
         per_sample = _BUDGET_PART * self.budget_bytes_per_s * self._gap_ns / SECOND_NS
         return min(1.0, per_sample / each) if self._gap_ns else 1.0
 
-    def _discreet(self, sample: Told, model: Model) -> NDArray[np.float64] | None:
+    def _discreet(self, sample: LocalSample, model: LearnerView) -> NDArray[np.float64] | None:
         """The vector that is told; None while too few of its class were seen to blur it."""
         x = sample.x
-        k = self.discretion.aggregate
+        k = self.privacy.aggregate
         if k > 1:
             alike = [other.x for other in self._recent if other.label == sample.label and other is not sample]
             if len(alike) < k - 1:
@@ -357,8 +357,8 @@ class LogShare:
             deviation = np.where(model.deviation > 0, model.deviation, 1.0)
             far = np.square((others - x) / deviation).sum(axis=1)
             x = (x + others[np.argsort(far, kind="stable")[: k - 1]].sum(axis=0)) / k
-        if self.discretion.noise:
-            x = x + self.discretion.noise * model.deviation * self._rng.standard_normal(len(x))
+        if self.privacy.noise:
+            x = x + self.privacy.noise * model.deviation * self._rng.standard_normal(len(x))
         return x
 
     def _merged(self, prototypes: PrototypeSet, size: int) -> PrototypeSet:
@@ -396,14 +396,14 @@ class LogShare:
         self._pending_since_ns = int(state["pending_since_ns"])
 
 
-def _packed_samples(samples: list[Told], dim: int) -> bytes:
+def _packed_samples(samples: list[LocalSample], dim: int) -> bytes:
     x = np.array([sample.x for sample in samples]).reshape(len(samples), dim)
     labels = [sample.label for sample in samples]
     return encode_set(PrototypeSet.of(x, labels, event_ns=[sample.event_ns for sample in samples]), "float64")
 
 
-def _unpacked_samples(data: bytes, limits: SetLimits) -> list[Told]:
+def _unpacked_samples(data: bytes, limits: SetLimits) -> list[LocalSample]:
     """What was packed; how much of a surprise it was is not needed any more."""
     held = decode_set(data, limits)
     columns = zip(held.x, held.label.tolist(), held.event_ns.tolist(), strict=True)
-    return [Told(x, label, event_ns, 0.0, False) for x, label, event_ns in columns]
+    return [LocalSample(x, label, event_ns, 0.0, False) for x, label, event_ns in columns]

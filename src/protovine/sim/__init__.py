@@ -3,22 +3,22 @@
 - `Simulator`: the event loop
 - `Scenario`: samples, arrivals, neighbours, links, faults
 - `Link`, `Crash`, `Join`, `Cut`, `Partition`: what the network and the nodes suffer
-- `Hostile`, `corrupt`: members that do harm
+- `Byzantine`, `corrupt`: nodes that attack
 - `arrival_times`: when each node's samples reach it
 """
 
 from protovine.sim.arrivals import Arrivals, arrival_times
+from protovine.sim.attacks import Byzantine, corrupt, parse_byzantine
 from protovine.sim.faults import Crash, Cut, Join, Partition
-from protovine.sim.attacks import Hostile, corrupt, parse_hostile
 from protovine.sim.network import Link, Network
-from protovine.sim.simulator import Clock, Outcome, Scenario, Simulator
+from protovine.sim.simulator import Outcome, Scenario, Simulator, SkewedClock
 
 __all__ = [
     "Arrivals",
-    "Clock",
+    "SkewedClock",
     "Crash",
     "Cut",
-    "Hostile",
+    "Byzantine",
     "Join",
     "Link",
     "Network",
@@ -28,5 +28,5 @@ __all__ = [
     "Simulator",
     "arrival_times",
     "corrupt",
-    "parse_hostile",
+    "parse_byzantine",
 ]

@@ -23,14 +23,14 @@ _SCALE, _SENSOR_SCALE, _SENSOR_SHIFT = 100.0, 10.0, 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Hostile:
+class Byzantine:
     """``nodes`` (ascending) that do harm of one ``kind``; none by default."""
 
     kind: str = ""
     nodes: tuple[int, ...] = ()
 
 
-def parse_hostile(text: str, n_nodes: int) -> Hostile:
+def parse_byzantine(text: str, n_nodes: int) -> Byzantine:
     """The last COUNT nodes for ``KIND:COUNT``, nobody for an empty text.
 
     Raises
@@ -44,18 +44,18 @@ def parse_hostile(text: str, n_nodes: int) -> Hostile:
     Hostile(kind='flood', nodes=(4,))
     """
     if not text:
-        return Hostile()
+        return Byzantine()
     kind, _, number = text.partition(":")
     if kind not in KINDS:
         raise ConfigError(f"unknown kind of hostile node '{kind}'{suggest(kind, KINDS)}")
     count = int(number) if number.isdecimal() else 0
     if not 1 <= count < n_nodes:
         raise ConfigError(f"hostile nodes must be 1 to {n_nodes - 1} of {n_nodes}, as KIND:COUNT, got '{text}'")
-    return Hostile(kind, tuple(range(n_nodes - count, n_nodes)))
+    return Byzantine(kind, tuple(range(n_nodes - count, n_nodes)))
 
 
 def corrupt(
-    hostile: Hostile,
+    byzantine: Byzantine,
     x: NDArray[np.float64],
     y: NDArray[np.int64],
     rows: list[NDArray[np.int64]],
@@ -66,26 +66,26 @@ def corrupt(
     """Give hostile nodes corrupted copies of their rows, put behind the data; the others' are as they were."""
     xs, ys, rows, at_ns = [x], [y], list(rows), list(at_ns)
     count = len(y)
-    for node in hostile.nodes:
+    for node in byzantine.nodes:
         draw = rng.stream(seed, "hostile", node)
         mine, times = rows[node], at_ns[node]
-        if hostile.kind == "flood":
+        if byzantine.kind == "flood":
             gaps = np.diff(times, append=times[-1] if len(times) else 0)
             parts = np.arange(FLOOD) / FLOOD
             times = (times[:, np.newaxis] + gaps[:, np.newaxis] * parts).astype(np.int64).ravel()
             mine = np.repeat(mine, FLOOD)
         made_x, made_y = x[mine].copy(), y[mine].copy()
-        if hostile.kind in ("label-flip", "flood"):
+        if byzantine.kind in ("label-flip", "flood"):
             made_y = (made_y + 1) % n_classes
-        if hostile.kind in ("random-labels", "random-vectors"):
+        if byzantine.kind in ("random-labels", "random-vectors"):
             made_y = draw.integers(0, n_classes, len(made_y))
-        if hostile.kind == "random-vectors":
+        if byzantine.kind == "random-vectors":
             made_x = draw.uniform(x.min(axis=0), x.max(axis=0), made_x.shape)
-        elif hostile.kind == "bad-scale":
+        elif byzantine.kind == "bad-scale":
             made_x *= _SCALE
-        elif hostile.kind == "bad-sensor":
+        elif byzantine.kind == "bad-sensor":
             made_x[:, 0] = made_x[:, 0] * _SENSOR_SCALE + _SENSOR_SHIFT * x[:, 0].std()
-        elif hostile.kind == "flood":
+        elif byzantine.kind == "flood":
             made_x += 0.2 * x.std(axis=0) * draw.standard_normal(made_x.shape)
         xs.append(made_x)
         ys.append(made_y)

@@ -70,7 +70,7 @@ class Invariants:
         elif isinstance(record, records.Received):
             if not 0 <= record.created_ns <= record.at_ns:
                 self._broken(f"a negative age at {record}")
-            if record.version > self._versions[record.peer]:
+            if record.samples_learnt > self._versions[record.peer]:
                 self._broken(f"a version that node {record.peer} has not reached at {record}")
             key, order = (record.node, record.peer), (record.incarnation, record.sequence)
             if order < self._accepted.get(key, (0, 0)):

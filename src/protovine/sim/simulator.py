@@ -26,7 +26,7 @@ _PROGRESS_STEP = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Clock:
+class SkewedClock:
     """A node's clock: ``ahead_ns`` >= 0 at the start, and ``fast_ppm`` parts per million too fast."""
 
     ahead_ns: int = 0
@@ -78,7 +78,7 @@ class Scenario:
     faults: tuple[Fault, ...] = ()
     label_delay_ns: int = 0
     labelled: float = 1.0
-    clocks: tuple[Clock, ...] = ()
+    clocks: tuple[SkewedClock, ...] = ()
 
     def __post_init__(self) -> None:
         check_range("label_delay_ns", self.label_delay_ns, 0)

@@ -9,7 +9,7 @@ import numpy as np
 
 from protovine import compress
 from protovine.errors import ConfigError
-from protovine.gossip import Gossip, LogGossip, make_schedule
+from protovine.gossip import LogGossip, PushGossip, make_schedule
 from protovine.learn import (
     AggregatorCore,
     ArrayLearner,
@@ -26,13 +26,13 @@ from protovine.prototypes import PrototypeSet
 from protovine.records import SECOND_NS
 from protovine.share import (
     AlwaysGate,
-    Discretion,
     GainGate,
     Gate,
     Inbox,
     JensenShannonGate,
     LogShare,
     LooJensenShannonGate,
+    Privacy,
     QueueInbox,
     SetInbox,
     SetLimits,
@@ -130,7 +130,7 @@ def build_node(
             message_bytes_max=message_bytes_max,
             incarnation=incarnation,
         )
-        told = LogShare(
+        selected = LogShare(
             limits,
             draw("share"),
             select=share.select,
@@ -140,10 +140,10 @@ def build_node(
             recipients=len(peers),
             batch_items=share.batch_items,
             batch_ns=nanoseconds(share.batch_s),
-            discretion=Discretion(share.aggregate, share.noise, share.weight_min),
+            privacy=Privacy(share.aggregate, share.noise, share.weight_min),
         )
-        return Node(core, log, told, QueueInbox(dim, peers, share.queue_max, newest_first=False), train_period_ns)
-    protocol = Gossip(
+        return Node(core, log, selected, QueueInbox(dim, peers, share.queue_max, newest_first=False), train_period_ns)
+    protocol = PushGossip(
         node,
         peers,
         when,
@@ -196,10 +196,10 @@ def build_learner(
             margin=learner.margin,
             hedge_decay=learner.hedge_decay,
             hedge_received=learner.hedge_received,
-            foreign_share=learner.foreign_share,
+            received_fraction_max=learner.received_fraction_max,
             range_max=learner.range_max,
-            items_per_sample=learner.items_per_sample,
-            without=learner.without,
+            received_per_local_max=learner.received_per_local_max,
+            ablate=learner.ablate,
         )
     compressor_options: dict[str, Any] = {
         "low": learner.target_low,

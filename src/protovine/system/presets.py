@@ -91,7 +91,7 @@ PRESETS: dict[str, Preset] = {
             "federated prototypes: clients send their sets to a server, which clusters them and returns what is new",
             {
                 # The server speaks for many: of one peer so many items would not be believed.
-                "learner": {**_DEFAULT["learner"], "items_per_sample": 5.0},
+                "learner": {**_DEFAULT["learner"], "received_per_local_max": 5.0},
                 "share": {"kind": "sets", "queue_max": 10_000},
                 "gossip": {"s": 1, "T": 0.3},
                 "swarm": {"server": True},

@@ -64,10 +64,10 @@ class LearnerSettings(Section):
     margin: float = Field(0.25, ge=0, le=0.99, description="hedged: margin from which a sample is absorbed")
     hedge_decay: float = Field(0.99, ge=0.01, le=1, description="hedged: forgetting of the experts' losses")
     hedge_received: Probability = Field(0.2, description="hedged: weight of received samples in the experts' losses")
-    foreign_share: Probability = Field(0.8, description="hedged: largest part of the set without own samples")
+    received_fraction_max: Probability = Field(0.8, description="hedged: largest part of the set without own samples")
     range_max: float = Field(2.0, ge=0.001, description="hedged: own ranges beyond the own range that are believed")
-    items_per_sample: float = Field(1.0, ge=0.001, description="hedged: items a sender may bring per own sample")
-    without: tuple[str, ...] = Field((), description="hedged: parts that are switched off")
+    received_per_local_max: float = Field(1.0, ge=0.001, description="hedged: items a sender may bring per own sample")
+    ablate: tuple[str, ...] = Field((), description="hedged: parts that are switched off")
     compressor: Literal["dbscan", "kmeans", "greedy", "top-greedy"] = Field(
         "dbscan", description="how it is compressed"
     )

@@ -14,7 +14,18 @@ from protovine.experiments.define.config import CrashFault, CutFault, JoinFault,
 from protovine.learn import OwnPickles
 from protovine.node import Node
 from protovine.records import SECOND_NS
-from protovine.sim import Clock, Crash, Cut, Join, Link, Partition, Scenario, arrival_times, corrupt, parse_hostile
+from protovine.sim import (
+    Crash,
+    Cut,
+    Join,
+    Link,
+    Partition,
+    Scenario,
+    SkewedClock,
+    arrival_times,
+    corrupt,
+    parse_byzantine,
+)
 from protovine.sim.faults import Fault
 from protovine.system import build_node, nanoseconds
 from protovine.topology import neighbours
@@ -40,7 +51,7 @@ class Built:
 def build(settings: Settings, data: stream.DataSet, seed: int) -> Built:
     """Everything of one run; `ConfigError` or `DataError` if settings and data do not fit together."""
     swarm = settings.swarm
-    hostile = parse_hostile(swarm.hostile, swarm.nodes)
+    byzantine = parse_byzantine(swarm.byzantine, swarm.nodes)
     links = neighbours(swarm.topology, swarm.nodes, seed)
     split = stream.parse_split(swarm.split)
     order = stream.merged_order(len(data), split, seed)
@@ -61,13 +72,13 @@ def build(settings: Settings, data: stream.DataSet, seed: int) -> Built:
     )
     at_ns = [times + node * nanoseconds(swarm.lag_s) for node, times in enumerate(at_ns)]
     x, y = _shifted(data.x, rows, swarm.feature_shift, seed), data.y
-    honest = [node for node in range(swarm.nodes) if node not in hostile.nodes]
+    honest = [node for node in range(swarm.nodes) if node not in byzantine.nodes]
     if swarm.central:
         # Without those that do harm, as there is nobody to be harmed.
         rows, at_ns = _merged([rows[node] for node in honest], [at_ns[node] for node in honest])
         links, honest = [[]], [0]
-    elif hostile.nodes:
-        x, y, rows, at_ns = corrupt(hostile, x, y, rows, at_ns, len(data.classes), seed)
+    elif byzantine.nodes:
+        x, y, rows, at_ns = corrupt(byzantine, x, y, rows, at_ns, len(data.classes), seed)
     server = None
     if swarm.server:
         server = _check_server(settings)
@@ -96,7 +107,7 @@ def build(settings: Settings, data: stream.DataSet, seed: int) -> Built:
 
     def make_node(node: int, incarnation: int, peers: list[int] | None = None) -> Node:
         chosen = settings
-        if node in hostile.nodes and hostile.kind == "flood":
+        if node in byzantine.nodes and byzantine.kind == "flood":
             told_all = settings.share.model_copy(update={"select": "all"})
             unlimited = settings.gossip.model_copy(update={"budget_bytes_per_s": 0.0})
             chosen = settings.model_copy(update={"share": told_all, "gossip": unlimited})
@@ -150,14 +161,14 @@ def _merged(
     return [everything[order]], [times[order]]
 
 
-def _clocks(settings: Settings, seed: int) -> tuple[Clock, ...]:
+def _clocks(settings: Settings, seed: int) -> tuple[SkewedClock, ...]:
     swarm = settings.swarm
     if swarm.central or not (swarm.clock_skew_s or swarm.clock_drift_ppm):
         return ()
     draws = rng.stream(seed, "clocks").random((swarm.nodes + swarm.server, 2))
     # Time starts at the slowest clock's, so that none shows less than 0.
     return tuple(
-        Clock(nanoseconds(2 * swarm.clock_skew_s * skew), swarm.clock_drift_ppm * (2 * drift - 1))
+        SkewedClock(nanoseconds(2 * swarm.clock_skew_s * skew), swarm.clock_drift_ppm * (2 * drift - 1))
         for skew, drift in draws.tolist()
     )
 

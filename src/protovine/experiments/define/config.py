@@ -59,7 +59,7 @@ class SwarmSettings(Section):
     server: bool = Field(
         False, description="one more node, the last, has no samples and serves all others, its clients; no topology"
     )
-    hostile: str = Field(
+    byzantine: str = Field(
         "",
         description="members that do harm, the last ones, as KIND:COUNT: label-flip, random-labels, random-vectors, "
         "bad-scale, bad-sensor, flood",

@@ -24,12 +24,12 @@ from protovine.errors import ProtovineError
 from protovine.experiments.define.build import Built, build
 from protovine.experiments.define.config import Experiment, Settings, read_toml
 from protovine.experiments.define.prepare import prepare
-from protovine.net.security.identity import MemberName, load_member
-from protovine.net.security.envelope import Envelope, EnvelopeLike, PlainEnvelope
+from protovine.net.io.schema import Schema
 from protovine.net.ops.link_log import follow_link_log
 from protovine.net.ops.meter import SocketMeter
-from protovine.net.runtime import Clock, Runtime, restore_node
-from protovine.net.io.schema import Schema
+from protovine.net.runtime import MonotonicClock, Runtime, restore_node
+from protovine.net.security.envelope import Envelope, EnvelopeLike, PlainEnvelope
+from protovine.net.security.identity import MemberName, load_member
 from protovine.net.store import Store
 from protovine.net.transport import Endpoints, ZenohTransport
 from protovine.node import Node
@@ -94,7 +94,7 @@ async def play(spec: Spec) -> None:
     built = build(settings, data, spec.seed)
     warm([settings])
     folder = Path(spec.folder)
-    clock = Clock()
+    clock = MonotonicClock()
     with Store(folder / "state") as store:
         started = store.begin(spec.start)
 

@@ -23,9 +23,9 @@ import tomli_w
 
 from protovine.errors import ConfigError, DataError, RunError
 from protovine.experiments.define.build import Built, build
-from protovine.experiments.run.execute import judge, trace_header, trace_name
-from protovine.experiments.live.member import MEET_S, Spec
 from protovine.experiments.define.prepare import Prepared, describe, describe_data, resolved
+from protovine.experiments.live.member import MEET_S, Spec
+from protovine.experiments.run.execute import judge, trace_header, trace_name
 from protovine.experiments.run.result import Result, Run
 from protovine.experiments.run.runner import versions
 from protovine.net.security.identity import create_authority, issue
@@ -375,7 +375,7 @@ def _check(settings: Any, prepared: Prepared) -> None:
         "swarm.central": swarm.central,
         "swarm.server": swarm.server,
         "learner.name river": settings.learner.name == "river",
-        "swarm.hostile": bool(swarm.hostile),
+        "swarm.hostile": bool(swarm.byzantine),
         "swarm.label_delay_s": swarm.label_delay_s > 0,
         "swarm.labelled": swarm.labelled < 1,
         "swarm.clock_skew_s": swarm.clock_skew_s > 0,

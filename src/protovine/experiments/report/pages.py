@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
+from protovine.experiments.report.tables import formatted
 from protovine.experiments.run.ages import interval, number, pooled, predicted, verdict
 from protovine.experiments.run.result import METRICS, Interval, Result, Run
-from protovine.experiments.report.tables import formatted
 from protovine.system import PRESETS
 
 NODES_SHOWN = 50

@@ -6,8 +6,8 @@ from importlib.resources import as_file, files
 from typing import TYPE_CHECKING, Any
 
 from protovine.experiments.report.figures import COLOURS, MARKERS
-from protovine.experiments.run.result import METRICS
 from protovine.experiments.report.sweep_tables import DATA, PRESET
+from protovine.experiments.run.result import METRICS
 
 if TYPE_CHECKING:
     import pandas as pd

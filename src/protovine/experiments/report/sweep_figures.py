@@ -12,11 +12,11 @@ import numpy as np
 
 from protovine.errors import ConfigError
 from protovine.experiments.report import published
-from protovine.experiments.sweep.database import load_curves, load_details, load_provenance
 from protovine.experiments.report.figures import COLOURS, LOOK, MARKERS, STYLES, inline_svg, scale_x
 from protovine.experiments.report.pages import flat
-from protovine.experiments.run.result import METRICS
 from protovine.experiments.report.sweep_tables import DATA, Ranks, front, means, ranks, said_p, treatment
+from protovine.experiments.run.result import METRICS
+from protovine.experiments.sweep.database import load_curves, load_details, load_provenance
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,11 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from protovine.errors import ConfigError, DataError, suggest
-from protovine.experiments.sweep.database import FILE, load_provenance, load_results
 from protovine.experiments.report.pages import flat, render_page
-from protovine.experiments.run.result import METRICS
 from protovine.experiments.report.sweep_figures import Drawn, draw_sweep
-from protovine.experiments.report.sweep_tables import SHOWN, Ranks, differences, means, ranks, said_p, to_latex, treatment
+from protovine.experiments.report.sweep_tables import (
+    SHOWN,
+    Ranks,
+    differences,
+    means,
+    ranks,
+    said_p,
+    to_latex,
+    treatment,
+)
+from protovine.experiments.run.result import METRICS
+from protovine.experiments.sweep.database import FILE, load_provenance, load_results
 
 if TYPE_CHECKING:
     import pandas as pd

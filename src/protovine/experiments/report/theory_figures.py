@@ -11,7 +11,7 @@ from scipy import sparse
 
 from protovine.age import (
     AgePlan,
-    Gossip,
+    PushRates,
     complete_age,
     percolation_age,
     plan_age,
@@ -249,7 +249,7 @@ def _around_plan(axes: Axes, plan: AgePlan, given: dict[str, Any]) -> None:
 def _laws(axes: Axes, sides: Sequence[int]) -> None:
     sizes = np.array([side**2 for side in sides])
     smooth = np.unique(np.geomspace(sizes[0], sizes[-1], 40).round().astype(int))
-    laws: tuple[tuple[str, Any, Any, Callable[[int], Gossip], Any], ...] = (
+    laws: tuple[tuple[str, Any, Any, Callable[[int], PushRates], Any], ...] = (
         ("ring", lambda n: ring_age(n, 1, 1)[0], "√(πn/2)", _ring, lambda n: np.sqrt(np.pi * n / 2)),
         ("2-D torus", None, "1.4 n^(1/3)", _torus, lambda n: 1.4 * np.cbrt(n)),
         ("complete graph", lambda n: complete_age(n, 1, 1)[0], "ln n", _complete, np.log),
@@ -277,20 +277,20 @@ def _laws(axes: Axes, sides: Sequence[int]) -> None:
     axes.legend(*zip(*entries, strict=True), fontsize=8, ncols=3, columnspacing=1, handlelength=1.6, loc="upper left")
 
 
-def _ring(n: int) -> Gossip:
-    return Gossip.push(neighbours("ring", n))
+def _ring(n: int) -> PushRates:
+    return PushRates.push(neighbours("ring", n))
 
 
-def _complete(n: int) -> Gossip:
-    return Gossip.push(neighbours("full", n))
+def _complete(n: int) -> PushRates:
+    return PushRates.push(neighbours("full", n))
 
 
-def _torus(n: int) -> Gossip:
+def _torus(n: int) -> PushRates:
     side = round(n**0.5)
     node = np.arange(n).reshape(side, side)
     ends = np.concatenate([np.roll(node, 1, axis).ravel() for axis in (0, 1)])
     half = sparse.csr_array((np.ones(2 * n), (np.tile(node.ravel(), 2), ends)), shape=(n, n))
-    return Gossip.push(half + half.T)
+    return PushRates.push(half + half.T)
 
 
 def _logarithmic(axes: Axes, x: str, y: str) -> None:

@@ -32,7 +32,7 @@ class Expected:
     reasons: tuple[str, ...] = ()
 
 
-class Predicted(NamedTuple):
+class TheoryAges(NamedTuple):
     """The numbers of a theory, without its law; None where no closed form is known."""
 
     mean_s: float
@@ -49,7 +49,7 @@ class RunAges:
     ``steady`` is None if the run was too short for it; ``worst`` are the pairs of the largest mean age.
     """
 
-    predicted: Predicted | None
+    predicted: TheoryAges | None
     reasons: tuple[str, ...]
     steady: SteadyAges | None
     incorrect_share: float | None
@@ -62,7 +62,7 @@ class RunAges:
         """Of a run's measured and expected ages."""
         theory, predicted = expected.theory, None
         if theory is not None:
-            predicted = Predicted(theory.mean_s, theory.peak_s, theory.p95_s, theory.version_mean, theory.method)
+            predicted = TheoryAges(theory.mean_s, theory.peak_s, theory.p95_s, theory.version_mean, theory.method)
         return cls(
             predicted,
             expected.reasons,
@@ -137,7 +137,7 @@ def expected_ages(settings: Settings, neighbours: Sequence[Sequence[int]]) -> Ex
         (link.reorder > 0, "some messages are held back (reorder)"),
         (link.message_bytes_max > 0, "long messages may be lost (message_bytes_max)"),
         (bool(settings.faults), f"faults: {', '.join(sorted({fault.kind for fault in settings.faults}))}"),
-        (bool(swarm.hostile), f"hostile members: {swarm.hostile}"),
+        (bool(swarm.byzantine), f"hostile members: {swarm.byzantine}"),
     )
     reasons = tuple(words for holds, words in checks if holds)
     # Samples without a label are no opportunities, and what is left of a Poisson process is one.

@@ -15,9 +15,9 @@ from threadpoolctl import threadpool_limits
 
 from protovine import metrics
 from protovine.age import measure_age
-from protovine.experiments.run.ages import RunAges, expected_ages
 from protovine.experiments.define.build import SECOND_NS, Built, build
 from protovine.experiments.define.config import Settings
+from protovine.experiments.run.ages import RunAges, expected_ages
 from protovine.experiments.run.result import Run, Series
 from protovine.records import AnyRecord, Ended, Learned, Record, Sent, TraceHash, Trained, write_trace
 from protovine.sim import Outcome, Simulator

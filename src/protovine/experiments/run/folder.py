@@ -12,8 +12,8 @@ from typing import Any
 import tomli_w
 
 from protovine.errors import ConfigError, DataError
-from protovine.experiments.run.execute import trace_name
 from protovine.experiments.define.prepare import Prepared, describe, describe_data, resolved
+from protovine.experiments.run.execute import trace_name
 from protovine.experiments.run.result import FORMAT, Result
 
 

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from protovine.age import AgeReport, measure_age
 from protovine.errors import ConfigError, DataError
-from protovine.experiments.run.ages import Expected, RunAges, expected_ages, interval, number, steady_json, verdict
 from protovine.experiments.define.config import Settings, read_toml
+from protovine.experiments.run.ages import Expected, RunAges, expected_ages, interval, number, steady_json, verdict
 from protovine.experiments.run.execute import trace_name
 from protovine.experiments.run.folder import read_result
 from protovine.records import Arrived, read_trace

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from protovine.errors import ConfigError, DataError
 from protovine.experiments.define.config import Experiment, read_toml
+from protovine.experiments.define.prepare import describe_data, prepare
 from protovine.experiments.run.execute import execute
 from protovine.experiments.run.folder import read_result
-from protovine.experiments.define.prepare import describe_data, prepare
 from protovine.system import warm
 
 

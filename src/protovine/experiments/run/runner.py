@@ -17,9 +17,9 @@ from typing import Any
 
 from protovine.errors import ConfigError, DataError, InvariantError, RunError
 from protovine.experiments.define.config import Experiment, Settings
+from protovine.experiments.define.prepare import Prepared, describe, describe_data, prepare, resolved
 from protovine.experiments.run.execute import execute
 from protovine.experiments.run.folder import RunFolder
-from protovine.experiments.define.prepare import Prepared, describe, describe_data, prepare, resolved
 from protovine.experiments.run.result import Result, Run
 from protovine.stream import DataSet
 from protovine.system import warm

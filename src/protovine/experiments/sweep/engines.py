@@ -14,9 +14,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any
 
 from protovine.errors import ConfigError
-from protovine.experiments.sweep.database import Finished
 from protovine.experiments.run.execute import execute
 from protovine.experiments.run.runner import interrupts_blocked
+from protovine.experiments.sweep.database import Finished
 from protovine.experiments.sweep.grid import Task, counted_versions, fingerprint_of, load
 
 # Tasks on their way for each worker: the next one is there when one is done.

@@ -62,7 +62,7 @@ class AggregatorCore(ModelCore):
             self._told_ns[client] = int(fresh.event_ns.max())
         return self.compressor.compress(fresh, self.size).prototypes if len(fresh) > self.size else fresh
 
-    def shares(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    def proba(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Zeros: it predicts nothing."""
         return np.zeros(self.n_classes)
 

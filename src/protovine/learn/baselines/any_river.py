@@ -95,7 +95,7 @@ class RiverModel:
         self.classifier.learn_one(_named(x), code)
         self._seen[code] += 1
 
-    def shares(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    def proba(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Its probabilities, or all for its one prediction if it has none; label frequencies if it says nothing."""
         if not self._seen.any():
             return np.zeros(self.n_classes)
@@ -105,12 +105,12 @@ class RiverModel:
             code = self.classifier.predict_one(_named(x))
             said = {} if code is None else {code: 1.0}
         # True and False are 1 and 0: so binary classifiers of River call their classes.
-        shares = np.nan_to_num(
+        proba = np.nan_to_num(
             np.array([float(said.get(code) or 0.0) for code in range(self.n_classes)]), posinf=0.0, neginf=0.0
         )
-        shares = np.maximum(shares, 0.0)
-        total = shares.sum()
-        return shares / total if total > 0 else self._seen / self._seen.sum()
+        proba = np.maximum(proba, 0.0)
+        total = proba.sum()
+        return proba / total if total > 0 else self._seen / self._seen.sum()
 
     def encode(self) -> bytes:
         """The pickled classifier, compressed; enough to predict."""
@@ -245,7 +245,7 @@ def _try(classifier: Any, name: str, dim: int, n_classes: int) -> None:
     try:
         for i in range(3):
             model.learn_one(np.full(dim, i / 3), i % n_classes)
-            model.shares(np.zeros(dim))
+            model.proba(np.zeros(dim))
         model.encode()
     except Exception as error:  # Whatever a classifier raises about data that it was not made for.
         raise ConfigError(f"{name} cannot be used here: {type(error).__name__}: {error}") from None

@@ -54,12 +54,12 @@ class GaussianBayes:
         with np.errstate(over="ignore"):
             self.spread[code] += off * (x - self.mean[code])
 
-    def shares(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    def proba(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Probabilities of the classes (n_classes,); all 0 before the first sample."""
-        shares = np.zeros(self.n_classes)
+        proba = np.zeros(self.n_classes)
         known = np.flatnonzero(self.count)
         if not len(known):
-            return shares
+            return proba
         counts = self.count[known]
         variance = self.spread[known] / counts[:, np.newaxis]
         density = np.zeros_like(variance)
@@ -69,8 +69,8 @@ class GaussianBayes:
             density[usable] = (np.exp(-scaled) / np.sqrt(math.tau * variance))[usable]
         log = np.log(counts / counts.sum()) + np.log(_DENSITY_MIN + density).sum(axis=1)
         likelihood = np.exp(log - log.max())
-        shares[known] = likelihood / likelihood.sum()
-        return shares
+        proba[known] = likelihood / likelihood.sum()
+        return proba
 
     def encode(self) -> bytes:
         """The model's bytes."""

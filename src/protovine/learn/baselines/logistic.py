@@ -68,7 +68,7 @@ class LogisticCore(ModelCore):
     def __len__(self) -> int:
         return int(self.age > 0)
 
-    def shares(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    def proba(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Softmax of the linear forms; all 0 before the first sample or model."""
         return self._softmax(self._standard(x)) if self.age else np.zeros(self.n_classes)
 
@@ -155,8 +155,8 @@ class LogisticCore(ModelCore):
     def _softmax(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
         score = self._weights @ z
         score = np.exp(score - score.max())
-        shares: NDArray[np.float64] = score / score.sum()
-        return shares
+        proba: NDArray[np.float64] = score / score.sum()
+        return proba
 
     def _raw(self) -> NDArray[np.float64]:
         """Weights for raw features."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protovine.errors import CodecError, SnapshotError, check_range
-from protovine.learn.base import ArrayLearner, Prediction, Shrunk, check_rows, check_samples, check_vector
+from protovine.learn.base import ArrayLearner, Prediction, SetCompression, check_rows, check_samples, check_vector
 from protovine.prototypes import PrototypeSet
 
 # How fast an ensemble forgets how often each of its models was right, per own sample.
@@ -56,7 +56,7 @@ class ModelCore(ABC):
         """Models that are asked."""
 
     @abstractmethod
-    def shares(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    def proba(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Probabilities (n_classes,) of a vector's classes; all 0 without a model."""
 
     @abstractmethod
@@ -66,18 +66,18 @@ class ModelCore(ABC):
     def predict(self, x: NDArray[np.float64], at_ns: int | None = None) -> Prediction:
         """Prediction for one vector (d,), whenever it is; code -1 while there is no model."""
         check_vector(x, self.dim)
-        shares = self.shares(x)
-        return Prediction(int(np.argmax(shares)) if shares.any() else -1, shares)
+        proba = self.proba(x)
+        return Prediction(int(np.argmax(proba)) if proba.any() else -1, proba)
 
     def predict_balanced(self, x: NDArray[np.float64]) -> NDArray[np.int64]:
         """Codes (n,) with the own label frequencies divided out of the probabilities."""
         check_rows(x, self.dim, False)
         frequency = (self._seen + 1) / (self._seen + 1).sum()
-        return np.array([int(np.argmax(self.shares(row) / frequency)) for row in x], dtype=np.int64)
+        return np.array([int(np.argmax(self.proba(row) / frequency)) for row in x], dtype=np.int64)
 
     def likelihood(self, x: NDArray[np.float64], code: int, at_ns: int) -> float:
         """The probability of a class; 0 without a model."""
-        return float(self.shares(x)[code])
+        return float(self.proba(x)[code])
 
     def learn(self, x: NDArray[np.float64], codes: NDArray[np.int64], events_ns: NDArray[np.int64]) -> int:
         """Learn rows (n, d) in order; 0, as none of them becomes a prototype. ``ValueError`` if they do not fit."""
@@ -100,7 +100,7 @@ class ModelCore(ABC):
         """Zeros: nothing is kept of the samples."""
         return np.zeros(self.dim), np.zeros(self.dim)
 
-    def own_prototypes(self) -> PrototypeSet:
+    def local_prototypes(self) -> PrototypeSet:
         """None."""
         return PrototypeSet.empty(self.dim)
 
@@ -108,7 +108,7 @@ class ModelCore(ABC):
         """None."""
         return PrototypeSet.empty(self.dim)
 
-    def shrunk(self) -> list[Shrunk]:
+    def compressions(self) -> list[SetCompression]:
         """Nothing is ever compressed."""
         return []
 
@@ -131,7 +131,7 @@ class Model(Protocol):
         """Learn one sample."""
         ...
 
-    def shares(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    def proba(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Probabilities of the classes (n_classes,), which sum to 1; all 0 before the first sample."""
         ...
 
@@ -193,11 +193,11 @@ class EnsembleCore(ModelCore):
     def __len__(self) -> int:
         return len(self._received) + bool(self._seen.any())
 
-    def shares(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    def proba(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """The mean of what the models say, which may be weighted."""
         total = np.zeros(self.n_classes)
         for number, model in self._models():
-            total += self._weight(number) * model.shares(x)
+            total += self._weight(number) * model.proba(x)
         weight = total.sum()
         return total / weight if weight > 0 else total
 
@@ -205,7 +205,7 @@ class EnsembleCore(ModelCore):
         """The own model learns the sample; all were asked about it before."""
         if self.votes == "accuracy":
             for number, model in self._models():
-                hit = float(np.argmax(model.shares(x)) == code)
+                hit = float(np.argmax(model.proba(x)) == code)
                 self._hits[number] = _HITS_DECAY * self._hits.get(number, 0.5) + (1 - _HITS_DECAY) * hit
         self.own.learn_one(x, code)
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protovine.errors import ConfigError, SnapshotError, check_range
+from protovine.learn.base import Prediction, SetCompression, check_rows, check_samples, check_vector
 from protovine.learn.hedged import kernels
-from protovine.learn.base import Prediction, Shrunk, check_rows, check_samples, check_vector
 from protovine.learn.hedged.kernels import Options, State
 from protovine.prototypes import FEATURE_MAX, PrototypeSet
 
@@ -84,10 +84,10 @@ class HedgedLVQCore:
         margin: float = 0.25,
         hedge_decay: float = 0.99,
         hedge_received: float = 0.2,
-        foreign_share: float = 0.8,
+        received_fraction_max: float = 0.8,
         range_max: float = 2.0,
-        items_per_sample: float = 1.0,
-        without: tuple[str, ...] = (),
+        received_per_local_max: float = 1.0,
+        ablate: tuple[str, ...] = (),
     ) -> None:
         check_range("dim", dim, 1)
         check_range("n_classes", n_classes, 1)
@@ -95,28 +95,28 @@ class HedgedLVQCore:
         check_range("margin", margin, 0, 0.99)
         check_range("hedge_decay", hedge_decay, 0.01, 1)
         check_range("hedge_received", hedge_received, 0, 1)
-        check_range("foreign_share", foreign_share, 0, 1)
+        check_range("foreign_share", received_fraction_max, 0, 1)
         check_range("range_max", range_max, 1e-3)
-        check_range("items_per_sample", items_per_sample, 1e-3)
-        for part in without:
+        check_range("received_per_local_max", received_per_local_max, 1e-3)
+        for part in ablate:
             if part not in PARTS:
                 raise ConfigError(f"without takes {', '.join(PARTS)}, got '{part}'")
-        if set(METRICS) <= set(without) or (dim > WIDE and set(METRICS[:-1]) <= set(without)):
+        if set(METRICS) <= set(ablate) or (dim > WIDE and set(METRICS[:-1]) <= set(ablate)):
             raise ConfigError(f"without must leave one of {', '.join(METRICS)} for {dim} features")
         self.dim, self.n_classes, self.size_max = dim, n_classes, size_max
-        self._without = tuple(without)
+        self._without = tuple(ablate)
         self._options = Options(
             margin=margin,
             hedge_decay=hedge_decay,
-            hedge_received=0.0 if "hedge" in without else hedge_received,
-            foreign_share=foreign_share,
+            hedge_received=0.0 if "hedge" in ablate else hedge_received,
+            received_fraction_max=received_fraction_max,
             range_max=range_max,
-            items_per_sample=items_per_sample,
-            trusting="trust" not in without,
-            even=kernels.RAW if "corrected" in without else kernels.CORRECTED,
+            received_per_local_max=received_per_local_max,
+            trusting="trust" not in ablate,
+            even=kernels.RAW if "corrected" in ablate else kernels.CORRECTED,
         )
         self._slots: dict[int, int] = {}
-        self._state = _empty(dim, n_classes, size_max, 1, without)
+        self._state = _empty(dim, n_classes, size_max, 1, ablate)
 
     def __len__(self) -> int:
         return int(self._state.counts[kernels.SIZE])
@@ -148,9 +148,9 @@ class HedgedLVQCore:
             The shape is another.
         """
         check_vector(x, self.dim)
-        shares = np.zeros(self.n_classes)
-        code = kernels.predict(self.filled(x), self._now(at_ns), self._state, self._options, shares)
-        return Prediction(code, shares)
+        proba = np.zeros(self.n_classes)
+        code = kernels.predict(self.filled(x), self._now(at_ns), self._state, self._options, proba)
+        return Prediction(code, proba)
 
     def predict_many(
         self, x: NDArray[np.float64], at_ns: int | None = None
@@ -158,9 +158,9 @@ class HedgedLVQCore:
         """Codes (n,) and probabilities (n, n_classes) for rows (n, d), all at one time; ``ValueError`` as `learn`."""
         x = _plain(x)
         check_rows(x, self.dim, True)
-        codes, shares = np.empty(len(x), np.int64), np.zeros((len(x), self.n_classes))
-        kernels.predict_many(x, self._now(at_ns), self._state, self._options, shares, codes)
-        return codes, shares
+        codes, proba = np.empty(len(x), np.int64), np.zeros((len(x), self.n_classes))
+        kernels.predict_many(x, self._now(at_ns), self._state, self._options, proba, codes)
+        return codes, proba
 
     def predict_balanced(self, x: NDArray[np.float64]) -> NDArray[np.int64]:
         """Codes (n,) for float64 rows (n, d) among which all classes are equally likely.
@@ -169,12 +169,12 @@ class HedgedLVQCore:
         (Saerens, Latinne & Decaestecker, "Adjusting the outputs of a classifier to new a priori probabilities", Neural
         Comput. 14, 2002). So a node answers for classes that it knows from others alone.
         """
-        codes, shares = np.empty(len(x), np.int64), np.zeros(self.n_classes)
+        codes, proba = np.empty(len(x), np.int64), np.zeros(self.n_classes)
         for i, row in enumerate(x):
             codes[i] = self.predict(row).code
             if codes[i] >= 0:
-                kernels.balanced(self._state, self._options, shares)
-                codes[i] = np.argmax(shares)
+                kernels.balanced(self._state, self._options, proba)
+                codes[i] = np.argmax(proba)
         return codes
 
     def likelihood(self, x: NDArray[np.float64], code: int, at_ns: int) -> float:
@@ -190,9 +190,9 @@ class HedgedLVQCore:
             self.predict(x, at_ns)
         foretold = float(s.hedge @ s.table[:, code])
         if s.recent[code] * self.n_classes > _FREQUENT * s.recent.sum():
-            shares = np.zeros(self.n_classes)
-            kernels.balanced(s, self._options, shares)
-            foretold = min(foretold, float(shares[code]))
+            proba = np.zeros(self.n_classes)
+            kernels.balanced(s, self._options, proba)
+            foretold = min(foretold, float(proba[code]))
         return foretold
 
     def learn(self, x: NDArray[np.float64], codes: NDArray[np.int64], events_ns: NDArray[np.int64]) -> int:
@@ -237,9 +237,9 @@ class HedgedLVQCore:
         x = _plain(x)
         check_samples(x, codes, events_ns, self.dim, self.n_classes, True)
         n = len(codes)
-        predicted, shares = np.empty(n, np.int64), np.zeros((n, self.n_classes))
-        self._learn(x, codes, events_ns, np.zeros(n, np.int64), np.ones(n), shares, predicted)
-        return predicted, shares
+        predicted, proba = np.empty(n, np.int64), np.zeros((n, self.n_classes))
+        self._learn(x, codes, events_ns, np.zeros(n, np.int64), np.ones(n), proba, predicted)
+        return predicted, proba
 
     def explain(
         self, x: NDArray[np.float64], at_ns: int | None = None
@@ -264,10 +264,10 @@ class HedgedLVQCore:
     def prototypes(self) -> PrototypeSet:
         """A copy of the set as it stands; weights are masses, received ones by the trust in their sender."""
         s, n = self._state, len(self)
-        weight = s.own[:n, 0] + s.trust[s.slot[:n]] * s.foreign[:n, 0]
+        weight = s.own[:n, 0] + s.trust[s.slot[:n]] * s.received[:n, 0]
         return PrototypeSet(s.x[:n].copy(), s.label[:n].copy(), weight, s.event[:n].copy())
 
-    def own_prototypes(self) -> PrototypeSet:
+    def local_prototypes(self) -> PrototypeSet:
         """Those that stand for own samples, weighted by them: what may be told in the own name."""
         s, n = self._state, len(self)
         at = np.flatnonzero(s.own[:n, 0] > 0)
@@ -279,7 +279,7 @@ class HedgedLVQCore:
         names = np.full(len(s.trust), -1, np.int64)
         for origin, slot in self._slots.items():
             names[slot] = origin
-        return np.where(s.foreign[:n, 0] > 0, names[s.slot[:n]], -1)
+        return np.where(s.received[:n, 0] > 0, names[s.slot[:n]], -1)
 
     def scale(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Mean (d,) and standard deviation (d,) of what was learnt."""
@@ -290,7 +290,7 @@ class HedgedLVQCore:
         """``x`` with every NaN replaced by the feature's mean so far."""
         return kernels.complete(_plain(x), self._state)
 
-    def shrunk(self) -> list[Shrunk]:
+    def compressions(self) -> list[SetCompression]:
         """Nothing: the set is bounded without compression."""
         return []
 
@@ -376,12 +376,12 @@ class HedgedLVQCore:
         events_ns: NDArray[np.int64],
         slots: NDArray[np.int64],
         weights: NDArray[np.float64],
-        shares: NDArray[np.float64],
+        proba: NDArray[np.float64],
         predicted: NDArray[np.int64],
     ) -> int:
         done = np.empty(len(codes), np.int64)
         return int(
-            kernels.learn_many(x, codes, events_ns, slots, weights, self._state, self._options, shares, predicted, done)
+            kernels.learn_many(x, codes, events_ns, slots, weights, self._state, self._options, proba, predicted, done)
         )
 
 
@@ -390,7 +390,7 @@ _SCRATCH = ("asked", "z", "table", "hedge", "total", "effective", "ratio", "send
 _PER_SENDER = ("evidence", "trust", "proven", "offered", "bucket", "far", "sender_votes")
 
 
-def _empty(dim: int, n_classes: int, capacity: int, senders: int, without: tuple[str, ...]) -> State:
+def _empty(dim: int, n_classes: int, capacity: int, senders: int, ablate: tuple[str, ...]) -> State:
     def zeros(*shape: int) -> NDArray[np.float64]:
         return np.zeros(shape)
 
@@ -398,14 +398,14 @@ def _empty(dim: int, n_classes: int, capacity: int, senders: int, without: tuple
         return np.zeros(shape, np.int64)
 
     experts = kernels.N_EXPERTS
-    square = 0 if dim > WIDE or "discriminant" in without else dim
+    square = 0 if dim > WIDE or "discriminant" in ablate else dim
     state = State(
         x=zeros(capacity, dim),
         label=whole(capacity),
         slot=whole(capacity),
         event=whole(capacity),
         own=zeros(capacity, 3),
-        foreign=zeros(capacity, 3),
+        received=zeros(capacity, 3),
         projected=zeros(capacity, n_classes),
         counts=whole(8),
         clock=whole(3),
@@ -422,7 +422,7 @@ def _empty(dim: int, n_classes: int, capacity: int, senders: int, without: tuple
         weight=np.full((3, dim), 1.0 / dim),
         rows=zeros(n_classes, dim),
         linear=zeros(n_classes, dim + 1),
-        active=_active(square > 0, without),
+        active=_active(square > 0, ablate),
         loss=zeros(experts),
         even_loss=zeros(kernels.N_GROUPS * kernels.N_RECENCIES),
         recent=zeros(n_classes),
@@ -442,24 +442,24 @@ def _empty(dim: int, n_classes: int, capacity: int, senders: int, without: tuple
         sender_votes=zeros(senders, n_classes),
         distance=zeros(capacity, kernels.N_METRICS),
     )
-    if "trust" not in without:
+    if "trust" not in ablate:
         for sender in range(1, senders):
             kernels.weigh(sender, state)
     return state
 
 
-def _active(square: bool, without: tuple[str, ...]) -> NDArray[np.bool_]:
+def _active(square: bool, ablate: tuple[str, ...]) -> NDArray[np.bool_]:
     """Which experts take part; the first of them is the fallback."""
     active = np.ones(kernels.N_EXPERTS, np.bool_)
     table = active[: kernels.LINEAR].reshape(kernels.N_METRICS, kernels.N_BANDWIDTHS, kernels.N_RECENCIES, -1)
     for metric, name in enumerate(METRICS):
-        table[metric] &= name not in without and (metric != kernels.DISCRIMINANT or square)
-    if "recency" in without:
+        table[metric] &= name not in ablate and (metric != kernels.DISCRIMINANT or square)
+    if "recency" in ablate:
         table[:, :, 1:] = False
     for variant, name in ((kernels.CORRECTED, "corrected"), (kernels.OWN, "own")):
-        if name in without:
+        if name in ablate:
             table[:, :, :, variant] = False
-    active[kernels.LINEAR] = "linear" not in without
+    active[kernels.LINEAR] = "linear" not in ablate
     return active
 
 

@@ -25,7 +25,7 @@ N_GROUPS = N_METRICS * N_BANDWIDTHS
 LINEAR = N_GROUPS * N_RECENCIES * N_VARIANTS
 N_EXPERTS = LINEAR + 1
 # Positions in ``counts``.
-SIZE, STEPS, OWN_SAMPLES, FOREIGN_HELD, BEST_METRIC, BEST_EXPERT, FRESH, REFRESH_AT = range(8)
+SIZE, STEPS, OWN_SAMPLES, RECEIVED_HELD, BEST_METRIC, BEST_EXPERT, FRESH, REFRESH_AT = range(8)
 REFUSED, ABSORBED, INSERTED = -1, 0, 1
 OWN_SLOT = 0
 
@@ -58,9 +58,9 @@ class Options(NamedTuple):
     margin: float
     hedge_decay: float
     hedge_received: float
-    foreign_share: float
+    received_fraction_max: float
     range_max: float
-    items_per_sample: float
+    received_per_local_max: float
     trusting: bool
     even: int  # The variant of votes from which own label frequencies can be divided out.
 
@@ -73,7 +73,7 @@ class State(NamedTuple):
     slot: NDArray  # (cap,) sender of the foreign mass
     event: NDArray  # (cap,) ns, newest sample that shaped it
     own: NDArray  # (cap, 3) mass of own samples for each recency, decayed until ``event``
-    foreign: NDArray  # (cap, 3) mass of received ones
+    received: NDArray  # (cap, 3) mass of received ones
     projected: NDArray  # (cap, C) x in the rows of the discriminant metric
     counts: NDArray  # (8,) see positions above
     clock: NDArray  # (3,) ns: newest own event, newest event, time of the last prediction
@@ -229,9 +229,9 @@ def masses(s, j, now, g):
     g[3] = s.own[j, 0]
     g[4] = s.own[j, 1] * half
     g[5] = s.own[j, 2] * half * half
-    f0 = s.foreign[j, 0]
-    f1 = s.foreign[j, 1] * half
-    f2 = s.foreign[j, 2] * half * half
+    f0 = s.received[j, 0]
+    f1 = s.received[j, 1] * half
+    f2 = s.received[j, 2] * half * half
     g[0] = g[3] + trust * f0
     g[1] = g[4] + trust * f1
     g[2] = g[5] + trust * f2
@@ -267,7 +267,7 @@ def predict(x, now, s, o, out):
         c = s.label[j]
         for i in range(6):
             mass[c, i] += g[i]
-        foreign = f0 if best_recency == 0 else (f1 if best_recency == 1 else f2)
+        received = f0 if best_recency == 0 else (f1 if best_recency == 1 else f2)
         for metric in range(n_metrics):
             e = np.exp(-BANDWIDTH_MIN * (s.distance[j, metric] - nearest[metric]))
             for bandwidth in range(N_BANDWIDTHS):
@@ -275,8 +275,8 @@ def predict(x, now, s, o, out):
                 for i in range(6):
                     vote[group, c, i] += g[i] * e
                     square[group, i] += q[i] * e * e
-                if group == best_group and foreign > 0.0:
-                    s.sender_votes[s.slot[j], c] += foreign * e
+                if group == best_group and received > 0.0:
+                    s.sender_votes[s.slot[j], c] += received * e
                 if e < _WEAK:
                     break
                 e *= e
@@ -456,10 +456,10 @@ def review(s, o):
     for j in range(before - 1, -1, -1):
         broken = s.far[s.slot[j]] > _FAR_MAX or not in_range(s.x[j], s, _ABSURD * o.range_max)
         if s.own[j, 0] <= 0.0 and broken:
-            s.counts[FOREIGN_HELD] -= 1
+            s.counts[RECEIVED_HELD] -= 1
             last = s.counts[SIZE] - 1
             s.x[j], s.label[j], s.slot[j], s.event[j] = s.x[last], s.label[last], s.slot[last], s.event[last]
-            s.own[j], s.foreign[j], s.projected[j] = s.own[last], s.foreign[last], s.projected[last]
+            s.own[j], s.received[j], s.projected[j] = s.own[last], s.received[last], s.projected[last]
             s.counts[SIZE] = last
     if s.counts[SIZE] == before:
         return False
@@ -468,7 +468,7 @@ def review(s, o):
     for table in (s.scatter, s.class_mean, s.relief, s.linear, s.rows):
         table[:] = 0.0
     for j in range(s.counts[SIZE]):
-        update_moments(s.x[j], s.label[j], s.own[j, 0] + s.foreign[j, 0], s)
+        update_moments(s.x[j], s.label[j], s.own[j, 0] + s.received[j, 0], s)
     refresh(s)
     return True
 
@@ -593,11 +593,11 @@ def update_trust(y, s):
         with_all = without_all = with_y = without_y = 0.0
         for c in range(n_classes):
             vote = max((s.table[best, c] * (effective + DOUBT) - DOUBT / n_classes) / effective * total, 0.0)
-            without = max(vote - s.trust[sender] * s.sender_votes[sender, c], 0.0)
-            with_all += without + s.sender_votes[sender, c]
-            without_all += without
+            ablate = max(vote - s.trust[sender] * s.sender_votes[sender, c], 0.0)
+            with_all += ablate + s.sender_votes[sender, c]
+            without_all += ablate
             if c == y:
-                with_y, without_y = without + s.sender_votes[sender, c], without
+                with_y, without_y = ablate + s.sender_votes[sender, c], ablate
         gain = np.log((with_y + prior / n_classes) / (with_all + prior))
         gain -= np.log((without_y + prior / n_classes) / (without_all + prior))
         s.evidence[sender] = 0.995 * s.evidence[sender] + min(max(gain, -1.0), 1.0)
@@ -646,7 +646,7 @@ def refill(s, o):
     """A member of the swarm has one more sample to offer, so every sender may bring another."""
     s.offered[OWN_SLOT] += 1
     for sender in range(1, s.bucket.shape[0]):
-        s.bucket[sender] = min(s.bucket[sender] + o.items_per_sample, _BURST)
+        s.bucket[sender] = min(s.bucket[sender] + o.received_per_local_max, _BURST)
 
 
 @njit(cache=True)
@@ -780,9 +780,9 @@ def place(x, y, event, slot, weight, same, other, s, o):
     s.x[j] = x
     s.label[j], s.event[j], s.slot[j] = y, event, slot
     s.own[j] = weight if own else 0.0
-    s.foreign[j] = 0.0 if own else weight
+    s.received[j] = 0.0 if own else weight
     if not own:
-        s.counts[FOREIGN_HELD] += 1
+        s.counts[RECEIVED_HELD] += 1
     if s.scatter.shape[0] > 0:
         project(s, j)
     return INSERTED
@@ -797,24 +797,24 @@ def absorb(x, event, slot, weight, j, s, o):
     late = 1.0 / np.sqrt(max(ages(newest, event, s.gap[0], 0.0), 1.0))
     s.own[j, 1] *= fade
     s.own[j, 2] *= fade * fade
-    s.foreign[j, 1] *= fade
-    s.foreign[j, 2] *= fade * fade
+    s.received[j, 1] *= fade
+    s.received[j, 2] *= fade * fade
     confirmed = s.own[j, 0] > 0.0
     if own:
         if not confirmed:
-            s.counts[FOREIGN_HELD] -= 1
+            s.counts[RECEIVED_HELD] -= 1
         s.own[j, 0] += weight
         s.own[j, 1] += weight * late
         s.own[j, 2] += weight * late * late
     else:
-        if s.foreign[j, 0] <= 0.0:
+        if s.received[j, 0] <= 0.0:
             s.slot[j] = slot
-        s.foreign[j, 0] += weight
-        s.foreign[j, 1] += weight * late
-        s.foreign[j, 2] += weight * late * late
+        s.received[j, 0] += weight
+        s.received[j, 1] += weight * late
+        s.received[j, 2] += weight * late * late
     s.event[j] = newest
     if own or not confirmed or not o.trusting:
-        rate = max(weight / (s.own[j, 0] + s.foreign[j, 0]), _RATE_LEAST)
+        rate = max(weight / (s.own[j, 0] + s.received[j, 0]), _RATE_LEAST)
         for k in range(x.shape[0]):
             s.x[j, k] += min(rate, 1.0) * (x[k] - s.x[j, k])
         if s.scatter.shape[0] > 0:
@@ -825,7 +825,7 @@ def absorb(x, event, slot, weight, j, s, o):
 def room(own, slot, s, o):
     """Where a new prototype goes: a free place, or that of the least mass * age**-1/2; -1 if a sender has enough."""
     size, capacity = s.counts[SIZE], s.x.shape[0]
-    full = not own and o.trusting and s.counts[FOREIGN_HELD] >= o.foreign_share * capacity
+    full = not own and o.trusting and s.counts[RECEIVED_HELD] >= o.received_fraction_max * capacity
     if size < capacity and not full:
         s.counts[SIZE] += 1
         return size
@@ -835,11 +835,11 @@ def room(own, slot, s, o):
         if full and not only_foreign:
             continue
         age = ages(s.clock[0], s.event[j], s.gap[0], _AGE_LEAST)
-        value = (s.own[j, 1] + s.trust[s.slot[j]] * s.foreign[j, 1]) / np.sqrt(age)
+        value = (s.own[j, 1] + s.trust[s.slot[j]] * s.received[j, 1]) / np.sqrt(age)
         if value < least:
             worst, least = j, value
     if worst >= 0 and s.own[worst, 0] <= 0.0:
-        s.counts[FOREIGN_HELD] -= 1
+        s.counts[RECEIVED_HELD] -= 1
     return worst
 
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from protovine.compress import Compressor
 from protovine.errors import ConfigError, SnapshotError, check_range
+from protovine.learn.base import Prediction, SetCompression, check_rows, check_samples, check_vector
 from protovine.learn.xuilvq import kernels
-from protovine.learn.base import Prediction, Shrunk, check_rows, check_samples, check_vector
 from protovine.prototypes import PrototypeSet
 
 # The authors' initial learning rates for the winner and for its neighbours.
@@ -90,7 +90,7 @@ class XuILVQCore:
         self.n_neighbors, self.edge_age_max = n_neighbors, edge_age_max
         self.denoise_every = 0 if size_max else denoise_every
         self.size_max, self.compressor = size_max, compressor
-        self._shrunk: list[Shrunk] = []
+        self._shrunk: list[SetCompression] = []
         self._best = np.zeros(max(n_neighbors, 2), np.int64)
         self._state: tuple[NDArray, ...] = (
             np.zeros((0, dim)),
@@ -132,7 +132,7 @@ class XuILVQCore:
 
     def likelihood(self, x: NDArray[np.float64], code: int, at_ns: int) -> float:
         """The share of a class in the vote; 0 without a prototype."""
-        return float(self.predict(x).shares[code])
+        return float(self.predict(x).proba[code])
 
     def learn(self, x: NDArray[np.float64], codes: NDArray[np.int64], events_ns: NDArray[np.int64]) -> int:
         """Learn float64 rows (n, d) in order; how many of them became prototypes.
@@ -167,7 +167,7 @@ class XuILVQCore:
         held = self._state[0][: len(self)]
         return held.mean(axis=0), held.std(axis=0)
 
-    def own_prototypes(self) -> PrototypeSet:
+    def local_prototypes(self) -> PrototypeSet:
         """The whole set: own samples and received prototypes are not told apart."""
         return self.prototypes()
 
@@ -186,7 +186,7 @@ class XuILVQCore:
         n = len(self)
         return PrototypeSet(x[:n].copy(), label[:n].copy(), mass[:n].copy(), event[:n].copy())
 
-    def shrunk(self) -> list[Shrunk]:
+    def compressions(self) -> list[SetCompression]:
         """The compressions since this was asked last."""
         taken, self._shrunk = self._shrunk, []
         return taken
@@ -299,7 +299,7 @@ class XuILVQCore:
         while (before := len(self)) > self.size_max:
             made = self.compressor.compress(self.prototypes(), self.size_max)
             self._replace(made.prototypes)
-            self._shrunk.append(Shrunk(before, len(self), made.exact))
+            self._shrunk.append(SetCompression(before, len(self), made.exact))
             if len(self) == before:  # Nothing can be merged: one prototype a class, or the search is at its end.
                 break
         self._make_room(rows_left)

@@ -74,8 +74,8 @@ class Output(msgspec.Struct, frozen=True):
         """The output for a prediction that a learner made at ``time_ns``."""
         if prediction.code < 0:
             return cls(id, time_ns / 1e9, None, {}, prototypes, node)
-        shares = dict(zip((spellings(label)[0] for label in schema.classes), prediction.shares.tolist(), strict=True))
-        return cls(id, time_ns / 1e9, schema.label(prediction.code), shares, prototypes, node)
+        proba = dict(zip((spellings(label)[0] for label in schema.classes), prediction.proba.tolist(), strict=True))
+        return cls(id, time_ns / 1e9, schema.label(prediction.code), proba, prototypes, node)
 
 
 encode = msgspec.json.Encoder().encode

@@ -30,7 +30,7 @@ class Latency:
     --------
     >>> latency = Latency()
     >>> for ms in (3, 4, 900):
-    ...     latency.note(Received((1000 + ms) * 10**6, 0, peer=1, incarnation=1, sequence=ms, version=ms,
+    ...     latency.note(Received((1000 + ms) * 10**6, 0, peer=1, incarnation=1, sequence=ms, samples_learnt=ms,
     ...                           created_ns=10**9 + ms, prototypes=1, message_bytes=60))
     >>> summary = latency.summary()
     >>> summary["count"], round(summary["p50"], 6)

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from protovine.errors import ConfigError, DataError
-from protovine.net.security.identity import Trust, load_trust
 from protovine.net.ops.logs import set_level
 from protovine.net.runtime import Runtime
+from protovine.net.security.identity import Trust, load_trust
 
 _log = logging.getLogger("protovine")
 
