@@ -79,13 +79,13 @@ def test_what_one_learns_another_knows(start_ns: int) -> None:
         pair.observe(0, x, y)
         pair.until(pair.now_ns + 100 * MS)
     pair.until(pair.now_ns + 20 * SECOND)
-    assert pair.nodes[0].gossip.head == pair.nodes[1].gossip.watermarks[0]
+    assert pair.nodes[0].head == pair.nodes[1].gossip.watermarks[0]
     right = [pair.nodes[1].learner.predict(x, pair.now_ns).code == y for x, y in blobs(200, seed=1)]
     assert np.mean(right) > 0.9
     held = pair.nodes[1].learner.prototypes()
     assert start_ns <= held.event_ns.min() and held.event_ns.max() <= pair.now_ns
     assert 0 == len(pair.nodes[1].learner.local_prototypes()), "nothing of it is told in the own name"
-    view = pair.nodes[1].gossip.views[0]
+    view = pair.nodes[1].views[0]
     assert 200 == view.samples_learnt
 
 
@@ -97,10 +97,10 @@ def test_the_view_says_how_much_of_the_peer_is_known() -> None:
         pair.observe(0, x, y)
     pair.observe(1, *blobs(1)[0])
     pair.until(9 * SECOND)
-    view = pair.nodes[1].gossip.views[0]
+    view = pair.nodes[1].views[0]
     assert (3, 4 * SECOND) == (view.samples_learnt, view.created_ns)
     pair.until(20 * SECOND)
-    assert 5 == pair.nodes[1].gossip.views[0].samples_learnt
+    assert 5 == pair.nodes[1].views[0].samples_learnt
 
 
 def test_late_labels_and_events_out_of_order_are_told_with_their_own_times() -> None:
@@ -158,11 +158,11 @@ def test_samples_whose_scales_were_lost_are_understood_when_both_came() -> None:
     for data in sent[::-1]:
         receiver.receive(data, 0, 100 * MS)
     received = [record for record in receiver.drain().records if isinstance(record, records.Received)]
-    assert 0 == received[0].prototypes or sender.gossip.head[1] > 3
+    assert 0 == received[0].prototypes or sender.head[1] > 3
     receiver.receive(sent[1], 0, 100 * MS)
     receiver.receive(sent[2], 0, 100 * MS)
     assert 3 == len(receiver.inbox)
-    assert sender.gossip.head == receiver.gossip.watermarks[0]
+    assert sender.head == receiver.gossip.watermarks[0]
 
 
 @pytest.mark.parametrize("keeps", [True, False])
@@ -181,10 +181,10 @@ def test_a_restart_is_survived(keeps: bool) -> None:
         pair.observe(0, x, y)
         pair.until(pair.now_ns + 100 * MS)
     pair.until(pair.now_ns + 30 * SECOND)
-    assert 2 == pair.nodes[0].gossip.head[0]
-    assert pair.nodes[0].gossip.head == pair.nodes[1].gossip.watermarks[0]
-    assert pair.nodes[1].gossip.head == pair.nodes[0].gossip.watermarks[1]
-    assert (170 if keeps else 70) < pair.nodes[1].gossip.views[0].samples_learnt
+    assert 2 == pair.nodes[0].head[0]
+    assert pair.nodes[0].head == pair.nodes[1].gossip.watermarks[0]
+    assert pair.nodes[1].head == pair.nodes[0].gossip.watermarks[1]
+    assert (170 if keeps else 70) < pair.nodes[1].views[0].samples_learnt
 
 
 def test_a_newcomer_learns_from_a_summary() -> None:

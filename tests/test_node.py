@@ -195,7 +195,7 @@ def test_a_restored_node_goes_on_alike_as_a_new_incarnation(clustering: bool) ->
     node.observe([1.0, 1.0], now_ns=400 * MS, sample_id=99)
     again.restore(node.snapshot(), now_ns=node.now_ns)
     node.drain()
-    assert 2 == again.gossip.incarnation
+    assert 2 == again.incarnation
     node.gossip.incarnation = 2
     node._train_at_ns = again._train_at_ns  # Training starts anew with the node.
     for i in range(40, 60):
@@ -295,7 +295,7 @@ class Swarm(RuleBasedStateMachine):
             self.learnt[i] = 0
             self.nodes[i].gossip.incarnation = self.incarnations[i]
             self.seen = {pair: order for pair, order in self.seen.items() if pair[0] != i}
-        assert self.incarnations[i] == self.nodes[i].gossip.incarnation
+        assert self.incarnations[i] == self.nodes[i].incarnation
 
     @invariant()
     def state_is_sane(self) -> None:
@@ -304,7 +304,7 @@ class Swarm(RuleBasedStateMachine):
             held = node.learner.prototypes()
             assert np.isfinite(held.x).all()
             assert not len(held) or held.event_ns.max() <= self.now_ns
-            for peer, view in node.gossip.views.items():
+            for peer, view in node.views.items():
                 assert self.seen.get((i, peer), (0, 0)) == (view.incarnation, view.sequence)
                 assert view.age_ns(self.now_ns) >= 0
 

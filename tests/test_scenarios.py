@@ -149,7 +149,7 @@ class Conversation:
 
     def restart(self, node: str, state: str) -> list[str]:
         number = int(node)
-        incarnation = self.nodes[number].gossip.incarnation + 1
+        incarnation = self.nodes[number].incarnation + 1
         self.nodes[number] = self.build(number, incarnation)
         if state == "kept":
             self.nodes[number].restore(self.snapshots[number], now_ns=0)
@@ -160,9 +160,9 @@ class Conversation:
         member = self.nodes[int(node)]
         held = member.learner.prototypes()
         pairs = [f"{x:g}:{code}" for x, code in zip(held.x[:, 0], held.label, strict=True)]
-        own = f"node {node}: incarnation={member.gossip.incarnation} version={member.version}"
+        own = f"node {node}: incarnation={member.incarnation} version={member.version}"
         said = [f"{own} queued={len(member.inbox)} prototypes={' '.join(pairs) or 'none'}"]
-        for view in member.gossip.views.values():
+        for view in member.views.values():
             if view.accepted:
                 age = duration(view.age_ns(member.now_ns))
                 said.append(

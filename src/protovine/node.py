@@ -18,7 +18,7 @@ from protovine.errors import (
     check_range,
 )
 from protovine.exchange import Exchange, LogExchange, ModelExchange, Outputs, ServerExchange, SetExchange, surprisal
-from protovine.gossip import LogGossip, PushGossip
+from protovine.gossip import LogGossip, PeerView, PushGossip
 from protovine.learn import AggregatorCore, ArrayLearner, ModelLearner, Prediction
 from protovine.prototypes import FEATURE_MAX
 from protovine.records import Record
@@ -104,6 +104,21 @@ class Node:
     def peers(self) -> list[int]:
         """The neighbours, ascending."""
         return self.gossip.peers
+
+    @property
+    def views(self) -> dict[int, PeerView]:
+        """What this node knows of each neighbour: the newest accepted message and what it stands for."""
+        return self.gossip.views
+
+    @property
+    def incarnation(self) -> int:
+        """How often this node has started, as its peers see it: a restart makes it larger."""
+        return self.gossip.incarnation
+
+    @property
+    def head(self) -> tuple[int, int]:
+        """Incarnation and sequence number of the newest entry or set that this node made."""
+        return self.gossip.head
 
     def add_peer(self, peer: int, now_ns: int) -> None:
         """One more neighbour, from now on; nothing changes if it is one already.

@@ -104,7 +104,7 @@ class TapedNode:
 
     def __init__(self, node: Node, write: Callable[[AnyCall], None]) -> None:
         self.node, self._write = node, write
-        write(Began(node.now_ns, node.id, node.gossip.incarnation, tuple(node.peers)))
+        write(Began(node.now_ns, node.id, node.incarnation, tuple(node.peers)))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.node, name)

@@ -119,7 +119,7 @@ def node_of(node: int, incarnation: int = 1, peers: list[int] | None = None) -> 
 def runtime_of(hub: Hub, member: int, node: Node | None = None, **more: Any) -> Runtime:
     node = node or node_of(member)
     envelope = PlainEnvelope(
-        MemberName("barn", f"node-{member}", member), incarnation=node.gossip.incarnation, schema=b"v1"
+        MemberName("barn", f"node-{member}", member), incarnation=node.incarnation, schema=b"v1"
     )
     return Runtime(node, envelope, Memory(hub, member), **more)
 
@@ -166,7 +166,7 @@ def met(*runtimes: Runtime) -> bool:
 
 
 def agree(*runtimes: Runtime) -> bool:
-    heads = {each.node.id: each.node.gossip.head for each in runtimes}
+    heads = {each.node.id: each.node.head for each in runtimes}
     return all(
         heads[other] == mark
         for each in runtimes
@@ -214,7 +214,7 @@ def test_members_meet_in_any_order_and_share(order: tuple[int, ...], loss: float
             swarm.hub.loss = min(loss, 0.1)
             await until(lambda: agree(*runtimes))
             for each in runtimes:
-                assert len(each.node.learner) >= 2 and each.node.gossip.head[1] >= 10
+                assert len(each.node.learner) >= 2 and each.node.head[1] >= 10
                 assert not {why for _, why in each.tally.refused} - {"keys"}
 
     play(scenario())
@@ -237,7 +237,7 @@ def test_a_restarted_member_is_met_again_and_gets_what_it_missed(tmp_path: Path)
                 state = store.load().state
                 assert state is not None
                 node = restore_node(lambda peers: node_of(2, peers=peers), state, time.time_ns())
-                assert node.gossip.incarnation == 2 and len(node.learner) >= 2 and node.peers == [1]
+                assert node.incarnation == 2 and len(node.learner) >= 2 and node.peers == [1]
                 again = swarm.start(2, node)
                 again.restore(state)
                 await until(lambda: met(one, again) and again.alive == {1} and one.alive == {2})
@@ -347,7 +347,7 @@ def test_garbage_is_counted_by_reason_and_said_once(caplog: pytest.LogCaptureFix
             said = [record.message for record in caplog.records if record.levelname == "WARNING"]
             assert len(said) == len(set(one.tally.refused)) <= 12
             before = one.node.gossip.watermarks
-            assert before == {2: (0, 0)} or before[2][1] == two.node.gossip.head[1]
+            assert before == {2: (0, 0)} or before[2][1] == two.node.head[1]
             sample(two, 5)
             await until(lambda: agree(one, two))
 
@@ -369,7 +369,7 @@ def test_state_does_not_grow_with_ids_that_somebody_makes_up() -> None:
                     one._deliver(Channel.MESSAGE, b"")
                     one._drain_inbound()
             await until(lambda: not one._inbound)
-            for found in (one.names, one._incarnations, one.alive, one._budgets, one.node.gossip.views):
+            for found in (one.names, one._incarnations, one.alive, one._budgets, one.node.views):
                 assert set(found) <= {2}
             assert len(one._greeted) <= 1001 and len(one.tally.refused) < 20
             assert len(one.envelope.members()) <= 1 + module.HELLO_BURST + 20 * 10, "hellos are looked at now and then"
@@ -387,7 +387,7 @@ def test_a_flood_of_one_member_is_throttled_and_does_not_drown_another() -> None
                 for _ in range(500):
                     one._deliver(Channel.MESSAGE, three.envelope.seal(1, b"x"))
                 sample(two, 5)
-                await until(lambda: not one._inbound and one.node.gossip.watermarks[2] == two.node.gossip.head)
+                await until(lambda: not one._inbound and one.node.gossip.watermarks[2] == two.node.head)
                 assert one.tally.refused[3, "flood"] >= 400
                 assert 10 <= one.tally.refused[3, "malformed"] <= 60
                 assert (2, "flood") not in one.tally.refused

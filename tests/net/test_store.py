@@ -273,7 +273,7 @@ def test_a_snapshot_of_the_first_format_is_read(tmp_path: Path) -> None:
     assert (loaded.state["awaited"], loaded.state["next_id"]) == ([["late", 7, 1]], 8)
     (node,) = made
     assert (node.version, node.unlabelled, node.peers, len(node.learner)) == (2, 1, [1], 2)
-    assert node.gossip.incarnation == 2
+    assert node.incarnation == 2
     assert [node.observe([x], now_ns=20).code for x in (0.25, 0.75)] == [0, 1]
 
 

@@ -436,7 +436,7 @@ def test_two_groups_meet_through_members_in_router_mode(tmp_path: Path) -> None:
         return Runtime(built.make_node(node, 1, []), envelope, transport)
 
     def told(runtimes: list[Runtime]) -> bool:
-        heads = {each.node.id: each.node.gossip.head for each in runtimes}
+        heads = {each.node.id: each.node.head for each in runtimes}
         return all(
             each.node.gossip.watermarks == {node: head for node, head in heads.items() if node != each.node.id}
             for each in runtimes
@@ -454,7 +454,7 @@ def test_two_groups_meet_through_members_in_router_mode(tmp_path: Path) -> None:
                         x, y = built.scenario.x[row], int(built.scenario.y[row])
                         each.take(Sample(x, y, row))
                     await asyncio.sleep(0.02)
-                assert all(each.node.gossip.head[1] > 0 for each in runtimes)
+                assert all(each.node.head[1] > 0 for each in runtimes)
                 while not told(runtimes):
                     await asyncio.sleep(0.05)
             # A message may overtake the hello that it needs, and is sent again.

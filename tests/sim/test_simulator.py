@@ -100,7 +100,7 @@ def test_views_agree_again_after_everything(gossip: dict) -> None:
     kept, outcome = simulate("default", limit=600, gossip=gossip, link=link, faults=faults)
     assert [] == [record.reason for record in of(kept, records.Refused) if record.reason != "stale"]
     calm(outcome)
-    heads = {node.id: node.gossip.head for node in outcome.nodes}
+    heads = {node.id: node.head for node in outcome.nodes}
     assert min(sequence for _, sequence in heads.values()) > 0
     for node in outcome.nodes:
         assert {i: head for i, head in heads.items() if i != node.id} == node.gossip.watermarks

@@ -66,11 +66,11 @@ async def _run(settings: NodeSettings, read_again: Callable[[], NodeSettings], f
                 _log.error("%s", note)
         node = made[-1] if made else build([])
         if store is not None:
-            store.raise_to(node.gossip.incarnation)
+            store.raise_to(node.incarnation)
         transport = ZenohTransport(member.swarm, member.id, settings.endpoints())
         runtime = Runtime(
             node,
-            settings.envelope(node.gossip.incarnation, schema),
+            settings.envelope(node.incarnation, schema),
             transport,
             store=store,
             snapshot_s=settings.node.snapshot_s,

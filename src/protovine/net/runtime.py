@@ -210,7 +210,7 @@ class Runtime:
         self.names: dict[int, str] = {}
         self._clock = clock or MonotonicClock()
         self._keep = record
-        for peer, view in node.gossip.views.items():
+        for peer, view in node.views.items():
             self.tally.latency.expect(peer, view.created_ns)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._inbound: deque[tuple[Channel, bytes]] = deque()
@@ -636,13 +636,13 @@ class Runtime:
         """How this member is: its peers, how old each view is, and what it has done."""
         now_ns = time.time_ns()
         tally = self.tally
-        views = dict(self.node.gossip.views)
+        views = dict(self.node.views)
         return {
             "id": self.node.id,
             "name": getattr(getattr(self.envelope, "member", None), "name", str(self.node.id)),
-            "incarnation": self.node.gossip.incarnation,
+            "incarnation": self.node.incarnation,
             "up_s": round((now_ns - self.started_ns) / SECOND_NS, 3),
-            "sequence": self.node.gossip.head[1],
+            "sequence": self.node.head[1],
             "samples": tally.samples,
             "accuracy": tally.right / tally.judged if tally.judged else None,
             "prototypes": len(self.node.learner),

@@ -269,7 +269,7 @@ class Simulator:
         snapshot = self._snapshots[node]
         if snapshot is not None:
             member.restore(snapshot, self._shown(node))
-            self._incarnations[node] = member.gossip.incarnation
+            self._incarnations[node] = member.incarnation
         else:
             self._books.forget(node)
         self._nodes[node] = member

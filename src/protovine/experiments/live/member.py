@@ -106,11 +106,11 @@ async def play(spec: Spec) -> None:
         node = made[-1] if made else make([])
         for note in loaded.notes:
             _say(note=note)
-        store.raise_to(node.gossip.incarnation)
+        store.raise_to(node.incarnation)
         trace = Trace(folder / "trace.jsonl")
         runtime = Runtime(
             node,
-            _envelope(spec, node.gossip.incarnation, Schema.of(data).fingerprint()),
+            _envelope(spec, node.incarnation, Schema.of(data).fingerprint()),
             _transport(spec),
             store=store,
             snapshot_s=spec.snapshot_s,
@@ -120,7 +120,7 @@ async def play(spec: Spec) -> None:
         )
         if loaded.state is not None:
             runtime.restore(loaded.state)
-        trace(records.Up(clock(), spec.node, node.gossip.incarnation))
+        trace(records.Up(clock(), spec.node, node.incarnation))
         meter = SocketMeter()
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):

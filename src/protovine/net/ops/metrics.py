@@ -137,7 +137,7 @@ def read(
     for peer in sorted(runtime.names):
         key = (name_of(peer),)
         alive[key] = max(alive.get(key, 0), peer in runtime.alive)
-        view = node.gossip.views.get(peer)
+        view = node.views.get(peer)
         if view is not None and view.created_ns:
             ages_s[key] = max(ages_s.get(key, 0.0), (now_ns - view.created_ns) / SECOND_NS)
     for peer, count in sorted(tally.from_future.items()):
@@ -150,7 +150,7 @@ def read(
         "peer_alive": alive,
     }
     values: dict[str, float] = {
-        "incarnation": node.gossip.incarnation,
+        "incarnation": node.incarnation,
         "start_time_seconds": runtime.started_ns / SECOND_NS,
         "samples": tally.samples,
         "labels": tally.labels,
