@@ -1,49 +1,40 @@
-"""One member of the swarm: learner, sharing and gossip as a single object that does no I/O and reads no clock."""
+"""One member of the swarm: learner, exchange and inbox as a single object that does no I/O and reads no clock."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from protovine import records
-from protovine.errors import (
-    CodecError,
-    ConfigError,
-    LocalProtocolError,
-    RemoteProtocolError,
-    SnapshotError,
-    check_range,
-)
-from protovine.exchange import Exchange, LogExchange, ModelExchange, Outputs, ServerExchange, SetExchange, surprisal
-from protovine.gossip import LogGossip, PeerView, PushGossip
-from protovine.learn import AggregatorCore, ArrayLearner, ModelLearner, Prediction
+from protovine.errors import CodecError, LocalProtocolError, RemoteProtocolError, SnapshotError, check_range
+from protovine.exchange import Exchange, Outputs, SetExchange, surprisal_bits
+from protovine.gossip import PeerView
+from protovine.learn import ArrayLearner, Prediction
 from protovine.prototypes import FEATURE_MAX
 from protovine.records import Record
-from protovine.share import Inbox, LocalSample, LogShare, WholeModels, WholeSets
+from protovine.share import Inbox, LocalSample
 from protovine.snapshot import pack, unpack
 
-# Samples whose label is still awaited; the oldest are given up beyond this, and counted.
+# Samples that wait for their label; beyond this the oldest are given up, and counted.
 UNLABELLED_MAX = 100_000
-# Received prototypes that are trained in one go.
+# Received prototypes that are trained in one call of the learner.
 _BATCH_MAX = 10_000
 
 
 class Node:
-    """Learner, sharing and gossip as one object that a simulator and a real transport drive through the same calls.
+    """Learner, exchange and inbox as one object that a simulator and a real transport drive through the same calls.
 
-    Every call takes the time; the node's clock is the largest it was given. What it wants done is collected until
-    `drain`. Received prototypes are trained one every ``train_period_ns`` while they last: the node catches up with
-    that work at the beginning of each call.
+    Every call takes the time; the node's clock is the largest time that it was given. Messages and records are
+    collected until `drain`. The node trains one received prototype every ``train_period_ns`` while any wait in the
+    inbox, and catches up with that work at the beginning of each call.
 
     Parameters
     ----------
     learner : ArrayLearner
-    gossip : Gossip or LogGossip
-    share : WholeSets, WholeModels or LogShare
-        Whole sets and models go with `PushGossip`, a log with `LogGossip`; models need a `ModelLearner`.
+    exchange : Exchange
+        How knowledge is exchanged with peers; it knows the node's id and its neighbours.
     inbox : Inbox
         Received prototypes that wait to be trained.
     train_period_ns : int >= 1
@@ -52,7 +43,7 @@ class Node:
     Raises
     ------
     ConfigError
-        ``train_period_ns`` is out of range, or gossip and share do not go together.
+        ``train_period_ns`` is out of range.
 
     Examples
     --------
@@ -66,30 +57,14 @@ class Node:
     """
 
     def __init__(
-        self,
-        learner: ArrayLearner,
-        gossip: PushGossip | LogGossip,
-        share: WholeSets | WholeModels | LogShare,
-        inbox: Inbox,
-        train_period_ns: int = 5_263_158,
+        self, learner: ArrayLearner, exchange: Exchange, inbox: Inbox, train_period_ns: int = 5_263_158
     ) -> None:
         check_range("train_period_ns", train_period_ns, 1)
-        self.id = gossip.node
-        self.learner, self.gossip, self.share, self.inbox = learner, gossip, share, inbox
-        self._exchange: Exchange
-        if isinstance(learner, AggregatorCore) and isinstance(gossip, PushGossip) and isinstance(share, WholeSets):
-            self._exchange = ServerExchange(learner, gossip, share)
-        elif isinstance(gossip, PushGossip) and isinstance(share, WholeModels):
-            self._exchange = ModelExchange(cast(ModelLearner, learner), gossip, share)
-        elif isinstance(gossip, PushGossip) and isinstance(share, WholeSets):
-            self._exchange = SetExchange(learner, gossip, share)
-        elif isinstance(gossip, LogGossip) and isinstance(share, LogShare):
-            self._exchange = LogExchange(learner, gossip, share)
-        else:
-            raise ConfigError(f"{type(gossip).__name__} does not go with {type(share).__name__}")
+        self.id = exchange.node
+        self.learner, self.exchange, self.inbox = learner, exchange, inbox
         self.train_period_ns = train_period_ns
         self.now_ns = 0
-        self.samples_learnt = 0  # Own samples learnt.
+        self.samples_learnt = 0  # Local samples only.
         self._train_at_ns = 0
         self._unlabelled: dict[int, tuple[NDArray[np.float64], int]] = {}
         self._given_up = 0
@@ -103,40 +78,38 @@ class Node:
     @property
     def peers(self) -> list[int]:
         """The neighbours, ascending."""
-        return self.gossip.peers
+        return self.exchange.peers
 
     @property
     def views(self) -> dict[int, PeerView]:
         """What this node knows of each neighbour: the newest accepted message and what it stands for."""
-        return self.gossip.views
+        return self.exchange.views
 
     @property
     def incarnation(self) -> int:
         """How often this node has started, as its peers see it: a restart makes it larger."""
-        return self.gossip.incarnation
+        return self.exchange.incarnation
 
     @property
     def head(self) -> tuple[int, int]:
         """Incarnation and sequence number of the newest entry or set that this node made."""
-        return self.gossip.head
+        return self.exchange.head
 
     def add_peer(self, peer: int, now_ns: int) -> None:
-        """One more neighbour, from now on; nothing changes if it is one already.
+        """Add a neighbour; nothing changes if it is one already.
 
         Raises
         ------
         ConfigError
-            It is this node itself.
+            ``peer`` is this node itself.
         """
-        self.gossip.add(peer, now_ns)
+        self.exchange.add_peer(peer, now_ns)
         self.inbox.add(peer)
-        if isinstance(self.share, LogShare):
-            self.share.recipients = max(1, len(self.peers))
 
     def peer_reached(self, peer: int, now_ns: int) -> None:
-        """A sign from outside that a neighbour is there again, such as a link that was opened anew."""
+        """The transport reports that a neighbour is there again, for example because its link was reopened."""
         self._advance(now_ns)
-        self.gossip.reached(peer, now_ns)
+        self.exchange.peer_reached(peer, now_ns)
 
     def observe(
         self,
@@ -147,27 +120,27 @@ class Node:
         event_ns: int | None = None,
         sample_id: int | None = None,
     ) -> Prediction:
-        """Predict an own sample, then learn it if its class ``y`` is known; the prediction was made before learning.
+        """Predict a local sample, then learn it if its class ``y`` is known (prequential: test, then train).
 
         Parameters
         ----------
         x : array-like of shape (d,)
-            Features. NaN is a missing value, which counts as the mean so far, where the learner takes any.
+            Features. NaN is a missing value; learners that accept them use the feature's mean so far.
         y : int, optional
             Class code. Without it the sample waits for `label` under ``sample_id``.
         now_ns, event_ns : int
             The time, and when the sample was measured (by default now; a time from the future counts as now).
         sample_id : int, optional
-            Name of the sample in records; by default the number of own samples learnt so far.
+            Name of the sample in records; by default the number of local samples learnt so far.
 
         Raises
         ------
         ValueError
-            The vector has another length or is not finite, or the class is unknown. Nothing was learnt.
+            The vector has another length or is not finite, or the class is out of range. Nothing was learnt.
         LocalProtocolError
             Time goes backwards.
         """
-        # A copy of one's own: samples that wait for labels must not change, and kernels see one kind of array.
+        # A copy: samples that wait for labels must not change, and kernels get one kind of array.
         sample = np.array(x, dtype=np.float64, order="C")
         if sample.shape != (self.learner.dim,):
             raise ValueError(f"a sample must have shape ({self.learner.dim},), got {sample.shape}")
@@ -193,7 +166,7 @@ class Node:
         return prediction
 
     def label(self, sample_id: int, y: int, now_ns: int) -> bool:
-        """Learn an observed sample whose label came late; false if it is not (or no longer) awaited."""
+        """Learn an observed sample whose label came late; false if the label is not (or no longer) awaited."""
         self._check_class(y)
         self._advance(now_ns)
         waiting = self._unlabelled.pop(sample_id, None)
@@ -209,12 +182,12 @@ class Node:
         Raises
         ------
         RemoteProtocolError
-            The message is damaged, stale or not from ``sender``. Learner, views and versions are unchanged; a
-            `records.Refused` says so.
+            The message is damaged, stale or not from ``sender``. Learner and views are unchanged, and a
+            `records.Refused` is kept.
         """
         self._check_time(now_ns)
         try:
-            view, prototypes, from_future, kept = self._exchange.receive(data, sender, now_ns)
+            view, prototypes, from_future, kept = self.exchange.receive(data, sender, now_ns)
         except RemoteProtocolError as error:
             self._out.records.append(records.Refused(now_ns, self.id, sender, error.reason, len(data)))
             raise
@@ -240,16 +213,16 @@ class Node:
 
     def next_timer_ns(self) -> int | None:
         """When `on_timer` is due, or None."""
-        due_ns = self._exchange.next_timer_ns()
+        due_ns = self.exchange.next_timer_ns()
         return None if due_ns is None else max(due_ns, self.now_ns)
 
     def on_timer(self, now_ns: int) -> None:
-        """Do what was due by now."""
+        """Do everything that is due by now."""
         self._advance(now_ns)
-        self._exchange.on_timer(self.samples_learnt, now_ns, self._out)
+        self.exchange.on_timer(self.samples_learnt, now_ns, self._out)
 
     def finish(self, now_ns: int) -> None:
-        """The run ends: train what there was time for, and record how the node stands."""
+        """The run ends: train what there was time for, and record the node's final state."""
         self._advance(now_ns)
         self._out.records.append(
             records.Ended(now_ns, self.id, len(self.learner), len(self.inbox), self.unlabelled, self._given_up)
@@ -261,7 +234,7 @@ class Node:
         return outputs
 
     def snapshot(self) -> bytes:
-        """Everything needed to go on after a crash; outputs that were not drained are not part of it."""
+        """Everything needed to continue after a crash, except outputs that were not drained."""
         return pack(
             {
                 "node": self.id,
@@ -270,29 +243,29 @@ class Node:
                 "train_at_ns": self._train_at_ns,
                 "given_up": self._given_up,
                 "learner": self.learner.state(),
-                "exchange": self._exchange.state(),
+                "exchange": self.exchange.state(),
                 "inbox": self.inbox.state(),
                 "unlabelled": [[name, x, event] for name, (x, event) in self._unlabelled.items()],
             }
         )
 
     def restore(self, data: bytes, now_ns: int) -> None:
-        """Go on from a snapshot of a node that was built alike, as a new incarnation that starts at ``now_ns``.
+        """Continue from a snapshot of a node with the same settings, as a new incarnation that starts at ``now_ns``.
 
-        Received prototypes that waited then wait still: a node that is down trains nothing.
+        Received prototypes that waited at the snapshot still wait: a node that is down trains nothing.
 
         Raises
         ------
         SnapshotError
-            The bytes are damaged or belong to another node. The node must then be built anew.
+            The bytes are damaged or belong to another node. Build a new node then.
         """
         saved = unpack(data)
         if saved.get("node") != self.id:
             raise SnapshotError(f"the snapshot belongs to node {saved.get('node')}, not to node {self.id}")
         try:
             self.learner.restore(saved["learner"])
-            self._exchange.restore(saved["exchange"])
-            self.inbox.restore(saved["inbox"], self.share.limits)
+            self.exchange.restore(saved["exchange"])
+            self.inbox.restore(saved["inbox"], self.exchange.limits)
             self._unlabelled = {name: (x, event) for name, x, event in saved["unlabelled"]}
             self.samples_learnt, self._given_up = saved["version"], saved["given_up"]
             self.now_ns = max(saved["now_ns"], now_ns)
@@ -301,13 +274,13 @@ class Node:
             raise SnapshotError(f"the snapshot is damaged: {error}") from None
 
     def _learn(self, sample: NDArray[np.float64], y: int, event_ns: int, name: int) -> None:
-        bits = surprisal(self.learner.likelihood(sample, y, event_ns)) if self._exchange.needs_surprisal else 0.0
+        likelihood = self.learner.likelihood(sample, y, event_ns) if self.exchange.needs_surprisal else 1.0
         inserted = self.learner.learn(sample[np.newaxis], np.array([y]), np.array([event_ns]))
         self.samples_learnt += 1
         self._records_of_shrinking()
         self._out.records.append(records.Learned(self.now_ns, self.id, name, bool(inserted), len(self.learner)))
-        told = LocalSample(sample, y, event_ns, bits, bool(inserted))
-        self._exchange.learnt(told, self.samples_learnt, self.now_ns, self._out)
+        learnt = LocalSample(sample, y, event_ns, surprisal_bits(likelihood), bool(inserted))
+        self.exchange.learnt(learnt, self.samples_learnt, self.now_ns, self._out)
 
     def _advance(self, now_ns: int) -> None:
         """Move the clock and train the received prototypes that there was time for."""
@@ -338,7 +311,7 @@ class Node:
 
 
 def pump(node: Node, send: Callable[[int, bytes], None], record: Callable[[Record], None]) -> None:
-    """Hand a node's outputs on: records to whoever keeps them, then messages to the transport, each in order."""
+    """Pass a node's outputs on: records to ``record``, then messages to ``send``, each in order."""
     outputs = node.drain()
     for entry in outputs.records:
         record(entry)
@@ -348,13 +321,11 @@ def pump(node: Node, send: Callable[[int, bytes], None], record: Callable[[Recor
 
 def make_example_node() -> Node:
     """A node with one feature, two classes and one peer that shares after every sample, for examples and tests."""
-    from protovine.gossip import Coin
+    from protovine.gossip import Coin, PushGossip
     from protovine.learn import XuILVQCore
-    from protovine.share import AlwaysGate, QueueInbox, SetLimits
+    from protovine.share import AlwaysGate, QueueInbox, SetLimits, WholeSets
 
-    return Node(
-        XuILVQCore(dim=1, n_classes=2),
-        PushGossip(0, [1], Coin(1, 1.0, np.random.default_rng(0))),
-        WholeSets(AlwaysGate(), SetLimits(dim=1, n_classes=2)),
-        QueueInbox(1, [1]),
-    )
+    learner = XuILVQCore(dim=1, n_classes=2)
+    schedule = Coin(1, 1.0, np.random.default_rng(0))
+    share = WholeSets(AlwaysGate(), SetLimits(dim=1, n_classes=2))
+    return Node(learner, SetExchange(learner, PushGossip(0, [1]), schedule, share), QueueInbox(1, [1]))

@@ -112,14 +112,14 @@ class PrototypeSet:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What sharing may know of the learner at one moment.
+    """What a gate may look at: the learner's set and the newest local samples at one moment.
 
     Parameters
     ----------
     prototypes : PrototypeSet
         The learner's own set, as it stands.
-    version : int
-        Own samples learnt so far; the version of everything shared now.
+    samples_learnt : int
+        Local samples learnt so far.
     window_x : float64 array, shape (k, d)
         The newest own samples whose label is known, oldest first; without rows if none are kept.
     window_label : int64 array, shape (k,)

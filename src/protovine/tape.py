@@ -1,4 +1,4 @@
-"""Everything that was ever said to a node, in order: enough to see a real run again, call by call, in virtual time."""
+"""Every call of a node, in order: enough to replay a real run, call by call, in virtual time."""
 
 from __future__ import annotations
 
@@ -78,17 +78,21 @@ class Restored(Call, frozen=True, tag="restore"):
     data: bytes
 
 
-AnyCall = Began | Observed | Labelled | Delivered | Ticked | Met | Reached | Restored
+class Finished(Call, frozen=True, tag="finish"):
+    """`Node.finish`."""
+
+
+AnyCall = Began | Observed | Labelled | Delivered | Ticked | Met | Reached | Restored | Finished
 
 
 class TapedNode:
-    """A node that tells ``write`` of every call that changes it, and is used in its place.
+    """Stands in for a node, and passes every call that changes it to ``write`` first.
 
     Parameters
     ----------
     node : Node
     write : callable (AnyCall) -> None
-        Takes every call before it is made.
+        Gets every call before it is made.
 
     Examples
     --------
@@ -152,11 +156,16 @@ class TapedNode:
         self._write(Restored(now_ns, data))
         self.node.restore(data, now_ns)
 
+    def finish(self, now_ns: int) -> None:
+        """As `Node.finish`."""
+        self._write(Finished(now_ns))
+        self.node.finish(now_ns)
+
 
 def play(calls: Iterable[AnyCall], node: Node) -> list[Record]:
-    """Make the calls of a tape again on a node that was built alike; the records of everything it did.
+    """Repeat the calls of a tape on a fresh node, and return the records of everything that it does.
 
-    Built alike is a node with the same settings, seed, id and incarnation (`Began`); its neighbours come from the tape.
+    ``node`` must have the same settings, seed, id and incarnation (`Began`). Its neighbours come from the tape.
     """
     made: list[Record] = []
     for call in calls:
@@ -178,25 +187,27 @@ def _make(call: AnyCall, node: Node) -> None:
         try:
             node.receive(call.data, call.sender, call.now_ns)
         except RemoteProtocolError:
-            return  # It was refused then, too.
+            return  # The original call was refused, too.
     elif isinstance(call, Ticked):
         node.on_timer(call.now_ns)
     elif isinstance(call, Met):
         node.add_peer(call.peer, call.now_ns)
     elif isinstance(call, Reached):
         node.peer_reached(call.peer, call.now_ns)
+    elif isinstance(call, Finished):
+        node.finish(call.now_ns)
     else:
         node.restore(call.data, call.now_ns)
 
 
 def encode(call: AnyCall) -> bytes:
-    """A call as an entry of a tape file: its length and MessagePack."""
+    """A call as an entry of a tape file: its length, then MessagePack."""
     body = msgspec.msgpack.encode(call)
     return len(body).to_bytes(_LENGTH_BYTES, "little") + body
 
 
 def read_tape(path: Path) -> Iterator[AnyCall]:
-    """The calls in a file of entries; what was cut off at its end is left out.
+    """The calls in a tape file; an entry that is cut off at its end is left out.
 
     Raises
     ------

@@ -29,10 +29,10 @@ _FLAGS: tuple[tuple[tuple[str, ...], str, Any, str], ...] = (
         str,
         "Who gets which row: interleave, shuffle, label-skew:ALPHA, blocks, quantity-skew:ALPHA. [default: interleave]",
     ),
-    (("-s", "s"), "gossip.s", int, "Peers addressed per share, in presets that share. [default: 4]"),
+    (("-s", "--fanout"), "gossip.fanout", int, "Peers addressed per share, in presets that share. [default: 4]"),
     (
-        ("-T", "t"),
-        "gossip.T",
+        ("-T", "--share-probability"),
+        "gossip.share_probability",
         float,
         "Probability that an opportunity to share is used; 0 is no gossip at all. [default: as the preset says]",
     ),
@@ -43,22 +43,22 @@ _FLAGS: tuple[tuple[tuple[str, ...], str, Any, str], ...] = (
         "At which opportunities to share, and with whom. [default: as the preset says]",
     ),
     (
-        ("--gossip",),
-        "gossip.order",
+        ("--order",),
+        "swarm.order",
         click.Choice(["parallel", "sequential"]),
-        "All nodes act at once, or take turns. [default: parallel]",
+        "All nodes act at once, or in turn. [default: parallel]",
     ),
     (
         ("--budget",),
-        "gossip.budget_bytes_per_s",
+        "exchange.budget_bytes_per_s",
         float,
         "Bytes that a node may send per second, in presets that share a log. [default: no limit]",
     ),
     (
-        ("--hostile",),
-        "swarm.hostile",
+        ("--byzantine",),
+        "swarm.byzantine",
         str,
-        "Members that do harm, as KIND:COUNT: label-flip, random-labels, random-vectors, bad-scale, bad-sensor, flood.",
+        "Byzantine nodes, as ATTACK:COUNT: label-flip, random-labels, random-vectors, bad-scale, bad-sensor, flood.",
     ),
     (
         ("--topology",),
@@ -80,10 +80,9 @@ _FLAGS: tuple[tuple[tuple[str, ...], str, Any, str], ...] = (
     (("--seeds",), "seeds", int, "Number of seeds. [default: 3]"),
 )
 _PRESET_HELP = (
-    "System to run; repeat to compare several: default, local, central, default-gain, paper-local, paper-base, "
+    "System to run; repeat to compare several: default, isolated, centralised, default-gain, paper-isolated, paper-base, "
     "paper-jsd, paper-queue, paper-cluster (also -150, -250, -500), paper-kmeans, server, gossip-trees, gossip-bayes, "
-    "gossip-logistic, river. [default: default, local, central, "
-    "paper-base, paper-jsd]"
+    "gossip-logistic, river. [default: default, isolated, centralised, paper-base, paper-jsd]"
 )
 
 
@@ -163,8 +162,8 @@ def run(
 ) -> None:
     """Compare systems on a stream, in virtual time.
 
-    Without arguments: ours, the same learner alone and in one place, and two of the paper's systems, on Phishing with
-    five nodes and three seeds. Settings are resolved as
+    Without arguments: the default, the same learner isolated and centralised, and two of the paper's systems, on
+    Phishing with five nodes and three seeds. Settings are resolved as
     defaults < preset < EXPERIMENT.toml < --set < options; see docs/experiments.md for all of them.
     """
     from protovine.experiments.define.config import Experiment

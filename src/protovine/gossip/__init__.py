@@ -7,8 +7,9 @@
 """
 
 from protovine.gossip.frame import MESSAGE_BYTES_MAX, Frame, Kind, LogFrame, kind_name
-from protovine.gossip.log import LogGossip, LogOutgoing, Standing
-from protovine.gossip.protocol import OfferLike, Outgoing, PeerView, PushGossip
+from protovine.gossip.log import LogGossip, LogOutgoing, Standing, Summary
+from protovine.gossip.peers import PeerView
+from protovine.gossip.push import OfferLike, Outgoing, PushGossip
 from protovine.gossip.schedule import SCHEDULES, Coin, RoundRobin, Schedule, make_schedule
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "RoundRobin",
     "Schedule",
     "Standing",
+    "Summary",
     "kind_name",
     "make_schedule",
 ]

@@ -25,8 +25,7 @@ from typing import Any, NamedTuple
 
 from protovine.errors import RemoteProtocolError, check_range
 from protovine.gossip.frame import ENTRIES_MAX, LOG_MESSAGE_BYTES_MAX, Kind, LogFrame
-from protovine.gossip.protocol import PeerView, check_peers
-from protovine.gossip.schedule import Schedule
+from protovine.gossip.peers import PeerView, check_peers, check_sender, stale
 from protovine.records import SECOND_NS
 
 # The token bucket holds the bytes of this many seconds.
@@ -46,6 +45,10 @@ _TICK_NS = SECOND_NS  # How often what is due is looked at.
 _QUIET_NS = 2 * SECOND_NS  # Without an opportunity for this long, each tick is one while anything is left to send.
 # A summary is an option for a peer that misses so much, and gets at least this part of the bucket.
 _SUMMARY_ENTRIES, _SUMMARY_BYTES, _SUMMARY_PART = 8, 600, 0.5
+
+
+# Makes a summary (payload, items) of the whole log in at most ``max_bytes``, an empty one at worst; None if it needs more.
+Summary = Callable[[int], tuple[bytes, int] | None]
 
 
 class Standing(NamedTuple):
@@ -141,14 +144,12 @@ class LogGossip:
         The own id.
     peers : list of int
         Ids of the neighbours.
-    schedule : Schedule
-        Chooses peers at opportunities, among those that lack something; each gets all that it lacks.
     budget_bytes_per_s : float >= 0
         Every outgoing byte counts; 0 is no limit.
     message_bytes_max : int >= 0
         What links carry in one message; 0 is no limit of theirs.
-    summary : callable (max_bytes) -> (payload, items) or None
-        Makes a summary of everything in the log, in an empty payload at worst; None if it needs more bytes.
+    active : bool
+        Whether this node ever sends. An inactive node only receives, and not even acknowledges.
     incarnation : int >= 1
         Grows each time the node starts again.
 
@@ -162,22 +163,20 @@ class LogGossip:
         self,
         node: int,
         peers: list[int],
-        schedule: Schedule,
         *,
         budget_bytes_per_s: float = 0.0,
         message_bytes_max: int = 0,
-        summary: Callable[[int], tuple[bytes, int] | None] = lambda max_bytes: (b"", 0),
         incarnation: int = 1,
+        active: bool = True,
     ) -> None:
         check_peers(node, peers)
         check_range("budget_bytes_per_s", budget_bytes_per_s, 0, 1e12)
         self.node, self.peers = node, sorted(peers)
-        self.schedule = schedule
+        self.active = active
         self.budget_bytes_per_s = budget_bytes_per_s
         most = min(LOG_MESSAGE_BYTES_MAX, message_bytes_max or LOG_MESSAGE_BYTES_MAX)
         self.message_bytes_max = min(most, math.floor(budget_bytes_per_s * BURST_S)) if budget_bytes_per_s else most
         self.incarnation = incarnation
-        self.summary = summary
         self._states = {peer: _Peer(peer) for peer in self.peers}
         self._log: deque[_Entry] = deque()
         self._sequence = 0
@@ -187,7 +186,7 @@ class LogGossip:
         self._tokens_ns: int | None = None
         self._pushed_ns = -_QUIET_NS
         # The first thing to do is to tell every peer what is known of its log, so that it sends what is missing.
-        self._tick_ns: int | None = 0 if peers and schedule.active else None
+        self._tick_ns: int | None = 0 if peers and active else None
 
     @property
     def entry_bytes_max(self) -> int:
@@ -215,13 +214,13 @@ class LogGossip:
             check_peers(self.node, [*self.peers, peer])
             self.peers = sorted([*self.peers, peer])
             self._states = {id: self._states.get(id) or _Peer(id) for id in self.peers}
-            if self.schedule.active:
+            if self.active:
                 self._wake(now_ns)
 
     def reached(self, peer: int, now_ns: int) -> None:
         """A sign that a peer is there again: what it has not acknowledged is sent anew, and it is greeted."""
         state = self._states[peer]
-        if self.schedule.active:
+        if self.active:
             state.flight.clear()
             state.summary = state.summary_tries = state.unanswered = 0
             state.fresh = state.acked + 1
@@ -238,35 +237,42 @@ class LogGossip:
                 state.flight.pop(gone, None)
         return self._sequence
 
-    def push(self, standing: Standing, now_ns: int) -> list[LogOutgoing]:
-        """An opportunity: send what they lack to the peers that the schedule names."""
-        if not self.schedule.active or not self.peers:
-            return []
+    def lacking(self, now_ns: int) -> list[int]:
+        """Peers that lack something which they were never sent, ascending, without those that stay silent."""
+        return [peer for peer, state in self._states.items() if self._lacks(state) and not state.silent(now_ns)]
+
+    def push(self, peers: list[int], standing: Standing, summary: Summary, now_ns: int) -> list[LogOutgoing]:
+        """At an opportunity: send ``peers`` (of `lacking`) everything that they lack."""
         self._pushed_ns = now_ns
         self._wake(now_ns + _TICK_NS)
-        lacking = [peer for peer, state in self._states.items() if self._lacks(state) and not state.silent(now_ns)]
-        made = []
-        for peer in self.schedule.choose(lacking, len(self.peers), now_ns):
-            made += self._serve(self._states[peer], standing, now_ns)
-        return made
+        return [message for peer in peers for message in self._serve(self._states[peer], standing, summary, now_ns)]
 
     def next_timer_ns(self) -> int | None:
         """When `on_timer` is due, or None."""
         return self._tick_ns
 
-    def on_timer(self, standing: Standing, now_ns: int) -> list[LogOutgoing]:
-        """Repairs, acknowledgements and probes that are due, and what no opportunity came for."""
-        if self._tick_ns is None or now_ns < self._tick_ns:
+    def is_due(self, now_ns: int) -> bool:
+        """Whether `on_timer` has anything to look at."""
+        return self._tick_ns is not None and now_ns >= self._tick_ns
+
+    def is_quiet(self, now_ns: int) -> bool:
+        """Whether peers lack something although no opportunity came for a while: `on_timer` then takes its place."""
+        return now_ns - self._pushed_ns >= _QUIET_NS and any(map(self._lacks, self._states.values()))
+
+    def on_timer(self, peers: list[int] | None, standing: Standing, summary: Summary, now_ns: int) -> list[LogOutgoing]:
+        """Send repairs, acknowledgements and probes that are due; and to ``peers``, if `is_quiet`, what they lack."""
+        if not self.is_due(now_ns):
             return []
         self._tick_ns = None
         made: list[LogOutgoing] = []
-        if now_ns - self._pushed_ns >= _QUIET_NS and any(map(self._lacks, self._states.values())):
-            pushed_ns, made = self._pushed_ns, self.push(standing, now_ns)
-            self._pushed_ns = pushed_ns  # It stays quiet.
+        if peers is not None:
+            pushed_ns = self._pushed_ns
+            made = self.push(peers, standing, summary, now_ns)
+            self._pushed_ns = pushed_ns  # The node stays quiet.
         for state in self._states.values():
             silent = state.silent(now_ns)
             if not silent and self._is_overdue(state, now_ns):
-                made += self._serve(state, standing, now_ns)
+                made += self._serve(state, standing, summary, now_ns)
             if (silent or state.heard_ns is None) and now_ns >= state.probe_ns:
                 hello = self._message(state, [], standing, now_ns, Kind.PROBE)
                 if hello is not None:
@@ -285,14 +291,10 @@ class LogGossip:
         """The message in ``data``; `RemoteProtocolError` if it is damaged, foreign or of an older incarnation."""
         frame = LogFrame.decode(data)
         state = self._states.get(frame.sender)
-        if frame.sender != sender:
-            raise RemoteProtocolError("impostor", f"node {sender} sent a message in the name of {frame.sender}")
-        if state is None:
-            raise RemoteProtocolError("stranger", f"node {sender} is not a neighbour of node {self.node}")
+        check_sender(self.node, frame.sender, sender, state is not None)
+        assert state is not None
         if frame.incarnation < max(1, state.incarnation):
-            raise RemoteProtocolError(
-                "stale", f"incarnation {frame.incarnation} of node {sender}, but {state.incarnation} is known"
-            )
+            raise stale(sender, f"incarnation {frame.incarnation}", str(state.incarnation))
         known = frame.acked + frame.acked_mask.bit_length()
         if frame.acked_incarnation == self.incarnation and known > self._sequence:
             raise RemoteProtocolError("malformed", f"node {sender} claims to know entry {known} of this node")
@@ -311,7 +313,7 @@ class LogGossip:
             return beyond >= 0
         return 0 <= beyond < ENTRIES_MAX and not mask >> beyond & 1
 
-    def accept(self, frame: LogFrame, good: list[int], now_ns: int) -> PeerView:
+    def accept(self, frame: LogFrame, good: list[int], now_ns: int) -> tuple[PeerView, int | None]:
         """Take note of a message from `read` whose entries ``good`` (new ones) were found good and taken in."""
         state = self._states[frame.sender]
         if frame.incarnation > state.incarnation:
@@ -338,10 +340,10 @@ class LogGossip:
             at_once = frame.kind == Kind.PROBE or state.owed >= _ACKNOWLEDGE_ENTRIES
             owed_ns = max(now_ns + (0 if at_once else _ACKNOWLEDGE_NS), state.sent_ns + _TICK_NS)
             state.owed_ns = owed_ns if state.owed_ns is None else min(state.owed_ns, owed_ns)
-        self._hear(state, frame, now_ns)
-        if self.schedule.active:
+        acknowledged_ns = self._hear(state, frame, now_ns)
+        if self.active:
             self._plan(state, now_ns, now_ns)
-        return _view(state)
+        return _view(state), acknowledged_ns
 
     def _restarted(self, state: _Peer, incarnation: int) -> None:
         """A peer runs for the first time, or again and may have lost what it knew: what it says from now on is true."""
@@ -353,7 +355,8 @@ class LogGossip:
         state.incarnation, state.watermark, state.mask = incarnation, 0, 0
         state.samples_learnt, state.ahead = 0, (0, 0, 0)
 
-    def _hear(self, state: _Peer, frame: LogFrame, now_ns: int) -> None:
+    def _hear(self, state: _Peer, frame: LogFrame, now_ns: int) -> int | None:
+        """Note what a peer says that it has; the time of the newest message that it acknowledges by that."""
         if state.silent(now_ns):
             # What it missed is sent again without the long waits of the last attempts.
             state.flight = {sequence: (sent_ns, 1) for sequence, (sent_ns, _) in state.flight.items()}
@@ -361,11 +364,10 @@ class LogGossip:
         state.heard_ns, state.unanswered = now_ns, 0
         state.probe_wait_ns = _PROBE_NS
         if frame.acked_incarnation == self.incarnation:
-            sent_ns = state.acknowledge(frame.acked, frame.acked_mask)
-            if sent_ns is not None:
-                self.schedule.acknowledged(state.id, sent_ns, now_ns)
-        elif self._before is not None and frame.acked_incarnation == self._before[0]:
+            return state.acknowledge(frame.acked, frame.acked_mask)
+        if self._before is not None and frame.acked_incarnation == self._before[0]:
             state.whole = state.whole or 0 < frame.acked >= self._before[1] - _few(self._before[1])
+        return None
 
     @property
     def _oldest(self) -> int:
@@ -396,7 +398,7 @@ class LogGossip:
             or (entry.sequence >= state.fresh and entry.sequence not in state.flight and not state.has(entry.sequence))
         ]
 
-    def _serve(self, state: _Peer, standing: Standing, now_ns: int) -> list[LogOutgoing]:
+    def _serve(self, state: _Peer, standing: Standing, summary: Summary, now_ns: int) -> list[LogOutgoing]:
         """Messages with what a peer lacks: runs of entries, or one summary if that is shorter or all that is left."""
         if state.summary and state.overdue(state.summary_ns, state.summary_tries, now_ns):
             # Lost, it seems: what is best now is decided anew.
@@ -406,9 +408,9 @@ class LogGossip:
         size = sum([len(entry.payload) for entry in missing])
         long = len(missing) > _SUMMARY_ENTRIES and size > _SUMMARY_BYTES
         if behind or (long and self._room(now_ns) >= _SUMMARY_PART * self.message_bytes_max):
-            summary = self._summary(state, math.inf if behind else size, standing, now_ns)
-            if summary is not None or behind:
-                return [] if summary is None else [summary]
+            whole = self._summarised(state, math.inf if behind else size, standing, summary, now_ns)
+            if whole is not None or behind:
+                return [] if whole is None else [whole]
         made: list[LogOutgoing | None] = []
         run: list[_Entry] = []
         left = self._room(now_ns) - HEADER_BYTES_MAX
@@ -425,11 +427,13 @@ class LogGossip:
             made.append(self._message(state, run, standing, now_ns))
         return [message for message in made if message is not None]
 
-    def _summary(self, state: _Peer, below: float, standing: Standing, now_ns: int) -> LogOutgoing | None:
+    def _summarised(
+        self, state: _Peer, below: float, standing: Standing, summary: Summary, now_ns: int
+    ) -> LogOutgoing | None:
         """A summary of fewer than ``below`` bytes; None if there is none, or the budget must grow for it first."""
-        made = self.summary(int(_SUMMARY_PART * self.entry_bytes_max))
+        made = summary(int(_SUMMARY_PART * self.entry_bytes_max))
         if made is None:
-            made = self.summary(self.entry_bytes_max)
+            made = summary(self.entry_bytes_max)
         if made is None or len(made[0]) >= below:
             return None
         message = self._message(state, [_Entry(self._sequence, *made)], standing, now_ns, Kind.SUMMARY)

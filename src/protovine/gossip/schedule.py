@@ -1,8 +1,9 @@
-"""When to share and with whom: one object per node, asked at each opportunity; it may toss coins but does no I/O.
+"""When to share and with whom: one schedule per node, asked at each opportunity. Schedules may draw random numbers.
 
-An opportunity is the moment after an own sample (whole sets) or a full batch (log). All schedules aim at the same
-traffic: on average s·T messages an opportunity, so p = T s/(n - 1) to each of the n - 1 peers. They differ in how
-evenly, and to whom.
+An opportunity is the moment after a local sample (whole sets) or a full batch (log). All schedules aim at the same
+traffic: s·T messages per opportunity on average, where s is the fanout and T the share probability. Each of the n - 1
+peers then gets a message with probability p = T s/(n - 1). Schedules differ in how evenly they spread the messages,
+and in which peers they prefer.
 """
 
 from __future__ import annotations
@@ -15,21 +16,21 @@ import numpy as np
 
 from protovine.errors import ConfigError, check_range, suggest
 
-# The mean gap between opportunities forgets with this weight, once it has seen that many.
+# Weight of the newest gap in the mean gap between opportunities, once 1/weight gaps were seen: a memory of about 100.
 _GAP_WEIGHT = 0.01
-# A message that was not acknowledged for so many round trips is taken for lost; the next one for twice as many.
+# A message counts as lost if it is not acknowledged within this many round trips; the time doubles with each retry.
 _ROUND_TRIPS, _DOUBLINGS_MAX = 4, 10
-# However little there is to say, nobody waits for more than so many mean intervals between two messages to a peer.
+# No peer waits longer than this many mean intervals for the next message, however small the drift.
 _WAIT_MAX = 4.0
-# How fast the threshold on drift² x age follows the traffic that is allowed, per opportunity.
+# How fast the threshold on drift² x age follows the allowed traffic, per opportunity.
 _STEP = 0.05
 
 
 class Schedule(Protocol):
     """Chooses peers at opportunities.
 
-    ``active`` is false if nothing is ever shared. ``needs_news`` and ``needs_acknowledgements`` say what it wants to
-    be told besides.
+    ``active`` is false if nothing is ever shared. ``needs_errors`` asks for calls of `note`, and
+    ``needs_acknowledgements`` for calls of `acknowledged`.
     """
 
     active: bool
@@ -37,18 +38,18 @@ class Schedule(Protocol):
     needs_acknowledgements: bool
 
     def choose(self, candidates: Sequence[int], total: int, now_ns: int) -> list[int]:
-        """The peers to offer something to now, of ``candidates`` (ascending) among ``total`` peers; often none.
+        """The peers to send to now, of ``candidates`` (ascending) among ``total`` peers; often none.
 
-        Those chosen count as sent to.
+        The schedule assumes that each chosen peer gets its message.
         """
         ...
 
-    def note(self, news: float) -> None:
-        """An own sample was learnt, of which the model got the share ``news`` in [0, 1] wrong beforehand."""
+    def note(self, error: float) -> None:
+        """A local sample was learnt. ``error`` in [0, 1] is 1 - p(y|x) by the model before it learnt the sample."""
         ...
 
     def acknowledged(self, peer: int, made_ns: int, now_ns: int) -> None:
-        """A peer says that it has what this node sent it at ``made_ns``."""
+        """A peer acknowledges the message that this node sent to it at ``made_ns``."""
         ...
 
     def state(self) -> dict[str, Any]:
@@ -61,21 +62,21 @@ class Schedule(Protocol):
 
 
 class Coin:
-    """The paper's: with probability T, s peers drawn uniformly without replacement.
+    """The paper's schedule: with the share probability, draw ``fanout`` peers uniformly without replacement.
 
     Parameters
     ----------
-    peers_per_share : int >= 1
-        s. With fewer candidates all of them are chosen.
-    probability : float in [0, 1]
-        T.
+    fanout : int >= 1
+        Peers addressed per share (the paper's s). With fewer candidates all of them are chosen.
+    share_probability : float in [0, 1]
+        Probability that an opportunity is used (the paper's T).
     rng : numpy Generator
-        Tosses and draws.
+        Draws both.
 
     Raises
     ------
     ConfigError
-        s or T is out of range.
+        ``fanout`` or ``share_probability`` is out of range.
 
     Examples
     --------
@@ -87,26 +88,26 @@ class Coin:
     needs_errors = False
     needs_acknowledgements = False
 
-    def __init__(self, fanout: int, probability: float, rng: np.random.Generator) -> None:
-        check_range("s", fanout, 1)
-        check_range("T", probability, 0, 1)
-        self.fanout, self.probability = fanout, probability
-        self.active = probability > 0
+    def __init__(self, fanout: int, share_probability: float, rng: np.random.Generator) -> None:
+        check_range("fanout", fanout, 1)
+        check_range("share_probability", share_probability, 0, 1)
+        self.fanout, self.share_probability = fanout, share_probability
+        self.active = share_probability > 0
         self._rng = rng
 
     def choose(self, candidates: Sequence[int], total: int, now_ns: int) -> list[int]:
-        """Toss, then draw."""
-        if not self.active or not candidates or self._rng.random() >= self.probability:
+        """Draw whether to share, then with whom."""
+        if not self.active or not candidates or self._rng.random() >= self.share_probability:
             return []
         count = min(self.fanout, len(candidates))
         chosen = self._rng.choice(len(candidates), size=count, replace=False)
         return [candidates[i] for i in sorted(chosen.tolist())]
 
     def _part(self, total: int) -> float:
-        """p: the part of all opportunities at which one of ``total`` peers is sent to."""
-        return self.probability * min(self.fanout, total) / total
+        """p: probability that one of ``total`` peers is sent to at an opportunity."""
+        return self.share_probability * min(self.fanout, total) / total
 
-    def note(self, news: float) -> None:
+    def note(self, error: float) -> None:
         """Nothing to do."""
 
     def acknowledged(self, peer: int, made_ns: int, now_ns: int) -> None:
@@ -122,7 +123,7 @@ class Coin:
 
 
 class RoundRobin(Coin):
-    """The same coin, but the peers take turns: those that waited longest are next.
+    """The same random opportunities, but peers take turns: those that waited longest are next.
 
     Examples
     --------
@@ -131,13 +132,13 @@ class RoundRobin(Coin):
     [[1, 2], [3, 1], [2, 3]]
     """
 
-    def __init__(self, fanout: int, probability: float, rng: np.random.Generator) -> None:
-        super().__init__(fanout, probability, rng)
+    def __init__(self, fanout: int, share_probability: float, rng: np.random.Generator) -> None:
+        super().__init__(fanout, share_probability, rng)
         self._turn = 0
         self._served: dict[int, int] = {}
 
     def choose(self, candidates: Sequence[int], total: int, now_ns: int) -> list[int]:
-        """Toss, then those that were not served for longest."""
+        """Draw whether to share; then take the peers that were served longest ago."""
         if not self.active or not candidates or not self._is_used():
             return []
         chosen = list(candidates)
@@ -148,7 +149,7 @@ class RoundRobin(Coin):
         return chosen
 
     def _is_used(self) -> bool:
-        return self.probability == 1 or self._rng.random() < self.probability
+        return self.share_probability == 1 or self._rng.random() < self.share_probability
 
     def _order(self, peer: int, now_ns: int) -> tuple[int, int]:
         return self._served.get(peer, 0), peer
@@ -159,9 +160,9 @@ class RoundRobin(Coin):
 
 
 class Counter(RoundRobin):
-    """No coin: every 1/T-th opportunity on average, as evenly as whole numbers allow; the peers take turns.
+    """Use every 1/T-th opportunity, as evenly as whole numbers allow; peers take turns.
 
-    At equal traffic it halves the age of the coin (`docs/age.md`). Nodes begin at random places of the count.
+    At equal traffic its mean age is half of `Coin`'s (`docs/age.md`). Nodes begin at random places of the count.
 
     Examples
     --------
@@ -170,18 +171,18 @@ class Counter(RoundRobin):
     [False, True, False, False, True, False]
     """
 
-    def __init__(self, fanout: int, probability: float, rng: np.random.Generator) -> None:
-        super().__init__(fanout, probability, rng)
+    def __init__(self, fanout: int, share_probability: float, rng: np.random.Generator) -> None:
+        super().__init__(fanout, share_probability, rng)
         self._credit = float(rng.random())
 
     def _is_used(self) -> bool:
-        self._credit += self.probability
+        self._credit += self.share_probability
         used = self._credit >= 1
         self._credit -= used
         return used
 
     def state(self) -> dict[str, Any]:
-        """Credit and generator; who was served is forgotten."""
+        """Credit and generator; the turns of the peers are forgotten."""
         return {**super().state(), "credit": self._credit}
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -191,19 +192,20 @@ class Counter(RoundRobin):
 
 
 class OldestFirst(Counter):
-    """As `Counter`, but those peers are next whose view of this node is oldest, as far as acknowledgements tell.
+    """As `Counter`, but the peers with the oldest acknowledged message are next.
 
-    What was sent counts as received until its acknowledgement is overdue: so a peer that lost a message is served next,
-    and not when its turn comes. One that never answers waits longer each time, at last for its turn.
+    A sent message counts as received until its acknowledgement is overdue. A peer that lost a message is therefore
+    served next, and not only when its turn comes. A peer that never answers waits longer each time, at most for its
+    turn.
     """
 
     needs_acknowledgements = True
 
-    def __init__(self, fanout: int, probability: float, rng: np.random.Generator) -> None:
-        super().__init__(fanout, probability, rng)
+    def __init__(self, fanout: int, share_probability: float, rng: np.random.Generator) -> None:
+        super().__init__(fanout, share_probability, rng)
         self._round_trip_ns: float | None = None
         self._has_ns: dict[int, int] = {}
-        self._sent: dict[int, tuple[int, int]] = {}  # When last, and how often since the last acknowledgement.
+        self._sent: dict[int, tuple[int, int]] = {}  # Time of the last message, messages since an acknowledgement.
 
     def _order(self, peer: int, now_ns: int) -> tuple[int, int]:
         has_ns, (sent_ns, tries) = self._has_ns.get(peer, -1), self._sent.get(peer, (-1, 0))
@@ -218,7 +220,7 @@ class OldestFirst(Counter):
         self._sent[peer] = now_ns, self._sent.get(peer, (0, 0))[1] + 1
 
     def acknowledged(self, peer: int, made_ns: int, now_ns: int) -> None:
-        """A view moved."""
+        """Update the round-trip time, and the time of the newest message that the peer has."""
         trip_ns = now_ns - made_ns
         old_ns = trip_ns if self._round_trip_ns is None else self._round_trip_ns
         self._round_trip_ns = old_ns + (trip_ns - old_ns) / 8
@@ -228,11 +230,11 @@ class OldestFirst(Counter):
 
 
 class AgeThreshold(Coin):
-    """Each peer at the first opportunity at which what was last sent to it is older than a threshold.
+    """Serve each peer at the first opportunity at which the last message to it is older than a threshold.
 
-    The threshold is N mean gaps between opportunities, N = (n - 1)/(s T), less the mean time from any moment to the
-    next one, so that traffic is the coin's: N - 1 gaps if they are exponential. No direct push at equal traffic has an
-    age that is lower by more than 1/N² of it (`docs/age.md`).
+    The threshold is N mean gaps between opportunities, N = (n - 1)/(s T), minus the mean time from any moment to the
+    next opportunity. Traffic then equals `Coin`'s. With exponential gaps the threshold is N - 1 gaps. No direct push
+    at equal traffic lowers the mean age by more than a fraction 1/N² (`docs/age.md`).
 
     Examples
     --------
@@ -241,13 +243,13 @@ class AgeThreshold(Coin):
     [True, False, False, False, True, False, False, False, True, False]
     """
 
-    def __init__(self, fanout: int, probability: float, rng: np.random.Generator) -> None:
-        super().__init__(fanout, probability, rng)
+    def __init__(self, fanout: int, share_probability: float, rng: np.random.Generator) -> None:
+        super().__init__(fanout, share_probability, rng)
         self._gap = _MeanGap()
         self._sent_ns: dict[int, int] = {}
 
     def choose(self, candidates: Sequence[int], total: int, now_ns: int) -> list[int]:
-        """Those whose time has come."""
+        """The peers whose last message is older than the threshold."""
         self._gap.tick(now_ns)
         if not self.active:
             return []
@@ -258,24 +260,24 @@ class AgeThreshold(Coin):
 
 
 class DriftAge(Coin):
-    """Each peer for which drift² x age exceeds a threshold that keeps traffic at the coin's.
+    """Serve each peer for which drift² x age exceeds a threshold; the threshold keeps traffic at `Coin`'s.
 
-    Drift is the news since what was last sent to it: the sum over own samples of what the model got wrong. Age is the
-    time since, in mean gaps between opportunities. So a node says more while its stream surprises it, and less
-    in between.
+    Drift is the model's summed error 1 - p(y|x) on the local samples since the last message to the peer. Age is the
+    time since that message, in mean gaps between opportunities. A node therefore sends more while its stream changes,
+    and less while its model predicts well.
     """
 
     needs_errors = True
 
-    def __init__(self, fanout: int, probability: float, rng: np.random.Generator) -> None:
-        super().__init__(fanout, probability, rng)
+    def __init__(self, fanout: int, share_probability: float, rng: np.random.Generator) -> None:
+        super().__init__(fanout, share_probability, rng)
         self._gap = _MeanGap()
-        self._news = 0.0
+        self._errors = 0.0
         self._sent: dict[int, tuple[int, float]] = {}
         self._log_threshold: float | None = None
 
     def choose(self, candidates: Sequence[int], total: int, now_ns: int) -> list[int]:
-        """Those that have missed enough for long enough."""
+        """The peers whose drift² x age exceeds the threshold."""
         self._gap.tick(now_ns)
         if not self.active or not candidates:
             return []
@@ -283,25 +285,25 @@ class DriftAge(Coin):
         if part == 1:
             return list(candidates)
         if self._log_threshold is None:
-            # As if the model was wrong in a third of the samples.
+            # The first threshold assumes a mean error of 1/3.
             self._log_threshold = math.log(1 / (9 * part**3))
         gap_ns, threshold = max(self._gap.mean_ns, 1.0), math.exp(self._log_threshold)
         due = []
         for peer in candidates:
-            sent_ns, news = self._sent.get(peer, (0, 0.0))
-            drift, age = self._news - news, (now_ns - sent_ns) / gap_ns
+            sent_ns, errors = self._sent.get(peer, (0, 0.0))
+            drift, age = self._errors - errors, (now_ns - sent_ns) / gap_ns
             if peer not in self._sent or drift**2 * age > threshold or age > _WAIT_MAX / part:
                 due.append(peer)
-                self._sent[peer] = (now_ns, self._news)
+                self._sent[peer] = (now_ns, self._errors)
         self._log_threshold += _STEP * (len(due) / total - part)
         return due
 
-    def note(self, news: float) -> None:
+    def note(self, error: float) -> None:
         """Add to the drift."""
-        self._news += news
+        self._errors += error
 
     def state(self) -> dict[str, Any]:
-        """Threshold and generator; who was sent what is forgotten."""
+        """Threshold and generator; the last messages to the peers are forgotten."""
         return {**super().state(), "log_threshold": self._log_threshold}
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -312,7 +314,7 @@ class DriftAge(Coin):
 
 
 class _MeanGap:
-    """The mean time between opportunities, and from any moment to the next one; both forget slowly."""
+    """Mean time between opportunities, and from any moment to the next one, over about the last 100 gaps."""
 
     def __init__(self) -> None:
         self.mean_ns = 0.0
@@ -345,13 +347,13 @@ SCHEDULES: dict[str, Callable[[int, float, np.random.Generator], Schedule]] = {
 }
 
 
-def make_schedule(name: str, fanout: int, probability: float, rng: np.random.Generator) -> Schedule:
+def make_schedule(name: str, fanout: int, share_probability: float, rng: np.random.Generator) -> Schedule:
     """The schedule called ``name``.
 
     Raises
     ------
     ConfigError
-        There is no such schedule, or s or T is out of range.
+        There is no such schedule, or ``fanout`` or ``share_probability`` is out of range.
 
     Examples
     --------
@@ -360,4 +362,4 @@ def make_schedule(name: str, fanout: int, probability: float, rng: np.random.Gen
     """
     if name not in SCHEDULES:
         raise ConfigError(f"unknown schedule '{name}'{suggest(name, SCHEDULES)}")
-    return SCHEDULES[name](fanout, probability, rng)
+    return SCHEDULES[name](fanout, share_probability, rng)

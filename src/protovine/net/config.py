@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from protovine import rng
 from protovine.errors import ConfigError
@@ -20,17 +20,7 @@ from protovine.net.security.identity import MemberName, load_member
 from protovine.net.transport import Endpoints
 from protovine.node import Node
 from protovine.records import SECOND_NS
-from protovine.system import (
-    GossipSettings,
-    LearnerSettings,
-    Section,
-    ShareSettings,
-    build_node,
-    explain,
-    merged_tables,
-    preset,
-    read_tables,
-)
+from protovine.system import Section, SystemSettings, build_node, merged_tables, preset, read_tables, resolve
 
 Failed = Callable[[str, str], None]
 _Queue = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -165,22 +155,7 @@ class ZenohSinkTable(Section):
     key: str
 
 
-_SOURCES: dict[str, type[Section]] = {
-    "stdin": StdinSource,
-    "file": FileSource,
-    "csv": CsvSource,
-    "mqtt": MqttSource,
-    "zenoh": ZenohSource,
-}
-_SINKS: dict[str, type[Section]] = {
-    "stdout": StdoutSink,
-    "file": FileSink,
-    "mqtt": MqttSinkTable,
-    "zenoh": ZenohSinkTable,
-}
-
-
-class NodeSettings(Section):
+class NodeSettings(SystemSettings):
     """Everything of one node.
 
     Raises
@@ -196,9 +171,6 @@ class NodeSettings(Section):
         StdinSource | FileSource | CsvSource | MqttSource | ZenohSource | None, Field(discriminator="kind")
     ] = None
     sink: Annotated[StdoutSink | FileSink | MqttSinkTable | ZenohSinkTable | None, Field(discriminator="kind")] = None
-    learner: LearnerSettings = LearnerSettings()
-    share: ShareSettings = ShareSettings()
-    gossip: GossipSettings = GossipSettings()
 
     @classmethod
     def read(cls, path: Path | None, above: dict[str, Any]) -> NodeSettings:
@@ -214,23 +186,10 @@ class NodeSettings(Section):
         tables = merged_tables(below, above)
         wanted = tables.get("node", {})
         name = wanted.get("preset", "default") if isinstance(wanted, dict) else "default"
-        chosen = preset(name) if isinstance(name, str) else preset("default")
-        if chosen.settings.get("swarm", {}).get("central"):
-            raise ConfigError(f"node.preset '{name}' is one node with all samples: it has no peers")
-        if chosen.settings.get("swarm", {}).get("server"):
-            raise ConfigError(f"node.preset '{name}' needs a server, which only simulations have")
-        own = {key: value for key, value in chosen.settings.items() if key in ("learner", "share", "gossip")}
-        if not chosen.shares:
-            own = merged_tables(own, {"gossip": {"T": 0.0}})
-        merged = merged_tables(own, tables)
-        for key, kinds in (("source", _SOURCES), ("sink", _SINKS)):
-            table = merged.get(key)
-            if isinstance(table, dict) and table.get("kind") not in kinds:
-                raise ConfigError(f"{key}.kind must be one of {', '.join(kinds)}, got '{table.get('kind')}'")
-        try:
-            made = cls(**merged)
-        except ValidationError as error:
-            raise ConfigError(_explained(error, merged)) from None
+        chosen = preset(name if isinstance(name, str) else "default")
+        if chosen.centralised:
+            raise ConfigError(f"node.preset '{name}' is one node with the samples of all: it has no peers")
+        made = resolve(chosen, tables, cls)
         made._check()
         return made.with_paths(path.parent if path else Path())
 
@@ -251,8 +210,10 @@ class NodeSettings(Section):
         return self.model_copy(update=update)
 
     def _check(self) -> None:
-        if self.learner.name == "river":
-            raise ConfigError("learner.name river is for simulations only: River's classifiers have no safe bytes")
+        if self.learner.kind == "river":
+            raise ConfigError("learner.kind river is for simulations only: River's classifiers have no safe bytes")
+        if self.exchange.kind == "server":
+            raise ConfigError("exchange.kind server is for simulations only: a real swarm has no server")
         network = self.network
         identity = (network.swarm, network.name, network.id)
         if network.plain:
@@ -274,8 +235,6 @@ class NodeSettings(Section):
             raise ConfigError("network.listen or network.connect must name an endpoint")
         if self.schema_ is None:
             raise ConfigError("schema is required: a file that `protovine data info --json` wrote, or a table")
-        if self.gossip.order != "parallel":
-            raise ConfigError(f"gossip.order must be parallel on a real network, got '{self.gossip.order}'")
 
     def schema_of(self) -> Schema:
         """The schema, from its file or table."""
@@ -308,9 +267,7 @@ class NodeSettings(Section):
     def build(self, schema: Schema, member: int, incarnation: int, peers: list[int]) -> Node:
         """The node."""
         return build_node(
-            self.learner,
-            self.share,
-            self.gossip,
+            self,
             node=member,
             peers=peers,
             dim=schema.dim,
@@ -353,17 +310,3 @@ class NodeSettings(Section):
 
 
 _PATHS = ("path", "ca_file", "certificate_file", "key_file")
-
-
-def _explained(error: ValidationError, merged: dict[str, Any]) -> str:
-    """As `explain`, without the kinds that pydantic puts into the names of keys."""
-    for key, kinds in (("source", _SOURCES), ("sink", _SINKS)):
-        problem = error.errors()[0]["loc"]
-        if problem[:1] == (key,) and len(problem) > 2:
-            try:
-                kinds[str(problem[1])].model_validate(merged[key])
-            except ValidationError as inner:
-                return f"{key}.{explain(inner, merged[key], kinds[str(problem[1])])}".replace(
-                    f"{key}.unknown key '", f"unknown key '{key}.", 1
-                )
-    return explain(error, merged, NodeSettings)

@@ -1,8 +1,8 @@
-"""Sharing by log: which own samples are worth telling, in what batches, and as which bytes.
+"""Sharing by log: which local samples are worth sending, in which batches, and as which bytes.
 
-A sample is told if it was news to the own model: its surprisal, -log2 p(y|x) before learning, is worth its bytes. With
-a byte budget the threshold rises until the budget suffices. Samples travel in batches; the more the model relies on
-recency, the smaller they are.
+A sample is shared if its surprisal, -log2 p(y|x) by the model before it learnt the sample, is worth its bytes. With a
+byte budget the threshold rises until the budget suffices. Samples travel in batches. Batches are smaller when the
+model relies more on recent samples.
 """
 
 from __future__ import annotations
@@ -35,29 +35,28 @@ from protovine.share.items import (
 )
 
 SELECTIONS = ("surprisal", "inserted", "all")
-# Items that make a batch and how long one may wait, while the best expert discounts by age**0, age**-1/2 and age**-1.
+# Samples in a batch and its longest wait, while the learner's best expert discounts by age**0, age**-1/2 and age**-1.
 BATCH_ITEMS, BATCH_NS = (20, 10, 1), (4 * SECOND_NS, 2 * SECOND_NS, SECOND_NS)
-_YOUNG = 400  # Own samples until batches have their full size.
-# Bits of surprisal that a byte is worth: what takes more bytes to tell must be more of a surprise.
+_YOUNG = 400  # Local samples until batches have their full size.
+# Bits of surprisal that a byte must be worth: a sample that takes more bytes needs a larger surprisal.
 BITS_PER_BYTE = 0.01
-# With a budget: a batch waits until headers are at most this part of it, but not for longer than this.
+# With a budget, a batch waits until headers are at most this part of its bytes, and no longer than the maximum.
 _HEADER_PART, _HEADER_BYTES, _WAIT_MAX_NS = 0.25, 16, 10 * SECOND_NS
-# The rest of a budget is for scales, acknowledgements and repairs.
-_BUDGET_PART = 0.85
-_STEP = 0.1  # Of the threshold that keeps to a budget, in bits per sample.
-_SHORT = 1.0  # Bits of that threshold from which the budget counts as small.
-_SMOOTHING = 0.2
-_SUMMARY_ITEMS = 30
+_BUDGET_PART = 0.85  # Part of a budget for samples; the rest is for scales, acknowledgements and repairs.
+_STEP = 0.1  # Step of the threshold that keeps to a budget, in bits per sample.
+_SHORT = 1.0  # A budget counts as small from this threshold on, in bits.
+_SMOOTHING = 0.2  # Weight of the newest batch in the mean bytes per sample.
+_SUMMARY_ITEMS = 30  # Prototypes in a summary: enough for a newcomer, in a few hundred bytes.
 _SUMMARY_BYTES = 4096
-_GENERATIONS_KEPT = 8
-_SATURATED_MAX = 5  # Own samples between two scales because of vectors that do not fit, at least.
-_REACH = 5.0  # Deviations that codes reach.
-_NARROW_BELOW = 100.0  # Bytes per second from which 8 bits are worth it.
+_GENERATIONS_KEPT = 8  # Scales of a peer that are remembered: entries that were delayed may need old ones.
+_SATURATED_MAX = 5  # Least local samples between two new scales because of vectors beyond the codes' range.
+_REACH = 5.0  # Standard deviations that codes reach.
+_NARROW_BELOW = 100.0  # Budget in bytes per second below which 6 bits per feature replace 8.
 
 
 @dataclass(frozen=True, slots=True)
 class LocalSample:
-    """An own sample as sharing sees it: ``surprise`` in bits before it was learnt, and whether it was inserted."""
+    """A learnt local sample: its ``surprisal`` in bits before it was learnt, and whether it became a prototype."""
 
     x: NDArray[np.float64]
     label: int
@@ -66,13 +65,13 @@ class LocalSample:
     inserted: bool
 
     @property
-    def news(self) -> float:
-        """What the model got wrong: 1 less the probability that it gave the true class."""
+    def error(self) -> float:
+        """1 - p(y|x) by the model before it learnt the sample, in [0, 1]."""
         return 1.0 - 2.0**-self.surprisal
 
 
 class LearnerView(NamedTuple):
-    """What sharing may ask of the learner: mean (d,) and deviation (d,) of what it learnt, and how it uses recency."""
+    """What sharing needs of a learner: mean (d,) and standard deviation (d,) of its samples, and its use of recency."""
 
     mean: NDArray[np.float64]
     deviation: NDArray[np.float64]
@@ -81,43 +80,43 @@ class LearnerView(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Privacy:
-    """How own samples are blurred before they are told.
+    """How samples are protected before they are shared.
 
     Parameters
     ----------
-    aggregate : int >= 1
-        A told vector is the mean of so many recent own samples of its class, the sample and its nearest ones.
+    microaggregation : int >= 1
+        A shared vector is the mean of this many recent local samples of one class: the sample and its nearest ones.
     noise : float >= 0
-        Standard deviation of added Gaussian noise, in own standard deviations of each feature.
+        Standard deviation of added Gaussian noise, in standard deviations of each feature.
     weight_min : float >= 0
-        Prototypes in summaries stand for at least so many samples.
+        Prototypes in summaries stand for at least this many samples.
     """
 
-    aggregate: int = 1
+    microaggregation: int = 1
     noise: float = 0.0
     weight_min: float = 0.0
 
 
 class LogShare:
-    """Selects, quantises and batches own samples, and reads those of others.
+    """Selects, quantises and batches local samples, and decodes those of peers.
 
     Parameters
     ----------
     limits : SetLimits
-        What is accepted from peers.
+        Bounds on received samples.
     rng : numpy Generator
-        Draws noise, if asked for.
+        Draws the noise of ``privacy``.
     select : {"surprisal", "inserted", "all"}
-        Which own samples are told.
+        Which local samples are shared.
     threshold : float >= 0, optional
-        Bits of surprisal above which a sample is told. By default 0.01 for each byte that telling it to a peer takes,
-        its part of the header included.
+        Bits of surprisal above which a sample is shared. By default 0.01 for each byte that it takes, including its
+        part of the header.
     bits : {0, 6, 8}
         Width of a quantised feature; 0 takes 8, and 6 below a budget of 100 bytes/s.
     budget_bytes_per_s : float >= 0
-        What the node may send in all, to ``recipients`` peers; 0 is no limit.
+        Bytes per second that the node may send to all its ``recipients`` peers together; 0 is no limit.
     batch_items, batch_ns : int
-        Fix the batches; 0 lets the use of recency decide.
+        Samples in a batch and its longest wait; 0 lets the learner's use of recency decide.
     discretion : Discretion
 
     Raises
@@ -155,7 +154,7 @@ class LogShare:
         self._rng = rng
         self._pending: list[LocalSample] = []
         self._pending_since_ns = 0
-        self._recent: deque[LocalSample] = deque(maxlen=200 if privacy.aggregate > 1 else 0)
+        self._recent: deque[LocalSample] = deque(maxlen=200 if privacy.microaggregation > 1 else 0)
         self._raised = 0.0
         self._gap_ns, self._seen, self._last_ns = 0.0, 0, 0
         self._scales: Scales | None = None
@@ -166,7 +165,7 @@ class LogShare:
         self._known: dict[int, dict[tuple[int, int], Scales]] = {}
 
     def note(self, sample: LocalSample, model: LearnerView, now_ns: int) -> bool:
-        """An own sample was learnt; whether it will be told."""
+        """A local sample was learnt; returns whether it will be shared."""
         self._seen += 1
         if self._seen > 1:
             passed = max(0, sample.event_ns - self._last_ns)
@@ -177,7 +176,7 @@ class LogShare:
         if self.select == "inserted":
             chosen = sample.inserted
         else:
-            chosen = self.select == "all" or sample.surprisal > self._bar(model)
+            chosen = self.select == "all" or sample.surprisal > self._threshold(model)
         if self.budget_bytes_per_s:
             affordable = self._affordable()
             chosen = chosen and (affordable >= 1 or sample.surprisal > self._raised)
@@ -190,38 +189,38 @@ class LogShare:
 
     @property
     def waits_since_ns(self) -> int | None:
-        """When the first sample of the batch that waits came, or None without one."""
+        """When the waiting batch got its first sample, or None without a batch."""
         return self._pending_since_ns if self._pending else None
 
     def due_ns(self, recency: float) -> int | None:
-        """When the batch that waits must go, or None without one."""
+        """When the waiting batch must be sent, or None without a batch."""
         if not self._pending:
             return None
         items, wait_ns = self._batch(recency)
         return self._pending_since_ns + (0 if len(self._pending) >= items else wait_ns)
 
     def seal(self, model: LearnerView, max_bytes: int) -> list[tuple[bytes, int]]:
-        """Entries for the log with how many samples each holds: scales if they are new, then what waited.
+        """Close the waiting batch: entries for the log (payload, samples in it), new scales first.
 
-        None is larger than ``max_bytes``; what does not fit even after merging is left to a summary.
+        No entry is larger than ``max_bytes``. Samples that do not fit even after merging are left to a summary.
         """
-        selected = sorted(self._pending, key=lambda sample: sample.event_ns)
+        pending = sorted(self._pending, key=lambda sample: sample.event_ns)
         self._pending = []
-        blurred = [(sample, x) for sample in selected if (x := self._discreet(sample, model)) is not None]
-        if not blurred:
+        chosen = [(sample, x) for sample in pending if (x := self._protected(sample, model)) is not None]
+        if not chosen:
             return []
         items = PrototypeSet(
-            np.array([x for _, x in blurred]),
-            np.array([sample.label for sample, _ in blurred], np.int64),
-            np.ones(len(blurred)),
-            np.array([sample.event_ns for sample, _ in blurred], np.int64),
+            np.array([x for _, x in chosen]),
+            np.array([sample.label for sample, _ in chosen], np.int64),
+            np.ones(len(chosen)),
+            np.array([sample.event_ns for sample, _ in chosen], np.int64),
         )
         entries: list[tuple[bytes, int]] = []
         scales = self._scales_for(items, model)
         if scales is not self._scales:
             entries.append((scales.encode(), 0))
             if len(entries[0][0]) > max_bytes:
-                return []  # Nothing could ever be told.
+                return []  # Nothing can ever be sent.
             self._scales = scales
         payload = encode_items(items, scales, self.limits)
         while (len(payload) > max_bytes or len(items) > self.limits.prototypes_max) and len(items) > 1:
@@ -234,7 +233,7 @@ class LogShare:
         return entries
 
     def _scales_for(self, items: PrototypeSet, model: LearnerView) -> Scales:
-        """The scales in use, or new ones where those no longer do."""
+        """The scales in use, or new ones if ``items`` no longer fit them."""
         scales = self._scales
         if scales is not None:
             far = np.abs(items.x / scales.step - scales.offset).max(axis=1)
@@ -242,7 +241,7 @@ class LogShare:
             outgrown = self._saturated and self._seen >= 1.25 * self._scales_at + _SATURATED_MAX
             if self._seen < 2 * self._scales_at and not outgrown:
                 return scales
-        # Early deviations may be too small for what is about to be told.
+        # Early deviations may be too small for these samples.
         deviation = np.maximum(model.deviation, np.abs(items.x - model.mean).max(axis=0) / _REACH)
         generation = 1 if scales is None else scales.generation + 1
         made = Scales.of(generation, model.mean, deviation, int(items.event_ns.min()), self._gap_ns, self.bits)
@@ -251,20 +250,21 @@ class LogShare:
         return made if scales is None or worn or made.differs(scales) else scales
 
     def summary(self, own: PrototypeSet, model: LearnerView, max_bytes: int) -> tuple[bytes, int] | None:
-        """All that the node knows from own samples, merged until it fits; the scales alone if it does not.
+        """The local prototypes, merged until they fit ``max_bytes``: (payload, prototypes in it).
 
-        With nothing to tell it is empty. None: not even the scales fit.
+        If even one per class does not fit, the payload holds the scales alone; without prototypes it is empty. None if
+        not even the scales fit.
         """
         scales = self._scales
         if len(own) and scales is None:
-            # Nothing was told yet, after a restart. Generation 0 is for this alone.
+            # Nothing was shared since a restart. Generation 0 is reserved for this case.
             base_ns = int(own.event_ns.min())
             scales = Scales.of(0, model.mean, model.deviation, base_ns, self._gap_ns, self.bits)
         if scales is None:
             return b"", 0
         size = min(_SUMMARY_ITEMS, len(own), self.limits.prototypes_max)
         if self.privacy.weight_min:
-            # Few enough that most of them weigh enough.
+            # Few enough that most of them reach the least weight.
             size = min(size, max(1, int(own.weight.sum() / (2 * self.privacy.weight_min))))
         while size:
             merged = self._merged(own, size)
@@ -284,14 +284,15 @@ class LogShare:
     def read(
         self, peer: int, incarnation: int, payload: bytes, brought: dict[int, Scales]
     ) -> tuple[PrototypeSet, Scales | None]:
-        """The samples in an entry of ``peer``, and the scales it brings; nothing is remembered until `commit`.
+        """Decode an entry of ``peer``: its samples and its scales, either of which may be missing.
 
-        An empty entry has none. ``brought`` has the scales, by generation, of earlier entries in the same message.
+        Nothing is remembered until `commit`. ``brought`` holds the scales of earlier entries in the same message, by
+        generation.
 
         Raises
         ------
         CodecError
-            The entry is damaged or breaks a limit; as `UnknownScales` if it needs scales that have not come.
+            The entry is damaged or breaks a limit; `UnknownScales` if the scales that it needs have not arrived.
         """
         if not payload:
             return PrototypeSet.empty(self.limits.dim, peer), None
@@ -309,11 +310,11 @@ class LogShare:
         if known is not None:
             return decode_items(payload, known, self.limits, peer), None
         if kept and (incarnation, generation) < min(kept):
-            return PrototypeSet.empty(self.limits.dim, peer), None  # Too late to be understood; newer ones are there.
+            return PrototypeSet.empty(self.limits.dim, peer), None  # Its scales are forgotten; newer entries are there.
         raise UnknownScales(f"scales {generation} of node {peer} are not known yet")
 
     def commit(self, peer: int, incarnation: int, scales: Scales) -> None:
-        """Keep scales that `read` brought."""
+        """Remember scales that `read` returned."""
         kept = self._known.setdefault(peer, {})
         kept[incarnation, scales.generation] = scales
         while len(kept) > _GENERATIONS_KEPT:
@@ -321,17 +322,17 @@ class LogShare:
 
     def _batch(self, recency: float) -> tuple[int, int]:
         use = round(2 * recency)
-        # While little is known, news are worth most; a budget must have room for the headers.
+        # Early samples are worth most, so first batches are small; a budget must have room for their headers.
         hasty = not self.budget_bytes_per_s or self._affordable() > 0.5
         young = min(1.0, (self._seen + 1) / _YOUNG) if hasty else 1.0
         items, wait_ns = math.ceil(BATCH_ITEMS[use] * young), round(BATCH_NS[use] * young)
-        if self._raised > _SHORT:  # Of a small budget larger batches make more, as they have fewer headers.
+        if self._raised > _SHORT:  # Larger batches need fewer headers: a small budget carries more samples.
             size = self._each * _HEADER_PART / (1 - _HEADER_PART)
             items, wait_ns = max(items, math.ceil(_HEADER_BYTES / size)), _WAIT_MAX_NS
         return self.batch_items or items, self.batch_ns or wait_ns
 
-    def _bar(self, model: LearnerView) -> float:
-        """Bits of surprisal from which a sample is told."""
+    def _threshold(self, model: LearnerView) -> float:
+        """Bits of surprisal above which a sample is shared."""
         if self.threshold is not None:
             return self.threshold
         return BITS_PER_BYTE * (self._item_bytes() + _HEADER_BYTES / self._batch(model.recency)[0])
@@ -340,15 +341,15 @@ class LogShare:
         return 1.5 + self.limits.dim * self.bits / 8
 
     def _affordable(self) -> float:
-        """The part of own samples that the budget has room for."""
+        """The fraction of local samples that the budget has room for."""
         each = self.recipients * self._each / (1 - _HEADER_PART)
         per_sample = _BUDGET_PART * self.budget_bytes_per_s * self._gap_ns / SECOND_NS
         return min(1.0, per_sample / each) if self._gap_ns else 1.0
 
-    def _discreet(self, sample: LocalSample, model: LearnerView) -> NDArray[np.float64] | None:
-        """The vector that is told; None while too few of its class were seen to blur it."""
+    def _protected(self, sample: LocalSample, model: LearnerView) -> NDArray[np.float64] | None:
+        """The shared vector; None while too few samples of its class were seen for microaggregation."""
         x = sample.x
-        k = self.privacy.aggregate
+        k = self.privacy.microaggregation
         if k > 1:
             alike = [other.x for other in self._recent if other.label == sample.label and other is not sample]
             if len(alike) < k - 1:
@@ -367,7 +368,7 @@ class LogShare:
         return self._merge.compress(prototypes, size).prototypes
 
     def state(self) -> dict[str, Any]:
-        """What must be kept to go on after a restart."""
+        """Everything that must be kept to continue after a restart."""
         return {
             "known": [
                 [peer, incarnation, scales.encode()]
@@ -385,7 +386,7 @@ class LogShare:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from ``state``; own scales start anew with the own log."""
+        """Continue from ``state``; a new log begins with new scales."""
         self._rng.bit_generator.state = state["rng"]
         self._gap_ns, self._seen = float(state["gap_ns"]), int(state["seen"])
         self._last_ns, self._raised = int(state["last_ns"]), float(state["raised"])
@@ -403,7 +404,7 @@ def _packed_samples(samples: list[LocalSample], dim: int) -> bytes:
 
 
 def _unpacked_samples(data: bytes, limits: SetLimits) -> list[LocalSample]:
-    """What was packed; how much of a surprise it was is not needed any more."""
+    """The packed samples; their surprisal is not needed any more."""
     held = decode_set(data, limits)
     columns = zip(held.x, held.label.tolist(), held.event_ns.tolist(), strict=True)
     return [LocalSample(x, label, event_ns, 0.0, False) for x, label, event_ns in columns]

@@ -1,36 +1,47 @@
-"""One member of the swarm by its settings: presets, typed settings, and the node that they stand for."""
+"""One system by its settings: presets, typed settings, and the node that they stand for.
+
+- `SystemSettings`: learner, exchange and gossip; one section per kind of learner, exchange, gate and inbox
+- `PRESETS`, `preset`: named systems
+- `resolve`: a preset and overrides as settings, the same for experiments and for nodes
+- `build_node`, `build_learner`: the objects that settings stand for; `warm` compiles their kernels
+- `explain`, `merged_tables`, `nested`, `read_tables`: settings as tables
+"""
 
 from protovine.system.build import build_learner, build_node, nanoseconds, warm
 from protovine.system.presets import PRESETS, Preset, preset
+from protovine.system.resolve import resolve, split_by_kind, with_kinds
 from protovine.system.settings import (
+    ExchangeSettings,
     GossipSettings,
     LearnerSettings,
     Probability,
     Seconds,
     Section,
-    ShareSettings,
-    explain,
-    merged_tables,
-    nested,
-    read_tables,
+    SystemSettings,
 )
+from protovine.system.tables import explain, kinds, merged_tables, nested, read_tables
 
 __all__ = [
     "PRESETS",
+    "ExchangeSettings",
     "GossipSettings",
     "LearnerSettings",
     "Preset",
     "Probability",
     "Seconds",
     "Section",
-    "ShareSettings",
+    "SystemSettings",
     "build_learner",
     "build_node",
     "explain",
+    "kinds",
     "merged_tables",
     "nanoseconds",
     "nested",
     "preset",
     "read_tables",
+    "resolve",
+    "split_by_kind",
     "warm",
+    "with_kinds",
 ]

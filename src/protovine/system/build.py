@@ -1,14 +1,14 @@
-"""From settings to a node: the one place where names of learners, gates and schedules become objects."""
+"""From settings to a node: the one place where kinds of learner, exchange, gate and inbox become objects."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
 
 import numpy as np
 
 from protovine import compress
 from protovine.errors import ConfigError
+from protovine.exchange import Exchange, LogExchange, ModelExchange, ServerExchange, SetExchange
 from protovine.gossip import LogGossip, PushGossip, make_schedule
 from protovine.learn import (
     AggregatorCore,
@@ -17,6 +17,7 @@ from protovine.learn import (
     GaussianBayes,
     HedgedLVQCore,
     LogisticCore,
+    ModelLearner,
     OwnPickles,
     XuILVQCore,
     river_core,
@@ -36,31 +37,30 @@ from protovine.share import (
     QueueInbox,
     SetInbox,
     SetLimits,
-    WholeModels,
     WholeSets,
     jensen_shannon_kde,
 )
-from protovine.share.gates import DISTANCE_THRESHOLD, GAIN_THRESHOLD
-from protovine.system.settings import GossipSettings, LearnerSettings, ShareSettings
+from protovine.system.settings import (
+    BayesSettings,
+    DistanceGateSettings,
+    GainGateSettings,
+    GossipSettings,
+    HedgedSettings,
+    InboxSettings,
+    LearnerSettings,
+    LogisticSettings,
+    LogSettings,
+    ModelSettings,
+    PaperGateSettings,
+    QueueInboxSettings,
+    RiverSettings,
+    ServerSettings,
+    SystemSettings,
+    WholeSetSettings,
+)
 
-# Prototypes that the default learner keeps.
-HEDGED_SIZE = 200
-# Learners that share whole models, as they have no prototypes.
-MODEL_LEARNERS = ("bayes", "logistic", "river")
-
-
-class Member(Protocol):
-    """Settings of a member, whatever else stands beside them."""
-
-    @property
-    def learner(self) -> LearnerSettings:
-        """Of the learner."""
-        ...
-
-    @property
-    def share(self) -> ShareSettings:
-        """Of sharing."""
-        ...
+# A random stream of its own for each purpose.
+Draw = Callable[[str], np.random.Generator]
 
 
 def nanoseconds(seconds: float) -> int:
@@ -69,15 +69,13 @@ def nanoseconds(seconds: float) -> int:
 
 
 def build_node(
-    learner: LearnerSettings,
-    share: ShareSettings,
-    gossip: GossipSettings,
+    settings: SystemSettings,
     *,
     node: int,
     peers: list[int],
     dim: int,
     n_classes: int,
-    draw: Callable[[str], np.random.Generator],
+    draw: Draw,
     incarnation: int = 1,
     train_period_ns: int = 5_263_158,
     message_bytes_max: int = 0,
@@ -88,8 +86,9 @@ def build_node(
 
     Parameters
     ----------
+    settings : SystemSettings
     node, peers : int, list of int
-        The own id, and the neighbours'.
+        Its id, and those of its neighbours.
     dim, n_classes : int >= 1
     draw : callable (purpose) -> numpy Generator
         A random stream of its own for each purpose.
@@ -98,151 +97,174 @@ def build_node(
     train_period_ns : int >= 1
         Time that training one received prototype takes.
     message_bytes_max : int >= 0
-        What links carry in one message; 0 is no limit of theirs.
+        Largest message that links carry; 0 is no limit.
     server : bool
-        It only collects and returns the prototypes of its peers, which are its clients.
+        Whether it is the server of ``exchange.kind`` server, and its peers the clients.
     pickles : OwnPickles, optional
-        What all nodes of a simulation share; without it there are no classifiers of River.
+        Shared by all nodes of a simulation; without it there are no classifiers of River.
 
     Raises
     ------
     ConfigError
-        Options do not fit together.
+        Settings do not fit together.
     """
-    _check_share(learner, share, gossip)
-    limits = SetLimits(dim, n_classes, share.prototypes_max)
-    gate = _gate(share, draw)
-    inbox: Inbox = QueueInbox(dim, peers, share.queue_max)
-    if share.inbox == "set":
-        inbox = SetInbox(dim, peers, draw("inbox"))
+    _check_kinds(settings)
+    exchange = settings.exchange
     if server:
-        size = max(n_classes, share.server_size)
-        core: ArrayLearner = AggregatorCore(dim, n_classes, _server_compressor(share), size)
+        assert isinstance(exchange, ServerSettings)
+        # The compressor aims at the whole of the size that it is asked for.
+        compressor = compress.compressor(exchange.compressor, low=100.0, high=100.0)
+        learner: ArrayLearner = AggregatorCore(dim, n_classes, compressor, max(n_classes, exchange.size))
     else:
-        core = build_learner(learner, dim, n_classes, draw=draw, pickles=pickles)
-    when = make_schedule(gossip.schedule, gossip.s, gossip.T, draw("gossip"))
-    if share.kind == "log":
-        log = LogGossip(
-            node,
-            peers,
-            when,
-            budget_bytes_per_s=gossip.budget_bytes_per_s,
-            message_bytes_max=message_bytes_max,
-            incarnation=incarnation,
+        learner = build_learner(settings.learner, dim, n_classes, draw=draw, pickles=pickles)
+    prototypes_max = 1 if isinstance(exchange, ModelSettings) else exchange.prototypes_max
+    limits = SetLimits(dim, n_classes, prototypes_max)
+    if isinstance(exchange, LogSettings):
+        made: Exchange = _log_exchange(
+            exchange, settings.gossip, learner, limits, node, peers, draw, incarnation, message_bytes_max
         )
-        selected = LogShare(
-            limits,
-            draw("share"),
-            select=share.select,
-            threshold=share.surprisal_bits,
-            bits=share.bits,
-            budget_bytes_per_s=gossip.budget_bytes_per_s,
-            recipients=len(peers),
-            batch_items=share.batch_items,
-            batch_ns=nanoseconds(share.batch_s),
-            privacy=Privacy(share.aggregate, share.noise, share.weight_min),
-        )
-        return Node(core, log, selected, QueueInbox(dim, peers, share.queue_max, newest_first=False), train_period_ns)
-    protocol = PushGossip(
-        node,
-        peers,
-        when,
-        poll_ns=nanoseconds(gossip.poll_s),
-        incarnation=incarnation,
+        inbox: Inbox = QueueInbox(dim, peers, exchange.inbox.queue_max, newest_first=False)
+        return Node(learner, made, inbox, train_period_ns)
+    gossip = PushGossip(node, peers, incarnation=incarnation)
+    when = make_schedule(
+        settings.gossip.schedule, settings.gossip.fanout, settings.gossip.share_probability, draw("gossip")
     )
-    if share.kind == "models":
-        return Node(core, protocol, WholeModels(limits), inbox, train_period_ns)
-    return Node(core, protocol, WholeSets(gate, limits, share.dtype), inbox, train_period_ns)
+    poll_ns = nanoseconds(exchange.poll_s)
+    if isinstance(exchange, ModelSettings):
+        assert not isinstance(learner, AggregatorCore)
+        models = ModelExchange(_as_model(learner), gossip, when, limits, poll_ns)
+        return Node(learner, models, QueueInbox(dim, peers), train_period_ns)
+    share = WholeSets(_gate(exchange, draw), limits, exchange.dtype)
+    if isinstance(learner, AggregatorCore):
+        made = ServerExchange(learner, gossip, when, share)
+    else:
+        made = SetExchange(learner, gossip, when, share, poll_ns)
+    return Node(learner, made, _inbox(exchange.inbox, dim, peers, draw), train_period_ns)
 
 
 def build_learner(
-    learner: LearnerSettings,
+    settings: LearnerSettings,
     dim: int,
     n_classes: int,
     *,
-    draw: Callable[[str], np.random.Generator] = lambda purpose: np.random.default_rng(0),
+    draw: Draw = lambda purpose: np.random.default_rng(0),
     pickles: OwnPickles | None = None,
 ) -> ArrayLearner:
-    """The learner that the settings name, for so many features and classes; ``draw`` and ``pickles`` as `build_node`.
+    """The learner of the settings' kind for ``dim`` features; ``draw`` and ``pickles`` as in `build_node`.
 
     Raises
     ------
     ConfigError
         It is a classifier of River that does not exist, or there is no simulation around it.
     """
-    if learner.name == "bayes":
+    if isinstance(settings, HedgedSettings):
+        return HedgedLVQCore(dim, n_classes, **settings.model_dump(exclude={"kind"}))
+    if isinstance(settings, BayesSettings):
         own = GaussianBayes(dim, n_classes)
-        return EnsembleCore(dim, n_classes, own, lambda data: GaussianBayes.decode(data, dim, n_classes), learner.votes)
-    if learner.name == "logistic":
-        return LogisticCore(dim, n_classes, rate=learner.rate)
-    if learner.name == "river":
+        return EnsembleCore(
+            dim, n_classes, own, lambda data: GaussianBayes.decode(data, dim, n_classes), settings.votes
+        )
+    if isinstance(settings, LogisticSettings):
+        return LogisticCore(dim, n_classes, rate=settings.rate)
+    if isinstance(settings, RiverSettings):
         if pickles is None:
-            raise ConfigError("learner.name river is for simulations only: River's classifiers have no safe bytes")
+            raise ConfigError("learner.kind river is for simulations only: River's classifiers have no safe bytes")
         return river_core(
             dim,
             n_classes,
-            learner.river,
-            parameters=learner.river_parameters,
-            standardise=learner.standardise,
-            votes=learner.votes,
+            settings.classifier,
+            parameters=settings.parameters,
+            standardise=settings.standardise,
+            votes=settings.votes,
             seed=int(draw("learner").integers(2**31)),
             pickles=pickles,
         )
-    if learner.name == "hedged":
-        return HedgedLVQCore(
-            dim,
-            n_classes,
-            size_max=learner.size_max or HEDGED_SIZE,
-            margin=learner.margin,
-            hedge_decay=learner.hedge_decay,
-            hedge_received=learner.hedge_received,
-            received_fraction_max=learner.received_fraction_max,
-            range_max=learner.range_max,
-            received_per_local_max=learner.received_per_local_max,
-            ablate=learner.ablate,
-        )
-    compressor_options: dict[str, Any] = {
-        "low": learner.target_low,
-        "high": learner.target_high,
-        "weights": learner.compressor_weights,
-    }
     return XuILVQCore(
         dim,
         n_classes,
-        n_neighbors=learner.n_neighbors,
-        edge_age_max=learner.edge_age_max,
-        denoise_every=learner.denoise_every,
-        size_max=learner.size_max,
-        compressor=compress.compressor(learner.compressor, **compressor_options),
+        n_neighbors=settings.n_neighbors,
+        edge_age_max=settings.edge_age_max,
+        denoise_every=settings.denoise_every,
+        size_max=settings.size_max,
+        compressor=compress.compressor(
+            settings.compressor,
+            low=settings.target_low,
+            high=settings.target_high,
+            weights=settings.compressor_weights,
+        ),
     )
 
 
-def _check_share(learner: LearnerSettings, share: ShareSettings, gossip: GossipSettings) -> None:
-    """`ConfigError` unless what is shared is what the learner has."""
-    if gossip.T and (share.kind == "models") != (learner.name in MODEL_LEARNERS):
-        wanted = "models" if learner.name in MODEL_LEARNERS else "sets or log"
-        raise ConfigError(f"share.kind must be {wanted} with learner.name {learner.name}, got '{share.kind}'")
+def _log_exchange(
+    settings: LogSettings,
+    gossip: GossipSettings,
+    learner: ArrayLearner,
+    limits: SetLimits,
+    node: int,
+    peers: list[int],
+    draw: Draw,
+    incarnation: int,
+    message_bytes_max: int,
+) -> LogExchange:
+    when = make_schedule(gossip.schedule, gossip.fanout, gossip.share_probability, draw("gossip"))
+    log = LogGossip(
+        node,
+        peers,
+        budget_bytes_per_s=settings.budget_bytes_per_s,
+        message_bytes_max=message_bytes_max,
+        incarnation=incarnation,
+        active=when.active,
+    )
+    share = LogShare(
+        limits,
+        draw("share"),
+        select=settings.select,
+        threshold=settings.surprisal_bits,
+        bits=settings.bits,
+        budget_bytes_per_s=settings.budget_bytes_per_s,
+        recipients=len(peers),
+        batch_items=settings.batch_items,
+        batch_ns=nanoseconds(settings.batch_s),
+        privacy=Privacy(settings.microaggregation, settings.noise, settings.weight_min),
+    )
+    return LogExchange(learner, log, when, share)
 
 
-def _server_compressor(share: ShareSettings) -> compress.Compressor:
-    """One that aims at the whole of the size that it is asked for."""
-    return compress.compressor(share.server_compressor, low=100.0, high=100.0)
+def _gate(settings: WholeSetSettings, draw: Draw) -> Gate:
+    gate = settings.gate
+    if isinstance(gate, GainGateSettings):
+        return GainGate(gate.threshold)
+    if isinstance(gate, DistanceGateSettings):
+        return LooJensenShannonGate(gate.threshold)
+    if isinstance(gate, PaperGateSettings):
+        return JensenShannonGate(gate.threshold, draw("jensen-shannon"), gate.points_max)
+    return AlwaysGate()
 
 
-def _gate(share: ShareSettings, draw: Callable[[str], np.random.Generator]) -> Gate:
-    if share.gate == "always":
-        return AlwaysGate()
-    if share.gate == "gain":
-        return GainGate(GAIN_THRESHOLD if share.threshold is None else share.threshold)
-    threshold = DISTANCE_THRESHOLD if share.threshold is None else share.threshold
-    if share.gate == "jsd-loo":
-        return LooJensenShannonGate(threshold)
-    return JensenShannonGate(threshold, draw("jensen-shannon"), share.points_max)
+def _inbox(settings: InboxSettings, dim: int, peers: list[int], draw: Draw) -> Inbox:
+    if isinstance(settings, QueueInboxSettings):
+        return QueueInbox(dim, peers, settings.queue_max)
+    return SetInbox(dim, peers, draw("inbox"))
 
 
-def warm(settings: Iterable[Member]) -> None:
-    """Compile (or load from the cache) every kernel that these will use: loading alone takes most of a second."""
-    chosen = list(settings)
+def _check_kinds(settings: SystemSettings) -> None:
+    """`ConfigError` unless the exchange suits the learner: models for learners without prototypes, and only for them."""
+    learner, exchange = settings.learner, settings.exchange
+    has_prototypes = isinstance(learner, HedgedSettings) or learner.kind == "xuilvq"
+    if settings.gossip.share_probability and has_prototypes == isinstance(exchange, ModelSettings):
+        wanted = "log, sets or server" if has_prototypes else "models"
+        raise ConfigError(f"exchange.kind must be {wanted} with learner.kind {learner.kind}, got '{exchange.kind}'")
+
+
+def _as_model(learner: ArrayLearner) -> ModelLearner:
+    if not hasattr(learner, "adopt"):
+        raise ConfigError("exchange.kind models needs a learner without prototypes: bayes, logistic or river")
+    return learner  # type: ignore[return-value]
+
+
+def warm(systems: Iterable[SystemSettings]) -> None:
+    """Compile (or load from the cache) every kernel that these systems use: loading alone takes most of a second."""
+    chosen = list(systems)
     x = np.linspace(0.0, 1.0, 8)[:, np.newaxis]
     codes, times = np.arange(8) % 2, np.zeros(8, np.int64)
     held = PrototypeSet.of(x, codes)
@@ -250,10 +272,11 @@ def warm(settings: Iterable[Member]) -> None:
         "hedged": lambda: HedgedLVQCore(1, 2),
         "xuilvq": lambda: XuILVQCore(1, 2, size_max=2, compressor=compress.DbscanCompressor()),
     }
-    for name in sorted({each.learner.name for each in chosen} & set(cores)):
-        core = cores[name]()
+    for kind in sorted({each.learner.kind for each in chosen} & set(cores)):
+        core = cores[kind]()
         core.learn(x, codes, times)
         core.learn_received(held, codes)
         core.predict(x[0])
-    if any(each.share.kind == "sets" and each.share.gate == "jsd" for each in chosen):
+    gates = [each.exchange.gate for each in chosen if isinstance(each.exchange, WholeSetSettings)]
+    if any(isinstance(gate, PaperGateSettings) for gate in gates):
         jensen_shannon_kde(held, held, np.random.default_rng(0))

@@ -1,43 +1,60 @@
-"""Named systems to compare: ours, and the paper's with the authors' behaviour (`docs/paper.md`)."""
+"""Named systems to compare: the default, and the paper's with the authors' behaviour (`docs/paper.md`)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from protovine.errors import ConfigError, suggest
+from protovine.system.settings import (
+    AlwaysGateSettings,
+    BayesSettings,
+    ExchangeSettings,
+    GainGateSettings,
+    GossipSettings,
+    HedgedSettings,
+    LearnerSettings,
+    LogisticSettings,
+    LogSettings,
+    ModelSettings,
+    PaperGateSettings,
+    QueueInboxSettings,
+    RiverSettings,
+    ServerSettings,
+    SetInboxSettings,
+    SetSettings,
+    XuILVQSettings,
+)
+
+_SILENT = GossipSettings(share_probability=0.0)
+# The paper's s and T.
+_PAPER = GossipSettings(fanout=4, share_probability=0.1)
 
 
 @dataclass(frozen=True)
 class Preset:
-    """Settings under a name. ``shares``: whether s and T may be overridden."""
+    """Settings under a name. ``centralised``: one node gets the samples of all nodes."""
 
     name: str
     about: str
-    settings: dict[str, Any]
-    shares: bool = True
+    learner: LearnerSettings = HedgedSettings()
+    exchange: ExchangeSettings = LogSettings()
+    gossip: GossipSettings = GossipSettings(fanout=4, share_probability=1.0, schedule="drift-age")
+    centralised: bool = False
+
+    @property
+    def shares(self) -> bool:
+        """Whether its nodes share anything. Of a preset that does not, the share probability stays 0."""
+        return self.gossip.share_probability > 0
+
+    @property
+    def needs_server(self) -> bool:
+        """Whether it needs a server: one more node without samples."""
+        return isinstance(self.exchange, ServerSettings)
 
 
-_DEFAULT: dict[str, Any] = {
-    "learner": {"name": "hedged"},
-    "share": {"kind": "log", "queue_max": 10_000},
-    "gossip": {"s": 4, "T": 1.0, "schedule": "drift-age"},
-}
-
-
-def _models(learner: str, often: float = 0.1) -> dict[str, Any]:
-    """As the authors' nodes share other learners: the whole model, with probability T to s random peers."""
-    return {"learner": {"name": learner}, "share": {"kind": "models"}, "gossip": {"s": 4, "T": often}}
-
-
-_PAPER: dict[str, Any] = {"gossip": {"s": 4, "T": 0.1, "order": "parallel"}}
-_JSD = {"gate": "jsd", "threshold": 0.5}
-
-
-def _cluster(size_max: int, low: float, high: float, compressor: str = "dbscan") -> dict[str, Any]:
-    return {
-        **_PAPER,
-        "learner": {
+def _cluster(size_max: int, low: float = 50.0, high: float = 60.0, compressor: str = "dbscan") -> XuILVQSettings:
+    return XuILVQSettings.model_validate(
+        {
             "denoise_every": 0,
             "size_max": size_max,
             "compressor": compressor,
@@ -45,70 +62,99 @@ def _cluster(size_max: int, low: float, high: float, compressor: str = "dbscan")
             "target_high": high,
             # A slip in the authors' code that their published fixed points need.
             "compressor_weights": "authors",
-        },
-        "share": {**_JSD, "inbox": "set"},
-    }
+        }
+    )
 
+
+_DISTANCE = SetSettings(gate=PaperGateSettings())
+_NEWEST_SET = SetSettings(gate=PaperGateSettings(), inbox=SetInboxSettings())
 
 PRESETS: dict[str, Preset] = {
     made.name: made
     for made in (
-        Preset("default", "the hedged soft LVQ; nodes tell each other what surprised them", _DEFAULT),
-        Preset("local", "the same learner, every node alone", {"learner": _DEFAULT["learner"]}, shares=False),
+        Preset("default", "the hedged soft LVQ; nodes share the samples with a high surprisal"),
+        Preset("isolated", "the same learner, one model per node, no sharing", gossip=_SILENT),
         Preset(
-            "central",
-            "the same learner once, with the samples of all nodes in the order of arrival",
-            {"learner": _DEFAULT["learner"], "swarm": {"central": True}},
-            shares=False,
+            "centralised",
+            "the same learner, one model that sees the samples of all nodes in the order of arrival",
+            gossip=_SILENT,
+            centralised=True,
         ),
         Preset(
             "default-gain",
             "as default, but whole sets go to a peer when the expected gain is worth it",
-            {**_DEFAULT, "share": {"kind": "sets", "gate": "gain", "queue_max": 10_000}, "gossip": {"s": 4, "T": 0.1}},
+            exchange=SetSettings(gate=GainGateSettings(), inbox=QueueInboxSettings(queue_max=10_000)),
+            gossip=_PAPER,
         ),
-        Preset("paper-local", "every node alone: XuILVQ without sharing", {"gossip": {"T": 0.0}}, shares=False),
-        Preset("paper-base", "test 1 of the paper: with probability T the whole set goes to s random peers", _PAPER),
+        Preset("paper-isolated", "XuILVQ, one model per node, no sharing", XuILVQSettings(), SetSettings(), _SILENT),
+        Preset(
+            "paper-base",
+            "test 1 of the paper: with probability T the whole set goes to s random peers",
+            XuILVQSettings(),
+            SetSettings(gate=AlwaysGateSettings()),
+            _PAPER,
+        ),
         Preset(
             "paper-jsd",
-            "test 2: as test 1, but only to peers whose last set is far from the own (Jensen-Shannon)",
-            {**_PAPER, "share": _JSD},
+            "test 2: as test 1, but only to peers whose last set is far from this node's (Jensen-Shannon distance)",
+            XuILVQSettings(),
+            _DISTANCE,
+            _PAPER,
         ),
         Preset(
             "paper-queue",
             "test 3: as test 2, with at most 10,000 received prototypes waiting per peer",
-            {**_PAPER, "share": {**_JSD, "queue_max": 10_000}},
+            XuILVQSettings(),
+            SetSettings(gate=PaperGateSettings(), inbox=QueueInboxSettings(queue_max=10_000)),
+            _PAPER,
         ),
         Preset(
             "paper-cluster",
             "test 4: as test 2; learners keep 50 prototypes by DBSCAN, and of each peer the newest set",
-            _cluster(50, 50, 60),
+            _cluster(50),
+            _NEWEST_SET,
+            _PAPER,
         ),
-        Preset("paper-cluster-150", "test 4 at 150 prototypes", _cluster(150, 50, 60)),
-        Preset("paper-cluster-250", "test 4 at 250 prototypes", _cluster(250, 50, 60)),
-        Preset("paper-cluster-500", "test 4 at 500 prototypes", _cluster(500, 72.5, 77.5)),
+        Preset("paper-cluster-150", "test 4 at 150 prototypes", _cluster(150), _NEWEST_SET, _PAPER),
+        Preset("paper-cluster-250", "test 4 at 250 prototypes", _cluster(250), _NEWEST_SET, _PAPER),
+        Preset("paper-cluster-500", "test 4 at 500 prototypes", _cluster(500, 72.5, 77.5), _NEWEST_SET, _PAPER),
         Preset(
             "server",
             "federated prototypes: clients send their sets to a server, which clusters them and returns what is new",
-            {
-                # The server speaks for many: of one peer so many items would not be believed.
-                "learner": {**_DEFAULT["learner"], "received_per_local_max": 5.0},
-                "share": {"kind": "sets", "queue_max": 10_000},
-                "gossip": {"s": 1, "T": 0.3},
-                "swarm": {"server": True},
-            },
+            # The server speaks for all clients: from a single peer, trust would not allow that many samples.
+            HedgedSettings(received_per_local_max=5.0),
+            ServerSettings(inbox=QueueInboxSettings(queue_max=10_000)),
+            GossipSettings(fanout=1, share_probability=0.3),
         ),
-        Preset("gossip-trees", "Hoeffding trees, of which each peer has the newest as a voter", _models("river")),
-        Preset("gossip-bayes", "the same with Gaussian naive Bayes", _models("bayes")),
         Preset(
-            "gossip-logistic", "logistic regression; nodes average weights with what comes", _models("logistic", 1.0)
+            "gossip-trees",
+            "Hoeffding trees; each node keeps the newest tree of every peer as a voter",
+            RiverSettings(),
+            ModelSettings(),
+            _PAPER,
+        ),
+        Preset("gossip-bayes", "the same with Gaussian naive Bayes", BayesSettings(), ModelSettings(), _PAPER),
+        Preset(
+            "gossip-logistic",
+            "logistic regression; nodes average their weights with those of peers",
+            LogisticSettings(),
+            ModelSettings(),
+            GossipSettings(fanout=4, share_probability=1.0),
         ),
         Preset(
             "river",
-            "any classifier of River (`learner.river`), every node alone",
-            {"learner": {"name": "river"}},
-            shares=False,
+            "any classifier of River (`learner.classifier`), one model per node, no sharing",
+            RiverSettings(),
+            ModelSettings(),
+            _SILENT,
         ),
-        Preset("paper-kmeans", "test 4 by k-means instead of DBSCAN", _cluster(50, 50, 60, "kmeans")),
+        Preset(
+            "paper-kmeans",
+            "test 4 by k-means instead of DBSCAN",
+            _cluster(50, compressor="kmeans"),
+            _NEWEST_SET,
+            _PAPER,
+        ),
     )
 }
 

@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 from protovine import rng, stream
 from protovine.errors import ConfigError
-from protovine.experiments.define.config import CrashFault, CutFault, JoinFault, PartitionFault, ServerFault, Settings
+from protovine.experiments.define.config import (
+    CrashFault,
+    CutFault,
+    JoinFault,
+    PartitionFault,
+    RunSettings,
+    ServerFault,
+)
 from protovine.learn import OwnPickles
 from protovine.node import Node
 from protovine.records import SECOND_NS
@@ -28,6 +35,7 @@ from protovine.sim import (
 )
 from protovine.sim.faults import Fault
 from protovine.system import build_node, nanoseconds
+from protovine.system.settings import LogSettings, ServerSettings
 from protovine.topology import neighbours
 
 # The last fifth of the merged stream is held out on request.
@@ -48,7 +56,7 @@ class Built:
     end_s: float
 
 
-def build(settings: Settings, data: stream.DataSet, seed: int) -> Built:
+def build(settings: RunSettings, data: stream.DataSet, seed: int) -> Built:
     """Everything of one run; `ConfigError` or `DataError` if settings and data do not fit together."""
     swarm = settings.swarm
     byzantine = parse_byzantine(swarm.byzantine, swarm.nodes)
@@ -66,21 +74,21 @@ def build(settings: Settings, data: stream.DataSet, seed: int) -> Built:
         places,
         rate_hz=swarm.rate_hz,
         arrivals=swarm.arrivals,
-        sequential=settings.gossip.order == "sequential",
+        sequential=swarm.order == "sequential",
         proportional=split.alpha is not None,
         seed=seed,
     )
     at_ns = [times + node * nanoseconds(swarm.lag_s) for node, times in enumerate(at_ns)]
     x, y = _shifted(data.x, rows, swarm.feature_shift, seed), data.y
     honest = [node for node in range(swarm.nodes) if node not in byzantine.nodes]
-    if swarm.central:
-        # Without those that do harm, as there is nobody to be harmed.
+    if swarm.centralised:
+        # Without Byzantine nodes, as there is no peer to attack.
         rows, at_ns = _merged([rows[node] for node in honest], [at_ns[node] for node in honest])
         links, honest = [[]], [0]
     elif byzantine.nodes:
         x, y, rows, at_ns = corrupt(byzantine, x, y, rows, at_ns, len(data.classes), seed)
     server = None
-    if swarm.server:
+    if isinstance(settings.exchange, ServerSettings):
         server = _check_server(settings)
         links = [[server] for _ in range(server)] + [list(range(server))]
         rows, at_ns = [*rows, np.empty(0, np.int64)], [*at_ns, np.empty(0, np.int64)]
@@ -92,7 +100,7 @@ def build(settings: Settings, data: stream.DataSet, seed: int) -> Built:
         at_ns=at_ns,
         seed=seed,
         link=_link(settings),
-        faults=() if swarm.central else _faults(settings, server),
+        faults=() if swarm.centralised else _faults(settings, server),
         label_delay_ns=nanoseconds(swarm.label_delay_s),
         labelled=swarm.labelled,
         clocks=_clocks(settings, seed),
@@ -107,14 +115,11 @@ def build(settings: Settings, data: stream.DataSet, seed: int) -> Built:
 
     def make_node(node: int, incarnation: int, peers: list[int] | None = None) -> Node:
         chosen = settings
-        if node in byzantine.nodes and byzantine.kind == "flood":
-            told_all = settings.share.model_copy(update={"select": "all"})
-            unlimited = settings.gossip.model_copy(update={"budget_bytes_per_s": 0.0})
-            chosen = settings.model_copy(update={"share": told_all, "gossip": unlimited})
+        if node in byzantine.nodes and byzantine.kind == "flood" and isinstance(settings.exchange, LogSettings):
+            everything = settings.exchange.model_copy(update={"select": "all", "budget_bytes_per_s": 0.0})
+            chosen = settings.model_copy(update={"exchange": everything})
         return build_node(
-            chosen.learner,
-            chosen.share,
-            chosen.gossip,
+            chosen,
             node=node,
             peers=links[node] if peers is None else peers,
             dim=data.x.shape[1],
@@ -128,10 +133,11 @@ def build(settings: Settings, data: stream.DataSet, seed: int) -> Built:
         )
 
     n_classes = len(data.classes)
-    if 0 < settings.learner.size_max < n_classes:
+    size_max = getattr(settings.learner, "size_max", 0)
+    if 0 < size_max < n_classes:
         raise ConfigError(
             f"{data.name} has {n_classes} classes in {len(data)} rows, more than learner.size_max, "
-            f"{settings.learner.size_max}; is the label column the right one (--label)?"
+            f"{size_max}; is the label column the right one (--label)?"
         )
     make_node(0, 1)  # Options that do not fit together are found before anything starts.
     positive = data.positive_code(settings.data.positive) if len(data.classes) == 2 else None
@@ -161,11 +167,12 @@ def _merged(
     return [everything[order]], [times[order]]
 
 
-def _clocks(settings: Settings, seed: int) -> tuple[SkewedClock, ...]:
+def _clocks(settings: RunSettings, seed: int) -> tuple[SkewedClock, ...]:
     swarm = settings.swarm
-    if swarm.central or not (swarm.clock_skew_s or swarm.clock_drift_ppm):
+    if swarm.centralised or not (swarm.clock_skew_s or swarm.clock_drift_ppm):
         return ()
-    draws = rng.stream(seed, "clocks").random((swarm.nodes + swarm.server, 2))
+    nodes = swarm.nodes + isinstance(settings.exchange, ServerSettings)
+    draws = rng.stream(seed, "clocks").random((nodes, 2))
     # Time starts at the slowest clock's, so that none shows less than 0.
     return tuple(
         SkewedClock(nanoseconds(2 * swarm.clock_skew_s * skew), swarm.clock_drift_ppm * (2 * drift - 1))
@@ -173,7 +180,7 @@ def _clocks(settings: Settings, seed: int) -> tuple[SkewedClock, ...]:
     )
 
 
-def _link(settings: Settings) -> Link:
+def _link(settings: RunSettings) -> Link:
     link = settings.link
     return Link(
         delay_ns=nanoseconds(link.delay_s),
@@ -187,16 +194,14 @@ def _link(settings: Settings) -> Link:
     )
 
 
-def _check_server(settings: Settings) -> int:
+def _check_server(settings: RunSettings) -> int:
     """The server's number; `ConfigError` if these settings have no place for one."""
-    if settings.swarm.central:
-        raise ConfigError("swarm.server and swarm.central exclude each other")
-    if settings.gossip.T and settings.share.kind != "sets":
-        raise ConfigError(f"swarm.server needs share.kind sets, got '{settings.share.kind}'")
+    if settings.swarm.centralised:
+        raise ConfigError("exchange.kind server and swarm.centralised exclude each other")
     return settings.swarm.nodes
 
 
-def _faults(settings: Settings, server: int | None) -> tuple[Fault, ...]:
+def _faults(settings: RunSettings, server: int | None) -> tuple[Fault, ...]:
     return tuple(
         _fault(fault, server) for fault in settings.faults if server is not None or not isinstance(fault, ServerFault)
     )

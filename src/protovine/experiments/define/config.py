@@ -1,4 +1,4 @@
-"""Typed experiments: every setting with its unit, range and default, and how the layers are merged."""
+"""Typed experiments: every setting with its unit, range and default, and how presets and overrides are merged."""
 
 from __future__ import annotations
 
@@ -11,23 +11,22 @@ from pydantic import Field, ValidationError, model_validator
 from protovine.errors import ConfigError
 from protovine.system import (
     GossipSettings,
-    LearnerSettings,
     Probability,
     Seconds,
     Section,
-    ShareSettings,
+    SystemSettings,
     explain,
-    merged_tables,
     nested,
     preset,
     read_tables,
+    resolve,
+    split_by_kind,
 )
 
 
-class DataSettings(Section):
-    """Which stream."""
+class DataOptions(Section):
+    """How a stream is read and used, wherever it comes from."""
 
-    source: Any = Field("phishing", description="name, file, or (from Python) arrays, an iterable, a DataFrame")
     label: str | None = Field(None, description="label column of a file or DataFrame; the last one by default")
     positive: str | None = Field(None, description="positive class of two; the last in sorted order by default")
     limit: int | None = Field(None, ge=1, description="rows to use, cut before the split")
@@ -36,13 +35,24 @@ class DataSettings(Section):
     holdout: bool = Field(False, description="keep the last 20 % of the merged stream to test every node at the end")
 
 
+class DataSettings(DataOptions):
+    """Which stream."""
+
+    source: Any = Field("phishing", description="name, file, or (from Python) arrays, an iterable, a DataFrame")
+
+    def options(self) -> DataOptions:
+        """The same without the source."""
+        return DataOptions(**self.model_dump(exclude_unset=True, exclude={"source"}))
+
+
 class SwarmSettings(Section):
-    """Who takes part, and how samples reach them."""
+    """Which nodes take part, and how samples reach them."""
 
     nodes: int = Field(5, ge=1, le=100_000, description="number of nodes")
     split: str = Field("interleave", description="who gets which sample")
     topology: str = Field("full", description="who is whose neighbour, or a file of links")
     rate_hz: float = Field(10.0, gt=0, le=1e6, description="samples per second and node")
+    order: Literal["parallel", "sequential"] = Field("parallel", description="all nodes act at once, or in turn")
     arrivals: Literal["poisson", "clock"] = Field("poisson", description="when samples arrive")
     label_delay_s: Seconds = Field(0.0, description="labels come this long after their samples")
     labelled: Probability = Field(1.0, description="fraction of the samples whose label comes at all")
@@ -53,15 +63,15 @@ class SwarmSettings(Section):
     )
     lag_s: Seconds = Field(0.0, description="node i's samples come i times this later, so that drift reaches it later")
     feature_shift: float = Field(
-        0.0, ge=0, le=1000, description="features of each node are off by normal draws of so many standard deviations"
+        0.0,
+        ge=0,
+        le=1000,
+        description="features of each node are shifted by normal draws of this many standard deviations",
     )
-    central: bool = Field(False, description="one node gets everything in the order of arrival: what sharing aims at")
-    server: bool = Field(
-        False, description="one more node, the last, has no samples and serves all others, its clients; no topology"
-    )
+    centralised: bool = Field(False, description="one node gets the samples of all nodes in the order of arrival")
     byzantine: str = Field(
         "",
-        description="members that do harm, the last ones, as KIND:COUNT: label-flip, random-labels, random-vectors, "
+        description="Byzantine nodes, the last ones, as ATTACK:COUNT: label-flip, random-labels, random-vectors, "
         "bad-scale, bad-sensor, flood",
     )
     slow: dict[int, Annotated[float, Field(ge=1, le=1e6)]] = Field(
@@ -128,33 +138,28 @@ class PartitionFault(Section):
     until_s: Seconds
 
 
-_FAULTS: dict[str, type[Section]] = {
-    "crash": CrashFault,
-    "server": ServerFault,
-    "join": JoinFault,
-    "cut": CutFault,
-    "partition": PartitionFault,
-}
 FaultSettings = Annotated[CrashFault | ServerFault | JoinFault | CutFault | PartitionFault, Field(discriminator="kind")]
 
 
-class Settings(Section):
-    """One system on one stream: what a preset is resolved to."""
+class RunSettings(SystemSettings):
+    """One system on a stream, without its source: a preset and the overrides resolved."""
 
-    data: DataSettings = DataSettings()
+    data: DataOptions = DataOptions()
     swarm: SwarmSettings = SwarmSettings()
-    learner: LearnerSettings = LearnerSettings()
-    share: ShareSettings = ShareSettings()
-    gossip: GossipSettings = GossipSettings()
     link: LinkSettings = LinkSettings()
     faults: tuple[FaultSettings, ...] = ()
 
 
-class Experiment(Settings):
+# For callers that are not renamed yet.
+Settings = RunSettings
+
+
+class Experiment(Section):
     """Presets to compare on one stream, and the settings that override theirs.
 
-    A setting that is given here wins over the preset's, and that over the default. Only ``gossip.T`` of a preset that
-    does not share (``paper-local``) stays 0. Sections may be given as dictionaries; ``data`` also as its source alone.
+    A setting that is given here wins over the preset's, and that over the default. ``learner`` and ``exchange`` hold
+    only overrides; each applies to the presets whose kind has the key. ``gossip.share_probability`` of a preset that
+    does not share (``isolated``) stays 0. Sections may be given as dictionaries; ``data`` also as its source alone.
 
     Raises
     ------
@@ -163,26 +168,35 @@ class Experiment(Settings):
 
     Examples
     --------
-    >>> experiment = Experiment(presets=["paper-local", "paper-jsd"], data="bananas", gossip={"T": 1})
-    >>> [experiment.settings(name).gossip.T for name in experiment.presets]
-    [0.0, 1.0]
-    >>> Experiment(gossip={"T": 1.5})
+    >>> experiment = Experiment(presets=["paper-isolated", "paper-jsd"], data="bananas", gossip={"fanout": 2})
+    >>> [experiment.settings(name).gossip.share_probability for name in experiment.presets]
+    [0.0, 0.1]
+    >>> Experiment(gossip={"fanout": 0})
     Traceback (most recent call last):
-    protovine.errors.ConfigError: gossip.T must be between 0 and 1, got 1.5
+    protovine.errors.ConfigError: gossip.fanout must be at least 1, got 0
     """
 
     presets: tuple[str, ...] = Field(
-        ("default", "local", "central", "paper-base", "paper-jsd"), min_length=1, description="systems to compare"
+        ("default", "isolated", "centralised", "paper-base", "paper-jsd"),
+        min_length=1,
+        description="systems to compare",
     )
     seed: int = Field(0, ge=0, description="first seed; drives arrivals, gossip, shuffles and generators")
     seeds: int = Field(3, ge=1, le=10_000, description="number of seeds, one run each")
     jobs: int = Field(1, ge=1, le=1024, description="runs at a time")
+    data: DataSettings = DataSettings()
+    swarm: SwarmSettings = SwarmSettings()
+    learner: dict[str, Any] = Field(default_factory=dict, description="overrides of the presets' learners")
+    exchange: dict[str, Any] = Field(default_factory=dict, description="overrides of the presets' exchanges")
+    gossip: GossipSettings = GossipSettings()
+    link: LinkSettings = LinkSettings()
+    faults: tuple[FaultSettings, ...] = ()
 
     def __init__(self, **values: Any) -> None:
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise ConfigError(explain(error, values, Experiment, {"faults": _FAULTS})) from None
+            raise ConfigError(explain(error, values, Experiment)) from None
         for name in self.presets:
             self.settings(name)
 
@@ -193,28 +207,42 @@ class Experiment(Settings):
         presets = values.get("presets")
         if isinstance(presets, str):
             values = {**values, "presets": (presets,)}
-        return values
+        kinds = {key: {"kind": values[key]} for key in ("learner", "exchange") if isinstance(values.get(key), str)}
+        return {**values, **kinds}
 
     def given(self) -> dict[str, Any]:
-        """What was set, without defaults: what the experiment's TOML file holds."""
+        """Everything that was set, without defaults: the content of the experiment's TOML file."""
         tables = self.model_dump(exclude_unset=True, exclude={"data": {"source"}})
         if "source" in self.data.model_fields_set and "data" in self.model_fields_set:
             # Kept as it is: dumping would wrap an iterator.
             tables["data"] = {"source": self.data.source, **tables.get("data", {})}
         return tables
 
-    def settings(self, name: str) -> Settings:
-        """Everything resolved for the preset ``name``: defaults < preset < what was set."""
+    def settings(self, name: str) -> RunSettings:
+        """Everything resolved for the preset ``name``: defaults < preset < overrides that fit its kinds."""
         chosen = preset(name)
-        # Defaults of the sections are filled in by the model, so only what was set is laid over the preset.
-        own = {key: value for key, value in self.given().items() if key in Settings.model_fields}
-        merged = merged_tables(chosen.settings, own)
-        if not chosen.shares:
-            merged = merged_tables(merged, {"gossip": {"T": 0.0}})
-        try:
-            return Settings(**merged)
-        except ValidationError as error:
-            raise ConfigError(explain(error, merged, Experiment, {"faults": _FAULTS})) from None
+        overrides = self._overrides()
+        fitting, left_out = split_by_kind(overrides, chosen)
+        for key in left_out:
+            if all(key in split_by_kind(overrides, preset(other))[1] for other in self.presets):
+                fitting = overrides  # No preset can use the key: the error names the kind that it belongs to.
+        return resolve(chosen, fitting, RunSettings)
+
+    def unused(self) -> list[tuple[str, list[str]]]:
+        """Overrides that do not fit every preset that shares or learns: the key, and the presets without it."""
+        found: dict[str, list[str]] = {}
+        for name in self.presets:
+            chosen = preset(name)
+            for key in split_by_kind(self._overrides(), chosen)[1]:
+                if chosen.shares or not key.startswith("exchange."):
+                    found.setdefault(key, []).append(name)
+        return sorted(found.items())
+
+    def _overrides(self) -> dict[str, Any]:
+        tables = {key: value for key, value in self.given().items() if key in RunSettings.model_fields}
+        if isinstance(tables.get("data"), dict):
+            tables["data"] = {key: value for key, value in tables["data"].items() if key != "source"}
+        return tables
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -227,8 +255,8 @@ def assignment(text: str) -> dict[str, Any]:
 
     Examples
     --------
-    >>> assignment("gossip.T=0.5"), assignment("data.source=bananas")
-    ({'gossip': {'T': 0.5}}, {'data': {'source': 'bananas'}})
+    >>> assignment("gossip.fanout=2"), assignment("data.source=bananas")
+    ({'gossip': {'fanout': 2}}, {'data': {'source': 'bananas'}})
     """
     key, equals, value = text.partition("=")
     if not equals or not key.strip() or "\n" in text:

@@ -11,7 +11,7 @@ import numpy as np
 
 from protovine import stream, topology
 from protovine.experiments.define.build import HOLDOUT, build
-from protovine.experiments.define.config import DataSettings, Experiment, Settings
+from protovine.experiments.define.config import DataSettings, Experiment, RunSettings
 from protovine.stream import DataSet
 from protovine.stream.files import is_file_name
 
@@ -24,7 +24,7 @@ class Prepared:
     """An experiment whose data is loaded and whose settings were found to fit it."""
 
     experiment: Experiment
-    settings: dict[str, Settings]
+    settings: dict[str, RunSettings]
     data: dict[int, DataSet]
     neighbours: list[list[int]]
     notes: tuple[str, ...]
@@ -44,9 +44,7 @@ class Prepared:
 def prepare(experiment: Experiment) -> Prepared:
     """Load the data and check everything against it, before anything is run or written."""
     options = experiment.data
-    # What the settings are sent on to other processes with has no data in it.
-    nameless = options.model_copy(update={"source": ""})
-    settings = {name: experiment.settings(name).model_copy(update={"data": nameless}) for name in experiment.presets}
+    settings = {name: experiment.settings(name) for name in experiment.presets}
     seeds = range(experiment.seed, experiment.seed + experiment.seeds)
     data: dict[int, DataSet] = {}
     for seed in seeds:
@@ -56,15 +54,10 @@ def prepare(experiment: Experiment) -> Prepared:
             continue
         data[seed] = load_data(options, seed)
     notes = list(data[experiment.seed].notes)
-    if any(chosen.learner.name == "xuilvq" for chosen in settings.values()):
+    if any(chosen.learner.kind == "xuilvq" for chosen in settings.values()):
         notes += _notes_on_scale(data[experiment.seed])
-    unbounded = [
-        name
-        for name, chosen in settings.items()
-        if chosen.gossip.budget_bytes_per_s and chosen.gossip.T and chosen.share.kind != "log"
-    ]
-    if unbounded:
-        notes.append(f"no budget for {', '.join(unbounded)}: only a log keeps to one")
+    for key, names in experiment.unused():
+        notes.append(f"{key} does not apply to {', '.join(names)}: another kind of {key.partition('.')[0]}")
     for seed, name in [(seed, name) for seed in seeds for name in settings]:
         built = build(settings[name], data[seed], seed)
         dealt = built.scenario.rows[: settings[name].swarm.nodes]  # A server has no samples.
@@ -81,7 +74,7 @@ def prepare(experiment: Experiment) -> Prepared:
         ]
         if without:
             notes.append(f"seed {seed}: no positives at node {_listed(without)}, left out of f1")
-    swarms = sorted(settings.values(), key=lambda chosen: (chosen.swarm.central, chosen.swarm.server))
+    swarms = sorted(settings.values(), key=lambda chosen: (chosen.swarm.centralised, chosen.exchange.kind == "server"))
     links = build(swarms[0], data[experiment.seed], experiment.seed).neighbours
     return Prepared(experiment, settings, data, links, tuple(dict.fromkeys(notes)))
 
@@ -103,7 +96,10 @@ def load_data(options: DataSettings, seed: int) -> DataSet:
 def describe(prepared: Prepared) -> dict[str, Any]:
     """The experiment as plain values that TOML and JSON hold, with what every preset shares filled in."""
     experiment = prepared.experiment
-    plain = _plain(experiment.given(), prepared)
+    tables = experiment.given()
+    if isinstance(tables.get("data"), dict):
+        tables["data"] = {**tables["data"], "source": _described_source(prepared)}
+    plain = _plain(tables)
     plain |= {"presets": list(experiment.presets), "seed": experiment.seed, "seeds": experiment.seeds}
     plain.pop("jobs", None)
     return plain
@@ -111,10 +107,7 @@ def describe(prepared: Prepared) -> dict[str, Any]:
 
 def resolved(prepared: Prepared) -> dict[str, Any]:
     """For each preset every setting that has a value, with nothing left to defaults."""
-    return {
-        name: _plain(settings.model_dump(exclude={"data": {"source"}}), prepared)
-        for name, settings in prepared.settings.items()
-    }
+    return {name: _plain(settings.model_dump()) for name, settings in prepared.settings.items()}
 
 
 def describe_data(prepared: Prepared) -> dict[str, Any]:
@@ -145,8 +138,16 @@ def _notes_on_scale(data: DataSet) -> list[str]:
     ]
 
 
-def _plain(tables: dict[str, Any], prepared: Prepared) -> dict[str, Any]:
-    """Without None (TOML has none), with data from memory described."""
+def _described_source(prepared: Prepared) -> str:
+    """The source of the data as text: a name, an absolute path, or that it is in memory."""
+    source = prepared.experiment.data.source
+    if isinstance(source, os.PathLike) or (isinstance(source, str) and is_file_name(source)):
+        return os.path.abspath(source)  # So that it can be run again from anywhere.
+    return source if isinstance(source, str) else f"in memory: {prepared.data[prepared.experiment.seed].name}"
+
+
+def _plain(tables: dict[str, Any]) -> dict[str, Any]:
+    """The tables without None, which TOML does not have, and with absolute paths."""
 
     def cleaned(value: Any) -> Any:
         if isinstance(value, dict):
@@ -155,13 +156,6 @@ def _plain(tables: dict[str, Any], prepared: Prepared) -> dict[str, Any]:
             return [cleaned(item) for item in value]
         return value
 
-    if isinstance(tables.get("data"), dict):
-        source = prepared.experiment.data.source
-        kept = {key: value for key, value in tables["data"].items() if key != "source"}
-        if isinstance(source, os.PathLike) or (isinstance(source, str) and is_file_name(source)):
-            source = os.path.abspath(source)  # So that it can be run again from anywhere.
-        described = source if isinstance(source, str) else f"in memory: {prepared.data[prepared.experiment.seed].name}"
-        tables = {**tables, "data": {"source": described, **kept}}
     swarm = tables.get("swarm", {})
     if topology.is_file_name(swarm.get("topology", "")):
         tables = {**tables, "swarm": {**swarm, "topology": os.path.abspath(swarm["topology"])}}

@@ -372,10 +372,10 @@ def _check(settings: Any, prepared: Prepared) -> None:
         raise DataError("a swarm of processes needs data that each of them can load: a name or a file")
     swarm = settings.swarm
     unusable = {
-        "swarm.central": swarm.central,
-        "swarm.server": swarm.server,
-        "learner.name river": settings.learner.name == "river",
-        "swarm.hostile": bool(swarm.byzantine),
+        "swarm.centralised": swarm.centralised,
+        "exchange.kind server": settings.exchange.kind == "server",
+        "learner.kind river": settings.learner.kind == "river",
+        "swarm.byzantine": bool(swarm.byzantine),
         "swarm.label_delay_s": swarm.label_delay_s > 0,
         "swarm.labelled": swarm.labelled < 1,
         "swarm.clock_skew_s": swarm.clock_skew_s > 0,

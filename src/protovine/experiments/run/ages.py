@@ -14,6 +14,7 @@ from protovine.age.predict import direct_age
 from protovine.errors import ConfigError
 from protovine.experiments.define.config import Settings
 from protovine.stream import parse_split
+from protovine.system.settings import LogSettings, ServerSettings, WholeSetSettings
 
 # The pairs with the largest mean ages that a result names.
 WORST_PAIRS = 5
@@ -110,24 +111,26 @@ def expected_ages(settings: Settings, neighbours: Sequence[Sequence[int]]) -> Ex
     gossip, swarm, link = settings.gossip, settings.swarm, settings.link
     degrees = Counter(map(len, neighbours))
     most = max(degrees, default=0)
-    if not gossip.T or not most:
+    if not gossip.share_probability or not most:
         return None
-    log, sequential = settings.share.kind == "log", gossip.order == "sequential"
+    exchange = settings.exchange
+    log, sequential = isinstance(exchange, LogSettings), swarm.order == "sequential"
     schedule = gossip.schedule
-    if gossip.T == 1 and gossip.s >= most:
+    if gossip.share_probability == 1 and gossip.fanout >= most:
         schedule = "coin"  # Everybody is sent to each time, whatever the schedule.
     if schedule not in _KNOWN:
         return Expected(None, (f"of schedule {schedule} no theory is known",))
     if sequential and schedule != "coin":
         return Expected(None, (f"of schedule {schedule} in turns no theory is known",))
-    every = 1 / gossip.T
+    every = 1 / gossip.share_probability
+    gate = exchange.gate.kind if isinstance(exchange, WholeSetSettings) else "always"
     checks = (
         (schedule == "counter" and abs(every - round(every)) > 1e-9, f"1/T is {every:.3g}, not a whole number"),
-        (swarm.server, "a server only answers, and only its clients have samples"),
+        (isinstance(exchange, ServerSettings), "a server only answers, and only its clients have samples"),
         (log, "a log waits for batches, and sends only when there is something to tell"),
-        (log and gossip.budget_bytes_per_s > 0, "a budget holds messages back"),
-        (not log and settings.share.gate != "always", f"the gate {settings.share.gate} withholds sets"),
-        (not log and gossip.poll_s > 0, "opportunities wait for the next poll"),
+        (getattr(exchange, "budget_bytes_per_s", 0) > 0, "a budget holds messages back"),
+        (gate != "always", f"the gate {gate} withholds sets"),
+        (getattr(exchange, "poll_s", 0) > 0, "opportunities wait for the next poll"),
         (swarm.arrivals == "clock", "samples come by the clock, not as a Poisson process"),
         (parse_split(swarm.split).alpha is not None and not sequential, "nodes sample at different rates"),
         (sequential and swarm.labelled < 1, "a turn without a label has nothing to tell"),
@@ -137,7 +140,7 @@ def expected_ages(settings: Settings, neighbours: Sequence[Sequence[int]]) -> Ex
         (link.reorder > 0, "some messages are held back (reorder)"),
         (link.message_bytes_max > 0, "long messages may be lost (message_bytes_max)"),
         (bool(settings.faults), f"faults: {', '.join(sorted({fault.kind for fault in settings.faults}))}"),
-        (bool(swarm.byzantine), f"hostile members: {swarm.byzantine}"),
+        (bool(swarm.byzantine), f"Byzantine nodes: {swarm.byzantine}"),
     )
     reasons = tuple(words for holds, words in checks if holds)
     # Samples without a label are no opportunities, and what is left of a Poisson process is one.
@@ -146,7 +149,9 @@ def expected_ages(settings: Settings, neighbours: Sequence[Sequence[int]]) -> Ex
     rate_hz = swarm.rate_hz if sequential else swarm.rate_hz * swarm.labelled
     chosen = "sequential" if sequential else schedule
     try:
-        theory = direct_age(degrees, min(gossip.s, most), gossip.T, rate_hz, chosen, delay, link.loss)
+        theory = direct_age(
+            degrees, min(gossip.fanout, most), gossip.share_probability, rate_hz, chosen, delay, link.loss
+        )
     except ConfigError as error:
         return Expected(None, (*reasons, str(error)))
     if theory.mean_s == float("inf"):

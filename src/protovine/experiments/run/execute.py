@@ -68,7 +68,7 @@ def execute(
     def keep(record: Record) -> None:
         records.append(record)  # type: ignore[arg-type]
 
-    if settings.learner.size_max:
+    if getattr(settings.learner, "size_max", 0):
         import sklearn.cluster  # noqa: F401  Loads the threads that are limited below.
     # Clustering is many small calls: threads would only wait for each other, the more so on a busy machine. And what is
     # there already need not be searched for garbage again and again while records pile up.
@@ -110,7 +110,7 @@ def judge(
     links = [[peer for peer in built.neighbours[node] if peer in built.honest] for node in built.honest]
     ages = measure_age(records, links, outcome.virtual_ns, GRID)
     expected = expected_ages(settings, built.neighbours)
-    shares = settings.gossip.T > 0
+    shares = settings.gossip.share_probability > 0
     age_of_node = ages.each.of_nodes(n)
     sizes = [record.size for record in records if isinstance(record, Ended)]
     global_f1 = _f1_global(outcome, data, built)

@@ -232,26 +232,25 @@ def _points(
             number += 1
             set_here = {**row, **dict(zip(grid, values, strict=True))}
             named = {key: set_here.get(key) for key in dict.fromkeys(["preset", *listed, *grid])}
-            point = Point(number, named, Settings(), DataSettings())
+            label = f"point {number} ({', '.join(f'{key} = {plain(value)}' for key, value in named.items())})"
             tables = base
             for key, value in set_here.items():
                 if key != "preset":
                     tables = merged_tables(tables, nested(key, value))
             preset = set_here.get("preset")
             if not isinstance(preset, str):
-                raise ConfigError(f"{point}: preset must be a name, got {preset!r}")
+                raise ConfigError(f"{label}: preset must be a name, got {preset!r}")
             try:
-                settings = Experiment(presets=(preset,), **tables).settings(preset)
+                experiment = Experiment(presets=(preset,), **tables)
             except ConfigError as error:
-                raise ConfigError(f"{point}: {error}") from None
-            source = settings.data.source
+                raise ConfigError(f"{label}: {error}") from None
+            source = experiment.data.source
             if not isinstance(source, str | os.PathLike):
-                raise ConfigError(f"{point}: data.source must be a name or a file, got {type(source).__name__}")
+                raise ConfigError(f"{label}: data.source must be a name or a file, got {type(source).__name__}")
             if isinstance(source, os.PathLike) or is_file_name(source):
                 source = os.path.abspath(source)
-            data = settings.data.model_copy(update={"source": source})
-            nameless = settings.data.model_copy(update={"source": ""})
-            yield Point(number, named, settings.model_copy(update={"data": nameless}), data)
+            data = experiment.data.model_copy(update={"source": source})
+            yield Point(number, named, experiment.settings(preset), data)
 
 
 def _content(point: Point) -> str:

@@ -1,0 +1,316 @@
+"""What every way of exchanging knowledge offers to a node, and what the ways that push whole payloads have in common."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from protovine import records
+from protovine.errors import CodecError, RemoteProtocolError, check_range
+from protovine.gossip import Kind, OfferLike, Outgoing, PeerView, PushGossip, Schedule
+from protovine.prototypes import PrototypeSet
+from protovine.records import Record
+from protovine.share import LocalSample, SetLimits, WholeSets
+
+# A surprisal is at most this: the probability of a class that the model rules out is not exactly known to be 0.
+_SURPRISAL_BITS_MAX = 1000.0
+
+
+@dataclass(slots=True)
+class Outputs:
+    """Messages to send and records of what happened, each in order, since a node was drained last."""
+
+    sends: list[tuple[int, bytes]] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+
+
+class Accepted(NamedTuple):
+    """The outcome of an accepted message.
+
+    ``view`` is what is now known of the sender. ``prototypes`` wait to be trained; ``from_future`` of the message's
+    times lay in the future and count as now. ``kept`` prototypes stay with the exchange and are not trained.
+    """
+
+    view: PeerView
+    prototypes: PrototypeSet
+    from_future: int
+    kept: int = 0
+
+
+class Exchange(Protocol):
+    """One way of exchanging knowledge with peers, as a node uses it. It does no I/O and reads no clock.
+
+    ``node`` is this node's id and ``limits`` the bounds on received prototypes. ``needs_surprisal`` says whether
+    `learnt` needs the surprisal of each local sample.
+    """
+
+    @property
+    def node(self) -> int:
+        """This node's id."""
+        ...
+
+    @property
+    def limits(self) -> SetLimits:
+        """Bounds on received prototypes."""
+        ...
+
+    @property
+    def needs_surprisal(self) -> bool:
+        """Whether `learnt` needs the surprisal of each local sample."""
+        ...
+
+    @property
+    def peers(self) -> list[int]:
+        """The neighbours, ascending."""
+        ...
+
+    @property
+    def views(self) -> dict[int, PeerView]:
+        """What is known of each neighbour."""
+        ...
+
+    @property
+    def incarnation(self) -> int:
+        """How often this node has started, as its peers see it."""
+        ...
+
+    @property
+    def head(self) -> tuple[int, int]:
+        """Incarnation and sequence number of the newest entry or payload that this node made."""
+        ...
+
+    def add_peer(self, peer: int, now_ns: int) -> None:
+        """Add a neighbour; nothing changes if it is one already."""
+        ...
+
+    def peer_reached(self, peer: int, now_ns: int) -> None:
+        """The transport reports that a neighbour is there again."""
+        ...
+
+    def learnt(self, sample: LocalSample, samples_learnt: int, now_ns: int, out: Outputs) -> None:
+        """The node learnt a local sample, its ``samples_learnt``-th."""
+        ...
+
+    def receive(self, data: bytes, sender: int, now_ns: int) -> Accepted:
+        """Take in a message; `RemoteProtocolError` if it is refused, and then nothing has changed."""
+        ...
+
+    def next_timer_ns(self) -> int | None:
+        """When `on_timer` is due, or None."""
+        ...
+
+    def on_timer(self, samples_learnt: int, now_ns: int, out: Outputs) -> None:
+        """Do everything that is due by now."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Everything that must be kept to continue after a restart."""
+        ...
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from ``state`` as a new incarnation."""
+        ...
+
+
+class PushExchange(ABC):
+    """Pushes one whole payload, such as a set or a model, to the peers that a schedule names at each opportunity.
+
+    An opportunity comes after each local sample. With ``poll_ns`` it waits for the next multiple of it, and several
+    opportunities become one, as in the authors' code, which polls every 50 ms.
+
+    Parameters
+    ----------
+    gossip : PushGossip
+        Messages and views.
+    schedule : Schedule
+        Chooses peers at opportunities.
+    limits : SetLimits
+        Bounds on received prototypes.
+    poll_ns : int >= 0
+        0 shares at once.
+    """
+
+    def __init__(self, gossip: PushGossip, schedule: Schedule, limits: SetLimits, poll_ns: int = 0) -> None:
+        check_range("poll_ns", poll_ns, 0)
+        self.gossip, self.schedule, self.limits, self.poll_ns = gossip, schedule, limits, poll_ns
+        self.needs_surprisal = schedule.needs_errors
+        self._poll_at_ns: int | None = None
+
+    @property
+    def node(self) -> int:
+        """This node's id."""
+        return self.gossip.node
+
+    @property
+    def peers(self) -> list[int]:
+        """The neighbours, ascending."""
+        return self.gossip.peers
+
+    @property
+    def views(self) -> dict[int, PeerView]:
+        """What is known of each neighbour."""
+        return self.gossip.views
+
+    @property
+    def incarnation(self) -> int:
+        """How often this node has started, as its peers see it."""
+        return self.gossip.incarnation
+
+    @property
+    def head(self) -> tuple[int, int]:
+        """This node's incarnation and the number of payloads that it has made in it."""
+        return self.gossip.head
+
+    def add_peer(self, peer: int, now_ns: int) -> None:
+        """Add a neighbour."""
+        self.gossip.add(peer, now_ns)
+
+    def peer_reached(self, peer: int, now_ns: int) -> None:
+        """Nothing to do: the next payload replaces those that were lost."""
+
+    def learnt(self, sample: LocalSample, samples_learnt: int, now_ns: int, out: Outputs) -> None:
+        """Offer the payload to the peers that the schedule names, now or at the next poll."""
+        self.schedule.note(sample.error)
+        if self.poll_ns:
+            if self.schedule.active and self.peers and self._poll_at_ns is None:
+                self._poll_at_ns = (now_ns // self.poll_ns + 1) * self.poll_ns
+            return
+        self._share(self._chosen(now_ns), samples_learnt, now_ns, out)
+
+    def receive(self, data: bytes, sender: int, now_ns: int) -> Accepted:
+        """Take in the payload of a message, or an acknowledgement."""
+        frame = self.gossip.read(data, sender)
+        found = None
+        if frame.kind != Kind.ACKNOWLEDGEMENT:
+            try:
+                found = self._read(sender, frame.payload)
+            except CodecError as error:
+                raise RemoteProtocolError("payload", str(error)) from None
+        view, acknowledged_ns = self.gossip.accept(frame, now_ns)
+        if acknowledged_ns is not None:
+            self.schedule.acknowledged(sender, acknowledged_ns, now_ns)
+        if found is None:
+            return Accepted(view, PrototypeSet.empty(self.limits.dim, sender), 0)
+        prototypes, from_future, kept = self._keep(sender, found, now_ns)
+        return Accepted(view, prototypes, from_future + (frame.created_ns > now_ns), kept)
+
+    def next_timer_ns(self) -> int | None:
+        """When a poll or an acknowledgement is due."""
+        due = [at_ns for at_ns in (self.gossip.next_timer_ns(), self._poll_at_ns) if at_ns is not None]
+        return min(due, default=None)
+
+    def on_timer(self, samples_learnt: int, now_ns: int, out: Outputs) -> None:
+        """Send acknowledgements, and share if a poll is due."""
+        self._put(self.gossip.acknowledgements(now_ns), now_ns, out)
+        if self._poll_at_ns is not None and now_ns >= self._poll_at_ns:
+            self._poll_at_ns = None
+            self._share(self._chosen(now_ns), samples_learnt, now_ns, out)
+
+    def state(self) -> dict[str, Any]:
+        """The protocol's and the schedule's state."""
+        return {"gossip": self.gossip.state(), "schedule": self.schedule.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue as a new incarnation; a pending poll is forgotten."""
+        self.gossip.restore(state["gossip"])
+        self.schedule.restore(state["schedule"])
+
+    def _chosen(self, now_ns: int) -> list[int]:
+        if not self.schedule.active or not self.peers:
+            return []
+        return self.schedule.choose(self.peers, len(self.peers), now_ns)
+
+    def _share(self, peers: list[int], samples_learnt: int, now_ns: int, out: Outputs) -> None:
+        if peers:
+            offer, reliable = self._offers(samples_learnt), self.schedule.needs_acknowledgements
+            self._put(self.gossip.share(peers, offer, samples_learnt, now_ns, reliable), now_ns, out)
+
+    def _put(self, made: list[Outgoing], now_ns: int, out: Outputs) -> None:
+        for each in made:
+            out.records.append(self._record_of(each, now_ns))
+            if each.frame is not None:
+                out.sends.append((each.peer, each.data))
+
+    def _record_of(self, made: Outgoing, now_ns: int) -> Record:
+        if made.frame is None:
+            assert made.offer is not None
+            return records.Withheld(now_ns, self.node, made.peer, made.offer.items, made.offer.gate, made.offer.value)
+        return records.Sent(
+            now_ns,
+            self.node,
+            made.peer,
+            made.frame.kind.name.lower(),
+            made.frame.sequence,
+            made.frame.samples_learnt,
+            made.offer.items if made.offer is not None else 0,
+            len(made.data) - len(made.frame.payload),
+            len(made.frame.payload),
+            int.from_bytes(made.data[-4:], "little"),
+        )
+
+    @abstractmethod
+    def _offers(self, samples_learnt: int) -> Callable[[int, int], OfferLike | None]:
+        """What is offered now: a function of the peer and the largest payload in bytes."""
+
+    @abstractmethod
+    def _read(self, sender: int, payload: bytes | memoryview) -> Any:
+        """Decode a payload; `CodecError` if it is damaged. Nothing has changed."""
+
+    @abstractmethod
+    def _keep(self, sender: int, found: Any, now_ns: int) -> tuple[PrototypeSet, int, int]:
+        """Take in a decoded payload: prototypes to train, how many lay in the future, how many stay here."""
+
+
+class SetPushExchange(PushExchange):
+    """A `PushExchange` whose payloads are prototype sets: decoding, and memory of each peer's last set.
+
+    Parameters
+    ----------
+    share : WholeSets
+        The gate and the codec.
+    """
+
+    def __init__(self, gossip: PushGossip, schedule: Schedule, share: WholeSets, poll_ns: int = 0) -> None:
+        super().__init__(gossip, schedule, share.limits, poll_ns)
+        self.share = share
+
+    def _read(self, sender: int, payload: bytes | memoryview) -> PrototypeSet:
+        return self.share.read(sender, payload)
+
+    def _keep(self, sender: int, found: PrototypeSet, now_ns: int) -> tuple[PrototypeSet, int, int]:
+        prototypes, from_future = clamped(found, now_ns)
+        self.share.commit(sender, prototypes)
+        return prototypes, from_future, 0
+
+    def state(self) -> dict[str, Any]:
+        """Protocol, schedule, and the last sets."""
+        return {**super().state(), "share": self.share.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue as a new incarnation."""
+        super().restore(state)
+        self.share.restore(state["share"])
+
+
+def surprisal_bits(probability: float) -> float:
+    """-log2 of the probability that the model gave to the true class, in [0, 1000] bits.
+
+    Examples
+    --------
+    >>> surprisal_bits(0.25), surprisal_bits(0.0)
+    (2.0, 1000.0)
+    """
+    return min(_SURPRISAL_BITS_MAX, -math.log2(probability)) if probability > 0 else _SURPRISAL_BITS_MAX
+
+
+def clamped(prototypes: PrototypeSet, now_ns: int) -> tuple[PrototypeSet, int]:
+    """The set with event times in the future set to now, and how many there were."""
+    if not len(prototypes) or prototypes.event_ns.max() <= now_ns:
+        return prototypes, 0
+    ahead = int((prototypes.event_ns > now_ns).sum())
+    return replace(prototypes, event_ns=np.minimum(prototypes.event_ns, now_ns)), ahead

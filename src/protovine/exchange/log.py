@@ -1,0 +1,183 @@
+"""Exchange by log, the default: selected local samples go into an append-only log that reaches every peer."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+from protovine import records
+from protovine.errors import CodecError, RemoteProtocolError
+from protovine.exchange.base import Accepted, Outputs, clamped
+from protovine.gossip import LogGossip, LogOutgoing, PeerView, Schedule, Standing
+from protovine.learn import ArrayLearner
+from protovine.prototypes import PrototypeSet
+from protovine.share import LearnerView, LocalSample, LogShare, SetLimits, UnknownScales
+from protovine.share.items import Scales
+
+
+class LogExchange:
+    """Selects local samples by surprisal, batches them into log entries, and repairs what peers miss.
+
+    Parameters
+    ----------
+    learner : ArrayLearner
+    gossip : LogGossip
+        Messages, views and repairs.
+    schedule : Schedule
+        Chooses peers when a batch is full; a peer then gets everything that it lacks.
+    share : LogShare
+        Selects and encodes samples.
+    """
+
+    needs_surprisal = True
+
+    def __init__(self, learner: ArrayLearner, gossip: LogGossip, schedule: Schedule, share: LogShare) -> None:
+        self.learner, self.gossip, self.schedule, self.share = learner, gossip, schedule, share
+        self._covered = 0  # Local samples that the log covers while a batch waits.
+
+    @property
+    def node(self) -> int:
+        """This node's id."""
+        return self.gossip.node
+
+    @property
+    def limits(self) -> SetLimits:
+        """Bounds on received prototypes."""
+        return self.share.limits
+
+    @property
+    def peers(self) -> list[int]:
+        """The neighbours, ascending."""
+        return self.gossip.peers
+
+    @property
+    def views(self) -> dict[int, PeerView]:
+        """What is known of each neighbour: up to where no entry of its log is missing."""
+        return self.gossip.views
+
+    @property
+    def incarnation(self) -> int:
+        """How often this node has started, as its peers see it."""
+        return self.gossip.incarnation
+
+    @property
+    def head(self) -> tuple[int, int]:
+        """Incarnation and sequence number of the newest entry in this node's log."""
+        return self.gossip.head
+
+    def add_peer(self, peer: int, now_ns: int) -> None:
+        """Add a neighbour."""
+        self.gossip.add(peer, now_ns)
+        self.share.recipients = max(1, len(self.peers))
+
+    def peer_reached(self, peer: int, now_ns: int) -> None:
+        """Send again what the peer has not acknowledged."""
+        self.gossip.reached(peer, now_ns)
+
+    def learnt(self, sample: LocalSample, samples_learnt: int, now_ns: int, out: Outputs) -> None:
+        """Put the sample into a batch if it is selected, and the batch into the log when it is due."""
+        if not self.schedule.active:
+            return
+        self.schedule.note(sample.error)
+        if self.share.waits_since_ns is None:
+            self._covered = samples_learnt - 1
+        self.share.note(sample, learner_view(self.learner), now_ns)
+        self._flush(samples_learnt, now_ns, out)
+
+    def receive(self, data: bytes, sender: int, now_ns: int) -> Accepted:
+        """Take in the new entries of a message."""
+        frame = self.gossip.read(data, sender)
+        brought: dict[int, Scales] = {}
+        good, sets = [], []
+        try:
+            for index, entry in enumerate(frame.entries):
+                if not self.gossip.is_new(frame, index):
+                    continue
+                try:
+                    prototypes, scales = self.share.read(sender, frame.incarnation, entry, brought)
+                except UnknownScales:
+                    continue
+                good.append(index)
+                if len(prototypes):
+                    sets.append(prototypes)
+                if scales is not None:
+                    brought[scales.generation] = scales
+        except CodecError as error:
+            raise RemoteProtocolError("payload", str(error)) from None
+        view, acknowledged_ns = self.gossip.accept(frame, good, now_ns)
+        if acknowledged_ns is not None:
+            self.schedule.acknowledged(sender, acknowledged_ns, now_ns)
+        for scales in brought.values():
+            self.share.commit(sender, frame.incarnation, scales)
+        merged, from_future = clamped(PrototypeSet.joined(sets, self.limits.dim, sender), now_ns)
+        return Accepted(view, merged, from_future + (frame.created_ns > now_ns))
+
+    def next_timer_ns(self) -> int | None:
+        """When a batch or the protocol is due."""
+        due = [self.share.due_ns(self.learner.recency), self.gossip.next_timer_ns()]
+        return min((at_ns for at_ns in due if at_ns is not None), default=None)
+
+    def on_timer(self, samples_learnt: int, now_ns: int, out: Outputs) -> None:
+        """Send a batch that waited long enough, repairs, acknowledgements and probes."""
+        self._flush(samples_learnt, now_ns, out)
+        if self.gossip.is_due(now_ns):
+            peers = self._chosen(now_ns) if self.gossip.is_quiet(now_ns) else None
+            standing = self._standing(samples_learnt, now_ns)
+            self._put(self.gossip.on_timer(peers, standing, self._summary, now_ns), now_ns, out)
+
+    def state(self) -> dict[str, Any]:
+        """The log's and the batch's state; the schedule starts again."""
+        return {"gossip": self.gossip.state(), "share": self.share.state(), "covered": self._covered}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue as a new incarnation, with a new log that follows the old one."""
+        self.gossip.restore(state["gossip"])
+        self.share.restore(state["share"])
+        self._covered = int(state["covered"])
+
+    def _flush(self, samples_learnt: int, now_ns: int, out: Outputs) -> None:
+        due_ns = self.share.due_ns(self.learner.recency)
+        if due_ns is None or due_ns > now_ns:
+            return
+        for payload, items in self.share.seal(learner_view(self.learner), self.gossip.entry_bytes_max):
+            self.gossip.append(payload, items)
+        if self.schedule.active and self.peers:
+            standing = self._standing(samples_learnt, now_ns)
+            self._put(self.gossip.push(self._chosen(now_ns), standing, self._summary, now_ns), now_ns, out)
+
+    def _chosen(self, now_ns: int) -> list[int]:
+        return self.schedule.choose(self.gossip.lacking(now_ns), len(self.peers), now_ns)
+
+    def _standing(self, samples_learnt: int, now_ns: int) -> Standing:
+        """How far the log is complete: samples in a batch that still waits are not in it."""
+        since_ns = self.share.waits_since_ns
+        return Standing(samples_learnt, now_ns) if since_ns is None else Standing(self._covered, since_ns)
+
+    def _summary(self, max_bytes: int) -> tuple[bytes, int] | None:
+        return self.share.summary(self.learner.local_prototypes(), learner_view(self.learner), max_bytes)
+
+    def _put(self, made: list[LogOutgoing], now_ns: int, out: Outputs) -> None:
+        for message in made:
+            frame = message.frame
+            payload = sum(map(len, frame.entries))
+            out.records.append(
+                records.Sent(
+                    now_ns,
+                    self.node,
+                    message.peer,
+                    frame.kind.name.lower(),
+                    frame.sequence,
+                    frame.samples_learnt,
+                    message.items,
+                    len(message.data) - payload,
+                    payload,
+                    zlib.crc32(message.data),
+                )
+            )
+            out.sends.append((message.peer, message.data))
+
+
+def learner_view(learner: ArrayLearner) -> LearnerView:
+    """What selection and quantisation need of a learner; zeros from one without scale or recency."""
+    mean, deviation = learner.scale()
+    return LearnerView(mean, deviation, learner.recency)

@@ -1,0 +1,45 @@
+"""Exchange of whole models, for learners without prototypes: each node keeps the newest model of every peer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from protovine.exchange.base import PushExchange
+from protovine.gossip import OfferLike, PushGossip, Schedule
+from protovine.learn import ModelLearner
+from protovine.prototypes import PrototypeSet
+from protovine.share import SetLimits, WholeModels
+
+
+class ModelExchange(PushExchange):
+    """Pushes the learner's model; the learner adopts the models of peers.
+
+    Parameters
+    ----------
+    learner : ModelLearner
+    gossip : PushGossip
+    schedule : Schedule
+    limits : SetLimits
+        Shape of the samples.
+    poll_ns : int >= 0
+        See `PushExchange`.
+    """
+
+    def __init__(
+        self, learner: ModelLearner, gossip: PushGossip, schedule: Schedule, limits: SetLimits, poll_ns: int = 0
+    ) -> None:
+        super().__init__(gossip, schedule, limits, poll_ns)
+        self.learner = learner
+        self.share = WholeModels()
+
+    def _offers(self, samples_learnt: int) -> Callable[[int, int], OfferLike | None]:
+        model = self.learner.encode()
+        return lambda peer, max_bytes: self.share.offer(model, max_bytes)
+
+    def _read(self, sender: int, payload: bytes | memoryview) -> Any:
+        return self.learner.decode(payload)
+
+    def _keep(self, sender: int, found: Any, now_ns: int) -> tuple[PrototypeSet, int, int]:
+        self.learner.adopt(sender, found)
+        return PrototypeSet.empty(self.limits.dim, sender), 0, 0

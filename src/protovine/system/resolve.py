@@ -1,0 +1,118 @@
+"""From a preset and overrides to settings: the one way in which experiments and nodes get theirs."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from protovine.errors import ConfigError
+from protovine.system.presets import Preset, preset
+from protovine.system.settings import Section, SystemSettings
+from protovine.system.tables import explain, is_union, kinds, merged_tables, without_other_kinds
+
+_Settings = TypeVar("_Settings", bound=SystemSettings)
+# The sections that come in kinds: a preset decides the kind unless an override names one.
+_IN_KINDS = ("learner", "exchange")
+
+
+def resolve(chosen: str | Preset, overrides: dict[str, Any], model: type[_Settings]) -> _Settings:
+    """Every setting of a system: defaults < preset < ``overrides``.
+
+    Parameters
+    ----------
+    chosen : str or Preset
+    overrides : dict
+        Tables, such as ``{"gossip": {"fanout": 2}}``. A table of another kind replaces the preset's; a string stands
+        for a table with that kind alone. Of a preset that does not share, the share probability stays 0.
+    model : type
+        `SystemSettings`, or a subclass with more sections.
+
+    Raises
+    ------
+    ConfigError
+        An unknown key, a key of another kind, or a value out of range; the message names it.
+
+    Examples
+    --------
+    >>> resolve("paper-jsd", {"exchange": {"gate": {"threshold": 0.3}}}, SystemSettings).exchange.gate
+    PaperGateSettings(kind='jsd', threshold=0.3, points_max=20000)
+    >>> resolve("default", {"learner": {"n_neighbors": 3}}, SystemSettings)
+    Traceback (most recent call last):
+    protovine.errors.ConfigError: learner.n_neighbors belongs to learner.kind xuilvq, but learner.kind is hedged
+    """
+    chosen = preset(chosen) if isinstance(chosen, str) else chosen
+    above = with_kinds(overrides, model)
+    below = without_other_kinds(tables_of(chosen), above, model)
+    merged = merged_tables(below, above)
+    if not chosen.shares and isinstance(merged["gossip"], dict):
+        merged = merged_tables(merged, {"gossip": {"share_probability": 0.0}})
+    if chosen.centralised and "swarm" in model.model_fields:
+        merged = merged_tables({"swarm": {"centralised": True}}, merged)
+    try:
+        return model(**merged)
+    except ValidationError as error:
+        raise ConfigError(explain(error, merged, model)) from None
+
+
+def tables_of(chosen: Preset) -> dict[str, Any]:
+    """A preset's settings as tables, without defaults."""
+    return {
+        key: _table_of(section)
+        for key, section in (("learner", chosen.learner), ("exchange", chosen.exchange), ("gossip", chosen.gossip))
+    }
+
+
+def split_by_kind(overrides: dict[str, Any], chosen: Preset) -> tuple[dict[str, Any], list[str]]:
+    """``overrides`` without the keys that only other kinds than the preset's have, and the dotted names of these.
+
+    So that several presets can be compared, each with the overrides that fit its kind of learner and exchange.
+    """
+    kept, left_out = dict(overrides), []
+    below = tables_of(chosen)
+    for section in _IN_KINDS:
+        table = with_kinds({section: overrides.get(section)}, SystemSettings)[section]
+        if not isinstance(table, dict):
+            continue
+        choices = kinds(SystemSettings.model_fields[section].annotation)
+        own = choices.get(str(table.get("kind", below[section]["kind"])))
+        if own is None:
+            continue
+        elsewhere = {key for other in choices.values() for key in other.model_fields} - set(own.model_fields)
+        kept[section] = {key: value for key, value in table.items() if key not in elsewhere}
+        left_out += [f"{section}.{key}" for key in table if key in elsewhere]
+    return kept, left_out
+
+
+def with_kinds(tables: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]:
+    """The tables with each string in the place of a section in kinds replaced by a table with that kind.
+
+    Examples
+    --------
+    >>> with_kinds({"exchange": {"kind": "sets", "gate": "jsd"}}, SystemSettings)
+    {'exchange': {'kind': 'sets', 'gate': {'kind': 'jsd'}}}
+    """
+    out = dict(tables)
+    for key, value in tables.items():
+        field = model.model_fields.get(key)
+        if field is None or not is_union(field):
+            continue
+        if isinstance(value, str):
+            out[key] = {"kind": value}
+        elif isinstance(value, dict):
+            choices = kinds(field.annotation)
+            sections = [choices[value["kind"]]] if value.get("kind") in choices else list(choices.values())
+            for section in sections:
+                out[key] = with_kinds(out[key], section)
+    return out
+
+
+def _table_of(section: Section) -> dict[str, Any]:
+    """Kind and set values of a section, and of the sections in it."""
+    table: dict[str, Any] = {}
+    if "kind" in type(section).model_fields:
+        table["kind"] = section.model_dump()["kind"]
+    for name in [name for name in type(section).model_fields if name in section.model_fields_set]:
+        value = getattr(section, name)
+        table[name] = _table_of(value) if isinstance(value, Section) else value
+    return table

@@ -1,0 +1,186 @@
+"""Settings as nested tables: reading TOML, laying tables over each other, and explaining what is wrong with them."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from protovine.errors import ConfigError, suggest
+from protovine.system.settings import Section
+
+
+def read_tables(path: Path, what: str) -> dict[str, Any]:
+    """The tables of a TOML file, which ``what`` names in errors; `ConfigError` if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise ConfigError(f"cannot read the {what} {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+
+
+def merged_tables(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """``above`` laid over ``below``, table by table; neither is changed.
+
+    Examples
+    --------
+    >>> merged_tables({"gossip": {"fanout": 4}}, {"gossip": {"schedule": "coin"}})
+    {"gossip": {"fanout": 4, "schedule": "coin"}}
+    """
+    out = dict(below)
+    for key, value in above.items():
+        old = out.get(key)
+        out[key] = merged_tables(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return out
+
+
+def nested(key: str, value: Any) -> dict[str, Any]:
+    """The tables that a dotted key stands for.
+
+    Examples
+    --------
+    >>> nested("gossip.fanout", 2)
+    {'gossip': {'fanout': 2}}
+    """
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    made: dict[str, Any] = value
+    return made
+
+
+def kinds(annotation: Any) -> dict[str, type[Section]]:
+    """The sections of a discriminated union, by kind; empty for any other annotation.
+
+    Examples
+    --------
+    >>> from protovine.system.settings import LearnerSettings
+    >>> sorted(kinds(LearnerSettings))
+    ['bayes', 'hedged', 'logistic', 'river', 'xuilvq']
+    """
+    return {
+        str(get_args(member.model_fields["kind"].annotation)[0]): member
+        for member in _members(annotation)
+        if "kind" in member.model_fields
+    }
+
+
+def _members(annotation: Any) -> Iterator[type[Section]]:
+    """Every section in an annotation such as ``tuple[Annotated[A | B, ...], ...] | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        yield annotation
+    elif get_origin(annotation) is Annotated:
+        yield from _members(get_args(annotation)[0])
+    else:
+        for argument in get_args(annotation):
+            yield from _members(argument)
+
+
+def is_union(field: FieldInfo) -> bool:
+    """Whether a field holds a section of several kinds."""
+    return len(kinds(field.annotation)) > 1
+
+
+def without_other_kinds(below: dict[str, Any], above: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]:
+    """``below`` without the keys that ``above`` makes void by choosing another kind.
+
+    Examples
+    --------
+    >>> from protovine.system.settings import SystemSettings
+    >>> below = {"learner": {"kind": "hedged", "margin": 0.3, "size_max": 100}}
+    >>> without_other_kinds(below, {"learner": {"kind": "xuilvq"}}, SystemSettings)
+    {'learner': {'kind': 'hedged', 'size_max': 100}}
+    """
+    out = dict(below)
+    for key, table in below.items():
+        over, field = above.get(key), model.model_fields.get(key)
+        if field is None or not isinstance(table, dict) or not isinstance(over, dict):
+            continue
+        choices = kinds(field.annotation)
+        kind = over.get("kind", table.get("kind"))
+        section = choices.get(kind) if isinstance(kind, str) else None
+        if section is None:
+            continue
+        if kind != table.get("kind"):
+            table = {name: value for name, value in table.items() if name in section.model_fields}
+        out[key] = without_other_kinds(table, over, section)
+    return out
+
+
+def explain(error: ValidationError, values: dict[str, Any], root: type[Section]) -> str:
+    """The first problem as one line: key, value, and the allowed range or the nearest name."""
+    problem = error.errors()[0]
+    where, names = list(problem["loc"]), []
+    model: type[BaseModel] | None = root
+    field: FieldInfo | None = None
+    choices: dict[str, type[Section]] = {}
+    siblings: list[str] = list(root.model_fields)
+    while where:
+        part = where.pop(0)
+        names.append(str(part))
+        if isinstance(part, int):  # A place in a list: its field is that of the list.
+            if where and str(where[0]) in choices:
+                model = choices[str(where.pop(0))]
+            continue
+        if model is None:
+            continue
+        siblings = list(model.model_fields)
+        alias = {info.alias: info for info in model.model_fields.values() if info.alias}
+        field = alias.get(str(part)) or model.model_fields.get(str(part))
+        above, choices = choices, kinds(field.annotation) if field else {}
+        if field is None:
+            choices = above
+            break
+        if where and str(where[0]) in choices and len(choices) > 1:
+            # Pydantic names the kind in the path ("learner.hedged.margin"); it is not a key.
+            model = choices[str(where.pop(0))]
+        else:
+            members = list(_members(field.annotation))
+            model = members[0] if len(members) == 1 else None
+    name, value, kind = ".".join([*names, *map(str, where)]), problem.get("input"), problem["type"]
+    if kind == "extra_forbidden":
+        return _unknown_key(name, siblings, model, choices)
+    if kind == "value_error":  # Raised in a validator, about one of the section's keys.
+        return ".".join(filter(None, [name, str(problem["ctx"]["error"])]))
+    if kind == "missing":
+        return f"{name} is required"
+    if kind == "union_tag_not_found":
+        return f"{name}.kind is required: one of {', '.join(choices)}"
+    if kind in ("literal_error", "union_tag_invalid"):
+        expected = str(problem.get("ctx", {}).get("expected") or problem.get("ctx", {}).get("expected_tags"))
+        got = value.get("kind") if isinstance(value, dict) else value
+        label = name if kind == "literal_error" else f"{name}.kind"
+        return f"{label} must be one of {expected.replace(chr(39), '')}, got '{got}'"
+    if kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal"):
+        return f"{name} must be {_range(field, problem)}, got {value}"
+    message = str(problem["msg"])
+    message = message[0].lower() + message[1:]
+    return f"{name}: {message}, got {value!r}" if value is not values else f"{name}: {message}"
+
+
+def _unknown_key(name: str, siblings: list[str], model: Any, choices: dict[str, type[Section]]) -> str:
+    table, _, key = name.rpartition(".")
+    owners = [kind for kind, section in choices.items() if key in section.model_fields]
+    here = [kind for kind, section in choices.items() if section is model]
+    if owners and here:
+        return f"{name} belongs to {table}.kind {' or '.join(owners)}, but {table}.kind is {here[0]}"
+    return f"unknown key '{name}'{suggest(key, siblings)}"
+
+
+def _range(field: FieldInfo | None, problem: Any) -> str:
+    limits: dict[str, Any] = {}
+    for entry in field.metadata if field else ():
+        for kind, key in ((Ge, "ge"), (Gt, "gt"), (Le, "le"), (Lt, "lt")):
+            if isinstance(entry, kind):
+                limits[key] = getattr(entry, key)
+    limits = limits or problem["ctx"]
+    if "ge" in limits and "le" in limits:
+        return f"between {limits['ge']} and {limits['le']}"
+    words = {"ge": "at least", "gt": "greater than", "le": "at most", "lt": "less than"}
+    return " and ".join(f"{words[key]} {limit}" for key, limit in limits.items())
