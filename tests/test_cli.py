@@ -33,7 +33,7 @@ def protovine(*arguments: str, cwd: Path, **environment: str) -> subprocess.Comp
 
 def test_run_prints_a_table_and_leaves_a_folder(tmp_path: Path) -> None:
     done = protovine(
-        "run", "--limit", "150", "--seeds", "2", "--preset", "paper-local", "--preset", "paper-base", cwd=tmp_path
+        "run", "--limit", "150", "--seeds", "2", "--preset", "paper-isolated", "--preset", "paper-base", cwd=tmp_path
     )
     assert (0, "") == (done.returncode, done.stderr), "quiet in a pipe"
     assert "phishing: 5 nodes, 2 seeds" in done.stdout
@@ -62,15 +62,15 @@ def test_every_option_reaches_its_setting(tmp_path: Path) -> None:
     (tmp_path / "links.txt").write_text("0 1\n1,2  # a comment\n")
     (tmp_path / "e.toml").write_text("seeds = 9\n[gossip]\nT = 0.9\ns = 3\n[link]\nloss = 0.5\n")
     options = (
-        "--preset paper-base --data bananas --limit 120 --nodes 3 --split label-skew:0.5 -T 0.4 --gossip sequential "
+        "--preset paper-base --data bananas --limit 120 --nodes 3 --split label-skew:0.5 -T 0.4 --order sequential "
         "--topology ./links.txt --rate 20 --arrivals clock --label-delay 0.1 --labelled 0.9 --train-rate 50 --seed 5 "
-        "--seeds 1 --jobs 1 --set link.loss=0.1 --set gossip.s=2 --out out --positive true --holdout "
-        "--hostile label-flip:1 --schedule oldest"
+        "--seeds 1 --jobs 1 --set link.loss=0.1 --set gossip.fanout=2 --out out --positive true --holdout "
+        "--byzantine label-flip:1 --schedule oldest"
     )
     done = protovine("run", "e.toml", *options.split(), "--json", cwd=tmp_path)
     assert 0 == done.returncode, done.stderr
     resolved = json.loads(done.stdout)["experiment"]["resolved"]["paper-base"]
-    gossip = {"s": 2, "T": 0.4, "order": "sequential", "budget_bytes_per_s": 0.0, "poll_s": 0.0}
+    gossip = {"fanout": 2, "share_probability": 0.4, "order": "sequential", "budget_bytes_per_s": 0.0, "poll_s": 0.0}
     assert {**gossip, "schedule": "oldest"} == resolved["gossip"]
     swarm = {
         "nodes": 3,
@@ -83,8 +83,8 @@ def test_every_option_reaches_its_setting(tmp_path: Path) -> None:
         "train_rate_hz": 50.0,
         "clock_skew_s": 0.0,
         "clock_drift_ppm": 0.0,
-        "central": False,
-        "hostile": "label-flip:1",
+        "centralised": False,
+        "byzantine": "label-flip:1",
         "slow": {},
         "lag_s": 0.0,
         "feature_shift": 0.0,
@@ -120,11 +120,11 @@ def test_a_budget_is_given_in_bytes_and_kept(tmp_path: Path) -> None:
         ("run --data one.csv", "at least two classes"),
         ("run --data infinite.csv", "infinite.csv"),
         ("run --data bad.csv --label clas", "did you mean 'class'"),
-        ("run -T 1.5", "gossip.T must be between 0 and 1, got 1.5"),
-        ("run -s 0", "gossip.s must be at least 1, got 0"),
-        ("run --budget -5", "gossip.budget_bytes_per_s must be between 0 and"),
-        ("run --hostile flood:9", "hostile nodes must be 1 to 4 of 5, as KIND:COUNT, got 'flood:9'"),
-        ("run --hostile flod:1", "unknown kind of hostile node 'flod' (did you mean 'flood'?)"),
+        ("run -T 1.5", "gossip.share_probability must be between 0 and 1, got 1.5"),
+        ("run -s 0", "gossip.fanout must be at least 1, got 0"),
+        ("run --budget -5", "exchange.budget_bytes_per_s must be between 0 and"),
+        ("run --byzantine flood:9", "hostile nodes must be 1 to 4 of 5, as KIND:COUNT, got 'flood:9'"),
+        ("run --byzantine flod:1", "unknown kind of hostile node 'flod' (did you mean 'flood'?)"),
         ("run bad.toml", "unknown key 'gosip' (did you mean 'gossip'?)"),
         ("run none.toml", "cannot read the experiment none.toml: No such file or directory"),
         ("run --set gossip", "--set takes key=value, got 'gossip'"),
@@ -153,7 +153,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(tmp_path: Path, arguments: str, m
 
 def test_wrong_usage_is_exit_code_2(tmp_path: Path) -> None:
     assert 2 == protovine("run", "--no-such-option", cwd=tmp_path).returncode
-    assert 2 == protovine("run", "--gossip", "loud", cwd=tmp_path).returncode
+    assert 2 == protovine("run", "--order", "loud", cwd=tmp_path).returncode
     assert 2 == protovine("runn", cwd=tmp_path).returncode
 
 
@@ -247,7 +247,7 @@ def test_the_table_cuts_nothing_in_a_narrow_terminal(columns: int) -> None:
     import protovine as package
     from protovine.experiments.report.tables import print_result
 
-    presets = ["paper-local", "paper-base", "paper-queue", "paper-cluster"]
+    presets = ["paper-isolated", "paper-base", "paper-queue", "paper-cluster"]
     result = package.run(package.Experiment(presets=presets, data={"limit": 100}, seeds=2))
     out = io.StringIO()
     print_result(result, Console(file=out, width=columns))
@@ -357,13 +357,13 @@ def test_bad_ages_end_with_one_line(arguments: list[str], message: str, tmp_path
 
 
 def test_ages_are_measured_from_a_folder_and_from_a_trace(tmp_path: Path) -> None:
-    options = "--preset paper-base --preset paper-local --limit 300 --seeds 1 --out out"
+    options = "--preset paper-base --preset paper-isolated --limit 300 --seeds 1 --out out"
     assert 0 == protovine("run", *options.split(), cwd=tmp_path).returncode
     done = protovine("age", "measure", "out", cwd=tmp_path)
     assert (0, "") == (done.returncode, done.stderr)
     assert "paper-base, seed 0: 20 pairs" in done.stdout
     assert "The assumptions hold, but too little was measured for an interval." in done.stdout
-    assert "paper-local, seed 0: 20 pairs, 20 of them silent; no node heard of another" in done.stdout
+    assert "paper-isolated, seed 0: 20 pairs, 20 of them silent; no node heard of another" in done.stdout
     trace = "out/traces/paper-base-seed0.jsonl.gz"
     (alone,) = json.loads(protovine("age", "measure", trace, "--json", cwd=tmp_path).stdout)["runs"]
     found = protovine("age", "measure", "out", "--json", "--preset", "paper-base", "--figure", "ages.png", cwd=tmp_path)
@@ -394,7 +394,10 @@ def test_age_plan_says_what_to_run(tmp_path: Path) -> None:
     assert 0.505 == pytest.approx(best["mean_s"]) and 4.8 == pytest.approx(found["sequential_ratio"])
     assert ["coin", "round-robin", "counter", "age-threshold"] == [each["schedule"] for each in found["schedules"]]
     ended = protovine("age", "plan", "--target-mean", "1", "--figure", "plan.svg", cwd=tmp_path)
-    assert "gossip.schedule = age-threshold, gossip.s = 4, gossip.T = 0.0501257 (mean age 1 s" in ended.stdout
+    assert (
+        "gossip.schedule = age-threshold, gossip.fanout = 4, gossip.share_probability = 0.0501257 (mean age 1 s"
+        in ended.stdout
+    )
     assert (tmp_path / "plan.svg").read_text().lstrip().startswith("<?xml")
     shown = protovine(
         "age", "plan", "--budget", "1000", "--topology", "ring", "--forwarding", "peers", cwd=tmp_path

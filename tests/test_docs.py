@@ -111,7 +111,7 @@ def options_of(command: click.Command) -> set[str]:
 def test_the_command_line_has_the_names_that_scripts_rely_on() -> None:
     run = options_of(main.commands["run"])
     promised = (
-        "--preset --data --label --positive --limit --nodes --split -s -T --gossip --topology --rate --arrivals "
+        "--preset --data --label --positive --limit --nodes --split -s -T --order --topology --rate --arrivals "
         "--label-delay --labelled --train-rate --seed --seeds --jobs --set --out --json --holdout"
     )
     assert set(promised.split()) <= run

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protovine import checks, records, varint
-from protovine.compress import Compressed, DbscanCompressor
+from protovine.compress import CompressionResult, DbscanCompressor
 from protovine.errors import CodecError, DataError, SnapshotError, suggest
 from protovine.learn import XuILVQCore
 from protovine.prototypes import PrototypeSet
@@ -181,13 +181,13 @@ class Forgetful(XuILVQCore):
 
 class Peeking(XuILVQCore):
     def predict(self, x: np.ndarray):
-        return super().predict(x * 0)._replace(shares=np.full(self.n_classes, 1 / self.n_classes))
+        return super().predict(x * 0)._replace(proba=np.full(self.n_classes, 1 / self.n_classes))
 
 
 class Loser(DbscanCompressor):
-    def compress(self, prototypes: PrototypeSet, limit: int) -> Compressed:
+    def compress(self, prototypes: PrototypeSet, limit: int) -> CompressionResult:
         made = super().compress(prototypes, limit)
-        return Compressed(made.prototypes.take(np.flatnonzero(made.prototypes.label > 0)), made.exact)
+        return CompressionResult(made.prototypes.take(np.flatnonzero(made.prototypes.label > 0)), made.exact)
 
 
 def test_contracts_hold_and_notice_what_breaks_them() -> None:

@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from protovine import records
 from protovine.compress import DbscanCompressor
 from protovine.errors import ConfigError, LocalProtocolError, RemoteProtocolError, SnapshotError
+from protovine.exchange import SetExchange
 from protovine.gossip import Coin, Frame, Kind, PushGossip
 from protovine.learn import XuILVQCore
 from protovine.node import Node, make_example_node
@@ -20,7 +21,9 @@ from protovine.share import JensenShannonGate, QueueInbox, SetInbox, SetLimits, 
 MS = 1_000_000
 
 
-def build(node: int, peers: list[int], *, clustering: bool = False, T: float = 1.0, seed: int = 0) -> Node:
+def build(
+    node: int, peers: list[int], *, clustering: bool = False, share_probability: float = 1.0, seed: int = 0
+) -> Node:
     draw = np.random.default_rng([seed, node])
     limits = SetLimits(2, 2, 1000)
     if clustering:
@@ -28,8 +31,9 @@ def build(node: int, peers: list[int], *, clustering: bool = False, T: float = 1
         inbox = SetInbox(2, peers, draw)
     else:
         core, inbox = XuILVQCore(2, 2), QueueInbox(2, peers, 50)
-    gossip = PushGossip(node, peers, Coin(2, T, draw))
-    return Node(core, gossip, WholeSets(JensenShannonGate(0.3, draw), limits), inbox, train_period_ns=5 * MS)
+    share = WholeSets(JensenShannonGate(0.3, draw), limits)
+    exchange = SetExchange(core, PushGossip(node, peers), Coin(2, share_probability, draw), share)
+    return Node(core, exchange, inbox, train_period_ns=5 * MS)
 
 
 def byzantine(*, x: float = 1.0, event_ns: int = 0, dtype: str = "<f8") -> bytes:
@@ -180,7 +184,7 @@ def test_time_does_not_go_backwards() -> None:
 def test_a_training_period_of_zero_is_refused() -> None:
     other = make_example_node()
     with pytest.raises(ConfigError, match="train_period_ns must be >= 1, got 0"):
-        Node(other.learner, other.gossip, other.share, other.inbox, train_period_ns=0)
+        Node(other.learner, other.exchange, other.inbox, train_period_ns=0)
 
 
 @pytest.mark.parametrize("clustering", [False, True])
@@ -196,7 +200,7 @@ def test_a_restored_node_goes_on_alike_as_a_new_incarnation(clustering: bool) ->
     again.restore(node.snapshot(), now_ns=node.now_ns)
     node.drain()
     assert 2 == again.incarnation
-    node.gossip.incarnation = 2
+    node.exchange.gossip.incarnation = 2
     node._train_at_ns = again._train_at_ns  # Training starts anew with the node.
     for i in range(40, 60):
         x = draw.normal(size=2)
@@ -293,7 +297,7 @@ class Swarm(RuleBasedStateMachine):
             self.nodes[i].restore(snapshot, self.now_ns)
         else:
             self.learnt[i] = 0
-            self.nodes[i].gossip.incarnation = self.incarnations[i]
+            self.nodes[i].exchange.gossip.incarnation = self.incarnations[i]
             self.seen = {pair: order for pair, order in self.seen.items() if pair[0] != i}
         assert self.incarnations[i] == self.nodes[i].incarnation
 

@@ -16,6 +16,7 @@ import pytest
 from protovine import rng
 from protovine.compress import DbscanCompressor
 from protovine.errors import ProtovineError
+from protovine.exchange import LogExchange, SetExchange
 from protovine.gossip import Coin, LogGossip, PushGossip, RoundRobin
 from protovine.learn import XuILVQCore
 from protovine.node import Node
@@ -57,25 +58,20 @@ class Conversation:
         )
         gate = JensenShannonGate(0.5, rng.stream(0, "gate", node)) if options.get("gate") == "jsd" else AlwaysGate()
         inbox = SetInbox(1, peers, rng.stream(0, "inbox", node)) if limit else QueueInbox(1, peers)
-        gossip = PushGossip(
-            node,
-            peers,
-            Coin(int(options.get("s", 1)), float(options.get("T", 1)), rng.stream(0, "gossip", node)),
-            poll_ns=time_of(options.get("poll", "0s")),
-            incarnation=incarnation,
+        exchange = SetExchange(
+            core,
+            PushGossip(node, peers, incarnation=incarnation),
+            self.schedule(Coin, node, 1),
+            WholeSets(gate, SetLimits(1, 2)),
+            time_of(options.get("poll", "0s")),
         )
-        return Node(core, gossip, WholeSets(gate, SetLimits(1, 2)), inbox, time_of(options.get("train", "10ms")))
+        return Node(core, exchange, inbox, time_of(options.get("train", "10ms")))
 
     def build_log(self, node: int, peers: list[int], incarnation: int) -> Node:
         options = self.options
         budget = float(options.get("budget", 0))
-        gossip = LogGossip(
-            node,
-            peers,
-            RoundRobin(int(options.get("s", len(peers))), float(options.get("T", 1)), rng.stream(0, "gossip", node)),
-            budget_bytes_per_s=budget,
-            incarnation=incarnation,
-        )
+        core, schedule = XuILVQCore(1, 2), self.schedule(RoundRobin, node, len(peers))
+        gossip = LogGossip(node, peers, budget_bytes_per_s=budget, incarnation=incarnation, active=schedule.active)
         share = LogShare(
             SetLimits(1, 2),
             rng.stream(0, "share", node),
@@ -85,7 +81,13 @@ class Conversation:
             batch_items=int(options.get("batch", 1)),
             batch_ns=time_of(options.get("wait", "1s")),
         )
-        return Node(XuILVQCore(1, 2), gossip, share, QueueInbox(1, peers), time_of(options.get("train", "10ms")))
+        exchange = LogExchange(core, gossip, schedule, share)
+        return Node(core, exchange, QueueInbox(1, peers), time_of(options.get("train", "10ms")))
+
+    def schedule(self, kind: type[Coin], node: int, fanout: int) -> Coin:
+        options = self.options
+        probability = float(options.get("probability", 1))
+        return kind(int(options.get("fanout", fanout)), probability, rng.stream(0, "gossip", node))
 
     def observe(self, node: str, x: str, at: str, y: str = "", id: str = "") -> list[str]:
         self.nodes[int(node)].observe(
@@ -160,13 +162,13 @@ class Conversation:
         member = self.nodes[int(node)]
         held = member.learner.prototypes()
         pairs = [f"{x:g}:{code}" for x, code in zip(held.x[:, 0], held.label, strict=True)]
-        own = f"node {node}: incarnation={member.incarnation} version={member.version}"
+        own = f"node {node}: incarnation={member.incarnation} samples_learnt={member.samples_learnt}"
         said = [f"{own} queued={len(member.inbox)} prototypes={' '.join(pairs) or 'none'}"]
         for view in member.views.values():
             if view.accepted:
                 age = duration(view.age_ns(member.now_ns))
                 said.append(
-                    f"  view of {view.peer}: {view.incarnation}.{view.sequence} version={view.version} age={age}"
+                    f"  view of {view.peer}: {view.incarnation}.{view.sequence} samples_learnt={view.samples_learnt} age={age}"
                 )
         return said
 
@@ -188,8 +190,8 @@ def described(record: Record) -> str:
             continue
         if name.endswith("_ns"):
             name, value = name[:-3], duration(value)
-        if name == "p":
-            value = "(" + " ".join(f"{share:.3g}" for share in value) + ")"
+        if name == "proba":
+            value = "(" + " ".join(f"{each:.3g}" for each in value) + ")"
         fields.append(f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}")
     return f"{type(record).__name__.lower()} {' '.join(fields)}"
 

@@ -1,7 +1,7 @@
-"""Frozen trace records, the one thing that metrics, reports and replays read, and their file format.
+"""Frozen trace records and their file format: the only input of metrics, reports and replays.
 
-A trace is gzipped JSON, one object a line: first a header, then records in the order in which things happened.
-Times are integer nanoseconds of virtual time in the simulator and of the system clock on a device.
+A trace is gzipped JSON with one object per line: first a header, then records in the order of events. Times are
+integer nanoseconds, of virtual time in the simulator and of the system clock on a device.
 """
 
 from __future__ import annotations
@@ -24,14 +24,17 @@ FORMAT_VERSION = 1
 
 
 class Record(msgspec.Struct, frozen=True, tag=True, tag_field="is", gc=False):
-    """Something that happened at ``at_ns`` to ``node``."""
+    """An event at ``at_ns`` on ``node``."""
 
     at_ns: int
     node: int
 
 
 class Arrived(Record, frozen=True, gc=False, tag="arrived"):
-    """Sample ``sample`` reached the node; its true class is ``truth``. Written by the simulator, which knows it."""
+    """Sample ``sample`` reached the node; its true class is ``truth``.
+
+    Written by the simulator and by replays of a stream on real nodes, which know the true class.
+    """
 
     sample: int
     truth: int
@@ -45,15 +48,15 @@ class Missed(Record, frozen=True, gc=False, tag="missed"):
 
 
 class Predicted(Record, frozen=True, gc=False, tag="predicted"):
-    """The node predicted class ``predicted`` (-1: it had no model) with class probabilities ``p`` (empty then)."""
+    """The node predicted class ``predicted`` with probabilities ``proba`` (-1 and empty while it has no model)."""
 
     sample: int
     predicted: int
-    p: tuple[float, ...]
+    proba: tuple[float, ...]
 
 
 class Learned(Record, frozen=True, gc=False, tag="learned"):
-    """The node learnt own sample ``sample``; it now holds ``size`` prototypes."""
+    """The node learnt local sample ``sample``; it now holds ``size`` prototypes."""
 
     sample: int
     inserted: bool
@@ -69,7 +72,7 @@ class Trained(Record, frozen=True, gc=False, tag="trained"):
 
 
 class Compressed(Record, frozen=True, gc=False, tag="compressed"):
-    """The learner's set shrank from ``before`` to ``after``; ``exact`` is false if the target was only approached."""
+    """The learner's set was compressed from ``before`` to ``after``; ``exact`` is false if it missed its target size."""
 
     before: int
     after: int
@@ -77,7 +80,7 @@ class Compressed(Record, frozen=True, gc=False, tag="compressed"):
 
 
 class Withheld(Record, frozen=True, gc=False, tag="withheld"):
-    """A share of ``prototypes`` to ``peer`` was not sent: its score did not pass the gate named ``gate``."""
+    """A set of ``prototypes`` was not sent to ``peer``: its score did not pass the gate named ``gate``."""
 
     peer: int
     prototypes: int
@@ -99,9 +102,9 @@ class Sent(Record, frozen=True, gc=False, tag="sent"):
 
 
 class Received(Record, frozen=True, gc=False, tag="received"):
-    """A message from ``peer`` was accepted; it carries ``version`` of the peer's knowledge, made at ``created_ns``.
+    """A message from ``peer`` was accepted; the peer made it at ``created_ns``, after ``samples_learnt`` local samples.
 
-    ``dropped`` older prototypes fell out of the inbox for it; ``from_future`` of its times lay ahead and count as now.
+    ``dropped`` older prototypes left the full inbox; ``from_future`` of its times lay in the future and count as now.
     """
 
     peer: int
@@ -116,7 +119,7 @@ class Received(Record, frozen=True, gc=False, tag="received"):
 
 
 class Refused(Record, frozen=True, gc=False, tag="refused"):
-    """A message that claims to come from ``peer`` was dropped for ``reason``; nothing else changed."""
+    """A message that claims to come from ``peer`` was refused for ``reason``; nothing else changed."""
 
     peer: int
     reason: str
@@ -142,9 +145,9 @@ class Up(Record, frozen=True, gc=False, tag="up"):
 
 
 class Ended(Record, frozen=True, gc=False, tag="ended"):
-    """How the node stood when the run ended: prototypes held, received ones still queued, labels still awaited.
+    """The node at the end of the run: prototypes held, received prototypes still queued, labels still awaited.
 
-    ``given_up`` samples were forgotten before their label came, because too many waited.
+    ``given_up`` samples were dropped before their label arrived, because too many waited.
     """
 
     size: int

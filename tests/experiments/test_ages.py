@@ -14,7 +14,7 @@ from protovine.errors import ConfigError, DataError
 from protovine.experiments.define.config import Settings
 from protovine.experiments.report.age_figure import draw_ages
 from protovine.experiments.report.pages import render_report
-from protovine.experiments.run.ages import TheoryAges, RunAges, expected_ages, pooled, predicted, verdict
+from protovine.experiments.run.ages import RunAges, TheoryAges, expected_ages, pooled, predicted, verdict
 from protovine.experiments.run.measured import MeasuredRun, measured_runs
 from protovine.records import write_trace
 from protovine.topology import neighbours

@@ -2,13 +2,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protovine.errors import ConfigError, RemoteProtocolError
-from protovine.gossip import MESSAGE_BYTES_MAX, Coin, Frame, Kind, PushGossip, make_schedule
+from protovine.gossip import MESSAGE_BYTES_MAX, Frame, Kind, PushGossip
 
 
 @dataclass
@@ -19,8 +18,8 @@ class Offered:
     gate: str = "test"
 
 
-def gossip(node: int = 0, peers: tuple[int, ...] = (1, 2, 3, 4), s: int = 2, T: float = 1.0, **more: int) -> PushGossip:
-    return PushGossip(node, list(peers), Coin(s, T, np.random.default_rng(0)), **more)
+def gossip(node: int = 0, peers: tuple[int, ...] = (1, 2, 3, 4)) -> PushGossip:
+    return PushGossip(node, list(peers))
 
 
 numbers = st.integers(0, 2**63 - 1)
@@ -72,40 +71,6 @@ def test_refusals_have_reasons(change, reason: str) -> None:
     assert reason == refused.value.reason
 
 
-def test_peers_are_drawn_uniformly_without_replacement() -> None:
-    protocol = gossip(s=2)
-    counts = np.zeros(5)
-    for _ in range(3000):
-        chosen = protocol.opportunity(0)
-        assert 2 == len(set(chosen))
-        counts[chosen] += 1
-    assert 0 == counts[0]
-    # Binomial(3000, 1/2): four standard deviations are 110.
-    assert np.abs(counts[1:] - 1500).max() < 110
-
-
-@pytest.mark.parametrize(("probability", "low", "high"), [(0.0, 0, 0), (0.1, 80, 120), (1.0, 1000, 1000)])
-def test_share_of_opportunities_used_is_the_probability(probability: float, low: int, high: int) -> None:
-    protocol = gossip(T=probability)
-    assert low <= sum(bool(protocol.opportunity(0)) for _ in range(1000)) <= high
-
-
-def test_more_peers_than_neighbours_means_all_of_them() -> None:
-    assert [1, 2] == gossip(peers=(2, 1), s=9).opportunity(0)
-    assert [] == gossip(peers=(), s=9).opportunity(0)
-
-
-def test_polling_merges_opportunities_until_the_next_tick() -> None:
-    protocol = gossip(poll_ns=50)
-    assert protocol.next_timer_ns() is None
-    assert [] == protocol.opportunity(10)
-    assert [] == protocol.opportunity(49)
-    assert 50 == protocol.next_timer_ns()
-    assert [] == protocol.on_timer(49)
-    assert protocol.on_timer(50)
-    assert [] == protocol.on_timer(100)
-
-
 def test_one_frame_serves_all_peers_with_the_same_payload() -> None:
     protocol = gossip()
     payload = b"same"
@@ -155,58 +120,46 @@ def test_nobody_speaks_for_another() -> None:
 
 def test_a_time_from_the_future_counts_as_now() -> None:
     protocol = gossip()
-    view = protocol.accept(protocol.read(message(at=100).encode(), 1), 10)
+    view, _ = protocol.accept(protocol.read(message(at=100).encode(), 1), 10)
     assert 10 == view.created_ns
     assert 5 == view.age_ns(15)
 
 
-def test_restored_protocol_goes_on_alike() -> None:
-    protocol, again = gossip(T=0.5), gossip(T=0.5)
+def test_restored_protocol_keeps_its_views_and_is_a_new_incarnation() -> None:
+    protocol, again = gossip(), gossip()
     protocol.accept(protocol.read(message().encode(), 1), 10)
-    for _ in range(5):
-        protocol.opportunity(0)
     again.restore(protocol.state())
     assert protocol.views == again.views
-    assert [protocol.opportunity(0) for _ in range(20)] == [again.opportunity(0) for _ in range(20)]
+    assert 2 == again.incarnation
 
 
-def sure(node: int, peer: int) -> PushGossip:
-    return PushGossip(node, [peer], make_schedule("oldest", 1, 1.0, np.random.default_rng(node)))
-
-
-def test_a_sure_share_is_answered_by_a_receipt_outside_the_order_of_shares() -> None:
-    one, other = sure(0, 1), sure(1, 0)
+def test_a_reliable_share_is_acknowledged_outside_the_sequence_of_shares() -> None:
+    one, other = gossip(0, (1,)), gossip(1, (0,))
     for payload in (b"first", b"second"):
-        (share,) = one.share([1], lambda peer, most, payload=payload: Offered(payload), samples_learnt=7, now_ns=50)
+        (share,) = one.share([1], lambda peer, most, payload=payload: Offered(payload), 7, now_ns=50, reliable=True)
         assert Kind.RELIABLE_SHARE == share.frame.kind
         other.accept(other.read(share.data, 0), 60)
     assert 60 == other.next_timer_ns()
-    (receipt,) = other.acknowledgements(60)
-    assert (0, Kind.ACKNOWLEDGEMENT, 0) == (receipt.peer, receipt.frame.kind, receipt.frame.sequence)
-    assert 14 >= len(receipt.data)
+    (answer,) = other.acknowledgements(60)
+    assert (0, Kind.ACKNOWLEDGEMENT, 0) == (answer.peer, answer.frame.kind, answer.frame.sequence)
+    assert 14 >= len(answer.data)
     assert (None, []) == (other.next_timer_ns(), other.acknowledgements(61))
-    selected = []
-    one.schedule.acknowledged = lambda *what: selected.append(what)
-    view = one.accept(one.read(receipt.data, 1), 70)
-    one.accept(one.read(receipt.data, 1), 80)  # A copy does no harm.
-    assert [(1, 50, 70), (1, 50, 80)] == selected
-    assert (0, 0) == (view.samples_learnt, view.accepted), "a receipt says nothing of what the peer knows"
+    for now_ns in (70, 80):  # A copy changes nothing.
+        view, acknowledged_ns = one.accept(one.read(answer.data, 1), now_ns)
+        assert 50 == acknowledged_ns
+        assert (0, 0) == (view.samples_learnt, view.accepted), "an acknowledgement says nothing of the peer's knowledge"
 
 
 @pytest.mark.parametrize("payload", [b"", b"\x01", b"\x01\x01\x01", b"\x01\x09", b"\x81"])
-def test_receipts_that_cannot_be_are_refused(payload: bytes) -> None:
+def test_impossible_acknowledgements_are_refused(payload: bytes) -> None:
     with pytest.raises(RemoteProtocolError) as refused:
-        sure(0, 1).read(Frame(Kind.ACKNOWLEDGEMENT, 1, 1, 0, 0, 0, payload).encode(), 1)
+        gossip(0, (1,)).read(Frame(Kind.ACKNOWLEDGEMENT, 1, 1, 0, 0, 0, payload).encode(), 1)
     assert "malformed" == refused.value.reason
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"s": 0}, "s must be >= 1, got 0"),
-        ({"T": 1.1}, "T must be between 0 and 1, got 1.1"),
-        ({"T": -0.1}, "T must be between 0 and 1, got -0.1"),
-        ({"poll_ns": -1}, "poll_ns must be >= 0, got -1"),
         ({"peers": (0, 1)}, "peers of node 0 must be others"),
         ({"peers": (1, 1)}, "each once"),
     ],

@@ -21,13 +21,44 @@ EPOCH = 1_700_000_000 * SECOND
 NOTHING = Standing(0, 0)
 
 
+class Log(LogGossip):
+    """A log with a schedule and a summary of its own, as `LogExchange` joins them."""
+
+    def __init__(self, node: int, peers: list[int], schedule, summary=lambda max_bytes: (b"", 0), **more) -> None:
+        super().__init__(node, peers, active=schedule.active, **more)
+        self.schedule, self.summary = schedule, summary
+
+    def offer(self, standing: Standing, now_ns: int) -> list[LogOutgoing]:
+        """An opportunity."""
+        if not self.active or not self.peers:
+            return []
+        return self.push(self.chosen(now_ns), standing, self.summary, now_ns)
+
+    def tick(self, standing: Standing, now_ns: int) -> list[LogOutgoing]:
+        """A timer."""
+        if not self.is_due(now_ns):
+            return []
+        peers = self.chosen(now_ns) if self.is_quiet(now_ns) else None
+        return self.on_timer(peers, standing, self.summary, now_ns)
+
+    def chosen(self, now_ns: int) -> list[int]:
+        return self.schedule.choose(self.lacking(now_ns), len(self.peers), now_ns)
+
+
 def log(
-    node: int = 0, peers: tuple[int, ...] = (1,), s: int = 9, T: float = 1.0, coin=lambda: 0.0, schedule=None, **more
-) -> LogGossip:
-    return LogGossip(node, list(peers), schedule or RoundRobin(s, T, SimpleNamespace(random=coin)), **more)
+    node: int = 0,
+    peers: tuple[int, ...] = (1,),
+    fanout: int = 9,
+    share_probability: float = 1.0,
+    coin=lambda: 0.0,
+    schedule=None,
+    **more,
+) -> Log:
+    schedule = schedule or RoundRobin(fanout, share_probability, SimpleNamespace(random=coin))
+    return Log(node, list(peers), schedule, **more)
 
 
-def take(node: LogGossip, data: bytes, sender: int, now_ns: int, unknown: tuple[bytes, ...] = ()) -> list[bytes]:
+def take(node: Log, data: bytes, sender: int, now_ns: int, unknown: tuple[bytes, ...] = ()) -> list[bytes]:
     """Hand a message over; the new entries in it."""
     frame = node.read(data, sender)
     good = [i for i, entry in enumerate(frame.entries) if node.is_new(frame, i) and entry not in unknown]
@@ -42,7 +73,7 @@ def said(made: list[LogOutgoing]) -> list[tuple[int, str, tuple[bytes, ...]]]:
 class Network:
     """Nodes, virtual time, and messages that arrive 10 ms later unless a link is cut."""
 
-    def __init__(self, *nodes: LogGossip, now_ns: int = 0) -> None:
+    def __init__(self, *nodes: Log, now_ns: int = 0) -> None:
         self.nodes = {node.node: node for node in nodes}
         self.now_ns = now_ns
         self.cut: set[tuple[int, int]] = set()
@@ -59,7 +90,7 @@ class Network:
 
     def tell(self, node: int, payload: bytes) -> None:
         self.nodes[node].append(payload, 1)
-        self.send(node, self.nodes[node].push(Standing(1, self.now_ns), self.now_ns))
+        self.send(node, self.nodes[node].offer(Standing(1, self.now_ns), self.now_ns))
 
     def run(self, seconds: float) -> None:
         end_ns = self.now_ns + round(seconds * SECOND)
@@ -75,7 +106,7 @@ class Network:
                 if target not in self.down:
                     self.got[target] += take(self.nodes[target], data, source, self.now_ns)
             for i in self.up():
-                self.send(i, self.nodes[i].on_timer(Standing(1, self.now_ns), self.now_ns))
+                self.send(i, self.nodes[i].tick(Standing(1, self.now_ns), self.now_ns))
         self.now_ns = end_ns
 
     def up(self) -> list[int]:
@@ -128,7 +159,7 @@ def test_arbitrary_bytes_with_a_right_checksum_change_nothing_or_are_taken(kind:
         assert (before, tick) == (node.state(), node.next_timer_ns())
         return
     good = [i for i in range(len(frame.entries)) if node.is_new(frame, i)]
-    view = node.accept(frame, good, EPOCH)
+    view, _ = node.accept(frame, good, EPOCH)
     assert 0 <= view.created_ns <= EPOCH
     assert node._states[sender].mask.bit_length() <= ENTRIES_MAX
 
@@ -207,9 +238,9 @@ def test_nodes_greet_so_that_a_late_joiner_is_served_at_once() -> None:
 
 
 def test_nothing_is_sent_at_probability_0_or_without_peers() -> None:
-    for quiet in (log(T=0.0), log(peers=())):
+    for quiet in (log(share_probability=0.0), log(peers=())):
         quiet.append(b"x", 1)
-        assert [] == quiet.push(NOTHING, 0)
+        assert [] == quiet.offer(NOTHING, 0)
         assert quiet.next_timer_ns() is None
 
 
@@ -217,7 +248,7 @@ def test_a_push_sends_what_each_peer_lacks_in_one_message() -> None:
     node = log(peers=(1, 2))
     node.append(b"a", 1)
     node.append(b"b", 2)
-    made = node.push(Standing(5, SECOND), SECOND)
+    made = node.offer(Standing(5, SECOND), SECOND)
     assert [(1, "log", (b"a", b"b")), (2, "log", (b"a", b"b"))] == said(made)
     assert (3, 1, 5, SECOND) == (
         made[0].items,
@@ -226,7 +257,7 @@ def test_a_push_sends_what_each_peer_lacks_in_one_message() -> None:
         made[0].frame.created_ns,
     )
     node.append(b"c", 1)
-    assert [(1, "log", (b"c",)), (2, "log", (b"c",))] == said(node.push(Standing(6, SECOND), SECOND))
+    assert [(1, "log", (b"c",)), (2, "log", (b"c",))] == said(node.offer(Standing(6, SECOND), SECOND))
 
 
 def test_duplicates_and_disorder_count_once() -> None:
@@ -234,7 +265,7 @@ def test_duplicates_and_disorder_count_once() -> None:
     messages = []
     for payload in (b"a", b"b", b"c"):
         sender.append(payload, 1)
-        messages += sender.push(NOTHING, 0)
+        messages += sender.offer(NOTHING, 0)
     got = []
     for i in (2, 2, 0, 1, 0, 2):
         got += take(receiver, messages[i].data, 0, 5)
@@ -262,7 +293,7 @@ def test_entries_whose_payload_was_not_understood_are_not_noted() -> None:
     sender, receiver = log(0), log(1, (0,))
     for payload in (b"a", b"b"):
         sender.append(payload, 1)
-    (made,) = sender.push(NOTHING, 0)
+    (made,) = sender.offer(NOTHING, 0)
     assert [b"b"] == take(receiver, made.data, 0, 5, unknown=(b"a",))
     assert (1, 0) == receiver.watermarks[0]
     assert [b"a"] == take(receiver, made.data, 0, 6)
@@ -273,7 +304,7 @@ def test_an_old_acknowledgement_takes_nothing_back() -> None:
     node = log()
     for payload in (b"a", b"b", b"c", b"d"):
         node.append(payload, 1)
-    node.push(NOTHING, 0)
+    node.offer(NOTHING, 0)
     for acked, mask in ((1, 0b10), (3, 0), (1, 0b10), (0, 0b1010)):
         node.accept(node.read(replace(FRAME, acked_incarnation=1, acked=acked, acked_mask=mask).encode(), 1), [], 1)
     assert (4, 0) == (node._states[1].acked, node._states[1].acked_mask), "two messages together say it all"
@@ -293,7 +324,7 @@ def test_views_move_only_when_nothing_is_missing() -> None:
     made = []
     for i, payload in enumerate((b"a", b"b", b"c"), 1):
         sender.append(payload, 1)
-        made += sender.push(Standing(10 * i, i * SECOND), i * SECOND)
+        made += sender.offer(Standing(10 * i, i * SECOND), i * SECOND)
     take(receiver, made[0].data, 0, 4 * SECOND)
     take(receiver, made[2].data, 0, 4 * SECOND)
     assert (10, SECOND) == (receiver.views[0].samples_learnt, receiver.views[0].created_ns)
@@ -315,15 +346,15 @@ def test_a_repair_that_is_not_the_newest_carries_no_time() -> None:
 
 def test_a_time_from_the_future_counts_as_now() -> None:
     node = log()
-    view = node.accept(node.read(replace(FRAME, created_ns=100 * SECOND).encode(), 1), [], SECOND)
+    view, _ = node.accept(node.read(replace(FRAME, created_ns=100 * SECOND).encode(), 1), [], SECOND)
     assert SECOND == view.created_ns
-    later = node.accept(node.read(replace(FRAME, created_ns=3 * SECOND).encode(), 1), [], 4 * SECOND)
+    later, _ = node.accept(node.read(replace(FRAME, created_ns=3 * SECOND).encode(), 1), [], 4 * SECOND)
     assert 3 * SECOND == later.created_ns, "a clock that was put right is believed again"
 
 
 def test_with_fewer_recipients_than_peers_all_get_everything_in_turn() -> None:
     coins = iter([0.9, 0.1] * 1000)
-    net = Network(log(0, (1, 2, 3), s=1, T=0.5, coin=lambda: next(coins)), *(log(i, (0,)) for i in (1, 2, 3)))
+    net = Network(log(0, (1, 2, 3), 1, 0.5, coin=lambda: next(coins)), *(log(i, (0,)) for i in (1, 2, 3)))
     for i in range(6):
         net.tell(0, b"%d" % i)
         net.run(0.3)
@@ -515,11 +546,11 @@ def test_hellos_are_answered_but_not_more_than_once_a_second() -> None:
     node = log()
     hello = replace(FRAME, kind=Kind.PROBE).encode()
     answers = 0
-    node.on_timer(NOTHING, 0)
+    node.tick(NOTHING, 0)
     for i in range(100):
         now_ns = 5 * SECOND + i * SECOND // 10
         node.accept(node.read(hello, 1), [], now_ns)
-        answers += len(node.on_timer(NOTHING, now_ns))
+        answers += len(node.tick(NOTHING, now_ns))
     assert 10 <= answers <= 11
 
 
@@ -571,15 +602,15 @@ def test_a_crash_gives_no_second_burst() -> None:
     again.restore(log(0, budget_bytes_per_s=100).state())
     for node in (again, log(0, budget_bytes_per_s=100, incarnation=2)):
         node.append(b"x" * 100, 1)
-        assert [] == node.push(NOTHING, EPOCH)
-        assert node.push(NOTHING, EPOCH + 3 * SECOND)
+        assert [] == node.offer(NOTHING, EPOCH)
+        assert node.offer(NOTHING, EPOCH + 3 * SECOND)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"s": 0}, "s must be >= 1, got 0"),
-        ({"T": 1.1}, "T must be between 0 and 1, got 1.1"),
+        ({"fanout": 0}, "fanout must be >= 1, got 0"),
+        ({"share_probability": 1.1}, "share_probability must be between 0 and 1, got 1.1"),
         ({"budget_bytes_per_s": -1}, "budget_bytes_per_s must be between 0 and 1e.12, got -1"),
         ({"budget_bytes_per_s": float("nan")}, "budget_bytes_per_s must be between 0 and 1e.12, got nan"),
         ({"peers": (0, 1)}, "peers of node 0 must be others"),
@@ -595,13 +626,13 @@ class Swarm(RuleBasedStateMachine):
     """Three nodes; a network that loses, duplicates, reorders and parts; crashes with and without the state."""
 
     @initialize(
-        s=st.integers(1, 2),
-        T=st.sampled_from([1.0, 0.5]),
+        fanout=st.integers(1, 2),
+        share_probability=st.sampled_from([1.0, 0.5]),
         schedule=st.sampled_from(sorted(SCHEDULES)),
         budget=st.sampled_from([0, 0, 60, 400]),
     )
-    def start(self, s: int, T: float, schedule: str, budget: int) -> None:
-        self.s, self.T, self.schedule, self.budget = s, T, schedule, budget
+    def start(self, fanout: int, share_probability: float, schedule: str, budget: int) -> None:
+        self.fanout, self.share_probability, self.schedule, self.budget = fanout, share_probability, schedule, budget
         self.now_ns = EPOCH
         self.nodes = [self.fresh(i, 1) for i in range(3)]
         self.up = [True] * 3
@@ -614,12 +645,12 @@ class Swarm(RuleBasedStateMachine):
         self.summaries: list[dict] = [{}, {}, {}]
         self.bucket = [(self.budget * BURST_S, EPOCH)] * 3
 
-    def fresh(self, i: int, incarnation: int) -> LogGossip:
+    def fresh(self, i: int, incarnation: int) -> Log:
         peers = tuple(j for j in range(3) if j != i)
         return log(
             i,
             peers,
-            schedule=make_schedule(self.schedule, self.s, self.T, np.random.default_rng(i)),
+            schedule=make_schedule(self.schedule, self.fanout, self.share_probability, np.random.default_rng(i)),
             budget_bytes_per_s=self.budget,
             incarnation=incarnation,
             summary=lambda max_bytes: (b"summary" * 5, 1) if max_bytes >= 35 else (b"", 0),
@@ -663,7 +694,7 @@ class Swarm(RuleBasedStateMachine):
             for _ in range(count):
                 incarnation, sequence = self.nodes[i].head
                 self.nodes[i].append(b"%d.%d.%d" % (i, incarnation, sequence + 1), 1)
-            self.send(i, self.nodes[i].push(Standing(1, self.now_ns), self.now_ns))
+            self.send(i, self.nodes[i].offer(Standing(1, self.now_ns), self.now_ns))
 
     @rule(seconds=st.sampled_from([0.1, 1, 3, 20]))
     def wait(self, seconds: float) -> None:
@@ -673,7 +704,7 @@ class Swarm(RuleBasedStateMachine):
     def tick(self) -> None:
         for i, node in enumerate(self.nodes):
             if self.up[i]:
-                self.send(i, node.on_timer(Standing(1, self.now_ns), self.now_ns))
+                self.send(i, node.tick(Standing(1, self.now_ns), self.now_ns))
 
     @precondition(lambda self: self.wire)
     @rule(data=st.data(), keep=st.booleans())

@@ -146,9 +146,9 @@ def test_nobody_waits_for_ever_though_nothing_is_new() -> None:
     ("name", "s", "T", "message"),
     [
         ("conter", 1, 1.0, r"unknown schedule 'conter' \(did you mean 'counter'\?\)"),
-        ("coin", 0, 1.0, "s must be >= 1, got 0"),
-        ("oldest", 1, 1.5, "T must be between 0 and 1, got 1.5"),
-        ("drift-age", 1, float("nan"), "T must be between 0 and 1, got nan"),
+        ("coin", 0, 1.0, "fanout must be >= 1, got 0"),
+        ("oldest", 1, 1.5, "share_probability must be between 0 and 1, got 1.5"),
+        ("drift-age", 1, float("nan"), "share_probability must be between 0 and 1, got nan"),
     ],
 )
 def test_mistakes_are_named(name: str, s: int, T: float, message: str) -> None:

@@ -154,7 +154,7 @@ def test_two_nodes_meet_learn_answer_and_leave_and_their_tapes_play_the_same(nod
         assert 60 == len(again) == sum(isinstance(record, Learned) for record in records)
         for record, output in zip(again, said, strict=True):
             assert output["prediction"] == (None if record.predicted < 0 else schema.label(record.predicted))
-            assert list(record.p) == list(output["probabilities"].values())
+            assert list(record.proba) == list(output["probabilities"].values())
 
 
 def test_after_kill_9_a_node_goes_on_from_its_snapshot(nodes: Processes) -> None:

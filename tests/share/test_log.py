@@ -184,8 +184,8 @@ def test_tight_budgets_take_six_bits() -> None:
     )
 
 
-def test_aggregates_are_means_of_own_samples_of_one_class() -> None:
-    made = share(select="all", batch_items=1000, privacy=Privacy(aggregate=3))
+def test_microaggregation_shares_means_of_local_samples_of_one_class() -> None:
+    made = share(select="all", batch_items=1000, privacy=Privacy(microaggregation=3))
     draw = np.random.default_rng(2)
     xs, labels = draw.normal(size=(40, 2)), draw.integers(0, 2, 40)
     for i, (x, label) in enumerate(zip(xs, labels, strict=True)):
@@ -200,7 +200,7 @@ def test_aggregates_are_means_of_own_samples_of_one_class() -> None:
 
 
 def test_a_class_of_which_too_little_is_known_is_not_told() -> None:
-    made = share(select="all", batch_items=10, privacy=Privacy(aggregate=3))
+    made = share(select="all", batch_items=10, privacy=Privacy(microaggregation=3))
     made.note(sample(label=0), MODEL, 0)
     made.note(sample(label=0), MODEL, 0)
     made.note(sample(label=1), MODEL, 0)
@@ -310,7 +310,7 @@ def test_an_empty_entry_says_nothing() -> None:
 
 
 def test_restored_sharing_goes_on_alike() -> None:
-    options = {"select": "all", "batch_items": 5, "discretion": Privacy(aggregate=2, noise=0.1)}
+    options = {"select": "all", "batch_items": 5, "privacy": Privacy(microaggregation=2, noise=0.1)}
     made, again = share(**options), share(**options)
     for i in range(12):
         made.note(sample(x=(i, -i), at_ns=i * SECOND), MODEL, i * SECOND)

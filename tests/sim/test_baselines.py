@@ -30,7 +30,7 @@ def built(preset: str, **sections):
 
 @pytest.mark.parametrize("preset", MODELS)
 def test_bytes_are_those_of_the_model_and_the_receiver_predicts_alike(preset: str) -> None:
-    made = built(preset, gossip={"T": 1.0})
+    made = built(preset, gossip={"share_probability": 1.0})
     sender, receiver = made.make_node(0, 1), made.make_node(1, 1)
     rows = made.scenario.rows[0]
     kept: list[records.Record] = []
@@ -63,15 +63,15 @@ def test_baselines_survive_everything_at_once(preset: str) -> None:
 def test_one_seed_one_trace_in_every_process() -> None:
     code = (
         "from tests.sim.test_baselines import *\n"
-        "print([trace_hash(simulate(p, gossip={'T': 0.2}, **FAULTY)[0]) for p in BASELINES])"
+        "print([trace_hash(simulate(p, gossip={'share_probability': 0.2}, **FAULTY)[0]) for p in BASELINES])"
     )
     runs = printed_elsewhere(code)
-    here = [trace_hash(simulate(p, gossip={"T": 0.2}, **FAULTY)[0]) for p in BASELINES]
+    here = [trace_hash(simulate(p, gossip={"share_probability": 0.2}, **FAULTY)[0]) for p in BASELINES]
     assert f"{here}\n" == runs[0] == runs[1]
 
 
 def test_a_server_has_no_samples_and_answers_at_once_with_what_others_hold() -> None:
-    kept, outcome = simulate("server", gossip={"T": 1.0})
+    kept, outcome = simulate("server", gossip={"share_probability": 1.0})
     server = outcome.nodes[5]
     assert isinstance(server.learner, AggregatorCore)
     assert not [record for record in of(kept, records.Arrived) if record.node == 5]
@@ -88,11 +88,11 @@ def test_a_server_has_no_samples_and_answers_at_once_with_what_others_hold() -> 
 
 def test_when_the_server_dies_nothing_comes_back() -> None:
     fault = {"kind": "server", "at_s": 2.0}
-    kept, outcome = simulate("server", gossip={"T": 1.0}, faults=[fault])
+    kept, outcome = simulate("server", gossip={"share_probability": 1.0}, faults=[fault])
     assert outcome.nodes[5] is None
     assert max(r.at_ns for r in of(kept, records.Sent) if r.node == 5) <= 2 * SECOND
     assert "node down" in {r.reason for r in of(kept, records.Lost)}
-    again, _ = simulate("server", gossip={"T": 1.0}, faults=[{**fault, "restart_s": 3.0}])
+    again, _ = simulate("server", gossip={"share_probability": 1.0}, faults=[{**fault, "restart_s": 3.0}])
     assert max(r.at_ns for r in of(again, records.Sent) if r.node == 5) > 3 * SECOND
 
 
@@ -101,15 +101,15 @@ def test_systems_without_a_server_do_not_feel_its_death() -> None:
     assert trace_hash(with_fault) == trace_hash(without)
 
 
-def test_any_river_classifier_runs_alone_by_name() -> None:
-    kept, _ = simulate("river", learner={"river": "naive_bayes.GaussianNB"})
+def test_any_river_classifier_runs_isolated_by_name() -> None:
+    kept, _ = simulate("river", learner={"classifier": "naive_bayes.GaussianNB"})
     assert not of(kept, records.Sent)
-    ours, _ = simulate("gossip-bayes", gossip={"T": 0.0})
+    ours, _ = simulate("gossip-bayes", gossip={"share_probability": 0.0})
     assert [r.predicted for r in of(kept, records.Predicted)] == [r.predicted for r in of(ours, records.Predicted)]
 
 
 def test_metrics_and_report_of_baselines(tmp_path) -> None:
-    experiment = protovine.Experiment(presets=["server", "gossip-bayes", "local"], data={"limit": 200}, seeds=1)
+    experiment = protovine.Experiment(presets=["server", "gossip-bayes", "isolated"], data={"limit": 200}, seeds=1)
     result = protovine.run(experiment, out=tmp_path / "run")
     run = result.of("server")[0]
     assert 0.5 < run.metrics["f1"] < 1 and run.metrics["aoi_mean_s"] > 0
@@ -122,11 +122,14 @@ def test_metrics_and_report_of_baselines(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("preset", "sections", "message"),
     [
-        ("default", {"learner": {"name": "bayes"}}, "share.kind must be models with learner.name bayes, got 'log'"),
-        ("default", {"share": {"kind": "models"}}, "share.kind must be sets or log with learner.name hedged"),
-        ("server", {"share": {"kind": "log"}}, "swarm.server needs share.kind sets, got 'log'"),
-        ("server", {"swarm": {"central": True}}, "exclude each other"),
-        ("river", {"learner": {"river": "tree.Nothing"}}, "unknown River classifier 'tree.Nothing'"),
+        ("default", {"learner": {"kind": "bayes"}}, "exchange.kind must be models with learner.kind bayes, got 'log'"),
+        (
+            "default",
+            {"exchange": {"kind": "models"}},
+            "exchange.kind must be log, sets or server with learner.kind hedged",
+        ),
+        ("server", {"swarm": {"centralised": True}}, "exclude each other"),
+        ("river", {"learner": {"classifier": "tree.Nothing"}}, "unknown River classifier 'tree.Nothing'"),
         ("server", {"faults": [{"kind": "server", "at_s": 2, "restart_s": 1}]}, "restart_s of node 5 must be after"),
     ],
 )

@@ -22,7 +22,7 @@ SECOND = 10**9
 
 
 def simulate(preset: str = "paper-base", limit: int = 200, seed: int = 0, **sections):
-    sections.setdefault("gossip", {"T": 1.0, "s": 2})
+    sections.setdefault("gossip", {"share_probability": 1.0, "fanout": 2})
     experiment = protovine.Experiment(presets=preset, data={"limit": limit}, **sections)
     built = build(experiment.settings(preset), protovine.load("phishing", rows=limit), seed)
     kept: list[records.Record] = []
@@ -89,29 +89,33 @@ def calm(outcome, seconds: int = 60) -> None:
                     by_id[peer].receive(data, node.id, now_ns)
 
 
-@pytest.mark.parametrize(
-    "gossip", [{"T": 1.0, "s": 4}, {"T": 0.5, "s": 1}, {"T": 1.0, "s": 4, "budget_bytes_per_s": 60}]
-)
-def test_views_agree_again_after_everything(gossip: dict) -> None:
+@pytest.mark.parametrize(("fanout", "share_probability", "budget"), [(4, 1.0, 0), (1, 0.5, 0), (4, 1.0, 60)])
+def test_views_agree_again_after_everything(fanout: int, share_probability: float, budget: float) -> None:
     faults = [{**CRASH, "node": 1, "restart_s": 4.0}, {**CRASH, "node": 2, "restart_s": 4.0, "keeps_state": False}]
     faults.append({"kind": "partition", "group": [0, 1], "at_s": 5.0, "until_s": 8.0})
     faults.append({"kind": "join", "node": 4, "at_s": 3.0})
     link = {"loss": 0.2, "duplicate": 0.2, "reorder": 0.3, "reorder_s": 0.5, "jitter_s": 0.1}
-    kept, outcome = simulate("default", limit=600, gossip=gossip, link=link, faults=faults)
+    gossip = {"fanout": fanout, "share_probability": share_probability}
+    exchange = {"budget_bytes_per_s": budget}
+    kept, outcome = simulate("default", limit=600, gossip=gossip, exchange=exchange, link=link, faults=faults)
     assert [] == [record.reason for record in of(kept, records.Refused) if record.reason != "stale"]
     calm(outcome)
     heads = {node.id: node.head for node in outcome.nodes}
     assert min(sequence for _, sequence in heads.values()) > 0
     for node in outcome.nodes:
-        assert {i: head for i, head in heads.items() if i != node.id} == node.gossip.watermarks
+        assert {i: head for i, head in heads.items() if i != node.id} == node.exchange.gossip.watermarks
 
 
 def test_receipts_answer_what_was_accepted() -> None:
     for preset in ("paper-base", "paper-cluster"):
-        kept, _ = simulate(preset, gossip={"T": 0.5, "s": 1, "schedule": "oldest"}, link={"loss": 0.2, "jitter_s": 0.3})
-        proba = [record for record in of(kept, records.Sent) if record.kind == "sure_share"]
-        acknowledgements = [record for record in of(kept, records.Sent) if record.kind == "receipt"]
-        assert 60 < len(proba) < 120
+        kept, _ = simulate(
+            preset,
+            gossip={"share_probability": 0.5, "fanout": 1, "schedule": "oldest"},
+            link={"loss": 0.2, "jitter_s": 0.3},
+        )
+        shares = [record for record in of(kept, records.Sent) if record.kind == "reliable_share"]
+        acknowledgements = [record for record in of(kept, records.Sent) if record.kind == "acknowledgement"]
+        assert 60 < len(shares) < 120
         # One for each accepted message, but for those that came while one was due.
         accepted = [record for record in of(kept, records.Received) if record.prototypes]
         assert 0.9 * len(accepted) < len(acknowledgements) <= len(accepted)
@@ -119,7 +123,7 @@ def test_receipts_answer_what_was_accepted() -> None:
 
 
 def test_a_budget_holds_for_every_node_and_second() -> None:
-    kept, outcome = simulate("default", limit=1000, gossip={"T": 1.0, "budget_bytes_per_s": 50}, link={"loss": 0.1})
+    kept, outcome = simulate("default", limit=1000, exchange={"budget_bytes_per_s": 50}, link={"loss": 0.1})
     for node in range(5):
         level, since_ns = 500.0, 0
         for record in [record for record in of(kept, records.Sent) if record.node == node]:
@@ -132,9 +136,9 @@ def test_a_budget_holds_for_every_node_and_second() -> None:
 
 def test_a_dead_peer_stops_costing_bytes() -> None:
     sections = {"limit": 1250, "faults": [{**CRASH, "node": 1, "at_s": 3.0}]}
-    kept, _ = simulate("default", gossip={"T": 1.0}, **sections)
+    kept, _ = simulate("default", gossip={"share_probability": 1.0}, **sections)
     late = [record for record in of(kept, records.Sent) if record.at_ns > 18 * SECOND]
-    assert {"hello"} == {record.kind for record in late if record.peer == 1}
+    assert {"probe"} == {record.kind for record in late if record.peer == 1}
     assert {"log"} == {record.kind for record in late if record.peer != 1}
 
 
@@ -185,7 +189,7 @@ def test_loss_does_not_shift_other_random_streams() -> None:
 
 
 def test_no_gossip_means_not_a_single_message() -> None:
-    kept, _ = simulate(gossip={"T": 0.0})
+    kept, _ = simulate(gossip={"share_probability": 0.0})
     assert {records.Arrived, records.Predicted, records.Learned, records.Ended} == {type(r) for r in kept}
 
 
@@ -201,13 +205,19 @@ def test_messages_in_flight_at_the_end_are_dropped_and_counted() -> None:
     ("sections", "nodes"),
     [
         ({"swarm": {"nodes": 1}}, 1),
-        ({"swarm": {"nodes": 3}, "gossip": {"T": 1.0, "s": 50}}, 3),
+        ({"swarm": {"nodes": 3}, "gossip": {"share_probability": 1.0, "fanout": 50}}, 3),
         ({"swarm": {"nodes": 3, "topology": "erdos-renyi:0"}}, 3),
         ({"swarm": {"nodes": 250}}, 250),
         ({"swarm": {"nodes": 2, "split": "label-skew:0.001"}}, 2),
-        ({"swarm": {"nodes": 2}, "share": {"dtype": "float64"}}, 2),
-        ({"swarm": {"nodes": 4, "topology": "star"}, "gossip": {"T": 0.5, "s": 1, "order": "sequential"}}, 4),
-        ({"gossip": {"T": 1.0, "poll_s": 0.05}}, 5),
+        ({"swarm": {"nodes": 2}, "exchange": {"dtype": "float64"}}, 2),
+        (
+            {
+                "swarm": {"nodes": 4, "topology": "star", "order": "sequential"},
+                "gossip": {"share_probability": 0.5, "fanout": 1},
+            },
+            4,
+        ),
+        ({"gossip": {"share_probability": 1.0}, "exchange": {"poll_s": 0.05}}, 5),
         ({"faults": [{"kind": "crash", "node": n, "at_s": 1.0} for n in range(5)]}, 5),
     ],
 )
@@ -292,7 +302,7 @@ def test_a_node_that_is_down_does_nothing() -> None:
 
 
 def test_what_falls_out_of_queues_is_counted() -> None:
-    kept, _ = simulate(share={"queue_max": 5})
+    kept, _ = simulate(exchange={"inbox": {"queue_max": 5}})
     received, queued = of(kept, records.Received), sum(r.queued for r in of(kept, records.Ended))
     trained = sum(r.count for r in of(kept, records.Trained))
     assert sum(r.prototypes for r in received) == trained + queued + sum(r.dropped for r in received)

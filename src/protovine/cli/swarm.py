@@ -16,7 +16,7 @@ from protovine.cli.run import new_folder, show, tables_of, with_flags
 @click.command()
 @click.argument("experiment", required=False, type=click.Path(path_type=Path), metavar="[EXPERIMENT.toml]")
 @click.option("--preset", default=None, metavar="NAME", help="System to run. [default: default]")
-@with_flags(without=("--hostile", "--labelled", "--label-delay", "--seeds"))
+@with_flags(without=("--byzantine", "--labelled", "--label-delay", "--seeds"))
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting, such as swarm.rate_hz=20.")
 @click.option("--plain", is_flag=True, help="Plain TCP: no certificates, no encryption, anybody can speak for anybody.")
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="New folder for trace and report.")

@@ -49,7 +49,7 @@ def predictions(records: Iterable[Record], n_nodes: int, n_classes: int) -> list
             truth[record.node, record.sample] = record.truth
         elif isinstance(record, Predicted):
             actual = truth[record.node, record.sample]
-            rows[record.node].append((record.at_ns, actual, record.predicted, record.p or uniform))
+            rows[record.node].append((record.at_ns, actual, record.predicted, record.proba or uniform))
     return [
         NodePredictions(
             np.array([row[0] for row in node], np.int64),

@@ -1,4 +1,4 @@
-"""Members that do harm: nodes that run the same software on a corrupted stream."""
+"""Attacks by Byzantine nodes: they run the same software on a corrupted stream."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from protovine import rng
 from protovine.errors import ConfigError, suggest
 
-KINDS = {
+ATTACKS = {
     "label-flip": "every label is another class's, always the same",
     "random-labels": "labels are drawn at random",
     "random-vectors": "vectors and labels are drawn at random, within the data's range",
     "bad-scale": "a sensor's unit is wrong: every feature is 100 times too large",
     "bad-sensor": "the first feature is 10 times too large and 5 standard deviations off",
-    "flood": "20 times as many samples, with another class's label, all of them told, without a budget",
+    "flood": "20 times as many samples with wrong labels, all of them shared, without a budget",
 }
 FLOOD = 20
 _SCALE, _SENSOR_SCALE, _SENSOR_SHIFT = 100.0, 10.0, 5.0
@@ -24,33 +24,33 @@ _SCALE, _SENSOR_SCALE, _SENSOR_SHIFT = 100.0, 10.0, 5.0
 
 @dataclass(frozen=True, slots=True)
 class Byzantine:
-    """``nodes`` (ascending) that do harm of one ``kind``; none by default."""
+    """``nodes`` (ascending) that carry out one attack, ``kind``; none by default."""
 
     kind: str = ""
     nodes: tuple[int, ...] = ()
 
 
 def parse_byzantine(text: str, n_nodes: int) -> Byzantine:
-    """The last COUNT nodes for ``KIND:COUNT``, nobody for an empty text.
+    """The last COUNT nodes for ``ATTACK:COUNT``; no node for an empty text.
 
     Raises
     ------
     ConfigError
-        The kind is unknown, or the count leaves no honest node.
+        The attack is unknown, or the count leaves no honest node.
 
     Examples
     --------
-    >>> parse_hostile("flood:1", 5)
-    Hostile(kind='flood', nodes=(4,))
+    >>> parse_byzantine("flood:1", 5)
+    Byzantine(kind='flood', nodes=(4,))
     """
     if not text:
         return Byzantine()
     kind, _, number = text.partition(":")
-    if kind not in KINDS:
-        raise ConfigError(f"unknown kind of hostile node '{kind}'{suggest(kind, KINDS)}")
+    if kind not in ATTACKS:
+        raise ConfigError(f"unknown attack '{kind}'{suggest(kind, ATTACKS)}")
     count = int(number) if number.isdecimal() else 0
     if not 1 <= count < n_nodes:
-        raise ConfigError(f"hostile nodes must be 1 to {n_nodes - 1} of {n_nodes}, as KIND:COUNT, got '{text}'")
+        raise ConfigError(f"Byzantine nodes must be 1 to {n_nodes - 1} of {n_nodes}, as ATTACK:COUNT, got '{text}'")
     return Byzantine(kind, tuple(range(n_nodes - count, n_nodes)))
 
 
@@ -63,11 +63,11 @@ def corrupt(
     n_classes: int,
     seed: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], list[NDArray[np.int64]], list[NDArray[np.int64]]]:
-    """Give hostile nodes corrupted copies of their rows, put behind the data; the others' are as they were."""
+    """Append corrupted copies of the Byzantine nodes' rows to the data; honest nodes keep theirs."""
     xs, ys, rows, at_ns = [x], [y], list(rows), list(at_ns)
     count = len(y)
     for node in byzantine.nodes:
-        draw = rng.stream(seed, "hostile", node)
+        draw = rng.stream(seed, "hostile", node)  # The name stays, so that recorded numbers can be made again.
         mine, times = rows[node], at_ns[node]
         if byzantine.kind == "flood":
             gaps = np.diff(times, append=times[-1] if len(times) else 0)

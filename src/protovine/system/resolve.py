@@ -108,11 +108,12 @@ def with_kinds(tables: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]
 
 
 def _table_of(section: Section) -> dict[str, Any]:
-    """Kind and set values of a section, and of the sections in it."""
+    """Kind and set values of a section, and of the sections in it, so that overrides need not repeat the kind."""
     table: dict[str, Any] = {}
-    if "kind" in type(section).model_fields:
-        table["kind"] = section.model_dump()["kind"]
-    for name in [name for name in type(section).model_fields if name in section.model_fields_set]:
+    for name in type(section).model_fields:
         value = getattr(section, name)
-        table[name] = _table_of(value) if isinstance(value, Section) else value
+        if isinstance(value, Section):
+            table[name] = _table_of(value)
+        elif name == "kind" or name in section.model_fields_set:
+            table[name] = value
     return table

@@ -32,7 +32,7 @@ def merged_tables(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any
     Examples
     --------
     >>> merged_tables({"gossip": {"fanout": 4}}, {"gossip": {"schedule": "coin"}})
-    {"gossip": {"fanout": 4, "schedule": "coin"}}
+    {'gossip': {'fanout': 4, 'schedule': 'coin'}}
     """
     out = dict(below)
     for key, value in above.items():
@@ -108,9 +108,17 @@ def without_other_kinds(below: dict[str, Any], above: dict[str, Any], model: typ
         if section is None:
             continue
         if kind != table.get("kind"):
-            table = {name: value for name, value in table.items() if name in section.model_fields}
+            table = {name: value for name, value in table.items() if _fits(value, section.model_fields.get(name))}
         out[key] = without_other_kinds(table, over, section)
     return out
+
+
+def _fits(value: Any, field: FieldInfo | None) -> bool:
+    """Whether a field exists and, if it holds sections, has one of the value's kind."""
+    if field is None:
+        return False
+    choices = kinds(field.annotation)
+    return not choices or not isinstance(value, dict) or value.get("kind") in choices
 
 
 def explain(error: ValidationError, values: dict[str, Any], root: type[Section]) -> str:

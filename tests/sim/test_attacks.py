@@ -1,4 +1,4 @@
-"""Members that do harm do the harm that their kind names, and nobody else's data change."""
+"""Each attack corrupts the data of Byzantine nodes as it says, and no other node's data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from protovine import records
 from protovine.errors import ConfigError
 from protovine.experiments.define.build import build
 from protovine.sim import Byzantine, Simulator, corrupt, parse_byzantine
-from protovine.sim.attacks import FLOOD, KINDS
+from protovine.sim.attacks import ATTACKS, FLOOD
 
 SECOND = 10**9
 
@@ -26,7 +26,7 @@ def corrupted(kind: str, seed: int = 0) -> tuple:
     return corrupt(Byzantine(kind, (2,)), *scene(), seed)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ATTACKS)
 def test_the_honest_keep_their_data(kind: str) -> None:
     x, y, rows, at_ns, _ = scene()
     made_x, made_y, made_rows, made_at_ns = corrupted(kind)
@@ -65,9 +65,9 @@ def test_each_kind_does_what_it_says() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("flod:1", "unknown kind of hostile node 'flod' (did you mean 'flood'?)"),
-        ("flood", "hostile nodes must be 1 to 4 of 5, as KIND:COUNT, got 'flood'"),
-        ("flood:5", "hostile nodes must be 1 to 4 of 5, as KIND:COUNT, got 'flood:5'"),
+        ("flod:1", "unknown attack 'flod' (did you mean 'flood'?)"),
+        ("flood", "Byzantine nodes must be 1 to 4 of 5, as ATTACK:COUNT, got 'flood'"),
+        ("flood:5", "Byzantine nodes must be 1 to 4 of 5, as ATTACK:COUNT, got 'flood:5'"),
         ("flood:-1", "must be 1 to 4 of 5"),
         ("flood:0", "must be 1 to 4 of 5"),
     ],
@@ -83,9 +83,9 @@ def test_the_last_nodes_are_hostile_or_nobody() -> None:
     assert Byzantine() == parse_byzantine("", 5)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_swarm_with_one_of_each_kind_runs(kind: str) -> None:
-    experiment = protovine.Experiment(presets="default", data={"limit": 150}, swarm={"hostile": f"{kind}:1"})
+@pytest.mark.parametrize("kind", ATTACKS)
+def test_a_swarm_with_one_byzantine_node_of_each_kind_runs(kind: str) -> None:
+    experiment = protovine.Experiment(presets="default", data={"limit": 150}, swarm={"byzantine": f"{kind}:1"})
     built = build(experiment.settings("default"), protovine.load("phishing", rows=150), 0)
     assert [0, 1, 2, 3] == built.honest
     kept: list[records.Record] = []
@@ -98,8 +98,8 @@ def test_a_swarm_with_one_of_each_kind_runs(kind: str) -> None:
     assert not [record for record in kept if isinstance(record, records.Refused)]
 
 
-def test_central_is_without_those_that_do_harm() -> None:
-    experiment = protovine.Experiment(presets="central", data={"limit": 100}, swarm={"hostile": "flood:1"})
-    built = build(experiment.settings("central"), protovine.load("phishing", rows=100), 0)
+def test_the_centralised_model_gets_no_byzantine_samples() -> None:
+    experiment = protovine.Experiment(presets="centralised", data={"limit": 100}, swarm={"byzantine": "flood:1"})
+    built = build(experiment.settings("centralised"), protovine.load("phishing", rows=100), 0)
     assert 80 == len(built.scenario.rows[0])
     assert set(built.scenario.rows[0].tolist()) == {row for row in range(100) if row % 5 != 4}

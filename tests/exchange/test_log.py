@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from protovine import records
-from protovine.errors import ConfigError, RemoteProtocolError
+from protovine.errors import RemoteProtocolError
+from protovine.exchange import LogExchange, SetExchange
 from protovine.gossip import Coin, Kind, LogFrame, LogGossip, PushGossip, RoundRobin
 from protovine.learn import HedgedLVQCore
 from protovine.node import Node
@@ -19,16 +20,12 @@ EPOCH = 1_700_000_000 * SECOND
 
 def build(node: int, n: int = 2, *, incarnation: int = 1, budget: float = 0.0, **share: object) -> Node:
     peers = [other for other in range(n) if other != node]
-    gossip = LogGossip(
-        node,
-        peers,
-        RoundRobin(n, 1.0, np.random.default_rng(0)),
-        budget_bytes_per_s=budget,
-        incarnation=incarnation,
-    )
-    limits = SetLimits(2, 2)
-    selected = LogShare(limits, np.random.default_rng(node), budget_bytes_per_s=budget, recipients=len(peers), **share)
-    return Node(HedgedLVQCore(2, 2), gossip, selected, QueueInbox(2, peers, newest_first=False))
+    learner, schedule = HedgedLVQCore(2, 2), RoundRobin(n, 1.0, np.random.default_rng(0))
+    gossip = LogGossip(node, peers, budget_bytes_per_s=budget, incarnation=incarnation)
+    draw = np.random.default_rng(node)
+    selected = LogShare(SetLimits(2, 2), draw, budget_bytes_per_s=budget, recipients=len(peers), **share)
+    exchange = LogExchange(learner, gossip, schedule, selected)
+    return Node(learner, exchange, QueueInbox(2, peers, newest_first=False))
 
 
 class Pair:
@@ -79,7 +76,7 @@ def test_what_one_learns_another_knows(start_ns: int) -> None:
         pair.observe(0, x, y)
         pair.until(pair.now_ns + 100 * MS)
     pair.until(pair.now_ns + 20 * SECOND)
-    assert pair.nodes[0].head == pair.nodes[1].gossip.watermarks[0]
+    assert pair.nodes[0].head == pair.nodes[1].exchange.gossip.watermarks[0]
     right = [pair.nodes[1].learner.predict(x, pair.now_ns).code == y for x, y in blobs(200, seed=1)]
     assert np.mean(right) > 0.9
     held = pair.nodes[1].learner.prototypes()
@@ -120,7 +117,14 @@ def test_late_labels_and_events_out_of_order_are_told_with_their_own_times() -> 
 
 
 def told_by_0(*entries: bytes, sequence: int = 1, **change: object) -> bytes:
-    fields = {"incarnation": 1, "samples_learnt": 1, "created_ns": 10**6, "acked_incarnation": 0, "acked": 0, "acked_mask": 0}
+    fields = {
+        "incarnation": 1,
+        "samples_learnt": 1,
+        "created_ns": 10**6,
+        "acked_incarnation": 0,
+        "acked": 0,
+        "acked_mask": 0,
+    }
     fields.update(change)
     return LogFrame(Kind.LOG, 0, sequence=sequence, entries=entries, **fields).encode()
 
@@ -162,7 +166,7 @@ def test_samples_whose_scales_were_lost_are_understood_when_both_came() -> None:
     receiver.receive(sent[1], 0, 100 * MS)
     receiver.receive(sent[2], 0, 100 * MS)
     assert 3 == len(receiver.inbox)
-    assert sender.head == receiver.gossip.watermarks[0]
+    assert sender.head == receiver.exchange.gossip.watermarks[0]
 
 
 @pytest.mark.parametrize("keeps", [True, False])
@@ -182,8 +186,8 @@ def test_a_restart_is_survived(keeps: bool) -> None:
         pair.until(pair.now_ns + 100 * MS)
     pair.until(pair.now_ns + 30 * SECOND)
     assert 2 == pair.nodes[0].head[0]
-    assert pair.nodes[0].head == pair.nodes[1].gossip.watermarks[0]
-    assert pair.nodes[1].head == pair.nodes[0].gossip.watermarks[1]
+    assert pair.nodes[0].head == pair.nodes[1].exchange.gossip.watermarks[0]
+    assert pair.nodes[1].head == pair.nodes[0].exchange.gossip.watermarks[1]
     assert (170 if keeps else 70) < pair.nodes[1].views[0].samples_learnt
 
 
@@ -221,9 +225,10 @@ def test_every_byte_is_within_the_budget(budget: float) -> None:
 def test_sets_of_the_default_learner_pass_the_gain_gate() -> None:
     nodes = []
     for i in range(2):
-        gossip = PushGossip(i, [1 - i], Coin(1, 1.0, np.random.default_rng(i)))
+        learner, schedule = HedgedLVQCore(2, 2), Coin(1, 1.0, np.random.default_rng(i))
         share = WholeSets(GainGate(0.02), SetLimits(2, 2))
-        nodes.append(Node(HedgedLVQCore(2, 2), gossip, share, QueueInbox(2, [1 - i])))
+        exchange = SetExchange(learner, PushGossip(i, [1 - i]), schedule, share)
+        nodes.append(Node(learner, exchange, QueueInbox(2, [1 - i])))
     pair = Pair(nodes)
     for x, y in blobs(60):
         pair.observe(0, x, y)
@@ -232,9 +237,3 @@ def test_sets_of_the_default_learner_pass_the_gain_gate() -> None:
     assert {records.Sent, records.Withheld, records.Received} <= kinds
     right = [pair.nodes[1].learner.predict(x, pair.now_ns).code == y for x, y in blobs(100, seed=1)]
     assert np.mean(right) > 0.9
-
-
-def test_a_log_goes_with_its_gossip_only() -> None:
-    log, sets = build(0), PushGossip(0, [1], Coin(1, 1.0, np.random.default_rng(0)))
-    with pytest.raises(ConfigError, match="Gossip does not go with LogShare"):
-        Node(log.learner, sets, log.share, log.inbox)
