@@ -54,13 +54,13 @@ def test_json_is_one_object_on_standard_output(tmp_path: Path) -> None:
         "run", "--limit", "100", "--seeds", "1", "--preset", "paper-jsd", "-s", "2", "-T", "0.5", "--json", cwd=tmp_path
     )
     made = json.loads(done.stdout)
-    assert {"s": 2, "T": 0.5} == made["experiment"]["gossip"]
-    assert 2 == made["experiment"]["resolved"]["paper-jsd"]["gossip"]["s"]
+    assert {"fanout": 2, "share_probability": 0.5} == made["experiment"]["gossip"]
+    assert 2 == made["experiment"]["resolved"]["paper-jsd"]["gossip"]["fanout"]
 
 
 def test_every_option_reaches_its_setting(tmp_path: Path) -> None:
     (tmp_path / "links.txt").write_text("0 1\n1,2  # a comment\n")
-    (tmp_path / "e.toml").write_text("seeds = 9\n[gossip]\nT = 0.9\ns = 3\n[link]\nloss = 0.5\n")
+    (tmp_path / "e.toml").write_text("seeds = 9\n[gossip]\nshare_probability = 0.9\nfanout = 3\n[link]\nloss = 0.5\n")
     options = (
         "--preset paper-base --data bananas --limit 120 --nodes 3 --split label-skew:0.5 -T 0.4 --order sequential "
         "--topology ./links.txt --rate 20 --arrivals clock --label-delay 0.1 --labelled 0.9 --train-rate 50 --seed 5 "
@@ -70,13 +70,13 @@ def test_every_option_reaches_its_setting(tmp_path: Path) -> None:
     done = protovine("run", "e.toml", *options.split(), "--json", cwd=tmp_path)
     assert 0 == done.returncode, done.stderr
     resolved = json.loads(done.stdout)["experiment"]["resolved"]["paper-base"]
-    gossip = {"fanout": 2, "share_probability": 0.4, "order": "sequential", "budget_bytes_per_s": 0.0, "poll_s": 0.0}
-    assert {**gossip, "schedule": "oldest"} == resolved["gossip"]
+    assert {"fanout": 2, "share_probability": 0.4, "schedule": "oldest"} == resolved["gossip"]
     swarm = {
         "nodes": 3,
         "split": "label-skew:0.5",
         "topology": str(tmp_path / "links.txt"),
         "rate_hz": 20.0,
+        "order": "sequential",
         "arrivals": "clock",
         "label_delay_s": 0.1,
         "labelled": 0.9,
@@ -88,12 +88,10 @@ def test_every_option_reaches_its_setting(tmp_path: Path) -> None:
         "slow": {},
         "lag_s": 0.0,
         "feature_shift": 0.0,
-        "server": False,
     }
     assert swarm == resolved["swarm"]
-    assert ("bananas", 120, "true", True) == tuple(
-        resolved["data"][k] for k in ("source", "limit", "positive", "holdout")
-    )
+    assert (120, "true", True) == tuple(resolved["data"][k] for k in ("limit", "positive", "holdout"))
+    assert "bananas" == json.loads(done.stdout)["experiment"]["data"]["source"]
     assert 0.1 == resolved["link"]["loss"]
     assert [5] == [run["seed"] for run in json.loads(done.stdout)["runs"]]
     assert (tmp_path / "out" / "report.html").exists()
@@ -104,7 +102,7 @@ def test_a_budget_is_given_in_bytes_and_kept(tmp_path: Path) -> None:
     done = protovine("run", *options.split(), cwd=tmp_path)
     assert 0 == done.returncode, done.stderr
     made = json.loads(done.stdout)
-    assert 40 == made["experiment"]["gossip"]["budget_bytes_per_s"]
+    assert 40 == made["experiment"]["exchange"]["budget_bytes_per_s"]
     (run,) = made["runs"]
     assert 0 < run["bytes_total"] / 5 <= 40 * (run["virtual_s"] + 10)
 
@@ -123,8 +121,8 @@ def test_a_budget_is_given_in_bytes_and_kept(tmp_path: Path) -> None:
         ("run -T 1.5", "gossip.share_probability must be between 0 and 1, got 1.5"),
         ("run -s 0", "gossip.fanout must be at least 1, got 0"),
         ("run --budget -5", "exchange.budget_bytes_per_s must be between 0 and"),
-        ("run --byzantine flood:9", "hostile nodes must be 1 to 4 of 5, as KIND:COUNT, got 'flood:9'"),
-        ("run --byzantine flod:1", "unknown kind of hostile node 'flod' (did you mean 'flood'?)"),
+        ("run --byzantine flood:9", "Byzantine nodes must be 1 to 4 of 5, as ATTACK:COUNT, got 'flood:9'"),
+        ("run --byzantine flod:1", "unknown attack 'flod' (did you mean 'flood'?)"),
         ("run bad.toml", "unknown key 'gosip' (did you mean 'gossip'?)"),
         ("run none.toml", "cannot read the experiment none.toml: No such file or directory"),
         ("run --set gossip", "--set takes key=value, got 'gossip'"),

@@ -15,9 +15,11 @@ from pydantic import BaseModel
 
 import protovine
 from protovine.cli import main
-from protovine.experiments import PRESETS, Experiment, config
+from protovine.experiments import PRESETS, Experiment
+from protovine.experiments.define import config
 from protovine.experiments.run.result import METRICS
 from protovine.net import config as node_config
+from protovine.system import Section, kinds
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -46,9 +48,26 @@ def rows_of(section: str, model: type[BaseModel]) -> list[str]:
     for name, field in model.model_fields.items():
         value = field.get_default(call_default_factory=True)
         shown = str(value).lower() if isinstance(value, bool) else value
+        if isinstance(value, Section):
+            shown = value.kind
         default = "" if value in (None, {}, (), "") else f"`{shown}`"
         range_ = " ".join(filter(None, [kind_of(field.annotation), limits_of(field)]))
         rows.append(f"| `{section}{name}` | {range_} | {default} | {field.description or ''} |")
+    return rows
+
+
+def section_rows(section: str, annotation: Any) -> list[str]:
+    """The rows of a section; of one in kinds those of every kind, each under a line that names it."""
+    choices = kinds(annotation)
+    if not choices:
+        return rows_of(f"{section}.", annotation)
+    rows = []
+    for kind, model in choices.items():
+        rows.append(f'| **`{section}.kind = "{kind}"`** | | | {model.__doc__.splitlines()[0]} |')
+        rows += [row for row in rows_of(f"{section}.", model) if not row.startswith(f"| `{section}.kind`")]
+        for name, field in model.model_fields.items():
+            if name != "kind" and len(kinds(field.annotation)) > 1 and kind == "sets":
+                rows += section_rows(f"{section}.{name}", field.annotation)
     return rows
 
 
@@ -66,9 +85,10 @@ def tables() -> dict[str, str]:
         for n, f in Experiment.model_fields.items()
         if n in ("seed", "seeds", "jobs")
     ]
-    for section, model in config.Settings.model_fields.items():
-        if section != "faults":
-            settings += rows_of(f"{section}.", model.annotation)
+    settings += rows_of("data.", config.DataSettings)
+    for section, field in config.RunSettings.model_fields.items():
+        if section not in ("faults", "data"):
+            settings += section_rows(section, field.annotation)
     faults = []
     for model in (config.CrashFault, config.ServerFault, config.JoinFault, config.CutFault, config.PartitionFault):
         keys = [

@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tomli_w
+
+from protovine.errors import ConfigError
+from protovine.experiments import PRESETS, Experiment
+from protovine.experiments.define.build import build
+from protovine.experiments.define.config import assignment, read_toml
+from protovine.experiments.define.prepare import prepare
+from protovine.stream import load
+from protovine.system import merged_tables
+
+
+def test_preset_wins_over_defaults_and_what_is_set_over_the_preset() -> None:
+    experiment = Experiment(presets=["paper-cluster"], learner={"size_max": 70})
+    resolved = experiment.settings("paper-cluster").learner
+    assert (70, 0, "authors") == (resolved.size_max, resolved.denoise_every, resolved.compressor_weights)
+    assert 150 == Experiment().settings("paper-base").learner.denoise_every
+
+
+def test_an_isolated_preset_never_shares() -> None:
+    experiment = Experiment(gossip={"share_probability": 1.0, "fanout": 2})
+    assert 0.0 == experiment.settings("paper-isolated").gossip.share_probability
+    assert (1.0, 2) == (
+        experiment.settings("paper-base").gossip.share_probability,
+        experiment.settings("paper-base").gossip.fanout,
+    )
+
+
+def test_layers_are_merged_in_order(tmp_path: Path) -> None:
+    (tmp_path / "e.toml").write_text(
+        tomli_w.dumps({"seeds": 2, "gossip": {"share_probability": 0.3, "fanout": 1}, "swarm": {"nodes": 7}})
+    )
+    tables = merged_tables(read_toml(tmp_path / "e.toml"), assignment("gossip.share_probability=0.4"))
+    settings = Experiment(**tables).settings("paper-jsd")
+    assert (0.4, 1, 7, 0.5) == (
+        settings.gossip.share_probability,
+        settings.gossip.fanout,
+        settings.swarm.nodes,
+        settings.exchange.gate.threshold,
+    )
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_resolve_and_what_is_resolved_resolves_to_itself(name: str) -> None:
+    settings = Experiment(presets=name).settings(name)
+    again = Experiment(presets=name, **settings.model_dump()).settings(name)
+    assert settings == again
+
+
+def test_presets_are_the_papers() -> None:
+    resolved = {name: Experiment(presets=name).settings(name) for name in PRESETS}
+    papers = {name: s for name, s in resolved.items() if name.startswith("paper-")}
+    assert {(4, 0.1)} == {
+        (s.gossip.fanout, s.gossip.share_probability) for name, s in papers.items() if name != "paper-isolated"
+    }
+    assert {("xuilvq", "sets")} == {(s.learner.kind, s.exchange.kind) for s in papers.values()}
+    assert "always" == resolved["paper-base"].exchange.gate.kind
+    assert 500_000 == resolved["paper-base"].exchange.inbox.queue_max
+    assert ("jsd", 0.5) == (resolved["paper-jsd"].exchange.gate.kind, resolved["paper-jsd"].exchange.gate.threshold)
+    assert 10_000 == resolved["paper-queue"].exchange.inbox.queue_max
+    assert ("set", 50, 0) == (
+        resolved["paper-cluster"].exchange.inbox.kind,
+        resolved["paper-cluster"].learner.size_max,
+        resolved["paper-cluster"].learner.denoise_every,
+    )
+    assert 72.5 == resolved["paper-cluster-500"].learner.target_low
+    assert 190 == resolved["paper-base"].swarm.train_rate_hz
+
+
+def test_the_default_comes_first_beside_the_same_learner_isolated_and_centralised() -> None:
+    experiment = Experiment()
+    assert ("default", "isolated", "centralised") == experiment.presets[:3]
+    ours = {name: experiment.settings(name) for name in ("default", "isolated", "centralised", "default-gain")}
+    assert 1 == len({s.learner for s in ours.values()})
+    assert ("log", 4, 1.0) == (
+        ours["default"].exchange.kind,
+        ours["default"].gossip.fanout,
+        ours["default"].gossip.share_probability,
+    )
+    assert (0.0, 0.0) == (ours["isolated"].gossip.share_probability, ours["centralised"].gossip.share_probability)
+    assert [False, False, True, False] == [s.swarm.centralised for s in ours.values()]
+    assert ("sets", "gain") == (ours["default-gain"].exchange.kind, ours["default-gain"].exchange.gate.kind)
+
+
+def test_centralised_is_one_node_that_gets_every_sample_in_the_order_of_arrival() -> None:
+    built = {
+        name: build(Experiment(presets=name).settings(name), load("bananas", rows=200), seed=3)
+        for name in ("default", "centralised")
+    }
+    alone, swarm = built["centralised"].scenario, built["default"].scenario
+    (rows,), (at_ns,) = alone.rows, alone.at_ns
+    assert sorted(rows.tolist()) == list(range(200))
+    assert (np.diff(at_ns) >= 0).all()
+    pairs = {
+        (t, r) for times, own in zip(swarm.at_ns, swarm.rows, strict=True) for t, r in zip(times, own, strict=True)
+    }
+    assert pairs == set(zip(at_ns, rows, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"gossip": {"share_probability": 1.5}}, "gossip.share_probability must be between 0 and 1, got 1.5"),
+        ({"gossip": {"fanout": 0}}, "gossip.fanout must be at least 1, got 0"),
+        ({"swarm": {"rate_hz": 0}}, "swarm.rate_hz must be greater than 0 and at most 1000000.0, got 0"),
+        ({"swarm": {"nodes": "many"}}, "swarm.nodes: input should be a valid integer"),
+        ({"swarm": {"arrivals": "bus"}}, "swarm.arrivals must be one of poisson or clock, got 'bus'"),
+        ({"gosip": {}}, "unknown key 'gosip' (did you mean 'gossip'?)"),
+        ({"learner": {"size_mx": 1}}, "unknown key 'learner.size_mx' (did you mean 'size_max'?)"),
+        ({"presets": ["paper-jds"]}, "unknown preset 'paper-jds' (did you mean 'paper-jsd'?)"),
+        (
+            {"faults": [{"kind": "fire"}]},
+            "faults.0.kind must be one of crash, server, join, cut, partition, got 'fire'",
+        ),
+        ({"faults": [{"kind": "join", "node": 1}]}, "faults.0.at_s is required"),
+        ({"link": {"delay_s": float("nan")}}, "link.delay_s: input should be a finite number, got nan"),
+        ({"gossip": {"share_probability": True}}, "gossip.share_probability must be a number, got true"),
+        (
+            {"exchange": {"gate": {"kind": "gain", "threshold": True}}},
+            "exchange.gate.threshold must be a number, got true",
+        ),
+        ({"exchange": {"gate": {"kind": "jsd", "threshold": 1.5}}}, "exchange.gate.threshold must be between 0 and 1"),
+        (
+            {"exchange": {"gate": {"kind": "gain", "points_max": 9}}},
+            "exchange.gate.points_max belongs to exchange.gate",
+        ),
+        ({"exchange": {"inbox": {"kind": "bag"}}}, "exchange.inbox.kind must be"),
+        ({"partition": {}}, "unknown key 'partition'"),
+        (
+            {"gossip": {"join": 3}},
+            "unknown key 'gossip.join' (known: fanout, schedule, share_probability)",
+        ),
+        ({"exchange": {"budget_bytes_per_s": -1}}, "exchange.budget_bytes_per_s must be between 0 and"),
+        ({"exchange": {"kind": "gossip"}}, "exchange.kind must be one of log, sets, server, models, got 'gossip'"),
+        ({"exchange": {"bits": 7}}, "exchange.bits must be one of 0, 6 or 8, got '7'"),
+        (
+            {"faults": [{"kind": "join", "nod": 1, "node": 1, "at_s": 1}]},
+            "unknown key 'faults.0.nod' (did you mean 'node'?)",
+        ),
+        ({"seeds": 0}, "seeds must be between 1 and 10000, got 0"),
+        ({"seed": -1}, "seed must be at least 0, got -1"),
+        ({"presets": []}, "presets: tuple should have at least 1 item"),
+        ({"swarm": {"slow": {1: 0.5}}}, "swarm.slow.1 must be at least 1.0, got 0.5"),
+    ],
+)
+def test_mistakes_are_named_with_their_range(values: dict, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        Experiment(**values)
+    assert str(error.value).startswith(message)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["gossip.share_probability", "=1", "", "a=1\nb=2"])
+def test_assignments_need_a_key_and_a_value(text: str) -> None:
+    with pytest.raises(ConfigError, match="--set takes key=value"):
+        assignment(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("a=1", 1), ("a=0.5", 0.5), ("a=true", True), ("a=x y", "x y"), ('a="1"', "1"), ("a=[1, 2]", [1, 2])],
+)
+def test_assigned_values_are_toml_or_text(text: str, value: object) -> None:
+    assert {"a": value} == assignment(text)
+
+
+def test_a_source_may_stand_for_the_table_of_data(tmp_path: Path) -> None:
+    (tmp_path / "e.toml").write_text('data = "bananas"')
+    tables = merged_tables(read_toml(tmp_path / "e.toml"), assignment("data.limit=300"))
+    assert ("bananas", 300) == (Experiment(**tables).data.source, Experiment(**tables).data.limit)
+    assert {"data": {"source": "sea"}} == assignment("data=sea")
+
+
+def test_a_file_that_is_not_toml_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text("gossip = [")
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        read_toml(tmp_path / "bad.toml")
+    with pytest.raises(ConfigError, match="No such file"):
+        read_toml(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(
+    ("preset", "overrides", "message"),
+    [
+        ("default", {"learner": {"n_neighbors": 3}}, "learner.n_neighbors belongs to learner.kind xuilvq, but"),
+        ("paper-base", {"learner": {"margin": 0.3}}, "learner.margin belongs to learner.kind hedged, but"),
+        ("default", {"exchange": {"gate": "jsd"}}, "exchange.gate belongs to exchange.kind sets or server, but"),
+        (
+            "paper-base",
+            {"exchange": {"bits": 6}},
+            "exchange.bits belongs to exchange.kind log, but exchange.kind is sets",
+        ),
+        (
+            "paper-base",
+            {"exchange": {"gate": {"threshold": 0.2}}},
+            "exchange.gate.threshold belongs to exchange.gate.kind",
+        ),
+    ],
+)
+def test_a_key_of_another_kind_is_an_error_that_names_its_kind(preset: str, overrides: dict, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        Experiment(presets=preset, **overrides)
+    assert str(error.value).startswith(message)
+
+
+def test_in_a_comparison_a_key_applies_to_the_presets_of_its_kind_and_the_others_are_named() -> None:
+    experiment = Experiment(presets=["default", "paper-base"], learner={"margin": 0.3}, exchange={"bits": 6})
+    settings = experiment.settings("default")
+    assert (0.3, 6) == (settings.learner.margin, settings.exchange.bits)
+    assert Experiment().settings("paper-base") == experiment.settings("paper-base")
+    assert [("exchange.bits", ["paper-base"]), ("learner.margin", ["paper-base"])] == experiment.unused()
+    notes = prepare(Experiment(presets=["default", "paper-base"], data={"limit": 100}, learner={"margin": 0.3})).notes
+    assert "learner.margin does not apply to paper-base: another kind of learner" in notes
+
+
+def test_another_kind_takes_the_place_of_the_presets_and_keeps_what_both_have() -> None:
+    settings = Experiment(presets="paper-cluster", learner={"kind": "hedged"}, exchange="log").settings("paper-cluster")
+    assert ("hedged", 50) == (settings.learner.kind, settings.learner.size_max)
+    assert ("log", "queue", 10_000) == (
+        settings.exchange.kind,
+        settings.exchange.inbox.kind,
+        settings.exchange.inbox.queue_max,
+    )
+
+
+@pytest.mark.parametrize(
+    ("gate", "expected"),
+    [
+        ("jsd", ("jsd", 0.5)),
+        ("jsd-loo", ("jsd-loo", 0.5)),
+        ({"kind": "gain"}, ("gain", 0.02)),
+        ({"kind": "gain", "threshold": 0.3}, ("gain", 0.3)),
+        ({"kind": "jsd-loo", "threshold": 0.0}, ("jsd-loo", 0.0)),
+    ],
+)
+def test_the_threshold_follows_the_gate_unless_it_is_set(gate: object, expected: tuple) -> None:
+    settings = Experiment(presets="paper-base", exchange={"gate": gate}).settings("paper-base")
+    made = build(settings, load("bananas", rows=20), seed=0).make_node(0, 1).exchange.share.gate
+    assert expected == (made.name, made.threshold)
