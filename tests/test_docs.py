@@ -20,12 +20,16 @@ from protovine.experiments.define import config
 from protovine.experiments.run.result import METRICS
 from protovine.net import config as node_config
 from protovine.system import Section, kinds
+from protovine.system.settings import WholeSetSettings
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 
 
 def kind_of(annotation: Any) -> str:
+    choices = kinds(annotation)
+    if choices:
+        return ", ".join(f"`{choice}`" for choice in choices)
     origin = get_origin(annotation)
     if origin is Literal:
         return ", ".join(f"`{choice}`" for choice in get_args(annotation))
@@ -64,7 +68,11 @@ def section_rows(section: str, annotation: Any) -> list[str]:
     rows = []
     for kind, model in choices.items():
         rows.append(f'| **`{section}.kind = "{kind}"`** | | | {model.__doc__.splitlines()[0]} |')
-        rows += [row for row in rows_of(f"{section}.", model) if not row.startswith(f"| `{section}.kind`")]
+        shared = issubclass(model, WholeSetSettings) and kind != "sets"
+        known = {"kind", *(WholeSetSettings.model_fields if shared else ())}
+        rows += [
+            row for row in rows_of(f"{section}.", model) if row.split("`")[1].removeprefix(f"{section}.") not in known
+        ]
         for name, field in model.model_fields.items():
             if name != "kind" and len(kinds(field.annotation)) > 1 and kind == "sets":
                 rows += section_rows(f"{section}.{name}", field.annotation)

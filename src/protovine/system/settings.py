@@ -185,16 +185,16 @@ class LogSettings(Section):
     budget_bytes_per_s: float = Field(
         0.0, ge=0, le=1e12, description="bytes that a node may send per second, over 10 s; 0 is no limit"
     )
-    inbox: QueueInboxSettings = QueueInboxSettings(queue_max=10_000)
+    inbox: QueueInboxSettings = Field(QueueInboxSettings(queue_max=10_000), description="how received samples wait")
     prototypes_max: _PrototypesMax = 100_000
 
 
 class WholeSetSettings(Section):
     """Options of every exchange of whole prototype sets."""
 
-    gate: GateSettings = AlwaysGateSettings()
+    gate: GateSettings = Field(AlwaysGateSettings(), description="which sets are sent: a table, or its kind alone")
     dtype: Literal["float32", "float64"] = Field("float32", description="precision on the wire")
-    inbox: InboxSettings = QueueInboxSettings()
+    inbox: InboxSettings = Field(QueueInboxSettings(), description="how received sets wait: a table, or its kind alone")
     prototypes_max: _PrototypesMax = 100_000
     poll_s: _Poll = 0.0
 
@@ -206,7 +206,7 @@ class SetSettings(WholeSetSettings):
 
 
 class ServerSettings(WholeSetSettings):
-    """As sets, but nodes are clients of a server, one more node without samples (baseline; simulations only)."""
+    """As sets, with the same keys, but nodes are clients of a server without samples (baseline; simulations only)."""
 
     kind: Literal["server"] = "server"
     size: int = Field(200, ge=1, le=10**6, description="prototypes that the server returns, at least one per class")
