@@ -49,17 +49,17 @@ class SwarmSettings(Section):
     """Which nodes take part, and how samples reach them."""
 
     nodes: int = Field(5, ge=1, le=100_000, description="number of nodes")
-    split: str = Field("interleave", description="who gets which sample")
-    topology: str = Field("full", description="who is whose neighbour, or a file of links")
+    split: str = Field("interleave", description="which node gets which sample")
+    topology: str = Field("full", description="which nodes are neighbours, or a file of links")
     rate_hz: float = Field(10.0, gt=0, le=1e6, description="samples per second and node")
     order: Literal["parallel", "sequential"] = Field("parallel", description="all nodes act at once, or in turn")
     arrivals: Literal["poisson", "clock"] = Field("poisson", description="when samples arrive")
     label_delay_s: Seconds = Field(0.0, description="labels come this long after their samples")
     labelled: Probability = Field(1.0, description="fraction of the samples whose label comes at all")
     train_rate_hz: float = Field(190.0, ge=1e-3, le=1e9, description="received prototypes a node can train per second")
-    clock_skew_s: float = Field(0.0, ge=0, le=1e6, description="clocks of nodes are off by up to this, either way")
+    clock_skew_s: float = Field(0.0, ge=0, le=1e6, description="clocks of nodes are up to this ahead or behind")
     clock_drift_ppm: float = Field(
-        0.0, ge=0, le=1e5, description="clocks of nodes are too fast or slow by up to this, parts per million"
+        0.0, ge=0, le=1e5, description="clocks of nodes are up to this too fast or slow, parts per million"
     )
     lag_s: Seconds = Field(0.0, description="node i's samples come i times this later, so that drift reaches it later")
     feature_shift: float = Field(
