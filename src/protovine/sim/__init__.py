@@ -2,7 +2,7 @@
 
 - `Simulator`: the event loop
 - `Scenario`: samples, arrivals, neighbours, links, faults
-- `Link`, `Crash`, `Join`, `Cut`, `Partition`: what the network and the nodes suffer
+- `Link`, `Crash`, `Join`, `Cut`, `Partition`: faults of the network and of nodes
 - `Byzantine`, `corrupt`: nodes that attack
 - `arrival_times`: when each node's samples reach it
 """

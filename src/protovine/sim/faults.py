@@ -1,4 +1,4 @@
-"""Faults as configuration: what happens to nodes and links, and when."""
+"""Faults of nodes and links as configuration."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Join:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """From ``at_ns`` until ``until_ns`` whatever ``source`` sends to ``target`` is lost. One way only."""
+    """From ``at_ns`` until ``until_ns`` all messages from ``source`` to ``target`` are lost. One way only."""
 
     source: int
     target: int
@@ -59,7 +59,7 @@ Fault = Crash | Join | Cut | Partition
 
 
 def check_faults(faults: tuple[Fault, ...], n_nodes: int) -> None:
-    """`ConfigError` at the first fault that could not do what it says among ``n_nodes`` nodes and the other faults."""
+    """`ConfigError` at the first fault that is impossible with ``n_nodes`` nodes and the other faults."""
     down: dict[int, list[tuple[float, float]]] = {}
     for fault in faults:
         named = _nodes(fault)

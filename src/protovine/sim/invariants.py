@@ -1,4 +1,4 @@
-"""Promises that are checked while the simulation runs; breaking one is a bug and stops it."""
+"""Promises that are checked while the simulation runs; a broken one is a bug, and stops the run."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Invariants:
     """Watches records and the network.
 
     - A message is delivered only if it was sent on that link, no more often than the network copied it.
-    - What a node accepts was made in the past, by a sample count that its peer had reached.
-    - (incarnation, sequence) of what a node has from a peer never goes back, until the node forgets by a crash.
+    - An accepted message was made in the past, at a number of samples learnt that the peer had reached by then.
+    - (incarnation, sequence) of a node's view of a peer never goes back, unless the node crashes and loses its memory.
     - Every byte that was sent, and every copy, was delivered or lost by the end.
     """
 
@@ -23,7 +23,7 @@ class Invariants:
         self.bytes_sent = self.bytes_copied = self.bytes_delivered = self.bytes_lost = 0
         self._recorded_bytes = 0
         self._in_flight: dict[int, tuple[int, int, bytes]] = {}
-        self._versions: dict[int, int] = defaultdict(int)
+        self._samples_learnt: dict[int, int] = defaultdict(int)
         self._accepted: dict[tuple[int, int], tuple[int, int]] = {}
         self._last_ns = 0
 
@@ -38,13 +38,13 @@ class Invariants:
     def delivered(self, copy: int, source: int, target: int, data: bytes) -> None:
         """The network hands a message over."""
         if self._in_flight.pop(copy, None) != (source, target, data):
-            self._broken(f"node {target} was handed a message from nowhere ({len(data)} bytes in the name of {source})")
+            self._broken(f"node {target} was handed a message that was never sent ({len(data)} bytes in the name of {source})")
         self.bytes_delivered += len(data)
 
     def lost(self, copy: int) -> tuple[int, int, int]:
         """The network dropped a message: from whom, to whom, and how many bytes."""
         if copy not in self._in_flight:
-            self._broken("a message was lost that nobody had sent")
+            self._broken("a message was lost that no node had sent")
         source, target, data = self._in_flight.pop(copy)
         self.bytes_lost += len(data)
         return source, target, len(data)
@@ -66,15 +66,15 @@ class Invariants:
         if isinstance(record, records.Sent):
             self._recorded_bytes += record.header_bytes + record.payload_bytes
         elif isinstance(record, records.Learned):
-            self._versions[record.node] += 1
+            self._samples_learnt[record.node] += 1
         elif isinstance(record, records.Received):
             if not 0 <= record.created_ns <= record.at_ns:
                 self._broken(f"a negative age at {record}")
-            if record.samples_learnt > self._versions[record.peer]:
-                self._broken(f"a version that node {record.peer} has not reached at {record}")
+            if record.samples_learnt > self._samples_learnt[record.peer]:
+                self._broken(f"more samples than node {record.peer} has learnt at {record}")
             key, order = (record.node, record.peer), (record.incarnation, record.sequence)
             if order < self._accepted.get(key, (0, 0)):
-                self._broken(f"a version goes back at {record}")
+                self._broken(f"a view goes back at {record}")
             self._accepted[key] = order
 
     def ended(self) -> None:

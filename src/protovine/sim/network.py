@@ -1,4 +1,4 @@
-"""Links that delay, lose, duplicate and reorder messages; when does each copy arrive, if at all."""
+"""Links that delay, lose, duplicate and reorder messages: the arrival time of each copy, if it arrives."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """When the copies of a message arrive; no copy: why it was lost."""
+    """Arrival times of the copies of a message, or the reason why it was lost."""
 
     arrivals_ns: tuple[int, ...]
     lost: str = ""

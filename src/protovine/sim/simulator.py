@@ -27,17 +27,17 @@ _PROGRESS_STEP = 50
 
 @dataclass(frozen=True, slots=True)
 class SkewedClock:
-    """A node's clock: ``ahead_ns`` >= 0 at the start, and ``fast_ppm`` parts per million too fast."""
+    """A node's wrong clock: ``ahead_ns`` >= 0 ahead at the start, and ``fast_ppm`` parts per million too fast."""
 
     ahead_ns: int = 0
     fast_ppm: float = 0.0
 
     def shows(self, at_ns: int) -> int:
-        """What it shows at a true time."""
+        """The time that it shows at a true time."""
         return at_ns + self.ahead_ns + round(at_ns * self.fast_ppm * 1e-6)
 
     def when(self, shown_ns: int) -> int:
-        """The true time from which it shows this."""
+        """The true time at which it begins to show this."""
         at_ns = math.ceil((shown_ns - self.ahead_ns) / (1.0 + self.fast_ppm * 1e-6))
         while self.shows(at_ns) < shown_ns:  # A float is too coarse for times of today.
             at_ns += shown_ns - self.shows(at_ns)
@@ -46,7 +46,7 @@ class SkewedClock:
 
 @dataclass(frozen=True)
 class Scenario:
-    """Everything that a run depends on, besides how its nodes are built.
+    """Everything that a run depends on, except the construction of its nodes.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class Scenario:
     labelled : float in [0, 1]
         Fraction of the samples whose label comes at all.
     clocks : tuple of `Clock`
-        What each node takes for the time; exact without any.
+        The clock of each node; exact clocks if empty.
     """
 
     x: NDArray[np.float64]
@@ -88,7 +88,7 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run leaves behind: the nodes as they stand at ``virtual_ns`` (None: down), and the network's books."""
+    """The outcome of a run: the nodes at ``virtual_ns`` (None: down), and the network's byte counts."""
 
     nodes: list[Node | None]
     virtual_ns: int
@@ -106,7 +106,7 @@ class Simulator:
     record : callable
         Takes every trace record as it happens.
     progress : callable, optional
-        Called now and then with the number of own samples that have arrived since the last call.
+        Called regularly with the number of local samples that arrived since the last call.
 
     Raises
     ------
@@ -142,7 +142,7 @@ class Simulator:
         self._has_label = rng.stream(scenario.seed, "labelled").random(len(scenario.y)) < scenario.labelled
 
     def run(self) -> Outcome:
-        """Run until the last own sample has arrived."""
+        """Run until the last local sample has arrived."""
         late = {fault.node: fault.at_ns for fault in self.scenario.faults if isinstance(fault, Join)}
         for node in range(len(self._nodes)):
             if node in late:
@@ -171,11 +171,11 @@ class Simulator:
         self._keep(record)
 
     def _shown(self, node: int) -> int:
-        """The time by a node's own clock."""
+        """The time that a node's clock shows."""
         return self.scenario.clocks[node].shows(self._now_ns) if self.scenario.clocks else self._now_ns
 
     def _record_of_node(self, record: Record) -> None:
-        """Keep a node's record, with times as they truly were."""
+        """Keep a node's record, with true times instead of those of its clock."""
         if self.scenario.clocks:
             if isinstance(record, records.Received):
                 made_ns = self.scenario.clocks[record.peer].when(record.created_ns)
@@ -218,7 +218,7 @@ class Simulator:
         self._settle(node, member)
 
     def _settle(self, node: int, member: Node) -> None:
-        """Carry out what a node wants done, and keep its next timer."""
+        """Send a node's messages, keep its records, and schedule its next timer."""
         pump(member, partial(self._send, node), self._record_of_node)
         due_ns = member.next_timer_ns()
         if due_ns is not None and self.scenario.clocks:
@@ -243,7 +243,7 @@ class Simulator:
             self._lose(copy, "node down")
             return
         self._books.delivered(copy, source, target, data)
-        # The node counts what it refuses, and goes on.
+        # The node counts the refusal and continues.
         with contextlib.suppress(RemoteProtocolError):
             member.receive(data, source, self._shown(target))
         self._settle(target, member)
