@@ -15,10 +15,9 @@ from protovine.sim.simulator import Outcome, Scenario, Simulator, SkewedClock
 
 __all__ = [
     "Arrivals",
-    "SkewedClock",
+    "Byzantine",
     "Crash",
     "Cut",
-    "Byzantine",
     "Join",
     "Link",
     "Network",
@@ -26,6 +25,7 @@ __all__ = [
     "Partition",
     "Scenario",
     "Simulator",
+    "SkewedClock",
     "arrival_times",
     "corrupt",
     "parse_byzantine",

@@ -38,7 +38,9 @@ class Invariants:
     def delivered(self, copy: int, source: int, target: int, data: bytes) -> None:
         """The network hands a message over."""
         if self._in_flight.pop(copy, None) != (source, target, data):
-            self._broken(f"node {target} was handed a message that was never sent ({len(data)} bytes in the name of {source})")
+            self._broken(
+                f"node {target} was handed a message that was never sent ({len(data)} bytes in the name of {source})"
+            )
         self.bytes_delivered += len(data)
 
     def lost(self, copy: int) -> tuple[int, int, int]:
