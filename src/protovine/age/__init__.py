@@ -27,11 +27,17 @@ Plan, the other way round:
 from protovine.age.candidate import PlannedSchedule
 from protovine.age.delay import Delay, poisson_push
 from protovine.age.direct import UsefulTheory, direct_push, useful_push
-from protovine.age.forwarding import (
+from protovine.age.forwarding import exact_age, exact_push_age
+from protovine.age.law import AgeTheory, max_age, rates_for_budget, version_moments
+from protovine.age.measure import AgeLaw, AgeReport, BatchMeans, PairAges, SteadyAges, measure_age
+from protovine.age.parse import parse_delay, parse_peers
+from protovine.age.percolation import PercolationAge, PushRates, ball_age, percolation_age, random_regular
+from protovine.age.plan import AgePlan, plan_age
+from protovine.age.predict import AgePrediction, predict_age
+from protovine.age.rates import RatePlan, plan_rates
+from protovine.age.symmetric import (
     complete_age,
     complete_push_age,
-    exact_age,
-    exact_push_age,
     line_age,
     line_push_age,
     path_age,
@@ -40,13 +46,6 @@ from protovine.age.forwarding import (
     star_age,
     star_push_age,
 )
-from protovine.age.law import AgeTheory, max_age, rates_for_budget, version_moments
-from protovine.age.measure import AgeLaw, AgeReport, BatchMeans, PairAges, SteadyAges, measure_age
-from protovine.age.parse import parse_delay, parse_peers
-from protovine.age.percolation import PercolationAge, PushRates, ball_age, percolation_age, random_regular
-from protovine.age.plan import AgePlan, plan_age
-from protovine.age.predict import AgePrediction, predict_age
-from protovine.age.rates import RatePlan, plan_rates
 
 __all__ = [
     "AgeLaw",

@@ -11,19 +11,10 @@ import numpy as np
 
 from protovine.age.delay import Delay
 from protovine.age.direct import direct_push
-from protovine.age.forwarding import (
-    NODES_MAX,
-    complete_age,
-    complete_push_age,
-    exact_age,
-    exact_push_age,
-    ring_age,
-    ring_push_age,
-    star_age,
-    star_push_age,
-)
+from protovine.age.forwarding import NODES_MAX, exact_age, exact_push_age
 from protovine.age.law import AgeTheory, check_positive, check_whole
 from protovine.age.percolation import PushRates, percolation_age
+from protovine.age.symmetric import complete_age, complete_push_age, ring_age, ring_push_age, star_age, star_push_age
 from protovine.errors import ConfigError, check_range, suggest
 from protovine.topology import neighbours
 
