@@ -78,7 +78,8 @@ def _from_file(path: Path) -> DataSet:
 def _from_river() -> DataSet:
     from river import datasets
 
-    river: Any = datasets.Elec2()  # type: ignore[no-untyped-call]
+    untyped: Any = datasets.Elec2
+    river = untyped()
     try:
         fetch(river)
     except DataError as error:
