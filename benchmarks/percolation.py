@@ -1,4 +1,4 @@
-"""Ages on a random 4-regular graph: ``python -m benchmarks.percolation [--nodes N] [--draws K]``; time and memory."""
+"""Time and memory of ages on a random 4-regular graph: ``python -m benchmarks.percolation [--nodes N] [--draws K]``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from protovine.age import PushRates, ball_age, percolation_age, random_regular
 
 
 def main() -> None:
-    """Print the ages and what each step took."""
+    """Print the ages, the time of each step and the largest memory."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nodes", type=int, default=1_000_000)
     parser.add_argument("--draws", type=int, default=5)

@@ -343,9 +343,9 @@ def test_age_calc_says_what_theory_says(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["-T", "2"], "T must be between 0 and 1, got 2"),
+        (["-T", "2"], "share_probability must be between 0 and 1, got 2"),
         (["--rate", "0"], "rate_hz must be a finite number > 0, got 0"),
-        (["-s", "9"], "s must be between 1 and 4, got 9"),
+        (["--fanout", "9"], "fanout must be between 1 and 4, got 9"),
         (["--delay", "nowhere"], "cannot read 'nowhere'"),
     ],
 )
@@ -388,14 +388,17 @@ def test_age_plan_says_what_to_run(tmp_path: Path) -> None:
         protovine("age", "plan", "--budget", "100", "--message-bytes", "25", "--json", cwd=tmp_path).stdout
     )
     best = found["recommended"]
-    assert ("age-threshold", 4, 0.1, 100.0) == (best["schedule"], best["s"], best["T"], best["bytes_per_s"])
+    assert ("age-threshold", 4, 0.1, 100.0) == (
+        best["schedule"],
+        best["fanout"],
+        best["share_probability"],
+        best["bytes_per_s"],
+    )
     assert 0.505 == pytest.approx(best["mean_s"]) and 4.8 == pytest.approx(found["sequential_ratio"])
     assert ["coin", "round-robin", "counter", "age-threshold"] == [each["schedule"] for each in found["schedules"]]
     ended = protovine("age", "plan", "--target-mean", "1", "--figure", "plan.svg", cwd=tmp_path)
-    assert (
-        "gossip.schedule = age-threshold, gossip.fanout = 4, gossip.share_probability = 0.0501257 (mean age 1 s"
-        in ended.stdout
-    )
+    settings = "gossip.schedule = age-threshold, gossip.fanout = 4, gossip.share_probability = 0.0501257"
+    assert f"Recommended: {settings} (mean age 1 s" in ended.stdout
     assert (tmp_path / "plan.svg").read_text().lstrip().startswith("<?xml")
     shown = protovine(
         "age", "plan", "--budget", "1000", "--topology", "ring", "--forwarding", "peers", cwd=tmp_path
@@ -437,7 +440,7 @@ def test_age_calc_draws(ending: str, tmp_path: Path) -> None:
         (["--budget", "0"], "budget_bps must be a finite number > 0, got 0"),
         (["--budget", "5", "--rate", "-1"], "rate_hz must be a finite number > 0, got -1"),
         (["--budget", "5", "-s", "9"], "s must be between 1 and 4, got 9"),
-        (["--budget", "5", "--topology", "./pieces.txt"], "does not join nodes 0 and 2: their ages are infinite"),
+        (["--budget", "5", "--topology", "./pieces.txt"], "does not connect nodes 0 and 2: their ages are infinite"),
         (["--budget", "5", "--forwarding", "source"], "unknown forwarding 'source'"),
         (["--budget", "5", "--figure", "plan.gif"], "a figure must end in .png, .svg or .pdf, got 'plan.gif'"),
         (["--budget", "5", "--figure", "no/plan.png"], "there is no folder 'no'"),

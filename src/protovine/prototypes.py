@@ -1,14 +1,16 @@
-"""The values that flow between the parts: sets of labelled prototypes, and what sharing may know of a learner."""
+"""`PrototypeSet`, a set of labelled prototypes, and `Evidence`, the part of a learner that sharing can read."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-# Larger features are refused everywhere: they would not fit float32, and a few moves away would overflow distances.
+# Larger feature values are refused everywhere: float32 holds little more, and far larger ones overflow squared
+# distances.
 FEATURE_MAX = 1e38
 
 
@@ -23,11 +25,11 @@ class PrototypeSet:
     label : int64 array, shape (n,)
         Class codes, >= 0.
     weight : float64 array, shape (n,)
-        Samples that each prototype stands for, >= 0.
+        Number of samples that each prototype represents, >= 0.
     event_ns : int64 array, shape (n,)
-        Event time of the newest sample behind each prototype.
+        Event time, in nanoseconds, of the newest sample that each prototype represents.
     origin : int
-        Node that the set comes from; -1 when it belongs to no node.
+        Node that the set comes from; -1 if it comes from no node.
 
     Raises
     ------
@@ -67,7 +69,13 @@ class PrototypeSet:
         event_ns: ArrayLike | None = None,
         origin: int = -1,
     ) -> PrototypeSet:
-        """A set from anything array-like; weights default to 1 and event times to 0. Not finite: ``ValueError``."""
+        """A set from array-likes; weights default to 1 and event times to 0.
+
+        Raises
+        ------
+        ValueError
+            A value is not finite, or a weight or label is negative.
+        """
         vectors = np.ascontiguousarray(x, dtype=np.float64)
         codes = np.ascontiguousarray(label, dtype=np.int64)
         weights = np.ones(len(codes)) if weight is None else np.ascontiguousarray(weight, dtype=np.float64)
@@ -84,7 +92,7 @@ class PrototypeSet:
 
     @classmethod
     def joined(cls, sets: Sequence[PrototypeSet], dim: int, origin: int = -1) -> PrototypeSet:
-        """All prototypes of ``sets``, each of ``dim`` features, in their order."""
+        """One set with all prototypes of ``sets``, each of ``dim`` features, in order."""
         if len(sets) == 1:
             return sets[0]
         parts = [cls.empty(dim), *sets]
@@ -102,9 +110,9 @@ class PrototypeSet:
     @property
     def dim(self) -> int:
         """Number of features, d."""
-        return self.x.shape[1]
+        return int(self.x.shape[1])
 
-    def take(self, index: Sequence[int] | NDArray) -> PrototypeSet:
+    def take(self, index: Sequence[int] | NDArray[Any]) -> PrototypeSet:
         """The prototypes at ``index``, in that order."""
         at = np.asarray(index)
         return PrototypeSet(self.x[at], self.label[at], self.weight[at], self.event_ns[at], self.origin)
@@ -112,16 +120,16 @@ class PrototypeSet:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a gate may look at: the learner's set and the newest local samples at one moment.
+    """The part of a learner's state that sharing can read.
 
     Parameters
     ----------
     prototypes : PrototypeSet
-        The learner's own set, as it stands.
+        The learner's current prototypes.
     samples_learnt : int
-        Local samples learnt so far.
+        Number of local samples learnt so far.
     window_x : float64 array, shape (k, d)
-        The newest own samples whose label is known, oldest first; without rows if none are kept.
+        The newest local samples with a label, oldest first; no rows if the learner keeps none.
     window_label : int64 array, shape (k,)
         Their class codes.
     """
@@ -133,18 +141,18 @@ class Evidence:
 
 
 def inverse_variance(x: NDArray[np.floating], weight: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-    """1/variance of each feature: what squared differences are multiplied by so that units do not matter.
+    """1/variance of each feature, a factor that makes squared differences independent of the features' units.
 
     Parameters
     ----------
     x : float array, shape (n, d)
     weight : float64 array, shape (n,), optional
-        >= 0; how much each row counts. Equal by default, and if all are 0.
+        Weight of each row, >= 0; all rows count equally by default, and if all weights are 0.
 
     Returns
     -------
     float64 array, shape (d,)
-        0 for a feature that does not vary, which then plays no part; all 1 if no feature varies.
+        0 for a feature that does not vary; 1 for all features if none varies.
 
     Examples
     --------
@@ -161,7 +169,7 @@ def inverse_variance(x: NDArray[np.floating], weight: NDArray[np.float64] | None
     counts = counts / counts.sum()
     varies = rows.max(axis=0) > rows.min(axis=0)
     variance = counts @ np.square(rows - counts @ rows)
-    # A variance that is too small for its inverse counts as none.
+    # A variance whose inverse would overflow counts as 0.
     usable = varies & (variance > 1.0 / np.finfo(np.float64).max)
     if not usable.any():
         return np.ones(rows.shape[1])

@@ -1,4 +1,4 @@
-"""Who is whose neighbour: named graphs, and graphs from files."""
+"""Topologies: named graphs, and graphs from files."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from pathlib import Path
 from protovine import rng
 from protovine.errors import ConfigError, DataError, suggest
 
-# Links one way; each costs memory in two nodes and in the network.
+# Directed links; each takes memory in two nodes and in the network.
 LINKS_MAX = 20_000_000
 NAMES = ("full", "ring", "grid", "regular:K", "small-world:K,P", "erdos-renyi:P", "star")
 
 
 def neighbours(spec: str, n: int, seed: int = 0) -> list[list[int]]:
-    """For each of ``n`` nodes the sorted ids of its neighbours; links go both ways.
+    """The sorted ids of the neighbours of each of ``n`` nodes; links go both ways.
 
     Parameters
     ----------
     spec : str
-        ``full``, ``ring``, ``star`` (node 0 in the middle), ``grid`` (the most square one that n fills),
+        ``full``, ``ring``, ``star`` (node 0 is the hub), ``grid`` (rows and columns as equal as n allows),
         ``regular:K`` (random, every node with K neighbours), ``small-world:K,P`` (Watts-Strogatz),
-        ``erdos-renyi:P``, or a file (with a dot or a path separator in its name) with one link a line: two node ids,
-        separated by space or comma.
+        ``erdos-renyi:P``, or a file (with a dot or a path separator in its name) with one link per line: two node ids,
+        separated by space or comma. Text after ``#`` is ignored.
     n : int >= 1
         Number of nodes.
     seed : int
-        Drives the random graphs.
+        Seeds the random graphs.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def neighbours(spec: str, n: int, seed: int = 0) -> list[list[int]]:
         _check_links(spec, n * k)
         if k <= n // 2:
             graph = nx.random_regular_graph(int(k), n, seed=draw)
-        else:  # Drawing a dense graph takes forever; what it leaves out is sparse.
+        else:  # Drawing a dense graph is slow, but its complement is sparse.
             graph = nx.complement(nx.random_regular_graph(n - 1 - int(k), n, seed=draw))
     elif name == "small-world":
         k, p = _numbers(spec, text, 2)
@@ -87,13 +87,13 @@ def neighbours(spec: str, n: int, seed: int = 0) -> list[list[int]]:
 
 
 def is_file_name(spec: str) -> bool:
-    """Whether a topology is a file: it has a path separator or a dot in it, and is no named one."""
+    """Whether a topology is a file: its text has a path separator or a dot, and is not the name of a graph."""
     return spec.partition(":")[0] not in {name.partition(":")[0] for name in NAMES} and ("/" in spec or "." in spec)
 
 
 def _check_links(spec: str, links: float) -> None:
     if links > LINKS_MAX:
-        raise ConfigError(f"topology '{spec}' has about {links:,.0f} links one way, more than {LINKS_MAX:,}")
+        raise ConfigError(f"topology '{spec}' has about {links:,.0f} directed links, more than {LINKS_MAX:,}")
 
 
 def _numbers(spec: str, text: str, count: int) -> list[float]:

@@ -1,4 +1,4 @@
-"""Direct push: exact values, and simulations of each scheme."""
+"""Direct push: exact values, and a simulation of each schedule."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from protovine.age import (
 )
 from protovine.errors import ConfigError
 
-FIVE = {"nodes": 5, "s": 4, "T": 0.1, "rate_hz": 10}
-ONE = {"nodes": 5, "s": 1, "T": 1.0, "rate_hz": 10}
-TEN = {"nodes": 10, "s": 3, "T": 0.3, "rate_hz": 10}
+FIVE = {"nodes": 5, "fanout": 4, "share_probability": 0.1, "rate_hz": 10}
+ONE = {"nodes": 5, "fanout": 1, "share_probability": 1.0, "rate_hz": 10}
+TEN = {"nodes": 10, "fanout": 3, "share_probability": 0.3, "rate_hz": 10}
 SEQUENTIAL, FIXED = {"schedule": "sequential"}, {"schedule": "sequential", "turns": "fixed"}
 TURN = {"schedule": "round-robin"}
 
@@ -51,7 +51,7 @@ TURN = {"schedule": "round-robin"}
         (FIVE | {"schedule": "poll", "poll_s": 0.05}, 1.2686723371415591),
     ],
 )
-def test_mean_ages_of_the_schedules(settings: dict, mean: float) -> None:
+def test_mean_age_of_each_schedule_is_its_closed_form(settings: dict, mean: float) -> None:
     assert mean == pytest.approx(direct_push(**settings).mean_s, abs=1e-9)
 
 
@@ -78,25 +78,27 @@ def test_the_coin_has_an_exponential_age() -> None:
         (1, Delay.exponential(1, "newest"), 29 / 12),
     ],
 )
-def test_mean_ages_with_delays(rate: float, delay: Delay, mean: float) -> None:
+def test_mean_age_with_delays_is_its_closed_form(rate: float, delay: Delay, mean: float) -> None:
     assert mean == pytest.approx(poisson_push(rate, 10, delay).mean_s, abs=1e-9)
-    assert mean == pytest.approx(direct_push(nodes=2, rate_hz=10, T=rate / 10, delay=delay).mean_s, abs=1e-9)
+    assert mean == pytest.approx(
+        direct_push(nodes=2, rate_hz=10, share_probability=rate / 10, delay=delay).mean_s, abs=1e-9
+    )
 
 
-def test_useful_only() -> None:
+def test_sending_only_changes_has_the_known_ages() -> None:
     theory = useful_push(nodes=2, rate_hz=1, change_hz=1)
     assert 3 / 2 == pytest.approx(theory.age.mean_s, abs=1e-9)  # (1/ν² + 1/r² + 1/(νr))/(1/ν + 1/r)
     assert 1 / 2 == pytest.approx(theory.incorrect_s, abs=1e-9)  # ν/((ν+r)r)
 
 
-def test_stalest_neighbour() -> None:
+def test_the_stalest_of_k_neighbours_has_a_harmonic_age() -> None:
     assert 25 / 12 == pytest.approx(max_age(direct_push(nodes=5, rate_hz=1), 4), abs=1e-9)  # H_(n-1)/r
     shifted = direct_push(nodes=5, rate_hz=1, delay=Delay.fixed(2))
     assert 25 / 12 + 2 == pytest.approx(max_age(shifted, 4), abs=1e-9)
     assert shifted.mean_s == pytest.approx(max_age(shifted, 1), abs=1e-9)
 
 
-def test_square_root_law() -> None:
+def test_rates_follow_the_square_root_law() -> None:
     weights = np.array([1, 1, 1, 1, 16.0])
     rates = rates_for_budget(weights, np.ones(5), 5)
     assert 64 / 5 == pytest.approx(np.sum(weights / rates), abs=1e-9)  # (Σ sqrt(wb))²/B; even rates give 20
@@ -126,9 +128,9 @@ LAWS = [
     FIVE | FIXED | {"loss": 0.3},
     TEN | {"schedule": "poll", "poll_s": 0.05, "loss": 0.2},
     TEN | TURN,
-    {"nodes": 6, "s": 3, "T": 0.5, "rate_hz": 2, "schedule": "round-robin", "loss": 0.4},
-    {"nodes": 6, "s": 5, "rate_hz": 2, "schedule": "counter", "every": 3, "loss": 0.4},
-    {"nodes": 6, "s": 2, "rate_hz": 2, "schedule": "counter", "every": 3},
+    {"nodes": 6, "fanout": 3, "share_probability": 0.5, "rate_hz": 2, "schedule": "round-robin", "loss": 0.4},
+    {"nodes": 6, "fanout": 5, "rate_hz": 2, "schedule": "counter", "every": 3, "loss": 0.4},
+    {"nodes": 6, "fanout": 2, "rate_hz": 2, "schedule": "counter", "every": 3},
     {"nodes": 6, "rate_hz": 2, "schedule": "threshold", "threshold_s": 1.3, "loss": 0.4},
     FIVE | {"delay": Delay.fixed(0.3)},
     FIVE | {"delay": Delay.exponential(0.5), "loss": 0.2},
@@ -142,7 +144,7 @@ LAWS = [
 
 
 @pytest.mark.parametrize("settings", LAWS)
-def test_moments_are_those_of_the_law(settings: dict) -> None:
+def test_mean_and_variance_are_those_of_the_distribution(settings: dict) -> None:
     theory = direct_push(**settings)
     law = theory.survival
     assert law is not None and theory.p95_s is not None
@@ -157,29 +159,29 @@ def test_moments_are_those_of_the_law(settings: dict) -> None:
 
 
 def sawtooth(made: np.ndarray, heard: np.ndarray) -> tuple[float, float, float, list[tuple[float, float]]]:
-    """Mean age, variance and peak from messages that arrive, and the intervals (from when, made when) they leave."""
+    """Mean age, variance and peak from the messages received, and (received at, made at) of those that lower it."""
     known, pieces = -1.0, []
     for at, when in sorted(zip(heard, made, strict=True)):
         if when > known:
             known = when
             pieces.append((at, when))
     starts = np.array([at for at, _ in pieces])
-    news = np.array([when for _, when in pieces])
-    low, high = starts[:-1] - news[:-1], starts[1:] - news[:-1]
+    made_at = np.array([when for _, when in pieces])
+    low, high = starts[:-1] - made_at[:-1], starts[1:] - made_at[:-1]
     span = starts[-1] - starts[0]
     mean = np.sum(high**2 - low**2) / 2 / span
     return mean, np.sum(high**3 - low**3) / 3 / span - mean**2, high.mean(), pieces
 
 
 def version_age(samples: np.ndarray, pieces: list[tuple[float, float]]) -> float:
-    starts, news = (np.array(column) for column in zip(*pieces, strict=True))
-    inside = samples[(samples > news[0]) & (samples <= news[-1])]
-    known_at = starts[np.searchsorted(news, inside, side="left")]
+    starts, made_at = (np.array(column) for column in zip(*pieces, strict=True))
+    inside = samples[(samples > made_at[0]) & (samples <= made_at[-1])]
+    known_at = starts[np.searchsorted(made_at, inside, side="left")]
     return float(np.sum(np.maximum(0.0, known_at - inside)) / (starts[-1] - starts[0]))
 
 
 def through(delay: Delay, made: np.ndarray, loss: float, draw: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """What is delivered: when it was made, when it is heard."""
+    """The messages that are delivered: when each was made, and when it is received."""
 
     def takes() -> float:
         if delay.kind == "exponential":
@@ -230,15 +232,13 @@ def test_delays_agree_with_a_simulation(delay: Delay, loss: float) -> None:
         assert theory.variance == pytest.approx(variance, rel=0.06)
 
 
-@pytest.mark.parametrize("settings", [*LAWS[:9], {"nodes": 8, "s": 5, "T": 0.5, "rate_hz": 2, "schedule": "coin"}])
+@pytest.mark.parametrize(
+    "settings", [*LAWS[:9], {"nodes": 8, "fanout": 5, "share_probability": 0.5, "rate_hz": 2, "schedule": "coin"}]
+)
 def test_schedules_agree_with_a_simulation(settings: dict) -> None:
     theory, draw = direct_push(**settings), np.random.default_rng(5)
-    n, s, T, lam = (
-        settings["nodes"],
-        settings.get("s", settings["nodes"] - 1),
-        settings.get("T", 1.0),
-        settings["rate_hz"],
-    )
+    n, lam = settings["nodes"], settings["rate_hz"]
+    s, T = settings.get("fanout", n - 1), settings.get("share_probability", 1.0)  # As in the formulas of the page.
     loss, schedule, count = settings.get("loss", 0.0), settings.get("schedule", "coin"), 150_000
     samples = np.cumsum(draw.exponential(1 / lam, count))
     if schedule == "sequential":
@@ -276,7 +276,7 @@ def test_schedules_agree_with_a_simulation(settings: dict) -> None:
     assert theory.push_hz == pytest.approx(sent, rel=0.02)
 
 
-def test_useful_only_agrees_with_a_simulation() -> None:
+def test_sending_only_changes_agrees_with_a_simulation() -> None:
     draw, nu, r = np.random.default_rng(3), 0.7, 1.9
     wait, late = draw.exponential(1 / nu, 200_000), draw.exponential(1 / r, 200_000)
     cycle = wait + late
@@ -291,7 +291,7 @@ def test_useful_only_agrees_with_a_simulation() -> None:
     assert 0.1 == pytest.approx(np.maximum(0, cycle - x).mean() / cycle.mean(), rel=0.02)
 
 
-def test_a_filter_costs_no_correctness() -> None:
+def test_a_filter_sends_less_and_equal_rates_are_no_special_case() -> None:
     rare = useful_push(nodes=5, rate_hz=10, change_hz=0.1)
     assert rare.age.push_hz < 0.1 < direct_push(nodes=5, rate_hz=10).push_hz
     equal = [useful_push(nodes=2, rate_hz=1, change_hz=1 + gap).age.quantile(0.9) for gap in (0, 1e-13, 1e-6)]
@@ -307,10 +307,10 @@ def test_a_filter_costs_no_correctness() -> None:
     st.floats(0.01, 100),
 )
 def test_a_faster_clock_scales_every_time(
-    schedule: str, nodes: int, rate: float, T: float, loss: float, c: float
+    schedule: str, nodes: int, rate: float, probability: float, loss: float, c: float
 ) -> None:
-    one = {"nodes": nodes, "s": nodes - 1, "schedule": schedule, "loss": loss}
-    one["T"] = 1.0 if schedule in ("counter", "threshold") else T
+    one = {"nodes": nodes, "fanout": nodes - 1, "schedule": schedule, "loss": loss}
+    one["share_probability"] = 1.0 if schedule in ("counter", "threshold") else probability
     slow = direct_push(**one, rate_hz=rate, threshold_s=2.0 / rate, poll_s=0.7 / rate)
     fast = direct_push(**one, rate_hz=rate * c, threshold_s=2.0 / rate / c, poll_s=0.7 / rate / c)
     assert slow.mean_s == pytest.approx(fast.mean_s * c, rel=1e-9)
@@ -321,14 +321,14 @@ def test_a_faster_clock_scales_every_time(
 
 
 @given(st.floats(0.1, 10), st.floats(0.01, 3), st.floats(0, 0.5), st.floats(0, 0.5))
-def test_more_loss_is_never_younger(rate: float, mean: float, loss: float, more: float) -> None:
+def test_more_loss_never_lowers_the_age(rate: float, mean: float, loss: float, more: float) -> None:
     for way in ("unlimited", "blocking", "preemptive", "newest"):
         for delay in (Delay.exponential(mean, way), Delay.fixed(mean, way)):
             young, old = poisson_push(rate, 10, delay, loss), poisson_push(rate, 10, delay, min(loss + more, 0.99))
             assert young.mean_s <= old.mean_s * (1 + 1e-9)
 
 
-def test_versions_of_their_own_are_poisson_given_the_age() -> None:
+def test_independent_versions_are_poisson_given_the_age() -> None:
     # Exponential age of rate r and versions of rate λ: geometric with success r/(r + λ).
     ages = [math.factorial(k) / 2.0**k for k in range(1, 5)]
     success = 2 / 5
@@ -337,17 +337,17 @@ def test_versions_of_their_own_are_poisson_given_the_age() -> None:
     assert [float(mass @ support**k) for k in range(1, 5)] == pytest.approx(version_moments(ages, 3.0))
 
 
-def test_nothing_arrives() -> None:
-    for nothing in ({"T": 0.0}, {"loss": 1.0}):
+def test_age_is_infinite_if_nothing_arrives() -> None:
+    for nothing in ({"share_probability": 0.0}, {"loss": 1.0}):
         theory = direct_push(nodes=5, rate_hz=10, **nothing)
         assert (math.inf, math.inf, math.inf) == (theory.mean_s, theory.p95_s, max_age(theory, 3))
-    assert math.inf == useful_push(nodes=5, rate_hz=10, change_hz=1, T=0).incorrect_s
+    assert math.inf == useful_push(nodes=5, rate_hz=10, change_hz=1, share_probability=0).incorrect_s
 
 
-def test_what_is_not_known_is_none() -> None:
+def test_unknown_quantities_are_none() -> None:
     theory = poisson_push(1, 1, Delay.samples([0.1, 0.2], "newest"))
     assert theory.variance is None and theory.p95_s is None and "not known" in theory.method
-    with pytest.raises(ConfigError, match="needs the law of one"):
+    with pytest.raises(ConfigError, match="needs the distribution of one"):
         max_age(theory, 3)
 
 
@@ -356,19 +356,19 @@ def test_what_is_not_known_is_none() -> None:
     [
         ({"nodes": 1}, "nodes must be >= 2, got 1"),
         ({"nodes": 2.5}, "nodes must be a whole number, got 2.5"),
-        ({"s": 5}, "s must be between 1 and 4, got 5"),
-        ({"s": 0}, "s must be between 1 and 4, got 0"),
+        ({"fanout": 5}, "fanout must be between 1 and 4, got 5"),
+        ({"fanout": 0}, "fanout must be between 1 and 4, got 0"),
         ({"rate_hz": 0}, "rate_hz must be a finite number > 0, got 0"),
         ({"rate_hz": -1}, "rate_hz must be a finite number > 0, got -1"),
         ({"rate_hz": math.nan}, "rate_hz must be a finite number > 0, got nan"),
-        ({"T": 1.5}, "T must be between 0 and 1, got 1.5"),
-        ({"T": -0.1}, "T must be between 0 and 1, got -0.1"),
+        ({"share_probability": 1.5}, "share_probability must be between 0 and 1, got 1.5"),
+        ({"share_probability": -0.1}, "share_probability must be between 0 and 1, got -0.1"),
         ({"loss": 2}, "loss must be between 0 and 1, got 2"),
         ({"schedule": "coins"}, "unknown schedule 'coins' .did you mean 'coin'"),
-        ({"schedule": "counter", "T": 0.5}, "T must be 1 with schedule 'counter'"),
+        ({"schedule": "counter", "share_probability": 0.5}, "share_probability must be 1 with schedule 'counter'"),
         ({"every": 3}, "every must be 1 unless"),
         ({"schedule": "counter", "every": 0}, "every must be >= 1, got 0"),
-        ({"schedule": "threshold", "s": 2}, "s must be 4 with schedule 'threshold'"),
+        ({"schedule": "threshold", "fanout": 2}, "fanout must be 4 with schedule 'threshold'"),
         ({"schedule": "threshold", "threshold_s": -1}, "threshold_s must be between 0"),
         ({"schedule": "poll", "poll_s": 0}, "poll_s must be a finite number > 0, got 0"),
         ({"schedule": "sequential", "turn_s": 0}, "turn_s must be a finite number > 0, got 0"),
@@ -409,14 +409,14 @@ def test_other_bad_input_is_named() -> None:
         version_moments([1.0], -1)
 
 
-def test_zero_delays_are_none() -> None:
+def test_a_delay_of_zero_is_no_delay() -> None:
     assert Delay.none() == Delay.fixed(0) == Delay.samples([0, 0])
     assert isinstance(poisson_push(1, 2, Delay.fixed(0, "blocking")), AgeTheory)
 
 
-def test_a_loop_that_hardly_ever_finds_a_sample() -> None:
+def test_polling_is_exact_when_samples_are_rare() -> None:
     rare = direct_push(nodes=2, rate_hz=1e-6, schedule="poll", poll_s=1.0)
-    # Half of δ in the look that found it, half of δ in the one that runs; gaps of 1/a - 1/2.
+    # Half of δ before the poll that found the sample, half of δ in the interval that runs; gaps of 1/a - 1/2.
     assert 1e6 + 0.5 + 0.5 - 0.5 == pytest.approx(rare.mean_s, rel=1e-7)
     near = [direct_push(nodes=2, rate_hz=x, schedule="poll", poll_s=1.0) for x in (0.1 - 1e-9, 0.1 + 1e-9)]
     assert near[0].mean_s == pytest.approx(near[1].mean_s, rel=1e-7)

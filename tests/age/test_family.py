@@ -18,12 +18,12 @@ SEED = 41
 
 
 class Case(NamedTuple):
-    """A schedule with its settings; ``ages`` is how many mean ages a run lasts."""
+    """A schedule with its settings; ``ages`` is the length of a run in mean ages."""
 
     schedule: str
     nodes: int
-    s: int
-    T: float
+    fanout: int
+    share_probability: float
     ages: int = 500
     loss: float = 0.0
 
@@ -61,14 +61,14 @@ def measured(case: Case, duration_s: float, seed: int) -> dict[str, BatchMeans]:
     sequential = case.schedule == "sequential"
     rows = math.ceil(duration_s * RATE_HZ * (1 if sequential else case.nodes))
     x = np.random.default_rng(0).integers(0, 2, (rows, 1)).astype(float)
-    gossip = {"s": case.s, "T": case.T, "order": "sequential" if sequential else "parallel"}
+    gossip = {"s": case.fanout, "T": case.share_probability, "order": "sequential" if sequential else "parallel"}
     result = protovine.run(
         protovine.Experiment(
             presets="paper-base",
             data=(x, x[:, 0].astype(int)),
             gossip={**gossip, "schedule": "coin" if sequential else case.schedule},
             link={"delay_s": 0.0, "loss": case.loss},
-            # What is received need not be trained to have an age.
+            # Ages do not depend on training, so received prototypes are hardly ever trained.
             swarm={"nodes": case.nodes, "rate_hz": RATE_HZ, "train_rate_hz": 0.001},
             seed=seed,
             seeds=1,
@@ -81,7 +81,14 @@ def measured(case: Case, duration_s: float, seed: int) -> dict[str, BatchMeans]:
 
 
 def compared(case: Case, seed: int) -> list[tuple[str, float, BatchMeans]]:
-    theory = predict_age(nodes=case.nodes, s=case.s, T=case.T, rate_hz=RATE_HZ, schedule=case.schedule, loss=case.loss)
+    theory = predict_age(
+        nodes=case.nodes,
+        fanout=case.fanout,
+        share_probability=case.share_probability,
+        rate_hz=RATE_HZ,
+        schedule=case.schedule,
+        loss=case.loss,
+    )
     found = measured(case, case.ages * theory.mean_s, seed)
     expected = {"age": theory.mean_s, "peak": theory.peak_s, "version": theory.version_mean}
     return [(f"{case}: {name}", expected[name], found[name]) for name in found if expected[name] is not None]
@@ -92,11 +99,11 @@ def test_simulated_ages_agree_with_theory() -> None:
     each = Parallel(n_jobs=2)(delayed(compared)(case, SEED + number) for number, case in enumerate(CASES))
     found = [comparison for comparisons in each for comparison in comparisons]
     assert len(found) >= 3 * len(CASES)
-    surprising = []
+    missed = []
     for what, expected, means in found:
         each = means.sums / means.weights
         half = stats.sem(each) * stats.t.ppf(1 - 0.005 / len(found), len(each) - 1)
-        assert half < 0.25 * max(expected, 0.1), f"{what}: an interval that says nothing"
+        assert half < 0.25 * max(expected, 0.1), f"{what}: the interval is too wide to test anything"
         if abs(means.mean - expected) > half:
-            surprising.append(f"{what}: {means.mean:.4f} ± {half:.4f}, expected {expected:.4f}")
-    assert [] == surprising
+            missed.append(f"{what}: {means.mean:.4f} ± {half:.4f}, expected {expected:.4f}")
+    assert [] == missed

@@ -1,4 +1,4 @@
-"""Forwarding of all that is known: exact values, and two ways to each number."""
+"""Forwarding: exact values, and two independent ways to compute each."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from protovine.age import (
 from protovine.errors import ConfigError
 from protovine.topology import neighbours
 
-# Rates of three unlike nodes: from the source, and from node i to node j.
+# Rates of three different nodes: from the source, and from node i to node j.
 SOURCE, LINKS = [1, 0, 0.5], [[0, 2, 1], [1, 0, 3], [0.5, 1, 0]]
 
 
@@ -63,12 +63,12 @@ YATES = [
 
 
 @pytest.mark.parametrize(("spec", "n", "node", "age"), YATES)
-def test_recursion_over_sets(spec: str, n: int, node: int, age: Fraction) -> None:
+def test_recursion_over_sets_gives_the_ages_of_yates(spec: str, n: int, node: int, age: Fraction) -> None:
     assert float(age) == pytest.approx(exact_age(*uniform(spec, n), node)[0], abs=1e-9)
 
 
 @pytest.mark.parametrize(("spec", "n", "node", "age"), [row for row in YATES if row[0] != "grid"])
-def test_recursion_over_sizes(spec: str, n: int, node: int, age: Fraction) -> None:
+def test_recursion_over_sizes_gives_the_ages_of_yates(spec: str, n: int, node: int, age: Fraction) -> None:
     if spec == "full":
         value = complete_age(n, 1, 1)
     elif spec == "ring":
@@ -78,7 +78,7 @@ def test_recursion_over_sizes(spec: str, n: int, node: int, age: Fraction) -> No
     assert float(age) == pytest.approx(value[0], abs=1e-9)
 
 
-def test_larger_graphs_and_lines() -> None:
+def test_larger_graphs_and_lines_have_the_known_ages() -> None:
     assert 5.151810163674706 == pytest.approx(complete_age(100, 1, 1)[0], abs=1e-9)
     assert 11.877219321353223 == pytest.approx(ring_age(100, 1, 1)[0], abs=1e-9)
     ends, inner = 50 / 21, 452 / 245
@@ -88,7 +88,7 @@ def test_larger_graphs_and_lines() -> None:
         assert age == pytest.approx(exact_age(np.full(4, 0.25), path, node)[0], abs=1e-9)
 
 
-def test_higher_moments() -> None:
+def test_second_moments_are_exact() -> None:
     ages = complete_age(5, 1, 1, moments=2)
     assert 19346525 / 2865618 == pytest.approx(ages[1], abs=1e-9)
     assert 30025 / 12996 == pytest.approx(ages[1] - ages[0] ** 2, abs=1e-9)
@@ -98,7 +98,7 @@ def test_higher_moments() -> None:
     assert 401885 / 90972 == pytest.approx(versions[1] - versions[0] ** 2, abs=1e-9)  # E[A] + Var A
 
 
-def test_three_unlike_nodes() -> None:
+def test_three_different_nodes_have_the_known_ages() -> None:
     for node, age in enumerate([64 / 75, 121 / 105, 178 / 189]):
         assert age == pytest.approx(exact_age(SOURCE, LINKS, node)[0], abs=1e-9)
     assert 1496 / 1125 == pytest.approx(exact_age(SOURCE, LINKS, 0, moments=2)[1], abs=1e-9)
@@ -107,13 +107,13 @@ def test_three_unlike_nodes() -> None:
 @pytest.mark.parametrize(
     ("n", "s", "age"), [(5, 1, 25 / 12), (5, 2, 13 / 10), (5, 3, 13 / 12), (10, 2, 153337 / 90090)]
 )
-def test_push_to_random_peers(n: int, s: int, age: float) -> None:
+def test_pushes_to_random_peers_have_the_known_ages(n: int, s: int, age: float) -> None:
     # 1/((n-1)μ) Σ_k 1/(1 - C(n-1-k, s)/C(n-1, s))
     assert age == pytest.approx(complete_push_age(n, 1, s)[0], abs=1e-9)
     assert age == pytest.approx(exact_push_age(neighbours("full", n), 0, n - 1, 1, s)[0], abs=1e-9)
 
 
-def test_push_on_other_graphs() -> None:
+def test_pushes_on_rings_and_lines_have_the_known_ages() -> None:
     assert 147 / 50 == pytest.approx(complete_push_age(5, 1, 2, moments=2)[1], abs=1e-9)
     for distance, age in ((1, 15 / 8), (2, 25 / 8)):
         assert age == pytest.approx(ring_push_age(5, distance, 1)[0], abs=1e-9)
@@ -124,7 +124,7 @@ def test_push_on_other_graphs() -> None:
 
 @pytest.mark.parametrize("s", [1, 2])
 @pytest.mark.parametrize("n", [3, 4, 7, 8])
-def test_rings_by_arcs_and_by_sets(n: int, s: int) -> None:
+def test_rings_by_arcs_equal_the_recursion_over_sets(n: int, s: int) -> None:
     for distance in range(1, n):
         by_sets = exact_push_age(neighbours("ring", n), 0, distance, 1.7, s, moments=3)
         assert by_sets == pytest.approx(ring_push_age(n, distance, 1.7, s, moments=3), rel=1e-9)
@@ -139,7 +139,7 @@ def test_a_ring_is_the_smaller_of_two_sums() -> None:
 
 
 @pytest.mark.parametrize("s", [1, 2])
-def test_lines_and_stars_by_sets(s: int) -> None:
+def test_lines_and_stars_equal_the_recursion_over_sets(s: int) -> None:
     line = [[j for j in (i - 1, i + 1) if 0 <= j < 6] for i in range(6)]
     for origin, node in ((0, 5), (5, 0), (2, 4), (3, 3), (1, 0)):
         by_sets = exact_push_age(line, origin, node, 1.3, s, moments=3)
@@ -150,19 +150,19 @@ def test_lines_and_stars_by_sets(s: int) -> None:
 
 
 @pytest.mark.parametrize(("s", "loss"), [(1, 0.3), (3, 0.3), (6, 0.3), (3, 0.0), (4, 0.95)])
-def test_losses_on_complete_graphs(s: int, loss: float) -> None:
+def test_loss_on_complete_graphs_equals_the_recursion_over_sets(s: int, loss: float) -> None:
     by_sets = exact_push_age(neighbours("full", 7), 2, 5, 0.8, s, loss, moments=3)
     assert by_sets == pytest.approx(complete_push_age(7, 0.8, s, loss, moments=3), rel=1e-9)
-    # What nobody forwards is no younger.
+    # Without forwarding the age is not smaller.
     assert by_sets[0] <= 6 / (0.8 * s * (1 - loss)) * (1 + 1e-12)
 
 
-def test_hit_probability_by_enumeration() -> None:
+def test_hit_probability_equals_enumeration() -> None:
     # All 10 choices of 2 of 5 peers, 3 of which count; each message is lost with probability 0.4.
     pairs = [(a, b) for a in range(5) for b in range(a)]
     hit = np.mean([1 - 0.4 ** sum(x < 3 for x in pair) for pair in pairs])
     fan_in = [[1, 2, 3, 4, 5], [], [], [], [], []]
-    # Node 1 forwards nothing, so its age is that of direct push: to any of one.
+    # No node forwards, so the age of node 1 is that of direct push to it alone.
     assert 1 / (2 / 5 * 0.6) == pytest.approx(exact_push_age(fan_in, 0, 1, 1, 2, 0.4)[0])
     collect = [[1, 2, 3, 4, 5], [6], [6], [6], [], [], []]
     # The three relays are sure to be in the set if each of them pushes much more often than the origin.
@@ -174,7 +174,7 @@ def test_hit_probability_by_enumeration() -> None:
     assert exact_push_age(collect, 0, 6, 1, 2, 0.4)[0] > 1 / hit
 
 
-def test_what_cannot_be_reached_is_infinitely_old() -> None:
+def test_unreachable_nodes_are_infinitely_old() -> None:
     assert [math.inf] * 2 == exact_age([1, 0], np.zeros((2, 2)), 1, moments=2).tolist()
     assert [math.inf] == exact_push_age([[1], [0], [3], [2]], 0, 2, 1).tolist()
     assert [math.inf] == exact_push_age([[1], [0]], 0, 1, 1, loss=1.0).tolist()
@@ -182,7 +182,7 @@ def test_what_cannot_be_reached_is_infinitely_old() -> None:
     assert [0, 0] == exact_push_age([[1], [0]], 1, 1, 1, moments=2).tolist()
 
 
-def test_a_hundred_thousand_nodes() -> None:
+def test_a_hundred_thousand_nodes_follow_the_scaling_laws() -> None:
     harmonic = float(np.sum(1 / np.arange(1, 100_000)))
     assert harmonic == pytest.approx(complete_push_age(100_000, 1)[0], rel=1e-9)
     # v grows as sqrt(π n / 2) on a ring, as ln n on a complete graph.
@@ -202,7 +202,7 @@ SMALL = st.integers(2, 6).flatmap(
 
 
 @given(SMALL, st.floats(0.01, 3))
-def test_another_link_or_a_higher_rate_is_never_older(graph: tuple, more: float) -> None:
+def test_another_link_or_a_higher_rate_never_raises_the_age(graph: tuple, more: float) -> None:
     source, rates, node, i, j = graph
     links = np.array(rates).reshape(len(source), -1)
     before = exact_age(source, links, node, moments=2)
@@ -223,14 +223,14 @@ def test_rates_scale_ages(graph: tuple, c: float) -> None:
 
 
 @given(st.integers(2, 200), st.data())
-def test_more_peers_per_push_are_never_older(n: int, data: st.DataObject) -> None:
+def test_a_larger_fanout_never_raises_the_age(n: int, data: st.DataObject) -> None:
     s = data.draw(st.integers(1, n - 1))
     ages = [complete_push_age(n, 1, k)[0] for k in {s, min(s + 1, n - 1)}]
     assert max(ages) == pytest.approx(complete_push_age(n, 1, s)[0])
     assert ages[0] >= 1 - 1e-9  # All at once, by the origin itself.
 
 
-def test_paths_add_up() -> None:
+def test_ages_along_a_path_add_up() -> None:
     assert [3, 14] == pytest.approx(path_age([1, 0.5], moments=2))
     # Erlang(4, 2): k(k+1)(k+2)/rate³.
     assert [2, 5, 15] == pytest.approx(path_age([2] * 4, moments=3))
@@ -246,20 +246,20 @@ def test_paths_add_up() -> None:
         (lambda: exact_age([1, 1], np.ones((2, 2)), 2), "node must be between 0 and 1, got 2"),
         (lambda: exact_age([1], [[0]], 0, moments=0), "moments must be >= 1, got 0"),
         (lambda: exact_push_age([[1], [0]], 0, 1, 0), "push_hz must be a finite number > 0, got 0"),
-        (lambda: exact_push_age([[1], [0]], 0, 1, 1, s=0), "s must be >= 1, got 0"),
+        (lambda: exact_push_age([[1], [0]], 0, 1, 1, fanout=0), "fanout must be >= 1, got 0"),
         (lambda: exact_push_age([[0], [0]], 0, 1, 1), "neighbours of node 0 must be different nodes"),
         (lambda: exact_push_age([[1], [0]], 0, 1, 1, loss=1.5), "loss must be between 0 and 1, got 1.5"),
-        (lambda: complete_push_age(5, 1, s=5), "s must be between 1 and 4, got 5"),
-        (lambda: complete_push_age(1, 1), "n must be >= 2, got 1"),
+        (lambda: complete_push_age(5, 1, fanout=5), "fanout must be between 1 and 4, got 5"),
+        (lambda: complete_push_age(1, 1), "nodes must be >= 2, got 1"),
         (lambda: complete_age(5, -1, 1), "source_hz must be a finite number > 0, got -1"),
         (lambda: complete_age(5, 1, 0), "push_hz must be a finite number > 0, got 0"),
-        (lambda: ring_age(2, 1, 1), "n must be >= 3, got 2"),
+        (lambda: ring_age(2, 1, 1), "nodes must be >= 3, got 2"),
         (lambda: ring_push_age(5, 5, 1), "distance must be between 1 and 4, got 5"),
-        (lambda: ring_push_age(5, 1, 1, s=3), "s must be between 1 and 2, got 3"),
-        (lambda: line_age(1, 1, 1), "n must be >= 2, got 1"),
+        (lambda: ring_push_age(5, 1, 1, fanout=3), "fanout must be between 1 and 2, got 3"),
+        (lambda: line_age(1, 1, 1), "nodes must be >= 2, got 1"),
         (lambda: line_push_age(3, 0, 3, 1), "node must be between 0 and 2, got 3"),
         (lambda: star_age(5, 0, 1), "source_hz must be a finite number > 0, got 0"),
-        (lambda: star_push_age(5, 1, s=5), "s must be between 1 and 4, got 5"),
+        (lambda: star_push_age(5, 1, fanout=5), "fanout must be between 1 and 4, got 5"),
         (lambda: path_age([1, 0]), "rates must be a list of finite numbers > 0"),
     ],
 )
@@ -268,7 +268,7 @@ def test_bad_input_is_named(call, message: str) -> None:
         call()
 
 
-def test_all_nodes_at_once_are_as_one_by_one() -> None:
+def test_all_nodes_at_once_equal_one_by_one() -> None:
     links = [[1, 2], [0, 3], [0, 3], [1, 2, 4], [3]]
     together = exact_push_age(links, 1, None, 2.0, moments=2)
     for node in range(5):

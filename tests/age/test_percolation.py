@@ -31,14 +31,14 @@ from protovine.topology import neighbours
 def test_every_node_agrees_with_the_recursion(spec: str, n: int, to_all: bool) -> None:
     graph = neighbours(spec, n)
     age = percolation_age(PushRates.push(graph, 0.7, to_all), origin=0, draws=3000, confidence=0.999)
-    moments = [exact_push_age(graph, 0, node, 0.7, s=n if to_all else 1, moments=2) for node in range(1, n)]
+    moments = [exact_push_age(graph, 0, node, 0.7, fanout=n if to_all else 1, moments=2) for node in range(1, n)]
     exact, second = np.array(moments).T
     assert age.low_s <= exact.mean() <= age.high_s
     assert age.node_mean_s == pytest.approx(exact, abs=5 * math.sqrt(np.max(second - exact**2) / 3000))
     assert age.variance == pytest.approx(np.mean(second) - exact.mean() ** 2, rel=0.15)
 
 
-def test_outside_source_and_unlike_links() -> None:
+def test_intervals_cover_exact_ages_about_an_outside_source() -> None:
     source, links = [1, 0, 0.5], [[0, 2, 1], [1, 0, 3], [0.5, 1, 0]]
     for node in range(3):
         age = percolation_age(PushRates.rates(links), source_hz=source, targets=[node], draws=4000, confidence=0.999)
@@ -50,7 +50,7 @@ def test_outside_source_and_unlike_links() -> None:
     assert age.low_s <= 1 + (3 * 2 + 1) / 5 <= age.high_s  # 1, then the hub after 1 more, the leaves after 2.
 
 
-def test_random_origins() -> None:
+def test_intervals_cover_exact_ages_about_random_origins() -> None:
     age = percolation_age(PushRates.push(neighbours("full", 40)), draws=400, seed=1)
     assert age.low_s <= complete_push_age(40, 1)[0] <= age.high_s
     ring = percolation_age(PushRates.push(neighbours("ring", 40)), draws=400, seed=1)
@@ -93,7 +93,7 @@ def test_pairs_of_a_random_regular_graph_are_equally_likely() -> None:
     assert off == pytest.approx(np.full(56, 3 / 7), abs=0.1)
 
 
-def test_ball_growth_is_exact_where_balls_are() -> None:
+def test_ball_age_is_exact_on_complete_graphs_and_rings() -> None:
     for n in (5, 30):
         ring, full = PushRates.push(neighbours("ring", n)), PushRates.push(neighbours("full", n))
         assert ring_age(n, 1, 1)[0] == pytest.approx(ball_age(ring, 2, source_hz=1))
@@ -102,13 +102,13 @@ def test_ball_growth_is_exact_where_balls_are() -> None:
         assert np.mean([ring_push_age(n, d, 1)[0] for d in range(1, n)]) == pytest.approx(ball_age(ring, 0))
 
 
-def test_ball_growth_is_near_on_random_graphs() -> None:
+def test_ball_age_is_close_on_random_graphs() -> None:
     graph = PushRates.push(random_regular(3000, 4))
     age = percolation_age(graph, draws=60)
     assert age.mean_s == pytest.approx(ball_age(graph, 0), rel=0.15)
 
 
-def test_a_node_that_only_the_source_reaches() -> None:
+def test_nodes_without_links_are_reached_by_the_source_only() -> None:
     lonely = PushRates.rates(sparse.csr_array((2, 2)))
     assert 2 == ball_age(lonely, 0, source_hz=1)
     age = percolation_age(lonely, source_hz=[0.5, 0.5], draws=4000)
@@ -116,7 +116,7 @@ def test_a_node_that_only_the_source_reaches() -> None:
 
 
 @pytest.mark.slow
-def test_a_large_random_graph() -> None:
+def test_a_large_random_graph_is_sampled_within_known_bounds() -> None:
     graph = PushRates.push(random_regular(100_000, 4))
     age = percolation_age(graph, draws=5)
     assert 15 < age.low_s < age.mean_s < age.high_s < 26
@@ -132,9 +132,9 @@ def test_a_large_random_graph() -> None:
         (lambda g: percolation_age(g, targets=[]), r"targets must be nodes between 0 and 2, got \[\]"),
         (lambda g: percolation_age(g, origin=0, source_hz=[1, 1, 1]), "must not both be given"),
         (lambda g: percolation_age(g, source_hz=[1, 1]), "source_hz must be 3 finite numbers >= 0"),
-        (lambda g: percolation_age(g, source_hz=[0, 0, 0]), "news of the source cannot reach node 0"),
-        (lambda g: percolation_age(PushRates.push([[1], [0], []]), origin=0), "news of node 0 cannot reach node 2"),
-        (lambda g: ball_age(PushRates.push([[1], [0], []]), 0), "news of node 2 cannot reach node 0"),
+        (lambda g: percolation_age(g, source_hz=[0, 0, 0]), "no path leads from the source to node 0"),
+        (lambda g: percolation_age(PushRates.push([[1], [0], []]), origin=0), "no path leads from node 0 to node 2"),
+        (lambda g: ball_age(PushRates.push([[1], [0], []]), 0), "no path leads from node 2 to node 0"),
         (lambda g: ball_age(g, 3), "node must be between 0 and 2, got 3"),
         (lambda g: ball_age(g, 0, source_hz=0), "source_hz must be a finite number > 0, got 0"),
         (lambda g: ball_age(PushRates.push([[1], [0]], to_all=True), 0), "got a push to all neighbours"),
@@ -147,7 +147,7 @@ def test_a_large_random_graph() -> None:
         (lambda g: PushRates.rates(np.ones((2, 3))), r"rates must be a square matrix, got shape \(2, 3\)"),
         (lambda g: percolation_age(PushRates.rates([[0]])), "nodes must be >= 2 without source_hz, got 1"),
         (lambda g: random_regular(5, 3), "degree must be between 1 and 2, got 3"),
-        (lambda g: random_regular(7, 3), "n times degree must be even, got 7 times 3"),
+        (lambda g: random_regular(7, 3), "nodes times degree must be even, got 7 times 3"),
     ],
 )
 def test_bad_input_is_named(call, message: str) -> None:

@@ -2,43 +2,49 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from protovine.age import Delay, exact_push_age, parse_delay, predict_age
-from protovine.errors import ConfigError, DataError
+from protovine.age import Delay, exact_push_age, predict_age
+from protovine.errors import ConfigError
 from protovine.topology import neighbours
 
 
 @pytest.mark.parametrize(
     ("settings", "mean_s", "version"),
     [
-        ({"nodes": 5, "s": 4, "T": 0.1}, 1.0, 9.0),
-        ({"nodes": 10, "s": 3, "T": 0.3}, 1.0, 9.0),
+        ({"nodes": 5, "fanout": 4, "share_probability": 0.1}, 1.0, 9.0),
+        ({"nodes": 10, "fanout": 3, "share_probability": 0.3}, 1.0, 9.0),
         ({"schedule": "sequential"}, 4.8, None),
-        ({"nodes": 5, "s": 1, "T": 1.0, "schedule": "round-robin"}, 0.25, None),
+        ({"nodes": 5, "fanout": 1, "share_probability": 1.0, "schedule": "round-robin"}, 0.25, None),
         ({"schedule": "counter"}, 0.55, None),
         ({"schedule": "age-threshold"}, 0.505, None),
-        ({"s": 1, "T": 1.0, "rate_hz": 1.0, "forwarding": "peers"}, 25 / 12, 25 / 12 - 1),
-        ({"s": 2, "T": 0.5, "rate_hz": 2.0, "forwarding": "peers"}, 13 / 10, 2 * 13 / 10 - 1),
-        ({"topology": "ring", "s": 1, "T": 1.0, "rate_hz": 1.0, "forwarding": "peers"}, 2.5, 1.5),
-        ({"s": 1, "T": 1.0, "rate_hz": 1.0, "forwarding": "source"}, 5045 / 2394, 5045 / 2394),
+        ({"fanout": 1, "share_probability": 1.0, "rate_hz": 1.0, "forwarding": "peers"}, 25 / 12, 25 / 12 - 1),
+        ({"fanout": 2, "share_probability": 0.5, "rate_hz": 2.0, "forwarding": "peers"}, 13 / 10, 2 * 13 / 10 - 1),
+        ({"topology": "ring", "fanout": 1, "share_probability": 1.0, "rate_hz": 1.0, "forwarding": "peers"}, 2.5, 1.5),
+        ({"fanout": 1, "share_probability": 1.0, "rate_hz": 1.0, "forwarding": "source"}, 5045 / 2394, 5045 / 2394),
         (
-            {"topology": "star", "s": 1, "T": 1.0, "rate_hz": 1.0, "forwarding": "source"},
+            {"topology": "star", "fanout": 1, "share_probability": 1.0, "rate_hz": 1.0, "forwarding": "source"},
             (21715 / 13923 + 4 * 17860 / 5967) / 5,
             None,
         ),
         (
-            {"topology": "grid", "nodes": 9, "s": 1, "T": 1.0, "rate_hz": 1.0, "forwarding": "source"},
+            {
+                "topology": "grid",
+                "nodes": 9,
+                "fanout": 1,
+                "share_probability": 1.0,
+                "rate_hz": 1.0,
+                "forwarding": "source",
+            },
             (4 * 3.2861507683183637 + 4 * 2.814539145649408 + 2.5275985505076646) / 9,
             None,
         ),
-        ({"delay": Delay.fixed(0.1), "rate_hz": 2.5, "nodes": 2, "s": 1, "T": 1.0}, 0.5, None),
+        ({"delay": Delay.fixed(0.1), "rate_hz": 2.5, "nodes": 2, "fanout": 1, "share_probability": 1.0}, 0.5, None),
     ],
 )
-def test_known_ages(settings: dict, mean_s: float, version: float | None) -> None:
+def test_predictions_equal_the_closed_forms(settings: dict, mean_s: float, version: float | None) -> None:
     found = predict_age(**settings)
     assert found.mean_s == pytest.approx(mean_s, abs=1e-9) and found.error < 1e-9
     if version is not None:
@@ -46,8 +52,8 @@ def test_known_ages(settings: dict, mean_s: float, version: float | None) -> Non
 
 
 def test_pairs_of_different_nodes_are_averaged() -> None:
-    """On a star the hub tells each of 4 leaves a fourth as often as a leaf tells the hub."""
-    found = predict_age(topology="star", nodes=5, s=1, T=1.0, rate_hz=1.0)
+    """On a star the hub pushes to each of 4 leaves a fourth as often as a leaf pushes to the hub."""
+    found = predict_age(topology="star", nodes=5, fanout=1, share_probability=1.0, rate_hz=1.0)
     assert found.mean_s == pytest.approx((4 * 4.0 + 4 * 1.0) / 8)
     tail = [math.exp(-found.p95_s / 4), math.exp(-found.p95_s)]
     assert np.mean(tail) == pytest.approx(0.05)
@@ -56,36 +62,37 @@ def test_pairs_of_different_nodes_are_averaged() -> None:
 @pytest.mark.parametrize("loss", [0.0, 0.5])
 def test_star_and_ring_equal_the_recursion_over_sets(loss: float) -> None:
     for topology, s in (("star", 2), ("star", 1), ("ring", 1)):
-        quick = predict_age(topology=topology, nodes=6, s=s, T=0.5, loss=loss, forwarding="peers")
+        quick = predict_age(topology=topology, nodes=6, fanout=s, share_probability=0.5, loss=loss, forwarding="peers")
         links = neighbours(topology, 6)
         pairs = [(i, j) for i in range(6) for j in range(6) if i != j]
         slow = np.mean([exact_push_age(links, i, j, 5.0, s, loss)[0] for i, j in pairs])
         assert quick.mean_s == pytest.approx(slow, abs=1e-9)
 
 
-def test_large_graphs_are_sampled_and_say_how_well() -> None:
-    found = predict_age(topology="regular:4", nodes=200, s=1, T=1.0, rate_hz=1.0, forwarding="peers", seed=3)
+def test_large_graphs_are_sampled_with_an_error() -> None:
+    settings = {"topology": "regular:4", "nodes": 200, "fanout": 1, "share_probability": 1.0, "rate_hz": 1.0, "seed": 3}
+    found = predict_age(**settings, forwarding="peers")
     assert "sampled" in found.method and 0 < found.error < 0.05 * found.mean_s
-    assert (
-        found.mean_s
-        == predict_age(topology="regular:4", nodes=200, s=1, T=1.0, rate_hz=1.0, forwarding="peers", seed=3).mean_s
-    ), "one seed, one result"
+    assert found.mean_s == predict_age(**settings, forwarding="peers").mean_s, "one seed, one result"
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"s": 5}, "s must be between 1 and 4, got 5"),
-        ({"T": 1.5}, "T must be between 0 and 1, got 1.5"),
+        ({"fanout": 5}, "fanout must be between 1 and 4, got 5"),
+        ({"share_probability": 1.5}, "share_probability must be between 0 and 1, got 1.5"),
         ({"rate_hz": 0.0}, "rate_hz must be a finite number > 0, got 0"),
         ({"rate_hz": -1.0}, "rate_hz must be a finite number > 0, got -1"),
         ({"loss": 2.0}, "loss must be between 0 and 1, got 2"),
         ({"schedule": "coins"}, "did you mean 'coin'"),
         ({"forwarding": "all"}, "unknown forwarding 'all'"),
         ({"topology": "erdos-renyi:0", "nodes": 4}, "has no links: every age is infinite"),
-        ({"topology": "erdos-renyi:0.1", "nodes": 10, "s": 1, "forwarding": "peers"}, "does not join nodes 0 and"),
-        ({"T": 0.0, "forwarding": "peers"}, "ages are infinite"),
-        ({"forwarding": "source"}, "s must be 1 with forwarding 'source', got 4"),
+        (
+            {"topology": "erdos-renyi:0.1", "nodes": 10, "fanout": 1, "forwarding": "peers"},
+            "does not connect nodes 0 and",
+        ),
+        ({"share_probability": 0.0, "forwarding": "peers"}, "ages are infinite"),
+        ({"forwarding": "source"}, "fanout must be 1 with forwarding 'source', got 4"),
         ({"forwarding": "peers", "schedule": "counter"}, "only known for schedule 'coin'"),
     ],
 )
@@ -95,19 +102,6 @@ def test_bad_input_is_named(settings: dict, message: str) -> None:
 
 
 def test_without_sharing_the_age_is_infinite() -> None:
-    found = predict_age(T=0.0)
+    found = predict_age(share_probability=0.0)
     assert found.mean_s == math.inf
     assert None is json.loads(json.dumps(found.as_dict()))["mean_s"]
-
-
-def test_delays_are_read_from_text_or_file(tmp_path: Path) -> None:
-    (tmp_path / "delays.txt").write_text("0.1\n0.3\n")
-    assert 0.2 == pytest.approx(parse_delay(str(tmp_path / "delays.txt")).mean_s)
-    assert parse_delay("none") is None and 0.5 == parse_delay("fixed:0.5").mean_s
-    with pytest.raises(ConfigError, match="needs a number of seconds, as fixed:S, got 'fixed:x'"):
-        parse_delay("fixed:x")
-    with pytest.raises(DataError, match="cannot read"):
-        parse_delay(str(tmp_path / "none.txt"))
-    (tmp_path / "delays.txt").write_text("0.1\nsoon\n")
-    with pytest.raises(DataError, match="one delay in seconds a line"):
-        parse_delay(str(tmp_path / "delays.txt"))

@@ -18,19 +18,19 @@ def cloud(n: int, seed: int = 0) -> PrototypeSet:
 
 
 @pytest.mark.parametrize("name", ["dbscan", "kmeans", "greedy", "top-greedy"])
-def test_contract(name: str) -> None:
+def test_every_compressor_keeps_the_contract(name: str) -> None:
     check_compressor(lambda: compressor(name))
 
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize(("low", "high"), [(50, 60), (72.5, 77.5)])
-def test_dbscan_meets_its_band(seed: int, low: float, high: float) -> None:
+def test_dbscan_meets_its_target_range(seed: int, low: float, high: float) -> None:
     made = DbscanCompressor(low, high).compress(cloud(80, seed), limit=79)
     assert made.exact
     assert int(low * 0.8) <= len(made.prototypes) <= int(high * 0.8)
 
 
-def test_dbscan_clusters_are_scikit_learns() -> None:
+def test_dbscan_finds_the_clusters_of_scikit_learn() -> None:
     before = cloud(60)
     method = DbscanCompressor(50, 60)
     after = method.compress(before, limit=50).prototypes
@@ -39,7 +39,7 @@ def test_dbscan_clusters_are_scikit_learns() -> None:
     assert expected == len(after)
 
 
-def test_dbscan_search_starts_from_the_radius_found_last() -> None:
+def test_dbscan_search_starts_at_the_radius_of_the_last_call() -> None:
     method = DbscanCompressor(50, 60)
     method.compress(cloud(60, 1), limit=50)
     eps = method.state()["eps"]
@@ -51,7 +51,7 @@ def test_dbscan_search_starts_from_the_radius_found_last() -> None:
     assert eps == fresh.state()["eps"]
 
 
-def test_a_band_that_no_radius_meets_is_approached() -> None:
+def test_a_target_range_that_no_radius_meets_is_approached() -> None:
     # On a grid all nearest neighbours are equally far: below 1 nothing merges, at 1 everything does.
     line = PrototypeSet.of(np.arange(20.0)[:, np.newaxis], np.zeros(20))
     made = DbscanCompressor(50, 60).compress(line, limit=19)
@@ -74,7 +74,7 @@ def test_authors_weights_index_the_whole_set_by_positions_within_the_class() -> 
     assert by_rule["sum"].x.tolist() == by_rule["authors"].x.tolist()
 
 
-def test_kmeans_sizes_are_shares_of_the_limit() -> None:
+def test_kmeans_size_is_a_percentage_of_the_limit() -> None:
     made = KMeansCompressor(50, 60).compress(cloud(80), limit=40).prototypes
     assert abs(len(made) - 22) <= 1
 
@@ -91,7 +91,7 @@ def test_kmeans_sizes_are_shares_of_the_limit() -> None:
         ("greedy", {"low": 70, "high": 60}, "got 70 and 60"),
         ("top-greedy", {"weights": "authors"}, "must be 'sum', got 'authors'"),
         ("greedy", {"scale": [1.0, -1.0]}, "finite numbers >= 0"),
-        ("greedy", {"scale": [[1.0]]}, "one a feature"),
+        ("greedy", {"scale": [[1.0]]}, "one per feature"),
     ],
 )
 def test_options_out_of_range_are_refused(name: str, options: dict, message: str) -> None:

@@ -69,7 +69,7 @@ def rough(seed: int, n: int, dim: int, whole: bool) -> PrototypeSet:
 
 @given(st.integers(0, 10**6), st.integers(1, 30), st.integers(1, 3), st.booleans(), st.integers(1, 30), st.booleans())
 @settings(max_examples=150, deadline=None)
-def test_equals_the_plain_twin(seed: int, n: int, dim: int, whole: bool, limit: int, top: bool) -> None:
+def test_greedy_merging_equals_its_plain_twin(seed: int, n: int, dim: int, whole: bool, limit: int, top: bool) -> None:
     before = rough(seed, n, dim, whole)
     made = GreedyCompressor(top=top).compress(before, limit)
     expected = rows_of(before)
@@ -83,7 +83,7 @@ def test_equals_the_plain_twin(seed: int, n: int, dim: int, whole: bool, limit: 
 
 @given(st.integers(0, 10**6), st.integers(1, 60), st.integers(1, 60), st.booleans())
 @settings(max_examples=60, deadline=None)
-def test_keeps_weight_classes_and_newest_events(seed: int, n: int, limit: int, top: bool) -> None:
+def test_greedy_merging_keeps_weight_classes_and_newest_events(seed: int, n: int, limit: int, top: bool) -> None:
     before = rough(seed, n, 4, False)
     made = GreedyCompressor(top=top).compress(before, limit)
     after = made.prototypes
@@ -96,14 +96,14 @@ def test_keeps_weight_classes_and_newest_events(seed: int, n: int, limit: int, t
         assert top or centre == pytest.approx(after.weight[new] @ after.x[new], abs=1e-9)
 
 
-def test_the_heavy_stay_where_the_light_merge() -> None:
+def test_light_prototypes_merge_before_heavy_ones() -> None:
     line = PrototypeSet.of([[0.0], [1.0], [10.0], [10.5]], np.zeros(4), weight=[1, 1, 50, 50])
     assert [0.5, 10, 10.5] == GreedyCompressor().compress(line, 3).prototypes.x.ravel().tolist()
     even = PrototypeSet.of(line.x, line.label)
     assert [0, 1, 10.25] == GreedyCompressor().compress(even, 3).prototypes.x.ravel().tolist()
 
 
-def test_the_light_give_their_weight_to_the_nearest_that_is_kept() -> None:
+def test_top_greedy_adds_light_weights_to_the_nearest_kept() -> None:
     # Of 4 to 1: the 2 heaviest are kept; 1.0 goes to 0.0, 8.0 to 10.0; then the two merge.
     line = PrototypeSet.of([[0.0], [1.0], [8.0], [10.0]], np.zeros(4), weight=[5, 1, 2, 5], event_ns=[1, 9, 3, 4])
     made = compressor("top-greedy").compress(line, 1).prototypes
@@ -113,7 +113,7 @@ def test_the_light_give_their_weight_to_the_nearest_that_is_kept() -> None:
     assert {0, 1} == set(compressor("top-greedy").compress(two, 2).prototypes.label)
 
 
-def test_units_do_not_matter_unless_weights_are_given() -> None:
+def test_units_of_features_do_not_matter_unless_scales_are_given() -> None:
     before = rough(1, 40, 2, False)
     units = np.array([1024.0, 0.125])
     bigger = PrototypeSet.of(before.x * units, before.label, weight=before.weight, event_ns=before.event_ns)
@@ -123,7 +123,7 @@ def test_units_do_not_matter_unless_weights_are_given() -> None:
     )
     assert (plain.x * units) == pytest.approx(scaled.x)
     assert plain.weight.tolist() == scaled.weight.tolist() != forced.weight.tolist()
-    with pytest.raises(ValueError, match="one number a feature, 2, got 3"):
+    with pytest.raises(ValueError, match="one number per feature, 2, got 3"):
         GreedyCompressor(scale=[1, 1, 1]).compress(before, 10)
 
 
@@ -132,7 +132,7 @@ def test_with_more_classes_than_the_limit_one_of_each_remains() -> None:
     assert (False, [0, 1, 2]) == (made.exact, made.prototypes.label.tolist())
 
 
-def test_target_is_the_middle_of_the_band_in_percent_of_the_limit() -> None:
+def test_target_is_the_mean_of_low_and_high_in_percent_of_the_limit() -> None:
     sizes = [
         len(GreedyCompressor(*band).compress(rough(0, 90, 3, False), 80).prototypes) for band in ((50, 60), (5, 5))
     ]

@@ -43,11 +43,11 @@ def test_plans_and_predictions_are_drawn_where_little_is_known(swarm: dict, tmp_
     goal = {"budget_bps": 2000.0, "mean_s": None, "p95_s": None}
     goal |= {k: asked.pop(k) for k in goal if k in asked}
     plan = plan_age(**asked, **goal)
-    theory_figures.draw_plan(tmp_path / "plan.svg", plan, **asked, **goal, s=None, message_bytes=100.0)
+    theory_figures.draw_plan(tmp_path / "plan.svg", plan, **asked, **goal, fanout=None, message_bytes=100.0)
     text = (tmp_path / "plan.svg").read_text()
     assert "recommended" in text and "goal" in text
-    assert [] == [each.schedule for each in plan.schedules if f"{each.schedule}, s = {each.s}" not in text]
-    theory_figures.draw_prediction(tmp_path / "age.svg", **asked, s=1, T=0.5, schedule="coin")
+    assert [] == [each.schedule for each in plan.schedules if f"{each.schedule}, s = {each.fanout}" not in text]
+    theory_figures.draw_prediction(tmp_path / "age.svg", **asked, fanout=1, share_probability=0.5, schedule="coin")
     text = (tmp_path / "age.svg").read_text()
     assert ("coin, s = 2" in text) == (asked["forwarding"] == "none")
     assert ("counter, s = 1" in text) == (plan.left_out == {})

@@ -40,7 +40,7 @@ def test_embedded_sets_are_all_of_rivers_single_label_classification_files():
 
 
 @pytest.mark.parametrize("entry", [e for e in catalog() if e.source != "local or download"], ids=lambda e: e.name)
-def test_every_entry_tells_the_size_of_what_is_loaded(entry):
+def test_every_entry_gives_the_size_of_the_data(entry):
     data = load(entry.name)
     assert (len(data), len(data.features), len(data.classes)) == (entry.rows, entry.features, entry.classes)
     assert (data.name, data.notes) == (entry.name, ())
@@ -77,7 +77,7 @@ def test_shuttle_has_3511_anomalies():
     assert np.bincount(load("shuttle").y).tolist() == [49097 - 3511, 3511]
 
 
-def test_rows_is_the_head_of_a_named_set():
+def test_rows_keeps_the_first_rows_of_a_named_set():
     whole, head = load("phishing"), load("phishing", rows=10)
     assert head.x.tolist() == whole.x[:10].tolist()
     assert head.classes == whole.classes
@@ -88,7 +88,7 @@ def test_unknown_name_is_refused_with_a_suggestion():
         load("phising")
 
 
-def test_a_set_that_this_river_does_not_have_is_not_in_the_catalog(monkeypatch):
+def test_a_set_that_river_lacks_is_not_in_the_catalog(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert "phishing" not in [entry.name for entry in catalog()]
     with pytest.raises(DataError, match="unknown data set 'phishing'"):
@@ -102,7 +102,7 @@ def test_a_set_that_this_river_does_not_have_is_not_in_the_catalog(monkeypatch):
         ({"seed": -1}, "seed must be >= 0, got -1"),
         ({"text": "hot"}, "text must be one of one-hot, ordinal, got 'hot'"),
         ({"missing": "imput"}, r"missing must be one of .*, got 'imput' \(did you mean 'impute'\?\)"),
-        ({"label": "y"}, "phishing has its own label"),
+        ({"label": "y"}, "the label of phishing is fixed"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, message):
@@ -153,7 +153,7 @@ def serve(monkeypatch, tmp_path, url: str, size: int) -> None:
 
 
 @needs_elec2
-def test_elec2_random_is_a_run_of_rows_that_the_seed_places():
+def test_elec2_random_is_consecutive_rows_from_a_random_start():
     whole, parts = load("elec2"), [load("elec2-random", seed=seed) for seed in range(3)]
     for part in parts:
         (start,) = [
@@ -167,7 +167,7 @@ def test_elec2_random_is_a_run_of_rows_that_the_seed_places():
 
 
 @needs_elec2
-def test_elec2_random_each_gives_five_nodes_a_run_of_rows_each():
+def test_elec2_random_each_gives_each_of_five_nodes_consecutive_rows():
     whole, data = load("elec2"), load("elec2-random-each", seed=1)
     starts = set()
     for node in range(5):
@@ -198,7 +198,7 @@ def test_elec2_through_river_is_the_same_data(monkeypatch, tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_elec2_without_file_and_download_names_both_ways_in_one_line(monkeypatch, tmp_path):
+def test_elec2_without_file_and_download_explains_both_ways_in_one_line(monkeypatch, tmp_path):
     serve(monkeypatch, tmp_path, (tmp_path / "nowhere.zip").as_uri(), 1)
     with pytest.raises(DataError) as caught:
         load("elec2")
@@ -221,7 +221,7 @@ def test_an_incomplete_download_is_refused(monkeypatch, tmp_path):
         from_python(datasets.Elec2())
 
 
-def test_another_file_called_electricity_is_refused(monkeypatch, tmp_path):
+def test_another_file_named_electricity_is_refused(monkeypatch, tmp_path):
     (tmp_path / "electricity.csv.gz").write_bytes(gzip.compress(b"a,class\n1,UP\n2,DOWN\n"))
     monkeypatch.setenv("PROTOVINE_DATA", str(tmp_path))
     with pytest.raises(DataError, match=r"electricity.csv.gz is not Elec2: .* got 2 rows of a$"):

@@ -41,7 +41,7 @@ def test_head_keeps_classes_and_cuts_drift_points():
         make().head(0)
 
 
-def test_rows_come_in_the_order_asked_for_and_without_drift_points():
+def test_rows_follow_the_index_and_have_no_drift_points():
     data = make().rows(np.array([3, 0, 3]))
     assert data.x.tolist() == [[6.0, 7.0], [0.0, 1.0], [6.0, 7.0]]
     assert data.y.tolist() == [0, 0, 0]
@@ -52,7 +52,7 @@ def test_rows_come_in_the_order_asked_for_and_without_drift_points():
     ("index", "message"),
     [([], "non-empty"), ([[0]], "non-empty"), ([0.5], "whole numbers"), ([4], "got 4 to 4"), ([-1], "got -1 to -1")],
 )
-def test_rows_that_are_not_there_are_refused(index, message):
+def test_rows_outside_the_data_are_refused(index, message):
     with pytest.raises(DataError, match=message):
         make().rows(index)
 
@@ -111,7 +111,7 @@ def test_one_class_among_the_rows_is_refused_even_when_the_vocabulary_has_two():
         ({"features": ("a",)}, "2 feature names are needed, got 1"),
         ({"features": ("a", "a")}, "got 'a' more than once"),
         ({"classes": ("yes", "no")}, "sorted"),
-        ({"classes": ("10", 10)}, "read differently"),
+        ({"classes": ("10", 10)}, "texts must differ"),
         ({"classes": (np.int64(0), np.int64(1))}, "a class must be"),
         ({"classes": (0.0, float("nan"))}, "a class must be"),
         ({"drift_points": (0,)}, "ascend between 1 and 3"),
@@ -119,7 +119,7 @@ def test_one_class_among_the_rows_is_refused_even_when_the_vocabulary_has_two():
         ({"drift_points": (2, 2)}, "ascend between 1 and 3"),
     ],
 )
-def test_what_breaks_the_rules_is_refused_with_the_name_and_the_value(changes, message):
+def test_invalid_data_is_refused_with_its_name_and_value(changes, message):
     with pytest.raises(DataError, match=message) as caught:
         make(**changes)
     assert str(caught.value).startswith("tiny: ")

@@ -101,7 +101,7 @@ def test_every_missing_word_counts_and_other_words_do_not(read):
     assert read("a,y\nNone,0\n-,1\nn/a,0\n").features == ("a=-", "a=None", "a=n/a")
 
 
-def test_blanks_around_separators_do_not_matter(read):
+def test_blanks_around_separators_are_ignored(read):
     data = read('a, t, y\n 1, "x, z", no\n 2, ?, yes \n')
     assert (data.features, data.classes) == (("a", "t=missing", "t=x, z"), ("no", "yes"))
 
@@ -128,12 +128,12 @@ def test_a_column_without_any_value_is_left_out_with_a_note(read):
         read("a,y\n,1\n,2\n")
 
 
-def test_text_can_be_the_place_in_the_sorted_vocabulary(read):
+def test_text_can_become_its_position_in_the_sorted_values(read):
     data = read("a,y\npear,0\n,1\nfig,0\npear,1\n", text="ordinal")
     assert (data.features, data.x.tolist()) == (("a",), [[2.0], [1.0], [0.0], [2.0]])
 
 
-def test_one_hot_takes_a_hundred_values_and_no_more(read):
+def test_one_hot_takes_at_most_a_hundred_values(read):
     def column(n):
         return "a,y\n" + "".join(f"v{i},{i % 2}\n" for i in range(n))
 
@@ -149,7 +149,7 @@ def test_dates_become_seconds_since_the_earliest(read):
     assert read("at,y\n2024-99-99,0\n2024-01-01,1\n").features == ("at=2024-01-01", "at=2024-99-99")
 
 
-def test_earliest_date_is_taken_from_the_rows_that_stay(read):
+def test_earliest_date_is_taken_from_the_rows_that_are_left(read):
     assert read("at,a,y\n2024-01-01,,0\n2024-01-02,1,1\n2024-01-03,2,1\n", missing="drop").x[:, 0].tolist() == [
         0.0,
         86400.0,
@@ -186,7 +186,7 @@ def test_parquet_columns_of_every_type_are_numbers(tmp_path):
     assert data.x.tolist() == [[1, 1, 0, 60, 0, 1], [2.5, 0, 30, 0, 1, 0], [4, 1, 15, 30, 0, 1]]
 
 
-def test_parquet_without_pyarrow_says_what_to_install(read, monkeypatch):
+def test_parquet_without_pyarrow_names_the_package_to_install(read, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(DataError, match=r"pip install pyarrow$"):
         read(b"PAR1", "t.parquet")
@@ -238,7 +238,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
         read_file(tmp_path)
 
 
-def test_unknown_settings_are_refused_before_the_file_is_looked_at():
+def test_unknown_settings_are_refused_before_the_file_is_read():
     with pytest.raises(ConfigError, match=r"got 'onehot' \(did you mean 'one-hot'\?\)"):
         read_file("nothing.csv", text="onehot")
     with pytest.raises(ConfigError, match="missing must be one of impute, drop, error, got 'fill'"):

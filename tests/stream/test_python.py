@@ -72,7 +72,7 @@ def test_endless_generators_are_cut():
     assert len(from_python((({"a": n}, n % 2) for n in itertools.count()), rows=7)) == 7
 
 
-def test_a_data_set_is_returned_as_it_is():
+def test_a_data_set_is_returned_unchanged():
     data = load("sea", rows=20)
     assert from_python(data) is data
     assert len(from_python(data, rows=5)) == 5
@@ -145,7 +145,7 @@ def test_text_labels_stay_text_and_huge_numbers_stay_whole():
         (datasets.SolarFlare(), "the label holds a value of type dict"),
     ],
 )
-def test_what_cannot_be_used_is_refused_in_one_line(obj, message):
+def test_unusable_objects_are_refused_in_one_line(obj, message):
     with pytest.raises(DataError, match=message) as caught:
         from_python(obj)
     assert str(caught.value).startswith("python: ")

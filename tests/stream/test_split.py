@@ -34,11 +34,11 @@ def test_same_seed_gives_the_same_split_however_it_is_named(y, n_nodes, split, s
 
 
 @given(SPLITS)
-def test_text_and_split_are_the_same(split):
+def test_a_split_survives_its_text_form(split):
     assert parse_split(str(split)) == split
 
 
-def test_interleave_deals_like_cards_and_blocks_cut_like_a_deck():
+def test_interleave_takes_turns_and_blocks_are_contiguous():
     y = [0] * 7
     assert [part.tolist() for part in split_rows(y, 3, "interleave", 0)] == [[0, 3, 6], [1, 4], [2, 5]]
     assert [part.tolist() for part in split_rows(y, 3, "blocks", 0)] == [[0, 1, 2], [3, 4], [5, 6]]
@@ -55,21 +55,21 @@ def test_shuffle_interleaves_a_permutation_that_the_seed_decides():
     assert merged_order(3, "label-skew:1", 4).tolist() == [0, 1, 2]
 
 
-def shares(y: np.ndarray, split: str, seed: int) -> np.ndarray:
-    """Per class (rows) and node (columns), the fraction of the class's rows that the node got."""
+def fractions(y: np.ndarray, split: str, seed: int) -> np.ndarray:
+    """The fraction of the rows of each class (rows) that each node (columns) got."""
     parts = split_rows(y, 5, split, seed)
     counts = np.array([np.bincount(y[part], minlength=4) for part in parts]).T
     return counts / counts.sum(axis=1, keepdims=True)
 
 
-def test_label_skew_gives_each_class_its_own_dirichlet_shares():
+def test_label_skew_draws_dirichlet_fractions_for_each_class():
     y = np.arange(4000) % 4
-    # Variance of one of k Dirichlet(a) shares is (k - 1) / (k^2 (k a + 1)); 4,000 shares per alpha are compared.
+    # Variance of one of k Dirichlet(a) fractions is (k - 1) / (k^2 (k a + 1)); 4,000 fractions per alpha are compared.
     for alpha in (0.1, 1.0, 10.0):
-        drawn = np.concatenate([shares(y, f"label-skew:{alpha}", seed).ravel() for seed in range(200)])
+        drawn = np.concatenate([fractions(y, f"label-skew:{alpha}", seed).ravel() for seed in range(200)])
         expected = 4 / (25 * (5 * alpha + 1)) + 0.2 * 0.8 / 1000
         assert drawn.var() == pytest.approx(expected, rel=0.15)
-    even = shares(y, "label-skew:1.7e308", 0)
+    even = fractions(y, "label-skew:1.7e308", 0)
     assert np.abs(even - 0.2).max() < 0.06
 
 
@@ -78,8 +78,8 @@ def test_quantity_skew_has_uneven_sizes_but_even_classes():
     sizes = np.array([[len(part) for part in split_rows(y, 5, "quantity-skew:0.5", seed)] for seed in range(200)])
     assert (sizes / 8000).var() == pytest.approx(4 / (25 * 3.5), rel=0.15)
     for seed in range(5):
-        # Every class is dealt by the same shares, so the four rows agree up to sampling noise.
-        assert np.ptp(shares(y, "quantity-skew:0.5", seed), axis=0).max() < 0.08
+        # Every class has the same node probabilities, so the four rows agree up to sampling noise.
+        assert np.ptp(fractions(y, "quantity-skew:0.5", seed), axis=0).max() < 0.08
 
 
 def test_a_tiny_alpha_gives_each_class_to_one_node():

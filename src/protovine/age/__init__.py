@@ -1,26 +1,43 @@
-"""Age of information: how old is what a node knows of its peers.
+"""Age of information: how old a node's information about its peers is, measured, predicted and planned.
 
-- `measure_age`, `AgeReport`: from a trace, as the exact integral of the sawtooth; `PairAges` for each pair, `AgeLaw`
-  how often which age is exceeded, `SteadyAges` after the start with intervals by `BatchMeans`
-- `direct_push`, `AgeTheory`: predicted, when nodes push their own news; `Delay` says how long messages take
-- `predict_age`, `AgePrediction`: of a swarm, from its topology, schedule, delays and loss, by whatever method fits
-- `plan_age`, `AgePlan`: the other way round, settings for a target or a byte budget; `plan_rates` for each peer
-- `useful_push`, `UsefulTheory`: when only news is sent, with the age of incorrect information
-- `max_age`, `rates_for_budget`, `version_moments`: the stalest of many; the square-root law; versions from ages
-- `exact_age`, `exact_push_age`: when all is forwarded, on any graph of up to 16 nodes
-- `complete_age`, `ring_age`, `line_age`, `star_age` (an outside source), `complete_push_age`, `ring_push_age`,
-  `line_push_age`, `star_push_age`, `path_age` (about each other): symmetric graphs of any size
-- `percolation_age`, `PercolationAge`: sampled without bias on graphs of up to a million nodes; `PushRates` is who pushes
-  to whom how often; `ball_age` is a quick estimate; `random_regular` a quick random graph
+Measure, from a trace:
+
+- `measure_age`, `AgeReport`: ages of a run, as exact integrals of the sawtooth. `PairAges` has each pair, `AgeLaw` the
+  distribution of the age, `SteadyAges` the ages without the start of the run, with intervals by `BatchMeans`.
+
+Predict, before a run:
+
+- `predict_age`, `AgePrediction`: ages in a swarm from its topology, schedule, delays and loss, by the method that fits.
+- `direct_push`, `AgeTheory`: the age between two nodes without forwarding; `poisson_push` and `Delay` for delays.
+- `useful_push`, `UsefulTheory`: the same when only changes are sent, with the age of incorrect information.
+- `exact_age`, `exact_push_age`: with forwarding, on any graph of up to 16 nodes.
+- `complete_age`, `ring_age`, `line_age`, `star_age` (about an outside source), `complete_push_age`, `ring_push_age`,
+  `line_push_age`, `star_push_age`, `path_age` (about each other): with forwarding, on symmetric graphs of any size.
+- `percolation_age`, `PercolationAge`: with forwarding, by Monte Carlo on graphs of up to a million nodes. `PushRates`
+  describes the graph, `random_regular` draws one, `ball_age` is a fast estimate.
+- `max_age`, `version_moments`: the stalest of several neighbours; version ages from ages.
+
+Plan, the other way round:
+
+- `plan_age`, `AgePlan`, `PlannedSchedule`: settings for a target age or a byte budget.
+- `plan_rates`, `RatePlan`: a rate for each peer, by the square-root law of `rates_for_budget`.
+- `parse_delay`, `parse_peers`: delays and peers from the command line or a file.
 """
 
+from protovine.age.candidate import PlannedSchedule
 from protovine.age.delay import Delay, poisson_push
 from protovine.age.direct import UsefulTheory, direct_push, useful_push
-from protovine.age.forwarding import (
+from protovine.age.forwarding import exact_age, exact_push_age
+from protovine.age.law import AgeTheory, max_age, rates_for_budget, version_moments
+from protovine.age.measure import AgeLaw, AgeReport, BatchMeans, PairAges, SteadyAges, measure_age
+from protovine.age.parse import parse_delay, parse_peers
+from protovine.age.percolation import PercolationAge, PushRates, ball_age, percolation_age, random_regular
+from protovine.age.plan import AgePlan, plan_age
+from protovine.age.predict import AgePrediction, predict_age
+from protovine.age.rates import RatePlan, plan_rates
+from protovine.age.symmetric import (
     complete_age,
     complete_push_age,
-    exact_age,
-    exact_push_age,
     line_age,
     line_push_age,
     path_age,
@@ -29,11 +46,6 @@ from protovine.age.forwarding import (
     star_age,
     star_push_age,
 )
-from protovine.age.law import AgeTheory, max_age, rates_for_budget, version_moments
-from protovine.age.measure import AgeLaw, AgeReport, BatchMeans, PairAges, SteadyAges, measure_age
-from protovine.age.percolation import PercolationAge, PushRates, ball_age, percolation_age, random_regular
-from protovine.age.plan import AgePlan, PlannedSchedule, RatePlan, parse_peers, plan_age, plan_rates
-from protovine.age.predict import AgePrediction, parse_delay, predict_age
 
 __all__ = [
     "AgeLaw",

@@ -1,4 +1,4 @@
-"""Delays of messages, and the age that Poisson pushes have under them."""
+"""Delays of messages, and the age of information with Poisson pushes under them."""
 
 from __future__ import annotations
 
@@ -16,31 +16,36 @@ from protovine.age.law import AgeTheory, Survival, check_positive, integral, poi
 from protovine.errors import ConfigError, check_range, suggest
 
 Discipline = Literal["unlimited", "blocking", "preemptive", "newest"]
-# The law of a blocking server takes time in proportion to the square of the number of samples.
+# The distribution under a blocking link takes time in proportion to the square of the number of measured delays.
 SAMPLES_FOR_LAW_MAX = 500
-# Beyond so many steps of a chain a matrix exponential is faster.
+# Beyond this number of steps of a Markov chain a matrix exponential is faster.
 STEPS_MAX = 2000
 
 
 @dataclass(frozen=True)
 class Delay:
-    """How long a message takes from one node to one peer, and what becomes of those that come meanwhile.
+    """How long a message takes from one node to one peer, and how the link treats messages that overlap.
 
     Made by `Delay.none`, `Delay.fixed`, `Delay.exponential` and `Delay.samples`. The discipline is one of
 
-    - ``unlimited``: any number of messages are on their way at once and may overtake each other;
-    - ``blocking``: one at a time, and what comes meanwhile is dropped (M/G/1/1);
-    - ``preemptive``: one at a time, and a new one takes the place of the one on its way;
-    - ``newest``: one at a time, and one waits, which a newer one replaces (M/G/1/2*).
+    - ``unlimited``: any number of messages are under way at once and may overtake each other;
+    - ``blocking``: one message at a time; messages sent meanwhile are dropped (M/G/1/1);
+    - ``preemptive``: one message at a time; a new message replaces the one under way;
+    - ``newest``: one message at a time, and one waits; a new message replaces the waiting one (M/G/1/2*).
 
     Parameters
     ----------
     kind : {"none", "fixed", "exponential", "samples"}
     mean_s : float
-        Mean delay.
+        Mean delay in seconds.
     values_s : tuple of float
-        Measured delays, equally likely; empty for ``none`` and ``exponential``.
+        Measured delays in seconds, equally likely; empty for ``none`` and ``exponential``.
     discipline : {"unlimited", "blocking", "preemptive", "newest"}
+
+    Raises
+    ------
+    ConfigError
+        The discipline is unknown, or a delay is negative or not finite.
 
     Examples
     --------
@@ -59,29 +64,29 @@ class Delay:
 
     @classmethod
     def none(cls) -> Delay:
-        """Messages arrive at once."""
+        """No delay: messages arrive at once."""
         return cls()
 
     @classmethod
     def fixed(cls, seconds: float, discipline: Discipline = "unlimited") -> Delay:
-        """Every message takes as long; 0 is no delay."""
+        """The same delay for every message; 0 is no delay."""
         check_range("delay", seconds, 0, 1e12)
         return cls("fixed", float(seconds), (float(seconds),), discipline) if seconds else cls()
 
     @classmethod
     def exponential(cls, mean_s: float, discipline: Discipline = "unlimited") -> Delay:
-        """Exponential delays."""
+        """Exponentially distributed delays."""
         check_positive("mean delay", mean_s)
         return cls("exponential", float(mean_s), (), discipline)
 
     @classmethod
     def samples(cls, seconds: Sequence[float] | NDArray[np.float64], discipline: Discipline = "unlimited") -> Delay:
-        """Measured delays, each as likely as any other."""
+        """Measured delays, all equally likely."""
         values = sorted(float(value) for value in seconds)
         if not values:
             raise ConfigError("delays need at least 1 sample, got 0")
         check_range("delay", values[0], 0)
-        for value in values:  # The order of numbers that are none is not to be trusted.
+        for value in values:  # A NaN leaves the others unsorted, so every value is checked.
             check_range("delay", value, 0, 1e12)
         return cls("samples", float(np.mean(values)), tuple(values), discipline) if values[-1] > 0 else cls()
 
@@ -94,7 +99,7 @@ class Delay:
         return 6 * self.mean_s**3 if self.kind == "exponential" else float(np.mean(np.power(self.values_s, 3)))
 
     def transform(self, rate: float) -> float:
-        """E[exp(-rate D)]: the probability that no event of a Poisson process falls into a delay."""
+        """E[exp(-rate D)]: the probability that a Poisson process has no event during a delay."""
         if self.kind == "exponential":
             return 1 / (1 + rate * self.mean_s)
         return float(np.mean(np.exp(-rate * np.array(self.values_s))))
@@ -114,21 +119,26 @@ class Delay:
 
 
 def poisson_push(rate_hz: float, sample_hz: float, delay: Delay, loss: float = 0.0) -> AgeTheory:
-    r"""Age when one node pushes to one peer as a Poisson process, under any delay and discipline.
+    r"""Age of information when one node pushes to one peer as a Poisson process, under any delay and discipline.
 
-    Every law here comes from one picture. The age at time t is more than x if and only if no message made after t - x
-    has been delivered by t. So let the stationary link run from t - x on, call what it holds *old*, and wait for the
-    first delivery of something new: that wait has the law of the age.
+    All distributions here follow from one argument. The age at time t exceeds x if and only if no message sent after
+    t - x has been delivered by t. So take a stationary link at time t - x, call the messages on it *old*, and wait for
+    the first delivery of a new one: this wait has the distribution of the age.
 
     Parameters
     ----------
     rate_hz : float > 0
         Messages per second, lost ones included.
     sample_hz : float >= rate_hz
-        Versions per second: messages are a random part of them.
+        Samples per second of the sender; a random part of them are sent.
     delay : Delay
-    loss : float
-        Probability that a message is lost on its way, having taken its time there; below 1.
+    loss : float in [0, 1)
+        Probability that a message is lost; it occupies the link all the same.
+
+    Raises
+    ------
+    ConfigError
+        A value is out of range.
 
     References
     ----------
@@ -158,7 +168,7 @@ def poisson_push(rate_hz: float, sample_hz: float, delay: Delay, loss: float = 0
 
 
 def _unlimited(r: float, sample_hz: float, delay: Delay, loss: float) -> AgeTheory:
-    """What arrived was thinned by P(D <= its age), so P(age > x) = exp(-r ∫_0^x F_D)."""
+    """A message sent u ago has arrived with probability F_D(u), so P(age > x) = exp(-r ∫_0^x F_D)."""
     push_hz, r = r, r * (1 - loss)
     if delay.kind == "none":
         mean = 1 / r
@@ -176,7 +186,7 @@ def _unlimited(r: float, sample_hz: float, delay: Delay, loss: float) -> AgeTheo
         mean, error = integral(survival, 0.0, end)
         second = integral(lambda x: 2 * x * survival(x), 0.0, end)[0]
         rate = 1 / delay.mean_s
-        # A message is useful if no later one overtook it, which after a delay D has probability P(age > D).
+        # A message lowers the age if no later one overtook it, which after a delay D has probability P(age > D).
         useful = integral(lambda d: rate * math.exp(-rate * d) * survival(d), 0.0, min(end, 45 / rate))[0]
         late = integral(lambda d: d * rate * math.exp(-rate * d) * survival(d), 0.0, min(end, 45 / rate))[0]
         method = "P(age > x) = exp(-r ∫ F_D), integrated numerically"
@@ -185,7 +195,7 @@ def _unlimited(r: float, sample_hz: float, delay: Delay, loss: float) -> AgeTheo
         slope = r * np.arange(1, len(d) + 1) / len(d)
         at = np.exp(-r * np.array([delay.arrived(x) for x in d]))
         after = np.append(at[1:], 0.0)
-        # Between two delays the law is exponential: ∫ S = (S_i - S_(i+1)) / slope, and ∫ 2 x S by parts.
+        # Between two delays P(age > x) falls exponentially: ∫ S = (S_i - S_(i+1)) / slope, and ∫ 2 x S by parts.
         mean = float(d[0] + np.sum((at - after) / slope))
         ends = np.append(d[1:], 0.0)
         second = float(d[0] ** 2 + 2 * np.sum((d * at - ends * after) / slope + (at - after) / slope**2))
@@ -196,21 +206,21 @@ def _unlimited(r: float, sample_hz: float, delay: Delay, loss: float) -> AgeTheo
 
 
 def _blocking(r: float, sample_hz: float, delay: Delay, loss: float) -> AgeTheory:
-    """If busy the rest of a delay, then an idle time and a delay, again for each loss."""
-    s, s2, s3, ok = delay.mean_s, delay.second_moment(), delay.third_moment(), 1 - loss
-    cycle = 1 / r + s
-    busy = s / cycle
-    rest, rest2 = s2 / (2 * s), s3 / (3 * s)
+    """The age is the rest of a delay if the link is busy, then an idle time and a delay, once more for each loss."""
+    d, d2, d3, ok = delay.mean_s, delay.second_moment(), delay.third_moment(), 1 - loss
+    cycle = 1 / r + d
+    busy = d / cycle
+    rest, rest2 = d2 / (2 * d), d3 / (3 * d)
     mean = cycle + busy * rest + loss / ok * cycle
     # A geometric number of cycles, each of variance 1/r² + Var D.
-    variance = busy * rest2 - (busy * rest) ** 2 + (1 / r**2 + s2 - s**2) / ok + loss / ok**2 * cycle**2
-    peak = cycle / ok + s
-    after_push = s + busy * (rest + 1 / r) + loss / ok * cycle
+    variance = busy * rest2 - (busy * rest) ** 2 + (1 / r**2 + d2 - d**2) / ok + loss / ok**2 * cycle**2
+    peak = cycle / ok + d
+    after_push = d + busy * (rest + 1 / r) + loss / ok * cycle
     version = (sample_hz - r) * mean + r * after_push
     law: Survival | None = None
     if delay.kind == "exponential":
-        mu = 1 / s
-        # Idle, an old message on its way, a new one.
+        mu = 1 / d
+        # States: idle, an old message under way, a new message under way.
         law = _phase_type([1 - busy, busy, 0], [(0, 2, r), (1, 0, mu), (2, 0, mu * loss), (2, -1, mu * ok)])
     elif not loss and len(delay.values_s) <= SAMPLES_FOR_LAW_MAX:
         law = _blocking_law(r, busy, np.array(delay.values_s))
@@ -223,7 +233,7 @@ def _blocking_law(r: float, busy: float, delays: NDArray[np.float64]) -> Surviva
     rest_weight = positive / positive.sum()
 
     def idle_after_rest(y: NDArray[np.float64]) -> NDArray[np.float64]:
-        """P(U + I > y) for the rest U of a delay, uniform within each one, weighted by its length."""
+        """P(U + I > y): U is the rest of the delay under way (long ones are likelier), I an idle time."""
         d, y = positive[None, :], y[:, None]
         inside = np.clip(y, 0.0, d)
         tail = 1 - inside / d + (np.exp(-r * (np.maximum(y, 0.0) - inside)) - np.exp(-r * np.maximum(y, 0.0))) / (r * d)
@@ -238,7 +248,7 @@ def _blocking_law(r: float, busy: float, delays: NDArray[np.float64]) -> Surviva
 
 
 def _preemptive(r: float, sample_hz: float, delay: Delay, loss: float) -> AgeTheory:
-    """f(x) = P(age > x) obeys f' = -r (1 - loss) E[exp(-r D) f(x - D)]: some push's delay ends now, undisturbed."""
+    """f(x) = P(age > x) obeys f' = -r (1 - loss) E[exp(-r D) f(x - D)]: a delay ends now that no push interrupted."""
     ok = 1 - loss
     undisturbed, slope = delay.transform(r), delay.transform_slope(r)
     mean = 1 / (r * ok * undisturbed)
@@ -255,13 +265,13 @@ def _preemptive(r: float, sample_hz: float, delay: Delay, loss: float) -> AgeThe
 
 
 def _late_decay(a: float, d: float) -> Survival:
-    """Solution of f'(x) = -a f(x - d), f = 1 up to d: Σ_k (-a (x - k d))^k / k! over k d <= x."""
+    """Solution of f'(x) = -a f(x - d) with f = 1 below d: Σ_k (-a (x - k d))^k / k! over k d <= x."""
 
     def survival(x: float) -> float:
         steps = x / d
         if steps <= 15:
             return math.fsum((-a * (x - k * d)) ** k / math.factorial(k) for k in range(math.floor(steps) + 1))
-        if steps <= 400:  # The terms grow and cancel, so they need more digits than a float has.
+        if steps <= 400:  # The terms are large and cancel, so they need more digits than a float has.
             with decimal.localcontext() as context:
                 context.prec = 60 + math.ceil(0.5 * steps)
                 exact_a, exact_x, exact_d = decimal.Decimal(a), decimal.Decimal(x), decimal.Decimal(d)
@@ -270,7 +280,7 @@ def _late_decay(a: float, d: float) -> Survival:
                     factorial *= max(k, 1)
                     total += (-exact_a * (exact_x - k * exact_d)) ** k / factorial if k else 1
                 return max(0.0, float(total))
-        # Far out only the slowest of the solutions exp(s x) with s = -a exp(-s d) is left.
+        # For large x only the slowest of the solutions exp(z x) with z = -a exp(-z d) remains.
         root = float(special.lambertw(-a * d).real)
         return math.exp(root * steps) / (1 + root) if root > -0.999 else 0.0
 
@@ -278,26 +288,27 @@ def _late_decay(a: float, d: float) -> Survival:
 
 
 def _newest(r: float, sample_hz: float, delay: Delay, loss: float) -> AgeTheory:
-    """A full server hands over to the one that waits; what was waiting when the clock started may come first."""
+    """The age adds up to three delays: one under way, an old message that waits, the first new message."""
     ok = 1 - loss
-    s, rest = delay.mean_s, delay.second_moment() / (2 * delay.mean_s)
+    d, rest = delay.mean_s, delay.second_moment() / (2 * delay.mean_s)
     empty, slope = delay.transform(r), delay.transform_slope(r)  # No push during a delay; E[D exp(-r D)].
-    cycle = s + empty / r
-    busy = s / cycle
-    quiet = slope / s  # No push during the whole of the delay that runs.
-    old_first = (1 - empty) / (r * s) - quiet  # One before the clock started, none in the rest of the delay.
+    cycle = d + empty / r
+    busy = d / cycle
+    quiet = slope / d  # Probability of no push during the whole delay that is under way.
+    old_first = (1 - empty) / (r * d) - quiet  # Of a push in its past part, and none in its rest.
     again = loss / ok * cycle
-    mean = (1 - busy) / r + s + busy * (rest + old_first * s + (quiet + old_first * empty) / r) + again
-    # Between deliveries; then the delay of what was delivered, and its wait: since the last push before its turn.
-    peak = cycle / ok + s + (1 - empty) / r - slope
-    after_push = s + busy * rest + again
+    mean = (1 - busy) / r + d + busy * (rest + old_first * d + (quiet + old_first * empty) / r) + again
+    # Time between deliveries, plus the age on delivery: a delay, and the wait since the last push before it.
+    peak = cycle / ok + d + (1 - empty) / r - slope
+    after_push = d + busy * rest + again
     version = (sample_hz - r) * mean + r * after_push
     if delay.kind != "exponential":
         method = "exact: M/G/1/2* (mean, peak, version); variance and quantiles are not known in closed form"
         return AgeTheory(mean, None, peak, version, r, method)
-    mu = 1 / s
+    mu = 1 / d
     weights = np.array([mu / r, 1.0, r / mu])
-    # Idle; old on its way and none, an old or a new one waiting; new on its way and none or one waiting.
+    # States: idle; an old message under way and none, an old or a new one waiting; a new one under way and none or
+    # one waiting.
     jumps = [(0, 4, r), (1, 0, mu), (1, 3, r), (2, 1, mu), (2, 3, r), (3, 4, mu), (4, 5, r)]
     jumps += [(4, 0, mu * loss), (5, 4, mu * loss), (4, -1, mu * ok), (5, -1, mu * ok)]
     start = [*(weights / weights.sum()), 0, 0, 0]
@@ -309,7 +320,7 @@ def _newest(r: float, sample_hz: float, delay: Delay, loss: float) -> AgeTheory:
 
 
 def _generator(states: int, jumps: Sequence[tuple[int, int, float]]) -> NDArray[np.float64]:
-    """Rates between states; a jump to -1 ends it."""
+    """Generator matrix of a Markov chain from (state before, state after, rate); a jump to -1 is absorbed."""
     q = np.zeros((states, states))
     for before, after, rate in jumps:
         q[before, before] -= rate
@@ -319,7 +330,7 @@ def _generator(states: int, jumps: Sequence[tuple[int, int, float]]) -> NDArray[
 
 
 def _phase_type(start: Sequence[float], jumps: Sequence[tuple[int, int, float]]) -> Survival:
-    """P(not ended by x), by uniformisation: a Poisson number of steps of a chain that often stays where it is."""
+    """P(not absorbed by time x), by uniformisation: a Poisson number of steps of a discrete chain."""
     alpha, q = np.array(start, np.float64), _generator(len(start), jumps)
     rate = float(-q.diagonal().min())
     step = np.eye(len(alpha)) + q / rate

@@ -1,4 +1,4 @@
-"""Age of information when nodes push their own news directly, and nothing is forwarded."""
+"""Age of information with direct push: nodes send their own updates to peers, and nothing is forwarded."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from protovine.age.law import AgeTheory, check_positive, check_whole, never, poi
 from protovine.errors import ConfigError, check_range, suggest
 
 Schedule = Literal["coin", "round-robin", "counter", "threshold", "sequential", "poll"]
-# What is left of a geometric series beyond this is less than rounding.
+# A geometric series is cut off where its rest is below this, which is less than rounding errors.
 SERIES_REST = 1e-18
-# The series of losses in a row is summed term by term.
+# The series over losses in a row is summed term by term, so a larger loss would take too many terms.
 LOSS_MAX = 0.9999
 
 
 @dataclass(frozen=True)
 class UsefulTheory:
-    """Ages when only news is sent, and how long a peer is wrong.
+    """Ages when only changes are sent, and how long a peer's view is out of date.
 
     Parameters
     ----------
     age : AgeTheory
-        Its ``push_hz`` is what the filter leaves of the messages.
+        Its ``push_hz`` counts the messages that pass the filter.
     incorrect_s : float
         Mean age of incorrect information: time since the peer's view went out of date, 0 while it is right.
     incorrect_probability : float
-        Share of the time that the peer's view is out of date.
+        Fraction of the time that the peer's view is out of date.
     """
 
     age: AgeTheory
@@ -44,8 +44,8 @@ def direct_push(
     *,
     nodes: int,
     rate_hz: float,
-    s: int | None = None,
-    T: float = 1.0,
+    fanout: int | None = None,
+    share_probability: float = 1.0,
     schedule: Schedule = "coin",
     every: int = 1,
     threshold_s: float = 0.0,
@@ -55,52 +55,57 @@ def direct_push(
     delay: Delay | None = None,
     loss: float = 0.0,
 ) -> AgeTheory:
-    r"""Stationary age of one node's news at one peer, when each node sends its own news to s of its n - 1 peers.
+    r"""Stationary age of one node's updates at one peer, when each node sends updates to s of its n - 1 peers.
 
-    Own samples are a Poisson process of rate λ; each is an opportunity to share. With p = T s/(n - 1):
+    Local samples are a Poisson process of rate λ; each is an opportunity to share. With fanout s, share probability T
+    and p = T s/(n - 1), the schedules and their mean ages without loss or delay are:
 
     - ``coin``: each opportunity is used with probability T, for s peers drawn uniformly: 1/(λp).
     - ``round-robin``: the same coin, but the peers take turns.
-    - ``counter``: every N-th opportunity, the peers take turns; with s = n - 1, (N + 1)/(2λ).
-    - ``threshold``: a peer is sent to at the first opportunity at which what was last sent to it is older than
-      ``threshold_s`` = τ; with N = λτ + 1, N/(2λ) + 1/(2Nλ).
-    - ``sequential``: nodes act in turn, each turn taking τ; the node whose turn it is has a new sample and tosses the
+    - ``counter``: every N-th opportunity is used, and the peers take turns: (N + 1)/(2λ) for s = n - 1.
+    - ``threshold``: a peer is due when the newest sample that it was sent is older than ``threshold_s`` = τ; the next
+      sample is sent to it: N/(2λ) + 1/(2Nλ) with N = λτ + 1.
+    - ``sequential``: nodes act in turn, and a turn takes τ; the node whose turn it is has a new sample and tosses the
       coin: nτ(1/p - 1/2), plus τ/2 if turns are exponential.
-    - ``poll``: a loop looks every δ whether there was a sample, and if so tosses the coin; what it sends is as old as
+    - ``poll``: a loop checks every δ whether there was a sample, and if so tosses the coin; the message is as old as
       the last sample.
 
     Parameters
     ----------
     nodes : int >= 2
-        n.
+        Number of nodes, n.
     rate_hz : float > 0
-        λ, own samples per second of a node.
-    s : int
-        Peers addressed per share; all if not given.
-    T : float
-        Probability that an opportunity is used.
-    schedule : str
+        Local samples per second of a node, λ.
+    fanout : int
+        Peers addressed per share, s; all peers by default.
+    share_probability : float in [0, 1]
+        Probability that an opportunity is used, T; 1 with ``counter`` and ``threshold``.
+    schedule : {"coin", "round-robin", "counter", "threshold", "sequential", "poll"}
     every : int >= 1
         N of ``counter``: opportunities from one share to the next.
-    threshold_s, poll_s, turn_s : float
-        Of ``threshold`` (>= 0), ``poll`` and ``sequential`` (default 1/λ).
+    threshold_s : float >= 0
+        τ of ``threshold``.
+    poll_s : float > 0
+        δ of ``poll``.
+    turn_s : float > 0
+        τ of ``sequential``; by default 1/λ.
     turns : {"fixed", "exponential"}
-        Of ``sequential``.
+        How long turns of ``sequential`` last.
     delay : Delay
-        Any with ``coin``; with other schedules a fixed one with discipline ``unlimited``. Single servers are one for
-        each ordered pair of nodes.
-    loss : float
+        Any delay with ``coin``; with the other schedules only a fixed one with discipline ``unlimited``. Each ordered
+        pair of nodes has its own link.
+    loss : float in [0, 1]
         Probability that a message is lost; the sender does not know.
 
     Returns
     -------
     AgeTheory
-        Versions are own samples. T = 0 or loss = 1 give infinite ages.
+        Its version age counts samples. Share probability 0 or loss 1 gives infinite ages.
 
     Raises
     ------
     ConfigError
-        A value is out of range, says nothing for this schedule, or no closed form is known for the combination.
+        A value is out of range or has no meaning with this schedule, or no closed form is known for the combination.
 
     References
     ----------
@@ -109,29 +114,33 @@ def direct_push(
 
     Examples
     --------
-    >>> direct_push(nodes=5, s=4, T=0.1, rate_hz=10).mean_s
+    >>> direct_push(nodes=5, fanout=4, share_probability=0.1, rate_hz=10).mean_s
     1.0
-    >>> round(direct_push(nodes=5, s=4, T=0.1, rate_hz=10, schedule="sequential").mean_s, 9)
+    >>> round(direct_push(nodes=5, fanout=4, share_probability=0.1, rate_hz=10, schedule="sequential").mean_s, 9)
     4.8
     >>> round(direct_push(nodes=5, rate_hz=10, schedule="counter", every=10).mean_s, 9)
     0.55
     """
     check_whole("nodes", nodes, 2)
     peers = nodes - 1
-    s = peers if s is None else s
-    check_whole("s", s, 1, peers)
+    fanout = peers if fanout is None else fanout
+    check_whole("fanout", fanout, 1, peers)
     check_positive("rate_hz", rate_hz)
-    check_range("T", T, 0, 1)
+    check_range("share_probability", share_probability, 0, 1)
     check_range("loss", loss, 0, 1)
     if schedule not in get_args(Schedule):
         raise ConfigError(f"unknown schedule '{schedule}'{suggest(schedule, get_args(Schedule))}")
-    if schedule in ("counter", "threshold") and T != 1:
-        raise ConfigError(f"T must be 1 with schedule '{schedule}', which tosses no coin, got {T}")
+    if schedule in ("counter", "threshold") and share_probability != 1:
+        raise ConfigError(
+            f"share_probability must be 1 with schedule '{schedule}', which tosses no coin, got {share_probability}"
+        )
     check_whole("every", every, 1)
     if every != 1 and schedule != "counter":
         raise ConfigError(f"every must be 1 unless the schedule is 'counter', got {every} with '{schedule}'")
-    if schedule == "threshold" and s != peers:
-        raise ConfigError(f"s must be {peers} with schedule 'threshold', which sends to each peer that is due, got {s}")
+    if schedule == "threshold" and fanout != peers:
+        raise ConfigError(
+            f"fanout must be {peers} with schedule 'threshold', which sends to each peer that is due, got {fanout}"
+        )
     check_range("threshold_s", threshold_s, 0, 1e12)
     check_positive("poll_s", poll_s)
     turn_s = 1 / rate_hz if turn_s is None else turn_s
@@ -139,16 +148,16 @@ def direct_push(
     if turns not in ("fixed", "exponential"):
         raise ConfigError(f"turns must be 'fixed' or 'exponential', got '{turns}'")
     delay = Delay.none() if delay is None else delay
-    p = T * s / peers
+    p = share_probability * fanout / peers
     if p == 0 or loss == 1:
-        return never("nothing ever arrives: T = 0 or loss = 1")
+        return never("nothing ever arrives: the share probability is 0 or the loss 1")
     if schedule == "coin":
         return poisson_push(rate_hz * p, rate_hz, delay, loss)
     sample_hz = rate_hz
     if schedule == "round-robin":
-        theory = _in_turn(rate_hz * T, rate_hz, 1, peers, s, loss)
+        theory = _in_turn(rate_hz * share_probability, rate_hz, 1, peers, fanout, loss)
     elif schedule == "counter":
-        theory = _in_turn(rate_hz, rate_hz, every, peers, s, loss)
+        theory = _in_turn(rate_hz, rate_hz, every, peers, fanout, loss)
     elif schedule == "threshold":
         theory = _threshold(rate_hz, threshold_s, loss)
     elif schedule == "sequential":
@@ -160,22 +169,33 @@ def direct_push(
 
 
 def useful_push(
-    *, nodes: int, rate_hz: float, change_hz: float, s: int | None = None, T: float = 1.0, loss: float = 0.0
+    *,
+    nodes: int,
+    rate_hz: float,
+    change_hz: float,
+    fanout: int | None = None,
+    share_probability: float = 1.0,
+    loss: float = 0.0,
 ) -> UsefulTheory:
-    r"""Ages when an opportunity is used only if the origin has changed since the peer last heard of it.
+    r"""Ages when an opportunity is used only if the origin has changed since its last message that reached the peer.
 
-    The origin changes as a Poisson process of rate ν; used opportunities would reach the peer at rate
-    r = λp(1 - loss). From a reception it takes Exp(ν) until there is something to tell and Exp(r) until it is told, so
-    the plain age is (1/ν² + 1/r² + 1/(νr)) / (1/ν + 1/r), and the peer is wrong for the share ν/(ν + r) of the time,
-    then since Exp(r): the age of incorrect information is ν/((ν + r) r), the same as without the filter, at νr/(ν + r)
-    messages instead of r. The sender is taken to know what has arrived.
+    The origin changes as a Poisson process of rate ν; without the filter, messages would reach the peer at rate
+    r = λp(1 - loss). After a reception it takes Exp(ν) until the next change and Exp(r) until a message about it
+    arrives, so the mean age is (1/ν² + 1/r² + 1/(νr)) / (1/ν + 1/r). The peer's view is out of date for the fraction
+    ν/(ν + r) of the time, and the age of incorrect information is ν/((ν + r) r). It is the same without the filter,
+    which sends r messages per second instead of νr/(ν + r). The sender is assumed to know which messages arrived.
 
     Parameters
     ----------
-    nodes, rate_hz, s, T, loss
+    nodes, rate_hz, fanout, share_probability, loss
         As in `direct_push`.
     change_hz : float > 0
-        ν, changes per second of what the origin has to tell.
+        Changes of the origin per second, ν.
+
+    Raises
+    ------
+    ConfigError
+        A value is out of range.
 
     References
     ----------
@@ -188,7 +208,7 @@ def useful_push(
     >>> theory.age.mean_s, theory.incorrect_s, theory.age.push_hz
     (1.5, 0.5, 0.5)
     """
-    plain = direct_push(nodes=nodes, rate_hz=rate_hz, s=s, T=T, loss=loss)
+    plain = direct_push(nodes=nodes, rate_hz=rate_hz, fanout=fanout, share_probability=share_probability, loss=loss)
     check_positive("change_hz", change_hz)
     nu = change_hz
     if plain.mean_s == math.inf:
@@ -199,7 +219,7 @@ def useful_push(
     third = 6 * (1 / nu**3 + 1 / (nu**2 * r) + 1 / (nu * r**2) + 1 / r**3)
 
     def survival(x: float) -> float:
-        # The tail of Exp + Exp integrated from x on, with nothing that cancels where the two rates are nearly one.
+        # The tail of Exp(ν) + Exp(r), integrated from x on; exact also where the two rates are nearly equal.
         slow, gap = min(nu, r), abs(r - nu)
         ratio = x if gap * x < 1e-12 else -math.expm1(-gap * x) / gap
         return math.exp(-slow * x) * (1 + slow * ratio / ((slow + gap) * cycle))
@@ -214,12 +234,12 @@ def useful_push(
         method=method,
         survival=survival,
     )
-    share = nu / (nu + r)
-    return UsefulTheory(age, share / r, share)
+    incorrect = nu / (nu + r)
+    return UsefulTheory(age, incorrect / r, incorrect)
 
 
 def _later(theory: AgeTheory, delay: Delay, sample_hz: float, schedule: str) -> AgeTheory:
-    """A fixed delay on an unlimited link shows the peer what it would have known that long ago."""
+    """The age with a fixed delay on an unlimited link: everything happens that much later, so ages grow by it."""
     if delay.kind == "none":
         return theory
     if delay.kind != "fixed" or delay.discipline != "unlimited":
@@ -238,17 +258,17 @@ def _later(theory: AgeTheory, delay: Delay, sample_hz: float, schedule: str) -> 
     )
 
 
-def _in_turn(rate_hz: float, sample_hz: float, every: int, peers: int, s: int, loss: float) -> AgeTheory:
-    """Receptions after G Poisson events: every N-th is a share, and s of M peers are addressed in turn.
+def _in_turn(rate_hz: float, sample_hz: float, every: int, peers: int, fanout: int, loss: float) -> AgeTheory:
+    """Age when every N-th Poisson event is a share, and s of M peers are addressed in turn.
 
-    K visits to a peer take N ⌊KM/s⌋ or one share more, whichever the phase says, so that its mean is NKM/s; K is
-    geometric with loss. Seen from any time, J <= G events have to be gone back to the last reception, where
-    P(J = j) = P(G >= j) / E[G], and the age is Erlang(J).
+    A peer receives after K messages to it, K geometric with the loss. They take G events: N ⌊KM/s⌋, or one share
+    more, depending on whose turn it was first, so that the mean is NKM/s. From any time back to the last reception
+    there are J <= G events, P(J = j) = P(G >= j) / E[G], and the age is Erlang(J).
     """
     ok = 1 - loss
     visits, weight = _visits(loss)
-    low = visits * peers // s
-    more = visits * peers % s / s
+    low = visits * peers // fanout
+    more = visits * peers % fanout / fanout
     # Two columns: the smaller and the larger number of events, with their probabilities.
     events = every * np.stack([low, low + 1], axis=1).astype(float)
     chance = weight[:, None] * np.stack([1 - more, more], axis=1)
@@ -261,8 +281,8 @@ def _in_turn(rate_hz: float, sample_hz: float, every: int, peers: int, s: int, l
 
     def survival(x: float) -> float:
         n, probability = poisson_window(rate_hz * x)
-        if peers % s == 0:
-            return float(probability @ _geometric_tail(n / (every * peers // s), ok))
+        if peers % fanout == 0:
+            return float(probability @ _geometric_tail(n / (every * peers // fanout), ok))
         beyond = np.zeros(len(n))
         for start in range(0, len(visits), 500):
             part = slice(start, start + 500)
@@ -275,7 +295,10 @@ def _in_turn(rate_hz: float, sample_hz: float, every: int, peers: int, s: int, l
 
 
 def _threshold(rate_hz: float, threshold_s: float, loss: float) -> AgeTheory:
-    """Receptions after K times (τ + Exp(λ)), K geometric; the age is the equilibrium law of that interval."""
+    """Age when receptions are K times τ + Exp(λ) apart, K geometric with the loss.
+
+    The age has the equilibrium distribution of that interval, by renewal theory.
+    """
     ok, tau, step = 1 - loss, threshold_s, threshold_s + 1 / rate_hz
     visits, weight = _visits(loss)
     x1 = step / ok
@@ -292,7 +315,7 @@ def _threshold(rate_hz: float, threshold_s: float, loss: float) -> AgeTheory:
         tail -= positive * special.gammaincc(visits, rate_hz * positive)
         return float(weight @ np.where(y < 0, visits / rate_hz - y, tail)) / x1
 
-    # While a share is not due samples pile up, λτ of them; when it is due the next one is sent.
+    # Before a share is due, λτ samples pile up on average; once it is due, the next sample is sent.
     piled = rate_hz * tau
     per_try = tau * piled / 2 + piled / rate_hz
     version = (per_try / ok + loss / ok**2 * (piled + 1) * step) / x1
@@ -301,10 +324,10 @@ def _threshold(rate_hz: float, threshold_s: float, loss: float) -> AgeTheory:
 
 
 def _sequential(nodes: int, turn_s: float, p: float, loss: float, turns: str) -> AgeTheory:
-    """Receptions after a geometric number of rounds of n turns."""
+    """Age when receptions are a geometric number of rounds of n turns apart."""
     hit = p * (1 - loss)
     round_s = nodes * turn_s
-    version = (1 - hit) / hit  # Own turns since.
+    version = (1 - hit) / hit  # Turns of the node since then.
     k1, k2, k3 = 1 / hit, (2 - hit) / hit**2, (6 - 6 * hit + hit**2) / hit**3
     if turns == "fixed":
         mean = round_s * k2 / (2 * k1)
@@ -329,13 +352,13 @@ def _sequential(nodes: int, turn_s: float, p: float, loss: float, turns: str) ->
 
 
 def _geometric_tail(x: NDArray[np.float64], hit: float) -> NDArray[np.float64]:
-    """P(geometric number of whole units before a uniform part of one exceeds x), x >= 0."""
+    """P(N + U > x) for x >= 0, with N geometric from 0 (success probability ``hit``) and U uniform on [0, 1]."""
     full = np.floor(x)
     return np.asarray((1 - hit) ** full * (1 - hit * (x - full)))
 
 
 def _visits(loss: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """How many tries a reception takes, from 1, and the probabilities."""
+    """Numbers of messages that one reception takes, from 1 on, and their probabilities."""
     if loss > LOSS_MAX:
         raise ConfigError(f"loss must be 1 or at most {LOSS_MAX} with this schedule, got {loss}")
     visits = np.arange(1, 2 + (math.ceil(math.log(SERIES_REST) / math.log(loss)) if loss else 0))
@@ -343,10 +366,10 @@ def _visits(loss: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
 
 
 def _poll(rate_hz: float, poll_s: float, p: float, loss: float) -> AgeTheory:
-    """Looks that come every δ; one reaches the peer with probability ap', a = 1 - exp(-λδ), p' = p(1 - loss).
+    """Age when a loop polls every δ; a poll reaches the peer with probability ap', a = 1 - exp(-λδ), p' = p(1 - loss).
 
-    The age is the time since the last such look, a geometric number of δ and a uniform part, plus how old the last
-    sample was then: an exponential time given that it is less than δ.
+    The age is the time since the last poll that did, a geometric number of δ and a uniform part of one, plus the age
+    that the last sample had then: an exponential time, given that it is less than δ.
     """
     lam, delta = rate_hz, poll_s
     a = -math.expm1(-lam * delta)
@@ -365,22 +388,22 @@ def _poll(rate_hz: float, poll_s: float, p: float, loss: float) -> AgeTheory:
         return np.asarray((np.clip(delta - y, 0.0, delta) + area(y) - area(y - delta)) / delta)
 
     def survival(x: float) -> float:
-        # Whole units beyond x count in full; only three of those before still matter.
+        # Numbers of polls whose time alone exceeds x count in full; of the smaller ones only the last three matter.
         full = math.floor(x / delta)
         m = np.arange(max(0, full - 2), full + 1, dtype=float)
         early = hit * (1 - hit) ** m
         return float((1 - hit) ** (full + 1) + early @ tail(x - m * delta))
 
-    # Samples in slots that sent nothing, and half a slot that still runs.
+    # Samples in intervals after which nothing was received, and in half of the interval that still runs.
     version = lam * delta * ((1 - p * (1 - loss)) / hit + 0.5)
-    method = "exact: geometric number of looks"
+    method = "exact: geometric number of polls"
     return AgeTheory(mean, variance, delta / hit + stale, version, a * p / delta, method, 0.0, survival)
 
 
 def _truncated_moments(rate_hz: float, end_s: float) -> tuple[float, float]:
     """First two moments of an exponential time given that it is less than ``end_s``."""
     x = rate_hz * end_s
-    if x < 0.1:  # The closed form cancels; the integrals of so smooth a function are exact with few points.
+    if x < 0.1:  # The closed form loses digits here; the function is smooth, so twelve points integrate it exactly.
         at, weight = np.polynomial.legendre.leggauss(12)
         u = (at + 1) / 2
         weight = weight * np.exp(-x * u)

@@ -1,22 +1,21 @@
-"""Exact age of information when every node forwards the newest of all that it knows.
+"""Exact age of information when every node forwards the newest update that it has of each origin.
 
-The age of a set of nodes is the age of the youngest copy in it. A push from outside into the set makes that the age of
-the set and the sender together, whoever of the set it hits. So moments of ages obey a recursion over growing sets
-(Yates 2021), and where a topology is symmetric only the sizes of sets matter.
+The age of a set of nodes is the smallest age in it. After a push from an outside node into the set, it is the age of
+the set joined with the sender, no matter which member received. So the moments of ages obey a recursion over growing
+sets (Yates 2021). `protovine.age.symmetric` has graphs on which only the sizes of the sets matter.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
 from protovine.age.law import check_positive, check_whole
 from protovine.errors import ConfigError, check_range
 
+# The recursion visits all 2^n sets of nodes.
 NODES_MAX = 16
 
 
@@ -26,23 +25,24 @@ def exact_age(
     r"""Moments of the age of ``node`` about one outside source, on any graph of up to 16 nodes.
 
     With λ_0(S) the rate from the source into a set S of nodes and λ_i(S) that from node i,
-    E[A_S^k] = (k E[A_S^(k-1)] + Σ_{i not in S} λ_i(S) E[A_(S+i)^k]) / (λ_0(S) + Σ λ_i(S)). Versions that the source
-    makes at rate λ_e on its own follow by `version_moments`.
+    E[A_S^k] = (k E[A_S^(k-1)] + Σ_{i not in S} λ_i(S) E[A_(S+i)^k]) / (λ_0(S) + Σ λ_i(S)). If the source makes
+    versions at rate λ_e, independent of its pushes, `version_moments` gives the version ages.
 
     Parameters
     ----------
     source_rates : float array, shape (n,)
         Pushes per second from the source to each node, >= 0.
     rates : float array, shape (n, n)
-        ``rates[i, j]`` pushes per second from node i to node j, >= 0, each link on its own; the diagonal is ignored.
+        ``rates[i, j]`` pushes per second from node i to node j, >= 0; links are independent, the diagonal is ignored.
     node : int, optional
-        All nodes by default, for little more than one of them takes.
+        By default all nodes, which takes little longer than one.
     moments : int >= 1
+        How many moments to compute.
 
     Returns
     -------
     float array, shape (moments,), or (n, moments) for all nodes
-        E[A], E[A²], ... in s, s², ...; infinite if the source's news cannot reach the node.
+        E[A], E[A²], ... in s, s², ...; infinite if no path leads from the source to the node.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def exact_age(
         if wrong.any():
             at = tuple(int(i) for i in np.argwhere(wrong)[0])
             raise ConfigError(f"{name} must be finite and >= 0, got {values[at]} at {at if len(at) > 1 else at[0]}")
-    # Row S holds the rates into S from the source and from each node; doubled bit by bit.
+    # Row S (a bit mask) has the rates into S from the source and from each node; each bit doubles the table.
     into = np.zeros((2**n, n + 1))
     for j in range(n):
         into[2**j : 2 ** (j + 1)] = into[: 2**j] + np.concatenate([[source[j]], links[:, j]])
@@ -85,33 +85,35 @@ def exact_push_age(
     origin: int,
     node: int | None,
     push_hz: float,
-    s: int = 1,
+    fanout: int = 1,
     loss: float = 0.0,
     moments: int = 1,
 ) -> NDArray[np.float64]:
-    r"""Moments of the age of ``node`` about ``origin`` when nodes push all they know, up to 16 nodes.
+    r"""Moments of the age of ``node`` about ``origin`` when all nodes forward, on any graph of up to 16 nodes.
 
-    Each node pushes as a Poisson process to s of its neighbours (all, if it has fewer), drawn uniformly; a push hits a
-    set that holds k of d neighbours with probability 1 - C(d-k, s)/C(d, s).
+    Each node pushes as a Poisson process to s of its d neighbours (all, if d < s), drawn uniformly. A push reaches a
+    set that has k of these neighbours with probability 1 - C(d-k, s)/C(d, s).
 
     Parameters
     ----------
     neighbours : sequence of sequences of int
-        For each node those it pushes to.
+        The nodes that each node pushes to.
     origin : int
     node : int or None
-        None for all nodes, which takes little more than one of them.
+        None for all nodes, which takes little longer than one.
     push_hz : float > 0
-        μ, pushes per second of each node.
-    s : int >= 1
-    loss : float
-        Probability that a message is lost, each on its own.
+        Pushes per second of each node.
+    fanout : int >= 1
+        Neighbours addressed per push, s.
+    loss : float in [0, 1]
+        Probability that a message is lost, independently of others.
     moments : int >= 1
+        How many moments to compute.
 
     Returns
     -------
     float array, shape (moments,), or (n, moments) for all nodes
-        Infinite if the origin's news cannot reach the node, 0 if they are the same.
+        In s, s², ...; infinite if no path leads from the origin to the node, 0 if they are the same.
 
     Raises
     ------
@@ -130,7 +132,7 @@ def exact_push_age(
     if node is not None:
         check_whole("node", node, 0, n - 1)
     check_positive("push_hz", push_hz)
-    check_whole("s", s, 1)
+    check_whole("fanout", fanout, 1)
     check_range("loss", loss, 0, 1)
     if origin == node:
         check_whole("moments", moments, 1)
@@ -143,325 +145,42 @@ def exact_push_age(
             raise ConfigError(f"neighbours of node {i} must be different nodes between 0 and {n - 1}, got {peers}")
         if unique:
             held = sum((sets >> j) & 1 for j in unique)
-            # The origin's own news has age 0, so it is the source here.
-            into[:, 0 if i == origin else i + 1] = push_hz * _hit(len(unique), min(s, len(unique)), loss)[held]
-    # Sets with the origin in them are never met: it comes in as the source only.
+            # The age of the origin about itself is 0, so it takes the place of the source.
+            into[:, 0 if i == origin else i + 1] = (
+                push_hz * hit_probability(len(unique), min(fanout, len(unique)), loss)[held]
+            )
+    # The origin is the source, so no set of the recursion has it as a member.
     return _over_sets(into, node, moments, never=origin)
 
 
-def complete_push_age(n: int, push_hz: float, s: int = 1, loss: float = 0.0, moments: int = 1) -> NDArray[np.float64]:
-    r"""Moments of the age of one node about another when each of n pushes all it knows to s random others.
-
-    With h_k = 1 - C(n-1-k, s)/C(n-1, s), the mean is 1/((n-1)μ) Σ_{k=1}^{n-1} 1/h_k: for s = 1, H_(n-1)/μ.
-
-    Raises
-    ------
-    ConfigError
-        A value is out of range; s must be between 1 and n - 1.
-
-    Examples
-    --------
-    >>> complete_push_age(5, push_hz=1, s=2, moments=2).round(6)
-    array([1.3 , 2.94])
-    """
-    check_whole("n", n, 2)
-    check_positive("push_hz", push_hz)
-    check_whole("s", s, 1, n - 1)
-    check_range("loss", loss, 0, 1)
-    hit = push_hz * _hit(n - 1, s, loss)
-
-    def step(size: int) -> tuple[float, float]:
-        return float(hit[size]), (n - 1 - size) * float(hit[size])
-
-    return _by_size(n - 1, step, moments)
-
-
-def complete_age(n: int, source_hz: float, push_hz: float, moments: int = 1) -> NDArray[np.float64]:
-    """Moments of the age of any of n nodes about an outside source, on a complete graph (Yates 2021).
-
-    The source pushes to each node at rate ``source_hz / n``, each node to each other at ``push_hz / (n - 1)``.
-
-    Raises
-    ------
-    ConfigError
-        A value is out of range.
-
-    Examples
-    --------
-    >>> complete_age(3, source_hz=1, push_hz=1)
-    array([1.65])
-    """
-    _check_outside(n, 1, source_hz, push_hz)
-
-    def step(size: int) -> tuple[float, float]:
-        return source_hz * size / n, push_hz * size * (n - size) / max(n - 1, 1)
-
-    return _by_size(n, step, moments)
-
-
-def ring_age(n: int, source_hz: float, push_hz: float, moments: int = 1) -> NDArray[np.float64]:
-    """Moments of the age of any of n >= 3 nodes about an outside source, on a ring (Yates 2021).
-
-    The source pushes to each node at rate ``source_hz / n``, each node to both neighbours at ``push_hz / 2``.
-
-    Raises
-    ------
-    ConfigError
-        A value is out of range.
-
-    Examples
-    --------
-    >>> ring_age(4, source_hz=1, push_hz=1).round(6)
-    array([1.942857])
-    """
-    _check_outside(n, 3, source_hz, push_hz)
-
-    def step(size: int) -> tuple[float, float]:
-        return source_hz * size / n, push_hz if size < n else 0.0
-
-    return _by_size(n, step, moments)
-
-
-def ring_push_age(n: int, distance: int, push_hz: float, s: int = 1, moments: int = 1) -> NDArray[np.float64]:
-    r"""Moments of the age about a node ``distance`` steps away on a ring of n >= 3 that push to s of 2 neighbours.
-
-    News comes by either arc. With s = 1 these are independent, so the age is the smaller of Erlang(d, μ/2) and
-    Erlang(n - d, μ/2): a race of fair coin tosses until there are d heads or n - d tails. With s = 2 each arc has
-    rate μ, but the origin's own pushes serve both.
-
-    Raises
-    ------
-    ConfigError
-        A value is out of range.
-
-    Examples
-    --------
-    >>> ring_push_age(5, distance=1, push_hz=1), ring_push_age(5, distance=2, push_hz=1)
-    (array([1.875]), array([3.125]))
-    """
-    check_whole("n", n, 3)
-    check_whole("distance", distance, 1, n - 1)
-    check_positive("push_hz", push_hz)
-    check_whole("s", s, 1, 2)
-    check_whole("moments", moments, 1)
-    d, other = distance, n - distance
-    # P(more than k tosses): fewer than d heads and fewer than n - d tails among k.
-    k = np.arange(n)
-    alive = special.bdtr(np.minimum(d - 1, k), k, 0.5)
-    alive[other:] -= special.bdtr(k[other:] - other, k[other:], 0.5)
-    ended = -np.diff(alive)
-    tosses = np.arange(1.0, n)
-    rate = push_hz * s
-    # If all n - 1 tosses are needed, the last is between the two arcs' ends at the origin: rate μ in any case.
-    result = np.empty(moments)
-    for m in range(1, moments + 1):
-        value = float(ended[:-1] @ _erlang_moment(tosses[:-1], rate, m)) if n > 2 else 0.0
-        before = np.array([n - 2.0])
-        last = sum(
-            math.comb(m, j) * float(_erlang_moment(before, rate, m - j)[0]) * math.factorial(j) / push_hz**j
-            for j in range(m + 1)
-        )
-        result[m - 1] = value + float(ended[-1]) * last
-    return result
-
-
-def path_age(rates: ArrayLike, moments: int = 1) -> NDArray[np.float64]:
-    """Moments of the age over the only path from origin to node: the sum of Exp(rate) over its links, in 1/s.
-
-    Raises
-    ------
-    ConfigError
-        A rate is not positive and finite.
-
-    Examples
-    --------
-    >>> path_age([1, 0.5], moments=2)
-    array([ 3., 14.])
-    """
-    links = np.asarray(rates, np.float64)
-    if links.ndim != 1 or not ((links > 0) & np.isfinite(links)).all():
-        raise ConfigError(f"rates must be a list of finite numbers > 0, got {links.tolist()}")
-    check_whole("moments", moments, 1)
-    # Cumulants of exponentials add up: (k-1)! Σ rate^-k.
-    cumulants = [math.factorial(k - 1) * float(np.sum(links**-k)) for k in range(1, moments + 1)]
-    raw = [1.0]
-    for m in range(1, moments + 1):
-        raw.append(sum(math.comb(m - 1, k - 1) * cumulants[k - 1] * raw[m - k] for k in range(1, m + 1)))
-    return np.array(raw[1:])
-
-
-def line_push_age(n: int, origin: int, node: int, push_hz: float, s: int = 1, moments: int = 1) -> NDArray[np.float64]:
-    """Moments of the age of ``node`` about ``origin`` on a line of n nodes that push to s of their neighbours.
-
-    Raises
-    ------
-    ConfigError
-        A value is out of range.
-
-    Examples
-    --------
-    >>> line_push_age(3, origin=0, node=2, push_hz=1)
-    array([3.])
-    """
-    check_whole("n", n, 2)
-    check_whole("origin", origin, 0, n - 1)
-    check_whole("node", node, 0, n - 1)
-    check_positive("push_hz", push_hz)
-    check_whole("s", s, 1, 2)
-    step = 1 if node > origin else -1
-    senders = np.arange(origin, node, step)
-    degree = np.where((senders == 0) | (senders == n - 1), 1, 2)
-    return path_age(push_hz * np.minimum(s, degree) / degree, moments)
-
-
-def line_age(n: int, source_hz: float, push_hz: float, moments: int = 1) -> NDArray[np.float64]:
-    """Moments of the ages of all nodes of a line about an outside source; time and memory grow as n² and n.
-
-    The source pushes to each node at rate ``source_hz / n``, a node of degree d to each neighbour at ``push_hz / d``.
-
-    Returns
-    -------
-    float array, shape (n, moments)
-
-    Raises
-    ------
-    ConfigError
-        A value is out of range.
-
-    Examples
-    --------
-    >>> line_age(4, source_hz=1, push_hz=1)[:, 0].round(4)
-    array([2.381 , 1.8449, 1.8449, 2.381 ])
-    """
-    _check_outside(n, 2, source_hz, push_hz)
-    check_whole("moments", moments, 1)
-    # What node i pushes to each neighbour; nothing beyond the ends.
-    out = np.full(n + 2, push_hz / 2)
-    out[[1, n]] = push_hz
-    out[[0, n + 1]] = 0.0
-    ages = np.zeros((0, moments))
-    for size in range(n, 0, -1):
-        first = np.arange(n - size + 1)
-        left, right = out[first], out[first + size + 1]
-        total = source_hz * size / n + left + right
-        # Of the longer intervals, the one that starts one earlier and the one that ends one later.
-        longer = np.vstack([np.zeros((1, moments)), ages, np.zeros((1, moments))])
-        now = np.empty((len(first), moments))
-        lower = np.ones(len(first))
-        for m in range(moments):
-            lower = ((m + 1) * lower + left * longer[:-1, m] + right * longer[1:, m]) / total
-            now[:, m] = lower
-        ages = now
-    return ages
-
-
-def star_age(n: int, source_hz: float, push_hz: float, moments: int = 1) -> tuple[NDArray[np.float64], ...]:
-    """Moments of the ages of the hub and of a leaf of a star of n nodes, hub included, about an outside source.
-
-    The source pushes to each node at rate ``source_hz / n``, a leaf to the hub at ``push_hz``, the hub to each leaf at
-    ``push_hz / (n - 1)``.
-
-    Returns
-    -------
-    hub, leaf : float array, shape (moments,)
-
-    Raises
-    ------
-    ConfigError
-        A value is out of range.
-
-    Examples
-    --------
-    >>> hub, leaf = star_age(5, source_hz=1, push_hz=1)
-    >>> hub.round(6), leaf.round(6)
-    (array([1.55965]), array([2.993129]))
-    """
-    _check_outside(n, 2, source_hz, push_hz)
-
-    def step(size: int) -> tuple[float, float]:
-        # The hub and size - 1 leaves; the other n - size leaves push to the hub.
-        return source_hz * size / n, push_hz * (n - size)
-
-    hub, with_leaf = _by_size(n, step, moments), _by_size(n, step, moments, first=2)
-    leaf, lower = np.empty(moments), 1.0
-    direct, through = source_hz / n, push_hz / (n - 1)
-    for m in range(moments):
-        lower = ((m + 1) * lower + through * with_leaf[m]) / (direct + through)
-        leaf[m] = lower
-    return hub, leaf
-
-
-def star_push_age(n: int, push_hz: float, s: int = 1, moments: int = 1) -> dict[str, NDArray[np.float64]]:
-    """Moments of the ages on a star of n nodes about each other: ``hub about leaf``, ``leaf about hub`` and so on.
-
-    The hub pushes to s of its n - 1 leaves (1 <= s <= n - 1), leaves to the hub.
-
-    Raises
-    ------
-    ConfigError
-        A value is out of range.
-
-    Examples
-    --------
-    >>> star_push_age(5, push_hz=1)
-    {'hub about leaf': array([1.]), 'leaf about hub': array([4.]), 'leaf about leaf': array([5.])}
-    """
-    check_whole("n", n, 3)
-    check_positive("push_hz", push_hz)
-    check_whole("s", s, 1, n - 1)
-    up, down = push_hz, push_hz * s / (n - 1)
-    return {
-        "hub about leaf": path_age([up], moments),
-        "leaf about hub": path_age([down], moments),
-        "leaf about leaf": path_age([up, down], moments),
-    }
-
-
-def _hit(degree: int, s: int, loss: float) -> NDArray[np.float64]:
-    """Probability that a push to s of ``degree`` peers brings something to k given ones, for k = 0 .. degree."""
-    k = np.arange(degree + 1.0)
+def hit_probability(degree: int, fanout: int, loss: float) -> NDArray[np.float64]:
+    """Probability that a push to ``fanout`` of ``degree`` peers reaches any of k given peers, for k = 0 .. degree."""
+    k, s = np.arange(degree + 1.0), fanout
     if s == 1:
-        return (1 - loss) * k / degree
+        return np.asarray((1 - loss) * k / degree)
     if s == degree:
-        return 1 - loss**k
+        return np.asarray(1 - loss**k)
     if loss == 0:
         # C(d-k, s)/C(d, s) is the product over the k of (d - i - s)/(d - i).
         i = np.arange(degree, dtype=float)
         miss = np.cumprod(np.maximum(0.0, (degree - i - s) / (degree - i)))
         return np.concatenate([[0.0], 1 - miss])
-    # Draw by draw: P(nothing comes) of the draws that are left, from how many peers and how many of the k are left.
-    nothing = np.ones(degree + 1)
+    # Recursion over draws: P(no message arrives) with ``left`` draws to go, by how many of the k are not yet drawn.
+    missed = np.ones(degree + 1)
     for left in range(1, s + 1):
         peers = degree - s + left
-        share = np.minimum(k, peers) / peers
-        nothing = share * loss * np.concatenate([[1.0], nothing[:-1]]) + (1 - share) * nothing
-    return 1 - nothing
-
-
-def _erlang_moment(shape: NDArray[np.float64], rate: float, m: int) -> NDArray[np.float64]:
-    value = np.ones(len(shape))
-    for j in range(m):
-        value = value * (shape + j) / rate
-    return value
-
-
-def _by_size(n: int, step: Callable[[int], tuple[float, float]], moments: int, first: int = 1) -> NDArray[np.float64]:
-    """The recursion where only the size of a set matters; ``step(size)`` gives the rates from source and from nodes."""
-    check_whole("moments", moments, 1)
-    ages = [0.0] * moments
-    for size in range(n, first - 1, -1):
-        source, others = step(size)
-        total, lower = source + others, 1.0
-        for m in range(moments):
-            lower = ((m + 1) * lower + others * ages[m]) / total if total > 0 else math.inf
-            ages[m] = lower
-    return np.array(ages)
+        drawn = np.minimum(k, peers) / peers
+        missed = drawn * loss * np.concatenate([[1.0], missed[:-1]]) + (1 - drawn) * missed
+    return np.asarray(1 - missed)
 
 
 def _over_sets(
     into: NDArray[np.float64], node: int | None, moments: int, never: int | None = None
 ) -> NDArray[np.float64]:
-    """The recursion over all sets, or those with ``node`` in them, the largest first; column 0 is the source."""
+    """The recursion over all sets, the largest first: only sets with ``node``, if given, and none with ``never``.
+
+    Row S of ``into`` has the rates into set S: column 0 from the source, column i + 1 from node i.
+    """
     check_whole("moments", moments, 1)
     n = into.shape[1] - 1
     sets = np.arange(1, 2**n)
@@ -483,17 +202,10 @@ def _over_sets(
             rate = into[level[chosen], i + 1]
             total[chosen] += rate
             gained[chosen] += rate[:, None] * ages[level[chosen] | (1 << i)]
-        # A set that nothing reaches grows old without end.
+        # The age of a set that no push reaches is infinite.
         reached = total > 0
         lower = np.ones(len(level))
         for m in range(moments):
             lower = np.divide((m + 1) * lower + gained[:, m], total, out=np.full(len(level), np.inf), where=reached)
             ages[level, m] = lower
-    return ages[1 << np.arange(n)] if node is None else ages[1 << node]
-
-
-def _check_outside(n: int, least: int, source_hz: float, push_hz: float) -> None:
-    """`ConfigError` unless so many nodes can hear of an outside source and push at these rates."""
-    check_whole("n", n, least)
-    check_positive("source_hz", source_hz)
-    check_positive("push_hz", push_hz)
+    return np.asarray(ages[1 << np.arange(n)] if node is None else ages[1 << node])

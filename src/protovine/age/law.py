@@ -1,4 +1,4 @@
-"""What the theory says of an age: mean, peak, variance, quantiles, and how it is known."""
+"""The age that a theory predicts: mean, peak, variance and quantiles, and functions of it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Survival = Callable[[float], float]
 
 @dataclass(frozen=True)
 class AgeTheory:
-    """The stationary age of what one node has of another; None where no closed form is known.
+    """The stationary age of one node's information about another; None where no closed form is known.
 
     Parameters
     ----------
@@ -27,13 +27,13 @@ class AgeTheory:
     variance : float or None
         Of the age over time, in s².
     peak_s : float or None
-        Mean age just before a reception that makes it younger.
+        Mean age just before a reception that lowers it.
     version_mean : float or None
-        Time average of how many own samples the origin is ahead.
+        Time average of the version age: samples that the origin has learnt and the node has not heard of.
     push_hz : float
         Messages per second from one node to one peer, lost ones included.
     method : str
-        How this is known, and what of it is not.
+        How the age was computed, and which parts are not known.
     error : float
         Bound on the absolute error of ``mean_s``; 0 for closed forms, up to rounding.
     survival : function or None
@@ -51,11 +51,13 @@ class AgeTheory:
 
     @property
     def p95_s(self) -> float | None:
-        """The age that is exceeded 5 % of the time; None if its law is not known."""
+        """The age in seconds that is exceeded 5 % of the time; None if its distribution is not known."""
         return self.quantile(0.95)
 
     def quantile(self, q: float) -> float | None:
-        """The age in seconds that is not exceeded a share ``q`` of the time; None if its law is not known.
+        """The age in seconds that is not exceeded for the fraction ``q`` of the time.
+
+        None if the distribution of the age is not known.
 
         Raises
         ------
@@ -65,7 +67,7 @@ class AgeTheory:
         Examples
         --------
         >>> from protovine.age import direct_push
-        >>> round(direct_push(nodes=5, s=4, T=0.1, rate_hz=10).quantile(0.5), 4)
+        >>> round(direct_push(nodes=5, fanout=4, share_probability=0.1, rate_hz=10).quantile(0.5), 4)
         0.6931
         """
         from scipy import optimize
@@ -85,20 +87,21 @@ class AgeTheory:
 
 
 def never(method: str) -> AgeTheory:
-    """Nothing ever arrives: the age grows without end."""
+    """The age when nothing ever arrives: infinite."""
     return AgeTheory(math.inf, None, math.inf, math.inf, 0.0, method, 0.0, lambda x: 1.0)
 
 
 def max_age(theory: AgeTheory, count: int) -> float:
-    r"""Mean, in seconds, of the largest of ``count`` independent ages of this law.
+    r"""Mean, in seconds, of the largest of ``count`` independent ages with this distribution.
 
-    A node hears its ``count`` neighbours independently when each of them tosses its own coin, so this is the age of
-    its stalest neighbour: E[max] = ∫ 1 - P(A <= x)^count dx, for exponential ages H_count / r (harmonic number).
+    When each of ``count`` neighbours tosses its own coin, their ages at a node are independent, and this is the age
+    of the stalest neighbour: E[max] = ∫ 1 - P(A <= x)^count dx. For exponential ages it is H_count / r, with the
+    harmonic number H.
 
     Raises
     ------
     ConfigError
-        ``count`` is less than 1, or the law of the age is not known.
+        ``count`` is less than 1, or the distribution of the age is not known.
 
     Examples
     --------
@@ -109,10 +112,12 @@ def max_age(theory: AgeTheory, count: int) -> float:
     check_whole("count", count, 1)
     law = theory.survival
     if law is None:
-        raise ConfigError(f"the largest of {count} ages needs the law of one, which is not known: {theory.method}")
+        raise ConfigError(
+            f"the largest of {count} ages needs the distribution of one, which is not known: {theory.method}"
+        )
     if theory.mean_s == math.inf:
         return math.inf
-    # By the union bound the rest beyond this point adds nothing that a float of this size could hold.
+    # By the union bound, the integral beyond this point is below the rounding error of the result.
     end = theory.mean_s
     while law(end) * count > 1e-17:
         end *= 2
@@ -122,18 +127,19 @@ def max_age(theory: AgeTheory, count: int) -> float:
 def rates_for_budget(
     weights: ArrayLike, message_bytes: ArrayLike, budget_bps: float, rates_max: ArrayLike | None = None
 ) -> NDArray[np.float64]:
-    r"""Messages per second for each peer or topic that make the weighted sum of ages least within a byte budget.
+    r"""Messages per second to each peer or topic that minimise the weighted sum of ages within a byte budget.
 
-    With Poisson pushes the age is 1/r_i, so Σ w_i / r_i is to be least under Σ b_i r_i <= B. Setting the derivative
+    With Poisson pushes the mean age is 1/r_i, so Σ w_i / r_i is minimised under Σ b_i r_i <= B. Setting the derivative
     of the Lagrangian to 0 gives the square-root law r_i = B sqrt(w_i / b_i) / Σ_j sqrt(w_j b_j), and the sum
-    (Σ sqrt(w_j b_j))² / B. Where a rate would exceed its maximum it takes that, and the rest share what is left.
+    (Σ sqrt(w_j b_j))² / B. A rate that would exceed its maximum is set to it, and the law divides the remaining budget
+    among the others.
 
     Parameters
     ----------
     weights, message_bytes : float array, shape (m,)
         How much each age matters, and bytes per message; each > 0.
     budget_bps : float > 0
-        Bytes per second for all.
+        Bytes per second for all peers together.
     rates_max : float array, shape (m,), or None
         Largest possible rates, each > 0.
 
@@ -175,11 +181,22 @@ def rates_for_budget(
 
 
 def version_moments(age_moments: Sequence[float] | NDArray[np.float64], version_hz: float) -> NDArray[np.float64]:
-    r"""Moments E[V], E[V²], ... of the version age, from those of the age, when versions are made on their own.
+    r"""Moments E[V], E[V²], ... of the version age, from those of the age, if versions are independent of messages.
 
-    If the origin's versions are a Poisson process of rate λ_e that has nothing to do with what is sent (Yates' model),
-    then V given the age A is Poisson with mean λ_e A, so its k-th moment is Σ_j {k over j} λ_e^j E[A^j] with Stirling
-    numbers of the second kind: E[V] = λ_e E[A], Var V = λ_e E[A] + λ_e² Var A.
+    If the origin's versions are a Poisson process of rate λ_e, independent of the messages (Yates' model), then V given
+    the age A is Poisson with mean λ_e A. So its k-th moment is Σ_j {k over j} λ_e^j E[A^j] with Stirling numbers of the
+    second kind: E[V] = λ_e E[A], Var V = λ_e E[A] + λ_e² Var A.
+
+    Parameters
+    ----------
+    age_moments : sequence of float
+        E[A], E[A²], ... in s, s², ...
+    version_hz : float > 0
+        New versions per second, λ_e.
+
+    Returns
+    -------
+    float array, of the same length
 
     Raises
     ------
@@ -205,7 +222,7 @@ def version_moments(age_moments: Sequence[float] | NDArray[np.float64], version_
 
 
 def integral(f: Callable[[float], float], low: float, high: float, points: int = 8) -> tuple[float, float]:
-    """Integral and a bound on its error, over equal parts so that a narrow law is not stepped over."""
+    """Integral and a bound on its error; the range is cut into ``points`` parts, so that no narrow peak is missed."""
     from scipy import integrate
 
     total, error = 0.0, 0.0
@@ -217,19 +234,19 @@ def integral(f: Callable[[float], float], low: float, high: float, points: int =
 
 
 def poisson_window(mean: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The counts that a Poisson variable of this mean can take, up to rounding, and their probabilities."""
+    """The counts of a Poisson variable of this mean that are not negligibly rare, and their probabilities."""
     width = 9 * math.sqrt(mean) + 40
     n = np.arange(max(0, math.floor(mean - width)), math.ceil(mean + width) + 1, dtype=float)
     if mean <= 0:
         return n, np.where(n == 0, 1.0, 0.0)
-    # From one count to the next the probability changes by mean/n, so no large logarithms cancel.
+    # From one count to the next the probability changes by the factor mean/n, so no large logarithms cancel.
     logs = np.cumsum(np.concatenate([[0.0], np.log(mean / n[1:])]))
     probability = np.exp(logs - logs.max())
     return n, probability / probability.sum()
 
 
 def check_positive(name: str, value: float) -> None:
-    """`ConfigError` unless the value is a number above 0 and finite."""
+    """`ConfigError` unless the value is finite and above 0."""
     if not 0 < value < math.inf:
         raise ConfigError(f"{name} must be a finite number > 0, got {value}")
 

@@ -1,4 +1,4 @@
-"""Age of information on large graphs, by first-passage percolation: exact samples, and a quick estimate."""
+"""Age of information on large graphs with forwarding: unbiased Monte Carlo, and a fast estimate."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from protovine import rng
 from protovine.age.law import check_positive, check_whole
 from protovine.errors import ConfigError
 
-# A passage time of 0 would be no link at all to a sparse matrix.
+# A sparse matrix would take a passage time of 0 for a missing link.
 TINY = 1e-300
 
 
 @dataclass(frozen=True, eq=False)
 class PushRates:
-    """Who pushes to whom how often; all that is known is forwarded.
+    """How often each node pushes over each link; nodes forward the newest update that they have of each origin.
 
-    Made by `PushRates.push` or `PushRates.rates`. Links of sender i are ``receivers[first[i]:first[i + 1]]``.
+    Made by `PushRates.push` or `PushRates.rates`. The receivers of node i are ``receivers[first[i]:first[i + 1]]``.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class PushRates:
     rate_hz : float array, shape (links,)
         Pushes per second over each link.
     to_all : bool
-        A push goes to all receivers of a node at once; otherwise links push on their own.
+        Whether a push goes to all receivers of a node at once; otherwise links push independently.
     """
 
     first: NDArray[np.int64]
@@ -52,15 +52,16 @@ class PushRates:
         push_hz: ArrayLike = 1.0,
         to_all: bool = False,
     ) -> PushRates:
-        """Each node pushes to one of its neighbours, drawn uniformly, or to all of them.
+        """The rates when each node pushes to one of its neighbours, drawn uniformly, or to all of them.
 
         Parameters
         ----------
         neighbours : sequence of sequences of int, or sparse matrix
-            For each node those it pushes to; or an (n, n) matrix with an entry at (i, j) where i pushes to j.
+            The nodes that each node pushes to; or an (n, n) matrix with an entry at (i, j) where i pushes to j.
         push_hz : float > 0, or float array, shape (n,)
             Pushes per second of each node.
         to_all : bool
+            Whether a push goes to all neighbours at once.
 
         Raises
         ------
@@ -98,7 +99,7 @@ class PushRates:
 
     @classmethod
     def rates(cls, matrix: ArrayLike | sparse.sparray | sparse.spmatrix) -> PushRates:
-        """Each link pushes on its own; ``matrix[i, j]`` is the rate from i to j in 1/s, 0 or absent for no link.
+        """The rates when each link pushes independently: ``matrix[i, j]`` from i to j in 1/s, 0 or absent for no link.
 
         Raises
         ------
@@ -125,20 +126,22 @@ class PushRates:
 
 @dataclass(frozen=True, eq=False)
 class PercolationAge:
-    """Mean age from independent draws, with what is known of its error.
+    """Mean age from independent Monte Carlo draws, with its confidence interval.
 
     Parameters
     ----------
     mean_s : float
-        Over draws, and over the targets of each.
+        Over the draws, and over the targets of each draw.
     low_s, high_s : float
         Student's t interval over the draws.
     confidence : float
+        Confidence level of the interval.
     draws : int
+        Number of draws.
     draw_mean_s : float array, shape (draws,)
         Mean over the targets in each draw.
     node_mean_s : float array, shape (targets,)
-        Mean over draws for each target, in the order asked for.
+        Mean over the draws for each target, in the order of ``targets``.
     variance : float
         Of the age over draws and targets, in s².
     """
@@ -165,29 +168,32 @@ def percolation_age(
 ) -> PercolationAge:
     r"""Mean age of the targets about an origin, an outside source, or a random origin for each draw.
 
-    Looked at backwards from time t, the wait until the last push over a link is Exp(rate), and starts anew at every
-    node that is reached. So the age of node j about node i is the passage time between them where every link takes an
-    independent Exp(rate): the shortest path, which Dijkstra finds. The weights of one draw serve all targets; their
-    ages depend on each other, so the interval is over draws. If a node pushes to all neighbours at once, its links
-    have one weight in common.
+    Looked at backwards from any time, the wait until the last push over a link is Exp(rate), by the memoryless
+    property at every node on the way. So the age of node j about node i is distributed as the shortest path between
+    them when every link has an independent length Exp(rate), which Dijkstra's algorithm finds. All targets of one
+    draw use the same lengths and depend on each other, so the interval is over draws. If a node pushes to all
+    neighbours at once, its links have the same length.
 
     Parameters
     ----------
     gossip : PushRates
     origin : int or None
+        A node, or None for a random one in each draw.
     source_hz : float array, shape (n,), or None
-        Rates from an outside source into each node, >= 0; instead of an origin.
+        Pushes per second from an outside source to each node, >= 0; replaces the origin.
     targets : sequence of int, or None
-        All but the origin if not given.
+        By default all nodes but the origin.
     draws : int >= 2
+        More draws narrow the interval.
     confidence : float
-        Between 0 and 1, both excluded.
+        Confidence level of the interval, between 0 and 1, both excluded.
     seed : int
+        The same seed gives the same result.
 
     Raises
     ------
     ConfigError
-        A value is out of range, or a target cannot be reached: its age would be infinite.
+        A value is out of range, or no path leads to a target: its age would be infinite.
 
     References
     ----------
@@ -201,61 +207,29 @@ def percolation_age(
     True
     """
     n = gossip.nodes
-    check_whole("draws", draws, 2)
-    if not 0 < confidence < 1:
-        raise ConfigError(f"confidence must be between 0 and 1, both excluded, got {confidence}")
-    wanted = None if targets is None else np.asarray(targets, np.int64)
-    if wanted is not None and (wanted.ndim != 1 or not len(wanted) or wanted.min() < 0 or wanted.max() >= n):
-        raise ConfigError(f"targets must be nodes between 0 and {n - 1}, got {targets}")
-    if origin is not None:
-        check_whole("origin", origin, 0, n - 1)
-        if source_hz is not None:
-            raise ConfigError("origin and source_hz must not both be given")
-    if n == 1 and source_hz is None and wanted is None:
-        raise ConfigError("nodes must be >= 2 without source_hz, got 1")
-    first, receivers, rates = gossip.first, gossip.receivers, gossip.rate_hz
-    degree = np.diff(first)
-    if source_hz is not None:
-        source = np.asarray(source_hz, np.float64)
-        if source.shape != (n,) or not ((source >= 0) & np.isfinite(source)).all():
-            raise ConfigError(f"source_hz must be {n} finite numbers >= 0, got {source_hz}")
-        into = np.flatnonzero(source)
-        # The source is one more node, whose links push on their own.
-        first = np.append(first, first[-1] + len(into))
-        receivers, rates = np.concatenate([receivers, into]), np.concatenate([rates, source[into]])
-    size = len(first) - 1
-    indices, indptr = receivers.astype(np.int32), first.astype(np.int32)
+    wanted = _checked_targets(gossip, origin, source_hz, targets, draws, confidence)
+    graph = _Graph.of(gossip, source_hz)
     draw = rng.stream(seed, "percolation")
     draw_means, squares = np.empty(draws), 0.0
     sums, seen = np.zeros(n if wanted is None else len(wanted)), np.zeros(n if wanted is None else len(wanted))
     for k in range(draws):
         start = n if source_hz is not None else int(draw.integers(n)) if origin is None else origin
-        if gossip.to_all:
-            own = int(gossip.first[-1])
-            waits = np.concatenate(
-                [np.repeat(draw.standard_exponential(n), degree), draw.standard_exponential(len(rates) - own)]
-            )
-        else:
-            waits = draw.standard_exponential(len(rates))
-        graph = sparse.csr_array((np.maximum(waits / rates, TINY), indices, indptr), shape=(size, size))
-        ages = csgraph.dijkstra(graph, indices=start)[:n]
-        counted = np.ones(n, bool) if wanted is None else None
-        if counted is not None:
-            if start < n:
-                counted[start] = False
+        ages = csgraph.dijkstra(graph.with_lengths(draw), indices=start)[:n]
+        if wanted is None:
+            counted = np.arange(n) != start
             ages[~counted] = 0.0
         else:
             ages = ages[wanted]
+            counted = np.ones(len(ages), bool)
         if np.isinf(ages).any():
             lost = int(np.argmax(np.isinf(ages)))
             who = "the source" if start == n else f"node {start}"
             node = lost if wanted is None else int(wanted[lost])
-            raise ConfigError(f"news of {who} cannot reach node {node}: its age is infinite")
-        weight = np.ones(len(ages)) if counted is None else counted
-        draw_means[k] = ages.sum() / weight.sum()
-        squares += float(ages @ ages) / weight.sum()
+            raise ConfigError(f"no path leads from {who} to node {node}: its age is infinite")
+        draw_means[k] = ages.sum() / counted.sum()
+        squares += float(ages @ ages) / counted.sum()
         sums += ages
-        seen += weight
+        seen += counted
     mean = float(draw_means.mean())
     half = float(special.stdtrit(draws - 1, 0.5 + confidence / 2) * draw_means.std(ddof=1) / math.sqrt(draws))
     if wanted is None:
@@ -268,26 +242,86 @@ def percolation_age(
     return PercolationAge(mean, mean - half, mean + half, confidence, draws, draw_means, node_means, variance)
 
 
-def ball_age(gossip: PushRates, node: int, source_hz: float | None = None) -> float:
-    r"""Quick estimate, in seconds, of the mean age of ``node``: about an outside source, or over all other origins.
+def _checked_targets(
+    gossip: PushRates,
+    origin: int | None,
+    source_hz: ArrayLike | None,
+    targets: Sequence[int] | None,
+    draws: int,
+    confidence: float,
+) -> NDArray[np.int64] | None:
+    """The targets as an array, or None for all nodes; `ConfigError` if a parameter of `percolation_age` is wrong."""
+    n = gossip.nodes
+    check_whole("draws", draws, 2)
+    if not 0 < confidence < 1:
+        raise ConfigError(f"confidence must be between 0 and 1, both excluded, got {confidence}")
+    wanted = None if targets is None else np.asarray(targets, np.int64)
+    if wanted is not None and (wanted.ndim != 1 or not len(wanted) or wanted.min() < 0 or wanted.max() >= n):
+        raise ConfigError(f"targets must be nodes between 0 and {n - 1}, got {targets}")
+    if origin is not None:
+        check_whole("origin", origin, 0, n - 1)
+        if source_hz is not None:
+            raise ConfigError("origin and source_hz must not both be given")
+    if n == 1 and source_hz is None and wanted is None:
+        raise ConfigError("nodes must be >= 2 without source_hz, got 1")
+    return wanted
 
-    It lets the set of those who could have told the node grow in the order of breadth-first search, as if it were
-    always a ball: with r_c the rate of pushes from outside into the c nearest nodes, the c+1st joins after 1/r_c.
-    About an outside source that pushes to each node at rate ``source_hz / n`` that is Yates' recursion over this one
-    chain of sets, v_c = (1 + r_c v_(c+1)) / (source_hz c/n + r_c); over all origins the mean is
-    Σ_c (n - c)/r_c / (n - 1). Exact on complete graphs and rings; elsewhere sets are rougher than balls.
+
+@dataclass(frozen=True, eq=False)
+class _Graph:
+    """Links with their rates, as rows of a sparse matrix; an outside source is one more node, the last."""
+
+    gossip: PushRates
+    receivers: NDArray[np.int32]
+    first: NDArray[np.int32]
+    rate_hz: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, gossip: PushRates, source_hz: ArrayLike | None) -> _Graph:
+        n, first, receivers, rates = gossip.nodes, gossip.first, gossip.receivers, gossip.rate_hz
+        if source_hz is not None:
+            source = np.asarray(source_hz, np.float64)
+            if source.shape != (n,) or not ((source >= 0) & np.isfinite(source)).all():
+                raise ConfigError(f"source_hz must be {n} finite numbers >= 0, got {source_hz}")
+            into = np.flatnonzero(source)
+            first = np.append(first, first[-1] + len(into))
+            receivers, rates = np.concatenate([receivers, into]), np.concatenate([rates, source[into]])
+        return cls(gossip, receivers.astype(np.int32), first.astype(np.int32), rates)
+
+    def with_lengths(self, draw: np.random.Generator) -> sparse.csr_array:
+        """One draw: every link with a length Exp(rate); the links of a push to all neighbours have the same draw."""
+        if self.gossip.to_all:
+            nodes, links = self.gossip.nodes, len(self.gossip.receivers)
+            of_nodes = np.repeat(draw.standard_exponential(nodes), np.diff(self.gossip.first))
+            lengths = np.concatenate([of_nodes, draw.standard_exponential(len(self.rate_hz) - links)])
+        else:
+            lengths = draw.standard_exponential(len(self.rate_hz))
+        size = len(self.first) - 1
+        weights = np.maximum(lengths / self.rate_hz, TINY)
+        return sparse.csr_array((weights, self.receivers, self.first), shape=(size, size))
+
+
+def ball_age(gossip: PushRates, node: int, source_hz: float | None = None) -> float:
+    r"""Fast estimate, in seconds, of the mean age of ``node``: about an outside source, or over all other origins.
+
+    The nodes from which an update can have come are assumed to be a ball: always the c nearest nodes, in the order of
+    breadth-first search. With r_c the rate of pushes from outside into the ball, node c + 1 joins after 1/r_c. About
+    an outside source that pushes to each node at rate ``source_hz / n`` this is Yates' recursion over one chain of
+    sets, v_c = (1 + r_c v_(c+1)) / (source_hz c/n + r_c); over all origins the mean is Σ_c (n - c)/r_c / (n - 1).
+    Exact on complete graphs and rings; on other graphs the true sets are less regular than balls.
 
     Parameters
     ----------
     gossip : PushRates
-        With links that push on their own.
+        With links that push independently.
     node : int
     source_hz : float or None
+        Pushes per second of the outside source, to all nodes together; None for the mean over all origins.
 
     Raises
     ------
     ConfigError
-        A value is out of range, or some node's news cannot reach this one and there is no outside source.
+        A value is out of range, or there is no outside source and no path leads from some node to this one.
 
     Examples
     --------
@@ -297,7 +331,7 @@ def ball_age(gossip: PushRates, node: int, source_hz: float | None = None) -> fl
     n = gossip.nodes
     check_whole("node", node, 0, n - 1)
     if gossip.to_all:
-        raise ConfigError("ball_age needs links that push on their own, got a push to all neighbours")
+        raise ConfigError("ball_age needs links that push independently, got a push to all neighbours")
     if source_hz is not None:
         check_positive("source_hz", source_hz)
     if n == 1 and source_hz is None:
@@ -307,12 +341,12 @@ def ball_age(gossip: PushRates, node: int, source_hz: float | None = None) -> fl
     order = csgraph.breadth_first_order(out.T.tocsr(), node, return_predecessors=False).astype(np.int64)
     if len(order) < n and source_hz is None:
         lost = int(np.setdiff1d(np.arange(n), order)[0])
-        raise ConfigError(f"news of node {lost} cannot reach node {node}: its age is infinite")
+        raise ConfigError(f"no path leads from node {lost} to node {node}: its age is infinite")
     rank = np.full(n, n, np.int64)
     rank[order] = np.arange(len(order))
     senders = np.repeat(np.arange(n), np.diff(gossip.first))
     sender_rank, receiver_rank = rank[senders], rank[gossip.receivers]
-    # A link comes into the ball from when its receiver is in until its sender is.
+    # A link leads into the ball from the step at which its receiver joins until its sender joins.
     inward = receiver_rank < sender_rank
     change = np.bincount(receiver_rank[inward] + 1, gossip.rate_hz[inward], n + 2)
     change -= np.bincount(sender_rank[inward] + 1, gossip.rate_hz[inward], n + 2)
@@ -327,11 +361,11 @@ def ball_age(gossip: PushRates, node: int, source_hz: float | None = None) -> fl
     return age
 
 
-def random_regular(n: int, degree: int, seed: int = 0) -> sparse.csr_array:
+def random_regular(nodes: int, degree: int, seed: int = 0) -> sparse.csr_array:
     """A random graph in which each of n nodes has ``degree`` neighbours, as a symmetric (n, n) matrix of ones.
 
-    Half-links are paired at random (configuration model); loops and double links are paired anew, each together with
-    as many random good ones, until none is left. For large n that is close to uniform.
+    Half-links are paired at random (configuration model). Loops and double links are paired again, together with an
+    equal number of random valid links, until none is left. For large n the result is close to uniform.
 
     Raises
     ------
@@ -344,10 +378,11 @@ def random_regular(n: int, degree: int, seed: int = 0) -> sparse.csr_array:
     >>> set(graph.sum(axis=0).tolist()), (graph != graph.T).nnz
     ({4.0}, 0)
     """
-    check_whole("n", n, 2)
-    check_whole("degree", degree, 1, n // 2)
-    if n * degree % 2:
-        raise ConfigError(f"n times degree must be even, got {n} times {degree}")
+    check_whole("nodes", nodes, 2)
+    check_whole("degree", degree, 1, nodes // 2)
+    if nodes * degree % 2:
+        raise ConfigError(f"nodes times degree must be even, got {nodes} times {degree}")
+    n = nodes
     draw = rng.stream(seed, "random regular")
     ends = np.repeat(np.arange(n, dtype=np.int64), degree)
     draw.shuffle(ends)

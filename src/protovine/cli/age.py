@@ -1,4 +1,4 @@
-"""`protovine age`."""
+"""`protovine age`: ages of information predicted, planned and measured."""
 
 from __future__ import annotations
 
@@ -16,25 +16,41 @@ if TYPE_CHECKING:
     from protovine.age import AgePlan, RatePlan
 
 _FIGURE = click.option(
-    "--figure", type=click.Path(path_type=Path), default=None, help="Draw it too, as FILE.png, FILE.svg or FILE.pdf."
+    "--figure", type=click.Path(path_type=Path), default=None, help="Also draw it, to a file .png, .svg or .pdf."
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+_PEERS_ONLY = (
+    "target_p95",
+    "message_bytes",
+    "topology",
+    "nodes",
+    "fanout",
+    "forwarding",
+    "delay",
+    "seed",
+    "figure",
+)  # Options of a swarm, which have no meaning with --peer.
 
 
 def _of_a_swarm(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Options that both commands have."""
+    """Adds the options that `calc` and `plan` have in common."""
     for option in reversed(
         (
-            click.option("--topology", default="full", show_default=True, help="As of `protovine run`."),
+            click.option(
+                "--topology", default="full", show_default=True, help="Who is whose neighbour, as in `protovine run`."
+            ),
             click.option("--nodes", default=5, show_default=True, help="Number of nodes."),
             click.option(
-                "--rate", default=10.0, show_default=True, help="Samples per second and node; each is an opportunity."
+                "--rate", default=10.0, show_default=True, help="Samples per node per second; each is an opportunity."
             ),
             click.option(
-                "--delay", default="none", show_default=True, help="fixed:S, exp:S, or a file with delays in seconds."
+                "--delay",
+                default="none",
+                show_default=True,
+                help="fixed:S, exp:S (seconds), or a file with delays in seconds.",
             ),
             click.option("--loss", default=0.0, show_default=True, help="Probability that a message is lost."),
-            click.option("--seed", default=0, show_default=True, help="Of random topologies and Monte Carlo draws."),
+            click.option("--seed", default=0, show_default=True, help="Seeds random topologies and Monte Carlo draws."),
         )
     ):
         command = option(command)
@@ -43,13 +59,15 @@ def _of_a_swarm(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.group("age")
 def age_group() -> None:
-    """Ages of information: how old is what a node knows of others."""
+    """Ages of information: how old a node's information about its peers is."""
 
 
 @age_group.command("calc")
 @_of_a_swarm
-@click.option("-s", "s", type=int, default=None, help="Peers addressed per share. [default: 4, or all if fewer]")
-@click.option("-T", "probability", default=0.1, show_default=True, help="Share of opportunities that are used.")
+@click.option("-s", "--fanout", type=int, default=None, help="Peers addressed per share. [default: 4, or all if fewer]")
+@click.option(
+    "-T", "--share-probability", default=0.1, show_default=True, help="Probability that an opportunity is used."
+)
 @click.option(
     "--schedule", default="coin", show_default=True, help="coin, counter, age-threshold, round-robin or sequential."
 )
@@ -57,15 +75,16 @@ def age_group() -> None:
     "--forwarding",
     default="none",
     show_default=True,
-    help="none: ages between neighbours. peers: all that is known is passed on. source: so, from one outside source.",
+    help="none: ages between neighbours. peers: nodes forward the updates of all others. source: nodes forward the "
+    "updates of one outside source.",
 )
 @_JSON
 @_FIGURE
-def age_calc(probability: float, rate: float, delay: str, as_json: bool, figure: Path | None, **settings: Any) -> None:
-    """What theory says of the ages in a swarm, in seconds, before it runs."""
+def age_calc(rate: float, delay: str, as_json: bool, figure: Path | None, **settings: Any) -> None:
+    """Predict the ages in a swarm, in seconds, before it runs."""
     from protovine.age import parse_delay, predict_age
 
-    settings |= {"T": probability, "rate_hz": rate, "delay": parse_delay(delay)}
+    settings |= {"rate_hz": rate, "delay": parse_delay(delay)}
     found = predict_age(**settings)
     if figure:
         from protovine.experiments.report.theory_figures import draw_prediction
@@ -82,31 +101,33 @@ def age_calc(probability: float, rate: float, delay: str, as_json: bool, figure:
 @age_group.command("plan")
 @click.option("--target-mean", type=float, default=None, metavar="S", help="Goal: mean age in seconds.")
 @click.option("--target-p95", type=float, default=None, metavar="S", help="Goal: age exceeded 5 % of the time.")
-@click.option("--budget", type=float, default=None, metavar="BYTES_PER_S", help="Goal: bytes per node and second.")
+@click.option("--budget", type=float, default=None, metavar="BYTES_PER_S", help="Goal: bytes per node per second.")
 @click.option(
-    "--message-bytes", default=100.0, show_default=True, help="One node's news with all headers, as one message."
+    "--message-bytes", default=100.0, show_default=True, help="A message with the update of one node, headers included."
 )
 @_of_a_swarm
-@click.option("-s", "s", type=int, default=None, help="Peers addressed per share. [default: whatever is best]")
+@click.option("-s", "--fanout", type=int, default=None, help="Peers addressed per share. [default: the best]")
 @click.option(
     "--forwarding",
     default="none",
     show_default=True,
-    help="none: ages between neighbours. peers: all that is known is passed on, in messages n - 1 times as long.",
+    help="none: ages between neighbours. peers: nodes forward the updates of all others, in messages n - 1 times as "
+    "long.",
 )
 @click.option(
     "--peer",
     "peers",
     multiple=True,
     metavar="WEIGHT:BYTES",
-    help="Instead of a swarm, rates of one node for each of its peers or topics: how much the age there matters, and "
-    "bytes of a message. Repeat it, or name a file with one a line.",
+    help="Plan one node's rates for its peers or topics instead of a swarm: how much the age at this peer matters, and "
+    "the bytes of a message. Repeat the option, or name a file with one peer per line.",
 )
 @_JSON
 @_FIGURE
 @click.pass_context
 def age_plan(
     context: click.Context,
+    /,
     target_mean: float | None,
     target_p95: float | None,
     budget: float | None,
@@ -117,7 +138,7 @@ def age_plan(
     figure: Path | None,
     **settings: Any,
 ) -> None:
-    """Schedule, s and T for a target of the age or a byte budget, beside those of other schedules."""
+    """Find the schedule, fanout and share probability for a target age or a byte budget."""
     from protovine.age import parse_delay, parse_peers, plan_age, plan_rates
 
     goals = {"--target-mean": target_mean, "--target-p95": target_p95, "--budget": budget}
@@ -126,7 +147,7 @@ def age_plan(
         known = f"{', '.join(list(goals)[:-1])} and {list(goals)[-1]}"
         raise ConfigError(f"one goal is needed of {known}, got {' and '.join(given) or 'none'}")
     if peers:
-        for name in ("target_p95", "message_bytes", "topology", "nodes", "s", "forwarding", "delay", "seed", "figure"):
+        for name in _PEERS_ONLY:
             if context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE:
                 raise ConfigError(f"with --peer there is no --{name.replace('_', '-')}: it plans rates of one node")
         rates = plan_rates(
@@ -154,13 +175,16 @@ def age_plan(
 @click.option("--preset", "presets", multiple=True, metavar="NAME", help="Only this preset.")
 @click.option("--seed", "seeds", multiple=True, type=int, help="Only this seed.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object, with every pair.")
-@click.option("--figure", type=click.Path(path_type=Path), default=None, help="Draw one run: a PNG, SVG or PDF file.")
+@click.option(
+    "--figure", type=click.Path(path_type=Path), default=None, help="Draw one run, to a file .png, .svg or .pdf."
+)
 def age_measure(
     run: Path, presets: tuple[str, ...], seeds: tuple[int, ...], as_json: bool, figure: Path | None
 ) -> None:
-    """The ages in recorded runs, beside what theory says of them.
+    """Measure the ages in recorded runs, and compare them with the prediction.
 
-    RUN is a folder that `protovine run` made, or a trace file; of that nothing is predicted.
+    RUN is a folder that `protovine run` made, or a trace file. A trace file does not contain the settings of the run,
+    so it is measured without a prediction.
     """
     from protovine.experiments.report.age_figure import draw_ages
     from protovine.experiments.run.measured import measured_runs
@@ -187,46 +211,47 @@ def _print_plan(plan: AgePlan, nodes: int) -> None:
     from rich.text import Text
 
     table = Table()
-    for name in ("schedule", "s", "T", "mean age", "95 %", "peak", "behind", "bytes/s"):
+    for name in ("schedule", "fanout", "share prob.", "mean age", "95 %", "peak", "version age", "bytes/s"):
         table.add_column(name, justify="left" if name == "schedule" else "right", no_wrap=True)
     for each in (*plan.schedules, *([plan.sequential] if plan.sequential else [])):
         age = each.age
-        T = f"1/{each.every}" if each.every else f"{each.T:.6g}"
+        probability = f"1/{each.every}" if each.every else f"{each.share_probability:.6g}"
         error = f" ± {age.error:.2g}" if age.error > 1e-6 * age.mean_s else ""
         ages = ["unknown" if value is None else f"{value:.4g}" for value in (age.p95_s, age.peak_s, age.version_mean)]
-        row = [each.schedule, str(each.s), T, f"{age.mean_s:.4g}{error}", *ages, f"{each.bytes_per_s:.6g}"]
+        mean = f"{age.mean_s:.4g}{error}"
+        row = [each.schedule, str(each.fanout), probability, mean, *ages, f"{each.bytes_per_s:.6g}"]
         style = "bold" if each is plan.recommended else "dim" if each is plan.sequential else ""
         table.add_row(*map(Text, row), style=style)
     console_on(stderr=False).print(table)
-    click.echo("Ages in seconds; behind: own samples not known yet; bytes per node and second.")
+    click.echo("Ages in seconds, version ages in samples, bytes per node per second.")
     best = plan.recommended
     words = f"mean age {best.age.mean_s:.4g} s"
     if best.age.p95_s is not None:
         words += f", 95 % below {best.age.p95_s:.4g} s"
     if best.threshold_s is not None:
-        words += f", a peer is due {best.threshold_s:.4g} s after what it was sent last"
+        words += f", a peer is due {best.threshold_s:.4g} s after the last sample that it was sent"
     click.echo(
-        f"Recommended: gossip.schedule = {best.schedule}, gossip.s = {best.s}, gossip.T = {best.T:.6g} ({words}; "
-        f"{best.bytes_per_s:.6g} bytes per node and second)."
+        f"Recommended: gossip.schedule = {best.schedule}, gossip.fanout = {best.fanout}, gossip.share_probability = "
+        f"{best.share_probability:.6g} ({words}; {best.bytes_per_s:.6g} bytes per node per second)."
     )
     for why, names in groupby(plan.left_out, key=lambda schedule: plan.left_out[schedule]):
         click.echo(f"Left out: {', '.join(names)}; {why}.")
     if plan.sequential_ratio is not None:
         click.echo(
-            f"Sequential, a turn taking as long as a node's next sample: {plan.sequential_ratio:.4g} times the coin's "
-            f"mean age at the same s and T, for 1/{nodes} of the bytes; with {nodes} times as many turns "
-            f"{plan.sequential_ratio_same_turns:.4g} times, for the same bytes."
+            f"Sequential gossip, with turns as long as the time between a node's samples: {plan.sequential_ratio:.4g} "
+            f"times the coin's mean age at the same fanout and share probability, for 1/{nodes} of the bytes; with "
+            f"{nodes} times as many turns {plan.sequential_ratio_same_turns:.4g} times, for the same bytes."
         )
 
 
 def _print_rates(plan: RatePlan) -> None:
     from rich.table import Table
 
-    table = Table("peer", "messages/s", "T", "mean age, s")
-    for number, row in enumerate(zip(plan.rates_hz, plan.T, plan.mean_s, strict=True)):
+    table = Table("peer", "messages/s", "share prob.", "mean age, s")
+    for number, row in enumerate(zip(plan.rates_hz, plan.share_probabilities, plan.mean_s, strict=True)):
         table.add_row(str(number), *(f"{value:.6g}" for value in row))
     console_on(stderr=False).print(table)
     click.echo(
-        f"Weighted mean age {plan.weighted_mean_s:.4g} s at {plan.bytes_per_s:.6g} bytes per second; with one rate for "
-        f"all it would be {plan.equal_rates_mean_s:.4g} s."
+        f"Weighted mean age {plan.weighted_mean_s:.4g} s at {plan.bytes_per_s:.6g} bytes per second; with the same "
+        f"rate for every peer it would be {plan.equal_rates_mean_s:.4g} s."
     )

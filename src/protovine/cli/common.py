@@ -1,4 +1,4 @@
-"""What commands share: where text goes, and a progress bar."""
+"""Helpers of the commands: consoles and a progress bar."""
 
 from __future__ import annotations
 
@@ -13,22 +13,25 @@ if TYPE_CHECKING:
 
 
 def processors() -> int:
-    """Those that this process may use."""
+    """Number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def console_on(stderr: bool = True) -> Console:
-    """A console on standard error or output, as wide as it is or wide enough."""
+    """A console on standard error or output; in a pipe it is 200 columns wide."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    # In a pipe there is no width to keep to: nothing is folded or cut.
+    # A pipe has no width: 200 columns are enough that rich neither folds nor cuts a table.
     return Console(stderr=stderr, width=None if stream.isatty() else 200, highlight=False)
 
 
 @contextmanager
 def progress(console: Console, what: str = "samples") -> Iterator[Callable[[int, int], None]]:
-    """A bar with rate and time left while a person watches; silence in a pipe."""
+    """A progress bar with rate and remaining time on a terminal, and no output in a pipe.
+
+    Yields a function that takes the number of samples (or of ``what``) done, and the total.
+    """
     if not console.is_terminal:
         yield lambda done, total: None
         return
@@ -57,7 +60,7 @@ def progress(console: Console, what: str = "samples") -> Iterator[Callable[[int,
     )
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("starting", total=None)
-        # Nothing has arrived while kernels are compiled and workers start.
+        # While kernels compile and workers start, ``done`` is 0.
         yield lambda done, total: bar.update(
             task, completed=done, total=total, description=what if done else "starting"
         )

@@ -1,4 +1,4 @@
-"""`protovine data`."""
+"""`protovine data`: the known data sets, and the contents of one."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import click
 
 from protovine.cli.common import console_on
 
-# Classes that `data info` lists.
+# `data info` lists at most this many classes.
 _CLASSES_SHOWN = 20
 
 
 @click.group()
 def data() -> None:
-    """The data sets at hand."""
+    """Data sets: list those known by name, or describe one."""
 
 
 @data.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def data_list(as_json: bool) -> None:
-    """Names, sizes and sources of all data sets."""
+    """List all data sets that are known by name, with sizes and sources."""
     from dataclasses import asdict
 
     from protovine.stream import catalog
@@ -31,7 +31,7 @@ def data_list(as_json: bool) -> None:
         return
     from rich.table import Table
 
-    table = Table("name", "rows", "features", "classes", "source", "drift", "what")
+    table = Table("name", "rows", "features", "classes", "source", "drift", "description")
     for entry in entries:
         table.add_row(
             entry.name,
@@ -50,7 +50,7 @@ def data_list(as_json: bool) -> None:
 @click.option("--label", default=None, help="Label column of a file. [default: the last]")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 def data_info(source: str, label: str | None, as_json: bool) -> None:
-    """Features, classes and what was done to the rows of a data set or file."""
+    """Describe a data set or file: features, classes, and changes made on reading."""
     from protovine.stream import load
 
     loaded = load(source, label=label)

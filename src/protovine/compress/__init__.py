@@ -1,9 +1,9 @@
-"""Clustering of prototype sets: fewer prototypes that stand for the same samples.
+"""Compression of prototype sets: fewer prototypes that represent the same samples.
 
-- `DbscanCompressor`, `KMeansCompressor`: the paper's two (test 4)
-- `GreedyCompressor`: merges the pair that costs least, down to exactly the wanted size
-- `CompressionResult`: what a compressor gives back
-- `compressor`: one by name
+- `DbscanCompressor`, `KMeansCompressor`: the two methods of the paper (test 4).
+- `GreedyCompressor`: merges the pair that costs least, down to exactly the target size.
+- `Compressor`: the interface of all compressors; `CompressionResult` is what they return.
+- `compressor`: a compressor by name; `merge`: clusters as centroids.
 """
 
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def compressor(name: str, **options: Any) -> Compressor:
     Raises
     ------
     ConfigError
-        Another name, or an option out of range.
+        The name is unknown, or an option is out of range.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What every compressor promises, and the step that all of them end with: merging clusters into centroids."""
+"""The interface of every compressor, and merging of clusters into centroids."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WEIGHT_RULES = ("sum", "authors")
 
 @dataclass(frozen=True, slots=True)
 class CompressionResult:
-    """A smaller set, and whether it met the compressor's target size exactly."""
+    """A smaller set, and whether its size is within the compressor's target."""
 
     prototypes: PrototypeSet
     exact: bool
@@ -26,26 +26,26 @@ class CompressionResult:
 class Compressor(Protocol):
     """Makes a set smaller and never loses a class.
 
-    ``state`` and ``restore`` carry what one call leaves to the next (such as a search's starting point).
+    ``state`` and ``restore`` carry values from one call to the next, such as the starting point of a search.
     """
 
     def compress(self, prototypes: PrototypeSet, limit: int) -> CompressionResult:
-        """A set of fewer prototypes; ``limit`` is the size that the learner's set has outgrown."""
+        """A smaller set; ``limit`` is the largest number of prototypes of the learner, which the set exceeds."""
         ...
 
     def state(self) -> dict[str, Any]:
-        """What must be kept to go on after a restart."""
+        """The values to save so that `restore` can continue from them after a restart."""
         ...
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from ``state``."""
+        """Continue from values that `state` returned."""
         ...
 
 
 def check_options(low: float, high: float, weights: str) -> None:
     """``ConfigError`` unless 0 < low <= high <= 100 and the weight rule is known."""
     if not 0 < low <= high <= 100:
-        raise ConfigError(f"the target share must satisfy 0 < low <= high <= 100 percent, got {low} and {high}")
+        raise ConfigError(f"the target size must satisfy 0 < low <= high <= 100 percent, got {low} and {high}")
     if weights not in WEIGHT_RULES:
         raise ConfigError(f"weights must be one of {', '.join(WEIGHT_RULES)}, got '{weights}'")
 
@@ -61,18 +61,24 @@ def merge(
     clusters: list[NDArray[np.int64]],
     weights: str = "sum",
 ) -> PrototypeSet:
-    """Each cluster as one prototype at the plain mean of its members, with the newest member's event time.
+    """Each cluster as one prototype at the unweighted mean of its members, with the newest member's event time.
 
     Parameters
     ----------
+    prototypes : PrototypeSet
     classes : list of int arrays
         Positions of each class in the set, as from `by_class`.
     clusters : list of int arrays
         For each class the cluster number, from 0, of each of its members.
     weights : {"sum", "authors"}
-        ``"sum"`` adds the members' weights. ``"authors"`` repeats a slip in the authors' code: positions within
-        the class index the whole set, so that weights of other prototypes are added. Their published fixed points
-        of test 4 need it, since a winner's weight sets the next learning rate.
+        ``"sum"`` adds the members' weights. ``"authors"`` repeats a mistake in the authors' code: it uses positions
+        within the class as positions in the whole set, and so adds the weights of other prototypes. The published
+        results of test 4 need it, since a winner's weight sets its next learning rate.
+
+    Returns
+    -------
+    PrototypeSet
+        One prototype per cluster, class by class.
     """
     x, label, weight, event_ns = [], [], [], []
     for members, cluster in zip(classes, clusters, strict=True):

@@ -1,4 +1,4 @@
-"""DBSCAN per class, with a search for the radius that gives the wanted number of clusters (test 4 of the paper)."""
+"""DBSCAN per class, with a search for the radius that gives the target number of clusters (test 4 of the paper)."""
 
 from __future__ import annotations
 
@@ -14,30 +14,35 @@ from protovine.prototypes import PrototypeSet
 
 
 class DbscanCompressor:
-    """Clusters each class by itself with ``min_samples = 1`` (nothing is noise); clusters become their mean.
+    """Clusters each class separately with DBSCAN and replaces each cluster by its mean.
 
-    The radius eps is searched until the number of clusters over all classes lies in
-    ``[int(low·size/100), int(high·size/100)]``: from the radius found last time, ten times up or down until a step
-    crosses the band, then bisection between the last two. The authors give up with an error after 100 tries. On data
-    with many equal distances no radius may meet the band: then the try that came nearest to it from below the present
-    size is taken and `Compressed.exact` is false.
+    With ``min_samples = 1`` no prototype is noise. The radius eps is searched until the number of clusters over all
+    classes lies in ``[int(low·size/100), int(high·size/100)]``. The search starts at the radius of the last call,
+    multiplies or divides it by 10 until a step crosses the range, and then bisects. On data with many equal distances
+    there may be no such radius (the authors' code stops with an error after 100 tries). Then the search returns the
+    smaller set that came closest to the range, and `CompressionResult.exact` is false.
 
     Parameters
     ----------
     low, high : float, 0 < low <= high <= 100
-        Target size in percent of the present size. The paper uses 50 to 60, and 72.5 to 77.5 for sets of 500.
+        Target size in percent of the current size. The paper uses 50 to 60, and 72.5 to 77.5 for sets of 500.
     weights : {"sum", "authors"}
         See `protovine.compress.merge`.
     eps : float > 0
         First radius to try.
     tries_max : int >= 1
-        Steps of the search.
+        Radii to try before the search gives up.
+
+    Raises
+    ------
+    ConfigError
+        An option is out of range.
 
     References
     ----------
     arXiv 2411.09267, section on clustering; Ester et al., "A density-based algorithm for discovering clusters",
-    KDD 1996. With ``min_samples = 1`` the clusters are those of single linkage cut at eps (Gower & Ross 1969), which
-    is how the search counts them.
+    KDD 1996. With ``min_samples = 1`` the clusters are those of single linkage cut at eps (Gower & Ross 1969), and the
+    search counts them in this way.
 
     Examples
     --------
@@ -56,13 +61,13 @@ class DbscanCompressor:
         self._eps = float(eps)
 
     def compress(self, prototypes: PrototypeSet, limit: int) -> CompressionResult:
-        """A set whose size lies in the band; ``limit`` is not used."""
+        """A set whose size lies in the target range; ``limit`` is not used."""
         from sklearn.cluster import dbscan
 
         size = len(prototypes)
         classes = by_class(prototypes)
         heights = _linkage_heights(prototypes, classes)
-        if not len(heights):  # One prototype a class: nothing can be merged.
+        if not len(heights):  # One prototype per class: nothing can be merged.
             return CompressionResult(prototypes, False)
         eps, exact = self._search(heights, size)
         self._eps = eps
@@ -88,27 +93,27 @@ class DbscanCompressor:
                 eps = (too_small + too_large) / 2
             else:
                 eps = eps * 10 if count > most else eps / 10
-        # Every radius tried left the size as it is: take the one that merges the nearest pair.
+        # No radius that was tried merges anything: take one that merges the nearest pair.
         return (nearest[1], False) if nearest else (float(heights[0]) * (1 + 1e-9), False)
 
     def state(self) -> dict[str, Any]:
-        """The radius found last."""
+        """The radius of the last call."""
         return {"eps": self._eps}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Search from the kept radius."""
+        """Start the next search at the saved radius."""
         self._eps = float(state["eps"])
 
 
 def _linkage_heights(prototypes: PrototypeSet, classes: list[NDArray[np.int64]]) -> NDArray[np.float64]:
-    """Sorted merge heights of single linkage within each class: eps joins as many pairs as there are heights <= eps."""
+    """Merge heights of single linkage within each class, ascending; a radius eps merges once per height <= eps."""
     from scipy.cluster.hierarchy import linkage
 
     heights = [np.zeros(0)]
     for members in classes:
         if len(members) > 1:
             with warnings.catch_warnings():
-                # SciPy takes small integer sets for distance matrices; these are vectors.
+                # SciPy warns that a small set of integers looks like a distance matrix.
                 warnings.simplefilter("ignore")
                 heights.append(linkage(prototypes.x[members], method="single")[:, 2])
     return np.sort(np.concatenate(heights))

@@ -1,4 +1,4 @@
-"""Greedy merging of the pair that costs least: keeps accuracy where clustering by distance alone loses it."""
+"""Greedy merging of the pair that costs least; it keeps accuracy where clustering by distance alone loses it."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from protovine.prototypes import PrototypeSet, inverse_variance
 class GreedyCompressor:
     r"""Merges pairs of one class until the set has exactly its target size.
 
-    The pair that costs least, :math:`\frac{w_i w_j}{w_i + w_j} \sum_k s_k (x_{ik} - x_{jk})^2`, becomes its weighted
-    mean, with the sum of the weights and the newer event time. That is the least growth of the weighted sum of squares
-    (Ward's criterion), so what stands for many samples moves little. Ties go to the nearer pair, then to the lowest
-    index; a prototype of weight 0 costs nothing and joins the nearest. One of every class always stays: with more
-    classes than the target `Compressed.exact` is false. A set that is small enough is given back as it is.
+    A pair of one class costs :math:`\frac{w_i w_j}{w_i + w_j} \sum_k s_k (x_{ik} - x_{jk})^2`, with weights w and
+    feature scales s. The cheapest pair becomes its weighted mean, with the sum of the weights and the newer event time.
+    The cost is the growth of the weighted sum of squares (Ward's criterion), so a prototype that represents many
+    samples moves little. Ties go to the nearer pair, then to the lowest index. A prototype of weight 0 costs nothing
+    and joins the nearest one. One prototype of every class always stays: with more classes than the target,
+    `CompressionResult.exact` is false. A set that is small enough is returned unchanged.
 
     Parameters
     ----------
     low, high : float, 0 < low <= high <= 100
-        The target is the middle of the two, in percent of the limit and rounded: by default exactly the limit. It is
-        always met exactly, so there is no band as with DBSCAN.
+        The target size is the mean of the two, in percent of the limit, rounded; by default exactly the limit.
     weights : {"sum"}
-        Greedy merging needs true weights.
+        The only rule that greedy merging supports.
     top : bool
-        First keep only the round(sqrt(n·target)) heaviest of the n prototypes (and the heaviest of every class), where
-        each of the others gives its weight and event time to the nearest one kept of its class; then merge. Called
-        ``"top-greedy"``.
+        First keep only the round(sqrt(n·target)) heaviest of the n prototypes, and the heaviest of every class. Each
+        other prototype adds its weight and event time to the nearest one of its class that is kept. Then merge. The
+        name of this variant is ``"top-greedy"``.
     scale : array-like of shape (d,), optional
-        s, >= 0: weights of squared differences. By default 1/variance of the set, weighted by weight.
+        Factors s >= 0 of squared differences. By default 1/variance of each feature, weighted by prototype weights.
 
     Raises
     ------
@@ -72,47 +72,54 @@ class GreedyCompressor:
         if self.scale is not None and not (
             self.scale.ndim == 1 and np.isfinite(self.scale).all() and (self.scale >= 0).all()
         ):
-            raise ConfigError(f"scale must be finite numbers >= 0, one a feature, got {self.scale.tolist()}")
+            raise ConfigError(f"scale must be finite numbers >= 0, one per feature, got {self.scale.tolist()}")
 
     def compress(self, prototypes: PrototypeSet, limit: int) -> CompressionResult:
-        """The wanted part of ``limit`` prototypes, one of every class; ``ValueError`` if ``scale`` does not fit."""
+        """A set of the target size, with at least one prototype of every class.
+
+        Raises
+        ------
+        ValueError
+            ``scale`` does not have one number per feature.
+        """
         target = max(1, round((self.low + self.high) / 200 * limit))
         if len(prototypes) <= target:
             return CompressionResult(prototypes, True)
         scale = inverse_variance(prototypes.x, prototypes.weight) if self.scale is None else self.scale
         if scale.shape != (prototypes.dim,):
-            raise ValueError(f"scale must have one number a feature, {prototypes.dim}, got {len(scale)}")
+            raise ValueError(f"scale must have one number per feature, {prototypes.dim}, got {len(scale)}")
         made = _merged(_top(prototypes, target, scale) if self.top else prototypes, target, scale)
         return CompressionResult(made, len(made) == target)
 
     def state(self) -> dict[str, Any]:
-        """Nothing is carried over."""
+        """Empty: no value is carried over."""
         return {}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Nothing to do."""
+        """Does nothing: no value is carried over."""
 
 
 def _merged(prototypes: PrototypeSet, target: int, scale: NDArray[np.float64]) -> PrototypeSet:
-    own = _copy(prototypes)
-    return own.take(kernels.merge_greedily(own.x, own.label, own.weight, own.event_ns, scale, target))
+    merged = _copy(prototypes)
+    kept = kernels.merge_greedily(merged.x, merged.label, merged.weight, merged.event_ns, scale, target)
+    return merged.take(kept)
 
 
 def _top(prototypes: PrototypeSet, target: int, scale: NDArray[np.float64]) -> PrototypeSet:
-    """The heaviest, with what the others stood for."""
-    own = _copy(prototypes)
-    order = np.argsort(-own.weight, kind="stable")
-    heads = order[np.unique(own.label[order], return_index=True)[1]]
-    kept = np.zeros(len(own), np.bool_)
+    """The heaviest prototypes, with the weights and event times of the others added to the nearest."""
+    heavy = _copy(prototypes)
+    order = np.argsort(-heavy.weight, kind="stable")
+    heads = order[np.unique(heavy.label[order], return_index=True)[1]]
+    kept = np.zeros(len(heavy), np.bool_)
     kept[heads] = True
     others = order[~kept[order]]
-    kept[others[: max(0, round(math.sqrt(len(own) * target)) - len(heads))]] = True
-    kernels.give_to_nearest(own.x, own.label, own.weight, own.event_ns, scale, kept)
-    return own.take(np.flatnonzero(kept))
+    kept[others[: max(0, round(math.sqrt(len(heavy) * target)) - len(heads))]] = True
+    kernels.give_to_nearest(heavy.x, heavy.label, heavy.weight, heavy.event_ns, scale, kept)
+    return heavy.take(np.flatnonzero(kept))
 
 
 def _copy(prototypes: PrototypeSet) -> PrototypeSet:
-    """Float64 arrays that kernels may change."""
+    """A copy with float64 arrays that kernels may change."""
     return replace(
         prototypes,
         x=np.array(prototypes.x, dtype=np.float64, order="C"),

@@ -1,4 +1,4 @@
-"""Numba kernels of merging; callers guarantee shapes and finiteness."""
+"""Numba kernels of greedy merging; callers guarantee shapes and finite values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numba import njit
 
 @njit(cache=True)
 def _squared_distance(x, i, j, scale):
-    """Sum of scale·(x_i - x_j)². Rows by number: a slice for each would cost more than the sum."""
+    """Sum of scale·(x_i - x_j)². Takes row numbers, since slicing the rows would take longer than the sum."""
     total = 0.0
     for k in range(x.shape[1]):
         difference = x[i, k] - x[j, k]
@@ -18,15 +18,18 @@ def _squared_distance(x, i, j, scale):
 
 @njit(cache=True)
 def _cost(a, b, square):
-    """What merging weights a and b at this squared distance costs: the growth of the weighted sum of squares."""
+    """Cost of merging weights a and b at a squared distance: the growth of the weighted sum of squares."""
     total = a + b
-    # The smaller first, so that the order of the two changes no bit.
+    # The smaller weight comes first, so that swapping a and b gives the same bits.
     return min(a, b) * (max(a, b) / total) * square if total > 0.0 else 0.0
 
 
 @njit(cache=True)
 def _offer(i, j, c, r, weight, partner, cost, square):
-    """Note the pair at its lighter row (the lower, if equal), unless a cheaper, nearer or lower partner is there."""
+    """Store the pair at its lighter row (of equal weights the lower row), unless that row has a better partner.
+
+    A partner is better if it is cheaper, then nearer, then a lower row.
+    """
     if weight[j] < weight[i] or (weight[j] == weight[i] and j < i):
         i, j = j, i
     if c < cost[i] or (c == cost[i] and (r < square[i] or (r == square[i] and j < partner[i]))):
@@ -35,16 +38,17 @@ def _offer(i, j, c, r, weight, partner, cost, square):
 
 @njit(cache=True)
 def merge_greedily(x, label, weight, event_ns, scale, target):
-    """Merge the cheapest pair of one class until ``target`` are left or no class has two; which rows are left.
+    """Merge the cheapest pair of one class until ``target`` rows are left or no class has two; returns the rows left.
 
-    Arrays are changed in place: a pair becomes the row of its first member. Each row remembers its cheapest partner
-    among the heavier ones: light rows are everybody's cheapest partner, and are gone first. When a partner is merged
-    with another, the row keeps its cost as a lower bound, since a merged pair is never cheaper to merge with a third
-    than the cheaper of its members was, and looks again only when its turn comes. So the whole is about O(n²).
+    Arrays are changed in place: a merged pair takes the row of its first member. Each row stores its cheapest partner
+    among the heavier rows, because light rows are cheap partners for many rows and disappear first. When the partner
+    of a row is merged with another, the row becomes stale and keeps its cost as a lower bound: a merged pair is never
+    cheaper to merge with a third row than the cheaper of its members was. A stale row searches again only when it has
+    the lowest cost. So the time is about O(n²).
     """
     n = label.shape[0]
     alive = np.ones(n, np.bool_)
-    # Rows of a class are chained in ascending order, from ``head``; n ends a chain.
+    # The rows of a class form a linked list in ascending order, from ``head``; n ends the list.
     head, last = np.empty(n, np.int64), np.empty(n, np.int64)
     before, following = np.full(n, -1), np.full(n, n)
     for i in range(n):
@@ -104,7 +108,7 @@ def merge_greedily(x, label, weight, event_ns, scale, target):
                 else:
                     _offer(i, j, c, r, weight, partner, cost, square)
                 if stale[j]:
-                    # Bounds the cost alone: of equals, the one that is not sure looks first.
+                    # Only a bound on the cost is known, so at equal cost the stale row searches first.
                     square[j] = -1.0
             j = following[j]
     return np.flatnonzero(alive)
@@ -112,7 +116,7 @@ def merge_greedily(x, label, weight, event_ns, scale, target):
 
 @njit(cache=True)
 def _cheapest(alive, partner, cost, square):
-    """The row with the cheapest pair; ties by distance, then the pair with the lowest rows; -1 if there is none."""
+    """The row with the cheapest pair, or -1; ties go to the nearer pair, then to the pair with the lowest rows."""
     n = alive.shape[0]
     best = -1
     for i in range(n):

@@ -1,4 +1,4 @@
-"""k-means per class, the paper's other way to shrink a set (test 4)."""
+"""k-means per class, the second compression method of the paper (test 4)."""
 
 from __future__ import annotations
 
@@ -13,16 +13,23 @@ from protovine.prototypes import PrototypeSet
 
 
 class KMeansCompressor:
-    """Each class keeps its share of ``(low + high)/2`` percent of the limit, as k-means centroids, at least one.
+    """Replaces each class by k-means centroids, in proportion to its size, and at least one.
+
+    All classes together get ``(low + high)/2`` percent of the limit.
 
     Parameters
     ----------
     low, high : float, 0 < low <= high <= 100
-        Target size in percent of the learner's limit (not of its present size, as with DBSCAN).
+        Target size in percent of the learner's limit (DBSCAN takes percent of the current size).
     weights : {"sum", "authors"}
         See `protovine.compress.merge`.
     seed : int >= 0
-        For k-means++ initialisation: the same set gives the same clusters.
+        Seeds k-means++: the same set and seed give the same clusters.
+
+    Raises
+    ------
+    ConfigError
+        An option is out of range.
 
     References
     ----------
@@ -41,7 +48,7 @@ class KMeansCompressor:
         self.low, self.high, self.weights, self.seed = low, high, weights, seed
 
     def compress(self, prototypes: PrototypeSet, limit: int) -> CompressionResult:
-        """At most ``limit`` prototypes, but one of every class."""
+        """At most ``limit`` prototypes, but at least one of every class."""
         from sklearn.cluster import KMeans
         from sklearn.exceptions import ConvergenceWarning
         from threadpoolctl import threadpool_limits
@@ -49,9 +56,9 @@ class KMeansCompressor:
         classes = by_class(prototypes)
         target = (self.low + self.high) / 200 * limit
         clusters = []
-        # One thread: sums in a fixed order, so that one seed gives one result.
+        # One thread adds in a fixed order, so that one seed gives one result.
         with threadpool_limits(1), warnings.catch_warnings():
-            # Fewer distinct points than clusters: k-means then returns fewer, which is what is wanted.
+            # With fewer distinct points than clusters, k-means warns and returns fewer clusters, as it should.
             warnings.simplefilter("ignore", ConvergenceWarning)
             for members in classes:
                 wanted = max(1, round(target * len(members) / len(prototypes)))
@@ -61,8 +68,8 @@ class KMeansCompressor:
         return CompressionResult(made, len(made) <= limit)
 
     def state(self) -> dict[str, Any]:
-        """Nothing is carried over."""
+        """Empty: no value is carried over."""
         return {}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Nothing to do."""
+        """Does nothing: no value is carried over."""

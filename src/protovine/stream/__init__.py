@@ -1,4 +1,10 @@
-"""Where the rows come from: data sets by name, file or Python object, and how nodes share them out."""
+"""Data sets by name, file or Python object, and how their rows are split over nodes.
+
+- `load`: a data set from a name, file or Python object; `catalog` lists the names, `is_seeded` says which use a seed.
+- `DataSet`: rows in stream order; `Label`: a class; `require_classes`: refuses rows of one class only.
+- `read_file`, `from_python`, `generate`: the three kinds of source.
+- `split_rows`, `merged_order`, `Split`, `parse_split`: which node gets which rows.
+"""
 
 from protovine.stream.catalog import Entry, catalog, is_seeded, load
 from protovine.stream.dataset import DataSet, Label, require_classes

@@ -1,4 +1,4 @@
-"""The one entrance to data: a name from the catalog, a file, or a Python object becomes a `DataSet`."""
+"""The catalog of known data sets, and `load`, which turns a name, a file or a Python object into a `DataSet`."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from protovine.stream.python import from_python
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the catalog.
+    """One data set of the catalog.
 
-    `source` is ``"embedded"`` (inside River's package), ``"local or download"`` or ``"generated"``; `rows` is the
-    default for generated streams. `drift` says in words how the concept changes.
+    `source` is ``"embedded"`` (part of River's package), ``"local or download"`` or ``"generated"``. `rows` is the
+    default number of rows of a generated stream. `drift` describes in words how the concept changes.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Entry:
     description: str
 
 
-# River's single-label classification sets whose file ships inside its package: its class and module, and our entry.
+# River's single-label classification sets whose file is part of its package: River's class and module, then our entry.
 _EMBEDDED = {
     "bananas": ("Bananas", "bananas", 5300, 2, 2, "two banana-shaped clusters in the plane"),
     "image-segments": ("ImageSegments", "segment", 2310, 18, 7, "patches of outdoor photographs, seven surfaces"),
@@ -43,9 +43,9 @@ _RANDOM = ("elec2-random", "elec2-random-each")
 
 
 def catalog() -> list[Entry]:
-    """Every data set that `load` knows by name: embedded ones, `elec2` and random parts of it, generated ones.
+    """Every data set that `load` knows by name: embedded sets, `elec2` and random parts of it, generated streams.
 
-    Embedded sets that the installed River does not have are left out.
+    Embedded sets that the installed version of River lacks are left out.
 
     Examples
     --------
@@ -64,16 +64,18 @@ def catalog() -> list[Entry]:
         len(elec2.CLASSES),
         "local or download",
         "unknown",
-        "electricity market of New South Wales: does the price go up or down",
+        "electricity market of New South Wales: whether the price goes up or down",
     )
     random = replace(
         electricity,
         name="elec2-random",
         rows=elec2.ROWS_RANDOM,
-        description="consecutive rows of elec2, with a start that the seed draws",
+        description="consecutive rows of elec2, from a random start",
     )
     each = replace(
-        random, name="elec2-random-each", description="five such stretches in turn, one for each of five nodes"
+        random,
+        name="elec2-random-each",
+        description="five random sections of elec2 in turn, one for each of five nodes",
     )
     generated = [
         Entry(
@@ -91,7 +93,7 @@ def catalog() -> list[Entry]:
 
 
 def is_seeded(source: object) -> bool:
-    """Whether what `load` gives for this source depends on the seed.
+    """Whether the rows that `load` returns for this source depend on the seed.
 
     Examples
     --------
@@ -110,7 +112,7 @@ def load(
     text: str = "one-hot",
     missing: str = "impute",
 ) -> DataSet:
-    """The data set that `source` stands for.
+    """The data set of a name, a file or a Python object.
 
     Parameters
     ----------
@@ -120,14 +122,18 @@ def load(
     label : str, optional
         The label column of a file or DataFrame; the last column when not given. Other sources have their own label.
     rows : int >= 1, optional
-        How many rows to generate (default 5000) or to read from an iterable; of everything else, the first so many,
-        cut off after encoding, so the columns and classes are those of the whole.
+        How many rows to generate (default 5000) or to read from an iterable. Of other sources the first rows are
+        kept; the cut comes after encoding, so columns and classes are those of the whole.
     seed : int >= 0
-        Drives the generated streams and random parts of elec2; the others ignore it.
+        Seeds generated streams and random parts of elec2; other sources ignore it.
     text : "one-hot" or "ordinal"
         How text columns become numbers.
     missing : "impute", "drop" or "error"
-        What becomes of missing values.
+        How missing values are handled.
+
+    Returns
+    -------
+    DataSet
 
     Raises
     ------
@@ -162,7 +168,7 @@ def _by_name(name: str, label: str | None, rows: int | None, seed: int, text: st
     if name not in known:
         raise DataError(f"unknown data set {name!r}{suggest(name, known)}")
     if label is not None:
-        raise ConfigError(f"{name} has its own label; a label column can be named for files and DataFrames only")
+        raise ConfigError(f"the label of {name} is fixed; a label column can be named for files and DataFrames only")
     if name == "elec2":
         return elec2.load_elec2()
     if name in _RANDOM:
@@ -175,7 +181,7 @@ def _by_name(name: str, label: str | None, rows: int | None, seed: int, text: st
 
 
 def _river_has(module: str) -> bool:
-    """Whether River has this data set; looks for the file, because importing River takes seconds."""
+    """Whether River has the module of this data set; checks the file, because importing River takes seconds."""
     river = importlib.util.find_spec("river")
     places = river.submodule_search_locations if river and river.submodule_search_locations else []
     return any((Path(place) / "datasets" / f"{module}.py").is_file() for place in places)

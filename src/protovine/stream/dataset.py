@@ -1,4 +1,4 @@
-"""A finite labelled stream held in memory: what every source of rows becomes."""
+"""`DataSet`: a finite labelled stream in memory, to which every source is converted."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ class DataSet:
     name : str
         Shown in reports and error messages.
     x : float64 array, shape (n, d), n >= 1, d >= 1
-        Feature values, all finite. Kept C-contiguous and read-only; copied when the caller could still write to it.
+        Feature values, all finite. Stored C-contiguous and read-only; copied if the caller could still write to it.
     y : int64 array, shape (n,)
-        The class of each row, an index into `classes`. Kept read-only.
+        The class of each row, an index into `classes`. Stored read-only.
     features : tuple of d different str
         Column names.
     classes : tuple of Label
-        Plain Python labels, sorted as `sort_labels` does. The last one is the positive class unless told otherwise.
-        Not every class must occur in `y`.
+        Plain Python labels in the order of `sort_labels`. By default the last one is the positive class. A class need
+        not occur in `y`.
     drift_points : tuple of int, ascending, each in 1..n-1
-        Each row that is the first of a new concept, where the concept is known to change abruptly.
+        The first row of each new concept, where the concept is known to change abruptly or gradually.
     notes : tuple of str
-        What was done to the data on the way here, one line each.
+        One line for each change that was made to the data on reading.
 
     Raises
     ------
     DataError
-        One of the above does not hold.
+        A value breaks one of these rules.
 
     Examples
     --------
@@ -92,7 +92,7 @@ class DataSet:
         return len(self.y)
 
     def head(self, limit: int) -> DataSet:
-        """The first `limit` rows, or all when there are fewer; classes stay, drift points beyond the end go.
+        """The first `limit` rows, or all if there are fewer, with the same classes and the drift points among them.
 
         Raises
         ------
@@ -105,12 +105,12 @@ class DataSet:
         return replace(self, x=self.x[:limit], y=self.y[:limit], drift_points=kept)
 
     def rows(self, index: npt.ArrayLike) -> DataSet:
-        """The rows that `index` lists, in its order; classes stay, drift points go, since order was lost.
+        """The rows that `index` lists, in its order, with the same classes and without drift points.
 
         Raises
         ------
         DataError
-            `index` is empty, not one-dimensional, not whole numbers, or leaves 0..n-1.
+            `index` is empty, not one-dimensional, not whole numbers, or outside 0..n-1.
         """
         chosen = np.asarray(index)
         if chosen.ndim != 1 or chosen.size == 0 or chosen.dtype.kind not in "iu":
@@ -122,7 +122,7 @@ class DataSet:
         return replace(self, x=self.x[chosen], y=self.y[chosen], drift_points=())
 
     def fingerprint(self) -> str:
-        """32 hex digits that name the contents: values, classes and feature names; not the name or the notes.
+        """A hash, as 32 hex digits, of values, classes and feature names; the name and the notes do not count.
 
         Examples
         --------
@@ -130,7 +130,7 @@ class DataSet:
         >>> data.fingerprint() == data.head(1).fingerprint()
         False
         """
-        # JSON keeps 1, 1.0, "1" and true apart. Explicit byte order: every machine gets the same digits.
+        # JSON distinguishes 1, 1.0, "1" and true. A fixed byte order gives every machine the same digits.
         header = json.dumps([self.x.shape, self.features, self.classes])
         digest = hashlib.blake2b(header.encode(), digest_size=16)
         digest.update(self.x.astype("<f8", copy=False).tobytes())
@@ -138,14 +138,14 @@ class DataSet:
         return digest.hexdigest()
 
     def positive_code(self, label_text: str | None) -> int:
-        """The code of the positive class: the last class, or the one that reads `label_text`.
+        """The code of the positive class: the class whose label is `label_text`, or the last class for None.
 
-        For true/false labels upper and lower case are the same.
+        For true/false labels, upper and lower case are the same.
 
         Raises
         ------
         ConfigError
-            No class reads like that.
+            No class has this label.
         """
         if label_text is None:
             return len(self.classes) - 1
@@ -157,7 +157,7 @@ class DataSet:
 
 
 def require_classes(data: DataSet) -> None:
-    """Refuse rows that are all of one class: there would be nothing to learn.
+    """Raise an error if all rows are of one class, since then there is nothing to learn.
 
     Raises
     ------
@@ -178,7 +178,7 @@ def require_classes(data: DataSet) -> None:
 
 
 def sort_labels(labels: Iterable[Label]) -> tuple[Label, ...]:
-    """Labels in ascending order: by value if all are numbers (or true/false), else by their text.
+    """Labels in ascending order: by value if all are numbers or true/false, otherwise by their text.
 
     Examples
     --------
@@ -201,11 +201,11 @@ def _check_names(name: str, n_features: int, features: tuple[str, ...], classes:
         if type(label) not in (bool, int, float, str) or (isinstance(label, float) and not math.isfinite(label)):
             raise DataError(f"{name}: a class must be true/false, a finite number or a text, got {label!r}")
     if not classes or len({str(label) for label in classes}) != len(classes) or sort_labels(classes) != classes:
-        raise DataError(f"{name}: classes must be sorted and read differently, got {classes}")
+        raise DataError(f"{name}: classes must be sorted and their texts must differ, got {classes}")
 
 
 def _frozen(array: npt.NDArray[Any], dtype: type[np.generic]) -> npt.NDArray[Any]:
-    """`array` as a C-contiguous, read-only array; the same memory only if the caller may not write to it."""
+    """`array` as a C-contiguous, read-only array; copied unless the caller's array is read-only too."""
     copy = np.array if array.flags.writeable else np.asarray
     fixed: npt.NDArray[Any] = copy(array, dtype=dtype, order="C")
     fixed.flags.writeable = False

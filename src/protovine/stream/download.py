@@ -1,4 +1,4 @@
-"""The only file that may touch the network: it asks River to download one of River's own data sets."""
+"""Downloads of River's data sets: the only file of this package that uses the network."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 
 from protovine.errors import DataError
 
-# Per network read. River itself would wait for ever.
+# For each network read; River sets no timeout.
 TIMEOUT_S = 30.0
 
 
 def fetch(dataset: Any) -> None:
-    """Make sure that the file behind `dataset`, a `river.datasets.base.RemoteDataset`, is on this machine.
+    """Download the file of `dataset`, a `river.datasets.base.RemoteDataset`, unless River has it already.
 
-    Does nothing when River has it already. The process-wide socket timeout is set while it runs, then put back.
+    Sets the socket timeout of the whole process during the download, and restores it afterwards.
 
     Raises
     ------
     DataError
-        The download failed or came out incomplete.
+        The download failed or is incomplete.
     """
     timeout_s_before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT_S)

@@ -1,10 +1,11 @@
-"""The electricity market data set, from a local file or through River."""
+"""The Elec2 data set (electricity market of New South Wales), from a local file or through River."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,8 +16,8 @@ from protovine.stream.download import fetch
 from protovine.stream.files import read_file
 
 N_ROWS = 45_312
-# Rows of elec2-random and elec2-random-each unless said otherwise, as in the paper; and stretches of the latter.
-ROWS_RANDOM, STRETCHES = 1250, 5
+# Default number of rows of elec2-random and elec2-random-each, as in the paper; and sections of the latter.
+ROWS_RANDOM, SECTIONS = 1250, 5
 FEATURES = ("date", "day", "period", "nswprice", "nswdemand", "vicprice", "vicdemand", "transfer")
 CLASSES = ("DOWN", "UP")
 
@@ -24,13 +25,13 @@ CLASSES = ("DOWN", "UP")
 def load_elec2() -> DataSet:
     """45,312 half hours of the electricity market of New South Wales, 8 features; class "UP" when the price rises.
 
-    Read from ``electricity.csv.gz`` in the folder that the environment variable ``PROTOVINE_DATA`` names, when it is
-    there; else from River's own copy, which River downloads once.
+    Reads ``electricity.csv.gz`` in the folder that the environment variable ``PROTOVINE_DATA`` names, if the file
+    exists; otherwise River's copy, which River downloads once.
 
     Raises
     ------
     DataError
-        Neither way works, or what came is not this data set.
+        The data cannot be read either way, or is another data set.
 
     References
     ----------
@@ -49,22 +50,22 @@ def load_elec2() -> DataSet:
 
 
 def load_elec2_random(rows: int, seed: int, each: bool = False) -> DataSet:
-    """Consecutive rows of `load_elec2`, with a start that the seed draws.
+    """``rows`` consecutive rows of `load_elec2`, from a random start.
 
-    With ``each`` there are five stretches of so many rows, each with a start of its own, and row j is the j-th of
-    stretch j mod 5: dealt out to five nodes in turn, each node learns from a stretch of its own.
+    With ``each``, there are five sections of ``rows`` rows, each with a random start, and row j of the result is row j
+    of section j mod 5. When five nodes get these rows in turn, each node learns from one section.
 
     Raises
     ------
     ConfigError
-        More rows than there are.
+        ``rows`` is not between 1 and 45,312.
     DataError
-        As of `load_elec2`.
+        As in `load_elec2`.
     """
     name = "elec2-random-each" if each else "elec2-random"
     if not 1 <= rows <= N_ROWS:
         raise ConfigError(f"{name} has between 1 and {N_ROWS} rows, got {rows}")
-    starts = stream(seed, "data", name).integers(N_ROWS - rows + 1, size=STRETCHES if each else 1)
+    starts = stream(seed, "data", name).integers(N_ROWS - rows + 1, size=SECTIONS if each else 1)
     at = np.resize(starts, rows) + np.arange(rows)
     data = load_elec2()
     return replace(data, name=name, x=data.x[at], y=data.y[at])
@@ -77,7 +78,8 @@ def _from_file(path: Path) -> DataSet:
 def _from_river() -> DataSet:
     from river import datasets
 
-    river = datasets.Elec2()
+    untyped: Any = datasets.Elec2
+    river = untyped()
     try:
         fetch(river)
     except DataError as error:
@@ -85,8 +87,8 @@ def _from_river() -> DataSet:
             "elec2: put electricity.csv.gz into a folder and name it in the environment variable PROTOVINE_DATA, "
             f"or let River download it ({error})"
         ) from error
-    pairs = list(river)
+    pairs: list[tuple[dict[str, Any], Any]] = list(river)
     x = np.array([[float(row[feature]) for feature in FEATURES] for row, _ in pairs])
-    # River's labels are booleans, true for a rising price; a later River may use the words.
+    # River's labels are booleans, true for a rising price; a later version may use the words.
     y = np.array([int(label is True or label == "UP") for _, label in pairs])
     return DataSet("elec2", x, y, FEATURES, CLASSES)

@@ -1,4 +1,4 @@
-"""From columns of any type to the finite numbers and class codes of a `DataSet`."""
+"""Encoding: columns of any type become the finite numbers and class codes of a `DataSet`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 TEXT_MODES = ("one-hot", "ordinal")
 MISSING_MODES = ("impute", "drop", "error")
-# What counts as a missing value when it is all that a cell says.
+# A cell with one of these texts and nothing else is a missing value.
 MISSING_WORDS = ("", "?", "NaN", "nan", "NA", "N/A", "null", "NULL")
 MISSING_CATEGORY = "missing"
 ONE_HOT_MAX = 100
@@ -33,7 +33,7 @@ _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?")
 
 @dataclass
 class _Column:
-    """A feature before its missing values are dealt with: floats with NaN, or texts with None."""
+    """A feature column with missing values: floats with NaN, or texts with None."""
 
     name: str
     kind: str  # "number", "time" (seconds) or "text"
@@ -43,31 +43,31 @@ class _Column:
     def missing(self) -> npt.NDArray[np.bool_]:
         if self.kind == "text":
             return np.array([value is None for value in self.values], dtype=bool)
-        return np.isnan(self.values)
+        return np.asarray(np.isnan(self.values))
 
 
 def encode(
     name: str, features: pd.DataFrame, labels: pd.Series, *, text: str = "one-hot", missing: str = "impute"
 ) -> DataSet:
-    """A `DataSet` named `name` from a DataFrame of features and as many labels; both indexes are ignored.
+    """A `DataSet` from a DataFrame of features and one label per row; both indexes are ignored.
 
-    Features, by what a column holds:
+    Feature columns are encoded by their contents:
 
-    - numbers stay; true/false becomes 1/0; texts that are all numbers, or all true/false, count as such;
-    - dates and times, and texts that are all ISO 8601 dates, become seconds since the column's earliest;
-    - other texts become one column ``name=value`` of 0/1 for each of at most 100 values (`text` = "one-hot"), or the
-      place of the value in the sorted list of values ("ordinal").
+    - Numbers stay; true/false becomes 1/0; texts that are all numbers, or all true/false, count as such.
+    - Dates and times, and texts that are all ISO 8601 dates, become seconds since the earliest in the column.
+    - Other texts become one column ``name=value`` of 0/1 for each of at most 100 values (`text` = "one-hot"), or the
+      position of the value in the sorted list of values ("ordinal").
 
     Missing values: ``missing="impute"`` fills numbers with the column's median and gives texts the category
-    "missing"; "drop" leaves the row out; "error" refuses. A column without any value is left out, except by "error".
-    A row whose label is missing is always left out. What was done is written to the notes.
+    "missing"; "drop" leaves the row out; "error" raises an error. A column without any value is left out, except with
+    "error". A row whose label is missing is always left out. The notes of the data set list these changes.
 
-    Labels that are whole numbers become int, true/false bool, text str; a mixture becomes text.
+    Labels that are whole numbers become int, true/false bool, text str; mixed labels become text.
 
     Raises
     ------
     ConfigError
-        `text` or `missing` is none of the above.
+        `text` or `missing` is unknown.
     DataError
         There are no rows, no features or too many classes or categories, or a value cannot be used.
     """
@@ -97,7 +97,7 @@ def encode(
 
 
 def check_options(text: str, missing: str, rows: int | None = None) -> None:
-    """Raise `ConfigError` unless all three are in range."""
+    """`ConfigError` unless all three settings are in range."""
     if text not in TEXT_MODES:
         raise ConfigError(f"text must be one of {', '.join(TEXT_MODES)}, got {text!r}{suggest(text, TEXT_MODES)}")
     if missing not in MISSING_MODES:
@@ -109,7 +109,7 @@ def check_options(text: str, missing: str, rows: int | None = None) -> None:
 
 
 def parse_texts(texts: Sequence[str]) -> list[float] | None:
-    """The numbers that the texts stand for; 1 and 0 if all are true or false; None if they are just texts.
+    """The texts as numbers, or as 1 and 0 if all are true or false; None if they are neither.
 
     Examples
     --------
@@ -119,14 +119,14 @@ def parse_texts(texts: Sequence[str]) -> list[float] | None:
     if texts and all(text.lower() in ("true", "false") for text in texts):
         return [float(text.lower() == "true") for text in texts]
     try:
-        # Python would read 1_000 as a number; no file means that.
+        # Python reads 1_000 as a number, but in a data file it is a text.
         return None if any("_" in text for text in texts) else [float(text) for text in texts]
     except ValueError:
         return None
 
 
 def _column(name: str, title: str, series: pd.Series) -> _Column:
-    """The column's values as numbers, seconds or texts. Refuses infinite numbers and types that are none of these."""
+    """The column's values as numbers, seconds or texts; `DataError` for infinite numbers and other types."""
     import pandas as pd
 
     kind, values = "number", np.zeros(0)
@@ -143,7 +143,7 @@ def _column(name: str, title: str, series: pd.Series) -> _Column:
 
 
 def _from_objects(name: str, title: str, series: pd.Series) -> tuple[str, npt.NDArray[Any]]:
-    """Kind and values of a column that pandas keeps as Python objects, texts or categories."""
+    """Kind and values of a column that pandas stores as Python objects, texts or categories."""
     import pandas as pd
 
     cells, present = _cells(series)
@@ -158,7 +158,7 @@ def _from_objects(name: str, title: str, series: pd.Series) -> tuple[str, npt.ND
     if _all_are(found, datetime.date, np.datetime64):
         return "time", _seconds(pd.Series(_dates(name, title, cells, present)))
     if _all_are(found, datetime.timedelta, np.timedelta64):
-        return "time", pd.to_timedelta(pd.Series(cells)).dt.total_seconds().to_numpy(dtype=np.float64)
+        return "time", np.asarray(pd.to_timedelta(pd.Series(cells)).dt.total_seconds(), np.float64)
     if _all_are(found, datetime.time):
         values[present] = [t.hour * 3600 + t.minute * 60 + t.second + t.microsecond / 1e6 for t in found]
         return "time", values
@@ -178,7 +178,7 @@ def _from_objects(name: str, title: str, series: pd.Series) -> tuple[str, npt.ND
             cells[present] = texts
             return "time", _seconds(pd.Series(_dates(name, title, cells, present)))
         except DataError:
-            # Not dates after all, such as 2024-99-99: they stay texts.
+            # Impossible dates, such as 2024-99-99, stay texts.
             pass
     values = np.full(len(cells), None, dtype=object)
     values[present] = texts
@@ -186,7 +186,7 @@ def _from_objects(name: str, title: str, series: pd.Series) -> tuple[str, npt.ND
 
 
 def _cells(series: pd.Series) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
-    """The cells as Python objects, and which of them are there."""
+    """The cells as Python objects, and which of them are not missing."""
     cells = series.astype(object).to_numpy(dtype=object, copy=True)
     blank = [isinstance(cell, str) and cell.strip() in MISSING_WORDS for cell in cells]
     return cells, ~(series.isna().to_numpy(dtype=bool) | np.array(blank, dtype=bool))
@@ -210,16 +210,16 @@ def _dates(name: str, title: str, cells: npt.NDArray[Any], present: npt.NDArray[
 
 
 def _seconds(dates: pd.Series) -> npt.NDArray[np.float64]:
-    """Seconds since the earliest, NaN where missing."""
+    """Seconds since the earliest date, NaN where it is missing."""
     if dates.notna().any():
-        return (dates - dates.min()).dt.total_seconds().to_numpy(dtype=np.float64)
+        return np.asarray((dates - dates.min()).dt.total_seconds(), np.float64)
     return np.full(len(dates), np.nan)
 
 
 def _without_missing(
     name: str, columns: list[_Column], missing: str, notes: list[str]
 ) -> tuple[list[_Column], npt.NDArray[np.bool_]]:
-    """Columns in which nothing is missing any more, and which rows they still have."""
+    """The columns with missing values filled or dropped, and a mask of the rows that are left."""
     holes = {column.name: int(column.missing.sum()) for column in columns if column.missing.any()}
     if missing == "error" and holes:
         where = ", ".join(f"column {title!r} has {count}" for title, count in holes.items())
@@ -241,7 +241,7 @@ def _without_missing(
 
 
 def _impute(columns: list[_Column], done: str, notes: list[str]) -> None:
-    """Fill the missing values of columns of one kind, in place, and note in how many rows."""
+    """Fill the missing values of columns of one kind in place, and add a note with the number of rows."""
     some = np.any([column.missing for column in columns], axis=0) if columns else np.zeros(1, dtype=bool)
     for column in columns:
         hole = column.missing
@@ -254,7 +254,7 @@ def _impute(columns: list[_Column], done: str, notes: list[str]) -> None:
 
 
 def _numeric(name: str, column: _Column, text: str) -> dict[str, npt.NDArray[np.float64]]:
-    """The finished feature columns that this column becomes, by name."""
+    """The encoded columns, by name, that this column becomes."""
     if column.kind == "number":
         return {column.name: column.values}
     if column.kind == "time":
@@ -273,7 +273,7 @@ def _numeric(name: str, column: _Column, text: str) -> dict[str, npt.NDArray[np.
 
 
 def _codes(name: str, labels: pd.Series, notes: list[str]) -> tuple[npt.NDArray[np.int64], tuple[Label, ...]]:
-    """Class codes, -1 where the label is missing, and the sorted classes."""
+    """Class codes, with -1 where the label is missing, and the sorted classes."""
     what = f"label column {str(labels.name)!r}" if labels.name is not None else "the label"
     cells, present = _cells(labels)
     if not present.any():
@@ -306,7 +306,7 @@ def _plain(name: str, what: str, cell: Any) -> bool | int | str:
             f"{name}: {what} holds a value of type {type(cell).__name__}; "
             "a class must be a whole number, true/false or a text"
         )
-    # The largest whole numbers do not fit the float that isfinite wants, so they are let through before it.
+    # `isfinite` converts to float, which very large whole numbers do not fit, so they are not passed to it.
     if not _all_are([cell], numbers.Integral) and (not math.isfinite(cell) or cell % 1):
         raise DataError(
             f"{name}: {what} looks like regression: it holds {cell}, "

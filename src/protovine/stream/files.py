@@ -21,29 +21,30 @@ EXTENSIONS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".arff")
 def read_file(
     path: str | os.PathLike[str], *, label: str | None = None, text: str = "one-hot", missing: str = "impute"
 ) -> DataSet:
-    """The data set in a file; what the file type is called decides how it is read.
+    """The data set in a file, read according to the ending of its name.
 
     Parameters
     ----------
     path : str or path
-        Ends in ``.csv``, ``.tsv`` (both UTF-8 with a header line, also with ``.gz``), ``.parquet`` or ``.arff``.
+        A name that ends in ``.csv``, ``.tsv`` (both UTF-8 with a header line, also with ``.gz``), ``.parquet`` or
+        ``.arff``.
     label : str, optional
         Name of the label column; the last column when not given.
     text, missing : str
-        See `protovine.stream.encode.encode`, which also says how columns become numbers.
+        See `protovine.stream.encode.encode`, which also describes how columns become numbers.
 
     Returns
     -------
     DataSet
-        Named like the file, without its folder.
+        Its name is the file name without the folder.
 
     Raises
     ------
     ConfigError
         `text` or `missing` is unknown.
     DataError
-        The file is missing, unreadable, empty or of an unknown type; the label column is not there; or a column
-        cannot be used.
+        The file is missing, unreadable, empty or of an unknown type; there is no such label column; or a column cannot
+        be encoded.
 
     Examples
     --------
@@ -76,7 +77,7 @@ def read_file(
 
 
 def is_file_name(source: str) -> bool:
-    """Whether a string means a file rather than a catalog name: a known extension or a path separator says so.
+    """Whether a string is a file rather than a catalog name: it has a known extension or a path separator.
 
     Examples
     --------
@@ -87,12 +88,12 @@ def is_file_name(source: str) -> bool:
 
 
 def split_label(name: str, frame: pd.DataFrame, label: str | None) -> tuple[pd.DataFrame, pd.Series]:
-    """The feature columns, and the label column: the named one, or the last.
+    """The feature columns and the label column, which is the named one or the last.
 
     Raises
     ------
     DataError
-        There is no such column, or more than one, or no other column.
+        There is no such column, or more than one, or no feature column.
     """
     titles = [str(title) for title in frame.columns]
     if len(titles) < 2:
@@ -112,7 +113,7 @@ def _read_csv(path: Path, separator: str) -> pd.DataFrame:
 
     try:
         with warnings.catch_warnings():
-            # pandas only warns when it cuts a row that is longer than the header.
+            # pandas only warns when it cuts off cells of a row that is longer than the header.
             warnings.simplefilter("error", pd.errors.ParserWarning)
             frame = pd.read_csv(
                 path,
@@ -149,7 +150,7 @@ def _read_arff(path: Path) -> pd.DataFrame:
     try:
         with path.open(encoding="utf-8") as file:
             table, meta = arff.loadarff(file)
-    # SciPy's reader lets whatever trips it over a malformed file escape: its own errors are OSErrors, the rest is not.
+    # On malformed files SciPy's reader raises many types of error besides its ArffError, which is an OSError.
     except (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, StopIteration) as error:
         raise _unreadable(path, error if str(error) else ValueError("there is no @data section")) from error
     columns: dict[str, Any] = {}
@@ -159,7 +160,7 @@ def _read_arff(path: Path) -> pd.DataFrame:
 
 
 def _nominal(cells: Any) -> list[Any]:
-    """Texts from SciPy's bytes; numbers or bools where all of them read so, to match the same data in a CSV file."""
+    """SciPy's bytes as texts, or as numbers or bools if all are such, as the same data would be in a CSV file."""
     texts = [cell.decode("utf-8").strip() for cell in cells]
     present = [text for text in texts if text not in MISSING_WORDS]
     parsed = parse_texts(present)
@@ -171,5 +172,5 @@ def _nominal(cells: Any) -> list[Any]:
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:
-    """One line, whatever the reader's message looked like."""
+    """An error whose message is one line, also if the reader's message had several."""
     return DataError(f"{path.name}: cannot be read: {' '.join(str(error).split())}")

@@ -1,4 +1,4 @@
-"""Data sets from Python objects: arrays, DataFrames, River data sets, iterables of (dict, label) pairs."""
+"""Data sets from Python objects: arrays, DataFrames, River data sets and iterables of (dict, label) pairs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from protovine.errors import ConfigError, DataError
 from protovine.stream.dataset import DataSet
@@ -17,7 +18,7 @@ from protovine.stream.files import split_label
 if TYPE_CHECKING:
     import pandas as pd
 
-# For River's endless generators, when the caller does not say how many rows.
+# Rows to read from River's endless generators when the caller gives no number.
 ROWS_DEFAULT = 5000
 
 
@@ -30,32 +31,32 @@ def from_python(
     text: str = "one-hot",
     missing: str = "impute",
 ) -> DataSet:
-    """The data set that a Python object holds.
+    """The data set in a Python object.
 
     Parameters
     ----------
     obj : tuple, DataFrame, iterable or DataSet
         - ``(X, y)``: X an array of shape (n, d), whose columns are called x0, x1, …, or a DataFrame; y n labels;
         - a pandas DataFrame, one column of which is the label;
-        - a River data set, or any finite iterable of (dict, label) pairs: features in the order in which they first
-          appear, a feature that a row does not have is a missing value;
-        - a `DataSet`, returned as it is.
+        - a River data set, or any finite iterable of (dict, label) pairs: features stand in the order in which they
+          first appear, and a feature that a row lacks is a missing value;
+        - a `DataSet`, which is returned unchanged.
     name : str
-        The data set's name; a `DataSet` keeps its own.
+        The name of the data set; a `DataSet` keeps its name.
     label : str, optional
-        The label column of a DataFrame; the last one when not given.
+        The label column of a DataFrame; the last column by default.
     rows : int >= 1, optional
-        How many rows to read from an iterable (of River's endless generators 5000 by default), or the first so many
-        of the others.
+        How many rows to read from an iterable (by default 5000 of River's endless generators), or how many of the first
+        rows to keep of other objects.
     text, missing : str
-        See `protovine.stream.encode.encode`, which also says how columns become numbers.
+        See `protovine.stream.encode.encode`, which also describes how columns become numbers.
 
     Raises
     ------
     ConfigError
         A setting is out of range, or `label` is given for something that is not a DataFrame.
     DataError
-        The object is none of these, or its values cannot be used.
+        The object is of another type, or its values cannot be encoded.
 
     Examples
     --------
@@ -97,7 +98,7 @@ def _from_arrays(name: str, x: Any, y: Any) -> tuple[pd.DataFrame, pd.Series]:
             raise DataError(f"{name}: X must have the shape (rows, features), got {x.shape}")
         x = pd.DataFrame(x, dtype=_kept(x), columns=[f"x{j}" for j in range(x.shape[1])])
     if not isinstance(y, pd.Series):
-        # As objects, so that NumPy does not turn mixed labels into texts.
+        # NumPy would turn mixed labels into texts, so they stay objects.
         y = np.asarray(y) if isinstance(y, np.ndarray) else np.asarray(y, dtype=object)
         if y.ndim != 1:
             raise DataError(f"{name}: y must have the shape (rows,), got {y.shape}")
@@ -105,8 +106,8 @@ def _from_arrays(name: str, x: Any, y: Any) -> tuple[pd.DataFrame, pd.Series]:
     return x, y
 
 
-def _kept(array: np.ndarray) -> type | None:
-    """Objects stay objects: pandas would guess at them, and older versions stumble over huge numbers."""
+def _kept(array: npt.NDArray[Any]) -> type | None:
+    """The pandas dtype for an array: objects stay objects, since pandas would guess types and may fail on huge ints."""
     return object if array.dtype == object else None
 
 
@@ -129,7 +130,7 @@ def _from_pairs(name: str, obj: object, rows: int | None) -> tuple[pd.DataFrame,
             raise DataError(f"{name}: row {number} must be a pair (dict, label), got {type(item).__name__}")
         table.append(item[0])
         labels.append(item[1])
-    # A dict keeps the order in which its keys came first.
+    # A dict keeps the order in which keys were added first.
     titles = list(dict.fromkeys(title for row in table for title in row))
     columns = {place: [row.get(title) for row in table] for place, title in enumerate(titles)}
     frame = pd.DataFrame(columns, dtype=object)

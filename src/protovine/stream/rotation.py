@@ -1,4 +1,4 @@
-"""A generated stream whose boundary turns gradually."""
+"""The generated stream ``rotation``, whose class boundary turns gradually."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from protovine.stream.dataset import DataSet
 
 TURNS = 3
 TURN_RADIANS = np.pi / 4
-# A turn takes this part of the stream.
+# The fraction of the stream that a turn takes.
 GRADUAL = 0.1
+# The fraction of labels that are wrong.
 NOISE = 0.1
 
 
 def generate_rotation(rows: int, seed: int) -> DataSet:
-    """Points of the unit square, and on which side of a line through its centre they lie.
+    """Points in the unit square; the class is the side of a line through the centre.
 
-    The line turns by 45 degrees at each quarter of the stream. A turn is gradual: over a tenth of the stream, each row
-    follows the new line with a probability that rises evenly from 0 to 1. 10 % of the labels are wrong. Made in the
-    manner of the paper's stream with gradual rotation, whose exact recipe is not published.
+    The line turns by 45 degrees at each quarter of the stream. A turn is gradual: over a tenth of the stream, the
+    probability that a row follows the new line rises linearly from 0 to 1. 10 % of the labels are wrong. The stream
+    resembles the paper's stream with gradual rotation, whose parameters are not published.
 
     Examples
     --------

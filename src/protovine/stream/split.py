@@ -1,4 +1,4 @@
-"""Who gets which row: five ways to share one stream out to the nodes."""
+"""Splits: five ways to divide the rows of one stream among nodes, IID and non-IID."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from protovine.errors import ConfigError, suggest
 from protovine.rng import stream
 from protovine.stream.dataset import DataSet
 
-# Each kind, and whether it takes an ALPHA.
+# The kinds of split, and whether each takes an ALPHA.
 KINDS = {"interleave": False, "shuffle": False, "blocks": False, "label-skew": True, "quantity-skew": True}
 
-# Shares drawn with a larger concentration are equal to the last bit; NumPy's sampler fails near the largest float.
+# With a larger concentration all fractions are equal to the last bit; NumPy's sampler fails near the largest float.
 _ALPHA_MAX = 1e15
 
 
 @dataclass(frozen=True)
 class Split:
-    """One of `KINDS`, with its concentration `alpha` when it takes one; `str()` gives the text back."""
+    """One of `KINDS`, with the concentration `alpha` if it takes one; `str()` returns the text of `parse_split`."""
 
     kind: str
     alpha: float | None = None
@@ -36,15 +36,16 @@ def parse_split(text: str) -> Split:
     - ``interleave``: node i of n gets rows i, i+n, i+2n, …
     - ``shuffle``: a random permutation of all rows, then interleaved.
     - ``blocks``: node i gets the i-th of n contiguous blocks, whose sizes differ by at most one.
-    - ``label-skew:ALPHA``: each class has its own node shares from Dirichlet(ALPHA), by which each row is drawn.
-    - ``quantity-skew:ALPHA``: one set of node shares from Dirichlet(ALPHA), by which each row is drawn.
+    - ``label-skew:ALPHA``: for each class, node probabilities are drawn from Dirichlet(ALPHA); each row of the class
+      goes to a random node with these probabilities.
+    - ``quantity-skew:ALPHA``: the same with one draw of node probabilities for all rows.
 
-    The smaller ALPHA > 0, the more uneven.
+    The smaller ALPHA > 0, the more uneven the split.
 
     Raises
     ------
     ConfigError
-        Unknown name, a missing, superfluous or unreadable ALPHA, or one that is not above 0 and finite.
+        The name is unknown, or ALPHA is missing, superfluous, not a number, or not above 0 and finite.
 
     References
     ----------
@@ -77,7 +78,7 @@ def parse_split(text: str) -> Split:
 
 
 def merged_order(n_rows: int, split: Split | str, seed: int) -> npt.NDArray[np.int64]:
-    """Row indices in the order of the merged stream, shape (n_rows,): 0, 1, 2, … except for ``shuffle``.
+    """Row indices in the order of the stream before the split, shape (n_rows,): ascending, except for ``shuffle``.
 
     Examples
     --------
@@ -92,14 +93,14 @@ def merged_order(n_rows: int, split: Split | str, seed: int) -> npt.NDArray[np.i
 def split_rows(
     data_or_y: DataSet | npt.ArrayLike, n_nodes: int, split: Split | str, seed: int
 ) -> list[npt.NDArray[np.int64]]:
-    """Each node's row indices, in the order in which it meets them.
+    """The row indices of each node, in stream order.
 
-    Every row goes to exactly one node. A node may get none.
+    Every row goes to exactly one node. A node may get no row.
 
     Parameters
     ----------
     data_or_y : DataSet or array, shape (n,)
-        The rows' labels; any type that NumPy can sort.
+        The labels of the rows, of any type that NumPy can sort.
     n_nodes : int >= 1
     split : Split or str
         See `parse_split`.
@@ -131,14 +132,14 @@ def split_rows(
     if split.alpha is None:
         return [order[node::n_nodes] for node in range(n_nodes)]
     rng = stream(seed, "split")
-    # Quantity skew is label skew in which all rows are of one class.
+    # Quantity skew is label skew with all rows in one class.
     _, codes = np.unique(y if split.kind == "label-skew" else np.zeros(len(y)), return_inverse=True)
-    shares = rng.dirichlet(np.full(n_nodes, min(split.alpha, _ALPHA_MAX)), size=codes.max(initial=-1) + 1)
+    probabilities = rng.dirichlet(np.full(n_nodes, min(split.alpha, _ALPHA_MAX)), size=codes.max(initial=-1) + 1)
     draws = rng.random(len(y))
     nodes = np.empty(len(y), dtype=np.int64)
-    for code, edges in enumerate(np.cumsum(shares, axis=1)):
+    for code, edges in enumerate(np.cumsum(probabilities, axis=1)):
         chosen = codes == code
-        # Rounding may leave the last edge a hair below 1.
+        # After rounding, the last edge may be slightly below 1.
         nodes[chosen] = np.minimum(np.searchsorted(edges, draws[chosen], side="right"), n_nodes - 1)
     return [order[nodes == node] for node in range(n_nodes)]
 

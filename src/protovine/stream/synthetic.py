@@ -1,4 +1,4 @@
-"""Generated streams with concept drift, nearly all drawn from River's generators."""
+"""Generated streams with concept drift; all but ``rotation`` use River's generators."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ ROWS_DEFAULT = 5000
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a stream is generated: its rows are split evenly over `concepts`, the settings of one River generator."""
+    """How a stream is generated: with River's `generator`, and equal parts of the rows for each of the `concepts`.
+
+    A concept has the generator's settings. `seed_names` are the generator's seed parameters.
+    """
 
     generator: str
     concepts: tuple[dict[str, Any], ...]
@@ -41,7 +44,7 @@ RECIPES = {
         "abrupt, at each quarter",
         "is the sum of two features above a threshold; four thresholds, 10 % label noise, one useless feature",
     ),
-    # Labels under any two of these three rules differ in half of the rows.
+    # Any two of these three rules disagree on about half of the rows.
     "agrawal": Recipe(
         "Agrawal",
         tuple({"classification_function": function, "perturbation": 0.05} for function in (0, 2, 6)),
@@ -64,7 +67,7 @@ RECIPES = {
         10,
         _BITS,
         "continuous",
-        "the side of a plane in ten dimensions that turns, 4 % label noise",
+        "the side of a turning plane in ten dimensions, 4 % label noise",
     ),
     "rbf-drift": Recipe(
         "RandomRBFDrift",
@@ -80,7 +83,7 @@ RECIPES = {
         10,
         (0, 1, 2),
         "continuous",
-        "thirty clouds of three classes that wander through the unit cube",
+        "thirty clusters of three classes that move through the unit cube",
         ("seed_model", "seed_sample"),
     ),
     "led-drift": Recipe(
@@ -123,7 +126,7 @@ RECIPES = {
         "none",
         "three mixtures of triangular waves in 21 noisy samples",
     ),
-    # River has none like this; see `generate_rotation`.
+    # Made by `generate_rotation`; River has no such generator.
     "rotation": Recipe(
         "",
         (),
@@ -136,16 +139,16 @@ RECIPES = {
 
 
 def generate(name: str, rows: int = ROWS_DEFAULT, seed: int = 0) -> DataSet:
-    """A stream of `rows` rows: the same bytes for the same name, rows and seed, in every process.
+    """A stream of `rows` rows; the same name, rows and seed give the same bytes in every process.
 
     Parameters
     ----------
     name : str
         One of `RECIPES`.
     rows : int >= 1
-        Abrupt changes lie at equal distances, so they move with `rows`. With few rows a concept may get none.
+        Abrupt changes are evenly spaced, so they move with `rows`. With few rows a concept may get no row.
     seed : int >= 0
-        Each concept has its own generator, seeded from it.
+        Seeds the generator of each concept.
 
     Raises
     ------

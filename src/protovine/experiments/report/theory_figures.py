@@ -46,10 +46,10 @@ def draw_prediction(path: Path, **settings: Any) -> None:
     """
     links = neighbours(settings["topology"], settings["nodes"], settings["seed"])
     most = max(map(len, links))
-    s = min(4, most) if settings["s"] is None else settings["s"]
-    panels: list[Panel] = [lambda axes: _against_T(axes, settings | {"s": s}, most)]
-    if settings["forwarding"] == "none" and settings["T"] * (1 - settings["loss"]) > 0:
-        p = settings["T"] * s / most * (1 - settings["loss"])
+    fanout = min(4, most) if settings["fanout"] is None else settings["fanout"]
+    panels: list[Panel] = [lambda axes: _against_T(axes, settings | {"fanout": fanout}, most)]
+    if settings["forwarding"] == "none" and settings["share_probability"] * (1 - settings["loss"]) > 0:
+        p = settings["share_probability"] * fanout / most * (1 - settings["loss"])
         panels.append(lambda axes: _ratios(axes, (p, 1.0)))
     save(path, *panels)
 
@@ -67,7 +67,7 @@ def draw_plan(path: Path, plan: AgePlan, **goal_and_settings: Any) -> None:
 
 def against_T(path: Path) -> None:
     """Coin against T for s = 1 to 4, and the schedules beside each other."""
-    coin = {"topology": "full", "nodes": 5, "rate_hz": 10.0, "schedule": "coin", "s": 1, "forwarding": "none"}
+    coin = {"topology": "full", "nodes": 5, "rate_hz": 10.0, "schedule": "coin", "fanout": 1, "forwarding": "none"}
     save(path, lambda axes: _against_T(axes, coin, 4, others=()), lambda axes: _schedules_against_T(axes, coin, 4))
 
 
@@ -120,9 +120,9 @@ def save(path: Path, *panels: Panel) -> None:
 
 def _against_T(axes: Axes, settings: dict[str, Any], most: int, others: Sequence[str] = ALL_SCHEDULES) -> None:
     """One curve for each s up to 4, and one for each other schedule at the s that was asked for."""
-    chosen, s = settings["schedule"], settings["s"]
+    chosen, s = settings["schedule"], settings["fanout"]
     for i, size in enumerate(sorted({*range(1, min(4, most) + 1), s})):
-        curve = _curve(settings | {"s": size})
+        curve = _curve(settings | {"fanout": size})
         if curve:
             axes.plot(*curve, color=COLOURS[i], label=f"{chosen}, s = {size}")
     styles = ("-.", ":", "--", (0, (6, 1, 1, 1, 1, 1)))
@@ -131,8 +131,9 @@ def _against_T(axes: Axes, settings: dict[str, Any], most: int, others: Sequence
             curve = _curve(settings | {"schedule": schedule})
             if curve:
                 axes.plot(*curve, color="#555555", linestyle=style, linewidth=1.3, label=f"{schedule}, s = {s}")
-    if settings.get("T"):
-        axes.axvline(settings["T"], color="#999999", linewidth=1, label=f"T = {settings['T']:g}")
+    if settings.get("share_probability"):
+        T = settings["share_probability"]
+        axes.axvline(T, color="#999999", linewidth=1, label=f"T = {T:g}")
     _logarithmic(axes, "share of opportunities T", "mean age [s]")
     if others:  # So many names need room of their own.
         axes.legend(fontsize=8, ncols=3, columnspacing=1, loc="lower left", bbox_to_anchor=(-0.1, 1.0))
@@ -143,7 +144,7 @@ def _against_T(axes: Axes, settings: dict[str, Any], most: int, others: Sequence
 def _schedules_against_T(axes: Axes, settings: dict[str, Any], s: int) -> None:
     for schedule in ALL_SCHEDULES:
         size = 1 if schedule == "round-robin" else s
-        curve = _curve(settings | {"schedule": schedule, "s": size})
+        curve = _curve(settings | {"schedule": schedule, "fanout": size})
         assert curve is not None
         axes.plot(*curve, color=LINES[schedule], label=f"{schedule}, s = {size}")
     _logarithmic(axes, "share of opportunities T", "mean age [s]")
@@ -156,7 +157,7 @@ def _curve(settings: dict[str, Any]) -> tuple[Floats, list[float]] | None:
     if settings["schedule"] == "counter":
         T = 1 / np.unique((1 / T).round())
     try:
-        return T, [predict_age(**settings | {"T": each}).mean_s for each in T.tolist()]
+        return T, [predict_age(**settings | {"share_probability": each}).mean_s for each in T.tolist()]
     except ConfigError:
         return None
 
@@ -164,7 +165,8 @@ def _curve(settings: dict[str, Any]) -> tuple[Floats, list[float]] | None:
 def _topologies(axes: Axes, sizes: Sequence[int], forwarding: str) -> None:
     for i, (topology, name) in enumerate(NAMES.items()):
         known = [n for n in sizes if not (topology == "regular:4" and n < 6)]
-        found = [predict_age(topology=topology, nodes=n, s=1, T=1.0, rate_hz=1.0, forwarding=forwarding) for n in known]
+        swarm: dict[str, Any] = {"topology": topology, "fanout": 1, "share_probability": 1.0, "rate_hz": 1.0}
+        found = [predict_age(nodes=n, forwarding=forwarding, **swarm) for n in known]
         axes.errorbar(
             known,
             [age.mean_s for age in found],
@@ -186,10 +188,10 @@ def _ratios(axes: Axes, shares: Sequence[float]) -> None:
     sizes = np.unique(np.geomspace(2, 200, 13).round().astype(int))
     curve = np.geomspace(2, 200, 100)
     for i, p in enumerate(sorted(set(shares))):
-        settings: dict[str, Any] = {"rate_hz": 1.0, "T": p}
+        settings: dict[str, Any] = {"rate_hz": 1.0, "share_probability": p}
         ratios = [
-            predict_age(nodes=n, s=n - 1, schedule="sequential", **settings).mean_s
-            / predict_age(nodes=n, s=n - 1, **settings).mean_s
+            predict_age(nodes=n, fanout=n - 1, schedule="sequential", **settings).mean_s
+            / predict_age(nodes=n, fanout=n - 1, **settings).mean_s
             for n in sizes.tolist()
         ]
         axes.plot(curve, curve * (1 - p / 2) + p / 2, color=COLOURS[i], linewidth=1.2)
@@ -216,7 +218,8 @@ def _least_ages(axes: Axes) -> None:
         axes.plot(budgets, values, color=LINES[schedule], label=schedule, **look)
     # Turns of 1/rate: with everything used a node sends n times less than it could in parallel.
     T = np.geomspace(budgets[0] * nodes / budgets[-1], 1, 25)
-    slow = [predict_age(nodes=nodes, s=nodes - 1, T=t, rate_hz=rate_hz, schedule="sequential").mean_s for t in T]
+    turns: dict[str, Any] = {"nodes": nodes, "fanout": nodes - 1, "rate_hz": rate_hz, "schedule": "sequential"}
+    slow = [predict_age(share_probability=t, **turns).mean_s for t in T]
     axes.plot(T * budgets[-1] / nodes, slow, color=LINES["sequential"], linestyle="--", label="sequential")
     axes.plot(budgets, forwarded, color=LINES["forwarding"], linestyle="-.", label="coin, forwarding all")
     axes.set_title("complete graph of 10 nodes, 10 samples/s, news of 100 bytes", fontsize=10)
@@ -229,13 +232,14 @@ def _around_plan(axes: Axes, plan: AgePlan, given: dict[str, Any]) -> None:
     settings = {k: v for k, v in given.items() if k not in goals}
     name = "p95_s" if given["p95_s"] is not None else "mean_s"
     for each in plan.schedules:
-        full = each.bytes_per_s / each.T
-        T = np.geomspace(min(each.T / 10, 0.1), 1, 31)
+        full = each.bytes_per_s / each.share_probability
+        T = np.geomspace(min(each.share_probability / 10, 0.1), 1, 31)
         if each.schedule == "counter":
             T = 1 / np.unique((1 / T).round())
-        ages = [predict_age(**settings | {"s": each.s, "schedule": each.schedule, "T": float(t)}) for t in T]
+        chosen = settings | {"fanout": each.fanout, "schedule": each.schedule}
+        ages = [predict_age(**chosen | {"share_probability": float(t)}) for t in T]
         axes.plot(T * full, [getattr(age, name) for age in ages], color=LINES[each.schedule], linewidth=1.4)
-        axes.lines[-1].set_label(f"{each.schedule}, s = {each.s}")
+        axes.lines[-1].set_label(f"{each.schedule}, s = {each.fanout}")
         marker = {"markersize": 9, "label": "recommended"} if each is plan.recommended else {"markersize": 4.5}
         axes.plot(each.bytes_per_s, getattr(each.age, name), "o", color=LINES[each.schedule], **marker)
     if given["budget_bps"] is not None:
