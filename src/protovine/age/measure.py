@@ -305,7 +305,7 @@ class _Sorted:
 
     def next(self, origin: Times, count: Times) -> Times:
         """The time after the first ``count``."""
-        return self.flat[self.offset[origin] + count]
+        return np.asarray(self.flat[self.offset[origin] + count])
 
 
 @dataclass(frozen=True)
@@ -328,18 +328,18 @@ class _Seen:
         newest: dict[tuple[int, int], int] = {}
         news: list[tuple[int, int, int, int]] = []
         for record in records:
-            if isinstance(record, Learned):
-                learnt[record.node].append(record.at_ns - start_ns)
-                if record.inserted:
-                    changed[record.node].append(record.at_ns - start_ns)
-            elif isinstance(record, Arrived | Missed):
-                last[record.node] = record.at_ns - start_ns
-            elif isinstance(record, Received):
+            if isinstance(record, Received):
                 made_ns = record.created_ns - start_ns
                 # What was made at the very start says nothing new.
                 if made_ns > newest.get((record.node, record.peer), 0):
                     newest[record.node, record.peer] = made_ns
                     news.append((record.node, record.peer, record.at_ns - start_ns, made_ns))
+            elif isinstance(record, Learned):
+                learnt[record.node].append(record.at_ns - start_ns)
+                if record.inserted:
+                    changed[record.node].append(record.at_ns - start_ns)
+            elif isinstance(record, (Arrived, Missed)):  # A union would be slower to test.
+                last[record.node] = record.at_ns - start_ns
         node, origin, at, made = np.array(news, np.int64).reshape(-1, 4).T
         return cls(node, origin, at, made, _Sorted.of(learnt, origins), _Sorted.of(changed, origins), last)
 

@@ -13,8 +13,8 @@ import tomli_w
 
 from protovine.errors import ConfigError, DataError
 from protovine.experiments.define.prepare import Prepared, describe, describe_data, resolved
-from protovine.experiments.run.execute import trace_name
 from protovine.experiments.run.result import FORMAT, Result
+from protovine.experiments.run.trace import trace_name
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,10 @@ class RunFolder:
         """The command that does one run again."""
         return f"protovine replay {shlex.quote(str(self.path))} --preset {preset} --seed {seed}"
 
-    def finish(self, result: Result) -> None:
-        """Write the result and the report."""
-        from protovine.experiments.report.pages import render_report
-
+    def finish(self, result: Result, page: str) -> None:
+        """Write the result, and its report as an HTML page."""
         _write_json(self.path / "result.json", result.to_json())
-        _write(self.path / "report.html", render_report(result))
+        _write(self.path / "report.html", page)
 
 
 def read_result(path: Path) -> dict[str, Any]:

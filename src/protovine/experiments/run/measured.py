@@ -13,8 +13,8 @@ from protovine.age import AgeReport, measure_age
 from protovine.errors import ConfigError, DataError
 from protovine.experiments.define.config import Settings, read_toml
 from protovine.experiments.run.ages import Expected, RunAges, expected_ages, interval, number, steady_json, verdict
-from protovine.experiments.run.execute import trace_name
 from protovine.experiments.run.folder import read_result
+from protovine.experiments.run.trace import trace_name
 from protovine.records import Arrived, read_trace
 
 # So many pairs are listed, those with the largest mean ages.

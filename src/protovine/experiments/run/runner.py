@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from protovine.errors import ConfigError, DataError, InvariantError, RunError
-from protovine.experiments.define.config import Experiment, Settings
-from protovine.experiments.define.prepare import Prepared, describe, describe_data, prepare, resolved
+from protovine.experiments.define.config import Settings
+from protovine.experiments.define.prepare import Prepared, describe, describe_data, resolved
 from protovine.experiments.run.execute import execute
-from protovine.experiments.run.folder import RunFolder
 from protovine.experiments.run.result import Result, Run
 from protovine.stream import DataSet
 from protovine.system import warm
@@ -30,58 +29,6 @@ _VERSIONED = ("protovine", "numpy", "numba", "scipy", "scikit-learn", "river", "
 
 class Cancelled(Exception):
     """A run was asked to stop."""
-
-
-def run(
-    experiment: Experiment | None = None,
-    *,
-    out: str | os.PathLike[str] | None = None,
-    jobs: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> Result:
-    """Run an experiment: every preset with every seed.
-
-    Parameters
-    ----------
-    experiment : Experiment, optional
-        The default one compares the paper's systems on Phishing.
-    out : path, optional
-        A new folder for traces, ``result.json`` and ``report.html``. Nothing is written without it.
-    jobs : int, optional
-        Runs at a time, each in a process of its own if more than 1 (then a script must be guarded by
-        ``if __name__ == "__main__":``). By default as the experiment says, which is 1 unless set. The result does not
-        depend on it.
-    progress : callable (done, total), optional
-        Called with own samples that have arrived, and all there are.
-
-    Returns
-    -------
-    Result
-        Partial if it was interrupted from the keyboard.
-
-    Raises
-    ------
-    ConfigError, DataError
-        Nothing was run and nothing was written.
-    RunError
-        A run stopped on a bug. A result folder, if any, holds what was finished and says so.
-
-    Examples
-    --------
-    >>> import protovine
-    >>> experiment = protovine.Experiment(presets=["paper-local"], data={"limit": 200}, seeds=1)
-    >>> round(protovine.run(experiment).runs[0].metrics["accuracy"], 2)
-    0.68
-    """
-    prepared = prepare(experiment or Experiment())
-    folder = RunFolder.create(Path(out), prepared) if out is not None else None
-    result = run_prepared(prepared, jobs=jobs, trace_folder=folder.traces if folder else None, progress=progress)
-    if folder:
-        folder.finish(result)
-    if result.error:
-        again = f"; to see it again: {folder.replay_command(*result.failed)}" if folder and result.failed else ""
-        raise RunError(f"{result.error}{again}")
-    return result
 
 
 def run_prepared(
