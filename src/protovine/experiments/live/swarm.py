@@ -23,10 +23,11 @@ from protovine.experiments.live.member import MEET_S, Spec
 from protovine.experiments.live.process import Place, Process
 from protovine.experiments.live.recorded import read_records
 from protovine.experiments.run.ages import expected_ages
+from protovine.experiments.run.execute import describe_run
 from protovine.experiments.run.judge import judge
 from protovine.experiments.run.result import Result, Run
 from protovine.experiments.run.runner import versions
-from protovine.experiments.run.trace import RunDescription, hash_of, trace_name
+from protovine.experiments.run.trace import hash_of, trace_name
 from protovine.net.security.identity import create_authority, issue
 from protovine.net.transport import zenoh_module
 from protovine.records import SECOND_NS, AnyRecord, write_trace
@@ -180,7 +181,8 @@ class LocalSwarm:
 
     def result(self, trace_folder: Path | None = None) -> Run:
         """The run as the members recorded it, judged as a simulated one; with a folder, its trace appears there."""
-        described = RunDescription.of(self.settings, self.preset, self.seed, self.data, self.built).of_live()
+        described = describe_run(self.settings, self.preset, self.seed, self.data, self.built)
+        described = replace(described, live=True)
         records = self.records()
         if trace_folder is not None:
             write_trace(trace_folder / trace_name(self.preset, self.seed), described.header(), records)

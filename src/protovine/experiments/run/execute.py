@@ -40,12 +40,26 @@ def execute(
         The simulator caught a bug.
     """
     built = build(settings, data, seed)
-    run = RunDescription.of(settings, preset, seed, data, built)
+    run = describe_run(settings, preset, seed, data, built)
     records, wall_s = simulate(settings, data, built, progress)
     if trace_folder is not None:
         write_trace(trace_folder / trace_name(preset, seed), run.header(), records)
     expected = expected_ages(settings, run.neighbours)
     return judge(run, records, expected=expected, wall_s=wall_s, trace_hash=hash_of(records))
+
+
+def describe_run(settings: Settings, preset: str, seed: int, data: DataSet, built: Built) -> RunDescription:
+    """The description of a run that is built, for judging it."""
+    return RunDescription(
+        preset=preset,
+        seed=seed,
+        classes=tuple(str(label) for label in data.classes),
+        neighbours=built.neighbours,
+        honest=built.honest,
+        positive=built.positive,
+        shares=settings.gossip.T > 0,
+        drift_points_s=built.drift_points_s,
+    )
 
 
 def simulate(

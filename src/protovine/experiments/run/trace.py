@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from protovine.errors import DataError
-from protovine.experiments.define.build import Built
-from protovine.experiments.define.config import Settings
 from protovine.records import Record, TraceHash
-from protovine.stream import DataSet
 
 
 def trace_name(preset: str, seed: int) -> str:
@@ -64,20 +61,6 @@ class RunDescription:
     live: bool = False
 
     @classmethod
-    def of(cls, settings: Settings, preset: str, seed: int, data: DataSet, built: Built) -> RunDescription:
-        """The description of a run that is built from settings."""
-        return cls(
-            preset=preset,
-            seed=seed,
-            classes=tuple(str(label) for label in data.classes),
-            neighbours=built.neighbours,
-            honest=built.honest,
-            positive=built.positive,
-            shares=settings.gossip.T > 0,
-            drift_points_s=built.drift_points_s,
-        )
-
-    @classmethod
     def read(cls, header: dict[str, Any], path: Path) -> RunDescription:
         """The description in the header of the trace file ``path``; `DataError` if it does not describe a run."""
         try:
@@ -88,10 +71,6 @@ class RunDescription:
         if not described.honest or not all(0 <= node < len(described.neighbours) for node in named):
             raise DataError(f"the header of the trace {path} names nodes that do not exist, or no honest ones")
         return described
-
-    def of_live(self) -> RunDescription:
-        """The same run, made by real processes."""
-        return replace(self, live=True)
 
     def header(self) -> dict[str, Any]:
         """The header of the run's trace file."""

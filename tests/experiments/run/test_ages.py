@@ -14,7 +14,7 @@ from protovine.errors import ConfigError, DataError
 from protovine.experiments.define.config import Settings
 from protovine.experiments.report.age_figure import draw_ages
 from protovine.experiments.report.pages import render_report
-from protovine.experiments.run.ages import TheoryAges, RunAges, expected_ages, pooled, predicted, verdict
+from protovine.experiments.run.ages import RunAges, TheoryAges, expected_ages, pooled, predicted, verdict
 from protovine.experiments.run.measured import MeasuredRun, measured_runs
 from protovine.records import write_trace
 from protovine.topology import neighbours
@@ -68,7 +68,7 @@ def test_settings_become_a_prediction(changed: dict[str, Any], mean_s: float) ->
         ({"gossip": {"schedule": "counter", "T": 0.4}}, "1/T is 2.5, not a whole number"),
         ({"swarm": {"arrivals": "clock"}}, "not as a Poisson process"),
         ({"swarm": {"split": "quantity-skew:0.5"}}, "different rates"),
-        ({"swarm": {"hostile": "flood:1"}}, "hostile members: flood:1"),
+        ({"swarm": {"byzantine": "flood:1"}}, "Byzantine nodes: flood:1"),
         ({"swarm": {"label_delay_s": 9.0}}, "labels come later"),
         ({"swarm": {"clock_skew_s": 1.0}}, "clocks are off"),
         ({"link": {"jitter_s": 0.1}}, "jitter"),
@@ -158,7 +158,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Any:
     experiment = protovine.Experiment(
         presets=["paper-base", "paper-local"],
         data=(x, x[:, 0].astype(int)),
-        swarm={"hostile": "label-flip:1", "train_rate_hz": 0.001},
+        swarm={"byzantine": "label-flip:1", "train_rate_hz": 0.001},
         seeds=2,
     )
     return protovine.run(experiment, out=path), path
@@ -176,7 +176,7 @@ def test_a_recorded_run_has_the_ages_of_the_run(folder: Any) -> None:
         # Four honest nodes of five.
         assert 12 == run.report.pairs == made.ages.pairs
         assert made.ages.to_json()["predicted"] == run.to_json()["predicted"]
-        assert "hostile" in run.to_json()["verdict"]
+        assert "Byzantine" in run.to_json()["verdict"]
         json = made.to_json()
         assert [node["aoi_mean_s"] for node in json["per_node"]] == pytest.approx(run.to_json()["nodes"][:4])
         assert 5 == len(json["ages"]["worst_pairs"])
