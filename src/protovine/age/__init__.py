@@ -30,10 +30,11 @@ from protovine.age.forwarding import (
     star_push_age,
 )
 from protovine.age.law import AgeTheory, max_age, rates_for_budget, version_moments
-from protovine.age.measure import AgeLaw, AgeReport, BatchMeans, PairAges, SteadyAges, measure_age
+from protovine.age.measure import measure_age
 from protovine.age.percolation import PercolationAge, PushRates, ball_age, percolation_age, random_regular
 from protovine.age.plan import AgePlan, PlannedSchedule, RatePlan, parse_peers, plan_age, plan_rates
 from protovine.age.predict import AgePrediction, parse_delay, predict_age
+from protovine.age.report import AgeLaw, AgeReport, BatchMeans, PairAges, SteadyAges
 
 __all__ = [
     "AgeLaw",

@@ -1,4 +1,4 @@
-"""A run folder: the experiment, what it was resolved to, traces, result and report."""
+"""A run folder: the experiment, its resolved settings, traces, result and report."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class RunFolder:
 
     @property
     def traces(self) -> Path:
-        """Where runs put their traces."""
+        """The folder of the traces."""
         return self.path / "traces"
 
     @classmethod
     def create(cls, path: Path, prepared: Prepared) -> RunFolder:
-        """A new folder with the experiment in it; `ConfigError` if there are files already or it cannot be written."""
+        """A new folder with the experiment in it; `ConfigError` if it has files already or cannot be written."""
         folder = cls(path)
         try:
             if path.is_dir() and any(path.iterdir()):
@@ -44,7 +44,7 @@ class RunFolder:
         return folder
 
     def replay_command(self, preset: str, seed: int) -> str:
-        """The command that does one run again."""
+        """The command that replays one run."""
         return f"protovine replay {shlex.quote(str(self.path))} --preset {preset} --seed {seed}"
 
     def finish(self, result: Result, page: str) -> None:
@@ -67,7 +67,7 @@ def read_result(path: Path) -> dict[str, Any]:
 
 
 def trace_path(path: Path, preset: str, seed: int) -> Path:
-    """Where the trace of a run is."""
+    """The trace file of a run."""
     return RunFolder(path).traces / trace_name(preset, seed)
 
 

@@ -1,4 +1,4 @@
-"""Every preset with every seed, in this process or in several, with progress and a clean stop."""
+"""Every preset with every seed, in one process or several, with progress and a clean stop."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from protovine.experiments.run.result import Result, Run
 from protovine.stream import DataSet
 from protovine.system import warm
 
-# What numbers depend on.
+# Packages that results depend on.
 _VERSIONED = ("protovine", "numpy", "numba", "scipy", "scikit-learn", "river", "pandas")
 
 
 class Cancelled(Exception):
-    """A run was asked to stop."""
+    """The run had to stop."""
 
 
 def run_prepared(
@@ -38,11 +38,11 @@ def run_prepared(
     trace_folder: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Result:
-    """Run what was prepared. A run that stops on a bug, or Ctrl-C, ends it with the runs finished so far."""
+    """Run a prepared experiment. If a bug or Ctrl-C stops it, the result has the runs finished so far."""
     tasks = [(name, seed) for seed in prepared.seeds for name in prepared.settings]
     jobs = min(jobs or prepared.experiment.jobs, len(tasks))
     if jobs > 1 and getattr(multiprocessing.current_process(), "_inheriting", False):
-        # A worker that imports the caller's script runs it again; its own workers could not even start.
+        # A worker imports the caller's script and so runs it again. Its own workers cannot start.
         raise ConfigError("a script that runs several jobs must do so below `if __name__ == '__main__':`")
     report = progress or (lambda done, total: None)
     report(0, prepared.samples)
@@ -59,7 +59,10 @@ def run_prepared(
     except RunError as broken:
         status, error, failed = "failed", str(broken), broken.run
     except BrokenProcessPool:
-        status, error = "failed", "a worker process died; it may have run out of memory, or said why above"
+        status, error = (
+            "failed",
+            "a worker process died; it may have run out of memory, or have printed the reason above",
+        )
     order = {name: i for i, name in enumerate(prepared.settings)}
     runs.sort(key=lambda made: (order[made.preset], made.seed))
     return Result(
@@ -77,7 +80,7 @@ def run_prepared(
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of everything that numbers depend on."""
+    """Versions of Python and of the packages that results depend on."""
     return {"python": platform.python_version(), **{name: version(name) for name in _VERSIONED}}
 
 
@@ -107,12 +110,12 @@ def _in_processes(
     report: Callable[[int, int], None],
     keep: Callable[[Run], None],
 ) -> None:
-    # Workers start from nothing: a fork would copy threads of numerical libraries in an unknown state.
+    # Workers are spawned: a fork would copy threads of numerical libraries in an unknown state.
     context = multiprocessing.get_context("spawn")
     counter, stop = context.Value("q", 0), context.Event()
     work = (counter, stop, prepared.settings, prepared.data, trace_folder)
     with ProcessPoolExecutor(jobs, context, _start_worker, work) as pool:
-        with interrupts_blocked():  # Workers start here and inherit it; Ctrl-C is the parent's to handle.
+        with interrupts_blocked():  # Workers start here and inherit the block: only the parent handles Ctrl-C.
             waiting: set[Future[Run]] = {pool.submit(_work, name, seed) for name, seed in tasks}
         try:
             while waiting:
@@ -124,14 +127,14 @@ def _in_processes(
         except BaseException:
             stop.set()
             for future in [future for future in waiting if not future.cancel()]:
-                if future.exception() is None:  # It was just done, or nearly so.
+                if future.exception() is None:  # It had finished before.
                     keep(future.result())
             raise
 
 
 @contextlib.contextmanager
 def interrupts_blocked() -> Iterator[None]:
-    """A Ctrl-C that comes meanwhile is not lost: it arrives at the end."""
+    """A Ctrl-C inside the block takes effect at its end."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -150,7 +153,7 @@ def _start_worker(
 
 
 def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for work forever."""
+    """End this worker with its parent: if that was killed, the worker would wait for work forever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

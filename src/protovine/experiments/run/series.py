@@ -14,7 +14,7 @@ from protovine.records import SECOND_NS, Learned, Record, Sent, Trained
 
 # Points of every curve.
 GRID = 120
-# `Series.f1_recent` is over one part in so many of all predictions, but over at least this many predictions.
+# `Series.f1_recent` is over one tenth of all predictions, but over at least 50.
 WINDOW_PARTS, WINDOW_MIN = 10, 50
 
 Floats = NDArray[np.float64]
