@@ -33,14 +33,14 @@ _WHERE = {
     "load": "protovine.stream",
     "load_curves": "protovine.experiments",
     "load_results": "protovine.experiments",
-    "run": "protovine.experiments.run.runner",
+    "run": "protovine.experiments.experiment",
 }
 
 if TYPE_CHECKING:
     from protovine.compress import DbscanCompressor, KMeansCompressor
     from protovine.errors import ProtovineError
     from protovine.experiments import Experiment, Result, load_curves, load_results
-    from protovine.experiments.run.runner import run
+    from protovine.experiments.experiment import run
     from protovine.learn import HedgedLVQ, XuILVQ
     from protovine.node import Node
     from protovine.prototypes import PrototypeSet

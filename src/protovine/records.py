@@ -156,6 +156,15 @@ class Ended(Record, frozen=True, gc=False, tag="ended"):
     given_up: int = 0
 
 
+class Evaluated(Record, frozen=True, gc=False, tag="evaluated"):
+    """The node's final model classified all held-out rows at the end of a run; written only if rows are held out.
+
+    ``counts`` has (true class, predicted class, rows) for each combination that occurs.
+    """
+
+    counts: tuple[tuple[int, int, int], ...]
+
+
 AnyRecord = (
     Arrived
     | Missed
@@ -171,6 +180,7 @@ AnyRecord = (
     | Down
     | Up
     | Ended
+    | Evaluated
 )
 
 

@@ -12,8 +12,8 @@ from protovine.metrics import NodePredictions
 
 def made(truth: list[int], predicted: list[int], n_classes: int = 2) -> NodePredictions:
     n = len(truth)
-    p = np.full((n, n_classes), 1 / n_classes)
-    return NodePredictions(np.arange(n), np.array(truth), np.array(predicted), p)
+    codes = (np.array(each, np.int64) for each in (range(n), truth, predicted))
+    return NodePredictions(*codes, np.full(n, 1 / n_classes), n_classes)
 
 
 def test_two_classes_by_hand() -> None:
@@ -48,15 +48,28 @@ def test_without_positives_there_is_no_f1() -> None:
     assert (None, None, 0.5) == (scores.f1, scores.f1_paper, scores.accuracy)
 
 
-def test_many_classes_equal_scikit_learn() -> None:
-    draw = np.random.default_rng(0)
-    truth, predicted = draw.integers(0, 4, 300), draw.integers(0, 4, 300)
-    scores = metrics.scores(made(truth.tolist(), predicted.tolist(), 4), positive=None)
-    assert reference.f1_score(truth, predicted, average="macro") == pytest.approx(scores.f1)
-    assert scores.f1 == scores.f1_macro
-    assert reference.balanced_accuracy_score(truth, predicted) == pytest.approx(scores.balanced_accuracy)
-    assert reference.cohen_kappa_score(truth, predicted) == pytest.approx(scores.kappa)
-    assert scores.f1 == pytest.approx(scores.f1_paper, abs=0.002)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([2, 3, 4, 10, 40]), st.integers(1, 300))
+def test_scores_equal_those_of_scikit_learn_to_the_last_digit(seed: int, n_classes: int, n: int) -> None:
+    draw = np.random.default_rng(seed)
+    truth = draw.integers(0, n_classes, n)
+    predicted = np.where(draw.random(n) < 0.5, truth, draw.integers(-1, n_classes, n))
+    proba = draw.dirichlet(np.full(n_classes, 0.3), n)
+    positive = 1 if n_classes == 2 else None
+    of_truth = proba[np.arange(n), truth]
+    scores = metrics.scores(NodePredictions(np.arange(n), truth, predicted, of_truth, n_classes), positive)
+    macro = {"average": "macro", "zero_division": 0.0}
+    codes = np.setdiff1d(np.union1d(truth, predicted), [-1])
+    assert reference.accuracy_score(truth, predicted) == scores.accuracy
+    assert reference.f1_score(truth, predicted, labels=codes, **macro) == scores.f1_macro
+    assert reference.recall_score(truth, predicted, labels=np.unique(truth), **macro) == scores.balanced_accuracy
+    assert reference.log_loss(truth, proba, labels=np.arange(n_classes)) == scores.log_loss
+    if len(np.union1d(truth, predicted)) > 1:
+        assert reference.cohen_kappa_score(truth, predicted) == scores.kappa
+    if positive is None:
+        assert scores.f1 == scores.f1_macro
+        assert scores.f1 == pytest.approx(scores.f1_paper, abs=0.002)
+    elif positive in truth:
+        assert reference.f1_score(truth, predicted, labels=[positive], **macro) == scores.f1
 
 
 def test_nothing_predicted_has_no_scores() -> None:
@@ -66,7 +79,7 @@ def test_nothing_predicted_has_no_scores() -> None:
 
 
 def test_confusion_has_a_column_for_no_model() -> None:
-    assert [[1, 0, 1], [1, 1, 0]] == metrics.confusion(made([0, 0, 1, 1], [0, -1, 0, 1]))
+    assert [[1, 0, 1], [1, 1, 0]] == made([0, 0, 1, 1], [0, -1, 0, 1]).confusion().tolist()
 
 
 def test_sliding_f1_equals_f1_of_each_window() -> None:
@@ -93,7 +106,7 @@ def test_predictions_are_joined_with_the_truth_and_pooled_by_time() -> None:
     assert [1, 2, 0] == [len(node) for node in nodes]
     together = metrics.pooled(nodes)
     assert ([1, 0, 0], [-1, 1, 0]) == (together.truth.tolist(), together.predicted.tolist())
-    assert [[0.5, 0.5], [0.25, 0.75], [1.0, 0.0]] == together.p.tolist()
+    assert [0.5, 0.25, 1.0] == together.truth_proba.tolist()
 
 
 def test_traffic_adds_up() -> None:

@@ -29,12 +29,13 @@ from protovine.age.delay import Delay, poisson_push
 from protovine.age.direct import UsefulTheory, direct_push, useful_push
 from protovine.age.forwarding import exact_age, exact_push_age
 from protovine.age.law import AgeTheory, max_age, rates_for_budget, version_moments
-from protovine.age.measure import AgeLaw, AgeReport, BatchMeans, PairAges, SteadyAges, measure_age
+from protovine.age.measure import measure_age
 from protovine.age.parse import parse_delay, parse_peers
 from protovine.age.percolation import PercolationAge, PushRates, ball_age, percolation_age, random_regular
 from protovine.age.plan import AgePlan, plan_age
 from protovine.age.predict import AgePrediction, predict_age
 from protovine.age.rates import RatePlan, plan_rates
+from protovine.age.report import AgeLaw, AgeReport, BatchMeans, PairAges, SteadyAges
 from protovine.age.symmetric import (
     complete_age,
     complete_push_age,

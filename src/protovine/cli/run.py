@@ -168,6 +168,7 @@ def run(
     """
     from protovine.experiments.define.config import Experiment
     from protovine.experiments.define.prepare import prepare
+    from protovine.experiments.report.pages import render_report
     from protovine.experiments.run.folder import RunFolder
     from protovine.experiments.run.runner import run_prepared
     from protovine.system import merged_tables
@@ -187,7 +188,7 @@ def run(
     console = console_on()
     with progress(console) as report:
         result = run_prepared(prepared, trace_folder=folder.traces, progress=report)
-    folder.finish(result)
+    folder.finish(result, render_report(result))
     show(result, folder, as_json)
 
 

@@ -38,6 +38,7 @@ def swarm(
     from protovine.experiments.define.config import Experiment
     from protovine.experiments.define.prepare import prepare
     from protovine.experiments.live.swarm import run_live
+    from protovine.experiments.report.pages import render_report
     from protovine.experiments.run.folder import RunFolder
 
     tables = tables_of(experiment, assignments, flags)
@@ -53,7 +54,7 @@ def swarm(
         click.echo("protovine: plain TCP: nothing is encrypted, and nobody is who they say", err=True)
     with _table() as watch:
         result = run_live(prepared, secure=not plain, trace_folder=folder.traces, watch=watch)
-    folder.finish(result)
+    folder.finish(result, render_report(result))
     show(result, folder, as_json)
 
 

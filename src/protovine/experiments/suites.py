@@ -12,6 +12,7 @@ import numpy as np
 from protovine.errors import ConfigError, suggest
 from protovine.experiments.define.config import Experiment
 from protovine.experiments.define.prepare import Prepared, prepare
+from protovine.experiments.report.pages import render_report
 from protovine.experiments.report.tables import formatted
 from protovine.experiments.run.folder import RunFolder
 from protovine.experiments.run.result import Interval, Result, Run
@@ -173,7 +174,7 @@ def run_suite(
 
         made = run_prepared(each, trace_folder=folder.traces if folder else None, progress=tell)
         if folder:
-            folder.finish(made)
+            folder.finish(made, render_report(made))
         results.append(made)
         before += each.samples
         if made.status != "complete":

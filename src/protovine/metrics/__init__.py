@@ -1,16 +1,21 @@
-"""What a trace says of accuracy and traffic.
+"""Accuracy and traffic of a run, from its records.
 
-- `predictions`, `NodePredictions`: each node's predictions with the truth
-- `scores`, `f1`, `f1_paper`: accuracy, F1, kappa and the like
+- `predictions`, `NodePredictions`: each node's predictions with their true classes; `pooled`: of all nodes together
+- `scores`, `Scores`: F1, accuracy, kappa and others; `f1`, `f1_paper`: one of them, from class codes
+- `confusion`, `Confusion`: counts by true and predicted class; `f1_of`: F1 from such counts
 - `traffic`, `Traffic`: bytes, messages and prototypes
-- `sliding`, `samples_to`: a score over time, and how fast it converges
+- `sliding`, `samples_to`: F1 over time, and how fast it converges
+- `by_type`: records grouped by type
 """
 
 from protovine.metrics.classification import (
+    NO_MODEL,
+    Confusion,
     NodePredictions,
     Scores,
     confusion,
     f1,
+    f1_of,
     f1_paper,
     pooled,
     predictions,
@@ -18,15 +23,20 @@ from protovine.metrics.classification import (
     scores,
     sliding,
 )
+from protovine.metrics.grouping import by_type
 from protovine.metrics.traffic import PAPER_BYTES_PER_PROTOTYPE, Traffic, traffic
 
 __all__ = [
+    "NO_MODEL",
     "PAPER_BYTES_PER_PROTOTYPE",
+    "Confusion",
     "NodePredictions",
     "Scores",
     "Traffic",
+    "by_type",
     "confusion",
     "f1",
+    "f1_of",
     "f1_paper",
     "pooled",
     "predictions",

@@ -1,29 +1,50 @@
-"""Prequential scores from predictions; a prediction without a model (-1) is wrong, and missed only the class it was."""
+"""Prequential scores of predictions against the truth.
+
+A prediction without a model (-1) counts as wrong: as a false negative of its true class and a false positive of none.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from protovine.metrics.grouping import by_type
 from protovine.records import Arrived, Predicted, Record
 
 NO_MODEL = -1
+# Counts by true class (rows) and predicted class (columns; the last column: no model), shape (classes, classes + 1).
+Confusion = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
 class NodePredictions:
-    """Predictions of one node, in order: times, true and predicted codes (n,), class probabilities (n, classes)."""
+    """Predictions of one node in the order of time; each array has shape (n,).
+
+    Parameters
+    ----------
+    at_ns : int array
+    truth, predicted : int array
+        Class codes; -1 in ``predicted`` where the node had no model.
+    truth_proba : float array
+        Probability that the node gave to the true class; 1 / ``n_classes`` where it had no model.
+    n_classes : int
+    """
 
     at_ns: NDArray[np.int64]
     truth: NDArray[np.int64]
     predicted: NDArray[np.int64]
-    p: NDArray[np.float64]
+    truth_proba: NDArray[np.float64]
+    n_classes: int
 
     def __len__(self) -> int:
         return len(self.truth)
+
+    def confusion(self) -> Confusion:
+        """Counts by true and predicted class."""
+        return confusion(self.truth, self.predicted, self.n_classes)
 
 
 @dataclass(frozen=True)
@@ -40,28 +61,27 @@ class Scores:
 
 
 def predictions(records: Iterable[Record], n_nodes: int, n_classes: int) -> list[NodePredictions]:
-    """Each node's predictions, joined with the truth that the simulator recorded."""
-    truth: dict[tuple[int, int], int] = {}
-    rows: list[list[tuple[int, int, int, tuple[float, ...]]]] = [[] for _ in range(n_nodes)]
-    uniform = (1.0 / n_classes,) * n_classes
-    for record in records:
-        if isinstance(record, Arrived):
-            truth[record.node, record.sample] = record.truth
-        elif isinstance(record, Predicted):
-            actual = truth[record.node, record.sample]
-            rows[record.node].append((record.at_ns, actual, record.predicted, record.proba or uniform))
-    return [
-        NodePredictions(
-            np.array([row[0] for row in node], np.int64),
-            np.array([row[1] for row in node], np.int64),
-            np.array([row[2] for row in node], np.int64),
-            np.array([row[3] for row in node], np.float64).reshape(len(node), n_classes),
-        )
-        for node in rows
-    ]
+    """Predictions of nodes 0 to ``n_nodes`` - 1 with their true classes, in one pass over the records."""
+    kept = by_type(records)
+    arrived = {(record.node, record.sample): record.truth for record in kept[Arrived]}
+    made = kept[Predicted]
+    truths = [arrived[record.node, record.sample] for record in made]
+    unknown = 1.0 / n_classes
+    probas = [record.proba[code] if record.proba else unknown for record, code in zip(made, truths, strict=True)]
+    node = np.array([record.node for record in made], np.int64)
+    order = np.argsort(node, kind="stable")
+    bounds = np.searchsorted(node[order], np.arange(1, n_nodes))
+    parts = zip(
+        np.split(np.array([record.at_ns for record in made], np.int64)[order], bounds),
+        np.split(np.array(truths, np.int64)[order], bounds),
+        np.split(np.array([record.predicted for record in made], np.int64)[order], bounds),
+        np.split(np.array(probas, np.float64)[order], bounds),
+        strict=True,
+    )
+    return [NodePredictions(*columns, n_classes=n_classes) for columns in parts]
 
 
-def pooled(nodes: list[NodePredictions]) -> NodePredictions:
+def pooled(nodes: Sequence[NodePredictions]) -> NodePredictions:
     """All predictions of all nodes, ordered by time (ties by node)."""
     at_ns = np.concatenate([node.at_ns for node in nodes])
     order = np.argsort(at_ns, kind="stable")
@@ -69,7 +89,8 @@ def pooled(nodes: list[NodePredictions]) -> NodePredictions:
         at_ns[order],
         np.concatenate([node.truth for node in nodes])[order],
         np.concatenate([node.predicted for node in nodes])[order],
-        np.concatenate([node.p for node in nodes])[order],
+        np.concatenate([node.truth_proba for node in nodes])[order],
+        nodes[0].n_classes,
     )
 
 
@@ -80,82 +101,113 @@ def scores(made: NodePredictions, positive: int | None) -> Scores:
     ----------
     made : NodePredictions
     positive : int or None
-        The positive class when there are two; None for more: `Scores.f1` is then the macro average.
+        The positive class of two; None for more classes, then `Scores.f1` is the macro average.
     """
-    from sklearn.metrics import accuracy_score, cohen_kappa_score, log_loss, recall_score
-
     if not len(made):
         return Scores(None, None, None, None, None, None, None)
-    truth, predicted = made.truth, made.predicted
-    kappa = float(cohen_kappa_score(truth, predicted)) if len(np.union1d(truth, predicted)) > 1 else None
+    counts = made.confusion()
+    eps = np.finfo(np.float64).eps
+    losses = -np.log(np.clip(made.truth_proba, eps, 1 - eps))
     return Scores(
-        f1=f1(truth, predicted, positive),
-        f1_macro=f1(truth, predicted, None),
-        f1_paper=f1_paper(truth, predicted, positive),
-        accuracy=float(accuracy_score(truth, predicted)),
-        balanced_accuracy=float(recall_score(truth, predicted, labels=np.unique(truth), average="macro")),
-        kappa=kappa,
-        log_loss=float(log_loss(truth, made.p, labels=np.arange(made.p.shape[1]))),
+        f1=f1_of(counts, positive),
+        f1_macro=f1_of(counts, None),
+        f1_paper=_f1_paper_of(counts, positive),
+        accuracy=int(np.trace(counts)) / len(made),
+        balanced_accuracy=_balanced_accuracy(counts),
+        kappa=_kappa(counts),
+        log_loss=float(np.mean(losses)),
     )
 
 
+def confusion(truth: NDArray[np.int64], predicted: NDArray[np.int64], n_classes: int) -> Confusion:
+    """Counts by true class (rows) and predicted class (columns; the last column: no model)."""
+    columns = n_classes + 1
+    cell = truth * columns + np.where(predicted == NO_MODEL, n_classes, predicted)
+    return np.bincount(cell, minlength=n_classes * columns).reshape(n_classes, columns)
+
+
 def f1(truth: NDArray[np.int64], predicted: NDArray[np.int64], positive: int | None) -> float | None:
-    """F1 of the class ``positive``, None without positives in ``truth``; or, if it is None, the mean over all classes
-    that occur in either array.
+    """F1 of the class ``positive``; None if it does not occur in ``truth``.
+
+    With ``positive`` None it is the mean over all classes that occur in either array.
 
     Examples
     --------
     >>> f1(np.array([1, 1, 0]), np.array([1, -1, 1]), 1)
     0.5
     """
-    from sklearn.metrics import f1_score
+    return f1_of(_confusion_of_codes(truth, predicted, positive), positive)
 
-    if positive is None:
-        classes = np.setdiff1d(np.union1d(truth, predicted), [NO_MODEL])
-        return float(f1_score(truth, predicted, labels=classes, average="macro", zero_division=0.0))
-    if positive not in truth:
-        return None
-    return float(f1_score(truth, predicted, labels=[positive], average="macro", zero_division=0.0))
+
+def f1_of(counts: Confusion, positive: int | None) -> float | None:
+    """`f1` from a confusion table."""
+    true, predicted, hits = _margins(counts)
+    if positive is not None:
+        return float(2 * hits[positive] / (true[positive] + predicted[positive])) if true[positive] else None
+    occurs = true + predicted > 0
+    return float(np.mean(2.0 * hits[occurs] / (true + predicted)[occurs]))
 
 
 def f1_paper(truth: NDArray[np.int64], predicted: NDArray[np.int64], positive: int | None) -> float | None:
-    """F1 as the authors compute it: precision and recall are rounded to 3 decimals and so is F1, and a prediction
-    made without a prototype counts as a false negative whatever its true class.
+    """F1 with the rounding of the paper's authors.
 
-    For more than two classes (which the paper does not have) the mean over the classes that occur, each so rounded.
+    They round precision, recall and F1 to 3 decimals, and count every prediction without a prototype as a false
+    negative, whatever its true class. The paper has two classes. For more classes this is the mean over the classes
+    that occur; a prediction without a prototype then counts for its true class only.
     """
-    if positive is None:
-        classes = np.setdiff1d(np.union1d(truth, predicted), [NO_MODEL])
-        return float(np.mean([_f1_rounded(truth, predicted, int(c), truth == c) for c in classes]))
-    if positive not in truth:
-        return None
-    return _f1_rounded(truth, predicted, positive, np.ones(len(truth), bool))
+    return _f1_paper_of(_confusion_of_codes(truth, predicted, positive), positive)
 
 
-def _f1_rounded(
-    truth: NDArray[np.int64], predicted: NDArray[np.int64], positive: int, blamed: NDArray[np.bool_]
-) -> float:
-    hits = int(((predicted == positive) & (truth == positive)).sum())
-    false_positives = int(((predicted == positive) & (truth != positive)).sum())
-    missed = (truth == positive) & (predicted != positive)
-    false_negatives = int((missed | ((predicted == NO_MODEL) & blamed)).sum())
-    precision = round(hits / (hits + false_positives), 3) if hits + false_positives else 0.0
-    recall = round(hits / (hits + false_negatives), 3) if hits + false_negatives else 0.0
+def _f1_paper_of(counts: Confusion, positive: int | None) -> float | None:
+    true, predicted, hits = _margins(counts)
+    if positive is not None:
+        others_without = int(counts[:, -1].sum() - counts[positive, -1])
+        found = _f1_rounded(int(hits[positive]), int(predicted[positive]), int(true[positive]) + others_without)
+        return found if true[positive] else None
+    occurs = true + predicted > 0
+    of_classes = zip(hits[occurs].tolist(), predicted[occurs].tolist(), true[occurs].tolist(), strict=True)
+    return float(np.mean([_f1_rounded(*each) for each in of_classes]))
+
+
+def _f1_rounded(hits: int, predicted: int, true: int) -> float:
+    precision = round(hits / predicted, 3) if predicted else 0.0
+    recall = round(hits / true, 3) if true else 0.0
     return round(2 * precision * recall / (precision + recall), 3) if precision + recall else 0.0
 
 
-def confusion(made: NodePredictions) -> list[list[int]]:
-    """Counts by true class (rows) and predicted class (columns; the last column: no model)."""
-    n_classes = made.p.shape[1]
-    table = np.zeros((n_classes, n_classes + 1), np.int64)
-    np.add.at(table, (made.truth, np.where(made.predicted == NO_MODEL, n_classes, made.predicted)), 1)
-    return table.tolist()
+def _balanced_accuracy(counts: Confusion) -> float:
+    """Mean recall over the true classes that occur."""
+    true, _, hits = _margins(counts)
+    return float(np.mean(hits[true > 0] / true[true > 0]))
+
+
+def _kappa(counts: Confusion) -> float | None:
+    """Cohen's kappa; None if truth and predictions are all of one class."""
+    # No model is a class of its own, the first as its code is -1: the order decides the last digit of the sums.
+    square = np.vstack([np.zeros(counts.shape[1], np.int64), counts[:, [-1, *range(len(counts))]]])
+    occurs = (square.sum(axis=0) > 0) | (square.sum(axis=1) > 0)
+    table = square[np.ix_(occurs, occurs)].astype(np.float64)
+    if len(table) < 2:
+        return None
+    disagrees = 1.0 - np.eye(len(table))
+    expected = np.outer(table.sum(axis=0), table.sum(axis=1)) / table.sum(axis=0).sum()
+    return float(1 - np.sum(disagrees * table) / np.sum(disagrees * expected))
+
+
+def _margins(counts: Confusion) -> tuple[Confusion, Confusion, Confusion]:
+    """Per class: how often it is true, how often it is predicted, and how often both."""
+    square = counts[:, :-1]
+    return counts.sum(axis=1), square.sum(axis=0), np.diagonal(square)
+
+
+def _confusion_of_codes(truth: NDArray[np.int64], predicted: NDArray[np.int64], positive: int | None) -> Confusion:
+    codes = [truth.max(initial=0), predicted.max(initial=0), positive or 0]
+    return confusion(truth, predicted, int(max(codes)) + 1)
 
 
 def sliding(made: NodePredictions, positive: int | None, window: int) -> NDArray[np.float64]:
     """`f1` after each prediction over the last ``window`` ones (n,); NaN where it is not defined."""
-    n_classes = made.p.shape[1]
-    classes = range(n_classes) if positive is None else [positive]
+    classes = range(made.n_classes) if positive is None else [positive]
     each = []
     for c in classes:
         hit = _windowed((made.truth == c) & (made.predicted == c), window)
@@ -168,9 +220,9 @@ def sliding(made: NodePredictions, positive: int | None, window: int) -> NDArray
 
 
 def samples_to(curve: NDArray[np.float64], share: float = 0.95) -> int | None:
-    """How many samples a curve over samples (n,) takes to be at ``share`` of its last value for good.
+    """Number of samples after which a curve over samples (n,) stays at or above ``share`` of its last value.
 
-    None if it never has a value above zero at the end.
+    None if its last value is not above zero.
 
     Examples
     --------

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from protovine.metrics.grouping import by_type
 from protovine.records import Lost, Received, Record, Refused, Sent, Trained, Withheld
 
 # The authors count 105 bytes for a prototype, whatever its size.
@@ -14,9 +15,9 @@ PAPER_BYTES_PER_PROTOTYPE = 105
 
 @dataclass(frozen=True)
 class Traffic:
-    """Everything that all nodes sent, once per recipient.
+    """Messages, bytes and prototypes of all nodes; a message to several recipients counts once for each.
 
-    ``prototypes_dropped`` fell out of full queues. ``links`` has the bytes by (sender, recipient); ``lost`` and
+    ``prototypes_dropped`` fell out of full queues. ``links`` has the bytes by (sender, recipient). ``lost`` and
     ``refused`` count messages by reason.
     """
 
@@ -33,45 +34,27 @@ class Traffic:
     refused: dict[str, int]
 
     def paper_bytes_per_s(self, seconds: float) -> float:
-        """Bandwidth as the paper's tables give it: 105 bytes per prototype sent, all nodes together."""
+        """Traffic as the paper's tables give it: 105 bytes per prototype sent, all nodes together."""
         return PAPER_BYTES_PER_PROTOTYPE * self.prototypes_sent / seconds
 
 
 def traffic(records: Iterable[Record]) -> Traffic:
-    """Add up a trace."""
-    total = header = messages = sent = withheld = received = trained = dropped = 0
-    links: Counter[tuple[int, int]] = Counter()
-    lost: Counter[str] = Counter()
-    refused: Counter[str] = Counter()
-    for record in records:
-        if isinstance(record, Sent):
-            size = record.header_bytes + record.payload_bytes
-            total += size
-            header += record.header_bytes
-            messages += 1
-            sent += record.prototypes
-            links[record.node, record.peer] += size
-        elif isinstance(record, Withheld):
-            withheld += record.prototypes
-        elif isinstance(record, Received):
-            received += record.prototypes
-            dropped += record.dropped
-        elif isinstance(record, Trained):
-            trained += record.count
-        elif isinstance(record, Lost):
-            lost[record.reason] += 1
-        elif isinstance(record, Refused):
-            refused[record.reason] += 1
+    """The traffic of a trace."""
+    kept = by_type(records)
+    sent, received = kept[Sent], kept[Received]
+    links: defaultdict[tuple[int, int], int] = defaultdict(int)
+    for record in sent:
+        links[record.node, record.peer] += record.header_bytes + record.payload_bytes
     return Traffic(
-        total,
-        header,
-        messages,
-        sent,
-        withheld,
-        received,
-        trained,
-        dropped,
-        dict(sorted(links.items())),
-        dict(sorted(lost.items())),
-        dict(sorted(refused.items())),
+        bytes_total=sum(links.values()),
+        header_bytes=sum(record.header_bytes for record in sent),
+        messages=len(sent),
+        prototypes_sent=sum(record.prototypes for record in sent),
+        prototypes_withheld=sum(record.prototypes for record in kept[Withheld]),
+        prototypes_received=sum(record.prototypes for record in received),
+        prototypes_trained=sum(record.count for record in kept[Trained]),
+        prototypes_dropped=sum(record.dropped for record in received),
+        links=dict(sorted(links.items())),
+        lost=dict(sorted(Counter(record.reason for record in kept[Lost]).items())),
+        refused=dict(sorted(Counter(record.reason for record in kept[Refused]).items())),
     )

@@ -1,135 +1,62 @@
-"""A swarm of real processes on loopback: one experiment, one preset, one seed, in real time, with the run's results."""
+"""A swarm of real processes on this machine: one preset with one seed, in real time, judged as a simulated run is."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import tomli_w
 
 from protovine.errors import ConfigError, DataError, RunError
 from protovine.experiments.define.build import Built, build
 from protovine.experiments.define.prepare import Prepared, describe, describe_data, resolved
 from protovine.experiments.live.member import MEET_S, Spec
-from protovine.experiments.run.execute import judge, trace_header, trace_name
+from protovine.experiments.live.process import Place, Process
+from protovine.experiments.live.recorded import read_records
+from protovine.experiments.run.ages import expected_ages
+from protovine.experiments.run.execute import describe_run
+from protovine.experiments.run.judge import judge
 from protovine.experiments.run.result import Result, Run
 from protovine.experiments.run.runner import versions
+from protovine.experiments.run.trace import hash_of, trace_name
 from protovine.net.security.identity import create_authority, issue
 from protovine.net.transport import zenoh_module
-from protovine.records import SECOND_NS, AnyRecord, Arrived, Missed, Received, TraceHash, write_trace
-from protovine.sim import Outcome
-from protovine.sim.invariants import Invariants
+from protovine.records import SECOND_NS, AnyRecord, write_trace
 from protovine.system import warm
 
+__all__ = ["SWARM", "LocalSwarm", "Place", "Process", "free_ports", "run_live"]
+
 SWARM = "local"
-# Processes that start at a time: each compiles or loads kernels first.
+# Processes that start at the same time: each compiles or loads kernels first.
 _STARTING_MAX = 4
-_END_S = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a member runs: its address and port (0: any free one), and a command in front of its own."""
-
-    address: str = "127.0.0.1"
-    port: int = 0
-    command: tuple[str, ...] = ()
-
-
-@dataclass
-class Process:
-    """One member's process and what it has said."""
-
-    spec: Spec
-    folder: Path
-    command: tuple[str, ...] = ()
-    child: subprocess.Popen[str] | None = None
-    ready: bool = False
-    done: bool = False
-    socket_before: tuple[int, int] = (0, 0)
-    notes: list[str] = field(default_factory=list)
-    error: str | None = None
-
-    def start(self) -> None:
-        """Start it, or start it again."""
-        self.ready = self.done = False
-        (self.folder / "spec.json").write_bytes(msgspec.json.encode(self.spec))
-        self.spec = msgspec.structs.replace(self.spec, start=self.spec.start + 1)
-        errors = os.open(self.folder / "stderr.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
-        self.child = subprocess.Popen(
-            [*self.command, sys.executable, "-m", "protovine.experiments.live.member", str(self.folder / "spec.json")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            env=environment,
-        )
-        os.close(errors)
-        threading.Thread(target=self._listen, args=(self.child,), daemon=True).start()
-
-    def _listen(self, child: subprocess.Popen[str]) -> None:
-        assert child.stdout is not None
-        for line in child.stdout:
-            with contextlib.suppress(ValueError, AttributeError):
-                said = json.loads(line)
-                self.error = said.get("error", self.error)
-                if "note" in said:
-                    self.notes.append(said["note"])
-                if "ready" in said:
-                    self.socket_before = tuple(said["socket"] or (0, 0))
-                    self.ready = True
-                self.done = self.done or "done" in said
-
-    def say(self, line: str) -> None:
-        """A line on its standard input."""
-        if self.child is not None and self.child.stdin is not None:
-            with contextlib.suppress(OSError, ValueError):  # It ended, or its input was closed.
-                self.child.stdin.write(line + "\n")
-                self.child.stdin.flush()
-
-    def status(self) -> dict[str, Any] | None:
-        """What it wrote of itself last."""
-        try:
-            return dict(json.loads((self.folder / "status.json").read_bytes()))
-        except (OSError, ValueError):
-            return None
-
-    @property
-    def running(self) -> bool:
-        """Whether the process is there."""
-        return self.child is not None and self.child.poll() is None
+# Processes that have not ended after this time are killed.
+_END_TIMEOUT_S = 20.0
 
 
 class LocalSwarm:
-    """Members of an experiment as processes on loopback, with certificates made for the occasion.
+    """The members of an experiment as processes on this machine, with certificates of their own authority.
 
     Parameters
     ----------
     prepared : Prepared
-        Its first preset with its first seed.
+        Its first preset runs, with its first seed.
     folder : path
-        Where members keep state and traces.
+        Members keep their state and their traces in it.
     secure : bool
         Mutual TLS and sealed messages; otherwise plain TCP.
     stay : bool
-        Members stay after their stream has ended, until `stop`.
+        Members go on after their stream has ended, until `stop`.
     places : list of Place, optional
-        Of each member; by default loopback.
+        One for each member; loopback by default.
     """
 
     def __init__(
@@ -190,7 +117,7 @@ class LocalSwarm:
             self.members.append(Process(spec, home, places[node].command))
 
     def start(self, watch: Callable[[], None] = lambda: None) -> None:
-        """Start all, a few at a time; return when everybody has met.
+        """Start all members, a few at a time; return when every member has met all others.
 
         Raises
         ------
@@ -209,7 +136,7 @@ class LocalSwarm:
             time.sleep(0.05)
 
     def begin(self) -> None:
-        """Let the stream begin everywhere, half a second from now."""
+        """Let the stream begin at all members, half a second from now."""
         self.start_ns = time.time_ns() + SECOND_NS // 2
         for member in self.members:
             member.say(str(self.start_ns))
@@ -221,14 +148,14 @@ class LocalSwarm:
             time.sleep(0.1)
 
     def stop(self) -> None:
-        """Stop all, in order if they can."""
+        """Stop all members; those that do not end in time are killed."""
         for member in self.members:
             member.say("stop")
         for member in self.members:
             if member.running and member.spec.stay:
                 assert member.child is not None
                 member.child.terminate()
-        deadline = time.monotonic() + _END_S
+        deadline = time.monotonic() + _END_TIMEOUT_S
         for member in self.members:
             if member.child is not None:
                 try:
@@ -242,58 +169,39 @@ class LocalSwarm:
                             pipe.close()
 
     def again(self, node: int) -> None:
-        """Start a member that ended again, in the middle of the run."""
+        """Start a member that has ended once more, in the middle of the run."""
         member = self.members[node]
         member.start()
         deadline = time.monotonic() + MEET_S
         while not member.ready:
             if not member.running or time.monotonic() > deadline:
-                raise RunError(f"node {node} did not come back: {member.error or _tail(member.folder / 'stderr.txt')}")
+                raise RunError(f"node {node} did not come back: {member.last_error()}")
             time.sleep(0.02)
         member.say(str(self.start_ns))
 
     def result(self, trace_folder: Path | None = None) -> Run:
-        """Everything that the members recorded, judged as a simulated run is."""
+        """The run as the members recorded it, judged as a simulated one; with a folder, its trace appears there."""
+        described = describe_run(self.settings, self.preset, self.seed, self.data, self.built)
+        described = replace(described, live=True)
         records = self.records()
+        if trace_folder is not None:
+            write_trace(trace_folder / trace_name(self.preset, self.seed), described.header(), records)
         end_ns = max((record.at_ns for record in records), default=0)
         run = judge(
-            self.settings,
-            self.preset,
-            self.seed,
-            self.data,
-            self.built,
-            Outcome([None] * len(self.members), end_ns, Invariants()),
+            described,
             records,
+            expected=expected_ages(self.settings, self.built.neighbours),
             wall_s=end_ns / SECOND_NS,
-            trace_hash=_hash(records),
+            trace_hash=hash_of(records),
         )
-        run.metrics["bytes_socket_per_node_per_s"] = self._socket_rate(end_ns)
-        if trace_folder is not None:
-            header = {**trace_header(self.preset, self.seed, self.data, self.built), "live": True}
-            write_trace(trace_folder / trace_name(self.preset, self.seed), header, records)
-        return replace(run, ages=run.ages.of_live() if run.ages else None)
+        return replace(run, metrics={**run.metrics, "bytes_socket_per_node_per_s": self._socket_rate(end_ns)})
 
     def records(self) -> list[AnyRecord]:
-        """The records of all members in the order of time, which begins with the stream."""
-        decode = msgspec.json.Decoder(AnyRecord).decode
-        found: list[AnyRecord] = []
-        for member in self.members:
-            path = member.folder / "trace.jsonl"
-            lines = path.read_bytes().split(b"\n") if path.exists() else []
-            for line in lines[:-1]:  # What a killed process left half is no record.
-                record = decode(line)
-                times = {"at_ns": max(0, record.at_ns - self.start_ns)}
-                if isinstance(record, Received):
-                    times["created_ns"] = max(0, record.created_ns - self.start_ns)
-                found.append(msgspec.structs.replace(record, **times))
-        # Who starts again does not know what it had taken before.
-        taken = {(record.node, record.sample) for record in found if isinstance(record, Arrived)}
-        found = [each for each in found if not (isinstance(each, Missed) and (each.node, each.sample) in taken)]
-        found.sort(key=lambda record: record.at_ns)
-        return found
+        """The records of all members, ordered by time, which begins with the stream."""
+        return read_records((member.folder for member in self.members), self.start_ns)
 
     def _socket_rate(self, end_ns: int) -> float | None:
-        """Bytes that a node sent per second since all had met, as the kernel counts them."""
+        """Bytes per second that a node sent after all had met, as the kernel counts them; None if it does not."""
         sent = []
         for member in self.members:
             status = member.status()
@@ -305,8 +213,7 @@ class LocalSwarm:
     def _check_alive(self, deadline: float) -> None:
         for member in self.members:
             if member.child is not None and not member.running:
-                why = member.error or _tail(member.folder / "stderr.txt")
-                raise RunError(f"node {member.spec.node} ended before the start: {why}")
+                raise RunError(f"node {member.spec.node} ended before the start: {member.last_error()}")
         if time.monotonic() > deadline:
             missing = [member.spec.node for member in self.members if not member.ready]
             raise RunError(f"nodes {missing} have not met the others in time")
@@ -327,7 +234,7 @@ def run_live(
     ConfigError, DataError
         Settings that only a simulation has, or data that only this process has.
     RunError
-        A member ended where it should not.
+        A member ended too early.
     """
     warm(prepared.settings.values())
     with _folder(keep) as folder:
@@ -360,14 +267,14 @@ def run_live(
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of loopback that nobody listens on just now."""
+    """Free ports of loopback."""
     with contextlib.ExitStack() as stack:
         taken = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
         return [int(each.getsockname()[1]) for each in taken]
 
 
 def _check(settings: Any, prepared: Prepared) -> None:
-    """`ConfigError` for what only virtual time has."""
+    """`ConfigError` or `DataError` if the settings need a simulation."""
     if describe_data(prepared)["in_memory"]:
         raise DataError("a swarm of processes needs data that each of them can load: a name or a file")
     swarm = settings.swarm
@@ -401,18 +308,3 @@ def _folder(keep: Path | None) -> Iterator[Path]:
         yield made
     finally:
         shutil.rmtree(made, ignore_errors=True)
-
-
-def _hash(records: list[AnyRecord]) -> str:
-    made = TraceHash()
-    for record in records:
-        made.add(record)
-    return made.hexdigest()
-
-
-def _tail(path: Path) -> str:
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    except OSError:
-        return "it said nothing"
-    return lines[-1] if lines else "it said nothing"

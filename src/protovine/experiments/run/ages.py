@@ -1,4 +1,4 @@
-"""Theory beside measurement: what ages the settings of a run lead one to expect, and where theory does not apply."""
+"""Predicted ages of a run beside the measured ones, and the assumptions of the theory that do not hold."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from protovine.age import AgeReport, AgeTheory, Delay
-from protovine.age.measure import WARM_UP_AGES, BatchMeans, SteadyAges
+from protovine.age.measure import WARM_UP_AGES
 from protovine.age.predict import direct_age
+from protovine.age.report import BatchMeans, SteadyAges
 from protovine.errors import ConfigError
 from protovine.experiments.define.config import Settings
 from protovine.stream import parse_split
 from protovine.system.settings import LogSettings, ServerSettings, WholeSetSettings
 
-# The pairs with the largest mean ages that a result names.
+# How many pairs a result names: those of the largest mean ages.
 WORST_PAIRS = 5
-# Schedules that theory knows; it takes the same names.
+# Schedules that have a theory, by the names that it takes.
 _KNOWN = ("coin", "counter", "age-threshold", "round-robin")
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What theory says of a run; ``theory`` is None where it says nothing.
+    """The predicted ages of a run; ``theory`` is None where none is known.
 
-    ``reasons`` are why it need not hold, each a short clause; none: all that it assumes is so.
+    ``reasons`` are short clauses, each one assumption that does not hold. Without any all assumptions hold.
     """
 
     theory: AgeTheory | None
@@ -34,7 +35,7 @@ class Expected:
 
 
 class TheoryAges(NamedTuple):
-    """The numbers of a theory, without its law; None where no closed form is known."""
+    """The numbers of a theory without its distribution; None where no closed form is known."""
 
     mean_s: float
     peak_s: float | None
@@ -45,9 +46,9 @@ class TheoryAges(NamedTuple):
 
 @dataclass(frozen=True)
 class RunAges:
-    """The ages of one run after its start, beside what theory says of them.
+    """The measured ages of one run after its start, beside the predicted ones.
 
-    ``steady`` is None if the run was too short for it; ``worst`` are the pairs of the largest mean age.
+    ``steady`` is None if the run is too short for it. ``worst`` are the pairs of the largest mean ages.
     """
 
     predicted: TheoryAges | None
@@ -60,7 +61,7 @@ class RunAges:
 
     @classmethod
     def of(cls, report: AgeReport, expected: Expected) -> RunAges:
-        """Of a run's measured and expected ages."""
+        """Ages from a measured report and a prediction."""
         theory, predicted = expected.theory, None
         if theory is not None:
             predicted = TheoryAges(theory.mean_s, theory.peak_s, theory.p95_s, theory.version_mean, theory.method)
@@ -75,11 +76,11 @@ class RunAges:
         )
 
     def of_live(self) -> RunAges:
-        """As ages of real processes, to which no settings of links apply."""
+        """The same ages, measured on real processes: the settings of links do not apply to them."""
         return replace(self, reasons=("real links, whose delays are not known", *self.reasons))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values: what was measured after the start, what theory says, and why that need not hold."""
+        """Plain values: measured after the start, predicted, and the assumptions that do not hold."""
         return {
             "steady": steady_json(self.steady),
             "predicted": self.predicted._asdict() if self.predicted else None,
@@ -100,13 +101,13 @@ class Verdict(NamedTuple):
 
 
 def expected_ages(settings: Settings, neighbours: Sequence[Sequence[int]]) -> Expected | None:
-    """What theory says of the ages of a run; None if nobody shares anything.
+    """The predicted ages of a run; None if nodes do not share.
 
     Parameters
     ----------
     settings : Settings
     neighbours : sequence of sequences of int
-        For each node those that it may address.
+        For each node the nodes that it may address.
     """
     gossip, swarm, link = settings.gossip, settings.swarm, settings.link
     degrees = Counter(map(len, neighbours))
@@ -117,24 +118,27 @@ def expected_ages(settings: Settings, neighbours: Sequence[Sequence[int]]) -> Ex
     log, sequential = isinstance(exchange, LogSettings), swarm.order == "sequential"
     schedule = gossip.schedule
     if gossip.share_probability == 1 and gossip.fanout >= most:
-        schedule = "coin"  # Everybody is sent to each time, whatever the schedule.
+        schedule = "coin"  # Every share goes to every neighbour, whatever the schedule.
     if schedule not in _KNOWN:
-        return Expected(None, (f"of schedule {schedule} no theory is known",))
+        return Expected(None, (f"no theory is known for the schedule {schedule}",))
     if sequential and schedule != "coin":
-        return Expected(None, (f"of schedule {schedule} in turns no theory is known",))
+        return Expected(None, (f"no theory is known for the schedule {schedule} with sequential turns",))
     every = 1 / gossip.share_probability
     gate = exchange.gate.kind if isinstance(exchange, WholeSetSettings) else "always"
     checks = (
         (schedule == "counter" and abs(every - round(every)) > 1e-9, f"1/T is {every:.3g}, not a whole number"),
         (isinstance(exchange, ServerSettings), "a server only answers, and only its clients have samples"),
-        (log, "a log waits for batches, and sends only when there is something to tell"),
+        (log, "a log waits for batches, and sends only when it has samples to share"),
         (getattr(exchange, "budget_bytes_per_s", 0) > 0, "a budget holds messages back"),
         (gate != "always", f"the gate {gate} withholds sets"),
         (getattr(exchange, "poll_s", 0) > 0, "opportunities wait for the next poll"),
-        (swarm.arrivals == "clock", "samples come by the clock, not as a Poisson process"),
+        (swarm.arrivals == "clock", "samples arrive by the clock, not as a Poisson process"),
         (parse_split(swarm.split).alpha is not None and not sequential, "nodes sample at different rates"),
-        (sequential and swarm.labelled < 1, "a turn without a label has nothing to tell"),
-        (bool(swarm.clock_skew_s or swarm.clock_drift_ppm), "clocks are off, and news from the future is dated anew"),
+        (sequential and swarm.labelled < 1, "a turn without a label shares nothing"),
+        (
+            bool(swarm.clock_skew_s or swarm.clock_drift_ppm),
+            "clocks are off, and receivers date samples from the future as now",
+        ),
         (link.jitter_s > 0, "delays vary (jitter)"),
         (link.bandwidth_bytes_per_s > 0, "delays grow with messages (bandwidth)"),
         (link.reorder > 0, "some messages are held back (reorder)"),
@@ -143,7 +147,7 @@ def expected_ages(settings: Settings, neighbours: Sequence[Sequence[int]]) -> Ex
         (bool(swarm.byzantine), f"Byzantine nodes: {swarm.byzantine}"),
     )
     reasons = tuple(words for holds, words in checks if holds)
-    # Samples without a label are no opportunities, and what is left of a Poisson process is one.
+    # Only labelled samples are opportunities to share. A thinned Poisson process is a Poisson process.
     delay_s = link.delay_s + link.jitter_s / 2
     delay = Delay.fixed(delay_s) if delay_s else Delay.none()
     rate_hz = swarm.rate_hz if sequential else swarm.rate_hz * swarm.labelled
@@ -155,14 +159,14 @@ def expected_ages(settings: Settings, neighbours: Sequence[Sequence[int]]) -> Ex
     except ConfigError as error:
         return Expected(None, (*reasons, str(error)))
     if theory.mean_s == float("inf"):
-        return Expected(None, (*reasons, "nothing ever arrives"))
+        return Expected(None, (*reasons, "no message arrives"))
     if swarm.label_delay_s > WARM_UP_AGES * theory.mean_s:
-        reasons += ("labels come later than the start that is left out",)
+        reasons += ("labels come after the warm-up that is left out",)
     return Expected(theory, reasons)
 
 
 def verdict(runs: Sequence[RunAges]) -> Verdict:
-    """Whether the runs of one preset bear the prediction out, in one sentence."""
+    """Whether the runs of one preset agree with the prediction, in one sentence."""
     reasons = list(dict.fromkeys(reason for run in runs for reason in run.reasons))
     if any(run.predicted is None for run in runs):
         return Verdict("assumes", f"No prediction: {'; '.join(reasons)}.")
@@ -183,14 +187,14 @@ def pooled(runs: Sequence[RunAges], name: str) -> BatchMeans | None:
 
 
 def predicted(runs: Sequence[RunAges], name: str) -> float | None:
-    """A predicted value, mean over runs, whose graphs may differ; None if theory does not know it in one of them."""
+    """A predicted value as a mean over runs, whose graphs may differ; None if it is unknown for one of them."""
     values = [None if run.predicted is None else getattr(run.predicted, name) for run in runs]
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if values and len(known) == len(values) else None
 
 
 def steady_json(steady: SteadyAges | None) -> dict[str, Any] | None:
-    """What was measured after the start as plain values; None if the run was too short for it."""
+    """Ages after the start as plain values; None if the run was too short for them."""
     if steady is None:
         return None
     found: dict[str, Any] = {"from_s": steady.from_s, "until_s": steady.until_s, "batches": len(steady.age.sums)}
@@ -201,7 +205,7 @@ def steady_json(steady: SteadyAges | None) -> dict[str, Any] | None:
 
 
 def interval(means: BatchMeans | None) -> str:
-    """A mean and half of its interval, with as many decimals as two digits of that need.
+    """A mean and half the width of its interval as text; the latter has two significant digits.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""A run folder: the experiment, what it was resolved to, traces, result and report."""
+"""A run folder: the experiment, its resolved settings, traces, result and report."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import tomli_w
 
 from protovine.errors import ConfigError, DataError
 from protovine.experiments.define.prepare import Prepared, describe, describe_data, resolved
-from protovine.experiments.run.execute import trace_name
 from protovine.experiments.run.result import FORMAT, Result
+from protovine.experiments.run.trace import trace_name
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ class RunFolder:
 
     @property
     def traces(self) -> Path:
-        """Where runs put their traces."""
+        """The folder of the traces."""
         return self.path / "traces"
 
     @classmethod
     def create(cls, path: Path, prepared: Prepared) -> RunFolder:
-        """A new folder with the experiment in it; `ConfigError` if there are files already or it cannot be written."""
+        """A new folder with the experiment in it; `ConfigError` if it has files already or cannot be written."""
         folder = cls(path)
         try:
             if path.is_dir() and any(path.iterdir()):
@@ -44,15 +44,13 @@ class RunFolder:
         return folder
 
     def replay_command(self, preset: str, seed: int) -> str:
-        """The command that does one run again."""
+        """The command that replays one run."""
         return f"protovine replay {shlex.quote(str(self.path))} --preset {preset} --seed {seed}"
 
-    def finish(self, result: Result) -> None:
-        """Write the result and the report."""
-        from protovine.experiments.report.pages import render_report
-
+    def finish(self, result: Result, page: str) -> None:
+        """Write the result, and its report as an HTML page."""
         _write_json(self.path / "result.json", result.to_json())
-        _write(self.path / "report.html", render_report(result))
+        _write(self.path / "report.html", page)
 
 
 def read_result(path: Path) -> dict[str, Any]:
@@ -69,7 +67,7 @@ def read_result(path: Path) -> dict[str, Any]:
 
 
 def trace_path(path: Path, preset: str, seed: int) -> Path:
-    """Where the trace of a run is."""
+    """The trace file of a run."""
     return RunFolder(path).traces / trace_name(preset, seed)
 
 

@@ -1,4 +1,4 @@
-"""Ages of recorded runs: from a run folder, with what theory says of them, or from a single trace."""
+"""Ages of recorded runs: from a run folder, beside the predicted ones, or from a single trace."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from protovine.age import AgeReport, measure_age
 from protovine.errors import ConfigError, DataError
 from protovine.experiments.define.config import Settings, read_toml
 from protovine.experiments.run.ages import Expected, RunAges, expected_ages, interval, number, steady_json, verdict
-from protovine.experiments.run.execute import trace_name
 from protovine.experiments.run.folder import read_result
+from protovine.experiments.run.trace import trace_name
 from protovine.records import Arrived, read_trace
 
-# So many pairs are listed, those with the largest mean ages.
+# How many pairs are listed: those of the largest mean ages.
 PAIRS_MAX = 10_000
 
 
 @dataclass(frozen=True)
 class MeasuredRun:
-    """The ages of one recorded run; ``expected`` is None where nobody shares or the settings are not at hand.
+    """The ages of one recorded run; ``expected`` is None if nodes do not share or the settings are unknown.
 
-    ``live``: of real processes.
+    ``live`` runs were made by real processes.
     """
 
     preset: str
@@ -37,14 +37,14 @@ class MeasuredRun:
 
     @property
     def ages(self) -> RunAges | None:
-        """Beside what theory says of them, if it is known."""
+        """The ages beside the predicted ones; None without a prediction."""
         if self.expected is None:
             return None
         ages = RunAges.of(self.report, self.expected)
         return ages.of_live() if self.live else ages
 
     def to_json(self, pairs_max: int = PAIRS_MAX) -> dict[str, Any]:
-        """Plain values, with every pair or the ``pairs_max`` of the largest mean ages, which come first."""
+        """Plain values, with the ``pairs_max`` pairs of the largest mean ages, largest first."""
         report, ages = self.report, self.ages
         names = ("mean_s", "peak_s", "p95_s", "version_mean", "incorrect_s", "incorrect_share", "pairs", "silent_pairs")
         nodes = report.each.of_nodes(self.nodes).tolist()
@@ -62,13 +62,13 @@ class MeasuredRun:
         }
 
     def lines(self) -> list[str]:
-        """For a terminal: measured, after the start and in all, beside theory."""
+        """Lines for a terminal: ages of the whole run, after the start, and predicted."""
         report, ages = self.report, self.ages
         pairs = f"{report.pairs:,} pair{'' if report.pairs == 1 else 's'}"
         silent = f", {report.silent_pairs:,} of them silent" if report.silent_pairs else ""
         head = f"{self.preset or 'a trace'}, seed {self.seed}: {pairs}{silent}"
         if report.mean_s is None:
-            return [f"{head}; no node heard of another, so there is no age"]
+            return [f"{head}; no node received anything from another, so there is no age"]
         steady, predicted = report.steady, ages.predicted if ages else None
         of = (lambda name: getattr(predicted, name)) if predicted else lambda name: None
 
@@ -87,7 +87,7 @@ class MeasuredRun:
         table.insert(3, p95)
         lines = [head, *(f"  {name:<26}{a:>12}{b:>20}{c:>12}".rstrip() for name, a, b, c in table)]
         if steady is None:
-            lines.append("  too short to leave the start out: that takes 15 mean ages")
+            lines.append("  too short to leave the start out: this takes 15 mean ages")
         else:
             batches = len(steady.age.sums)
             words = f"{batches} batch{'' if batches == 1 else 'es'}"
@@ -96,12 +96,12 @@ class MeasuredRun:
 
 
 def measured_runs(path: Path, presets: tuple[str, ...] = (), seeds: tuple[int, ...] = ()) -> Iterator[MeasuredRun]:
-    """The ages of a trace, or of the runs of a folder, or only of some presets and seeds.
+    """The ages of a trace, or of the runs in a run folder: all of them, or those of some presets and seeds.
 
     Raises
     ------
     ConfigError, DataError
-        The path is neither, a preset or seed is not there, or a trace is damaged.
+        The path is neither, the folder does not have a preset or seed, or a trace is damaged.
     """
     if not path.is_dir():
         if presets or seeds:
@@ -132,7 +132,7 @@ def measured_runs(path: Path, presets: tuple[str, ...] = (), seeds: tuple[int, .
         and (file := trace_name(name, seed)) in there
     ]
     if not wanted:
-        raise DataError(f"{path} has no trace of what was asked for")
+        raise DataError(f"{path} has no trace of these presets and seeds")
     for name, trace in wanted:
         yield _measured(trace, settings[name])
 
@@ -152,7 +152,7 @@ def _measured(path: Path, settings: Settings | None) -> MeasuredRun:
     records = list(lines)
     judged = set(honest if isinstance(honest, list) else range(len(neighbours)))
     links = [[peer for peer in peers if peer in judged] if i in judged else [] for i, peers in enumerate(neighbours)]
-    # As in a run, which ends with the last own sample; a device's trace ends with its last record.
+    # A run ends with its last local sample; a trace without arrivals ends with its last record.
     end_ns = max((record.at_ns for record in records if isinstance(record, Arrived)), default=0)
     end_ns = end_ns or max((record.at_ns for record in records), default=0)
     start_ns = header.get("start_ns", 0)

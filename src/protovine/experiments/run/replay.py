@@ -1,4 +1,4 @@
-"""A recorded experiment again: does every decision and every byte come out as it did?"""
+"""Replaying a recorded experiment: is every decision and every byte the same?"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from protovine.system import warm
 
 @dataclass(frozen=True)
 class Replayed:
-    """A run done again: the recorded trace hash and the new one."""
+    """A replayed run: the recorded trace hash and the new one."""
 
     preset: str
     seed: int
@@ -25,26 +25,25 @@ class Replayed:
 
     @property
     def same(self) -> bool:
-        """Whether every decision and every byte came out as recorded."""
+        """Whether every decision and every byte is as recorded."""
         return self.recorded == self.again
 
 
 def replay(
     path: Path, presets: list[str], seeds: list[int], progress: Callable[[int, int], None] | None = None
 ) -> Iterator[Replayed]:
-    """Do the recorded runs of a folder again, or only those of some presets and seeds, and compare the traces.
+    """Run the recorded runs of a folder again, all or those of some presets and seeds, and compare the traces.
 
     Raises
     ------
     ConfigError, DataError
-        The folder is no run folder, its data is not at hand or has changed, or a preset or seed is not in it or was
-        never finished.
+        The folder is no run folder, its data is missing or has changed, or it has no finished run of a preset or seed.
     InvariantError
-        The bug that stopped the recorded run stops this one too.
+        The bug that stopped the recorded run stopped this one too.
     """
     result = read_result(path)
     if result["data"].get("in_memory"):
-        raise DataError(f"{path} cannot be replayed: its data were Python objects, which are not kept")
+        raise DataError(f"{path} cannot be replayed: its data were Python objects, which a run folder does not keep")
     try:
         prepared = prepare(Experiment(**read_toml(path / "experiment.toml")))
     except DataError as error:
@@ -67,10 +66,10 @@ def replay(
         for name in prepared.settings
         if (not presets or name in presets) and (not seeds or seed in seeds)
     ]
-    # What was never finished cannot be compared, but for the run that failed, which is to be seen again.
+    # Only finished runs can be compared. The run that failed is replayed too, to show its error again.
     kept = [task for task in tasks if task in hashes or list(task) == result.get("failed")]
     if not kept:
-        raise ConfigError(f"{path} has no finished run of what was asked for")
+        raise ConfigError(f"{path} has no finished run of these presets and seeds")
     tasks = kept
     total, done = sum(len(prepared.data[seed]) for _, seed in tasks), 0
     warm(prepared.settings[name] for name, _ in tasks)

@@ -1,4 +1,4 @@
-"""What an experiment leaves: runs, their summary over seeds with 95 % intervals, and the JSON form of both."""
+"""The result of an experiment: runs, their summary over seeds with 95 % intervals, and the JSON form of both."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from protovine.experiments.run.ages import RunAges
 
 # Version of the JSON form.
 FORMAT = 1
-# Every metric of a run, in the order of tables and JSON, with how it reads: title, unit, decimals.
+# Every metric of a run, in the order of tables: title, unit, decimals.
 METRICS: dict[str, tuple[str, str, int]] = {
     "f1": ("F1", "", 3),
     "f1_macro": ("F1, macro", "", 3),
     "f1_pooled": ("F1, pooled", "", 3),
-    "f1_paper": ("F1, as the paper computes it", "", 4),
+    "f1_paper": ("F1, rounded as in the paper", "", 4),
     "f1_global": ("F1, macro, held-out 20 %", "", 3),
     "accuracy": ("accuracy", "", 3),
     "balanced_accuracy": ("balanced accuracy", "", 3),
@@ -28,18 +28,18 @@ METRICS: dict[str, tuple[str, str, int]] = {
     "samples_to_95": ("samples per node to 95 % of final F1", "", 0),
     "bytes_per_node_per_s": ("traffic per node", "B/s", 0),
     "bytes_socket_per_node_per_s": ("traffic per node at the socket", "B/s", 0),
-    "bytes_total": ("bytes, all nodes", "B", 0),
-    "paper_bytes_per_s": ("traffic as the paper counts it, all nodes", "B/s", 0),
+    "bytes_total": ("total traffic", "B", 0),
+    "paper_bytes_per_s": ("total traffic, as the paper counts it", "B/s", 0),
     "messages": ("messages", "", 0),
     "prototypes_sent": ("prototypes sent", "", 0),
     "prototypes_withheld": ("prototypes withheld", "", 0),
     "prototypes_trained_per_node": ("prototypes trained per node", "", 0),
     "prototypes_held_per_node": ("prototypes held per node", "", 1),
-    "aoi_mean_s": ("age, mean", "s", 2),
-    "aoi_peak_s": ("age, mean peak", "s", 2),
-    "aoi_p95_s": ("age, exceeded 5 % of the time", "s", 2),
-    "version_age_mean": ("version age, mean", "samples", 2),
-    "aoii_mean_s": ("age of incorrect information, mean", "s", 3),
+    "aoi_mean_s": ("mean age", "s", 2),
+    "aoi_peak_s": ("mean peak age", "s", 2),
+    "aoi_p95_s": ("95th percentile of the age", "s", 2),
+    "version_age_mean": ("mean version age", "samples", 2),
+    "aoii_mean_s": ("mean age of incorrect information", "s", 3),
     "virtual_s": ("virtual time", "s", 1),
     "wall_s": ("wall time", "s", 2),
     "samples_per_wall_s": ("samples per wall second", "1/s", 0),
@@ -48,14 +48,14 @@ METRICS: dict[str, tuple[str, str, int]] = {
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over seeds and the half width of its 95 % interval (Student's t; None for a single seed)."""
+    """A mean over seeds, and half the width of its 95 % interval (Student's t; None for a single seed)."""
 
     mean: float
     half: float | None
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Interval:
-        """The interval of some values, at least one.
+        """The interval of one or more values.
 
         Examples
         --------
@@ -80,10 +80,11 @@ class Interval:
 
 @dataclass(frozen=True)
 class Series:
-    """Curves of one run for its figures, on a common grid of times.
+    """Curves of one run over time, on a common grid.
 
-    ``f1_recent`` is over the last ``window`` predictions of all nodes together and ``f1_so_far`` over all of them;
-    ``bytes_per_node_per_s`` is per grid step; ``age_s`` the mean age over pairs; ``size`` the mean set size.
+    ``f1_recent`` is over the last ``window`` predictions of all nodes together, ``f1_so_far`` over all predictions.
+    ``bytes_per_node_per_s`` is a mean over each grid step, ``age_s`` over pairs, ``size`` (prototypes held) over nodes.
+    ``links`` has the bytes by (sender, recipient).
     """
 
     at_s: NDArray[np.float64]
@@ -100,7 +101,7 @@ class Series:
 class Run:
     """One preset with one seed: metrics by name (see `METRICS`; None where not defined), per node and over time.
 
-    ``ages`` is None if nobody shared anything.
+    ``ages`` is None if nodes do not share.
     """
 
     preset: str
@@ -132,11 +133,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Result:
-    """Everything that came out of an experiment.
+    """The result of an experiment.
 
-    ``experiment`` is as given, ``resolved`` every setting of every preset, ``data`` describes the stream. ``status``
-    is ``complete``, ``partial`` (interrupted; the finished runs are here) or ``failed``, with the ``error`` and the
-    preset and seed that ``failed``.
+    ``experiment`` holds the settings as given, ``resolved`` every setting of every preset, ``data`` describes the
+    stream. ``status`` is ``complete``, ``partial`` (interrupted; the finished runs are here) or ``failed``, with the
+    ``error`` and the preset and seed that ``failed``.
     """
 
     experiment: dict[str, Any]
@@ -190,7 +191,7 @@ class Result:
         return out
 
     def to_json(self) -> dict[str, Any]:
-        """The whole result as one object: ``experiment``, ``runs``, ``summary`` and what explains them."""
+        """The whole result as one object: ``experiment``, ``runs``, ``summary``, data, notes and versions."""
         return {
             "format": FORMAT,
             "status": self.status,

@@ -1,4 +1,4 @@
-"""Every preset with every seed, in this process or in several, with progress and a clean stop."""
+"""Every preset with every seed, in one process or several, with progress and a clean stop."""
 
 from __future__ import annotations
 
@@ -16,72 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from protovine.errors import ConfigError, DataError, InvariantError, RunError
-from protovine.experiments.define.config import Experiment, Settings
-from protovine.experiments.define.prepare import Prepared, describe, describe_data, prepare, resolved
+from protovine.experiments.define.config import Settings
+from protovine.experiments.define.prepare import Prepared, describe, describe_data, resolved
 from protovine.experiments.run.execute import execute
-from protovine.experiments.run.folder import RunFolder
 from protovine.experiments.run.result import Result, Run
 from protovine.stream import DataSet
 from protovine.system import warm
 
-# What numbers depend on.
+# Packages that results depend on.
 _VERSIONED = ("protovine", "numpy", "numba", "scipy", "scikit-learn", "river", "pandas")
 
 
 class Cancelled(Exception):
-    """A run was asked to stop."""
-
-
-def run(
-    experiment: Experiment | None = None,
-    *,
-    out: str | os.PathLike[str] | None = None,
-    jobs: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> Result:
-    """Run an experiment: every preset with every seed.
-
-    Parameters
-    ----------
-    experiment : Experiment, optional
-        The default one compares the paper's systems on Phishing.
-    out : path, optional
-        A new folder for traces, ``result.json`` and ``report.html``. Nothing is written without it.
-    jobs : int, optional
-        Runs at a time, each in a process of its own if more than 1 (then a script must be guarded by
-        ``if __name__ == "__main__":``). By default as the experiment says, which is 1 unless set. The result does not
-        depend on it.
-    progress : callable (done, total), optional
-        Called with own samples that have arrived, and all there are.
-
-    Returns
-    -------
-    Result
-        Partial if it was interrupted from the keyboard.
-
-    Raises
-    ------
-    ConfigError, DataError
-        Nothing was run and nothing was written.
-    RunError
-        A run stopped on a bug. A result folder, if any, holds what was finished and says so.
-
-    Examples
-    --------
-    >>> import protovine
-    >>> experiment = protovine.Experiment(presets=["paper-local"], data={"limit": 200}, seeds=1)
-    >>> round(protovine.run(experiment).runs[0].metrics["accuracy"], 2)
-    0.68
-    """
-    prepared = prepare(experiment or Experiment())
-    folder = RunFolder.create(Path(out), prepared) if out is not None else None
-    result = run_prepared(prepared, jobs=jobs, trace_folder=folder.traces if folder else None, progress=progress)
-    if folder:
-        folder.finish(result)
-    if result.error:
-        again = f"; to see it again: {folder.replay_command(*result.failed)}" if folder and result.failed else ""
-        raise RunError(f"{result.error}{again}")
-    return result
+    """The run had to stop."""
 
 
 def run_prepared(
@@ -91,11 +38,11 @@ def run_prepared(
     trace_folder: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Result:
-    """Run what was prepared. A run that stops on a bug, or Ctrl-C, ends it with the runs finished so far."""
+    """Run a prepared experiment. If a bug or Ctrl-C stops it, the result has the runs finished so far."""
     tasks = [(name, seed) for seed in prepared.seeds for name in prepared.settings]
     jobs = min(jobs or prepared.experiment.jobs, len(tasks))
     if jobs > 1 and getattr(multiprocessing.current_process(), "_inheriting", False):
-        # A worker that imports the caller's script runs it again; its own workers could not even start.
+        # A worker imports the caller's script and so runs it again. Its own workers cannot start.
         raise ConfigError("a script that runs several jobs must do so below `if __name__ == '__main__':`")
     report = progress or (lambda done, total: None)
     report(0, prepared.samples)
@@ -112,7 +59,10 @@ def run_prepared(
     except RunError as broken:
         status, error, failed = "failed", str(broken), broken.run
     except BrokenProcessPool:
-        status, error = "failed", "a worker process died; it may have run out of memory, or said why above"
+        status, error = (
+            "failed",
+            "a worker process died; it may have run out of memory, or have printed the reason above",
+        )
     order = {name: i for i, name in enumerate(prepared.settings)}
     runs.sort(key=lambda made: (order[made.preset], made.seed))
     return Result(
@@ -130,7 +80,7 @@ def run_prepared(
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of everything that numbers depend on."""
+    """Versions of Python and of the packages that results depend on."""
     return {"python": platform.python_version(), **{name: version(name) for name in _VERSIONED}}
 
 
@@ -160,12 +110,12 @@ def _in_processes(
     report: Callable[[int, int], None],
     keep: Callable[[Run], None],
 ) -> None:
-    # Workers start from nothing: a fork would copy threads of numerical libraries in an unknown state.
+    # Workers are spawned: a fork would copy threads of numerical libraries in an unknown state.
     context = multiprocessing.get_context("spawn")
     counter, stop = context.Value("q", 0), context.Event()
     work = (counter, stop, prepared.settings, prepared.data, trace_folder)
     with ProcessPoolExecutor(jobs, context, _start_worker, work) as pool:
-        with interrupts_blocked():  # Workers start here and inherit it; Ctrl-C is the parent's to handle.
+        with interrupts_blocked():  # Workers start here and inherit the block: only the parent handles Ctrl-C.
             waiting: set[Future[Run]] = {pool.submit(_work, name, seed) for name, seed in tasks}
         try:
             while waiting:
@@ -177,14 +127,14 @@ def _in_processes(
         except BaseException:
             stop.set()
             for future in [future for future in waiting if not future.cancel()]:
-                if future.exception() is None:  # It was just done, or nearly so.
+                if future.exception() is None:  # It had finished before.
                     keep(future.result())
             raise
 
 
 @contextlib.contextmanager
 def interrupts_blocked() -> Iterator[None]:
-    """A Ctrl-C that comes meanwhile is not lost: it arrives at the end."""
+    """A Ctrl-C inside the block takes effect at its end."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -203,7 +153,7 @@ def _start_worker(
 
 
 def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for work forever."""
+    """End this worker with its parent: if that was killed, the worker would wait for work forever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -1,4 +1,4 @@
-"""Results of a sweep in one SQLite file: every finished run is there at once and for good, or not at all."""
+"""Results of a sweep in one SQLite file. Each finished run is written in one transaction."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 FILE = "results.sqlite"
 # Version of the tables.
 FORMAT = 1
-# Metrics that are another number each time, kept apart from those that are not.
+# Metrics that differ each time a run is repeated. They are kept apart from all others.
 TIMED = ("wall_s", "samples_per_wall_s")
 CURVES = ("at_s", "f1_recent", "f1_so_far", "bytes_per_node_per_s", "age_s", "size")
 
 _TABLES = (
-    # One row: what was asked for, as JSON.
+    # One row: the definition of the sweep, as JSON.
     "CREATE TABLE sweep (definition TEXT NOT NULL, varied TEXT NOT NULL, data TEXT NOT NULL, versions TEXT NOT NULL)",
-    # What each point is, and which run it has for each seed; some points share theirs.
+    # The settings of each point, and its run for each seed. Points with equal settings share runs.
     "CREATE TABLE points (point INTEGER NOT NULL, seed INTEGER NOT NULL, varied TEXT NOT NULL, run TEXT NOT NULL, "
     "PRIMARY KEY (point, seed))",
     # Finished runs. status is 'ok' or 'failed'; a failed one has an error and no metrics.
     "CREATE TABLE runs (run TEXT PRIMARY KEY, seed INTEGER NOT NULL, status TEXT NOT NULL, error TEXT, "
     "trace_hash TEXT, metrics TEXT, details BLOB, curves BLOB)",
-    # What is another number each time.
+    # Metrics that differ each time.
     "CREATE TABLE timings (run TEXT PRIMARY KEY, metrics TEXT NOT NULL, session INTEGER NOT NULL)",
     # Every start of the command on this folder.
     "CREATE TABLE sessions (session INTEGER PRIMARY KEY, started_at TEXT NOT NULL, provenance TEXT NOT NULL)",
@@ -47,7 +47,7 @@ _TABLES = (
 
 @dataclass(frozen=True)
 class Finished:
-    """What became of a task: a run, or the error that stopped it, and how long it took."""
+    """A finished task: its run, or the error that stopped it, and how long it took."""
 
     key: str
     seed: int
@@ -66,13 +66,13 @@ class Database:
     @classmethod
     @contextmanager
     def writing(cls, folder: Path, plan: Plan, provenance: dict[str, Any], started_at: str) -> Iterator[Database]:
-        """The results in ``folder``, which is made if there is none, while no other process may write to them."""
+        """The results in ``folder``, which is created if needed, locked against other writers."""
         path = folder / FILE
         try:
             if folder.is_dir() and not path.exists() and any(entry.name != "lock" for entry in folder.iterdir()):
                 raise ConfigError(f"the output folder {folder} is not empty and holds no sweep; name another one")
             folder.mkdir(parents=True, exist_ok=True)
-            lock = open(folder / "lock", "w")  # noqa: SIM115  Kept open below; the system lets go of it at any end.
+            lock = open(folder / "lock", "w")  # noqa: SIM115  Kept open below; the system releases it.
         except OSError as error:
             raise ConfigError(f"cannot write to the output folder {folder}: {error.strerror}") from None
         with lock:
@@ -83,7 +83,7 @@ class Database:
             try:
                 connection = sqlite3.connect(path, isolation_level=None)
                 connection.execute("PRAGMA journal_mode = WAL")
-                # A finished run is on the disk before the next one counts, also when the power fails.
+                # A finished run is on the disk before the next one is saved, even if the power fails.
                 connection.execute("PRAGMA synchronous = FULL")
             except sqlite3.Error as error:
                 raise ConfigError(f"cannot open {path}: {error}") from None
@@ -93,7 +93,7 @@ class Database:
                 connection.close()
 
     def finished(self, failed: bool = True) -> set[str]:
-        """Keys of the runs that are there, or only of those that did not fail."""
+        """Keys of all finished runs, or only of those that did not fail."""
         query = "SELECT run FROM runs" + ("" if failed else " WHERE status = 'ok'")
         return {key for (key,) in self._connection.execute(query)}
 
@@ -106,7 +106,7 @@ class Database:
         return [(_named(point, varied), seed, error) for point, seed, varied, error in self._connection.execute(query)]
 
     def save(self, finished: Finished) -> None:
-        """Keep one finished run, in one transaction."""
+        """Save one finished run, in one transaction."""
         made = finished.run
         row: tuple[Any, ...] = (finished.key, finished.seed, "failed", finished.error, None, None, None, None)
         timed: dict[str, Any] = {"wall_s": finished.wall_s}
@@ -125,7 +125,7 @@ class Database:
 
 
 def load_results(folder: str | os.PathLike[str]) -> pd.DataFrame:
-    """The results of a sweep: a row for each point and seed that is finished, also while the sweep goes on.
+    """The results of a sweep: a row for each finished point and seed, also while the sweep runs.
 
     Parameters
     ----------
@@ -135,9 +135,9 @@ def load_results(folder: str | os.PathLike[str]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The keys that vary (``preset``, ``gossip.T``, …), ``seed``, ``status`` (``ok`` or ``failed``), ``error``,
+        The keys that vary (``preset``, ``gossip.share_probability``, …), ``seed``, ``status`` (``ok`` or ``failed``), ``error``,
         ``run`` (the name of the run, which points with equal settings share), ``trace_hash``, and every metric. Sorted
-        by point and seed. ``attrs["varied"]`` are the keys that vary, ``attrs["runs"]`` how many runs there will be.
+        by point and seed. ``attrs["varied"]`` has the keys that vary, ``attrs["runs"]`` the number of rows at the end.
 
     Raises
     ------
@@ -167,9 +167,9 @@ def load_results(folder: str | os.PathLike[str]) -> pd.DataFrame:
 
 
 def load_curves(folder: str | os.PathLike[str], runs: Sequence[str] | None = None) -> pd.DataFrame:
-    """Curves over time of a sweep's runs, or of some, in rows: ``run``, ``at_s`` and a column for each curve.
+    """Curves over time of all runs of a sweep, or of some: ``run``, ``at_s`` and a column for each curve.
 
-    ``f1_recent`` is F1 over the last predictions, ``f1_so_far`` over all; join it with `load_results` by ``run``.
+    ``f1_recent`` is F1 over the last predictions, ``f1_so_far`` over all. Join with `load_results` by ``run``.
     """
     import pandas as pd
 
@@ -184,7 +184,7 @@ def load_curves(folder: str | os.PathLike[str], runs: Sequence[str] | None = Non
 
 
 def load_details(folder: str | os.PathLike[str], run: str) -> dict[str, Any]:
-    """What else is known of a run: per node, lost, refused and dropped messages, ages, points of drift."""
+    """Details of a run: results per node, lost, refused and dropped messages, ages, points of drift."""
     with _reading(Path(folder)) as connection:
         found = connection.execute("SELECT details FROM runs WHERE run = ? AND status = 'ok'", (run,)).fetchone()
     if found is None:
@@ -194,7 +194,7 @@ def load_details(folder: str | os.PathLike[str], run: str) -> dict[str, Any]:
 
 
 def load_provenance(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """Where a sweep's results come from: definition, data, versions, and every session with its command and commit."""
+    """The origin of a sweep's results: definition, data, versions, and every session with its command and commit."""
     with _reading(Path(folder)) as connection:
         ((definition, data, versions),) = connection.execute("SELECT definition, data, versions FROM sweep")
         sessions = [
@@ -218,9 +218,9 @@ def _reading(folder: Path) -> Iterator[sqlite3.Connection]:
     if not path.is_file():
         raise DataError(f"{folder} is no folder of a sweep: it has no {FILE}")
     log = path.with_name(FILE + "-wal")
-    # In a folder that one may not write to, SQLite cannot share the file with a writer, but there is none either.
-    alone = not os.access(folder, os.W_OK) and not (log.exists() and log.stat().st_size)
-    mode = "mode=ro&immutable=1" if alone else "mode=ro"
+    # SQLite cannot share a file with a writer in a read-only folder, but no writer can be there.
+    read_only = not os.access(folder, os.W_OK) and not (log.exists() and log.stat().st_size)
+    mode = "mode=ro&immutable=1" if read_only else "mode=ro"
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True)
     try:
         (found,) = connection.execute("PRAGMA user_version").fetchone()
@@ -247,8 +247,8 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 def _begin(
     connection: sqlite3.Connection, folder: Path, plan: Plan, provenance: dict[str, Any], started_at: str
 ) -> int:
-    """Make the tables, or check those that are there, and begin a session; all of it or nothing."""
-    asked = (plan.sweep.definition(), plan.sweep.varied, plan.data, plan.versions)
+    """Create the tables or check existing ones, and begin a session, in one transaction."""
+    definition = (plan.sweep.definition(), plan.sweep.varied, plan.data, plan.versions)
     try:
         with _transaction(connection):
             (found,) = connection.execute("PRAGMA user_version").fetchone()
@@ -261,7 +261,7 @@ def _begin(
             else:
                 _require_kept(connection, folder, plan)
             connection.execute("DELETE FROM sweep")
-            connection.execute("INSERT INTO sweep VALUES (?, ?, ?, ?)", tuple(map(_json, asked)))
+            connection.execute("INSERT INTO sweep VALUES (?, ?, ?, ?)", tuple(map(_json, definition)))
             connection.execute("DELETE FROM points")
             varied = {point.number: _json(plain(point.varied)) for point in plan.sweep.points}
             connection.executemany(
@@ -276,7 +276,7 @@ def _begin(
 
 
 def _require_kept(connection: sqlite3.Connection, folder: Path, plan: Plan) -> None:
-    """Every run that the folder's sweep has must be one of this sweep, which may have more."""
+    """`ConfigError` if the folder has runs that are not part of this sweep."""
     before = {key for (key,) in connection.execute("SELECT DISTINCT run FROM points")}
     if before <= set(plan.keys.values()):
         return
@@ -287,10 +287,12 @@ def _require_kept(connection: sqlite3.Connection, folder: Path, plan: Plan) -> N
     differing = [
         key for key in [*first, *(key for key in second if key not in first)] if first.get(key) != second.get(key)
     ]
-    shown = "; ".join(f"{key} was {_said(first.get(key))} and is {_said(second.get(key))}" for key in differing[:3])
+    shown = "; ".join(f"{key} was {_shown(first.get(key))} and is {_shown(second.get(key))}" for key in differing[:3])
     more = f", and {len(differing) - 3} more" if len(differing) > 3 else ""
-    what = shown + more if differing else "the contents of its data or of its file of links differ"
-    raise ConfigError(f"{folder} holds another sweep, of which this one leaves runs out ({what}); name another folder")
+    what = shown + more if differing else "its data or its file of links differ"
+    raise ConfigError(
+        f"{folder} holds another sweep, and this one leaves some of its runs out ({what}); name another folder"
+    )
 
 
 def _leaves(tables: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -301,7 +303,7 @@ def _leaves(tables: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield prefix + key, value
 
 
-def _said(value: Any) -> str:
+def _shown(value: Any) -> str:
     text = "not set" if value is None else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else f"{text[:57]}…"
 
@@ -315,10 +317,10 @@ def _curves(run: Run) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 
 def _packed(run: Run) -> bytes:
-    told = {name: value for name, value in run.to_json().items() if name not in METRICS}
+    details = {name: value for name, value in run.to_json().items() if name not in METRICS}
     for name in ("preset", "seed", "trace_hash"):  # The row has them, and the preset is the point's.
-        del told[name]
-    return zlib.compress(_json({**told, "drift_points_s": run.drift_points_s, "window": run.series.window}).encode())
+        del details[name]
+    return zlib.compress(_json({**details, "drift_points_s": run.drift_points_s, "window": run.series.window}).encode())
 
 
 def _json(value: Any) -> str:

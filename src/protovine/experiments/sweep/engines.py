@@ -1,4 +1,4 @@
-"""Who does the runs of a sweep: processes here (loky, of joblib), or a Ray cluster."""
+"""Engines that execute the runs of a sweep: processes on this machine (joblib's loky), or a Ray cluster."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from protovine.experiments.run.runner import interrupts_blocked
 from protovine.experiments.sweep.database import Finished
 from protovine.experiments.sweep.grid import Task, counted_versions, fingerprint_of, load
 
-# Tasks on their way for each worker: the next one is there when one is done.
+# Tasks submitted per worker: the next one is ready when one is finished.
 AHEAD = 2
 ENGINES = ("local", "ray")
 _DIED = "the worker process died; it may have run out of memory"
 
 
 def results(tasks: Sequence[Task], engine: str, jobs: int, address: str | None = None) -> Iterator[Finished]:
-    """What becomes of each task, in the order of finishing; an error of a run is told, not raised.
+    """The finished tasks, in the order of finishing. An error of a run is part of its result, not raised.
 
-    The results do not depend on the engine. When the iterator is closed, its workers end.
+    The results do not depend on the engine. Closing the iterator ends its workers.
 
     Raises
     ------
     ConfigError
-        The engine is unknown, not installed or not to be reached.
+        The engine is unknown, not installed or cannot be reached.
     """
     check_engine(engine, address)
     return _in_ray(tasks, jobs, address) if engine == "ray" else _in_processes(tasks, jobs)
@@ -50,7 +50,7 @@ def check_engine(engine: str, address: str | None = None) -> None:
 
 
 def attempt(task: Task) -> Finished:
-    """Do a task in this process, and tell what became of it."""
+    """Execute a task in this process."""
     started = time.perf_counter()
     made, error = None, None
     try:
@@ -67,7 +67,7 @@ def attempt(task: Task) -> Finished:
 
 
 def _in_processes(tasks: Sequence[Task], jobs: int) -> Iterator[Finished]:
-    """Processes that start from nothing. If one dies, those that were under way are done again, one at a time."""
+    """Spawned processes. If one dies, the tasks that were running are executed again, one at a time."""
     from joblib.externals.loky import ProcessPoolExecutor
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
@@ -78,10 +78,10 @@ def _in_processes(tasks: Sequence[Task], jobs: int) -> Iterator[Finished]:
         running: dict[Future[Finished], Task] = {}
         try:
             while waiting or suspects or running:
-                # While there are suspects each runs alone, so that its death is its own.
+                # Suspects run one at a time, so that a death shows which of them caused it.
                 alone = bool(suspects)
                 source, room = (suspects, 1) if alone else (waiting, AHEAD * jobs)
-                with interrupts_blocked():  # Workers start here and inherit it; Ctrl-C is the parent's to handle.
+                with interrupts_blocked():  # Workers start here and inherit the block: only the parent handles Ctrl-C.
                     while source and len(running) < room:
                         task = source.popleft()
                         try:
@@ -118,22 +118,24 @@ def _start_worker(parent: int) -> None:
 
 
 def _end_with_parent(parent: int) -> None:
-    """A worker whose parent was killed would wait for work forever."""
+    """End this worker with its parent: if that was killed, the worker would wait for work forever."""
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)
 
 
 def _in_ray(tasks: Sequence[Task], jobs: int, address: str | None) -> Iterator[Finished]:
-    """A Ray cluster, or one that is started here for as long as this takes."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Nothing is told to anybody.
+    """A running Ray cluster, or one that is started here for the time of the sweep."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray sends no usage statistics.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    # Imported by its name: whether it is there, and its types, is nothing that checks should depend on.
+    # Imported by name, so that type checks do not depend on an optional package.
     ray: Any = importlib.import_module("ray")
-    # Data sets are found through the environment.
+    # Workers find data sets through the environment.
     inherited = {name: os.environ[name] for name in ("PROTOVINE_DATA", "NUMBA_CACHE_DIR") if name in os.environ}
     settings: dict[str, Any] = {"runtime_env": {"env_vars": inherited}, "log_to_driver": False}
-    settings |= {"address": address} if address else {"address": "local", "num_cpus": jobs, "include_dashboard": False}
+    settings |= (
+        {"address": address} if address else {"address": "local", "num_cpus": jobs, "include_dashboard": False}
+    )
     try:
         ray.init(logging_level="ERROR", **settings)
     except Exception as error:
@@ -141,7 +143,7 @@ def _in_ray(tasks: Sequence[Task], jobs: int, address: str | None) -> Iterator[F
         text = " ".join(str(error).split())
         raise ConfigError(f"cannot reach {where}: {text}" if address else f"cannot start {where}: {text}") from None
     try:
-        # Ray itself tries a run again, once, whose worker or machine died.
+        # Ray repeats a run once if its worker or machine dies.
         work = ray.remote(num_cpus=1, max_retries=1)(attempt)
         room = AHEAD * max(1, int(ray.cluster_resources().get("CPU", jobs)))
         waiting = deque(tasks)

@@ -1,4 +1,4 @@
-"""A sweep: an experiment over grids and lists of settings, each run named by what its numbers depend on."""
+"""A sweep: an experiment over grids and lists of settings. A hash of its settings and data names each run."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from protovine.stream import DataSet
 from protovine.stream.files import is_file_name
 from protovine.system import merged_tables, nested, read_tables
 
-# Version of what the names of runs are made of.
+# Version of the content that names of runs are hashed from.
 FORMAT = 1
-# A sweep larger than this is a slip of the keyboard.
+# A larger sweep is a typing error.
 RUNS_MAX = 1_000_000
-# What computes numbers. Python, pandas and River are not among them: they only bring the data, and its fingerprint is
-# part of a run's name.
+# Packages that compute numbers. Python, pandas and River only load data, and the fingerprint of the data is part of a
+# run's name.
 COUNTED = ("protovine", "numpy", "numba", "scipy", "scikit-learn")
-# Keys of a sweep file that are not the experiment's.
+# Keys that an experiment file does not have, or that a sweep file reads by itself.
 _OWN = ("presets", "seed", "seeds", "grid", "list")
 # Keys of an experiment that cannot vary, and what to use instead.
 _FIXED = {"seed": "seeds are repeats: set seed and seeds", "seeds": "set seeds beside it", "jobs": "use --jobs"}
@@ -37,7 +37,7 @@ _FIXED = {"seed": "seeds are repeats: set seed and seeds", "seeds": "set seeds b
 
 @dataclass(frozen=True)
 class Point:
-    """One combination: ``varied`` names it, ``settings`` is everything it stands for, ``data`` its stream."""
+    """One combination of values: ``varied`` has the keys that vary, ``settings`` all settings, ``data`` the stream."""
 
     number: int
     varied: dict[str, Any]
@@ -50,10 +50,10 @@ class Point:
 
 @dataclass(frozen=True)
 class Sweep:
-    """An experiment, and what varies: every row of ``rows`` with every combination of ``grid``, each with every seed.
+    """An experiment over settings: every row of ``rows`` with every combination of ``grid``, each with every seed.
 
-    Made from the tables of a sweep file, which are those of an experiment file with ``grid`` and ``list`` in addition.
-    In both, keys are those of the experiment, such as ``gossip.T``, and ``preset``.
+    Its file is an experiment file with the tables ``grid`` and ``list`` in addition. Their keys are those of the
+    experiment, such as ``gossip.share_probability``, and ``preset``.
 
     Raises
     ------
@@ -62,12 +62,12 @@ class Sweep:
 
     Examples
     --------
-    >>> sweep = Sweep.of({"presets": ["paper-base"], "grid": {"gossip.T": [0, 0.5, 1], "gossip.s": [1, 4]}, "seeds": 5})
+    >>> sweep = Sweep.of({"presets": ["paper-base"], "grid": {"gossip.share_probability": [0, 0.5, 1], "gossip.fanout": [1, 4]}, "seeds": 5})
     >>> len(sweep.points), sweep.seeds[-1], sweep.points[1].varied
-    (6, 4, {'preset': 'paper-base', 'gossip.T': 0, 'gossip.s': 4})
-    >>> Sweep.of({"grid": {"gossip.T": [0.5, 1.5]}})
+    (6, 4, {'preset': 'paper-base', 'gossip.share_probability': 0, 'gossip.fanout': 4})
+    >>> Sweep.of({"grid": {"gossip.share_probability": [0.5, 1.5]}})
     Traceback (most recent call last):
-    protovine.errors.ConfigError: point 2 (preset = default, gossip.T = 1.5): gossip.T must be between 0 and 1, got 1.5
+    protovine.errors.ConfigError: point 2 (preset = default, gossip.share_probability = 1.5): gossip.share_probability must be between 0 and 1, got 1.5
     """
 
     base: dict[str, Any]
@@ -87,7 +87,7 @@ class Sweep:
         base: dict[str, Any] = {key: value for key, value in tables.items() if key not in _OWN}
         if "data" in base and not isinstance(base["data"], dict):
             base["data"] = {"source": base["data"]}
-        # Checks names and values of the part that does not vary, and the seeds.
+        # This checks the settings that do not vary, and the seeds.
         own: dict[str, Any] = {key: tables[key] for key in ("seed", "seeds", "presets") if key in tables}
         experiment = Experiment(**{**base, **own})
         grid: dict[str, tuple[Any, ...]] = {
@@ -119,7 +119,7 @@ class Sweep:
         return list(self.points[0].varied)
 
     def definition(self) -> dict[str, Any]:
-        """What was asked for, as plain values that JSON holds."""
+        """The sweep as plain values for JSON."""
         rows = [{key: plain(value) for key, value in row.items()} for row in self.rows]
         grid = {key: [plain(value) for value in values] for key, values in self.grid.items()}
         return {"base": plain(self.base), "grid": grid, "list": rows, "seeds": list(self.seeds)}
@@ -127,7 +127,7 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Task:
-    """One run: ``key`` names everything that its numbers depend on."""
+    """One run; ``key`` is a hash of all that its numbers depend on."""
 
     key: str
     settings: Settings
@@ -139,9 +139,9 @@ class Task:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a sweep comes to: ``tasks``, each once, and for every point and seed the key of its run.
+    """The runs of a sweep: ``tasks``, each once, and for every point and seed the key of its run.
 
-    Points that are resolved to the same settings share runs: a preset that does not share is the same at every T.
+    Points with the same resolved settings share runs: a preset that does not share is the same at every T.
     """
 
     sweep: Sweep
@@ -152,9 +152,9 @@ class Plan:
 
 
 def plan(sweep: Sweep) -> Plan:
-    """Load every stream, find that every point fits it, and name all runs.
+    """Load every stream, check that every point fits its stream, and name all runs.
 
-    Tasks are in the order of seeds, and within a seed of points: a sweep that is stopped has seen the whole grid.
+    Tasks are ordered by seed, then by point, so that an interrupted sweep covers the whole grid.
 
     Raises
     ------
@@ -167,7 +167,7 @@ def plan(sweep: Sweep) -> Plan:
     described: dict[str, dict[str, Any]] = {}
     versions = counted_versions()
     checked: set[str] = set()
-    # Of the settings, only the part that a run depends on is written, and once for all seeds.
+    # Each point's settings are written once for all seeds.
     contents = {point.number: _content(point) for point in sweep.points}
     for seed in sweep.seeds:
         for point in sweep.points:
@@ -191,17 +191,17 @@ def plan(sweep: Sweep) -> Plan:
 
 
 def counted_versions() -> dict[str, str]:
-    """Versions of what computes numbers: they are part of a run's name."""
+    """Versions of the packages that compute numbers. They are part of a run's name."""
     return {name: version(name) for name in COUNTED}
 
 
 def load(data: DataSettings, seed: int) -> DataSet:
-    """The stream of a run, loaded once in a process; a stream that does not depend on the seed once for all seeds."""
+    """The stream of a run, loaded once per process, and once for all seeds if it does not depend on the seed."""
     return _load(data.model_dump_json(), seed if stream.is_seeded(data.source) else 0)[0]
 
 
 def fingerprint_of(data: DataSettings, seed: int) -> str:
-    """32 hex digits of everything in a stream that numbers depend on, with its points of drift."""
+    """32 hexadecimal digits of a stream's rows and points of drift."""
     return _load(data.model_dump_json(), seed if stream.is_seeded(data.source) else 0)[1]
 
 
@@ -213,7 +213,7 @@ def _load(settings: str, seed: int) -> tuple[DataSet, str]:
 
 
 def plain(value: Any) -> Any:
-    """A setting as JSON holds it."""
+    """A setting as a plain value for JSON."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -225,7 +225,7 @@ def _points(
     base: dict[str, Any], grid: dict[str, tuple[Any, ...]], rows: tuple[dict[str, Any], ...]
 ) -> Iterator[Point]:
     number = 0
-    # The same keys name every point, also those of a list whose rows differ in them.
+    # The same keys name every point, even if the rows of the list have different keys.
     listed = list(dict.fromkeys(key for row in rows for key in row))
     for row in rows or ({},):
         for values in product(*grid.values()):
@@ -254,14 +254,14 @@ def _points(
 
 
 def _content(point: Point) -> str:
-    """Settings that numbers depend on, as canonical JSON; how data is read shows in its fingerprint."""
+    """Settings that numbers depend on, as canonical JSON. The fingerprint of the data covers how it is read."""
     how_read = {"source", "label", "limit", "text", "missing"}
     settings = point.settings.model_dump(mode="json", exclude={"data": how_read})
     return json.dumps(settings, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def _links(settings: Settings, seed: int) -> str:
-    """What a file of links holds; nothing for a topology by name, which the settings hold."""
+    """A digest of the links in a file; empty for a named topology, which the settings have."""
     swarm = settings.swarm
     if not topology.is_file_name(swarm.topology):
         return ""
@@ -290,7 +290,7 @@ def _rows(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def _flat(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys, whether they were written quoted or as tables."""
+    """Dotted keys with their values, whether the file has them quoted or as tables."""
     for key, value in table.items():
         if isinstance(value, dict) and value:
             yield from _flat(value, f"{prefix}{key}.")

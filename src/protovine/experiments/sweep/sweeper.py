@@ -1,4 +1,4 @@
-"""A sweep from plan to database, with whatever engine, to be stopped and resumed at any moment."""
+"""A sweep from plan to database, with any engine. It can be stopped and resumed at any moment."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from protovine.system import warm
 
 @dataclass(frozen=True)
 class Swept:
-    """What a sweep came to: runs in all, there before, done now and in which time; ``failures`` are of all of them."""
+    """A sweep's progress: all ``runs``, those finished ``before``, those ``done`` now, and all ``failures``."""
 
     runs: int
     before: int
@@ -48,30 +48,30 @@ def run_sweep(
     retry_failed: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Swept:
-    """Do all runs of a sweep that its folder does not have yet.
+    """Execute all runs of a sweep that its folder does not have yet.
 
     Parameters
     ----------
     sweep : Sweep
-        The sweep that the folder already has, if any, or one with more points or seeds.
+        The sweep of the folder, if it has one, or the same with more points or seeds.
     out : path
-        A new folder, or that of a sweep to resume. Each run is kept when it is finished, whatever happens afterwards.
+        A new folder, or that of a sweep to resume. Each run is saved as soon as it is finished.
     engine : "local" or "ray"
         Processes on this machine, or a Ray cluster. The results do not depend on it.
     address : str, optional
-        Of a Ray cluster; without it one is started here for the time of the sweep.
+        Address of a Ray cluster; without it a cluster is started here for the time of the sweep.
     jobs : int >= 1
         Runs at a time, each in a process of its own (then a script must be guarded by
         ``if __name__ == "__main__":``). A cluster with an address decides by itself.
     retry_failed : bool
-        Also do those again that failed.
+        Execute failed runs again.
     progress : callable (done, total), optional
-        Called with runs that are done now, and all that were to do.
+        Called with the number of runs executed so far, and of all that were missing.
 
     Raises
     ------
     ConfigError, DataError
-        Nothing was run. A run that fails raises nothing: its error is kept.
+        Nothing was run. A run that fails raises nothing: its error is saved.
     """
     return run_plan(
         plan(sweep),
@@ -94,31 +94,33 @@ def run_plan(
     retry_failed: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Swept:
-    """As `run_sweep`, for a sweep that is planned already."""
+    """Like `run_sweep`, for a sweep that is planned already."""
     if not 1 <= jobs <= 1024:
         raise ConfigError(f"jobs must be between 1 and 1024, got {jobs}")
     check_engine(engine, address)
     report = progress or (lambda done, total: None)
     where = {"engine": engine, "address": address, "jobs": jobs}
-    with Database.writing(folder, planned, provenance(where), datetime.now(UTC).isoformat(timespec="seconds")) as kept:
-        there = kept.finished(failed=not retry_failed)
-        tasks = [task for task in planned.tasks if task.key not in there]
+    with Database.writing(
+        folder, planned, provenance(where), datetime.now(UTC).isoformat(timespec="seconds")
+    ) as database:
+        finished_before = database.finished(failed=not retry_failed)
+        tasks = [task for task in planned.tasks if task.key not in finished_before]
         done, interrupted, started = 0, False, time.perf_counter()
         if tasks:
             report(0, len(tasks))
             try:
-                # Compiled once, before workers would all do the same at the same time.
+                # Kernels are compiled once here, before all workers would compile them at the same time.
                 warm(task.settings for task in tasks)
                 with closing(results(tasks, engine, min(jobs, len(tasks)), address)) as finished:  # type: ignore[type-var]
                     for each in finished:
-                        with interrupts_blocked():  # What is kept is counted.
-                            kept.save(each)
+                        with interrupts_blocked():  # A saved run is always counted.
+                            database.save(each)
                             done += 1
                         report(done, len(tasks))
             except KeyboardInterrupt:
                 interrupted = True
         wall_s = time.perf_counter() - started
-        failures = tuple(kept.failures())
+        failures = tuple(database.failures())
     return Swept(len(planned.tasks), len(planned.tasks) - len(tasks), done, wall_s, failures, interrupted)
 
 
@@ -131,7 +133,7 @@ def provenance(where: dict[str, Any]) -> dict[str, Any]:
 
 
 def _commit() -> str | None:
-    """The commit of protovine's own code, with ``+`` behind it if there are changes; None without git."""
+    """The commit of protovine's own code, with ``+`` appended if it has changes; None without git."""
     here = Path(__file__).parent
 
     def git(*words: str) -> str:
@@ -139,7 +141,7 @@ def _commit() -> str | None:
         return done.stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", Path(__file__).name)  # Else the repository is another one's.
+        git("ls-files", "--error-unmatch", Path(__file__).name)  # Fails if the repository is not protovine's.
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--", str(here.parent)) else "")
     except (OSError, subprocess.SubprocessError):
         return None

@@ -39,8 +39,8 @@ def ages(*batches: float, expected_s: float | None = 1.0, reasons: tuple[str, ..
     ("changed", "mean_s"),
     [
         ({}, 1.0),
-        ({"gossip": {"s": 2}}, 2.0),
-        ({"gossip": {"s": 100}}, 1.0),
+        ({"gossip": {"fanout": 2}}, 2.0),
+        ({"gossip": {"fanout": 100}}, 1.0),
         ({"link": {"delay_s": 0.5}}, 1.5),
         ({"link": {"delay_s": 0.0, "loss": 0.5, "duplicate": 0.5}}, 2.0),
         ({"swarm": {"rate_hz": 20.0}}, 0.5),
@@ -60,15 +60,15 @@ def test_settings_become_a_prediction(changed: dict[str, Any], mean_s: float) ->
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"share": {"kind": "log"}}, "a log waits for batches"),
-        ({"share": {"kind": "log"}, "gossip": {"budget_bytes_per_s": 9.0}}, "a budget holds messages back"),
-        ({"share": {"gate": "jsd"}}, "the gate jsd withholds sets"),
+        ({"exchange": {"kind": "log"}}, "a log waits for batches"),
+        ({"exchange": {"kind": "log"}, "gossip": {"budget_bytes_per_s": 9.0}}, "a budget holds messages back"),
+        ({"exchange": {"gate": "jsd"}}, "the gate jsd withholds sets"),
         ({"gossip": {"poll_s": 0.05}}, "wait for the next poll"),
         ({"gossip": {"order": "sequential"}, "swarm": {"labelled": 0.5}}, "a turn without a label"),
-        ({"gossip": {"schedule": "counter", "T": 0.4}}, "1/T is 2.5, not a whole number"),
+        ({"gossip": {"schedule": "counter", "share_probability": 0.4}}, "1/T is 2.5, not a whole number"),
         ({"swarm": {"arrivals": "clock"}}, "not as a Poisson process"),
         ({"swarm": {"split": "quantity-skew:0.5"}}, "different rates"),
-        ({"swarm": {"hostile": "flood:1"}}, "hostile members: flood:1"),
+        ({"swarm": {"byzantine": "flood:1"}}, "Byzantine nodes: flood:1"),
         ({"swarm": {"label_delay_s": 9.0}}, "labels come later"),
         ({"swarm": {"clock_skew_s": 1.0}}, "clocks are off"),
         ({"link": {"jitter_s": 0.1}}, "jitter"),
@@ -102,7 +102,7 @@ def test_schedules_have_their_own_prediction(schedule: str, mean_s: float) -> No
 
 
 def test_who_shares_nothing_has_no_expected_ages() -> None:
-    assert None is expected_ages(Settings(gossip={"T": 0.0}), MESH)
+    assert None is expected_ages(Settings(gossip={"share_probability": 0.0}), MESH)
     assert None is expected_ages(Settings(), [[]])
 
 
@@ -156,9 +156,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Any:
     path = tmp_path_factory.mktemp("runs") / "out"
     x = np.random.default_rng(0).integers(0, 2, (1500, 1)).astype(float)
     experiment = protovine.Experiment(
-        presets=["paper-base", "paper-local"],
+        presets=["paper-base", "paper-isolated"],
         data=(x, x[:, 0].astype(int)),
-        swarm={"hostile": "label-flip:1", "train_rate_hz": 0.001},
+        swarm={"byzantine": "label-flip:1", "train_rate_hz": 0.001},
         seeds=2,
     )
     return protovine.run(experiment, out=path), path
@@ -167,7 +167,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_a_recorded_run_has_the_ages_of_the_run(folder: Any) -> None:
     result, path = folder
     again = list(measured_runs(path))
-    order = [("paper-base", 0), ("paper-base", 1), ("paper-local", 0), ("paper-local", 1)]
+    order = [("paper-base", 0), ("paper-base", 1), ("paper-isolated", 0), ("paper-isolated", 1)]
     assert order == [(run.preset, run.seed) for run in again]
     for run in again[:2]:
         (made,) = [each for each in result.of("paper-base") if each.seed == run.seed]
@@ -176,7 +176,7 @@ def test_a_recorded_run_has_the_ages_of_the_run(folder: Any) -> None:
         # Four honest nodes of five.
         assert 12 == run.report.pairs == made.ages.pairs
         assert made.ages.to_json()["predicted"] == run.to_json()["predicted"]
-        assert "hostile" in run.to_json()["verdict"]
+        assert "Byzantine" in run.to_json()["verdict"]
         json = made.to_json()
         assert [node["aoi_mean_s"] for node in json["per_node"]] == pytest.approx(run.to_json()["nodes"][:4])
         assert 5 == len(json["ages"]["worst_pairs"])
@@ -222,7 +222,7 @@ def test_what_cannot_be_measured_or_drawn_is_named(folder: Any, tmp_path: Any) -
         ((tmp_path / "late",), "late must start between 0 and 0 ns, got 5"),
         ((tmp_path / "old", (), (0,)), "chosen from a run folder"),
         ((tmp_path,), "is no run folder"),
-        ((path, ("paper-bse",)), r"no preset 'paper-bse' \(it has paper-base, paper-local\)"),
+        ((path, ("paper-bse",)), r"no preset 'paper-bse' \(it has paper-base, paper-isolated\)"),
         ((path, (), (3,)), r"no seed 3 \(it has 0, 1\)"),
     ):
         with pytest.raises((ConfigError, DataError), match=message):
@@ -240,9 +240,9 @@ def test_what_cannot_be_measured_or_drawn_is_named(folder: Any, tmp_path: Any) -
         {},
         {"swarm": {"labelled": 0.5, "label_delay_s": 2.0}},
         {"link": {"delay_s": 0.5, "loss": 0.3, "duplicate": 0.3}},
-        {"swarm": {"topology": "star"}, "gossip": {"s": 1, "T": 0.5}},
-        {"gossip": {"schedule": "counter", "s": 2}},
-        {"gossip": {"schedule": "round-robin", "s": 1, "T": 0.4}},
+        {"swarm": {"topology": "star"}, "gossip": {"fanout": 1, "share_probability": 0.5}},
+        {"gossip": {"schedule": "counter", "fanout": 2}},
+        {"gossip": {"schedule": "round-robin", "fanout": 1, "share_probability": 0.4}},
         {"gossip": {"schedule": "age-threshold"}},
     ],
 )

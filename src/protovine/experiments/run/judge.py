@@ -1,0 +1,189 @@
+"""A run's metrics and curves, from its records and its description alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protovine import metrics
+from protovine.age import AgeReport, measure_age
+from protovine.experiments.define.config import Settings
+from protovine.experiments.run.ages import Expected, RunAges, expected_ages
+from protovine.experiments.run.result import Run
+from protovine.experiments.run.series import GRID, series
+from protovine.experiments.run.trace import RunDescription, hash_of
+from protovine.records import SECOND_NS, AnyRecord, Ended, Evaluated, Record, read_trace
+
+_SCORES = ("f1", "f1_macro", "f1_paper", "accuracy", "balanced_accuracy", "kappa", "log_loss")
+_NODE_SCORES = ("f1", "f1_macro", "f1_paper", "accuracy", "kappa")
+
+
+def judge(
+    run: RunDescription,
+    records: Sequence[AnyRecord],
+    *,
+    expected: Expected | None,
+    wall_s: float | None,
+    trace_hash: str,
+) -> Run:
+    """The metrics and curves of a run; the cost per record does not depend on the number of nodes.
+
+    Parameters
+    ----------
+    run : RunDescription
+    records : sequence of records
+        All records of the run in order. The last one tells when the run ended.
+    expected : Expected, optional
+        Predicted ages. Without them the result has no `Run.ages`.
+    wall_s : float, optional
+        How long the run took, if that is known.
+    trace_hash : str
+        Hash of the records.
+    """
+    end_ns = max((record.at_ns for record in records), default=0)
+    virtual_s = end_ns / SECOND_NS
+    judged = set(run.honest)
+    if len(judged) < len(run.neighbours):
+        records = [record for record in records if record.node in judged]
+    by_node = metrics.predictions(records, len(run.neighbours), len(run.classes))
+    made = {node: by_node[node] for node in run.honest}
+    together = metrics.pooled(list(made.values()))
+    each = {node: metrics.scores(predictions, run.positive) for node, predictions in made.items()}
+    kept = metrics.by_type(records)
+    ended: list[Ended] = kept[Ended]
+    f1_global = _f1_global(kept[Evaluated], len(run.classes))
+    traffic = metrics.traffic(records)
+    ages = _ages(run, records, judged, end_ns) if run.shares else None
+    so_far = metrics.sliding(together, run.positive, max(1, len(together)))
+    found: dict[str, float | None] = {
+        **{name: _mean(getattr(scores, name) for scores in each.values()) for name in _SCORES},
+        "f1_pooled": metrics.f1_of(together.confusion(), run.positive) if len(together) else None,
+        "f1_global": _mean(f1_global.values()),
+        "samples_to_95": _per_node(metrics.samples_to(so_far), len(made)),
+        **_traffic_metrics(traffic, ended, len(made), virtual_s),
+        **_age_metrics(ages),
+        "virtual_s": virtual_s,
+        "wall_s": wall_s,
+        "samples_per_wall_s": len(together) / wall_s if wall_s else None,
+    }
+    run_ages = RunAges.of(ages, expected) if ages and expected else None
+    return Run(
+        preset=run.preset,
+        seed=run.seed,
+        metrics=found,
+        trace_hash=trace_hash,
+        per_node=_node_results(made, each, f1_global, traffic, ages),
+        lost=traffic.lost,
+        refused=traffic.refused,
+        dropped={
+            "prototypes still queued at the end": sum(record.queued for record in ended),
+            "prototypes that fell out of queues": traffic.prototypes_dropped,
+            "labels given up": sum(record.given_up for record in ended),
+        },
+        series=series(records, together, so_far, run, virtual_s, ages.age_s if ages else None, traffic.links),
+        drift_points_s=run.drift_points_s,
+        ages=run_ages.of_live() if run_ages and run.live else run_ages,
+    )
+
+
+def judge_trace(path: Path, settings: Settings | None = None) -> Run:
+    """The metrics and curves of a recorded run, from its trace file.
+
+    Wall times and bytes at sockets are None: a trace does not hold them. Predicted ages need the run's ``settings``.
+
+    Raises
+    ------
+    DataError
+        The file is missing or damaged, or its header does not describe a run.
+    """
+    header, lines = read_trace(path)
+    run = RunDescription.read(header, path)
+    records = list(lines)
+    expected = expected_ages(settings, run.neighbours) if settings is not None else None
+    return judge(run, records, expected=expected, wall_s=None, trace_hash=hash_of(records))
+
+
+def _ages(run: RunDescription, records: Sequence[Record], judged: set[int], end_ns: int) -> AgeReport:
+    """Ages between the judged nodes."""
+    links = [
+        [peer for peer in peers if peer in judged] if node in judged else []
+        for node, peers in enumerate(run.neighbours)
+    ]
+    return measure_age(records, links, end_ns, GRID)
+
+
+def _f1_global(evaluated: Iterable[Evaluated], n_classes: int) -> dict[int, float | None]:
+    """Macro F1 on the held-out rows, for each node that was tested on them."""
+    found: dict[int, float | None] = {}
+    for record in evaluated:
+        truth, predicted, rows = np.array(record.counts, np.int64).T
+        confusion = np.zeros((n_classes, n_classes + 1), np.int64)
+        confusion[truth, predicted] = rows  # Code -1, no model, is the last column.
+        found[record.node] = metrics.f1_of(confusion, None)
+    return found
+
+
+def _traffic_metrics(
+    traffic: metrics.Traffic, ended: Sequence[Ended], nodes: int, virtual_s: float
+) -> dict[str, float | None]:
+    return {
+        "bytes_per_node_per_s": traffic.bytes_total / nodes / virtual_s if virtual_s else 0.0,
+        "bytes_socket_per_node_per_s": None,  # Only real processes have sockets.
+        "bytes_total": traffic.bytes_total,
+        "paper_bytes_per_s": traffic.paper_bytes_per_s(virtual_s) if virtual_s else 0.0,
+        "messages": traffic.messages,
+        "prototypes_sent": traffic.prototypes_sent,
+        "prototypes_withheld": traffic.prototypes_withheld,
+        "prototypes_trained_per_node": traffic.prototypes_trained / nodes,
+        "prototypes_held_per_node": _mean(record.size for record in ended),
+    }
+
+
+def _age_metrics(ages: AgeReport | None) -> dict[str, float | None]:
+    return {
+        "aoi_mean_s": ages.mean_s if ages else None,
+        "aoi_peak_s": ages.peak_s if ages else None,
+        "aoi_p95_s": ages.p95_s if ages else None,
+        "version_age_mean": ages.version_mean if ages else None,
+        "aoii_mean_s": ages.incorrect_s if ages else None,
+    }
+
+
+def _node_results(
+    made: dict[int, metrics.NodePredictions],
+    each: dict[int, metrics.Scores],
+    f1_global: dict[int, float | None],
+    traffic: metrics.Traffic,
+    ages: AgeReport | None,
+) -> list[dict[str, Any]]:
+    """The results of each judged node."""
+    sent_bytes: Counter[int] = Counter()
+    for (sender, _), size in traffic.links.items():
+        sent_bytes[sender] += size
+    age_s: NDArray[np.float64] = ages.each.of_nodes(max(made) + 1) if ages else np.full(max(made) + 1, np.nan)
+    return [
+        {
+            "node": node,
+            "samples": len(predictions),
+            "confusion": predictions.confusion().tolist(),
+            **{name: getattr(each[node], name) for name in _NODE_SCORES},
+            "f1_global": f1_global.get(node),
+            "bytes": sent_bytes[node],
+            "aoi_mean_s": float(age_s[node]) if np.isfinite(age_s[node]) else None,
+        }
+        for node, predictions in made.items()
+    ]
+
+
+def _per_node(samples: int | None, nodes: int) -> float | None:
+    return None if samples is None else samples / nodes
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    present = [value for value in values if value is not None]
+    return float(np.mean(present)) if present else None

@@ -1,0 +1,89 @@
+"""The curves of a run over time, on a common grid of times."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protovine import metrics
+from protovine.experiments.run.result import Series
+from protovine.experiments.run.trace import RunDescription
+from protovine.records import SECOND_NS, Learned, Record, Sent, Trained
+
+# Points of every curve.
+GRID = 120
+# `Series.f1_recent` is over one tenth of all predictions, but over at least 50.
+WINDOW_PARTS, WINDOW_MIN = 10, 50
+
+Floats = NDArray[np.float64]
+
+
+def series(
+    records: Sequence[Record],
+    together: metrics.NodePredictions,
+    so_far: Floats,
+    run: RunDescription,
+    virtual_s: float,
+    age_s: Floats | None,
+    links: dict[tuple[int, int], int],
+) -> Series:
+    """The curves of the judged nodes.
+
+    Parameters
+    ----------
+    records : sequence of records
+        Of the judged nodes.
+    together : NodePredictions
+        Predictions of all judged nodes, with F1 after each of them in ``so_far``.
+    age_s : float array, optional
+        Mean age at the times of the grid; None if nodes do not share.
+    links : dict
+        Bytes by (sender, recipient).
+    """
+    edges = np.linspace(0.0, virtual_s, GRID + 1)
+    at_s = edges[1:]
+    nodes = len(run.honest)
+    step_s = virtual_s / GRID if virtual_s else 1.0
+    window = max(WINDOW_MIN, len(together) // WINDOW_PARTS)
+    last = np.searchsorted(together.at_ns / SECOND_NS, at_s, side="right") - 1
+    return Series(
+        at_s=at_s,
+        f1_recent=_latest(metrics.sliding(together, run.positive, window), last),
+        f1_so_far=_latest(so_far, last),
+        bytes_per_node_per_s=_sent_bytes(records, edges) / nodes / step_s,
+        age_s=np.full(GRID, np.nan) if age_s is None else age_s,
+        size=_mean_size(records, run.honest, at_s),
+        window=window,
+        links=links,
+    )
+
+
+def _latest(values: Floats, last: NDArray[np.int64]) -> Floats:
+    """The value at index ``last`` for each time of the grid; NaN before the first one."""
+    if not len(values):
+        return np.full(len(last), np.nan)
+    return np.where(last >= 0, values[np.maximum(last, 0)], np.nan)
+
+
+def _sent_bytes(records: Sequence[Record], edges: Floats) -> Floats:
+    """Bytes that all nodes sent in each step of the grid."""
+    sent = [record for record in records if isinstance(record, Sent)]
+    at_s = [record.at_ns / SECOND_NS for record in sent]
+    sizes = [record.header_bytes + record.payload_bytes for record in sent]
+    return np.asarray(np.histogram(at_s, bins=edges, weights=sizes)[0], np.float64)
+
+
+def _mean_size(records: Sequence[Record], nodes: Sequence[int], at_s: Floats) -> Floats:
+    """Prototypes that a node holds, mean over nodes, at each time of the grid."""
+    changed: dict[int, list[tuple[int, int]]] = {node: [] for node in nodes}
+    for record in records:
+        if isinstance(record, (Learned, Trained)):  # A union would be slower to test.
+            changed[record.node].append((record.at_ns, record.size))
+    mean = np.zeros(len(at_s))
+    for changes in changed.values():
+        times = np.array([at_ns for at_ns, _ in changes], dtype=float) / SECOND_NS
+        sizes = np.array([0] + [size for _, size in changes], dtype=float)
+        mean += sizes[np.searchsorted(times, at_s, side="right")] / len(nodes)
+    return mean

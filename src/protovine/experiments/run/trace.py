@@ -1,0 +1,80 @@
+"""Trace files of runs: their names, and the description of the run that stands in their header."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from protovine.errors import DataError
+from protovine.records import Record, TraceHash
+
+
+def trace_name(preset: str, seed: int) -> str:
+    """File name of a run's trace."""
+    return f"{preset}-seed{seed}.jsonl.gz"
+
+
+def hash_of(records: Iterable[Record]) -> str:
+    """The trace hash of a run's records."""
+    made = TraceHash()
+    for record in records:
+        made.add(record)
+    return made.hexdigest()
+
+
+@dataclass(frozen=True)
+class RunDescription:
+    """What judging needs to know of a run besides its records, as plain values.
+
+    Parameters
+    ----------
+    preset, seed
+        Names of the run.
+    classes : tuple of str
+        Labels of the classes, by code.
+    neighbours : list of lists of int
+        For each node the nodes that it may address.
+    honest : list of int
+        Nodes that are not Byzantine, ascending. Only they are judged.
+    positive : int or None
+        Code of the positive class of two; None for more classes.
+    shares : bool
+        Whether nodes may share anything at all.
+    drift_points_s : tuple of float
+        When the concept changes.
+    live : bool
+        The run was made by real processes.
+    """
+
+    preset: str
+    seed: int
+    classes: tuple[str, ...]
+    neighbours: list[list[int]]
+    honest: list[int]
+    positive: int | None
+    shares: bool
+    drift_points_s: tuple[float, ...] = ()
+    live: bool = False
+
+    @classmethod
+    def read(cls, header: dict[str, Any], path: Path) -> RunDescription:
+        """The description in the header of the trace file ``path``; `DataError` if it does not describe a run."""
+        try:
+            described = msgspec.convert(header, cls)
+        except msgspec.ValidationError as error:
+            raise DataError(f"the header of the trace {path} does not describe a run: {error}") from None
+        named = [*described.honest, *(peer for peers in described.neighbours for peer in peers)]
+        if not described.honest or not all(0 <= node < len(described.neighbours) for node in named):
+            raise DataError(f"the header of the trace {path} names nodes that do not exist, or no honest ones")
+        return described
+
+    def header(self) -> dict[str, Any]:
+        """The header of the run's trace file."""
+        described = dict(vars(self))
+        if not self.live:
+            del described["live"]
+        return {**described, "nodes": len(self.neighbours)}

@@ -1,0 +1,106 @@
+"""One simulated run: published fixed points, traces, and the held-out rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import protovine
+from protovine import records
+from protovine.experiments.run.folder import trace_path
+from protovine.stream import DataSet
+from tests.experiments.run import small
+
+
+def test_without_sharing_the_run_gives_the_published_fixed_point() -> None:
+    made = protovine.run(protovine.Experiment(presets="paper-isolated", seeds=1)).runs[0]
+    assert 0.7984 == round(made.metrics["f1_paper"], 4)
+    assert [0.813, 0.816, 0.785, 0.747, 0.831] == [node["f1_paper"] for node in made.per_node]
+
+
+@pytest.mark.parametrize(
+    ("preset", "expected"),
+    [
+        ("paper-base", 0.4882),
+        ("paper-cluster-500", 0.5314),
+        ("paper-cluster-250", 0.5356),
+        ("paper-cluster-150", 0.5508),
+        ("paper-cluster", 0.5248),
+    ],
+)
+def test_switched_off_every_preset_gives_its_published_fixed_point(elec: DataSet, preset: str, expected: float) -> None:
+    experiment = protovine.Experiment(presets=preset, data=elec, gossip={"share_probability": 0}, seeds=1)
+    made = protovine.run(experiment).runs[0]
+    assert expected == round(made.metrics["f1_paper"], 4)
+    assert 0 == made.metrics["messages"] == made.metrics["bytes_total"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("s", "T", "low", "high", "published"), [(1, 0.1, 0.48, 0.53, 0.521), (1, 1.0, 0.53, 0.58, 0.551)]
+)
+def test_sharing_on_elec_lands_near_the_published_table(
+    elec: DataSet, s: int, T: float, low: float, high: float, published: float
+) -> None:
+    result = protovine.run(
+        protovine.Experiment(presets="paper-base", data=elec, gossip={"fanout": s, "share_probability": T}, seeds=10)
+    )
+    mean = result.interval("paper-base", "f1_paper").mean
+    assert low <= mean <= high
+    assert abs(mean - published) < 0.03
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("s", "T"), [(1, 0.1), (1, 1.0), (4, 0.1), (4, 1.0)])
+def test_sharing_on_phishing_lands_near_the_published_table(s: int, T: float) -> None:
+    result = protovine.run(
+        protovine.Experiment(presets="paper-base", gossip={"fanout": s, "share_probability": T}, seeds=5)
+    )
+    assert 0.81 <= result.interval("paper-base", "f1_paper").mean <= 0.84
+
+
+def test_the_trace_on_disk_has_the_hash_of_the_run(tmp_path: Path) -> None:
+    result = protovine.run(small(seeds=1), out=tmp_path / "out")
+    header, kept = records.read_trace(trace_path(tmp_path / "out", "paper-base", 0))
+    assert ("paper-base", 0, 5) == (header["preset"], header["seed"], header["nodes"])
+    made = records.TraceHash()
+    for record in kept:
+        made.add(record)
+    assert result.of("paper-base")[0].trace_hash == made.hexdigest()
+
+
+def test_the_holdout_is_not_learnt_and_every_node_is_tested_on_it() -> None:
+    result = protovine.run(small(data={"limit": 200, "holdout": True}, seeds=1))
+    for run in result.runs:
+        assert 160 == sum(node["samples"] for node in run.per_node)
+        assert 0.5 < run.metrics["f1_global"] < 1
+        assert np.mean([node["f1_global"] for node in run.per_node]) == pytest.approx(run.metrics["f1_global"])
+    assert protovine.run(small(seeds=1)).runs[0].metrics["f1_global"] is None
+
+
+def test_nodes_without_a_model_are_left_out_of_the_holdout() -> None:
+    swarm = {"nodes": 90, "split": "blocks", "topology": "erdos-renyi:0"}
+    run = protovine.run(small(presets="paper-base", data={"limit": 100, "holdout": True}, swarm=swarm, seeds=1)).runs[0]
+    empty = [node["f1_global"] for node in run.per_node if not node["samples"]]
+    assert {None} == set(empty)
+    assert len(empty) == 10
+
+
+def test_with_label_skew_nodes_learn_from_others_what_they_do_not_see() -> None:
+    tables = {"data": {"source": "sea", "limit": 3000, "holdout": True}, "swarm": {"split": "label-skew:0.3"}}
+    result = protovine.run(protovine.Experiment(presets=["isolated", "default"], seeds=2, jobs=1, **tables))
+    assert result.difference("default", "f1_global").mean > 0.05
+    assert result.difference("default", "accuracy").mean > -0.01
+
+
+def test_only_held_out_rows_leave_records_of_tests(tmp_path: Path) -> None:
+    for holdout in (False, True):
+        out = tmp_path / f"out-{holdout}"
+        protovine.run(small(presets="paper-base", data={"limit": 200, "holdout": holdout}, seeds=1), out=out)
+        kept = list(records.read_trace(trace_path(out, "paper-base", 0))[1])
+        tests = [record for record in kept if isinstance(record, records.Evaluated)]
+        assert ([0, 1, 2, 3, 4] if holdout else []) == [record.node for record in tests]
+        assert {40} >= {sum(rows for _, _, rows in record.counts) for record in tests}
+        assert tests == kept[len(kept) - len(tests) :], "they come last"

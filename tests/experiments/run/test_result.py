@@ -1,0 +1,43 @@
+"""Results over seeds, and their JSON form."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import protovine
+from protovine.experiments.run.result import METRICS, Interval
+from tests.experiments.run import small
+
+
+def test_intervals_are_students() -> None:
+    values = [0.81, 0.84, 0.79, 0.86]
+    low, high = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
+    made = Interval.of(values)
+    assert (low, high) == (pytest.approx(made.mean - made.half), pytest.approx(made.mean + made.half))
+    assert None is Interval.of([1.0]).half
+
+
+def test_differences_are_paired_by_seed() -> None:
+    result = protovine.run(small(seeds=3))
+    by_hand = [
+        base.metrics["f1"] - local.metrics["f1"]
+        for local, base in zip(result.of("paper-isolated"), result.of("paper-base"), strict=True)
+    ]
+    assert Interval.of(by_hand) == result.difference("paper-base", "f1")
+    assert None is result.difference("paper-isolated", "f1")
+
+
+def test_json_has_what_scripts_rely_on() -> None:
+    made = json.loads(json.dumps(protovine.run(small()).to_json(), allow_nan=False))
+    assert {"experiment", "runs", "summary"} <= set(made)
+    assert [("paper-isolated", 0), ("paper-isolated", 1), ("paper-base", 0), ("paper-base", 1)] == [
+        (run["preset"], run["seed"]) for run in made["runs"]
+    ]
+    assert {*METRICS, "preset", "seed", "trace_hash", "per_node"} <= set(made["runs"][0])
+    assert {"node", "samples", "confusion", "f1"} <= set(made["runs"][0]["per_node"][0])
+    assert {"mean", "ci95", "low", "high", "difference"} == set(made["summary"]["paper-base"]["f1"])
+    assert None is made["summary"]["paper-isolated"]["aoi_mean_s"]

@@ -1,0 +1,120 @@
+"""Points, and the names of their runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protovine.errors import ConfigError, DataError
+from protovine.experiments import Sweep
+from protovine.experiments.sweep.grid import plan
+from tests.experiments.sweep import TABLES
+
+
+def test_the_name_of_a_run_is_made_of_what_numbers_depend_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def keys(**tables: Any) -> list[str]:
+        return [task.key for task in plan(Sweep.of({**TABLES, "seeds": 1, **tables})).tasks]
+
+    first = keys()
+    assert first == keys(grid={"gossip": {"share_probability": [0.5, 1.0]}})
+    assert set(first) == set(keys(grid={"gossip.share_probability": [1.0, 0.5]})), (
+        "the order of points is not part of it"
+    )
+    assert set(first) == set(keys(data={"limit": 60, "source": "phishing", "text": "ordinal"})), "the same rows"
+    for other in (
+        {"data": {"limit": 61}},
+        {"seed": 1},
+        {"swarm": {"rate_hz": 11}},
+        {"data": {"limit": 60, "positive": "False"}},
+    ):
+        assert set(first).isdisjoint(keys(**other)), other
+    monkeypatch.setattr("protovine.experiments.sweep.grid.version", lambda name: "99")
+    assert set(first).isdisjoint(keys())
+
+
+def test_a_file_of_links_is_known_by_what_it_holds(tmp_path: Path) -> None:
+    def key(name: str, text: str) -> str:
+        (tmp_path / name).write_text(text)
+        swarm = {"nodes": 3, "topology": str(tmp_path / name)}
+        (task,) = plan(Sweep.of({"presets": "paper-base", "seeds": 1, "data": {"limit": 60}, "swarm": swarm})).tasks
+        return task.key
+
+    assert key("a.txt", "0 1\n1 2\n") != key("a.txt", "0 1\n1 2\n0 2\n")
+
+
+@given(
+    T=st.lists(st.floats(0, 1), min_size=1, max_size=4, unique=True),
+    s=st.lists(st.integers(1, 9), min_size=1, max_size=3, unique=True),
+    rows=st.lists(st.tuples(st.sampled_from(["phishing", "bananas"]), st.integers(1, 9)), max_size=3),
+)
+def test_points_are_every_row_with_every_combination(T: list[float], s: list[int], rows: list[tuple[str, int]]) -> None:
+    listed = [{"data": {"source": source, "limit": limit}} for source, limit in rows]
+    made = Sweep.of(
+        {"presets": "paper-base", "grid": {"gossip.share_probability": T, "gossip.fanout": s}, "list": listed}
+    )
+    expected = [
+        {
+            **({"data.source": row[0], "data.limit": row[1]} if row else {}),
+            "gossip.share_probability": t,
+            "gossip.fanout": peers,
+        }
+        for row in rows or [()]
+        for t in T
+        for peers in s
+    ]
+    assert expected == [{k: v for k, v in point.varied.items() if k != "preset"} for point in made.points]
+    for point, varied in zip(made.points, expected, strict=True):
+        assert (varied["gossip.share_probability"], varied["gossip.fanout"]) == (
+            point.settings.gossip.share_probability,
+            point.settings.gossip.fanout,
+        )
+        assert varied.get("data.limit") == point.data.limit
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        (
+            {"grid": {"gossip.share_probability": [0.5, 1.5]}},
+            "point 2 (preset = paper-base, gossip.share_probability = 1.5): gossip.share_probability must be between 0",
+        ),
+        ({"grid": {"gossip.U": [1]}}, "unknown key 'gossip.U'"),
+        ({"grid": {"gosip.T": [1]}}, "unknown key 'gosip.T' (did you mean 'gossip'?)"),
+        (
+            {"grid": {"gossip.share_probability": 0.5}},
+            "grid.gossip.share_probability must be a list of values, got 0.5",
+        ),
+        ({"grid": {"gossip.share_probability": []}}, "grid.gossip.share_probability must be a list of values, got []"),
+        ({"grid": {"gossip.share_probability": [0.5, 0.5]}}, "grid.gossip.share_probability has 0.5 more than once"),
+        ({"grid": {"seed": [1, 2]}}, "seed cannot vary; seeds are repeats"),
+        ({"grid": [1]}, "grid must be a table"),
+        ({"list": {"gossip.share_probability": 1}}, "list must be tables"),
+        (
+            {"grid": {"gossip.share_probability": [1]}, "list": [{"gossip.share_probability": 0.5}]},
+            "gossip.share_probability stands in the grid and in the list",
+        ),
+        ({"grid": {"preset": ["paper-jds"]}, "presets": None}, "unknown preset 'paper-jds'"),
+        ({"grid": {"preset": ["paper-jsd"]}}, "presets are given twice"),
+        (
+            {"grid": {"data.source": ["phising"]}},
+            "point 1 (preset = paper-base, data.source = phising): unknown data set",
+        ),
+        ({"grid": {"swarm.topology": ["full", "rign"]}}, "point 2 (preset = paper-base, swarm.topology = rign)"),
+        ({"sedes": 3}, "unknown key 'sedes'"),
+        ({"seeds": 0}, "seeds must be between 1 and 10000, got 0"),
+        (
+            {"seeds": 10_000, "grid": {"gossip.fanout": list(range(1, 200))}},
+            "at most 1,000,000 runs, this one has 1,990,000",
+        ),
+    ],
+)
+def test_mistakes_are_found_before_anything_runs(tables: dict[str, Any], message: str) -> None:
+    given = {"presets": ["paper-base"], "data": {"limit": 60}, **tables}
+    with pytest.raises((ConfigError, DataError)) as caught:
+        plan(Sweep.of({key: value for key, value in given.items() if value is not None}))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
