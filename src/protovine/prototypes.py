@@ -1,4 +1,4 @@
-"""`PrototypeSet`, a set of labelled prototypes, and `Evidence`, the part of a learner that sharing can read."""
+"""`PrototypeSet`, a set of labelled prototypes, and `Evidence`, the part of a learner that a gate may look at."""
 
 from __future__ import annotations
 
@@ -120,14 +120,14 @@ class PrototypeSet:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The part of a learner's state that sharing can read.
+    """What a gate may look at: the learner's set and the newest local samples at one moment.
 
     Parameters
     ----------
     prototypes : PrototypeSet
         The learner's current prototypes.
     samples_learnt : int
-        Number of local samples learnt so far.
+        Local samples learnt so far.
     window_x : float64 array, shape (k, d)
         The newest local samples with a label, oldest first; no rows if the learner keeps none.
     window_label : int64 array, shape (k,)
