@@ -61,7 +61,8 @@ def measured(case: Case, duration_s: float, seed: int) -> dict[str, BatchMeans]:
     sequential = case.schedule == "sequential"
     rows = math.ceil(duration_s * RATE_HZ * (1 if sequential else case.nodes))
     x = np.random.default_rng(0).integers(0, 2, (rows, 1)).astype(float)
-    gossip = {"s": case.fanout, "T": case.share_probability, "order": "sequential" if sequential else "parallel"}
+    gossip = {"fanout": case.fanout, "share_probability": case.share_probability}
+    order = "sequential" if sequential else "parallel"
     result = protovine.run(
         protovine.Experiment(
             presets="paper-base",
@@ -69,7 +70,7 @@ def measured(case: Case, duration_s: float, seed: int) -> dict[str, BatchMeans]:
             gossip={**gossip, "schedule": "coin" if sequential else case.schedule},
             link={"delay_s": 0.0, "loss": case.loss},
             # Ages do not depend on training, so received prototypes are hardly ever trained.
-            swarm={"nodes": case.nodes, "rate_hz": RATE_HZ, "train_rate_hz": 0.001},
+            swarm={"nodes": case.nodes, "rate_hz": RATE_HZ, "train_rate_hz": 0.001, "order": order},
             seed=seed,
             seeds=1,
         )

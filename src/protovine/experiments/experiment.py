@@ -52,7 +52,7 @@ def run(
     Examples
     --------
     >>> import protovine
-    >>> experiment = protovine.Experiment(presets=["paper-local"], data={"limit": 200}, seeds=1)
+    >>> experiment = protovine.Experiment(presets=["paper-isolated"], data={"limit": 200}, seeds=1)
     >>> round(protovine.run(experiment).runs[0].metrics["accuracy"], 2)
     0.68
     """

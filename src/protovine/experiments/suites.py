@@ -85,14 +85,14 @@ SUITES = {
         Suite(
             "robustness",
             "serverless against server against local under skew, drift and failures",
-            ("default", "server", "local"),
+            ("default", "server", "isolated"),
             {"source": "sea"},
             _robustness,
         ),
         Suite(
             "server-dies",
             "the first and the last case of robustness",
-            ("default", "server", "local"),
+            ("default", "server", "isolated"),
             {"source": "sea"},
             _death,
         ),

@@ -11,18 +11,23 @@ import pytest
 import protovine
 from protovine.age import BatchMeans, SteadyAges
 from protovine.errors import ConfigError, DataError
-from protovine.experiments.define.config import Settings
+from protovine.experiments.define.config import RunSettings
 from protovine.experiments.report.age_figure import draw_ages
 from protovine.experiments.report.pages import render_report
 from protovine.experiments.run.ages import RunAges, TheoryAges, expected_ages, pooled, predicted, verdict
 from protovine.experiments.run.measured import MeasuredRun, measured_runs
 from protovine.records import write_trace
+from protovine.system import resolve
 from protovine.topology import neighbours
 from tests.experiments.test_report import Page, make_result, make_run
 
 MESH = neighbours("full", 5, 0)
 # No delay, so that numbers are round.
 PLAIN: dict[str, Any] = {"link": {"delay_s": 0.0}}
+
+
+def settings_of(overrides: dict[str, Any]) -> RunSettings:
+    return resolve("paper-base", overrides, RunSettings)
 
 
 def means(*values: float) -> BatchMeans:
@@ -46,13 +51,11 @@ def ages(*batches: float, expected_s: float | None = 1.0, reasons: tuple[str, ..
         ({"swarm": {"rate_hz": 20.0}}, 0.5),
         # Only labelled samples are opportunities; when labels come makes no difference.
         ({"swarm": {"labelled": 0.5, "label_delay_s": 1.0}}, 2.0),
-        ({"gossip": {"order": "sequential"}}, 4.8),
-        # A log's T = 1 and a budget for logs do not concern sets.
-        ({"gossip": {"budget_bytes_per_s": 10.0}}, 1.0),
+        ({"swarm": {"order": "sequential"}}, 4.8),
     ],
 )
 def test_settings_become_a_prediction(changed: dict[str, Any], mean_s: float) -> None:
-    expected = expected_ages(Settings(**{**PLAIN, **changed}), MESH)
+    expected = expected_ages(settings_of({**PLAIN, **changed}), MESH)
     assert () == expected.reasons
     assert mean_s == pytest.approx(expected.theory.mean_s)
 
@@ -61,10 +64,10 @@ def test_settings_become_a_prediction(changed: dict[str, Any], mean_s: float) ->
     ("changed", "reason"),
     [
         ({"exchange": {"kind": "log"}}, "a log waits for batches"),
-        ({"exchange": {"kind": "log"}, "gossip": {"budget_bytes_per_s": 9.0}}, "a budget holds messages back"),
+        ({"exchange": {"kind": "log", "budget_bytes_per_s": 9.0}}, "a budget holds messages back"),
         ({"exchange": {"gate": "jsd"}}, "the gate jsd withholds sets"),
-        ({"gossip": {"poll_s": 0.05}}, "wait for the next poll"),
-        ({"gossip": {"order": "sequential"}, "swarm": {"labelled": 0.5}}, "a turn without a label"),
+        ({"exchange": {"poll_s": 0.05}}, "wait for the next poll"),
+        ({"swarm": {"order": "sequential", "labelled": 0.5}}, "a turn without a label"),
         ({"gossip": {"schedule": "counter", "share_probability": 0.4}}, "1/T is 2.5, not a whole number"),
         ({"swarm": {"arrivals": "clock"}}, "not as a Poisson process"),
         ({"swarm": {"split": "quantity-skew:0.5"}}, "different rates"),
@@ -79,14 +82,14 @@ def test_settings_become_a_prediction(changed: dict[str, Any], mean_s: float) ->
     ],
 )
 def test_what_theory_does_not_assume_is_named(changed: dict[str, Any], reason: str) -> None:
-    expected = expected_ages(Settings(**changed), MESH)
+    expected = expected_ages(settings_of(changed), MESH)
     assert reason in "; ".join(expected.reasons)
     assert expected.theory is not None
 
 
 @pytest.mark.parametrize("schedule", ["oldest", "drift-age"])
 def test_schedules_without_a_theory_say_so(schedule: str) -> None:
-    settings = Settings()
+    settings = settings_of({})
     settings = settings.model_copy(update={"gossip": settings.gossip.model_copy(update={"schedule": schedule})})
     assert (None, (f"of schedule {schedule} no theory is known",)) == tuple(
         vars(expected_ages(settings, MESH)).values()
@@ -95,19 +98,19 @@ def test_schedules_without_a_theory_say_so(schedule: str) -> None:
 
 @pytest.mark.parametrize(("schedule", "mean_s"), [("counter", 0.55), ("age-threshold", 0.505), ("round-robin", 1.0)])
 def test_schedules_have_their_own_prediction(schedule: str, mean_s: float) -> None:
-    expected = expected_ages(Settings(gossip={"schedule": schedule}, **PLAIN), MESH)
+    expected = expected_ages(settings_of({"gossip": {"schedule": schedule}, **PLAIN}), MESH)
     assert () == expected.reasons
     assert mean_s == pytest.approx(expected.theory.mean_s)
-    assert None is expected_ages(Settings(gossip={"schedule": schedule, "order": "sequential"}), MESH).theory
+    assert None is expected_ages(settings_of({"gossip": {"schedule": schedule}, "swarm": {"order": "sequential"}}), MESH).theory
 
 
 def test_who_shares_nothing_has_no_expected_ages() -> None:
-    assert None is expected_ages(Settings(gossip={"share_probability": 0.0}), MESH)
-    assert None is expected_ages(Settings(), [[]])
+    assert None is expected_ages(settings_of({"gossip": {"share_probability": 0.0}}), MESH)
+    assert None is expected_ages(settings_of({}), [[]])
 
 
 def test_nothing_arrives_where_all_is_lost() -> None:
-    expected = expected_ages(Settings(link={"loss": 1.0}), MESH)
+    expected = expected_ages(settings_of({"link": {"loss": 1.0}}), MESH)
     assert (None, ("nothing ever arrives",)) == (expected.theory, expected.reasons)
 
 

@@ -26,7 +26,7 @@ def test_folder_holds_everything_and_replays(tmp_path: Path) -> None:
     }
     assert 4 == len(list((out / "traces").iterdir()))
     assert result.to_json()["summary"] == json.loads((out / "result.json").read_text())["summary"]
-    assert 0.5 == tomllib.loads((out / "resolved.toml").read_text())["paper-base"]["gossip"]["T"]
+    assert 0.5 == tomllib.loads((out / "resolved.toml").read_text())["paper-base"]["gossip"]["share_probability"]
     replayed = list(replay(out, [], []))
     assert [True] * 4 == [each.same for each in replayed]
     assert [("paper-base", 1)] == [(r.preset, r.seed) for r in replay(out, ["paper-base"], [1])]

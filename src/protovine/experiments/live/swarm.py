@@ -35,7 +35,7 @@ from protovine.system import warm
 
 __all__ = ["SWARM", "LocalSwarm", "Place", "Process", "free_ports", "run_live"]
 
-SWARM = "local"
+SWARM = "isolated"
 # Processes that start at the same time: each compiles or loads kernels first.
 _STARTING_MAX = 4
 # Processes that have not ended after this time are killed.

@@ -182,8 +182,8 @@ def flat(tables: dict[str, Any], prefix: str = "") -> dict[str, str]:
 
     Examples
     --------
-    >>> flat({"gossip": {"s": 4, "T": 0.1}, "faults": []})
-    {'gossip.s': '4', 'gossip.T': '0.1', 'faults': 'none'}
+    >>> flat({"gossip": {"fanout": 4, "share_probability": 0.1}, "faults": []})
+    {'gossip.fanout': '4', 'gossip.share_probability': '0.1', 'faults': 'none'}
     """
     out: dict[str, str] = {}
     for key, value in tables.items():

@@ -35,12 +35,12 @@ STREAMS = {
 # Whose published curves stand beside those of a stream that has none of its own.
 _CURVES = {"elec2-random-each": "elec2-random"}
 MEASURES = ("f1_paper", "paper_bytes_per_s", "prototypes_trained_per_node")
-_S, _T = "gossip.s", "gossip.T"
+_S, _T = "gossip.fanout", "gossip.share_probability"
 _SHORT = {"f1_paper": "f1", "paper_bytes_per_s": "bandwidth", "prototypes_trained_per_node": "trained"}
 
 
 def load_published() -> pd.DataFrame:
-    """The published tables: ``data.source``, ``test`` (1 to 4), ``gossip.s``, ``gossip.T`` and three metrics.
+    """The published tables: ``data.source``, ``test`` (1 to 4), ``gossip.fanout``, ``gossip.share_probability`` and three metrics.
 
     Streams and metrics have the names that they have in `protovine.load_results`; F1 is the mean over nodes as the
     paper computes it.
@@ -48,7 +48,7 @@ def load_published() -> pd.DataFrame:
     Examples
     --------
     >>> found = load_published()
-    >>> found[(found["data.source"] == "elec2") & (found["gossip.T"] == 0)]["f1_paper"].unique().tolist()
+    >>> found[(found["data.source"] == "elec2") & (found["gossip.share_probability"] == 0)]["f1_paper"].unique().tolist()
     [0.4882, 0.5314]
     """
     import pandas as pd
