@@ -67,6 +67,7 @@ TRACE = [
     records.Down(4, 0),
     records.Up(5, 0, 2),
     records.Ended(6, 0, 9, 0, 0, 3),
+    records.Evaluated(6, 0, ((0, -1, 2), (1, 1, 7))),
 ]
 
 

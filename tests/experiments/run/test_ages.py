@@ -1,4 +1,4 @@
-"""Theory beside measurement: what is expected of which settings, and what is said where theory does not apply."""
+"""Predicted ages beside measured ones: predictions by settings, and assumptions that do not hold."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_settings_become_a_prediction(changed: dict[str, Any], mean_s: float) ->
         ({"swarm": {"arrivals": "clock"}}, "not as a Poisson process"),
         ({"swarm": {"split": "quantity-skew:0.5"}}, "different rates"),
         ({"swarm": {"byzantine": "flood:1"}}, "Byzantine nodes: flood:1"),
-        ({"swarm": {"label_delay_s": 9.0}}, "labels come later"),
+        ({"swarm": {"label_delay_s": 9.0}}, "labels come after"),
         ({"swarm": {"clock_skew_s": 1.0}}, "clocks are off"),
         ({"link": {"jitter_s": 0.1}}, "jitter"),
         ({"link": {"bandwidth_bytes_per_s": 1000.0}}, "bandwidth"),
@@ -91,7 +91,7 @@ def test_what_theory_does_not_assume_is_named(changed: dict[str, Any], reason: s
 def test_schedules_without_a_theory_say_so(schedule: str) -> None:
     settings = settings_of({})
     settings = settings.model_copy(update={"gossip": settings.gossip.model_copy(update={"schedule": schedule})})
-    assert (None, (f"of schedule {schedule} no theory is known",)) == tuple(
+    assert (None, (f"no theory is known for the schedule {schedule}",)) == tuple(
         vars(expected_ages(settings, MESH)).values()
     )
 
@@ -104,14 +104,14 @@ def test_schedules_have_their_own_prediction(schedule: str, mean_s: float) -> No
     assert None is expected_ages(settings_of({"gossip": {"schedule": schedule}, "swarm": {"order": "sequential"}}), MESH).theory
 
 
-def test_who_shares_nothing_has_no_expected_ages() -> None:
+def test_nodes_that_share_nothing_have_no_expected_ages() -> None:
     assert None is expected_ages(settings_of({"gossip": {"share_probability": 0.0}}), MESH)
     assert None is expected_ages(settings_of({}), [[]])
 
 
 def test_nothing_arrives_where_all_is_lost() -> None:
     expected = expected_ages(settings_of({"link": {"loss": 1.0}}), MESH)
-    assert (None, ("nothing ever arrives",)) == (expected.theory, expected.reasons)
+    assert (None, ("no message arrives",)) == (expected.theory, expected.reasons)
 
 
 def test_verdicts() -> None:
@@ -187,7 +187,7 @@ def test_a_recorded_run_has_the_ages_of_the_run(folder: Any) -> None:
     assert [1] == [run.seed for run in measured_runs(path, ("paper-base",), (1,))]
 
 
-def test_real_links_are_not_those_of_the_settings(folder: Any) -> None:
+def test_settings_of_links_do_not_apply_to_real_links(folder: Any) -> None:
     run = next(measured_runs(folder[1]))
     assert "real links" not in verdict([run.ages]).words
     assert "real links" in verdict([replace(run, live=True).ages]).words
@@ -210,7 +210,7 @@ def test_a_figure_is_drawn(folder: Any, tmp_path: Any, name: str) -> None:
         draw_ages(MeasuredRun("a", 0, 5, list(measured_runs(folder[1]))[2].report, None), tmp_path / name)
 
 
-def test_what_cannot_be_measured_or_drawn_is_named(folder: Any, tmp_path: Any) -> None:
+def test_errors_name_what_cannot_be_measured_or_drawn(folder: Any, tmp_path: Any) -> None:
     path = folder[1]
     for name, header in (
         ("old", {"nodes": 2}),

@@ -15,6 +15,7 @@ import protovine
 from protovine.errors import DataError
 from protovine.experiments.define.config import Experiment
 from protovine.experiments.define.prepare import prepare
+from protovine.experiments.run.ages import expected_ages
 from protovine.experiments.run.execute import execute
 from protovine.experiments.run.folder import trace_path
 from protovine.experiments.run.judge import judge, judge_trace
@@ -127,8 +128,6 @@ def calls_per_record(nodes: int) -> tuple[float, float]:
     def count(frame: Any, event: str, argument: Any) -> None:
         nonlocal calls
         calls += event in ("call", "c_call")
-
-    from protovine.experiments.run.ages import expected_ages
 
     links = [[(node + step) % nodes for step in (-2, -1, 1, 2)] for node in range(nodes)]
     run = RunDescription("paper-base", 0, ("no", "yes"), links, list(range(nodes)), 1, True)
