@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protovine.errors import CodecError, SnapshotError, check_range
-from protovine.learn.base import ArrayLearner, Prediction, SetCompression, check_rows, check_samples, check_vector
+from protovine.learn.base import ArrayLearner, Prediction, SetCompression
+from protovine.learn.validate import check_rows, check_samples, check_vector
 from protovine.prototypes import PrototypeSet
 
 # How fast an ensemble forgets how often each of its models was right, per own sample.

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from protovine.compress import Compressor
 from protovine.errors import ConfigError, SnapshotError, check_range
-from protovine.learn.base import Prediction, SetCompression, check_rows, check_samples, check_vector
+from protovine.learn.base import Prediction, SetCompression
+from protovine.learn.validate import check_rows, check_samples, check_vector
 from protovine.learn.xuilvq import kernels
 from protovine.prototypes import PrototypeSet
 

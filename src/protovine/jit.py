@@ -1,0 +1,75 @@
+"""The decorator of all numba kernels: compiled on first use and cached until a source file behind them changes."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from functools import cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import TypeVar
+
+import numba
+
+_Function = TypeVar("_Function", bound=Callable[..., object])
+
+
+def kernel(function: _Function) -> _Function:
+    """Compile ``function`` with numba when it is first called, and cache the machine code on disk.
+
+    Numba's own cache compares the time and size of one file, the kernel's. But a kernel is compiled together with the
+    kernels that it calls and the constants that it reads, which may stand in other files. Here the cache is valid only
+    while every file of the project that the kernel's file imports, directly or not, has the same content.
+
+    The types of arguments follow from the first call; annotations are for readers and mypy alone.
+    """
+    return _compiled(function)
+
+
+def inner_kernel(function: _Function) -> _Function:
+    """As `kernel`, for functions that only other kernels call.
+
+    Without entry points for Python they compile several times faster where an argument has many arrays.
+    """
+    return _compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+
+
+def _compiled(function: _Function, **options: bool) -> _Function:
+    compiled = numba.njit(cache=True, **options)(function)
+    files = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    if files is None:  # With NUMBA_DISABLE_JIT=1 nothing is compiled.
+        return function
+    # Numba has no public way to set the stamp. `tests/test_jit.py` fails if a new release names it otherwise.
+    files._source_stamp = _content(function.__module__, function.__code__.co_filename)
+    return compiled  # type: ignore[no-any-return]
+
+
+@cache
+def _content(module: str, file: str) -> str:
+    """Digest of the sources of ``module``, which stands in ``file``, and of all that it imports from its package."""
+    package, depth = module.partition(".")[0], module.count(".")
+    root = Path(file).parents[depth]
+    digest, waiting, seen = blake2b(digest_size=16), [Path(file)], set()
+    while waiting:
+        path = waiting.pop()
+        if path not in seen:
+            seen.add(path)
+            source = path.read_bytes()
+            digest.update(source)
+            waiting += _imported(source, package, root)
+    return digest.hexdigest()
+
+
+def _imported(source: bytes, package: str, root: Path) -> Iterator[Path]:
+    """Files of ``package`` that the imports at the top level of a file name, in their order."""
+    names = []
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            # What is imported from a package may be one of its modules.
+            names += [node.module, *(f"{node.module}.{each.name}" for each in node.names)]
+        elif isinstance(node, ast.Import):
+            names += [each.name for each in node.names]
+    for name in names:
+        if name.split(".")[0] == package:
+            path = root.joinpath(*name.split("."))
+            yield from (each for each in (path.with_suffix(".py"), path / "__init__.py") if each.is_file())
