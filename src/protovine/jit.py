@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numba
 
@@ -34,7 +34,7 @@ def inner_kernel(function: _Function) -> _Function:
     return _compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
-def _compiled(function: _Function, **options: bool) -> _Function:
+def _compiled(function: _Function, **options: Any) -> _Function:
     compiled = numba.njit(cache=True, **options)(function)
     files = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
     if files is None:  # With NUMBA_DISABLE_JIT=1 nothing is compiled.

@@ -68,7 +68,7 @@ class ArrayLearner(Protocol):
         ...
 
     def local_prototypes(self) -> PrototypeSet:
-        """Prototypes that the node may share as its own: those of local samples, or all if it cannot tell them apart."""
+        """Prototypes that the node may share as its own: of local samples, or all if it cannot tell them apart."""
         ...
 
     def prototypes(self) -> PrototypeSet:

@@ -41,9 +41,7 @@ def check_samples(
 
 
 @kernel
-def _fits(
-    x: NDArray[np.float64], codes: NDArray[np.int64], n_classes: int, feature_max: float, missing: bool
-) -> bool:
+def _fits(x: NDArray[np.float64], codes: NDArray[np.int64], n_classes: int, feature_max: float, missing: bool) -> bool:
     """Whether every value is within ±feature_max, or NaN where it may be ``missing``, and every code is a class."""
     for t in range(x.shape[0]):
         if codes[t] < 0 or codes[t] >= n_classes:

@@ -386,9 +386,7 @@ class HedgedLVQCore:
     ) -> int:
         slots = np.full(len(codes), LOCAL_SLOT) if slots is None else slots
         weights = np.ones(len(codes)) if weights is None else weights
-        return int(
-            steps.learn_many(x, codes, events_ns, slots, weights, self._state, self._options, proba, predicted)
-        )
+        return int(steps.learn_many(x, codes, events_ns, slots, weights, self._state, self._options, proba, predicted))
 
 
 def _check_ablate(ablate: tuple[str, ...], dim: int) -> None:

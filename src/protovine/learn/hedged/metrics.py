@@ -6,7 +6,7 @@ import numpy as np
 
 from protovine.jit import inner_kernel, kernel
 from protovine.learn.hedged.experts import DISCRIMINANT, FISHER, N_DIAGONAL, N_METRICS, RELIEF, Z_SCORE
-from protovine.learn.hedged.state import HIT, MISS, SIZE, STEPS, REFRESH_AT, WEIGHT, Floats, Ints, State
+from protovine.learn.hedged.state import HIT, MISS, REFRESH_AT, SIZE, STEPS, WEIGHT, Floats, Ints, State
 
 ALL_METRICS = -1
 
@@ -51,7 +51,7 @@ def measure(x: Floats, metric: int, s: State) -> None:
                 difference = x[k] - s.x[j, k]
                 total += s.metric_weight[metric, k] * difference * difference
             s.distance[j, metric] = total
-    if (metric == ALL_METRICS or metric == DISCRIMINANT) and s.scatter.shape[0] > 0:
+    if metric in (ALL_METRICS, DISCRIMINANT) and s.scatter.shape[0] > 0:
         measure_discriminant(x, s)
 
 

@@ -44,9 +44,7 @@ def nearest_two(y: int, s: State) -> tuple[int, int]:
 
 
 @inner_kernel
-def place(
-    x: Floats, y: int, event: int, slot: int, weight: float, same: int, other: int, s: State, o: Options
-) -> int:
+def place(x: Floats, y: int, event: int, slot: int, weight: float, same: int, other: int, s: State, o: Options) -> int:
     """Absorb the sample into prototype ``same`` or insert it, for which another may leave; see the codes above."""
     if same >= 0 and explains(same, other, s, o):
         absorb(x, event, slot, weight, same, s, o)
@@ -109,7 +107,7 @@ def find_room(slot: int, s: State, o: Options) -> int:
     full = slot != LOCAL_SLOT and o.trusting and s.counts[RECEIVED_HELD] >= o.received_fraction_max * capacity
     if size < capacity and not full:
         s.counts[SIZE] += 1
-        return size
+        return int(size)
     worst, least = -1, np.inf
     for j in range(size):
         # Where senders have filled their part, only prototypes without local mass give way to another one.

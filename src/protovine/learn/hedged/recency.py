@@ -37,13 +37,13 @@ def age(now: int, event: int, least: float, s: State) -> float:
     """Time from ``event`` to ``now`` in gaps, plus ``least``; 1 while no gap is known."""
     if s.scalars[GAP] <= 0.0:
         return 1.0
-    return least + max(now - event, 0) / s.scalars[GAP]
+    return float(least + max(now - event, 0) / s.scalars[GAP])
 
 
 @inner_kernel
 def discount(now: int, event: int, s: State) -> float:
     """Age to the power of -1/2, at most 1."""
-    return 1.0 / np.sqrt(max(age(now, event, 0.0, s), 1.0))
+    return float(1.0 / np.sqrt(max(age(now, event, 0.0, s), 1.0)))
 
 
 @inner_kernel

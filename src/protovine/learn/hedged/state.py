@@ -12,8 +12,16 @@ from typing import Annotated, Any, NamedTuple, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
-from protovine.learn.hedged.experts import DISCRIMINANT, LINEAR, N_DIAGONAL, N_EXPERTS, N_GROUPS
-from protovine.learn.hedged.experts import N_METRICS, N_RECENCIES, N_VARIANTS
+from protovine.learn.hedged.experts import (
+    DISCRIMINANT,
+    LINEAR,
+    N_DIAGONAL,
+    N_EXPERTS,
+    N_GROUPS,
+    N_METRICS,
+    N_RECENCIES,
+    N_VARIANTS,
+)
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -50,9 +50,7 @@ def predict(x: Floats, now: int, s: State, out: Floats) -> int:
 
 
 @inner_kernel
-def learn(
-    x: Floats, y: int, event: int, slot: int, weight: float, s: State, o: Options, scratch: Floats
-) -> int:
+def learn(x: Floats, y: int, event: int, slot: int, weight: float, s: State, o: Options, scratch: Floats) -> int:
     """Learn a sample, a local one at `LOCAL_SLOT` or a received one; `INSERTED`, `ABSORBED` or `REFUSED`."""
     proven = 1.0
     if slot == LOCAL_SLOT:

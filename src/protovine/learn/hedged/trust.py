@@ -88,7 +88,7 @@ def gain_of(sender: int, y: int, s: State) -> float:
             true_with, true_without = without + s.sender_votes[sender, c], without
     gain = np.log((true_with + JUDGE_DOUBT / n_classes) / (all_with + JUDGE_DOUBT))
     gain -= np.log((true_without + JUDGE_DOUBT / n_classes) / (all_without + JUDGE_DOUBT))
-    return gain
+    return float(gain)
 
 
 @inner_kernel
