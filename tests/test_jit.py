@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from protovine.jit import inner_kernel, kernel
+
 SOURCES = {
     "__init__.py": "",
     "limits.py": "LIMIT = 10.0\n",
@@ -72,3 +74,17 @@ def test_without_numba_the_function_itself_is_called(package: Path, monkeypatch:
     source = "from pack.outer import twice; print(twice(100.0), type(twice).__name__)"
     done = subprocess.run([sys.executable, "-c", source], env=environment, check=True, capture_output=True, text=True)
     assert "20.0 function" == done.stdout.strip()
+
+
+def test_python_cannot_call_an_inner_kernel() -> None:
+    @inner_kernel
+    def increment(x: float) -> float:
+        return x + 1.0
+
+    @kernel
+    def twice(x: float) -> float:
+        return 2.0 * increment(x)
+
+    assert 4.0 == twice(1.0)
+    with pytest.raises(TypeError, match="increment is an inner kernel"):
+        increment(1.0)

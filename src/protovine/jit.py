@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
+from numba.core.registry import CPUDispatcher
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
@@ -29,9 +30,21 @@ def kernel(function: _Function) -> _Function:
 def inner_kernel(function: _Function) -> _Function:
     """As `kernel`, for functions that only other kernels call.
 
-    Without entry points for Python they compile several times faster where an argument has many arrays.
+    Without entry points for Python they compile several times faster where an argument has many arrays. Python gets a
+    ``TypeError``.
     """
-    return _compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    compiled = _compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    dispatcher: Any = compiled
+    if isinstance(dispatcher, CPUDispatcher):
+        dispatcher.__class__ = _InnerDispatcher
+    return compiled
+
+
+class _InnerDispatcher(CPUDispatcher):
+    """Raises an error where numba would jump to an entry point that is not there."""
+
+    def __call__(self, *args: object, **kwargs: object) -> Any:
+        raise TypeError(f"{self.py_func.__qualname__} is an inner kernel, which only kernels can call")
 
 
 def _compiled(function: _Function, **options: Any) -> _Function:

@@ -233,8 +233,8 @@ def test_a_server_returns_what_the_others_hold_class_by_class() -> None:
     again = AggregatorCore(2, 2, GreedyCompressor(), size=10)
     again.restore(server.state())
     for each in (server, again):
-        assert 0 == len(each.others(0)), "it was told of all that"
-        assert 10 == len(each.others(1)), "another client was not"
+        assert 0 == len(each.others(0)), "its last answer had all of them"
+        assert 10 == len(each.others(1)), "another client has had none"
         each.collect(2, PrototypeSet.of([[1.0, 2.0], [3.0, 4.0]], [0, 1], event_ns=[0, 5]))
         assert [[3.0, 4.0]] == each.others(0).x.tolist()
     assert -1 == server.predict(np.zeros(2)).code

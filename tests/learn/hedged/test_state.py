@@ -55,10 +55,13 @@ def test_a_snapshot_has_the_saved_fields_and_no_others() -> None:
     assert {name for name, field in FIELDS.items() if field.saved} == arrays.keys()
 
 
-def test_an_explanation_adds_up_after_the_discriminant_metric_gave_way() -> None:
+def test_nothing_is_left_of_the_discriminant_metric_once_there_are_too_many_features() -> None:
     core = learnt(DISCRIMINANT_DIM_MAX)
     core.predict(np.zeros(DISCRIMINANT_DIM_MAX))
     core.widen(DISCRIMINANT_DIM_MAX + 1, 3)
-    prediction, parts, linear, doubt = core.explain(np.zeros(DISCRIMINANT_DIM_MAX + 1))
+    x = np.zeros(DISCRIMINANT_DIM_MAX + 1)
+    prediction, parts, linear, doubt = core.explain(x, at_ns=10**11)
     total = np.bincount(core.prototypes().label, parts, minlength=3) + linear + doubt
     assert np.allclose(prediction.proba, total, rtol=0, atol=1e-12)
+    likelihoods = [core.likelihood(x, code, 10**11) for code in range(3)]
+    assert np.allclose(prediction.proba, likelihoods, rtol=0, atol=1e-12)

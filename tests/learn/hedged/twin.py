@@ -30,6 +30,7 @@ from protovine.learn.hedged.trust import (
     FAR_MAX,
     FAR_RATE,
     FLOOD_COST,
+    JUDGE_DOUBT,
     LOCAL_FIRST,
     PROOF_NEEDED,
     TRUST_PRIOR,
@@ -153,10 +154,10 @@ class Twin:
                 ratio = np.zeros(self.n_classes)
                 np.divide(frequency * by_class.sum(), by_class, out=ratio, where=by_class > 0)
             votes = votes * ratio
-            share = votes / votes.sum() if votes.sum() > 0 else np.zeros(self.n_classes)
+            scaled = votes / votes.sum() if votes.sum() > 0 else np.zeros(self.n_classes)
             if votes.sum() <= 0:
                 effective = 0.0
-            self.table[expert] = (effective * share + DOUBT / self.n_classes) / (effective + DOUBT)
+            self.table[expert] = (effective * scaled + DOUBT / self.n_classes) / (effective + DOUBT)
             if expert == self.best_expert:
                 untrusted = (received[:, recency] * kernel[bandwidth, :, metric])[:, None] * one_hot * ratio
                 by_sender = np.array([untrusted[slots == slot].sum(axis=0) for slot in range(len(self.evidence))])
@@ -238,7 +239,7 @@ class Twin:
         votes, by_sender, effective = self.judged
         if effective <= 0:
             return
-        trust, prior = self.trust, 0.3
+        trust, prior = self.trust, JUDGE_DOUBT
         for slot in range(1, len(self.evidence)):
             if by_sender[slot].sum() > 0:
                 ablate = np.maximum(votes - trust[slot] * by_sender[slot], 0.0)
@@ -257,8 +258,8 @@ class Twin:
     def review(self, x: np.ndarray, event: int) -> None:
         received = [p for p in self.held if p.local[0] <= 0]
         for slot in range(1, len(self.far)):
-            brought = [self.plausible(p.x) for p in received if p.slot == slot]
-            self.far[slot] = 1 - np.mean(brought) if brought else 0.0
+            sent = [self.plausible(p.x) for p in received if p.slot == slot]
+            self.far[slot] = 1 - np.mean(sent) if sent else 0.0
         dropped = [
             j
             for j, p in enumerate(self.held)

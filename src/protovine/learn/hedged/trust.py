@@ -77,17 +77,17 @@ def gain_of(sender: int, y: int, s: State) -> float:
     best, n_classes = s.counts[BEST_EXPERT], s.sender_votes.shape[1]
     group, recency, variant = coordinates(best)
     total, samples = s.vote_sum[group, recency, variant], s.vote_samples[group, recency, variant]
-    all_with = all_without = true_with = true_without = 0.0
+    all_with = all_others = true_with = true_others = 0.0
     for c in range(n_classes):
         # The votes of all, from the probability that `votes.conclude` made of them.
         vote = max((s.proba[best, c] * (samples + DOUBT) - DOUBT / n_classes) / samples * total, 0.0)
-        without = max(vote - s.trust[sender] * s.sender_votes[sender, c], 0.0)
-        all_with += without + s.sender_votes[sender, c]
-        all_without += without
+        others = max(vote - s.trust[sender] * s.sender_votes[sender, c], 0.0)
+        all_with += others + s.sender_votes[sender, c]
+        all_others += others
         if c == y:
-            true_with, true_without = without + s.sender_votes[sender, c], without
+            true_with, true_others = others + s.sender_votes[sender, c], others
     gain = np.log((true_with + JUDGE_DOUBT / n_classes) / (all_with + JUDGE_DOUBT))
-    gain -= np.log((true_without + JUDGE_DOUBT / n_classes) / (all_without + JUDGE_DOUBT))
+    gain -= np.log((true_others + JUDGE_DOUBT / n_classes) / (all_others + JUDGE_DOUBT))
     return float(gain)
 
 
@@ -177,14 +177,14 @@ def review(s: State, o: Options) -> bool:
 
 @inner_kernel
 def review_senders(s: State, o: Options) -> None:
-    """Set the fraction of each sender's items that is out of range from the prototypes that it brought."""
-    brought = np.zeros(s.far.shape[0])
+    """Set the fraction of each sender's items that is out of range from the prototypes that it sent."""
+    sent = np.zeros(s.far.shape[0])
     for j in range(s.counts[SIZE]):
         if s.local[j, PLAIN] <= 0.0:
-            brought[s.slot[j]] += 1.0
+            sent[s.slot[j]] += 1.0
             s.far[s.slot[j]] += 0.0 if in_range(s.x[j], o.range_max, s) else 1.0
-    for sender in range(LOCAL_SLOT + 1, brought.shape[0]):
-        s.far[sender] /= max(brought[sender], 1.0)
+    for sender in range(LOCAL_SLOT + 1, sent.shape[0]):
+        s.far[sender] /= max(sent[sender], 1.0)
         weigh(sender, s)
 
 
