@@ -1,10 +1,10 @@
-"""The learners against River's trees on elec2's first 5000 rows over 5 nodes: predict and learn, in one process.
+"""The learners against River's trees on elec2's first 5000 rows over 5 nodes: prequential, in one process.
 
     python -m benchmarks.learner
 
 Needs elec2 (see docs/data.md). All are timed in turn, so that a noisy machine slows each; ratios are medians over
-rounds. Before anything is timed, the predictions are compared with the plain twins of the tests: those of XuILVQ bit by
-bit, those of the hedged LVQ to 1e-9.
+rounds. First the predictions are compared with the plain twins of the tests: those of XuILVQ bit by bit, those of the
+hedged LVQ to 1e-9.
 """
 
 from __future__ import annotations
