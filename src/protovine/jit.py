@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
@@ -11,6 +11,9 @@ from typing import Any, TypeVar
 
 import numba
 from numba.core.registry import CPUDispatcher
+
+# Imports at the top level of a file. Parsing whole files would take longer than importing them.
+_IMPORT = re.compile(r"^(?:from ([\w.]+) )?import (\([^)]*\)|.*)", re.MULTILINE)
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
@@ -67,22 +70,20 @@ def _content(module: str, file: str) -> str:
         path = waiting.pop()
         if path not in seen:
             seen.add(path)
-            source = path.read_bytes()
+            source, imported = _read(path, package, root)
             digest.update(source)
-            waiting += _imported(source, package, root)
+            waiting += imported
     return digest.hexdigest()
 
 
-def _imported(source: bytes, package: str, root: Path) -> Iterator[Path]:
-    """Files of ``package`` that the imports at the top level of a file name, in their order."""
-    names = []
-    for node in ast.parse(source).body:
-        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            # What is imported from a package may be one of its modules.
-            names += [node.module, *(f"{node.module}.{each.name}" for each in node.names)]
-        elif isinstance(node, ast.Import):
-            names += [each.name for each in node.names]
-    for name in names:
-        if name.split(".")[0] == package:
-            path = root.joinpath(*name.split("."))
-            yield from (each for each in (path.with_suffix(".py"), path / "__init__.py") if each.is_file())
+@cache
+def _read(path: Path, package: str, root: Path) -> tuple[bytes, list[Path]]:
+    """A source file, and the files of ``package`` that the imports at its top level name, in their order."""
+    source, names = path.read_bytes(), []
+    for module, imported in _IMPORT.findall(source.decode()):
+        words = re.findall(r"[\w.]+", imported)
+        # What is imported from a package may be one of its modules.
+        names += [module, *(f"{module}.{word}" for word in words)] if module else words
+    bases = [root.joinpath(*name.split(".")) for name in names if name.split(".")[0] == package]
+    files = [file for base in bases for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()]
+    return source, files
