@@ -1,10 +1,10 @@
-"""The learners against River's trees on elec2's first 5000 rows over 5 nodes: predict and learn, in one process.
+"""The learners against River's trees on elec2's first 5000 rows over 5 nodes: prequential, in one process.
 
     python -m benchmarks.learner
 
 Needs elec2 (see docs/data.md). All are timed in turn, so that a noisy machine slows each; ratios are medians over
-rounds. Before anything is timed, the predictions are compared with the plain twins of the tests: those of XuILVQ bit by
-bit, those of the hedged LVQ to 1e-9.
+rounds. First the predictions are compared with the plain twins of the tests: those of XuILVQ bit by bit, those of the
+hedged LVQ to 1e-9.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from collections.abc import Callable
 
 import numpy as np
 from river import forest, tree
-from tests.learn import hedged_twin
-from tests.learn.twin import Twin
+from tests.learn.hedged import twin as hedged
+from tests.learn.xuilvq import twin as xuilvq
 
 from protovine import HedgedLVQ, XuILVQ, load
 from protovine.learn import HedgedLVQCore, XuILVQCore
@@ -69,10 +69,10 @@ def ratios(values: list[float]) -> str:
 
 
 def compare_with_twins(parts: list[tuple[np.ndarray, np.ndarray]]) -> None:
-    """Predictions and shares equal those of plain Python on the first node's samples."""
+    """Codes and probabilities equal those of plain Python on the first node's samples."""
     x, y = parts[0]
     codes, proba = XuILVQCore(x.shape[1], 2).prequential(x, y, np.zeros(len(y), np.int64))
-    twin = Twin(2)
+    twin = xuilvq.Twin(2)
     for i, row in enumerate(x.tolist()):
         code, votes = twin.predict(row)
         assert code == codes[i], f"sample {i}"
@@ -80,7 +80,7 @@ def compare_with_twins(parts: list[tuple[np.ndarray, np.ndarray]]) -> None:
         twin.learn(row, int(y[i]))
     print(f"XuILVQ equals its plain twin to the last bit on {len(x)} samples")
     core = HedgedLVQCore(x.shape[1], 2)
-    slow = hedged_twin.Twin(core)
+    slow = hedged.Twin(core)
     _, proba = core.prequential(x, y, np.arange(len(y)))
     worst = 0.0
     for i, row in enumerate(x):

@@ -1,13 +1,13 @@
-"""The hedged LVQ beside River's usual classifiers on the streams that River brings along.
+"""The hedged LVQ beside River's usual classifiers on streams that come with River.
 
     python examples/river_models.py
     python examples/river_models.py --data phishing --data sea --rows 5000 --seed 3
 
 Each model predicts every sample, then learns it. F1 is that of the positive class, or the mean over classes where there
 are more than two. Image segments come sorted by class and are shuffled; the others keep their order. Models that need
-it are given River's StandardScaler. ECE is the expected calibration error over ten bins: how far the probability of
-what is predicted is off on average. Time is of `predict_one` and `learn_one`; memory is River's own estimate at the
-end. Streams by name from `protovine data list`.
+it get River's StandardScaler. ECE is the expected calibration error over ten bins: how far, on average, the probability
+of the predicted class is off. Time is that of `predict_one` and `learn_one`; memory is River's estimate at the end.
+`protovine data list` has the names of streams.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MODELS: dict[str, Callable[[int], base.Classifier]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", action="append", help="a stream by name; may be given more than once")
-    parser.add_argument("--rows", type=int, help="only so many samples of each stream")
+    parser.add_argument("--rows", type=int, help="number of samples of each stream, by default all")
     parser.add_argument("--seed", type=int, default=1, help="of shuffling and of the forest")
     asked = parser.parse_args()
     HedgedLVQ().learn([[0.0], [1.0]], [0, 1])  # Compile first.

@@ -1,13 +1,10 @@
-"""Learners, one per file; kernels apart.
+"""Learners: online classifiers over arrays, and the same as River classifiers.
 
-- `HedgedLVQ`: the default learner, a hedged soft LVQ, as a River classifier
-- `HedgedLVQCore`: the same over arrays and class codes, as a node runs it
-- `XuILVQ`: the paper's incremental LVQ as a River classifier
-- `XuILVQCore`: the same over arrays and class codes, as a node runs it
-- `ArrayLearner`: what a node needs of any learner
-- `ModelLearner`: what it needs of one that shares its whole model: baselines
-- `EnsembleCore` over `GaussianBayes` or any classifier of River (`river_core`), `LogisticCore`: such learners
-- `AggregatorCore`: the server of prototype-based federated learning
+- `base`: `ArrayLearner`, the interface between a node and its learner; `validate`: checks of its arguments
+- `hedged`: `HedgedLVQCore`, the default learner, a hedged soft LVQ
+- `xuilvq`: `XuILVQCore`, the paper's incremental LVQ
+- `baselines`: `EnsembleCore`, `LogisticCore`, `AggregatorCore`: learners and a server to compare with
+- `river`: `HedgedLVQ` and `XuILVQ`, River classifiers; `classifier`: their base; `encoding`: names and labels to codes
 """
 
 from protovine.learn.base import ArrayLearner, Prediction
@@ -37,7 +34,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    # River takes longer to import than everything else here, and a node does not need it.
+    # River takes longer to import than all other modules here, and a node does not need it.
     if name in ("HedgedLVQ", "XuILVQ"):
         from protovine.learn import river
 

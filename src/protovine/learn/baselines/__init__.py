@@ -1,0 +1,8 @@
+"""Learners to compare with, which share whole models instead of prototypes.
+
+- `models`: `ModelLearner`, their interface; `ModelCore`, their base; `EnsembleCore`, in which the models of peers vote
+- `bayes`: `GaussianBayes`, a model for ensembles
+- `any_river`: `river_core`, an ensemble of any classifier of River
+- `logistic`: `LogisticCore`, whose weights peers average
+- `aggregator`: `AggregatorCore`, the server of prototype-based federated learning
+"""

@@ -1,4 +1,4 @@
-"""What the server of prototype-based federated learning knows: the newest set of every client."""
+"""The server of prototype-based federated learning: it holds the newest set of every client."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _FIELDS = ("x", "label", "weight", "event_ns")
 
 
 class AggregatorCore(ModelCore):
-    """Keeps the newest prototype set of every client, and returns to each what is new of the others, compressed.
+    """Keeps the newest prototype set of every client, and answers each with the new prototypes of the others.
 
-    It has no samples and predicts nothing. A client's own prototypes are left out of what it gets, and so are those
-    without newer samples than it was told of before: clients train what they get, and must not train it twice. What an
-    answer held that was lost comes again only when it changes.
+    It has no samples and predicts nothing. An answer leaves out the client's own prototypes, and those without newer
+    samples than its last answer had: clients train all that they get, and must not train a prototype twice. A prototype
+    of a lost answer is sent again only when it changes.
 
     Parameters
     ----------
@@ -45,35 +45,35 @@ class AggregatorCore(ModelCore):
         check_range("size", size, n_classes)
         self.compressor, self.size = compressor, size
         self._sets: dict[int, PrototypeSet] = {}
-        self._told_ns: dict[int, int] = {}  # The newest event that each client was told of.
+        self._sent_ns: dict[int, int] = {}  # The newest event in the answers to each client.
 
     def __len__(self) -> int:
         return sum(map(len, self._sets.values()))
 
     def collect(self, client: int, prototypes: PrototypeSet) -> None:
-        """The client's earlier set goes."""
+        """Replace the client's earlier set."""
         self._sets[client] = prototypes
 
     def others(self, client: int) -> PrototypeSet:
-        """What is new in the other clients' sets since this was asked last, compressed if it is more than ``size``."""
+        """The other clients' prototypes with newer events than the last answer, compressed to at most ``size``."""
         union = PrototypeSet.joined([self._sets[each] for each in sorted(self._sets) if each != client], self.dim)
-        fresh = union.take(np.flatnonzero(union.event_ns > self._told_ns.get(client, -1)))
+        fresh = union.take(np.flatnonzero(union.event_ns > self._sent_ns.get(client, -1)))
         if len(fresh):
-            self._told_ns[client] = int(fresh.event_ns.max())
+            self._sent_ns[client] = int(fresh.event_ns.max())
         return self.compressor.compress(fresh, self.size).prototypes if len(fresh) > self.size else fresh
 
     def proba(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Zeros: it predicts nothing."""
+        """Zeros: the server predicts nothing."""
         return np.zeros(self.n_classes)
 
     def learn_one(self, x: NDArray[np.float64], code: int) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     def state(self) -> dict[str, Any]:
         """All sets."""
-        told = [[client, at_ns] for client, at_ns in sorted(self._told_ns.items())]
+        sent = [[client, at_ns] for client, at_ns in sorted(self._sent_ns.items())]
         sets = [[client, *(np.array(getattr(held, name)) for name in _FIELDS)] for client, held in self._sets.items()]
-        return {**super().state(), "dim": self.dim, "sets": sets, "told": told, "compressor": self.compressor.state()}
+        return {**super().state(), "dim": self.dim, "sets": sets, "sent": sent, "compressor": self.compressor.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from ``state``; `SnapshotError` if it does not fit."""
@@ -83,7 +83,7 @@ class AggregatorCore(ModelCore):
                 int(client): PrototypeSet(x, label, weight, event_ns, int(client))
                 for client, x, label, weight, event_ns in state["sets"]
             }
-            self._told_ns = {int(client): int(at_ns) for client, at_ns in state["told"]}
+            self._sent_ns = {int(client): int(at_ns) for client, at_ns in state["sent"]}
         except (KeyError, TypeError, ValueError) as error:
             raise SnapshotError(f"the server's state is damaged: {error}") from None
         self.compressor.restore(state["compressor"])

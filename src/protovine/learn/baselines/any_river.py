@@ -25,9 +25,9 @@ _GENERATORS = ("random.Random", "numpy.random.mtrand.RandomState")
 
 
 class OwnPickles:
-    """Objects as pickled bytes, and back only if these very bytes were made here: for simulations, in one process.
+    """Objects as pickled bytes, and back only if the same instance made these bytes: for simulations, in one process.
 
-    Nothing from anywhere else is ever unpickled, so no real node can use it.
+    Bytes from anywhere else are never unpickled, so no real node can use it.
 
     Examples
     --------
@@ -43,7 +43,7 @@ class OwnPickles:
         self._made: set[bytes] = set()
 
     def dump(self, value: Any, *, generators: bool = True) -> bytes:
-        """The object, pickled and compressed; without ``generators`` random ones in it begin anew from a fixed seed."""
+        """The object, pickled and compressed; without ``generators`` those of random numbers restart from a seed."""
         if generators:
             data = pickle.dumps(value, protocol=5)
         else:
@@ -62,7 +62,7 @@ class OwnPickles:
 
 
 class _WithoutGenerators(pickle.Pickler):
-    """River's trees hold generators that nobody seeded, some kB each: what only predicts has no need of them."""
+    """River's trees hold unseeded generators of some kB each, which a tree that only predicts does not need."""
 
     def reducer_override(self, value: Any) -> Any:
         if f"{type(value).__module__}.{type(value).__name__}" in _GENERATORS:
@@ -75,7 +75,7 @@ def _digest(data: bytes | memoryview) -> bytes:
 
 
 class RiverModel:
-    """A classifier of River over arrays and class codes; a feature is called by its place.
+    """A classifier of River over arrays and class codes; features are named by their columns.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ class RiverModel:
         Has learnt nothing.
     n_classes : int >= 1
     pickles : OwnPickles
-        Makes bytes of it.
+        Turns the classifier into bytes.
     """
 
     def __init__(self, classifier: Any, n_classes: int, pickles: OwnPickles) -> None:
@@ -96,21 +96,24 @@ class RiverModel:
         self._seen[code] += 1
 
     def proba(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Its probabilities, or all for its one prediction if it has none; label frequencies if it says nothing."""
+        """The classifier's probabilities, else 1 for its prediction, else label frequencies; all 0 at first."""
         if not self._seen.any():
             return np.zeros(self.n_classes)
         try:
-            said = self.classifier.predict_proba_one(_named(x))
+            found = self.classifier.predict_proba_one(_named(x))
         except NotImplementedError:
             code = self.classifier.predict_one(_named(x))
-            said = {} if code is None else {code: 1.0}
-        # True and False are 1 and 0: so binary classifiers of River call their classes.
+            found = {} if code is None else {code: 1.0}
+        # Binary classifiers of River call their classes False and True, which equal 0 and 1.
         proba = np.nan_to_num(
-            np.array([float(said.get(code) or 0.0) for code in range(self.n_classes)]), posinf=0.0, neginf=0.0
+            np.array([float(found.get(code) or 0.0) for code in range(self.n_classes)]), posinf=0.0, neginf=0.0
         )
         proba = np.maximum(proba, 0.0)
         total = proba.sum()
-        return proba / total if total > 0 else self._seen / self._seen.sum()
+        if total == 0:
+            proba, total = self._seen, self._seen.sum()
+        scaled: NDArray[np.float64] = proba / total
+        return scaled
 
     def encode(self) -> bytes:
         """The pickled classifier, compressed; enough to predict."""
@@ -123,7 +126,7 @@ class RiverModel:
         return made
 
     def state(self) -> dict[str, Any]:
-        """All of it, pickled."""
+        """The classifier and label counts, pickled."""
         return {"model": self.pickles.dump((self.classifier, self._seen))}
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -145,7 +148,7 @@ def river_core(
     seed: int = 0,
     pickles: OwnPickles | None = None,
 ) -> EnsembleCore:
-    """A learner that runs a classifier of River, and lets those of its peers vote.
+    """A learner that runs a classifier of River, and lets the classifiers of its peers vote.
 
     Parameters
     ----------
@@ -189,8 +192,8 @@ def river_core(
     if standardise:
         classifier = compose.Pipeline(preprocessing.StandardScaler(), classifier)
     _try(classifier, name, dim, n_classes)
-    own = RiverModel(classifier, n_classes, pickles or OwnPickles())
-    return EnsembleCore(dim, n_classes, own, own.read, votes)
+    local = RiverModel(classifier, n_classes, pickles or OwnPickles())
+    return EnsembleCore(dim, n_classes, local, local.read, votes)
 
 
 def _made(name: str, parameters: dict[str, Any], seed: int) -> Any:
@@ -247,7 +250,7 @@ def _try(classifier: Any, name: str, dim: int, n_classes: int) -> None:
             model.learn_one(np.full(dim, i / 3), i % n_classes)
             model.proba(np.zeros(dim))
         model.encode()
-    except Exception as error:  # Whatever a classifier raises about data that it was not made for.
+    except Exception as error:  # A classifier may raise anything about data that it was not made for.
         raise ConfigError(f"{name} cannot be used here: {type(error).__name__}: {error}") from None
 
 

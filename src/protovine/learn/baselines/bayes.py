@@ -13,13 +13,15 @@ from protovine.errors import CodecError, SnapshotError
 from protovine.prototypes import FEATURE_MAX
 
 _FORMAT = 0x20
-# A density never counts as less, as in River.
+# Added to every density, as in River.
 _DENSITY_MIN = 1e-9
 _COUNT_MAX = 2**53
+# Room for the rounding of a limit to float32.
+_ROUNDING = 1.01
 
 
 class GaussianBayes:
-    """One Gaussian for each class and feature, classes by their frequency; variances are those of the samples, n below.
+    """One Gaussian for each class and feature, classes by their frequency; variances divide by n.
 
     On the wire::
 
@@ -36,7 +38,7 @@ class GaussianBayes:
     >>> model = GaussianBayes(dim=1, n_classes=2)
     >>> for x, code in ((-1.0, 0), (-2.0, 0), (1.0, 1), (2.0, 1)):
     ...     model.learn_one(np.array([x]), code)
-    >>> model.shares(np.array([1.2])).argmax(), len(model.encode())
+    >>> model.proba(np.array([1.2])).argmax(), len(model.encode())
     (np.int64(1), 20)
     """
 
@@ -47,7 +49,7 @@ class GaussianBayes:
         self.spread = np.zeros((n_classes, dim))  # Sums of squared deviations.
 
     def learn_one(self, x: NDArray[np.float64], code: int) -> None:
-        """Move the class's moments (Welford)."""
+        """Update the moments of the class (Welford)."""
         self.count[code] += 1
         off = x - self.mean[code]
         self.mean[code] += off / self.count[code]
@@ -80,7 +82,8 @@ class GaussianBayes:
         known = np.flatnonzero(self.count)
         variance = self.spread[known] / self.count[known, np.newaxis]
         moments = np.concatenate([self.mean[known], variance], axis=1)
-        return head + np.clip(moments, -FEATURE_MAX, FEATURE_MAX).astype("<f4").tobytes()
+        body: bytes = np.clip(moments, -FEATURE_MAX, FEATURE_MAX).astype("<f4").tobytes()
+        return head + body
 
     @classmethod
     def decode(cls, data: bytes | memoryview, dim: int, n_classes: int) -> GaussianBayes:
@@ -101,14 +104,14 @@ class GaussianBayes:
         if not len(known) or len(data) != expected:
             raise CodecError(f"a model of {len(known)} classes and {dim} features takes {expected} bytes")
         moments = np.frombuffer(data, "<f4", 2 * dim * len(known), at).reshape(len(known), 2 * dim)
-        if not (np.abs(moments).max() <= 1.01 * FEATURE_MAX and moments[:, dim:].min() >= 0):  # False for NaN too.
+        if not (np.abs(moments).max() <= _ROUNDING * FEATURE_MAX and moments[:, dim:].min() >= 0):  # False for NaN too.
             raise CodecError("a mean is not finite, or a variance is negative")
         model.mean[known] = moments[:, :dim]
         model.spread[known] = moments[:, dim:].astype(np.float64) * model.count[known, np.newaxis]
         return model
 
     def state(self) -> dict[str, Any]:
-        """Everything, exactly."""
+        """Everything, without rounding."""
         return {"count": self.count.copy(), "mean": self.mean.copy(), "spread": self.spread.copy()}
 
     def restore(self, state: dict[str, Any]) -> None:

@@ -15,21 +15,25 @@ _FORMAT = 0x30
 _AGE_MAX = 2**53
 # Larger weights are refused: no model of features in any sane unit has them.
 _WEIGHT_MAX = 1e30
+# Standardised features are clipped to this.
+_Z_MAX = 10.0
+# Room for the rounding of a limit to float32.
+_ROUNDING = 1.01
 
 
 class Weights(NamedTuple):
-    """A peer's model: float64 (n_classes, d + 1) for raw features and 1, and how many samples are behind it."""
+    """A peer's model: float64 (n_classes, d + 1) for raw features and the constant 1, and the samples behind it."""
 
     raw: NDArray[np.float64]
     age: int
 
 
 class LogisticCore(ModelCore):
-    """Multinomial logistic regression over features standardised online; a received model is averaged into the own.
+    """Multinomial logistic regression over features standardised online; received models are averaged into it.
 
-    On receipt the own weights become the mean of both, each weighted by the samples behind it, which are then those of
-    the one that has more (Hegedűs et al.). Nodes standardise by their own samples; so that this does not matter to
-    others, weights travel for raw features. On the wire::
+    On receipt the local weights become the mean of both models, each weighted by the samples behind it. The number of
+    samples becomes the larger of both (Hegedűs et al.). Nodes standardise by their local samples, so they send weights
+    for raw features. On the wire::
 
         u8      0x30
         varint  d, n_classes, samples behind the model
@@ -39,7 +43,7 @@ class LogisticCore(ModelCore):
     ----------
     dim, n_classes : int >= 1
     rate : float in (0, 10]
-        Step of the gradient descent, the same for every sample, so that drift is followed.
+        Step of the gradient descent, the same for every sample, so that the model follows drift.
 
     References
     ----------
@@ -73,7 +77,7 @@ class LogisticCore(ModelCore):
         return self._softmax(self._standard(x)) if self.age else np.zeros(self.n_classes)
 
     def learn_one(self, x: NDArray[np.float64], code: int) -> None:
-        """One step down the gradient of -log p, by the scale that was known before."""
+        """One step down the gradient of -log p, on features standardised with the sample."""
         raw = self._raw()
         self._count += 1
         off = x - self._mean
@@ -108,12 +112,12 @@ class LogisticCore(ModelCore):
         if not 1 <= age <= _AGE_MAX or len(payload) != at + 4 * n_classes * (dim + 1):
             raise CodecError(f"a model takes {at + 4 * n_classes * (dim + 1)} bytes, got {len(payload)}, of age {age}")
         raw = np.frombuffer(payload, "<f4", n_classes * (dim + 1), at).reshape(n_classes, dim + 1)
-        if not np.abs(raw).max() <= 1.01 * _WEIGHT_MAX:  # False for NaN too.
+        if not np.abs(raw).max() <= _ROUNDING * _WEIGHT_MAX:  # False for NaN too.
             raise CodecError("a weight is not finite, or too large")
         return Weights(raw.astype(np.float64), age)
 
     def adopt(self, peer: int, model: Weights) -> None:
-        """The own weights become the weighted mean of both."""
+        """Average the model into the local one, weighted by the samples behind each."""
         part = model.age / (model.age + self.age)
         self._take(part * model.raw + (1 - part) * self._raw())
         self.age = max(self.age, model.age)
@@ -144,13 +148,13 @@ class LogisticCore(ModelCore):
         self.age, self._count = age, count
 
     def _deviation(self) -> NDArray[np.float64]:
-        """Standard deviations (d,) of own samples; 1 where nothing varies."""
+        """Standard deviations (d,) of local samples; 1 for constant features."""
         variance = self._spread / max(1, self._count)
         return np.sqrt(np.where((variance > 0) & np.isfinite(variance), variance, 1.0))
 
     def _standard(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Standardised features and 1; a step is bounded, however far off a sample is."""
-        return np.append(np.clip((x - self._mean) / self._deviation(), -10.0, 10.0), 1.0)
+        """Standardised features, clipped so that every step is bounded, and 1."""
+        return np.append(np.clip((x - self._mean) / self._deviation(), -_Z_MAX, _Z_MAX), 1.0)
 
     def _softmax(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
         score = self._weights @ z

@@ -1,4 +1,4 @@
-"""Learners that share whole models instead of prototypes: what they have in common, and ensembles of peers' models."""
+"""Learners that share whole models instead of prototypes: their interface, their common base, and ensembles."""
 
 from __future__ import annotations
 
@@ -10,33 +10,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protovine.errors import CodecError, SnapshotError, check_range
-from protovine.learn.base import ArrayLearner, Prediction, SetCompression, check_rows, check_samples, check_vector
+from protovine.learn.base import ArrayLearner, Prediction, SetCompression
+from protovine.learn.validate import check_rows, check_samples, check_vector
 from protovine.prototypes import PrototypeSet
 
-# How fast an ensemble forgets how often each of its models was right, per own sample.
+# An ensemble forgets how often each of its models was right at this rate per local sample, within about 100.
 _HITS_DECAY = 0.99
+# Accuracy of a model that has not been judged yet.
+_HITS_PRIOR = 0.5
+# A model that is no better than a guess weighs next to nothing; but if all are, they still vote.
+_WEIGHT_MIN = 1e-6
 
 
 class ModelLearner(ArrayLearner, Protocol):
-    """A learner whose knowledge is a model that goes to peers as a whole; it has no prototypes."""
+    """A learner that shares its model as a whole; it has no prototypes."""
 
     def encode(self) -> bytes:
-        """The own model's bytes; none before the first sample."""
+        """The local model as bytes; none before the first sample."""
         ...
 
     def decode(self, payload: bytes | memoryview) -> Any:
-        """The model in ``payload``; `CodecError` if there is none that fits. Nothing has changed."""
+        """The model in ``payload``; `CodecError` if there is none that fits. The learner is unchanged."""
         ...
 
     def adopt(self, peer: int, model: Any) -> None:
-        """Take in a model from `decode` as the newest of ``peer``."""
+        """Use a model from `decode` as the newest of ``peer``."""
         ...
 
 
 class ModelCore(ABC):
-    """What learners without prototypes share: samples one by one, and no prototypes to tell.
+    """Base of the learners without prototypes: it learns samples one by one.
 
-    ``len`` is the number of models that are asked for a prediction.
+    ``len`` is the number of models behind a prediction.
 
     Parameters
     ----------
@@ -49,11 +54,11 @@ class ModelCore(ABC):
         check_range("dim", dim, 1)
         check_range("n_classes", n_classes, 1)
         self.dim, self.n_classes = dim, n_classes
-        self._seen = np.zeros(n_classes)  # Own samples of each class.
+        self._seen = np.zeros(n_classes)  # Local samples of each class.
 
     @abstractmethod
     def __len__(self) -> int:
-        """Models that are asked."""
+        """Models behind a prediction."""
 
     @abstractmethod
     def proba(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -64,13 +69,13 @@ class ModelCore(ABC):
         """Learn one sample."""
 
     def predict(self, x: NDArray[np.float64], at_ns: int | None = None) -> Prediction:
-        """Prediction for one vector (d,), whenever it is; code -1 while there is no model."""
+        """Prediction for one vector (d,) at any time; code -1 while there is no model."""
         check_vector(x, self.dim)
         proba = self.proba(x)
         return Prediction(int(np.argmax(proba)) if proba.any() else -1, proba)
 
     def predict_balanced(self, x: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Codes (n,) with the own label frequencies divided out of the probabilities."""
+        """Codes (n,) with the local label frequencies divided out of the probabilities."""
         check_rows(x, self.dim, False)
         frequency = (self._seen + 1) / (self._seen + 1).sum()
         return np.array([int(np.argmax(self.proba(row) / frequency)) for row in x], dtype=np.int64)
@@ -88,16 +93,16 @@ class ModelCore(ABC):
         return 0
 
     def learn_received(self, prototypes: PrototypeSet, origins: NDArray[np.int64]) -> int:
-        """Learn prototypes from other nodes as if they were samples."""
+        """Learn received prototypes as if they were local samples."""
         return self.learn(np.ascontiguousarray(prototypes.x, np.float64), prototypes.label, prototypes.event_ns)
 
     @property
     def recency(self) -> float:
-        """0: age plays no part."""
+        """0: samples are not discounted by age."""
         return 0.0
 
     def scale(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Zeros: nothing is kept of the samples."""
+        """Zeros: no moments of the samples are kept."""
         return np.zeros(self.dim), np.zeros(self.dim)
 
     def local_prototypes(self) -> PrototypeSet:
@@ -136,7 +141,7 @@ class Model(Protocol):
         ...
 
     def encode(self) -> bytes:
-        """Everything that `shares` needs, as bytes."""
+        """Everything that `proba` needs, as bytes."""
         ...
 
     def state(self) -> dict[str, Any]:
@@ -149,20 +154,20 @@ class Model(Protocol):
 
 
 class EnsembleCore(ModelCore):
-    """An own model that learns own samples, and of each peer the newest model that it sent, which only votes.
+    """A local model that learns local samples, and the newest model of each peer, which only votes.
 
     So the authors' nodes share Hoeffding trees and naive Bayes (their tests 5 and 6, in their repository).
 
     Parameters
     ----------
     dim, n_classes : int >= 1
-    own : Model
+    local : Model
         Has learnt nothing.
     read : callable (payload) -> Model
         A model from bytes of another's ``encode``; `CodecError` if they are none.
     votes : {"mean", "accuracy"}
         ``"mean"`` averages the models' probabilities, as the authors do. ``"accuracy"`` weighs them by how much more
-        often than a guess each was right on the last own samples, about 100.
+        often than a guess each was right on the last local samples, about 100.
 
     Examples
     --------
@@ -180,21 +185,21 @@ class EnsembleCore(ModelCore):
         self,
         dim: int,
         n_classes: int,
-        own: Model,
+        local: Model,
         read: Callable[[bytes | memoryview], Model],
         votes: str = "mean",
     ) -> None:
         super().__init__(dim, n_classes)
-        self.own, self.votes = own, votes
+        self.local, self.votes = local, votes
         self._read = read
         self._received: dict[int, tuple[Model, bytes]] = {}
-        self._hits: dict[int, float] = {}  # Of each model, -1 for the own; a mean that forgets.
+        self._hits: dict[int, float] = {}  # Of each model, -1 for the local one; a mean that forgets.
 
     def __len__(self) -> int:
         return len(self._received) + bool(self._seen.any())
 
     def proba(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The mean of what the models say, which may be weighted."""
+        """The mean of the models' probabilities, weighted by accuracy if ``votes`` says so."""
         total = np.zeros(self.n_classes)
         for number, model in self._models():
             total += self._weight(number) * model.proba(x)
@@ -202,31 +207,31 @@ class EnsembleCore(ModelCore):
         return total / weight if weight > 0 else total
 
     def learn_one(self, x: NDArray[np.float64], code: int) -> None:
-        """The own model learns the sample; all were asked about it before."""
+        """The local model learns the sample, after all models are judged by it."""
         if self.votes == "accuracy":
             for number, model in self._models():
                 hit = float(np.argmax(model.proba(x)) == code)
-                self._hits[number] = _HITS_DECAY * self._hits.get(number, 0.5) + (1 - _HITS_DECAY) * hit
-        self.own.learn_one(x, code)
+                self._hits[number] = _HITS_DECAY * self._hits.get(number, _HITS_PRIOR) + (1 - _HITS_DECAY) * hit
+        self.local.learn_one(x, code)
 
     def encode(self) -> bytes:
-        """The own model's bytes; none before the first sample."""
-        return self.own.encode() if self._seen.any() else b""
+        """The local model as bytes; none before the first sample."""
+        return self.local.encode() if self._seen.any() else b""
 
     def decode(self, payload: bytes | memoryview) -> tuple[Model, bytes]:
         """The model in ``payload``, and its bytes; `CodecError` if there is none that fits."""
         return self._read(payload), bytes(payload)
 
     def adopt(self, peer: int, model: tuple[Model, bytes]) -> None:
-        """The peer's earlier model goes."""
+        """Replace the peer's earlier model."""
         self._received[peer] = model
 
     def state(self) -> dict[str, Any]:
-        """The own model, the peers', and how often each was right."""
+        """The local model, those of the peers, and how often each was right."""
         return {
             **super().state(),
             "dim": self.dim,
-            "own": self.own.state(),
+            "local": self.local.state(),
             "received": [[peer, self._received[peer][1]] for peer in sorted(self._received)],
             "hits": [[number, self._hits[number]] for number in sorted(self._hits)],
         }
@@ -237,18 +242,17 @@ class EnsembleCore(ModelCore):
         try:
             received = {int(peer): self.decode(payload) for peer, payload in state["received"]}
             hits = {int(number): float(hit) for number, hit in state["hits"]}
-            self.own.restore(state["own"])
+            self.local.restore(state["local"])
         except (CodecError, KeyError, TypeError, ValueError) as error:
             raise SnapshotError(f"the models' state does not fit: {error}") from None
         self._received, self._hits = received, hits
 
     def _models(self) -> list[tuple[int, Model]]:
-        """The own model as -1 if it has learnt anything, and the peers' in ascending order."""
-        own = [(-1, self.own)] if self._seen.any() else []
-        return own + [(peer, self._received[peer][0]) for peer in sorted(self._received)]
+        """The local model as -1 if it has learnt anything, and those of the peers in ascending order."""
+        local = [(-1, self.local)] if self._seen.any() else []
+        return local + [(peer, self._received[peer][0]) for peer in sorted(self._received)]
 
     def _weight(self, number: int) -> float:
         if self.votes == "mean":
             return 1.0
-        # No more than a guess counts for next to nothing; but somebody must vote.
-        return max(1e-6, self._hits.get(number, 0.5) - 1 / self.n_classes)
+        return max(_WEIGHT_MIN, self._hits.get(number, _HITS_PRIOR) - 1 / self.n_classes)

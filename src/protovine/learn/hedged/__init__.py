@@ -1,0 +1,14 @@
+"""The hedged soft LVQ, one idea per file, its kernels beside it; `docs/learner.md` follows them in this order.
+
+- `experts`: the experts that vote, and their numbers
+- `state`: the table of arrays of a learner
+- `metrics`: moments, and distances from them
+- `recency`: masses and their age
+- `votes`: from distances and masses to each expert's probabilities
+- `linear`: the expert that needs no prototypes
+- `hedge`: losses, and the mean of all experts
+- `trust`: which received samples count
+- `placement`: absorb a sample or insert it
+- `steps`: one sample's way through all of them
+- `core`: `HedgedLVQCore`, the learner over arrays
+"""

@@ -9,14 +9,20 @@ from numpy.typing import NDArray
 
 from protovine.compress import Compressor
 from protovine.errors import ConfigError, SnapshotError, check_range
-from protovine.learn.base import Prediction, SetCompression, check_rows, check_samples, check_vector
+from protovine.learn.base import Prediction, SetCompression
+from protovine.learn.validate import check_rows, check_samples, check_vector
 from protovine.learn.xuilvq import kernels
+from protovine.learn.xuilvq.kernels import Scratch, State
 from protovine.prototypes import PrototypeSet
 
 # The authors' initial learning rates for the winner and for its neighbours.
 RATES_INITIAL = (0.9, 0.1)
+# Room for this many prototypes at first, and for twice as many edges.
+CAPACITY_MIN = 64
+# Fields with a row for each prototype.
+_PER_PROTOTYPE = ("x", "label", "mass", "event")
 # Learning alone asks for no predictions.
-_NO_VOTES, _NO_CODES = np.empty((0, 0)), np.empty(0, np.int64)
+_NO_ROWS, _NO_CODES = np.empty((0, 0)), np.empty(0, np.int64)
 
 
 class XuILVQCore:
@@ -35,7 +41,7 @@ class XuILVQCore:
     n_neighbors : int >= 1
         Prototypes that vote in a prediction, each with 1/distance.
     edge_age_max : int >= 0
-        An edge older than this is deleted. An edge ages each time one of its ends wins.
+        Edges older than this are deleted. An edge ages each time one of its ends wins.
     denoise_every : int >= 0
         Learning steps between two sweeps that drop isolated prototypes; 0 turns denoising off.
     size_max : int >= 0
@@ -90,24 +96,24 @@ class XuILVQCore:
         self.n_neighbors, self.edge_age_max = n_neighbors, edge_age_max
         self.denoise_every = 0 if size_max else denoise_every
         self.size_max, self.compressor = size_max, compressor
-        self._shrunk: list[SetCompression] = []
-        self._best = np.zeros(max(n_neighbors, 2), np.int64)
-        self._state: tuple[NDArray, ...] = (
-            np.zeros((0, dim)),
-            np.zeros(0, np.int64),
-            np.zeros(0),
-            np.zeros(0, np.int64),
-            np.zeros((0, 3), np.int32),
-            np.zeros(3, np.int64),
-            np.array(RATES_INITIAL),
+        self._compressions: list[SetCompression] = []
+        self._state = State(
+            x=np.zeros((0, dim)),
+            label=np.zeros(0, np.int64),
+            mass=np.zeros(0),
+            event=np.zeros(0, np.int64),
+            edge=np.zeros((0, kernels.N_COLUMNS), np.int32),
+            counts=np.zeros(kernels.N_COUNTS, np.int64),
+            rates=np.array(RATES_INITIAL),
         )
+        self._scratch = Scratch(np.empty(0), np.zeros(max(n_neighbors, 2), np.int64))
         self._make_room(1)
 
     def __len__(self) -> int:
-        return int(self._state[5][kernels.N_PROTOTYPES])
+        return int(self._state.counts[kernels.N_PROTOTYPES])
 
     def predict(self, x: NDArray[np.float64], at_ns: int | None = None) -> Prediction:
-        """Prediction for one finite float64 vector (d,), whenever it is; code -1 while there is no prototype.
+        """Prediction for one finite float64 vector (d,) at any time; code -1 while there is no prototype.
 
         Raises
         ------
@@ -115,23 +121,22 @@ class XuILVQCore:
             The shape is another. Finiteness is not checked here.
         """
         check_vector(x, self.dim)
-        votes = np.empty(self.n_classes)
-        code = kernels.vote(x, self._state, self.n_neighbors, self._distance, self._best, votes)
-        return Prediction(code, votes)
+        proba = np.empty(self.n_classes)
+        return Prediction(kernels.vote(x, self.n_neighbors, self._state, self._scratch, proba), proba)
 
     def predict_many(self, x: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Codes (n,) and class shares (n, n_classes) for finite float64 rows (n, d); ``ValueError`` as `learn`."""
+        """Codes (n,) and probabilities (n, n_classes) for finite float64 rows (n, d); ``ValueError`` as `learn`."""
         check_rows(x, self.dim, False)
-        codes, votes = np.empty(len(x), np.int64), np.empty((len(x), self.n_classes))
-        kernels.predict_many(x, self._state, self.n_neighbors, self._distance, self._best, votes, codes)
-        return codes, votes
+        codes, proba = np.empty(len(x), np.int64), np.empty((len(x), self.n_classes))
+        kernels.predict_many(x, self.n_neighbors, self._state, self._scratch, proba, codes)
+        return codes, proba
 
     def predict_balanced(self, x: NDArray[np.float64]) -> NDArray[np.int64]:
-        """As `predict_many`: class frequencies play no part."""
+        """Codes of `predict_many`: votes do not depend on class frequencies."""
         return self.predict_many(x)[0]
 
     def likelihood(self, x: NDArray[np.float64], code: int, at_ns: int) -> float:
-        """The share of a class in the vote; 0 without a prototype."""
+        """The probability of a class; 0 without a prototype."""
         return float(self.predict(x).proba[code])
 
     def learn(self, x: NDArray[np.float64], codes: NDArray[np.int64], events_ns: NDArray[np.int64]) -> int:
@@ -147,114 +152,101 @@ class XuILVQCore:
         return self.learn_checked(x, codes, events_ns)
 
     def learn_checked(self, x: NDArray[np.float64], codes: NDArray[np.int64], events_ns: NDArray[np.int64]) -> int:
-        """`learn` for callers that have made sure of everything that it checks."""
-        return self._learn(x, codes, events_ns, _NO_VOTES, _NO_CODES)
+        """`learn` for callers that have checked everything that it checks."""
+        return self._learn(x, codes, events_ns, _NO_ROWS, _NO_CODES)
 
     def learn_received(self, prototypes: PrototypeSet, origins: NDArray[np.int64]) -> int:
-        """Learn prototypes from other nodes as if they were samples, whoever sent them and whatever they weigh."""
+        """Learn received prototypes as if they were local samples; senders and weights play no part."""
         x = np.ascontiguousarray(prototypes.x, dtype=np.float64)
         return self.learn(x, prototypes.label, prototypes.event_ns)
 
     @property
     def recency(self) -> float:
-        """0: age plays no part."""
+        """0: samples are not discounted by age."""
         return 0.0
 
     def scale(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Mean (d,) and standard deviation (d,) of the prototypes."""
         if not len(self):
             return np.zeros(self.dim), np.zeros(self.dim)
-        held = self._state[0][: len(self)]
+        held = self._state.x[: len(self)]
         return held.mean(axis=0), held.std(axis=0)
 
     def local_prototypes(self) -> PrototypeSet:
-        """The whole set: own samples and received prototypes are not told apart."""
+        """The whole set: the learner does not tell local from received samples."""
         return self.prototypes()
 
     def prequential(
         self, x: NDArray[np.float64], codes: NDArray[np.int64], events_ns: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Predict each row, then learn it: codes (n,) and class shares (n, n_classes); ``ValueError`` as `learn`."""
+        """Predict each row, then learn it: codes (n,) and probabilities (n, n_classes); ``ValueError`` as `learn`."""
         check_samples(x, codes, events_ns, self.dim, self.n_classes, False)
-        predicted, votes = np.empty(len(x), np.int64), np.empty((len(x), self.n_classes))
-        self._learn(x, codes, events_ns, votes, predicted)
-        return predicted, votes
+        predicted, proba = np.empty(len(x), np.int64), np.empty((len(x), self.n_classes))
+        self._learn(x, codes, events_ns, proba, predicted)
+        return predicted, proba
 
     def prototypes(self) -> PrototypeSet:
         """A copy of the set as it stands; weights are how often each prototype has won."""
-        x, label, mass, event, _, _, _ = self._state
-        n = len(self)
-        return PrototypeSet(x[:n].copy(), label[:n].copy(), mass[:n].copy(), event[:n].copy())
+        s, n = self._state, len(self)
+        return PrototypeSet(s.x[:n].copy(), s.label[:n].copy(), s.mass[:n].copy(), s.event[:n].copy())
 
     def compressions(self) -> list[SetCompression]:
-        """The compressions since this was asked last."""
-        taken, self._shrunk = self._shrunk, []
+        """The compressions since the last call."""
+        taken, self._compressions = self._compressions, []
         return taken
 
     def widen(self, dim: int, n_classes: int) -> None:
         """Make room for features and classes that appear later; prototypes get 0 in new features."""
-        x, *rest = self._state
         if dim > self.dim:
-            wider = np.zeros((len(x), dim))
-            wider[:, : self.dim] = x
-            self._state = (wider, *rest)
+            wider = np.zeros((len(self._state.x), dim))
+            wider[:, : self.dim] = self._state.x
+            self._state = self._state._replace(x=wider)
         self.dim, self.n_classes = max(dim, self.dim), max(n_classes, self.n_classes)
 
     def state(self) -> dict[str, Any]:
         """Everything needed to go on after a crash."""
-        x, label, mass, event, edge, count, rate = self._state
-        n, n_edges = len(self), int(count[kernels.N_EDGES])
-        return {
-            "x": x[:n].copy(),
-            "label": label[:n].copy(),
-            "mass": mass[:n].copy(),
-            "event": event[:n].copy(),
-            "edge": edge[:n_edges].copy(),
-            "count": count.copy(),
-            "rate": rate.copy(),
-            "compressor": self.compressor.state() if self.compressor else None,
-        }
+        n, n_edges = len(self), int(self._state.counts[kernels.N_EDGES])
+        held = {**dict.fromkeys(_PER_PROTOTYPE, n), "edge": n_edges}
+        arrays = {name: array[: held.get(name)].copy() for name, array in self._state._asdict().items()}
+        return {**arrays, "compressor": self.compressor.state() if self.compressor else None}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from ``state``; `SnapshotError` if it does not fit this learner, which is then unchanged."""
         try:
-            x, label, mass, event, edge, count, rate = (
-                np.asarray(state[key]) for key in ("x", "label", "mass", "event", "edge", "count", "rate")
-            )
-            n, n_edges = int(count[kernels.N_PROTOTYPES]), int(count[kernels.N_EDGES])
-            fits = (
-                x.shape == (n, self.dim)
-                and label.shape == mass.shape == event.shape == (n,)
-                and edge.shape == (n_edges, 3)
-                and count.shape == (3,)
-                and rate.shape == (2,)
-                and bool(np.isfinite(x).all() and np.isfinite(mass).all() and np.isfinite(rate).all())
-                and (n == 0 or (label.min() >= 0 and label.max() < self.n_classes))
-                and (n_edges == 0 or (edge[:, :2].min() >= 0 and edge[:, :2].max() < n))
-            )
+            restored = State(*(np.asarray(state[name]) for name in State._fields))
+            fits = self._fits(restored)
         except (KeyError, TypeError, ValueError, IndexError):
             fits = False
         if not fits:
             raise SnapshotError(f"the learner's state does not fit {self.dim} features and {self.n_classes} classes")
         if self.compressor and state.get("compressor"):
             self.compressor.restore(state["compressor"])
-        self._state = (
-            x.astype(np.float64),
-            label.astype(np.int64),
-            mass.astype(np.float64),
-            event.astype(np.int64),
-            edge.astype(np.int32),
-            count.astype(np.int64),
-            rate.astype(np.float64),
+        self._state = State(
+            **{name: getattr(restored, name).astype(array.dtype) for name, array in self._state._asdict().items()}
         )
         self._make_room(1)
+
+    def _fits(self, s: State) -> bool:
+        """Whether arrays of a snapshot have the shapes and ranges of this learner."""
+        n, n_edges = int(s.counts[kernels.N_PROTOTYPES]), int(s.counts[kernels.N_EDGES])
+        ends = s.edge[:, : kernels.AGE]
+        return (
+            s.x.shape == (n, self.dim)
+            and s.label.shape == s.mass.shape == s.event.shape == (n,)
+            and s.edge.shape == (n_edges, kernels.N_COLUMNS)
+            and s.counts.shape == (kernels.N_COUNTS,)
+            and s.rates.shape == (len(RATES_INITIAL),)
+            and all(bool(np.isfinite(array).all()) for array in (s.x, s.mass, s.rates))
+            and bool((s.label >= 0).all() and (s.label < self.n_classes).all())
+            and bool((ends >= 0).all() and (ends < n).all())
+        )
 
     def _learn(
         self,
         x: NDArray[np.float64],
         codes: NDArray[np.int64],
         events_ns: NDArray[np.int64],
-        votes: NDArray[np.float64],
+        proba: NDArray[np.float64],
         predicted: NDArray[np.int64],
     ) -> int:
         self._make_room(len(x))
@@ -265,63 +257,60 @@ class XuILVQCore:
                 codes,
                 events_ns,
                 done,
-                self._state,
                 self.n_neighbors,
                 self.denoise_every,
                 self.edge_age_max,
                 self.size_max,
-                self._distance,
-                self._best,
-                votes,
+                self._state,
+                self._scratch,
+                proba,
                 predicted,
             )
             done += steps
             inserted += new
             if full:
-                self._shrink(rows_left=len(x) - done)
+                self._compress()
+                self._make_room(len(x) - done)
         return inserted
 
     def _make_room(self, rows: int) -> None:
         """Capacity for ``rows`` more learning steps: each adds at most one prototype and one edge."""
-        x, label, mass, event, edge, count, rate = self._state
+        s = self._state
         needed = len(self) + rows
-        if needed > len(label):
-            size = max(64, 2 * len(label), needed)
-            x, label, mass, event = (_grown(a, size) for a in (x, label, mass, event))
-            self._distance = np.empty(size)
-        edges_needed = int(count[kernels.N_EDGES]) + rows + 1
-        if edges_needed > len(edge):
-            edge = _grown(edge, max(128, 2 * len(edge), edges_needed))
-        self._state = (x, label, mass, event, edge, count, rate)
+        if needed > len(s.label):
+            size = max(CAPACITY_MIN, 2 * len(s.label), needed)
+            self._state = s._replace(**{name: _grown(getattr(s, name), size) for name in _PER_PROTOTYPE})
+            self._scratch = self._scratch._replace(distance=np.empty(size))
+        # One more, which is written before the old edges of the step are dropped.
+        self._make_room_for_edges(int(s.counts[kernels.N_EDGES]) + rows + 1)
 
-    def _shrink(self, rows_left: int) -> None:
+    def _make_room_for_edges(self, needed: int) -> None:
+        edge = self._state.edge
+        if needed > len(edge):
+            self._state = self._state._replace(edge=_grown(edge, max(2 * CAPACITY_MIN, 2 * len(edge), needed)))
+
+    def _compress(self) -> None:
+        """Compress the set until it keeps the limit or nothing can be merged any more."""
         assert self.compressor is not None
         while (before := len(self)) > self.size_max:
-            made = self.compressor.compress(self.prototypes(), self.size_max)
-            self._replace(made.prototypes)
-            self._shrunk.append(SetCompression(before, len(self), made.exact))
-            if len(self) == before:  # Nothing can be merged: one prototype a class, or the search is at its end.
+            result = self.compressor.compress(self.prototypes(), self.size_max)
+            self._replace(result.prototypes)
+            self._compressions.append(SetCompression(before, len(self), result.exact))
+            if len(self) == before:  # There is one prototype a class, or the search is at its end.
                 break
-        self._make_room(rows_left)
 
     def _replace(self, prototypes: PrototypeSet) -> None:
         """Put centroids in place of the set and rebuild the graph; rates and the step count go on."""
-        x, label, mass, event, edge, count, _ = self._state
-        n = len(prototypes)
-        x[:n], label[:n], mass[:n], event[:n] = (
-            prototypes.x,
-            prototypes.label,
-            prototypes.weight,
-            prototypes.event_ns,
-        )
-        count[kernels.N_PROTOTYPES] = n
-        count[kernels.N_EDGES] = 0
-        if n > len(edge):
-            self._state = (*self._state[:4], _grown(edge, 2 * n), *self._state[5:])
+        s, n = self._state, len(prototypes)
+        s.x[:n], s.label[:n] = prototypes.x, prototypes.label
+        s.mass[:n], s.event[:n] = prototypes.weight, prototypes.event_ns
+        s.counts[kernels.N_PROTOTYPES] = n
+        s.counts[kernels.N_EDGES] = 0
+        self._make_room_for_edges(n)
         kernels.join_nearest(self._state)
 
 
-def _grown(array: NDArray, size: int) -> NDArray:
+def _grown(array: NDArray[Any], size: int) -> NDArray[Any]:
     grown = np.zeros((size, *array.shape[1:]), array.dtype)
     grown[: len(array)] = array
     return grown

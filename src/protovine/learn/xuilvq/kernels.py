@@ -1,89 +1,102 @@
-"""Numba kernels of XuILVQ over flat arrays; callers guarantee shapes, capacity and finiteness.
-
-One learner is a tuple ``state`` of arrays, so that a kernel takes everything as arguments:
-
-====  =============  ======================================================================
-x     (cap, d)       prototype vectors, in order of insertion
-label (cap,)         class codes
-mass  (cap,)         m: how often the prototype has won since it was inserted
-event (cap,)         event time of the newest sample that shaped it, in ns
-edge  (ecap, 3)      graph edges: prototype, prototype, age
-count (3,)           number of prototypes, of edges, of learning steps
-rate  (2,)           alpha_winner and alpha_neighbour of the next step
-====  =============  ======================================================================
-"""
+"""Numba kernels of XuILVQ over flat arrays; callers guarantee shapes, capacity and finiteness."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
-from numba import njit
+from numpy.typing import NDArray
 
-N_PROTOTYPES, N_EDGES, N_STEPS = 0, 1, 2
+from protovine.jit import inner_kernel, kernel
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+# Positions in ``counts``, columns of ``edge``, and positions in ``rates``.
+N_COUNTS, N_PROTOTYPES, N_EDGES, N_STEPS = 3, 0, 1, 2
+N_COLUMNS, ONE_END, OTHER_END, AGE = 3, 0, 1, 2
 WINNER, NEIGHBOUR = 0, 1
+# What becomes of a sample.
 ABSORBED, INSERTED = 0, 1
+# The first samples become prototypes: two nearest ones are needed for a step.
+FIRST_SAMPLES = 2
+# After a win the neighbours' rate is the winner's over this, as in the authors' code.
+NEIGHBOUR_SLOWER = 100.0
+# Denoising looks at prototypes with fewer edges than this.
+DEGREE_SAFE = 2
 
 
-@njit(cache=True)
-def fits(samples, codes, n_classes, feature_max, missing):
-    """Whether every value is a number within ±feature_max, or NaN where it may be ``missing``, and a code a class."""
-    for t in range(samples.shape[0]):
-        if codes[t] < 0 or codes[t] >= n_classes:
-            return False
-        for k in range(samples.shape[1]):
-            if not abs(samples[t, k]) <= feature_max and not (missing and np.isnan(samples[t, k])):
-                return False
-    return True
+class State(NamedTuple):
+    """One learner, with room for ``cap`` prototypes and ``ecap`` edges."""
+
+    x: Floats  # (cap, d) prototype vectors, in order of insertion
+    label: Ints  # (cap,) class codes
+    mass: Floats  # (cap,) m: how often the prototype has won since it was inserted
+    event: Ints  # (cap,) event time of the newest sample that shaped it, in ns
+    edge: NDArray[np.int32]  # (ecap, N_COLUMNS) the prototypes at both ends, and the age
+    counts: Ints  # (N_COUNTS,) prototypes, edges, learning steps
+    rates: Floats  # (2,) alpha_winner and alpha_neighbour of the next step
 
 
-@njit(cache=True)
-def distances(sample, x, n, out):
-    """Euclidean distances from ``sample`` to the first ``n`` rows of ``x``."""
+class Scratch(NamedTuple):
+    """Room for distances (cap,) and for the indices of the nearest prototypes (max(n_neighbors, 2),)."""
+
+    distance: Floats
+    nearest: Ints
+
+
+@inner_kernel
+def distance_between(a: Floats, b: Floats) -> float:
+    """Euclidean distance."""
+    total = 0.0
+    for k in range(a.shape[0]):
+        difference = a[k] - b[k]
+        total += difference * difference
+    return float(np.sqrt(total))
+
+
+@inner_kernel
+def find_nearest(sample: Floats, k: int, s: State, scratch: Scratch) -> int:
+    """Fill ``scratch`` with all distances and the ``k`` nearest prototypes, nearest first; how many there are.
+
+    Ties go to the lowest index.
+    """
+    distance, nearest = scratch
+    n = s.counts[N_PROTOTYPES]
     for i in range(n):
-        total = 0.0
-        for k in range(sample.shape[0]):
-            difference = sample[k] - x[i, k]
-            total += difference * difference
-        out[i] = np.sqrt(total)
-
-
-@njit(cache=True)
-def nearest(distance, n, k, out):
-    """Indices of the ``k`` smallest of the first ``n`` distances, nearest first; ties go to the lowest index."""
+        distance[i] = distance_between(sample, s.x[i])
     found = 0
     for i in range(n):
-        if found == k and distance[i] >= distance[out[k - 1]]:
+        if found == k and distance[i] >= distance[nearest[k - 1]]:
             continue
         at = found if found < k else k - 1
-        while at > 0 and distance[i] < distance[out[at - 1]]:
-            out[at] = out[at - 1]
+        while at > 0 and distance[i] < distance[nearest[at - 1]]:
+            nearest[at] = nearest[at - 1]
             at -= 1
-        out[at] = i
+        nearest[at] = i
         if found < k:
             found += 1
     return found
 
 
-@njit(cache=True)
-def vote(sample, state, k, distance, best, votes):
-    """Fill ``votes`` with the class shares of the ``k`` nearest prototypes; the winner's code or -1 without any."""
-    x, label, count = state[0], state[1], state[5]
-    n = count[N_PROTOTYPES]
+@kernel
+def vote(sample: Floats, k: int, s: State, scratch: Scratch, votes: Floats) -> int:
+    """Fill ``votes`` with class probabilities by the ``k`` nearest prototypes; the winner's code, -1 without any."""
     votes[:] = 0.0
-    if n == 0:
+    if s.counts[N_PROTOTYPES] == 0:
         return -1
-    distances(sample, x, n, distance)
-    found = nearest(distance, n, k, best)
-    if distance[best[0]] == 0.0:  # An exact hit decides alone.
-        votes[label[best[0]]] = 1.0
-        return label[best[0]]
+    found = find_nearest(sample, k, s, scratch)
+    distance, nearest = scratch
     total = 0.0
-    for i in range(found):
-        weight = 1.0 / distance[best[i]]
-        votes[label[best[i]]] += weight
-        total += weight
-    if total == 0.0:  # So far away that no vote is left: the nearest decides.
-        votes[label[best[0]]] = 1.0
-        return label[best[0]]
+    if distance[nearest[0]] != 0.0:
+        for i in range(found):
+            weight = 1.0 / distance[nearest[i]]
+            votes[s.label[nearest[i]]] += weight
+            total += weight
+    # An exact hit decides alone, and so does the nearest where all are too far away to vote.
+    if total == 0.0:
+        votes[s.label[nearest[0]]] = 1.0
+        return int(s.label[nearest[0]])
     winner = 0
     for c in range(votes.shape[0]):
         if votes[c] > votes[winner]:
@@ -93,27 +106,19 @@ def vote(sample, state, k, distance, best, votes):
     return winner
 
 
-@njit(cache=True)
-def threshold(i, state):
+@inner_kernel
+def threshold(i: int, s: State) -> float:
     """How far from prototype ``i`` a sample may be before it becomes one itself; NaN (never exceeded) without edges."""
-    x, label, edge, count = state[0], state[1], state[4], state[5]
-    n_edges = count[N_EDGES]
+    n_edges = s.counts[N_EDGES]
     same_count, same_sum, same_max = 0, 0.0, 0.0
     other = np.empty(n_edges)
     others = 0
     for e in range(n_edges):
-        if edge[e, 0] == i:
-            j = edge[e, 1]
-        elif edge[e, 1] == i:
-            j = edge[e, 0]
-        else:
+        j = across(e, i, s)
+        if j < 0:
             continue
-        total = 0.0
-        for k in range(x.shape[1]):
-            difference = x[i, k] - x[j, k]
-            total += difference * difference
-        distance = np.sqrt(total)
-        if label[i] == label[j]:
+        distance = distance_between(s.x[i], s.x[j])
+        if s.label[i] == s.label[j]:
             same_count += 1
             same_sum += distance
             same_max = max(same_max, distance)
@@ -134,178 +139,202 @@ def threshold(i, state):
     return smallest_above if smallest_above < np.inf else largest
 
 
-@njit(cache=True)
-def learn_one(sample, code, event_ns, state, denoise_every, edge_age_max, distance, best):
-    """One learning step; INSERTED or ABSORBED. Needs room for one more prototype and one more edge."""
-    x, label, mass, event, edge, count, rate = state
-    n = count[N_PROTOTYPES]
-    count[N_STEPS] += 1
-    insert = n <= 2
-    if not insert:
-        distances(sample, x, n, distance)
-        nearest(distance, n, 2, best)
-        known = False
-        for i in range(n):
-            if label[i] == code:
-                known = True
-                break
-        insert = (
-            not known or distance[best[0]] > threshold(best[0], state) or distance[best[1]] > threshold(best[1], state)
-        )
-    if insert:
-        x[n] = sample
-        label[n] = code
-        mass[n] = 0.0
-        event[n] = event_ns
-        count[N_PROTOTYPES] = n + 1
-        return INSERTED
+@inner_kernel
+def across(e: int, i: int, s: State) -> int:
+    """The prototype at the other end of edge ``e`` from ``i``; -1 if ``i`` is at neither end."""
+    if s.edge[e, ONE_END] == i:
+        return int(s.edge[e, OTHER_END])
+    if s.edge[e, OTHER_END] == i:
+        return int(s.edge[e, ONE_END])
+    return -1
 
-    first, second = best[0], best[1]
-    n_edges = count[N_EDGES]
-    joined = False
-    for e in range(n_edges):
-        if (edge[e, 0] == first and edge[e, 1] == second) or (edge[e, 0] == second and edge[e, 1] == first):
-            joined = True
-            break
-    if not joined:
-        edge[n_edges, 0], edge[n_edges, 1], edge[n_edges, 2] = first, second, 0
-        n_edges += 1
-    mass[first] += 1.0
-    event[first] = max(event[first], event_ns)
-    hit = label[first] == code
-    pull = rate[WINNER] if hit else -rate[WINNER]
-    for k in range(sample.shape[0]):
-        x[first, k] += pull * (sample[k] - x[first, k])
-    kept = 0
-    for e in range(n_edges):
-        a, b, age = edge[e, 0], edge[e, 1], edge[e, 2]
-        if a == first or b == first:
-            age += 1
-            j = b if a == first else a
-            push = 0.0
-            if hit and label[j] != code:
-                push = -rate[NEIGHBOUR]
-            elif not hit and label[j] == code:
-                push = rate[NEIGHBOUR]
-            if push != 0.0:
-                for k in range(sample.shape[0]):
-                    x[j, k] += push * (sample[k] - x[j, k])
-        if age <= edge_age_max:
-            edge[kept, 0], edge[kept, 1], edge[kept, 2] = a, b, age
-            kept += 1
-    count[N_EDGES] = kept
-    # The authors store one pair of rates, so this winner's rates serve whichever prototype wins next.
-    rate[WINNER] = 1.0 / mass[first]
-    rate[NEIGHBOUR] = 1.0 / (100.0 * mass[first])
-    if denoise_every > 0 and count[N_STEPS] % denoise_every == 0:
-        denoise(state)
+
+@inner_kernel
+def set_edge(e: int, a: int, b: int, age: int, s: State) -> None:
+    """Write edge ``e``."""
+    s.edge[e, ONE_END], s.edge[e, OTHER_END], s.edge[e, AGE] = a, b, age
+
+
+@inner_kernel
+def learn_one(
+    sample: Floats, code: int, event_ns: int, denoise_every: int, edge_age_max: int, s: State, scratch: Scratch
+) -> int:
+    """One learning step; `INSERTED` or `ABSORBED`. Needs room for one more prototype and one more edge."""
+    s.counts[N_STEPS] += 1
+    if surprises(sample, code, s, scratch):
+        n = s.counts[N_PROTOTYPES]
+        s.x[n], s.label[n], s.mass[n], s.event[n] = sample, code, 0.0, event_ns
+        s.counts[N_PROTOTYPES] = n + 1
+        return INSERTED
+    absorb(sample, code, event_ns, edge_age_max, s, scratch)
+    if denoise_every > 0 and s.counts[N_STEPS] % denoise_every == 0:
+        denoise(s)
     return ABSORBED
 
 
-@njit(cache=True)
-def denoise(state):
+@inner_kernel
+def surprises(sample: Floats, code: int, s: State, scratch: Scratch) -> bool:
+    """Whether a sample is of a new class, or beyond a threshold of its two nearest prototypes; fills ``scratch``."""
+    n = s.counts[N_PROTOTYPES]
+    if n <= FIRST_SAMPLES:
+        return True
+    find_nearest(sample, 2, s, scratch)
+    known = False
+    for i in range(n):
+        if s.label[i] == code:
+            known = True
+            break
+    first, second = scratch.nearest[0], scratch.nearest[1]
+    return not known or scratch.distance[first] > threshold(first, s) or scratch.distance[second] > threshold(second, s)
+
+
+@inner_kernel
+def absorb(sample: Floats, code: int, event_ns: int, edge_age_max: int, s: State, scratch: Scratch) -> None:
+    """Join the two nearest prototypes; move the nearest and its neighbours; age its edges; set the next rates."""
+    first, second = scratch.nearest[0], scratch.nearest[1]
+    n_edges = s.counts[N_EDGES]
+    joined = False
+    for e in range(n_edges):
+        if across(e, first, s) == second:
+            joined = True
+            break
+    if not joined:
+        set_edge(n_edges, first, second, 0, s)
+        n_edges += 1
+    s.mass[first] += 1.0
+    s.event[first] = max(s.event[first], event_ns)
+    hit = s.label[first] == code
+    move(first, sample, s.rates[WINNER] if hit else -s.rates[WINNER], s)
+    kept = 0
+    for e in range(n_edges):
+        age, j = s.edge[e, AGE], across(e, first, s)
+        if j >= 0:
+            age += 1
+            if hit and s.label[j] != code:
+                move(j, sample, -s.rates[NEIGHBOUR], s)
+            elif not hit and s.label[j] == code:
+                move(j, sample, s.rates[NEIGHBOUR], s)
+        if age <= edge_age_max:
+            set_edge(kept, s.edge[e, ONE_END], s.edge[e, OTHER_END], age, s)
+            kept += 1
+    s.counts[N_EDGES] = kept
+    # The authors store one pair of rates, so this winner's rates serve whichever prototype wins next.
+    s.rates[WINNER] = 1.0 / s.mass[first]
+    s.rates[NEIGHBOUR] = 1.0 / (NEIGHBOUR_SLOWER * s.mass[first])
+
+
+@inner_kernel
+def move(i: int, sample: Floats, rate: float, s: State) -> None:
+    """Move prototype ``i`` by ``rate`` of the way towards the sample, or away from it."""
+    for k in range(sample.shape[0]):
+        s.x[i, k] += rate * (sample[k] - s.x[i, k])
+
+
+@inner_kernel
+def denoise(s: State) -> None:
     """Of the prototypes with fewer than two edges now, drop those left with none, or with one and little mass."""
-    x, label, mass, event, edge, count, _ = state
-    n, n_edges = count[N_PROTOTYPES], count[N_EDGES]
+    n, n_edges = s.counts[N_PROTOTYPES], s.counts[N_EDGES]
     degree = np.zeros(n, np.int64)
     for e in range(n_edges):
-        degree[edge[e, 0]] += 1
-        degree[edge[e, 1]] += 1
+        degree[s.edge[e, ONE_END]] += 1
+        degree[s.edge[e, OTHER_END]] += 1
     total = 0.0
     for i in range(n):
-        total += mass[i]
-    suspect = degree < 2
-    place = np.empty(n, np.int64)
+        total += s.mass[i]
+    suspect, gone = degree < DEGREE_SAFE, np.zeros(n, np.bool_)
     size = n
     for i in range(n):
-        if not suspect[i]:
-            continue
-        if degree[i] == 0 or (degree[i] == 1 and mass[i] < size / 2.0 * total):
+        if suspect[i] and (degree[i] == 0 or (degree[i] == 1 and s.mass[i] < size / 2.0 * total)):
             size -= 1
-            total -= mass[i]
-            place[i] = -1
+            total -= s.mass[i]
+            gone[i] = True
             kept = 0
             for e in range(n_edges):
-                if edge[e, 0] == i or edge[e, 1] == i:
-                    degree[edge[e, 0]] -= 1
-                    degree[edge[e, 1]] -= 1
+                if across(e, i, s) >= 0:
+                    degree[s.edge[e, ONE_END]] -= 1
+                    degree[s.edge[e, OTHER_END]] -= 1
                 else:
-                    edge[kept] = edge[e]
+                    s.edge[kept] = s.edge[e]
                     kept += 1
             n_edges = kept
-            suspect[i] = False
-            degree[i] = -1
+    s.counts[N_EDGES] = n_edges
+    close_gaps(gone, s)
+
+
+@inner_kernel
+def close_gaps(gone: NDArray[np.bool_], s: State) -> None:
+    """Move the prototypes that are not ``gone`` together, and renumber the ends of edges."""
+    place = np.empty(gone.shape[0], np.int64)
     kept = 0
-    for i in range(n):
-        if degree[i] < 0:
+    for i in range(gone.shape[0]):
+        if gone[i]:
             continue
         place[i] = kept
         if kept != i:
-            x[kept] = x[i]
-            label[kept] = label[i]
-            mass[kept] = mass[i]
-            event[kept] = event[i]
+            s.x[kept], s.label[kept], s.mass[kept], s.event[kept] = s.x[i], s.label[i], s.mass[i], s.event[i]
         kept += 1
-    for e in range(n_edges):
-        edge[e, 0] = place[edge[e, 0]]
-        edge[e, 1] = place[edge[e, 1]]
-    count[N_PROTOTYPES] = kept
-    count[N_EDGES] = n_edges
+    for e in range(s.counts[N_EDGES]):
+        s.edge[e, ONE_END] = place[s.edge[e, ONE_END]]
+        s.edge[e, OTHER_END] = place[s.edge[e, OTHER_END]]
+    s.counts[N_PROTOTYPES] = kept
 
 
-@njit(cache=True)
-def predict_many(samples, state, k, distance, best, votes, out):
-    """Predict every row; class shares to ``votes`` (n, classes), codes to ``out`` (n,)."""
+@kernel
+def predict_many(samples: Floats, k: int, s: State, scratch: Scratch, votes: Floats, out: Ints) -> None:
+    """Predict every row; class probabilities to ``votes`` (n, classes), codes to ``out`` (n,)."""
     for t in range(samples.shape[0]):
-        out[t] = vote(samples[t], state, k, distance, best, votes[t])
+        out[t] = vote(samples[t], k, s, scratch, votes[t])
 
 
-@njit(cache=True)
+@kernel
 def learn_many(
-    samples, codes, events_ns, start, state, k, denoise_every, edge_age_max, limit, distance, best, votes, out
-):
+    samples: Floats,
+    codes: Ints,
+    events_ns: Ints,
+    start: int,
+    k: int,
+    denoise_every: int,
+    edge_age_max: int,
+    limit: int,
+    s: State,
+    scratch: Scratch,
+    votes: Floats,
+    out: Ints,
+) -> tuple[int, int, bool]:
     """Learn rows from ``start`` on; (rows done, rows inserted, whether the set is to be compressed now).
 
     That is after an absorbing step that leaves more than ``limit`` > 0 prototypes; inserting steps do not check.
-    If ``out`` (n,) is not empty, each row is predicted before it is learnt, as in ``predict_many``.
+    If ``out`` (n,) is not empty, each row is predicted before it is learnt, as in `predict_many`.
     """
     inserted = 0
     for t in range(start, samples.shape[0]):
         if out.shape[0] > 0:
-            out[t] = vote(samples[t], state, k, distance, best, votes[t])
-        step = learn_one(samples[t], codes[t], events_ns[t], state, denoise_every, edge_age_max, distance, best)
+            out[t] = vote(samples[t], k, s, scratch, votes[t])
+        step = learn_one(samples[t], codes[t], events_ns[t], denoise_every, edge_age_max, s, scratch)
         inserted += step
-        if limit > 0 and step == ABSORBED and state[5][N_PROTOTYPES] > limit:
+        if limit > 0 and step == ABSORBED and s.counts[N_PROTOTYPES] > limit:
             return t + 1 - start, inserted, True
     return samples.shape[0] - start, inserted, False
 
 
-@njit(cache=True)
-def join_nearest(state):
+@kernel
+def join_nearest(s: State) -> None:
     """Rebuild the graph: each prototype gets an edge of age 0 to the nearest other one. Needs room for n edges."""
-    x, edge, count = state[0], state[4], state[5]
-    n = count[N_PROTOTYPES]
-    n_edges = 0
-    for i in range(n):
+    s.counts[N_EDGES] = 0
+    for i in range(s.counts[N_PROTOTYPES]):
         winner, smallest = -1, np.inf
-        for j in range(n):
-            if j == i:
-                continue
-            total = 0.0
-            for k in range(x.shape[1]):
-                difference = x[i, k] - x[j, k]
-                total += difference * difference
-            distance = np.sqrt(total)
-            if distance < smallest:
-                winner, smallest = j, distance
+        for j in range(s.counts[N_PROTOTYPES]):
+            if j != i:
+                distance = distance_between(s.x[i], s.x[j])
+                if distance < smallest:
+                    winner, smallest = j, distance
         if winner < 0:
             continue
-        double = False
-        for e in range(n_edges):
-            if edge[e, 0] == winner and edge[e, 1] == i:
-                double = True
+        joined = False
+        for e in range(s.counts[N_EDGES]):
+            if s.edge[e, ONE_END] == winner and s.edge[e, OTHER_END] == i:
+                joined = True
                 break
-        if not double:
-            edge[n_edges, 0], edge[n_edges, 1], edge[n_edges, 2] = i, winner, 0
-            n_edges += 1
-    count[N_EDGES] = n_edges
+        if not joined:
+            set_edge(s.counts[N_EDGES], i, winner, 0, s)
+            s.counts[N_EDGES] += 1

@@ -24,8 +24,8 @@ from protovine.stream import DataSet
 
 
 def bayes(dim: int = 3, n_classes: int = 3, votes: str = "mean") -> EnsembleCore:
-    own = GaussianBayes(dim, n_classes)
-    return EnsembleCore(dim, n_classes, own, lambda data: GaussianBayes.decode(data, dim, n_classes), votes)
+    local = GaussianBayes(dim, n_classes)
+    return EnsembleCore(dim, n_classes, local, lambda data: GaussianBayes.decode(data, dim, n_classes), votes)
 
 
 def named(row: np.ndarray) -> dict[int, float]:
@@ -106,18 +106,18 @@ def test_averaging_is_weighted_by_samples_and_of_functions_of_raw_features() -> 
 
 
 def test_an_ensemble_averages_probabilities_as_the_authors_do() -> None:
-    own, peers = bayes(1, 2), [bayes(1, 2), bayes(1, 2)]
+    first, peers = bayes(1, 2), [bayes(1, 2), bayes(1, 2)]
     draw = np.random.default_rng(2)
-    for i, core in enumerate([own, *peers]):
+    for i, core in enumerate([first, *peers]):
         codes = np.arange(40) % 2
         core.learn(draw.normal(size=(40, 1)) + codes[:, np.newaxis] * (i + 1), codes, zeros(40))
     probe = np.array([0.7])
-    expected = np.mean([core.own.proba(probe) for core in [own, *peers]], axis=0)
+    expected = np.mean([core.local.proba(probe) for core in [first, *peers]], axis=0)
     for number, core in enumerate(peers, 1):
-        own.adopt(number, own.decode(core.encode()))
-    np.testing.assert_allclose(own.predict(probe).proba, expected, atol=1e-6)
-    own.adopt(1, own.decode(peers[1].encode()))
-    assert 3 == len(own), "the newest model of a peer takes the place of its last"
+        first.adopt(number, first.decode(core.encode()))
+    np.testing.assert_allclose(first.predict(probe).proba, expected, atol=1e-6)
+    first.adopt(1, first.decode(peers[1].encode()))
+    assert 3 == len(first), "the newest model of a peer takes the place of its last"
 
 
 def test_by_accuracy_a_model_that_is_always_wrong_is_outvoted() -> None:
@@ -125,12 +125,12 @@ def test_by_accuracy_a_model_that_is_always_wrong_is_outvoted() -> None:
     x = codes[:, np.newaxis] + np.random.default_rng(3).normal(0, 0.1, (200, 1))
     found = {}
     for votes in ("mean", "accuracy"):
-        own, liar = bayes(1, 2, votes), bayes(1, 2)
+        local, liar = bayes(1, 2, votes), bayes(1, 2)
         liar.learn(x, 1 - codes, zeros(200))
-        own.adopt(1, own.decode(liar.encode()))
-        own.adopt(2, own.decode(liar.encode()))
-        own.learn(x, codes, zeros(200))
-        found[votes] = own.predict(np.array([1.0])).code
+        local.adopt(1, local.decode(liar.encode()))
+        local.adopt(2, local.decode(liar.encode()))
+        local.learn(x, codes, zeros(200))
+        found[votes] = local.predict(np.array([1.0])).code
     assert {"mean": 0, "accuracy": 1} == found
 
 
@@ -233,8 +233,8 @@ def test_a_server_returns_what_the_others_hold_class_by_class() -> None:
     again = AggregatorCore(2, 2, GreedyCompressor(), size=10)
     again.restore(server.state())
     for each in (server, again):
-        assert 0 == len(each.others(0)), "it was told of all that"
-        assert 10 == len(each.others(1)), "another client was not"
+        assert 0 == len(each.others(0)), "its last answer had all of them"
+        assert 10 == len(each.others(1)), "another client has had none"
         each.collect(2, PrototypeSet.of([[1.0, 2.0], [3.0, 4.0]], [0, 1], event_ns=[0, 5]))
         assert [[3.0, 4.0]] == each.others(0).x.tolist()
     assert -1 == server.predict(np.zeros(2)).code

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from protovine.learn import XuILVQCore
 from protovine.stream import DataSet
 from tests.conftest import interleaved
-from tests.learn.twin import Twin
+from tests.learn.xuilvq.twin import Twin
 
 
 def assert_equal_to_the_last_bit(x: np.ndarray, y: np.ndarray, n_classes: int, **options: int) -> XuILVQCore:

@@ -7,10 +7,39 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from protovine.learn import HedgedLVQCore
-from protovine.learn.hedged import kernels as k
+from protovine.learn.hedged.experts import (
+    BANDWIDTH_MIN,
+    DISCRIMINANT,
+    LINEAR,
+    N_BANDWIDTHS,
+    N_EXPERTS,
+    N_METRICS,
+    N_RECENCIES,
+    N_VARIANTS,
+)
+from protovine.learn.hedged.hedge import LABEL_DECAY, RARITY_MAX, TIE
+from protovine.learn.hedged.linear import LEARNING_RATE, Z_MAX
+from protovine.learn.hedged.metrics import DEVIATIONS_MAX, RELIEF_DECAY
+from protovine.learn.hedged.placement import MOVE_MIN
+from protovine.learn.hedged.recency import AGE_MIN
+from protovine.learn.hedged.state import BURST
+from protovine.learn.hedged.steps import WEIGHT_MAX
+from protovine.learn.hedged.trust import (
+    ABSURD,
+    EVIDENCE_MIN,
+    FAR_MAX,
+    FAR_RATE,
+    FLOOD_COST,
+    JUDGE_DOUBT,
+    LOCAL_FIRST,
+    PROOF_NEEDED,
+    TRUST_PRIOR,
+    TRUST_STEEPNESS,
+)
+from protovine.learn.hedged.votes import DOUBT, NEGLIGIBLE
 
 POWERS = np.array([0.0, 0.5, 1.0])  # of age, by which masses are discounted
-RAW, CORRECTED, OWN = range(3)
+RAW, CORRECTED, LOCAL = range(3)
 
 
 @dataclass
@@ -19,13 +48,13 @@ class Prototype:
     label: int
     slot: int
     event: int
-    own: np.ndarray = field(default_factory=lambda: np.zeros(3))
+    local: np.ndarray = field(default_factory=lambda: np.zeros(3))
     received: np.ndarray = field(default_factory=lambda: np.zeros(3))
 
 
 class Twin:
     def __init__(self, core: HedgedLVQCore, senders: int = 0) -> None:
-        """As new as ``core`` was made, with its constants, for ``senders`` other nodes."""
+        """A twin of the new learner ``core``, with its constants, for ``senders`` other nodes."""
         self.o, self.size_max, self.d, self.n_classes = core._options, core.size_max, core.dim, core.n_classes
         d, n_classes = self.d, self.n_classes
         self.active = core._state.active.copy()
@@ -34,39 +63,39 @@ class Twin:
         self.metrics = [np.diag(np.full(d, d**-0.5)) for _ in range(3)] + [np.zeros((n_classes, d))]
         self.n, self.mean, self.scatter = 0.0, np.zeros(d), np.zeros((d, d))
         self.class_n, self.class_mean = np.zeros(n_classes), np.zeros((n_classes, d))
-        self.own_rows: list[np.ndarray] = []
+        self.local_rows: list[np.ndarray] = []
         self.relief = np.zeros((2, d))
         self.linear = np.zeros((n_classes, d + 1))
-        self.loss, self.even_loss = np.zeros(k.N_EXPERTS), np.zeros((k.N_METRICS, k.N_BANDWIDTHS, k.N_RECENCIES))
+        self.loss, self.balanced_loss = np.zeros(N_EXPERTS), np.zeros((N_METRICS, N_BANDWIDTHS, N_RECENCIES))
         self.best_metric = self.best_expert = 0
         self.recent = np.zeros(n_classes)
         self.evidence = np.zeros(senders + 1)
-        self.bucket = np.full(senders + 1, k._BURST)
+        self.bucket = np.full(senders + 1, BURST)
         self.offered, self.allowed = np.zeros(senders + 1), 0
         self.far = np.zeros(senders + 1)
-        self.near = True  # Whether the received sample at hand lies in the own range.
-        self.gap, self.newest_own, self.own_count = 0.0, 0, 0
+        self.near = True  # Whether the received sample lies in the local range.
+        self.gap, self.newest_local, self.local_count = 0.0, 0, 0
         self.steps = self.refresh_at = 0
 
-    # What a sender's mass counts, and what it may do to moments and experts.
+    # Trust in a sender's mass, and proof that its items need to change moments and experts.
 
     @property
     def trust(self) -> np.ndarray:
         if not self.o.trusting:
             return np.ones(len(self.evidence))
-        trust = logistic(k._TRUST_PRIOR + k._TRUST_STEEPNESS * self.evidence)
-        trust[self.far > k._FAR_MAX] = 0.0
+        trust = logistic(TRUST_PRIOR + TRUST_STEEPNESS * self.evidence)
+        trust[self.far > FAR_MAX] = 0.0
         trust[0] = 1.0
         return trust
 
     def proven(self, slot: int) -> float:
         if slot == 0 or not self.o.trusting:
             return 1.0
-        if not self.own_count:
+        if not self.local_count:
             return float(self.trust[slot])
-        if not self.near or self.far[slot] > k._FAR_MAX or self.own_count < k._OWN_FIRST:
+        if not self.near or self.far[slot] > FAR_MAX or self.local_count < LOCAL_FIRST:
             return 0.0
-        return float(logistic(k._TRUST_STEEPNESS * (self.evidence[slot] - k._PROOF_NEEDED)))
+        return float(logistic(TRUST_STEEPNESS * (self.evidence[slot] - PROOF_NEEDED)))
 
     # Prediction.
 
@@ -85,7 +114,7 @@ class Twin:
     def z_scores(self, x: np.ndarray) -> np.ndarray:
         deviation = np.sqrt(self.variance)
         z = np.divide(x - self.mean, deviation, out=np.zeros(self.d), where=deviation > 0)
-        return np.clip(z, -k._LINEAR_SPREAD, k._LINEAR_SPREAD)
+        return np.clip(z, -Z_MAX, Z_MAX)
 
     def linear_vote(self, x: np.ndarray) -> np.ndarray:
         logits = self.linear[:, :-1] @ self.z_scores(x) + self.linear[:, -1]
@@ -95,26 +124,26 @@ class Twin:
     def predict(self, x: np.ndarray, now: int) -> np.ndarray:
         """Probabilities (classes,); leaves the experts' for learning."""
         if not self.held:
-            self.table = np.full((k.N_EXPERTS, self.n_classes), 1 / self.n_classes)
+            self.table = np.full((N_EXPERTS, self.n_classes), 1 / self.n_classes)
             return np.zeros(self.n_classes)
         distance = self.distances(x)
-        beta = k.BANDWIDTH_MIN * 4.0 ** np.arange(k.N_BANDWIDTHS)
+        beta = BANDWIDTH_MIN * 4.0 ** np.arange(N_BANDWIDTHS)
         kernel = np.exp(-beta[:, None, None] * (distance - distance.min(axis=0)))  # (bandwidths, prototypes, metrics)
-        kernel[1:][kernel[:-1] < k._WEAK] = 0.0
+        kernel[1:][kernel[:-1] < NEGLIGIBLE] = 0.0
         labels = np.array([p.label for p in self.held])
         slots = np.array([p.slot for p in self.held])
-        age = np.array([self.age(now, p.event, k._AGE_LEAST) for p in self.held])
+        age = np.array([self.age(now, p.event, AGE_MIN) for p in self.held])
         discount = age[:, None] ** -POWERS
-        own = np.array([p.own for p in self.held]) * discount
+        local = np.array([p.local for p in self.held]) * discount
         received = np.array([p.received for p in self.held]) * discount
-        mass = own + self.trust[slots][:, None] * received
+        mass = local + self.trust[slots][:, None] * received
         frequency = (self.recent + 0.5) / (self.recent.sum() + 0.5 * self.n_classes)
         one_hot = labels[:, None] == np.arange(self.n_classes)
-        self.table = np.zeros((k.N_EXPERTS, self.n_classes))
-        shape = (k.N_METRICS, k.N_BANDWIDTHS, k.N_RECENCIES, k.N_VARIANTS)
-        for expert in range(k.LINEAR):
+        self.table = np.zeros((N_EXPERTS, self.n_classes))
+        shape = (N_METRICS, N_BANDWIDTHS, N_RECENCIES, N_VARIANTS)
+        for expert in range(LINEAR):
             metric, bandwidth, recency, variant = np.unravel_index(expert, shape)
-            counted = own if variant == OWN else mass
+            counted = local if variant == LOCAL else mass
             z = counted[:, recency] * kernel[bandwidth, :, metric]
             votes = z @ one_hot
             square = np.divide(z**2, counted[:, 0], out=np.zeros_like(z), where=counted[:, 0] > 0).sum()
@@ -125,38 +154,38 @@ class Twin:
                 ratio = np.zeros(self.n_classes)
                 np.divide(frequency * by_class.sum(), by_class, out=ratio, where=by_class > 0)
             votes = votes * ratio
-            share = votes / votes.sum() if votes.sum() > 0 else np.zeros(self.n_classes)
+            scaled = votes / votes.sum() if votes.sum() > 0 else np.zeros(self.n_classes)
             if votes.sum() <= 0:
                 effective = 0.0
-            self.table[expert] = (effective * share + k.DOUBT / self.n_classes) / (effective + k.DOUBT)
+            self.table[expert] = (effective * scaled + DOUBT / self.n_classes) / (effective + DOUBT)
             if expert == self.best_expert:
                 untrusted = (received[:, recency] * kernel[bandwidth, :, metric])[:, None] * one_hot * ratio
                 by_sender = np.array([untrusted[slots == slot].sum(axis=0) for slot in range(len(self.evidence))])
                 self.judged = (votes, by_sender, effective)
-        self.table[k.LINEAR] = self.linear_vote(x)
+        self.table[LINEAR] = self.linear_vote(x)
         weight = np.where(self.active, np.exp(self.loss[self.active].min() - self.loss), 0.0)
         return weight @ self.table / weight.sum()
 
     # Learning.
 
     def learn(self, x: np.ndarray, y: int, event: int) -> None:
-        """An own sample."""
+        """A local sample."""
         self.predict(x, event)
-        if self.own_count:
-            rate = max(1 / self.own_count, 0.01)
-            self.gap += rate * (max(event - self.newest_own, 0) - self.gap)
-        self.newest_own = max(event, self.newest_own)
-        self.own_count += 1
+        if self.local_count:
+            rate = max(1 / self.local_count, 0.01)
+            self.gap += rate * (max(event - self.newest_local, 0) - self.gap)
+        self.newest_local = max(event, self.newest_local)
+        self.local_count += 1
         if self.held:
             if self.o.trusting:
                 self.judge_senders(y)
             self.judge_experts(y, 1.0, self.o.hedge_decay)
-        self.recent = self.recent * k._LABEL_DECAY
+        self.recent = self.recent * LABEL_DECAY
         self.recent[y] += 1
-        self.own_rows.append(x.copy())
-        if self.o.trusting and len(self.own_rows) == k._OWN_FIRST:
+        self.local_rows.append(x.copy())
+        if self.o.trusting and len(self.local_rows) == LOCAL_FIRST:
             self.review(x, event)
-        if self.own_count > self.allowed:
+        if self.local_count > self.allowed:
             self.refill()
         self.settle(x, y, event, 0, 1.0)
 
@@ -167,48 +196,50 @@ class Twin:
             ahead = sum(self.offered > self.allowed)
             if ahead > 1 and ahead >= len(self.offered) / 2:
                 self.refill()
-            known = len(self.own_rows) >= k._OWN_FIRST
+            known = len(self.local_rows) >= LOCAL_FIRST
             flood = self.bucket[slot] < 1
             self.near = not known or self.plausible(x)
             if flood:
-                self.evidence[slot] = max(self.evidence[slot] - k._COST_FLOOD, -k._EVIDENCE_MAX)
+                self.evidence[slot] = max(self.evidence[slot] - FLOOD_COST, EVIDENCE_MIN)
             elif known:
-                self.far[slot] += k._FAR_RATE * ((not self.near) - self.far[slot])
-            if flood or self.far[slot] > k._FAR_MAX or (known and not self.plausible(x, k._ABSURD)):
+                self.far[slot] += FAR_RATE * ((not self.near) - self.far[slot])
+            if flood or self.far[slot] > FAR_MAX or (known and not self.plausible(x, ABSURD)):
                 return
             self.bucket[slot] -= 1
-            weight = min(weight, k._WEIGHT_MAX)
+            weight = min(weight, WEIGHT_MAX)
         if self.o.hedge_received and self.held and self.proven(slot) > 0.5:
-            self.predict(x, max(self.newest_own, event))
+            self.predict(x, max(self.newest_local, event))
             self.judge_experts(y, self.proven(slot) * self.o.hedge_received, 1.0)
         self.settle(x, y, event, slot, weight)
 
     def refill(self) -> None:
         self.allowed += 1
-        self.bucket = np.minimum(self.bucket + self.o.received_per_local_max, k._BURST)
+        self.bucket = np.minimum(self.bucket + self.o.received_per_local_max, BURST)
 
     def judge_experts(self, y: int, weight: float, decay: float) -> None:
         self.loss = np.where(self.active, decay * self.loss - weight * np.log(self.table[:, y]), self.loss)
-        loss = np.where(self.active, self.loss, np.inf)[: k.LINEAR]
-        even = self.table[: k.LINEAR].reshape(*self.even_loss.shape, k.N_VARIANTS, -1)[..., self.o.even, :]
-        even = even / (self.recent + 0.5)
-        even = even[..., y] / even.sum(axis=-1)
+        loss = np.where(self.active, self.loss, np.inf)[:LINEAR]
+        balanced = self.table[:LINEAR].reshape(*self.balanced_loss.shape, N_VARIANTS, -1)[
+            ..., self.o.balanced_variant, :
+        ]
+        balanced = balanced / (self.recent + 0.5)
+        balanced = balanced[..., y] / balanced.sum(axis=-1)
         frequency = (self.recent + 0.5) / (self.recent + 0.5).mean()
-        rarity = min(1 / frequency[y], k._RARE_MAX)
+        rarity = min(1 / frequency[y], RARITY_MAX)
         kept = 1 - (1 - decay) * min(rarity, 1)
-        taking_part = self.active[: k.LINEAR].reshape(*self.even_loss.shape, -1)[..., self.o.even]
-        self.even_loss = np.where(taking_part, kept * self.even_loss - rarity * weight * np.log(even), 0.0)
-        by_metric = np.where(taking_part, self.even_loss, np.inf)
-        if not self.metrics[k.DISCRIMINANT].any():
-            by_metric[k.DISCRIMINANT] = np.inf
-        self.best_metric = first_least(by_metric.ravel()) // (k.N_BANDWIDTHS * k.N_RECENCIES)
-        self.best_expert = first_least(np.where(np.arange(k.LINEAR) % k.N_VARIANTS != OWN, loss, np.inf))
+        taking_part = self.active[:LINEAR].reshape(*self.balanced_loss.shape, -1)[..., self.o.balanced_variant]
+        self.balanced_loss = np.where(taking_part, kept * self.balanced_loss - rarity * weight * np.log(balanced), 0.0)
+        by_metric = np.where(taking_part, self.balanced_loss, np.inf)
+        if not self.metrics[DISCRIMINANT].any():
+            by_metric[DISCRIMINANT] = np.inf
+        self.best_metric = first_least(by_metric.ravel()) // (N_BANDWIDTHS * N_RECENCIES)
+        self.best_expert = first_least(np.where(np.arange(LINEAR) % N_VARIANTS != LOCAL, loss, np.inf))
 
     def judge_senders(self, y: int) -> None:
         votes, by_sender, effective = self.judged
         if effective <= 0:
             return
-        trust, prior = self.trust, 0.3
+        trust, prior = self.trust, JUDGE_DOUBT
         for slot in range(1, len(self.evidence)):
             if by_sender[slot].sum() > 0:
                 ablate = np.maximum(votes - trust[slot] * by_sender[slot], 0.0)
@@ -217,22 +248,22 @@ class Twin:
                     for v in (ablate + by_sender[slot], ablate)
                 ]
                 evidence = 0.995 * self.evidence[slot] + np.clip(gains[0] - gains[1], -1, 1)
-                self.evidence[slot] = max(evidence, -k._EVIDENCE_MAX)
+                self.evidence[slot] = max(evidence, EVIDENCE_MIN)
 
     def plausible(self, x: np.ndarray, times: float = 1.0) -> bool:
-        low, high = np.min(self.own_rows, axis=0), np.max(self.own_rows, axis=0)
-        reach = times * self.o.range_max * (1 + k._OWN_FIRST / len(self.own_rows)) * (high - low)
+        low, high = np.min(self.local_rows, axis=0), np.max(self.local_rows, axis=0)
+        reach = times * self.o.range_max * (1 + LOCAL_FIRST / len(self.local_rows)) * (high - low)
         return bool(((low == high) | ((x >= low - reach) & (x <= high + reach))).all())
 
     def review(self, x: np.ndarray, event: int) -> None:
-        received = [p for p in self.held if p.own[0] <= 0]
+        received = [p for p in self.held if p.local[0] <= 0]
         for slot in range(1, len(self.far)):
-            brought = [self.plausible(p.x) for p in received if p.slot == slot]
-            self.far[slot] = 1 - np.mean(brought) if brought else 0.0
+            sent = [self.plausible(p.x) for p in received if p.slot == slot]
+            self.far[slot] = 1 - np.mean(sent) if sent else 0.0
         dropped = [
             j
             for j, p in enumerate(self.held)
-            if p.own[0] <= 0 and (self.far[p.slot] > k._FAR_MAX or not self.plausible(p.x, k._ABSURD))
+            if p.local[0] <= 0 and (self.far[p.slot] > FAR_MAX or not self.plausible(p.x, ABSURD))
         ]
         for j in reversed(dropped):
             self.held[j] = self.held[-1]
@@ -241,38 +272,38 @@ class Twin:
             self.n, self.mean, self.scatter = 0.0, np.zeros(self.d), np.zeros((self.d, self.d))
             self.class_n, self.class_mean = np.zeros(self.n_classes), np.zeros((self.n_classes, self.d))
             self.relief, self.linear = np.zeros((2, self.d)), np.zeros((self.n_classes, self.d + 1))
-            self.metrics[k.DISCRIMINANT] = np.zeros((self.n_classes, self.d))
-            self.loss, self.even_loss = np.zeros_like(self.loss), np.zeros_like(self.even_loss)
+            self.metrics[DISCRIMINANT] = np.zeros((self.n_classes, self.d))
+            self.loss, self.balanced_loss = np.zeros_like(self.loss), np.zeros_like(self.balanced_loss)
             for p in self.held:
-                self.update_moments(p.x, p.label, p.own[0] + p.received[0])
+                self.update_moments(p.x, p.label, p.local[0] + p.received[0])
             self.refresh()
             self.predict(x, event)
 
     def settle(self, x: np.ndarray, y: int, event: int, slot: int, weight: float) -> None:
         proven = self.proven(slot)
-        # Whatever was moved before, the sample was compared with the metrics of its prediction.
+        # The distances are those of the prediction, before any update.
         distance = self.distances(x)[:, self.best_metric] if self.held else np.zeros(0)
         linear, z = self.linear_vote(x), np.append(self.z_scores(x), 1.0)
         if proven > 0.05:
             self.update_moments(x, y, min(weight, 1.0) * proven)
             error = linear - np.eye(self.n_classes)[y]
-            self.linear -= k._LINEAR_RATE * min(weight, 1.0) * proven * np.outer(error, z)
+            self.linear -= LEARNING_RATE * min(weight, 1.0) * proven * np.outer(error, z)
         labels = np.array([p.label for p in self.held], dtype=int)
         same, other = nearest(distance, labels == y), nearest(distance, labels != y)
         if same is not None and other is not None and proven > 0.5:
             for row, j in enumerate((same, other)):
                 variance = self.variance
                 square = np.divide((x - self.held[j].x) ** 2, variance, out=np.zeros(self.d), where=variance > 0)
-                decayed = np.where(variance > 0, k._RELIEF_DECAY, 1.0) * self.relief[row]
+                decayed = np.where(variance > 0, RELIEF_DECAY, 1.0) * self.relief[row]
                 self.relief[row] = decayed + np.minimum(square, 9.0)
-        unknown = self.o.trusting and len(self.own_rows) < k._OWN_FIRST
-        if same is not None and unknown and self.held[same].own[0] <= 0:
+        unknown = self.o.trusting and len(self.local_rows) < LOCAL_FIRST
+        if same is not None and unknown and self.held[same].local[0] <= 0:
             same = None
         if same is not None and self.explained(distance, same, other):
             self.absorb(self.held[same], x, event, slot, weight)
         elif self.make_room(slot):
             p = Prototype(x.copy(), y, slot, event)
-            (p.received if slot else p.own)[:] = weight
+            (p.received if slot else p.local)[:] = weight
             self.held.insert(self.place, p)
         self.steps += 1
         if self.steps >= self.refresh_at or self.n < 20:
@@ -292,28 +323,28 @@ class Twin:
         newest = max(event, p.event)
         fade = max(self.age(newest, p.event, 0.0), 1.0) ** -POWERS
         late = max(self.age(newest, event, 0.0), 1.0) ** -POWERS
-        p.own, p.received = p.own * fade, p.received * fade
-        confirmed = p.own[0] > 0
+        p.local, p.received = p.local * fade, p.received * fade
+        confirmed = p.local[0] > 0
         if slot == 0:
-            p.own = p.own + weight * late
+            p.local = p.local + weight * late
         else:
             if p.received[0] <= 0:
                 p.slot = slot
             p.received = p.received + weight * late
         p.event = newest
         if slot == 0 or not confirmed or not self.o.trusting:
-            rate = max(weight / (p.own[0] + p.received[0]), k._RATE_LEAST)
+            rate = max(weight / (p.local[0] + p.received[0]), MOVE_MIN)
             p.x = p.x + rate * (x - p.x)
 
     def make_room(self, slot: int) -> bool:
         """Whether a prototype may be made, and ``place``, where: the least useful one leaves if there is no room."""
-        received = [p.own[0] <= 0 for p in self.held]
+        received = [p.local[0] <= 0 for p in self.held]
         enough = slot > 0 and self.o.trusting and sum(received) >= self.o.received_fraction_max * self.size_max
         if len(self.held) < self.size_max and not enough:
             self.place = len(self.held)
             return True
         value = [
-            (p.own[1] + self.trust[p.slot] * p.received[1]) / np.sqrt(self.age(self.newest_own, p.event, k._AGE_LEAST))
+            (p.local[1] + self.trust[p.slot] * p.received[1]) / np.sqrt(self.age(self.newest_local, p.event, AGE_MIN))
             for p in self.held
         ]
         place = nearest(np.array(value), np.array(received) if enough else np.ones(len(value), bool))
@@ -326,7 +357,7 @@ class Twin:
     def update_moments(self, x: np.ndarray, y: int, weight: float) -> None:
         before, delta = self.n, x - self.mean
         if before > 30:
-            limit = k._SPREAD_MAX * np.sqrt(np.diag(self.scatter) / before) + 1e-9 * np.abs(self.mean)
+            limit = DEVIATIONS_MAX * np.sqrt(np.diag(self.scatter) / before) + 1e-9 * np.abs(self.mean)
             delta = np.where(limit > 0, np.clip(delta, -limit, limit), delta)
         self.n += weight
         self.class_n[y] += weight
@@ -335,7 +366,7 @@ class Twin:
         self.scatter = self.scatter + weight * (1 - weight / self.n) * np.outer(delta, delta)
 
     def refresh(self) -> None:
-        """Metrics anew: rows R with distance |R (x - w)|**2, of about one on average."""
+        """Compute the metrics: rows R with distance |R (x - w)|**2, of about one on average."""
         if self.n <= 0:
             return
         variance = np.diag(self.scatter)
@@ -373,8 +404,8 @@ class Twin:
         rows = np.linalg.solve(within, centred.T).T
         size = np.trace(rows @ total @ rows.T)
         if size > 1e-12:
-            self.metrics[k.DISCRIMINANT] = np.zeros((self.n_classes, self.d))
-            self.metrics[k.DISCRIMINANT][:, at] = rows / deviation / np.sqrt(size)
+            self.metrics[DISCRIMINANT] = np.zeros((self.n_classes, self.d))
+            self.metrics[DISCRIMINANT][:, at] = rows / deviation / np.sqrt(size)
 
 
 def nearest(distance: np.ndarray, among: np.ndarray) -> int | None:
@@ -382,7 +413,7 @@ def nearest(distance: np.ndarray, among: np.ndarray) -> int | None:
 
 
 def first_least(loss: np.ndarray) -> int:
-    return int((loss < loss.min() + k._TIE).argmax())
+    return int((loss < loss.min() + TIE).argmax())
 
 
 def logistic(x: np.ndarray) -> np.ndarray:

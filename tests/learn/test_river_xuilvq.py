@@ -1,3 +1,5 @@
+"""XuILVQ as a River classifier."""
+
 from __future__ import annotations
 
 import pickle

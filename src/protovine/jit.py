@@ -1,0 +1,89 @@
+"""The decorator of all numba kernels: compiled on first use and cached until a source file behind them changes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+from numba.core.registry import CPUDispatcher
+
+# Imports at the top level of a file. Parsing whole files would take longer than importing them.
+_IMPORT = re.compile(r"^(?:from ([\w.]+) )?import (\([^)]*\)|.*)", re.MULTILINE)
+
+_Function = TypeVar("_Function", bound=Callable[..., object])
+
+
+def kernel(function: _Function) -> _Function:
+    """Compile ``function`` with numba when it is first called, and cache the machine code on disk.
+
+    Numba's own cache compares the time and size of one file, the kernel's. But a kernel is compiled together with the
+    kernels that it calls and the constants that it reads, which may stand in other files. Here the cache is valid only
+    while every file of the project that the kernel's file imports, directly or not, has the same content.
+
+    The types of arguments follow from the first call; annotations are for readers and mypy alone.
+    """
+    return _compiled(function)
+
+
+def inner_kernel(function: _Function) -> _Function:
+    """As `kernel`, for functions that only other kernels call.
+
+    Without entry points for Python they compile several times faster where an argument has many arrays. Python gets a
+    ``TypeError``.
+    """
+    compiled = _compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    dispatcher: Any = compiled
+    if isinstance(dispatcher, CPUDispatcher):
+        dispatcher.__class__ = _InnerDispatcher
+    return compiled
+
+
+class _InnerDispatcher(CPUDispatcher):
+    """Raises an error where numba would jump to an entry point that is not there."""
+
+    def __call__(self, *args: object, **kwargs: object) -> Any:
+        raise TypeError(f"{self.py_func.__qualname__} is an inner kernel, which only kernels can call")
+
+
+def _compiled(function: _Function, **options: Any) -> _Function:
+    compiled = numba.njit(cache=True, **options)(function)
+    files = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    if files is None:  # With NUMBA_DISABLE_JIT=1 nothing is compiled.
+        return function
+    # Numba has no public way to set the stamp. `tests/test_jit.py` fails if a new release names it otherwise.
+    files._source_stamp = _content(function.__module__, function.__code__.co_filename)
+    return compiled  # type: ignore[no-any-return]
+
+
+@cache
+def _content(module: str, file: str) -> str:
+    """Digest of the sources of ``module``, which stands in ``file``, and of all that it imports from its package."""
+    package, depth = module.partition(".")[0], module.count(".")
+    root = Path(file).parents[depth]
+    digest, waiting, seen = blake2b(digest_size=16), [Path(file)], set()
+    while waiting:
+        path = waiting.pop()
+        if path not in seen:
+            seen.add(path)
+            source, imported = _read(path, package, root)
+            digest.update(source)
+            waiting += imported
+    return digest.hexdigest()
+
+
+@cache
+def _read(path: Path, package: str, root: Path) -> tuple[bytes, list[Path]]:
+    """A source file, and the files of ``package`` that the imports at its top level name, in their order."""
+    source, names = path.read_bytes(), []
+    for module, imported in _IMPORT.findall(source.decode()):
+        words = re.findall(r"[\w.]+", imported)
+        # What is imported from a package may be one of its modules.
+        names += [module, *(f"{module}.{word}" for word in words)] if module else words
+    bases = [root.joinpath(*name.split(".")) for name in names if name.split(".")[0] == package]
+    files = [file for base in bases for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()]
+    return source, files

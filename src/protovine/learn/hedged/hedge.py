@@ -1,0 +1,161 @@
+"""The hedge: experts weigh exp(-loss), and are charged for the probability of each local sample's class."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from protovine.jit import inner_kernel, kernel
+from protovine.learn.hedged.experts import (
+    BANDWIDTH_MIN,
+    DISCRIMINANT,
+    LINEAR,
+    LOCAL,
+    N_BANDWIDTHS,
+    N_EXPERTS,
+    N_RECENCIES,
+    N_VARIANTS,
+    RAW,
+    expert_of,
+)
+from protovine.learn.hedged.metrics import n_metrics
+from protovine.learn.hedged.recency import masses
+from protovine.learn.hedged.state import BEST_EXPERT, BEST_METRIC, N_MASSES, SIZE, Floats, Options, State
+from protovine.learn.hedged.votes import DOUBT, LABEL_PRIOR, NEGLIGIBLE, column_of, nearest_distance
+
+# Recent labels are forgotten at this rate per local sample, about 500.
+LABEL_DECAY = 0.998
+# A sample of a rare class counts at most so many times more in the losses among even classes: one of them may be noise.
+RARITY_MAX = 3.0
+# Losses that differ by less differ by rounding: the first expert of them is the best.
+TIE = 1e-9
+
+
+@inner_kernel
+def mix(s: State, out: Floats) -> int:
+    """Fill ``out`` with the mean of all experts' probabilities, and ``hedge`` with their weights; the best class."""
+    n_classes = out.shape[0]
+    least = np.inf
+    for k in range(N_EXPERTS):
+        if s.active[k]:
+            least = min(least, s.loss[k])
+    out[:] = 0.0
+    total = 0.0
+    for k in range(N_EXPERTS):
+        s.hedge[k] = 0.0
+        if s.active[k]:
+            s.hedge[k] = np.exp(least - s.loss[k])
+            total += s.hedge[k]
+            for c in range(n_classes):
+                out[c] += s.hedge[k] * s.proba[k, c]
+    winner = 0
+    for c in range(n_classes):
+        out[c] /= total
+        if out[c] > out[winner]:
+            winner = c
+    for k in range(N_EXPERTS):
+        s.hedge[k] /= total
+    return winner
+
+
+@kernel
+def mix_balanced(s: State, o: Options, out: Floats) -> None:
+    """After `predict`: fill ``out`` with probabilities as if all classes were equally frequent."""
+    n_classes, least = out.shape[0], np.inf
+    for i in range(s.balanced_loss.shape[0]):
+        if s.active[i * N_VARIANTS + o.balanced_variant]:
+            least = min(least, s.balanced_loss[i])
+    out[:] = 0.0
+    for i in range(s.balanced_loss.shape[0]):
+        k = i * N_VARIANTS + o.balanced_variant
+        if s.active[k]:
+            weight = np.exp(least - s.balanced_loss[i])
+            for c in range(n_classes):
+                out[c] += weight * s.proba[k, c]
+    total = 0.0
+    for c in range(n_classes):
+        out[c] /= s.recent_labels[c] + LABEL_PRIOR
+        total += out[c]
+    for c in range(n_classes):
+        out[c] = out[c] / total if total > 0.0 else 1.0 / n_classes
+
+
+@inner_kernel
+def note_label(y: int, s: State) -> None:
+    """Count a local sample's class among the recent labels."""
+    for c in range(s.recent_labels.shape[0]):
+        s.recent_labels[c] *= LABEL_DECAY
+    s.recent_labels[y] += 1.0
+
+
+@inner_kernel
+def judge_experts(y: int, weight: float, decay: float, s: State, o: Options) -> None:
+    """Charge every expert for its probability of the true class ``y``; find the best expert and the best metric."""
+    least = np.inf
+    for k in range(N_EXPERTS):
+        if s.active[k]:
+            s.loss[k] = decay * s.loss[k] - weight * np.log(s.proba[k, y])
+            if k < LINEAR and k % N_VARIANTS != LOCAL and s.loss[k] < least - TIE:
+                least = s.loss[k]
+                s.counts[BEST_EXPERT] = k
+    judge_metrics(y, weight, decay, s, o)
+
+
+@inner_kernel
+def judge_metrics(y: int, weight: float, decay: float, s: State, o: Options) -> None:
+    """Charge experts as if all classes were equally frequent, and find the best metric by that.
+
+    Where one class is rare almost any metric predicts the others, so that plain losses do not tell metrics apart.
+    """
+    n_classes, labels = s.recent_labels.shape[0], 0.0
+    for c in range(n_classes):
+        labels += s.recent_labels[c] + LABEL_PRIOR
+    rarity = min(labels / n_classes / (s.recent_labels[y] + LABEL_PRIOR), RARITY_MAX)
+    kept = 1.0 - (1.0 - decay) * min(rarity, 1.0)
+    # With a single class there is nothing to discriminate: all distances are 0, and no sample would be kept.
+    discriminates = s.discriminant.any()
+    least = np.inf
+    for i in range(s.balanced_loss.shape[0]):
+        k = i * N_VARIANTS + o.balanced_variant
+        if not s.active[k]:
+            continue
+        total = 0.0
+        for c in range(n_classes):
+            total += s.proba[k, c] / (s.recent_labels[c] + LABEL_PRIOR)
+        balanced = s.proba[k, y] / (s.recent_labels[y] + LABEL_PRIOR) / total
+        s.balanced_loss[i] = kept * s.balanced_loss[i] - rarity * weight * np.log(balanced)
+        metric = i // (N_BANDWIDTHS * N_RECENCIES)
+        if s.balanced_loss[i] < least - TIE and (metric != DISCRIMINANT or discriminates):
+            least = s.balanced_loss[i]
+            s.counts[BEST_METRIC] = metric
+
+
+@kernel
+def influence(now: int, s: State, out: Floats) -> None:
+    """After `predict`: fill ``out`` with what each prototype adds to the probability of its class."""
+    nearest, measured = nearest_distance(s), n_metrics(s)
+    weight = np.zeros(N_MASSES)
+    for j in range(s.counts[SIZE]):
+        masses(j, now, s, weight)
+        out[j] = 0.0
+        for metric in range(measured):
+            e = np.exp(-BANDWIDTH_MIN * (s.distance[j, metric] - nearest[metric]))
+            for bandwidth in range(N_BANDWIDTHS):
+                out[j] = influence_of_group(s.label[j], metric * N_BANDWIDTHS + bandwidth, e, weight, out[j], s)
+                if e < NEGLIGIBLE:
+                    break
+                e *= e
+                e *= e
+
+
+@inner_kernel
+def influence_of_group(c: int, group: int, e: float, weight: Floats, total: float, s: State) -> float:
+    """``total`` plus what a prototype of class ``c`` and kernel value ``e`` adds through one metric and bandwidth."""
+    for recency in range(N_RECENCIES):
+        for variant in range(N_VARIANTS):
+            votes = s.vote_sum[group, recency, variant]
+            if votes > 0.0:
+                i = column_of(recency, variant)
+                part = weight[i] * e * (1.0 if variant == RAW else s.correction[i, c]) / votes
+                samples = s.vote_samples[group, recency, variant]
+                total += s.hedge[expert_of(group, recency, variant)] * part * samples / (samples + DOUBT)
+    return total

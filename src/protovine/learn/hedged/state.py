@@ -1,0 +1,241 @@
+"""The state of a learner: one table of named arrays, from which they are allocated, widened, saved and restored.
+
+A new field is one line of `State`. Kernels take the whole table as one argument and change the arrays in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, NamedTuple, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protovine.learn.hedged.experts import (
+    DISCRIMINANT,
+    LINEAR,
+    N_DIAGONAL,
+    N_EXPERTS,
+    N_GROUPS,
+    N_METRICS,
+    N_RECENCIES,
+    N_VARIANTS,
+)
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+# With more features than this the discriminant metric is left out: its d**2 covariance would cost more than all else.
+DISCRIMINANT_DIM_MAX = 64
+# Items that a sender may bring at once, before its allowance per local sample counts: a few full messages.
+BURST = 30.0
+# The slot of the node itself; senders have the slots from 1 on, in the order of their first item.
+LOCAL_SLOT = 0
+
+# Positions in ``counts``.
+N_COUNTS = 8
+SIZE, STEPS, LOCAL_SAMPLES, RECEIVED_HELD, BEST_METRIC, BEST_EXPERT, FRESH, REFRESH_AT = range(N_COUNTS)
+# Positions in ``clock``: event time of the newest local sample, of the newest sample, and time of the last query.
+N_TIMES = 3
+NEWEST_LOCAL, NEWEST, QUERY_AT = range(N_TIMES)
+# Positions in ``scalars``: mean time between local samples in ns, and the weight behind the moments.
+N_SCALARS = 2
+GAP, WEIGHT = range(N_SCALARS)
+# Rows of ``relief``: differences to the nearest prototype of the same class and of another one.
+N_RELIEF = 2
+HIT, MISS = range(N_RELIEF)
+# Columns of ``linear``: the constant, then the features.
+CONSTANT, FEATURES = 0, 1
+# Columns of sums by recency: those of all mass, then those of the mass of local samples.
+ALL_MASS, LOCAL_MASS, N_MASSES = 0, N_RECENCIES, 2 * N_RECENCIES
+
+
+class Options(NamedTuple):
+    """Parameters of the method; see `HedgedLVQCore`."""
+
+    margin: float
+    hedge_decay: float
+    hedge_received: float
+    received_fraction_max: float
+    range_max: float
+    received_per_local_max: float
+    trusting: bool
+    balanced_variant: int  # The variant of votes from which local label frequencies can be divided out.
+
+
+class Sizes(NamedTuple):
+    """Lengths of the axes of all arrays."""
+
+    capacity: int
+    features: int
+    classes: int
+    senders: int  # The node itself and all that sent anything.
+    square: int  # Features, or 0 where they are too many for the discriminant metric or it is switched off.
+    columns: int  # Columns of the linear expert.
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """How an array of the state is allocated, and what becomes of it.
+
+    Parameters
+    ----------
+    axes : tuple
+        Names of `Sizes`, or fixed lengths.
+    dtype, fill
+        Type and initial value of its entries.
+    saved : bool
+        Whether it is part of a snapshot, and keeps its entries when the learner is widened. The others hold what the
+        last prediction left for learning and explanations, and are computed again.
+    first_value : bool
+        Whether a feature that appears later has its first value in all that was learnt before; otherwise ``fill``.
+    """
+
+    axes: tuple[str | int, ...]
+    dtype: type
+    fill: float
+    saved: bool
+    first_value: bool
+
+    @property
+    def per_sender(self) -> bool:
+        """Whether it has an entry for each sender."""
+        return self.axes[0] == "senders"
+
+    def allocate(self, sizes: Sizes) -> NDArray[Any]:
+        """A new array."""
+        return np.full(
+            [axis if isinstance(axis, int) else getattr(sizes, axis) for axis in self.axes], self.fill, self.dtype
+        )
+
+
+def _array(
+    *axes: str | int, dtype: type = np.float64, fill: float = 0.0, saved: bool = True, first_value: bool = False
+) -> Field:
+    return Field(axes, dtype, fill, saved, first_value)
+
+
+class State(NamedTuple):
+    """Arrays of one learner."""
+
+    # Prototypes: their vectors, classes, the sender of their received mass, and the newest event that shaped them.
+    x: Annotated[Floats, _array("capacity", "features", first_value=True)]
+    label: Annotated[Ints, _array("capacity", dtype=np.int64)]
+    slot: Annotated[Ints, _array("capacity", dtype=np.int64)]
+    event: Annotated[Ints, _array("capacity", dtype=np.int64)]
+    # Mass of local and of received samples for each recency, discounted until ``event``.
+    local: Annotated[Floats, _array("capacity", N_RECENCIES)]
+    received: Annotated[Floats, _array("capacity", N_RECENCIES)]
+    # ``x`` projected by the discriminant metric.
+    projected: Annotated[Floats, _array("capacity", "classes")]
+    counts: Annotated[Ints, _array(N_COUNTS, dtype=np.int64)]
+    clock: Annotated[Ints, _array(N_TIMES, dtype=np.int64)]
+    scalars: Annotated[Floats, _array(N_SCALARS)]
+    # Moments; ``spread`` and ``scatter`` are sums of squared deviations.
+    mean: Annotated[Floats, _array("features", first_value=True)]
+    spread: Annotated[Floats, _array("features")]
+    scatter: Annotated[Floats, _array("square", "square")]
+    class_weight: Annotated[Floats, _array("classes")]
+    class_mean: Annotated[Floats, _array("classes", "features", first_value=True)]
+    # Range of the local samples.
+    local_low: Annotated[Floats, _array("features", first_value=True)]
+    local_high: Annotated[Floats, _array("features", first_value=True)]
+    # Metrics, and the squared differences that Relief is made of.
+    relief: Annotated[Floats, _array(N_RELIEF, "features")]
+    metric_weight: Annotated[Floats, _array(N_DIAGONAL, "features")]
+    discriminant: Annotated[Floats, _array("classes", "features")]
+    # Softmax regression on z-scores.
+    linear: Annotated[Floats, _array("classes", "columns")]
+    # Experts: which take part, their losses, those among classes made equally frequent, and recent local labels.
+    active: Annotated[Flags, _array(N_EXPERTS, dtype=np.bool_, saved=False)]
+    loss: Annotated[Floats, _array(N_EXPERTS)]
+    balanced_loss: Annotated[Floats, _array(N_GROUPS * N_RECENCIES)]
+    recent_labels: Annotated[Floats, _array("classes")]
+    # Senders: evidence in nats, what their mass counts, what their items may do to moments and experts, items offered
+    # (at `LOCAL_SLOT`: what a node of the swarm has to offer), items that they may still bring, and the fraction of
+    # their recent items that was far out of range.
+    evidence: Annotated[Floats, _array("senders")]
+    trust: Annotated[Floats, _array("senders", fill=1.0)]
+    proven: Annotated[Floats, _array("senders", fill=1.0)]
+    offered: Annotated[Ints, _array("senders", dtype=np.int64)]
+    bucket: Annotated[Floats, _array("senders", fill=BURST)]
+    far: Annotated[Floats, _array("senders")]
+    # The last prediction: its vector, clipped z-scores, every expert's probabilities and weight, for each expert that
+    # votes with prototypes the sum of votes and the number of samples behind it, and corrections of votes by class.
+    query: Annotated[Floats, _array("features", saved=False)]
+    z: Annotated[Floats, _array("features", saved=False)]
+    proba: Annotated[Floats, _array(N_EXPERTS, "classes", saved=False)]
+    hedge: Annotated[Floats, _array(N_EXPERTS, saved=False)]
+    vote_sum: Annotated[Floats, _array(N_GROUPS, N_RECENCIES, N_VARIANTS, saved=False)]
+    vote_samples: Annotated[Floats, _array(N_GROUPS, N_RECENCIES, N_VARIANTS, saved=False)]
+    correction: Annotated[Floats, _array(N_MASSES, "classes", saved=False)]
+    # Votes of received mass at the best expert, before trust; and distances to all prototypes.
+    sender_votes: Annotated[Floats, _array("senders", "classes", saved=False)]
+    distance: Annotated[Floats, _array("capacity", N_METRICS, saved=False)]
+
+
+FIELDS: dict[str, Field] = {
+    name: hint.__metadata__[0] for name, hint in get_type_hints(State, include_extras=True).items()
+}
+
+
+def allocate(sizes: Sizes, active: Flags) -> State:
+    """The state of a learner that has learnt nothing; every metric weighs all features equally."""
+    state = State(**{name: field.allocate(sizes) for name, field in FIELDS.items()})
+    state.metric_weight[:] = 1.0 / sizes.features
+    state.active[:] = active
+    return state
+
+
+def copy_into(old: State, new: State, first: Floats | None) -> None:
+    """Carry what ``old`` has learnt into the larger ``new``, where the last features were ``first`` until now."""
+    for name, field in FIELDS.items():
+        source, target = getattr(old, name), getattr(new, name)
+        # The scatter becomes smaller where the discriminant metric gives way, and is dropped.
+        if field.saved and all(a <= b for a, b in zip(source.shape, target.shape, strict=True)):
+            target[tuple(slice(size) for size in source.shape)] = source
+        if field.first_value and first is not None and len(first):
+            target[..., -len(first) :] = first
+    if not new.active[new.counts[BEST_EXPERT]]:
+        # The discriminant metric has just given way.
+        new.counts[[BEST_METRIC, BEST_EXPERT]] = 0
+    new.counts[FRESH] = 0
+
+
+def with_senders(state: State, more: State) -> State:
+    """``state`` with the sender slots of ``more``, except its first, after its own."""
+    longer = {
+        name: np.concatenate([getattr(state, name), getattr(more, name)[1:]])
+        for name, field in FIELDS.items()
+        if field.per_sender
+    }
+    return state._replace(**longer)
+
+
+def saved(state: State) -> dict[str, NDArray[Any]]:
+    """Copies of the arrays of a snapshot."""
+    return {name: getattr(state, name).copy() for name, field in FIELDS.items() if field.saved}
+
+
+def load(arrays: Mapping[str, Any], state: State) -> bool:
+    """Fill a new ``state`` with the arrays of a snapshot; whether they fit. If not, ``state`` is useless."""
+    for name, field in FIELDS.items():
+        if field.saved:
+            array, target = np.asarray(arrays[name]), getattr(state, name)
+            if array.shape != target.shape or array.dtype.kind != target.dtype.kind:
+                return False
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                return False
+            target[...] = array
+    state.counts[FRESH] = 0
+    return (
+        0 <= state.counts[SIZE] <= len(state.x)
+        and all(
+            bool((codes >= 0).all() and (codes < end).all())
+            for codes, end in ((state.label, len(state.class_weight)), (state.slot, len(state.trust)))
+        )
+        and 0 <= state.counts[BEST_METRIC] <= DISCRIMINANT
+        and 0 <= state.counts[BEST_EXPERT] < LINEAR
+    )

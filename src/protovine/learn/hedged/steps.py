@@ -1,0 +1,148 @@
+"""One sample's way through a learner: predict, learn a local sample, learn a received one; then the same for rows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from protovine.jit import inner_kernel, kernel
+from protovine.learn.hedged.hedge import judge_experts, mix, note_label
+from protovine.learn.hedged.linear import linear_learn, linear_vote
+from protovine.learn.hedged.metrics import ALL_METRICS, measure, refresh_if_due, update_moments, update_relief
+from protovine.learn.hedged.placement import INSERTED, REFUSED, nearest_two, place
+from protovine.learn.hedged.recency import tick
+from protovine.learn.hedged.state import (
+    BEST_METRIC,
+    FRESH,
+    LOCAL_SAMPLES,
+    LOCAL_SLOT,
+    NEWEST,
+    NEWEST_LOCAL,
+    QUERY_AT,
+    SIZE,
+    Floats,
+    Ints,
+    Options,
+    State,
+)
+from protovine.learn.hedged.trust import LOCAL_FIRST, admit, judge_senders, refill, review, update_range
+from protovine.learn.hedged.votes import vote
+
+# Samples that a received prototype can stand for: a sender may claim any number.
+WEIGHT_MAX = 100.0
+# Proof that a sender needs before its samples move the moments at all, and before they judge experts and features.
+PROOF_MOMENTS_MIN, PROOF_JUDGE_MIN = 0.05, 0.5
+
+
+@kernel
+def predict(x: Floats, now: int, s: State, out: Floats) -> int:
+    """Fill ``out`` with class probabilities at time ``now``; the best class, or -1 without any prototype."""
+    s.query[:], s.clock[QUERY_AT] = x, now
+    s.counts[FRESH] = 1
+    if s.counts[SIZE] == 0:
+        s.proba[:] = 1.0 / out.shape[0]
+        s.z[:] = 0.0
+        out[:] = 0.0
+        return -1
+    measure(x, ALL_METRICS, s)
+    vote(now, s)
+    linear_vote(x, s)
+    return mix(s, out)
+
+
+@inner_kernel
+def learn(x: Floats, y: int, event: int, slot: int, weight: float, s: State, o: Options, scratch: Floats) -> int:
+    """Learn a sample, a local one at `LOCAL_SLOT` or a received one; `INSERTED`, `ABSORBED` or `REFUSED`."""
+    proven = 1.0
+    if slot == LOCAL_SLOT:
+        judge_by_local(x, y, event, s, o, scratch)
+    else:
+        if o.trusting:
+            admitted, proven = admit(x, slot, s, o)
+            if not admitted:
+                return REFUSED
+            weight = min(weight, WEIGHT_MAX)
+        judge_by_received(x, y, event, proven, s, o, scratch)
+    s.counts[FRESH] = 0
+    s.clock[NEWEST] = max(s.clock[NEWEST], event)
+    if proven > PROOF_MOMENTS_MIN:
+        # A merged prototype tells nothing of the spread around it, so it counts as one sample here.
+        update_moments(x, y, min(weight, 1.0) * proven, s)
+        linear_learn(y, min(weight, 1.0) * proven, s)
+    same, other = nearest_two(y, s)
+    if same >= 0 and other >= 0 and proven > PROOF_JUDGE_MIN:
+        update_relief(x, same, other, s)
+    done = place(x, y, event, slot, weight, same, other, s, o)
+    refresh_if_due(s)
+    return done
+
+
+@inner_kernel
+def judge_by_local(x: Floats, y: int, event: int, s: State, o: Options, scratch: Floats) -> None:
+    """Judge senders and experts by a local sample, and extend the range that received ones are judged by."""
+    if s.counts[FRESH] == 0 or s.clock[QUERY_AT] != event or not np.array_equal(x, s.query):
+        predict(x, event, s, scratch)
+    tick(event, s)
+    if s.counts[SIZE] > 0:
+        if o.trusting:
+            judge_senders(y, s)
+        judge_experts(y, 1.0, o.hedge_decay, s, o)
+    note_label(y, s)
+    update_range(x, s)
+    if o.trusting and s.counts[LOCAL_SAMPLES] == LOCAL_FIRST and review(s, o):
+        predict(x, event, s, scratch)
+    if s.counts[LOCAL_SAMPLES] > s.offered[LOCAL_SLOT]:
+        refill(s, o)
+
+
+@inner_kernel
+def judge_by_received(x: Floats, y: int, event: int, proven: float, s: State, o: Options, scratch: Floats) -> None:
+    """Judge experts by a sample of a proven sender; measure distances for one of another."""
+    if o.hedge_received > 0.0 and s.counts[SIZE] > 0 and proven > PROOF_JUDGE_MIN:
+        predict(x, max(s.clock[NEWEST_LOCAL], event), s, scratch)
+        judge_experts(y, proven * o.hedge_received, 1.0, s, o)
+    else:
+        measure(x, s.counts[BEST_METRIC], s)
+        linear_vote(x, s)
+
+
+@kernel
+def complete(x: Floats, s: State) -> Floats:
+    """``x``, or a copy of it with the means so far where values are missing."""
+    for k in range(x.shape[0]):
+        if np.isnan(x[k]):
+            made = x.copy()
+            for i in range(x.shape[0]):
+                if np.isnan(made[i]):
+                    made[i] = s.mean[i]
+            return made
+    return x
+
+
+@kernel
+def learn_many(
+    xs: Floats,
+    codes: Ints,
+    events: Ints,
+    slots: Ints,
+    weights: Floats,
+    s: State,
+    o: Options,
+    probabilities: Floats,
+    predicted: Ints,
+) -> int:
+    """Learn rows in order; predict each one first where ``probabilities`` has rows. How many were inserted."""
+    scratch = np.empty(s.proba.shape[1])
+    inserted = 0
+    for t in range(xs.shape[0]):
+        x = complete(xs[t], s)
+        if probabilities.shape[0] > 0:
+            predicted[t] = predict(x, events[t], s, probabilities[t])
+        inserted += learn(x, codes[t], events[t], slots[t], weights[t], s, o, scratch) == INSERTED
+    return inserted
+
+
+@kernel
+def predict_many(xs: Floats, now: int, s: State, probabilities: Floats, predicted: Ints) -> None:
+    """Predict rows at one time."""
+    for t in range(xs.shape[0]):
+        predicted[t] = predict(complete(xs[t], s), now, s, probabilities[t])

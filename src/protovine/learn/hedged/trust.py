@@ -1,0 +1,198 @@
+"""Trust: what the samples of a sender may do, judged by local samples, by the local range and by an allowance."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from protovine.jit import inner_kernel, kernel
+from protovine.learn.hedged.experts import CORRECTED, PLAIN, coordinates
+from protovine.learn.hedged.metrics import refresh, update_moments
+from protovine.learn.hedged.state import (
+    BEST_EXPERT,
+    BURST,
+    LOCAL_SAMPLES,
+    LOCAL_SLOT,
+    RECEIVED_HELD,
+    SIZE,
+    WEIGHT,
+    Floats,
+    Options,
+    State,
+)
+from protovine.learn.hedged.votes import DOUBT
+
+# Local samples that make a range. What was received before is then reviewed.
+LOCAL_FIRST = 8
+# A sender of whose recent items more than this fraction is far out of range is broken; a few are normal. The fraction
+# is a mean over about twenty items.
+FAR_MAX, FAR_RATE = 0.25, 0.05
+# So many times further out, an item is refused from any sender.
+ABSURD = 10.0
+# Evidence that an item beyond the allowance costs its sender, in nats: one that does it now and then stays trusted.
+FLOOD_COST = 0.002
+# Evidence is forgotten at this rate per local sample, within about 200, and moves by at most this much with each. The
+# lower bound lets a sender recover within about a thousand samples.
+EVIDENCE_DECAY, GAIN_MAX, EVIDENCE_MIN = 0.995, 1.0, -20.0
+# Logistic functions of the evidence in nats. A new sender is trusted (0.88) but not proven (0.27).
+TRUST_PRIOR, TRUST_STEEPNESS, PROOF_NEEDED = 2.0, 5.0, 0.2
+# Samples that are spread over all classes in the votes by which senders are judged, so that no gain is infinite.
+JUDGE_DOUBT = 0.3
+
+
+@kernel
+def weigh(sender: int, s: State) -> None:
+    """Update from a sender's evidence what its mass counts, and what it may do to moments and experts."""
+    s.evidence[sender] = max(s.evidence[sender], EVIDENCE_MIN)
+    if s.far[sender] > FAR_MAX:
+        s.trust[sender] = s.proven[sender] = 0.0
+        return
+    s.trust[sender] = 1.0 / (1.0 + np.exp(-(TRUST_PRIOR + TRUST_STEEPNESS * s.evidence[sender])))
+    s.proven[sender] = 1.0 / (1.0 + np.exp(-TRUST_STEEPNESS * (s.evidence[sender] - PROOF_NEEDED)))
+
+
+@inner_kernel
+def judge_senders(y: int, s: State) -> None:
+    """Judge every sender by what its mass adds to the best expert's log probability of the true class ``y``."""
+    group, recency, variant = coordinates(s.counts[BEST_EXPERT])
+    if s.vote_sum[group, recency, variant] <= 0.0 or s.vote_samples[group, recency, variant] <= 0.0:
+        return
+    for sender in range(LOCAL_SLOT + 1, s.trust.shape[0]):
+        votes = 0.0
+        for c in range(s.sender_votes.shape[1]):
+            if variant == CORRECTED:
+                s.sender_votes[sender, c] *= s.correction[recency, c]
+            votes += s.sender_votes[sender, c]
+        if votes > 0.0:
+            gain = min(max(gain_of(sender, y, s), -GAIN_MAX), GAIN_MAX)
+            s.evidence[sender] = EVIDENCE_DECAY * s.evidence[sender] + gain
+            weigh(sender, s)
+
+
+@inner_kernel
+def gain_of(sender: int, y: int, s: State) -> float:
+    """Log probability of class ``y`` with the sender's votes, less that without them, in nats.
+
+    Its votes count as if it were fully trusted, so that a sender can recover.
+    """
+    best, n_classes = s.counts[BEST_EXPERT], s.sender_votes.shape[1]
+    group, recency, variant = coordinates(best)
+    total, samples = s.vote_sum[group, recency, variant], s.vote_samples[group, recency, variant]
+    all_with = all_others = true_with = true_others = 0.0
+    for c in range(n_classes):
+        # The votes of all, from the probability that `votes.conclude` made of them.
+        vote = max((s.proba[best, c] * (samples + DOUBT) - DOUBT / n_classes) / samples * total, 0.0)
+        others = max(vote - s.trust[sender] * s.sender_votes[sender, c], 0.0)
+        all_with += others + s.sender_votes[sender, c]
+        all_others += others
+        if c == y:
+            true_with, true_others = others + s.sender_votes[sender, c], others
+    gain = np.log((true_with + JUDGE_DOUBT / n_classes) / (all_with + JUDGE_DOUBT))
+    gain -= np.log((true_others + JUDGE_DOUBT / n_classes) / (all_others + JUDGE_DOUBT))
+    return float(gain)
+
+
+@inner_kernel
+def refill(s: State, o: Options) -> None:
+    """A node of the swarm has one more sample to offer, so every sender may bring another."""
+    s.offered[LOCAL_SLOT] += 1
+    for sender in range(LOCAL_SLOT + 1, s.bucket.shape[0]):
+        s.bucket[sender] = min(s.bucket[sender] + o.received_per_local_max, BURST)
+
+
+@inner_kernel
+def admit(x: Floats, slot: int, s: State, o: Options) -> tuple[bool, float]:
+    """Whether a sender may bring an item now, and what it may do to moments and experts, from 0 to 1."""
+    count_offer(slot, s, o)
+    known = s.counts[LOCAL_SAMPLES] >= LOCAL_FIRST
+    flood = s.bucket[slot] < 1.0
+    near = not known or in_range(x, o.range_max, s)
+    if flood:
+        s.evidence[slot] -= FLOOD_COST
+    elif known:
+        s.far[slot] += FAR_RATE * ((0.0 if near else 1.0) - s.far[slot])
+    weigh(slot, s)
+    if flood or s.far[slot] > FAR_MAX or (known and not in_range(x, ABSURD * o.range_max, s)):
+        return False, 0.0
+    s.bucket[slot] -= 1.0
+    if s.counts[LOCAL_SAMPLES] == 0:  # Nothing to judge by and nothing to lose.
+        return True, s.trust[slot]
+    return True, s.proven[slot] if known and near else 0.0
+
+
+@inner_kernel
+def count_offer(slot: int, s: State, o: Options) -> None:
+    """Count an item that a sender offers; where most senders have more samples than this node, all may bring more."""
+    s.offered[slot] += 1
+    ahead = 0
+    for sender in range(LOCAL_SLOT + 1, s.offered.shape[0]):
+        ahead += s.offered[sender] > s.offered[LOCAL_SLOT]
+    if ahead > 1 and 2 * ahead >= s.offered.shape[0]:
+        refill(s, o)
+
+
+@inner_kernel
+def update_range(x: Floats, s: State) -> None:
+    """Extend the range of the local samples by one that has just been counted."""
+    for k in range(x.shape[0]):
+        if s.counts[LOCAL_SAMPLES] == 1:
+            s.local_low[k] = s.local_high[k] = x[k]
+        s.local_low[k], s.local_high[k] = min(s.local_low[k], x[k]), max(s.local_high[k], x[k])
+
+
+@inner_kernel
+def in_range(x: Floats, reach: float, s: State) -> bool:
+    """Whether every feature that varies locally lies within ``reach`` times the local range beyond that range."""
+    reach *= 1.0 + LOCAL_FIRST / s.counts[LOCAL_SAMPLES]
+    for k in range(x.shape[0]):
+        width = s.local_high[k] - s.local_low[k]
+        if width > 0.0 and not s.local_low[k] - reach * width <= x[k] <= s.local_high[k] + reach * width:
+            return False
+    return True
+
+
+@inner_kernel
+def review(s: State, o: Options) -> bool:
+    """Drop the received prototypes that are absurd or from a broken sender, now that the local range is known.
+
+    Whether there were any. Then moments and metrics come from the other prototypes alone, and distances are outdated.
+    """
+    review_senders(s, o)
+    before = s.counts[SIZE]
+    for j in range(before - 1, -1, -1):
+        broken = s.far[s.slot[j]] > FAR_MAX or not in_range(s.x[j], ABSURD * o.range_max, s)
+        if s.local[j, PLAIN] <= 0.0 and broken:
+            drop(j, s)
+    if s.counts[SIZE] == before:
+        return False
+    s.scalars[WEIGHT] = 0.0
+    for array in (s.mean, s.spread, s.class_weight, s.loss, s.balanced_loss):
+        array[:] = 0.0
+    for table in (s.scatter, s.class_mean, s.relief, s.linear, s.discriminant):
+        table[:] = 0.0
+    for j in range(s.counts[SIZE]):
+        update_moments(s.x[j], s.label[j], s.local[j, PLAIN] + s.received[j, PLAIN], s)
+    refresh(s)
+    return True
+
+
+@inner_kernel
+def review_senders(s: State, o: Options) -> None:
+    """Set the fraction of each sender's items that is out of range from the prototypes that it sent."""
+    sent = np.zeros(s.far.shape[0])
+    for j in range(s.counts[SIZE]):
+        if s.local[j, PLAIN] <= 0.0:
+            sent[s.slot[j]] += 1.0
+            s.far[s.slot[j]] += 0.0 if in_range(s.x[j], o.range_max, s) else 1.0
+    for sender in range(LOCAL_SLOT + 1, sent.shape[0]):
+        s.far[sender] /= max(sent[sender], 1.0)
+        weigh(sender, s)
+
+
+@inner_kernel
+def drop(j: int, s: State) -> None:
+    """Remove a received prototype; the last one takes its place."""
+    last = s.counts[SIZE] - 1
+    s.x[j], s.label[j], s.slot[j], s.event[j] = s.x[last], s.label[last], s.slot[last], s.event[last]
+    s.local[j], s.received[j], s.projected[j] = s.local[last], s.received[last], s.projected[last]
+    s.counts[SIZE] = last
+    s.counts[RECEIVED_HELD] -= 1

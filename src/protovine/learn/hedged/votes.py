@@ -1,0 +1,132 @@
+"""Votes: what each expert that has a metric, a bandwidth, a recency and a variant makes of the prototypes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from protovine.jit import inner_kernel
+from protovine.learn.hedged.experts import (
+    BANDWIDTH_MIN,
+    LOCAL,
+    N_BANDWIDTHS,
+    N_GROUPS,
+    N_METRICS,
+    N_RECENCIES,
+    N_VARIANTS,
+    RAW,
+    coordinates,
+    expert_of,
+)
+from protovine.learn.hedged.metrics import n_metrics
+from protovine.learn.hedged.recency import masses
+from protovine.learn.hedged.state import ALL_MASS, BEST_EXPERT, LOCAL_MASS, N_MASSES, SIZE, Floats, State
+
+# Samples that are spread over all classes in every vote, so that one sample alone makes no expert certain.
+DOUBT = 0.25
+# A kernel value whose fourth power, the value at the next bandwidth, no longer matters.
+NEGLIGIBLE = 1e-5
+# Samples of each class that are added to the recent labels, as in the estimate of Krichevsky and Trofimov.
+LABEL_PRIOR = 0.5
+
+
+@inner_kernel
+def vote(now: int, s: State) -> None:
+    """After `measure` in all metrics: fill every expert's row of ``proba`` but the linear one's."""
+    n_classes = s.correction.shape[1]
+    votes = np.zeros((N_GROUPS, n_classes, N_MASSES))
+    squares = np.zeros((N_GROUPS, N_MASSES))
+    mass = np.zeros((n_classes, N_MASSES))
+    collect(now, votes, squares, mass, s)
+    correct(mass, s)
+    for group in range(n_metrics(s) * N_BANDWIDTHS):
+        for recency in range(N_RECENCIES):
+            for variant in range(N_VARIANTS):
+                conclude(group, recency, variant, votes, squares, s)
+
+
+@inner_kernel
+def column_of(recency: int, variant: int) -> int:
+    """The column of the masses that an expert votes with."""
+    return LOCAL_MASS + recency if variant == LOCAL else ALL_MASS + recency
+
+
+@inner_kernel
+def nearest_distance(s: State) -> Floats:
+    """The distance to the nearest prototype in each metric, inf in those that are left out."""
+    nearest = np.full(N_METRICS, np.inf)
+    measured = n_metrics(s)
+    for j in range(s.counts[SIZE]):
+        for metric in range(measured):
+            nearest[metric] = min(nearest[metric], s.distance[j, metric])
+    return nearest
+
+
+@inner_kernel
+def collect(now: int, votes: Floats, squares: Floats, mass: Floats, s: State) -> None:
+    """Sum over prototypes: mass times kernel by class, its square over the mass, and the mass by class.
+
+    The best expert's votes of received mass are kept for each sender, by whom they judge.
+    """
+    nearest, measured = nearest_distance(s), n_metrics(s)
+    best_group, best_recency, _ = coordinates(s.counts[BEST_EXPERT])
+    weight, square = np.zeros(N_MASSES), np.zeros(N_MASSES)
+    s.sender_votes[:] = 0.0
+    for j in range(s.counts[SIZE]):
+        received = masses(j, now, s, weight)[best_recency]
+        c = s.label[j]
+        for first in (ALL_MASS, LOCAL_MASS):
+            for i in range(first, first + N_RECENCIES):
+                square[i] = weight[i] * weight[i] / weight[first] if weight[first] > 0.0 else 0.0
+        for i in range(N_MASSES):
+            mass[c, i] += weight[i]
+        for metric in range(measured):
+            e = np.exp(-BANDWIDTH_MIN * (s.distance[j, metric] - nearest[metric]))
+            for bandwidth in range(N_BANDWIDTHS):
+                group = metric * N_BANDWIDTHS + bandwidth
+                for i in range(N_MASSES):
+                    votes[group, c, i] += weight[i] * e
+                    squares[group, i] += square[i] * e * e
+                if group == best_group and received > 0.0:
+                    s.sender_votes[s.slot[j], c] += received * e
+                if e < NEGLIGIBLE:
+                    break
+                e *= e
+                e *= e
+
+
+@inner_kernel
+def correct(mass: Floats, s: State) -> None:
+    """Fill ``correction``: frequency of each class among recent local labels over its fraction of the mass."""
+    n_classes, labels = mass.shape[0], 0.0
+    for c in range(n_classes):
+        labels += s.recent_labels[c]
+    for i in range(N_MASSES):
+        total = 0.0
+        for c in range(n_classes):
+            total += mass[c, i]
+        for c in range(n_classes):
+            s.correction[i, c] = 0.0
+            if mass[c, i] > 0.0:
+                frequency = (s.recent_labels[c] + LABEL_PRIOR) / (labels + LABEL_PRIOR * n_classes)
+                s.correction[i, c] = frequency * total / mass[c, i]
+
+
+@inner_kernel
+def conclude(group: int, recency: int, variant: int, votes: Floats, squares: Floats, s: State) -> None:
+    """Turn the votes of one expert into probabilities, with `DOUBT` samples more that are spread over all classes."""
+    n_classes, k, i = votes.shape[1], expert_of(group, recency, variant), column_of(recency, variant)
+    total = uncorrected = 0.0
+    for c in range(n_classes):
+        value = votes[group, c, i]
+        uncorrected += value
+        if variant != RAW:
+            value *= s.correction[i, c]
+        s.proba[k, c] = value
+        total += value
+    samples = uncorrected * uncorrected / squares[group, i] if squares[group, i] > 0.0 else 0.0
+    s.vote_sum[group, recency, variant], s.vote_samples[group, recency, variant] = total, samples
+    for c in range(n_classes):
+        if total > 0.0:
+            s.proba[k, c] = (samples * s.proba[k, c] / total + DOUBT / n_classes) / (samples + DOUBT)
+        else:
+            s.proba[k, c] = 1.0 / n_classes

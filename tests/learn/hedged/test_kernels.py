@@ -1,0 +1,65 @@
+"""The kernels against the plain twin."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from protovine.learn import HedgedLVQCore
+from tests.learn.hedged.streams import SECOND, blobs, receive, stream
+from tests.learn.hedged.twin import Twin
+
+
+def assert_equal_to_the_twin(
+    x: np.ndarray, codes: np.ndarray, core: HedgedLVQCore, per_local: float, seed: int
+) -> None:
+    draw = np.random.default_rng(seed)
+    twin = Twin(core, senders=3)
+
+    def receive_both(now: int, slot: int) -> None:
+        # The third sender lies about labels; some items are far out, some late, and they weigh differently.
+        i = draw.integers(len(x))
+        code = int(codes[i]) if slot < 3 else int(draw.integers(core.n_classes))
+        far, weight, at_ns = (
+            50 if draw.random() < 0.02 else 1,
+            float(draw.integers(1, 4)),
+            now - int(draw.integers(9e9)),
+        )
+        receive(core, far * x[i : i + 1], np.array([code]), slot, at_ns, weight)
+        twin.receive(far * x[i], code, at_ns, slot, weight)
+
+    for slot in (1, 2, 3) if per_local else ():
+        receive_both(0, slot)
+    now = 0
+    for i, row in enumerate(x):
+        now += int(draw.exponential(SECOND))
+        assert np.abs(twin.predict(row, now) - core.predict(row, now).proba).max() < 1e-9, f"row {i}"
+        core.learn(x[i : i + 1], codes[i : i + 1], np.array([now]))
+        twin.learn(row, int(codes[i]), now)
+        for _ in range(draw.poisson(per_local)):
+            receive_both(now, int(draw.integers(1, 4)))
+    held = core.prototypes()
+    assert [p.label for p in twin.held] == held.label.tolist()
+    assert [p.event for p in twin.held] == held.event_ns.tolist()
+    assert np.allclose([p.x for p in twin.held], held.x, rtol=1e-9, atol=0)
+    assert np.allclose([p.local[0] + twin.trust[p.slot] * p.received[0] for p in twin.held], held.weight, rtol=1e-9)
+    for slot, trust in core.trust.items():
+        assert trust == pytest.approx(twin.trust[slot], rel=1e-6)
+
+
+@pytest.mark.parametrize("ablate", [(), ("trust",), ("hedge", "fisher", "recency")], ids=str)
+@pytest.mark.parametrize("per_local", [0.0, 1.5], ids=["local", "local and received"])
+@pytest.mark.parametrize("name", ["bananas", "image-segments"])
+def test_kernels_equal_the_plain_twin(name: str, per_local: float, ablate: tuple[str, ...]) -> None:
+    x, codes, n_classes = stream(name)
+    core = HedgedLVQCore(x.shape[1], n_classes, size_max=50, ablate=ablate)
+    assert_equal_to_the_twin(x[:200], codes[:200], core, per_local, seed=1)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 5), st.integers(1, 4), st.floats(0, 2))
+def test_kernels_equal_the_plain_twin_on_random_streams(seed: int, dim: int, n_classes: int, per_local: float) -> None:
+    x, codes = blobs(60, dim, n_classes, seed)
+    assert_equal_to_the_twin(x, codes, HedgedLVQCore(dim, n_classes, size_max=20), per_local, seed)

@@ -1,0 +1,67 @@
+"""The table of fields drives allocation, growth, sender slots and snapshots."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from protovine.learn import HedgedLVQCore
+from protovine.learn.hedged.state import DISCRIMINANT_DIM_MAX, FIELDS, State
+from tests.learn.hedged.streams import blobs, receive, seconds
+
+
+def learnt(dim: int = 3) -> HedgedLVQCore:
+    x, codes = blobs(60, dim, 3)
+    core = HedgedLVQCore(dim, 3, size_max=20)
+    core.learn(x, codes, seconds(60))
+    receive(core, x[:5], codes[:5], 7)
+    return core
+
+
+def test_every_field_of_the_state_is_described() -> None:
+    assert State._fields == tuple(FIELDS)
+    assert {"evidence", "trust", "proven", "offered", "bucket", "far", "sender_votes"} == {
+        name for name, field in FIELDS.items() if field.per_sender
+    }
+
+
+def test_a_new_sender_adds_a_slot_to_every_field_of_senders_and_changes_no_other() -> None:
+    core = learnt()
+    before = core._state
+    core._slot(8)
+    for name, field in FIELDS.items():
+        old, new = getattr(before, name), getattr(core._state, name)
+        assert np.array_equal(old, new[: len(old)]), name
+        assert len(old) + field.per_sender == len(new), name
+    assert core.trust[8] == pytest.approx(1 / (1 + np.exp(-2)))
+
+
+def test_growth_keeps_saved_entries_and_gives_old_samples_the_first_value() -> None:
+    core = learnt()
+    before = core._state
+    core.widen(4, 4, first=np.array([9.0]))
+    refreshed = {"metric_weight", "discriminant", "projected", "counts"}
+    for name, field in FIELDS.items():
+        old, new = getattr(before, name), getattr(core._state, name)
+        if field.saved and name not in refreshed:
+            assert np.array_equal(old, new[tuple(slice(size) for size in old.shape)]), name
+        if field.first_value:
+            last = new[: len(old), -1] if new.ndim == 2 else new[-1:]
+            assert {9.0} == set(last.ravel()), name
+
+
+def test_a_snapshot_has_the_saved_fields_and_no_others() -> None:
+    arrays = learnt().state()["arrays"]
+    assert {name for name, field in FIELDS.items() if field.saved} == arrays.keys()
+
+
+def test_nothing_is_left_of_the_discriminant_metric_once_there_are_too_many_features() -> None:
+    core = learnt(DISCRIMINANT_DIM_MAX)
+    core.predict(np.zeros(DISCRIMINANT_DIM_MAX))
+    core.widen(DISCRIMINANT_DIM_MAX + 1, 3)
+    x = np.zeros(DISCRIMINANT_DIM_MAX + 1)
+    prediction, parts, linear, doubt = core.explain(x, at_ns=10**11)
+    total = np.bincount(core.prototypes().label, parts, minlength=3) + linear + doubt
+    assert np.allclose(prediction.proba, total, rtol=0, atol=1e-12)
+    likelihoods = [core.likelihood(x, code, 10**11) for code in range(3)]
+    assert np.allclose(prediction.proba, likelihoods, rtol=0, atol=1e-12)
