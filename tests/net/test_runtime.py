@@ -118,9 +118,7 @@ def node_of(node: int, incarnation: int = 1, peers: list[int] | None = None) -> 
 
 def runtime_of(hub: Hub, member: int, node: Node | None = None, **more: Any) -> Runtime:
     node = node or node_of(member)
-    envelope = PlainEnvelope(
-        MemberName("barn", f"node-{member}", member), incarnation=node.incarnation, schema=b"v1"
-    )
+    envelope = PlainEnvelope(MemberName("barn", f"node-{member}", member), incarnation=node.incarnation, schema=b"v1")
     return Runtime(node, envelope, Memory(hub, member), **more)
 
 

@@ -29,7 +29,7 @@ def cert() -> None:
 @click.option("--days", default=3650, show_default=True, help="Lifetime of the authority, at most 7300.")
 def cert_init(folder: Path, swarm: str, days: int) -> None:
     """Make a swarm's authority in a new folder. Who has its key decides who is a member."""
-    from protovine.net.security.identity import create_authority
+    from protovine.net.security import create_authority
 
     certificate = create_authority(folder, swarm, now=_now(), days=days)
     click.echo(f"{folder}: authority of swarm {swarm} until {certificate.not_valid_after_utc:%Y-%m-%d}")
@@ -58,7 +58,7 @@ def cert_issue(
     renew: bool,
 ) -> None:
     """Make a member's key and certificate in a new folder."""
-    from protovine.net.security.identity import describe, issue
+    from protovine.net.security import describe, issue
 
     now = _now()
     member = issue(authority, name, out, now=now, addresses=addresses, days=days, id=member_id, renew=renew)
@@ -71,7 +71,7 @@ def cert_issue(
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 def cert_show(file: Path, as_json: bool) -> None:
     """Say what stands in a certificate or a revocation list."""
-    from protovine.net.security.identity import describe
+    from protovine.net.security import describe
 
     found = describe(file, _now())
     if as_json:
@@ -92,7 +92,7 @@ def cert_show(file: Path, as_json: bool) -> None:
 @click.option("--authority", required=True, type=click.Path(path_type=Path), help="Folder that `cert init` made.")
 def cert_revoke(who: str, authority: Path) -> None:
     """Take back all certificates of a member, or the one with this serial number."""
-    from protovine.net.security.identity import revoke
+    from protovine.net.security import revoke
 
     for one in revoke(authority, who, now=_now()):
         click.echo(f"revoked {one.name}, id {one.id}, serial {one.serial}")

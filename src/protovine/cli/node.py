@@ -45,7 +45,7 @@ def node(file: Path | None, assignments: tuple[str, ...], check: bool, **flags: 
     and the revocation list again.
     """
     from protovine.net.config import NodeSettings
-    from protovine.net.member import run_member
+    from protovine.net.service import run_member
 
     settings = NodeSettings.read(file, _tables(assignments, flags))
     if check:

@@ -28,7 +28,7 @@ from protovine.experiments.live.member import MEET_S, Spec
 from protovine.experiments.run.execute import judge, trace_header, trace_name
 from protovine.experiments.run.result import Result, Run
 from protovine.experiments.run.runner import versions
-from protovine.net.security.identity import create_authority, issue
+from protovine.net.security import create_authority, issue
 from protovine.net.transport import zenoh_module
 from protovine.records import SECOND_NS, AnyRecord, Arrived, Missed, Received, TraceHash, write_trace
 from protovine.sim import Outcome
