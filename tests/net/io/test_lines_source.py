@@ -17,6 +17,7 @@ from protovine.errors import ConfigError, DataError
 from protovine.net import JsonLines
 from protovine.net.io.lines_source import _Lines
 from protovine.net.io.parser import MESSAGE_BYTES_MAX
+from tests.net.io.events import SCHEMA, collect
 
 # -- Lines and objects. ------------------------------------------------------------------------------------------------
 
@@ -131,7 +132,6 @@ def test_waiting_for_lines_keeps_nobody_waiting(tmp_path):
 READER = """
 import asyncio, sys
 from protovine.net import JsonLines, Schema
-from tests.net.io.events import SCHEMA, collect, plain
 async def main():
     source = JsonLines(Schema(("wind",), (0, 1)), refused=lambda *why: print("refused", *why))
     async for event in source.events():

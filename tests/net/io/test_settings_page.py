@@ -9,7 +9,7 @@ import pytest
 from protovine.net import CsvReplay, JsonLines, JsonLinesSink, Mqtt, MqttSink, ZenohKeys, ZenohSink
 from protovine.net.io.mqtt import Broker, BrokerSettings
 
-PAGE = (Path(__file__).parent.parent.parent.parent / "docs" / "live-data.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "live-data.md").read_text()
 # What a node gives, not its settings.
 GIVEN = {"self", "schema", "session", "refused", "failed", "broker"}
 
