@@ -404,7 +404,7 @@ class Runtime:
 
     def status(self) -> dict[str, Any]:
         """The status of this moment; from any thread."""
-        return status(self, time.time_ns())
+        return status(self.node, self.envelope, self.roster, self.tally, self.started_ns, time.time_ns())
 
     def _status(self) -> bytes:
         return msgspec.json.encode(self.status())

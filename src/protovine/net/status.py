@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from protovine.net.roster import Roster
+from protovine.net.security.envelope import EnvelopeLike
 from protovine.net.states import PeerState
-from protovine.net.tally import in_order
+from protovine.net.tally import Tally, in_order
+from protovine.node import Node
 from protovine.records import SECOND_NS
 
-if TYPE_CHECKING:
-    from protovine.net.runtime import Runtime
 
-
-def status(runtime: Runtime, now_ns: int) -> dict[str, Any]:
-    """A runtime's peers, how old its view of each is, and what it has done. Any thread may call it."""
-    tally, node = runtime.tally, runtime.node
+def status(
+    node: Node, envelope: EnvelopeLike, roster: Roster, tally: Tally, started_ns: int, now_ns: int
+) -> dict[str, Any]:
+    """A member's peers, how old its view of each is, and what it has done. Any thread may call it."""
     views = dict(node.views)
     return {
         "id": node.id,
-        "name": getattr(getattr(runtime.envelope, "member", None), "name", str(node.id)),
+        "name": getattr(getattr(envelope, "member", None), "name", str(node.id)),
         "incarnation": node.incarnation,
-        "up_s": round((now_ns - runtime.started_ns) / SECOND_NS, 3),
+        "up_s": round((now_ns - started_ns) / SECOND_NS, 3),
         "sequence": node.head[1],
         "samples": tally.samples,
         "accuracy": tally.right / tally.judged if tally.judged else None,
@@ -35,7 +36,7 @@ def status(runtime: Runtime, now_ns: int) -> dict[str, Any]:
             {
                 "id": peer,
                 "name": tally.name(peer),
-                "alive": runtime.roster.state(peer) is PeerState.ALIVE,
+                "alive": roster.state(peer) is PeerState.ALIVE,
                 "sequence": view.sequence,
                 "version": view.samples_learnt,
                 "age_s": (now_ns - view.created_ns) / SECOND_NS if view.created_ns else None,
