@@ -3,8 +3,8 @@
     python -m benchmarks.livecost            # five nodes at 10 Hz on phishing, with and without TLS
     python -m benchmarks.livecost idle 50    # 50 nodes that have met and are silent, with and without TLS
 
-Bytes are the kernel's count of the process's TCP sockets (`protovine.net.ops.meter`). Latencies come from the traces, in
-two parts: from sending to accepting, and from there until the last prototype was trained.
+Bytes are the kernel's count of the process's TCP sockets (`protovine.net.ops.meter`). Latencies come from the traces,
+in two parts: from sending to accepting, and from there until the last prototype was trained.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from protovine.cli.run import new_folder, show, tables_of, with_flags
 @click.option("--preset", default=None, metavar="NAME", help="System to run. [default: default]")
 @with_flags(without=("--hostile", "--labelled", "--label-delay", "--seeds"))
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting, such as swarm.rate_hz=20.")
-@click.option("--plain", is_flag=True, help="Plain TCP: no certificates, no encryption, and any process can send in any name.")
+@click.option("--plain", is_flag=True, help="Plain TCP: nothing is encrypted, and any process can send in any name.")
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="New folder for trace and report.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def swarm(
