@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM
 
 from protovine.net import Envelope, create_authority, issue, load_member
-from protovine.net.security.envelope import HELLO_REFRESH_NS
+from protovine.net.security.hello import HELLO_REFRESH_NS
 
 ROUNDS, REPEATS = 15, 200
 AT = datetime(2030, 1, 1, tzinfo=UTC)

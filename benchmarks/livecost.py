@@ -3,8 +3,8 @@
     python -m benchmarks.livecost            # five nodes at 10 Hz on phishing, with and without TLS
     python -m benchmarks.livecost idle 50    # 50 nodes that have met and are silent, with and without TLS
 
-Bytes are the kernel's count of the process's TCP sockets (`protovine.net.ops.meter`). A share's way is told in two parts,
-from the traces: from sending to accepting, and from there until its last prototype was trained.
+Bytes are the kernel's count of the process's TCP sockets (`protovine.net.ops.meter`). Latencies come from the traces,
+in two parts: from sending to accepting, and from there until the last prototype was trained.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def made(nodes: int, secure: bool, folder: str, stay: bool = False) -> LocalSwar
 
 
 def busy(secure: bool) -> None:
-    """The stream, then a while of silence to tell messages from what keeps links alive."""
+    """The stream, then silence, to separate messages from the traffic that keeps links alive."""
     with tempfile.TemporaryDirectory() as folder:
         swarm = made(5, secure, folder, stay=True)
         try:
@@ -80,8 +80,7 @@ def busy(secure: bool) -> None:
 def latencies(records: list[AnyRecord]) -> tuple[list[float], list[float], list[float]]:
     """Milliseconds of every message with prototypes from sending to accepting, from there to training, and together.
 
-    A message is known by its time, which is told in whole milliseconds; prototypes are trained in the order in which
-    they came.
+    A message is known by its time in whole milliseconds. Prototypes are trained in the order in which they came.
     """
     sent = {(r.node, r.peer, r.at_ns // 10**6): r.at_ns for r in records if isinstance(r, Sent) and r.prototypes}
     ways, waits, both = [], [], []
@@ -107,7 +106,7 @@ def latencies(records: list[AnyRecord]) -> tuple[list[float], list[float], list[
 
 
 def idle(nodes: int, secure: bool) -> None:
-    """Everybody has met, nobody says anything."""
+    """All nodes have met and are silent."""
     with tempfile.TemporaryDirectory() as folder:
         swarm = made(nodes, secure, folder)
         try:

@@ -1,4 +1,4 @@
-"""Contracts that every learner, compressor and codec passes; anyone may run them on their own.
+"""Contracts that every learner, compressor, codec and transport passes; anyone may run them on their own.
 
 Each check raises `AssertionError` at the first broken promise and says which. They use small random data from a fixed
 seed, and take well under a second.
@@ -6,8 +6,10 @@ seed, and take well under a second.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from typing import Any
+from contextlib import ExitStack
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -216,6 +218,121 @@ def check_codec(
         except CodecError:
             continue
         raise AssertionError(f"a set that breaks {wrong} is refused")
+
+
+class TransportLike(Protocol):
+    """A transport, as `protovine.net.transport.Transport`; ``deliver`` gets a channel with ``value`` and the bytes."""
+
+    def open(
+        self, deliver: Callable[[Any, bytes], None], alive: Callable[[int, bool], None], status: Callable[[], bytes]
+    ) -> None:
+        """Begin."""
+        ...
+
+    def send(self, peer: int, data: bytes) -> None:
+        """Send a message to a peer."""
+        ...
+
+    def send_hello(self, peer: int | None, data: bytes, ask: bool) -> None:
+        """Send a hello to a peer, or to all."""
+        ...
+
+    def reopen(self) -> None:
+        """Close and open again."""
+        ...
+
+    def close(self) -> None:
+        """End."""
+        ...
+
+
+class _End:
+    """A member's end of a transport, and what came out of it."""
+
+    def __init__(self, member: int, make: Callable[[int], TransportLike]) -> None:
+        self.member, self.transport = member, make(member)
+        self.received: list[tuple[str, bytes]] = []
+        self.alive: dict[int, bool] = {}
+
+    def open(self) -> None:
+        """Open it, and keep what it delivers."""
+        self.transport.open(
+            lambda channel, data: self.received.append((channel.value, data)), self.alive.__setitem__, lambda: b"{}"
+        )
+
+
+def check_transport(make: Callable[[int], TransportLike], *, timeout_s: float = 10.0) -> None:
+    """A transport brings messages and hellos to the members they are for and to no other, and says who has a link.
+
+    A message may be lost, so each is sent again until it arrives or the time is over. Bytes may arrive in any thread.
+
+    Parameters
+    ----------
+    make : callable (member) -> TransportLike
+        Builds the transport of member 0, 1 or 2, not yet open. They can all reach each other.
+    timeout_s : float
+        How long links and messages may take.
+
+    Examples
+    --------
+    See ``tests/net/test_transport.py`` for a transport in memory and for Zenoh.
+    """
+
+    def until(true: Callable[[], bool], promise: str, again: Callable[[], None] = lambda: None) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not true():
+            assert time.monotonic() < deadline, promise
+            again()
+            time.sleep(0.02)
+
+    def at_once(call: Callable[[], None], promise: str) -> None:
+        began = time.monotonic()
+        call()
+        assert time.monotonic() - began < 1.0, promise
+
+    def arrives(send: Callable[[], None], where: list[_End], what: tuple[str, bytes], promise: str) -> None:
+        def sent() -> None:
+            at_once(send, "sending returns at once")
+
+        until(lambda: all(what in end.received for end in where), promise, sent)
+        time.sleep(0.1)  # What goes astray would have arrived by now.
+        astray = [end.member for end in ends if end not in where and what in end.received]
+        assert not astray, f"{promise}, and to no other member: {what[0]} came to {astray}"
+
+    ends = [_End(member, make) for member in range(3)]
+    a, b, c = ends
+    with ExitStack() as stack:
+        at_once(lambda: a.transport.send(1, b"early"), "sending before it is open does nothing")
+        for end in ends:
+            end.open()
+            stack.callback(end.transport.close)
+        until(lambda: all(len(end.alive) == 2 and all(end.alive.values()) for end in ends), "all members get links")
+        for data in (b"", b"\0\xff message", bytes(range(256)) * 400):
+            arrives(lambda data=data: a.transport.send(1, data), [b], ("message", data), "a message comes to its peer")  # type: ignore[misc]
+        arrives(lambda: b.transport.send(0, b"back"), [a], ("message", b"back"), "links carry messages both ways")
+        arrives(lambda: a.transport.send_hello(2, b"h", False), [c], ("hello", b"h"), "a hello comes to its peer")
+        arrives(lambda: a.transport.send_hello(2, b"q", True), [c], ("ask", b"q"), "a question comes to its peer")
+        arrives(lambda: b.transport.send_hello(None, b"all", True), [a, c], ("ask", b"all"), "a question to all does")
+        at_once(lambda: a.transport.send(999, b"x"), "sending to a member that is not there does nothing")
+        at_once(lambda: a.transport.send_hello(999, b"x", True), "a hello to a member that is not there does nothing")
+        assert ("message", b"early") not in b.received, "nothing is sent before it is open"
+
+        a.alive.clear()
+        a.transport.reopen()
+        until(lambda: a.alive == {1: True, 2: True}, "a transport that was opened again has links")
+        arrives(lambda: a.transport.send(1, b"again"), [b], ("message", b"again"), "and carries messages to others")
+        arrives(lambda: b.transport.send(0, b"here"), [a], ("message", b"here"), "and gets them")
+
+        c.transport.close()
+        until(lambda: a.alive[2] is False and b.alive[2] is False, "the others learn that a link ended")
+        before = list(c.received)
+        for _ in range(3):
+            at_once(lambda: a.transport.send(2, b"late"), "sending to a member that has closed does nothing")
+            at_once(lambda: c.transport.send(0, b"late"), "sending after closing does nothing")
+        c.transport.close()
+        arrives(lambda: a.transport.send(1, b"on"), [b], ("message", b"on"), "the others go on")
+        assert before == c.received, "nothing is delivered after closing"
+        assert ("message", b"late") not in a.received, "nothing is sent after closing"
 
 
 def _stream(dim: int, n_classes: int, rows: int, seed: int = 0) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:

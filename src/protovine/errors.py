@@ -23,6 +23,10 @@ class CodecError(ProtovineError):
     """Bytes do not decode. The node's state is unchanged."""
 
 
+class SampleError(ProtovineError, ValueError):
+    """A local sample or label that the node cannot take. Nothing was learnt."""
+
+
 class LocalProtocolError(ProtovineError):
     """The caller broke the protocol's contract: a bug on this side. Stop."""
 

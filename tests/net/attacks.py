@@ -11,7 +11,7 @@ from protovine import varint
 from protovine.gossip import Kind, LogFrame
 from protovine.gossip.frame import _crc16
 from protovine.net import Envelope, Identity
-from protovine.net.security.envelope import _SIGNED, _Body, _write_hello
+from protovine.net.security.hello import SIGNED, HelloBody, write_hello
 from protovine.share.items import ITEMS, SCALES, SUMMARY
 
 
@@ -50,8 +50,8 @@ def bad_entries(dim: int) -> list[bytes]:
 def hello_in_the_name_of(name: str, id: int, own: Envelope, identity: Identity, schema: bytes) -> bytes:
     """A hello of another, signed by the own key and with the own certificate."""
     real = own._public
-    body = _Body(identity.member.swarm, name, id, 99, time.time_ns(), schema, real, own._certificate)
-    return _write_hello(_SIGNED, body, identity.key)
+    body = HelloBody(identity.member.swarm, name, id, 99, time.time_ns(), schema, real, own._certificate)
+    return write_hello(SIGNED, body, identity.key)
 
 
 def garbage(draw: np.random.Generator) -> Callable[[], bytes]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +14,7 @@ from numpy.typing import NDArray
 
 from protovine.gossip import Coin, PushGossip
 from protovine.learn import XuILVQCore
+from protovine.net import MemberName, PlainEnvelope
 from protovine.net.runtime import Runtime
 from protovine.net.security.envelope import EnvelopeLike
 from protovine.net.transport import Channel
@@ -34,7 +38,7 @@ class End:
         self.alive: Callable[[int, bool], None] = lambda member, there: None
 
     def open(self, deliver: Any, alive: Any, status: Any) -> None:
-        self.deliver, self.alive = deliver, alive
+        self.deliver, self.alive, self.status = deliver, alive, status
         for other in self.wire.ends.values():
             other.alive(self.member, True)
             alive(other.member, True)
@@ -43,20 +47,24 @@ class End:
     def send(self, peer: int, data: bytes) -> None:
         self._hand(peer, Channel.MESSAGE, data)
 
-    def greet(self, peer: int | None, data: bytes, ask: bool) -> None:
+    def send_hello(self, peer: int | None, data: bytes, ask: bool) -> None:
         others = [other for other in self.wire.ends if other != self.member] if peer is None else [peer]
         for other in others:
             self._hand(other, Channel.ASK if ask else Channel.HELLO, data)
 
     def _hand(self, peer: int, channel: Channel, data: bytes) -> None:
         end = self.wire.ends.get(peer)
-        if end is not None and end.deliver is not None:
+        if end is not None and end.deliver is not None and self.member in self.wire.ends:
             end.deliver(channel, data)
 
-    def reopen(self) -> None: ...
+    def reopen(self) -> None:
+        self.close()
+        self.open(self.deliver, self.alive, self.status)
 
     def close(self) -> None:
-        self.wire.ends.pop(self.member, None)
+        if self.wire.ends.pop(self.member, None) is not None:
+            for other in self.wire.ends.values():
+                other.alive(self.member, False)
 
 
 @dataclass
@@ -80,3 +88,29 @@ def make_runtime(wire: Wire, member: int, envelope: EnvelopeLike, **options: Any
 
 def sample(value: float, y: int | None, **fields: Any) -> Sample:
     return Sample(np.array([value]), y, **fields)
+
+
+def plain(name: str, member: int) -> PlainEnvelope:
+    return PlainEnvelope(MemberName("barn", name, member), incarnation=1, schema=b"v1")
+
+
+async def until(what: Callable[[], Any], timeout_s: float = 10.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not what():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def swarm(*names: str, **options: Any) -> AsyncIterator[list[Runtime]]:
+    """Members that have met."""
+    wire = Wire()
+    made = [make_runtime(wire, member, plain(name, member), **options) for member, name in enumerate(names)]
+    running = [asyncio.ensure_future(runtime.run()) for runtime in made]
+    try:
+        await until(lambda: all(len(runtime.roster.peers) == len(names) - 1 for runtime in made))
+        yield made
+    finally:
+        for runtime in made:
+            runtime.stop()
+        await asyncio.gather(*running)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from protovine.errors import ConfigError, SnapshotError
 from protovine.net import store as module
-from protovine.net.runtime import restore_node
+from protovine.net.snapshots import restore_node
 from protovine.net.store import FORMAT, Store
 from protovine.node import Node, make_example_node
 from protovine.snapshot import pack
@@ -272,7 +272,7 @@ def test_a_snapshot_of_the_first_format_is_read(tmp_path: Path) -> None:
     assert loaded.notes == () and loaded.state is not None
     assert (loaded.state["awaited"], loaded.state["next_id"]) == ([["late", 7, 1]], 8)
     (node,) = made
-    assert (node.version, node.unlabelled, node.peers, len(node.learner)) == (2, 1, [1], 2)
+    assert (node.samples_learnt, node.unlabelled, node.peers, len(node.learner)) == (2, 1, [1], 2)
     assert node.incarnation == 2
     assert [node.observe([x], now_ns=20).code for x in (0.25, 0.75)] == [0, 1]
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def cert() -> None:
-    """Certificates: who belongs to a swarm (docs/security.md)."""
+    """Make and revoke the certificates of a swarm (docs/security.md)."""
     from importlib.util import find_spec
 
     if find_spec("cryptography") is None:
@@ -28,12 +28,12 @@ def cert() -> None:
 @click.option("--swarm", required=True, help="Name of the swarm: 1 to 63 of a-z, 0-9 and -.")
 @click.option("--days", default=3650, show_default=True, help="Lifetime of the authority, at most 7300.")
 def cert_init(folder: Path, swarm: str, days: int) -> None:
-    """Make a swarm's authority in a new folder. Who has its key decides who is a member."""
-    from protovine.net.security.identity import create_authority
+    """Make a swarm's authority in a new folder. Its key decides who is a member."""
+    from protovine.net.security import create_authority
 
     certificate = create_authority(folder, swarm, now=_now(), days=days)
     click.echo(f"{folder}: authority of swarm {swarm} until {certificate.not_valid_after_utc:%Y-%m-%d}")
-    click.echo(f"keep {folder / 'authority.key'} to yourself; no node needs it")
+    click.echo(f"keep {folder / 'authority.key'} secret; no node needs it")
 
 
 @cert.command("issue")
@@ -47,7 +47,7 @@ def cert_init(folder: Path, swarm: str, days: int) -> None:
 @click.option(
     "--id", "member_id", type=int, default=None, help="Its number. [default: its old one, or the lowest free]"
 )
-@click.option("--renew", is_flag=True, help="Issue one more although the last one is still good.")
+@click.option("--renew", is_flag=True, help="Issue another certificate although the last one is still valid.")
 def cert_issue(
     name: str,
     authority: Path,
@@ -58,7 +58,7 @@ def cert_issue(
     renew: bool,
 ) -> None:
     """Make a member's key and certificate in a new folder."""
-    from protovine.net.security.identity import describe, issue
+    from protovine.net.security import describe, issue
 
     now = _now()
     member = issue(authority, name, out, now=now, addresses=addresses, days=days, id=member_id, renew=renew)
@@ -70,8 +70,8 @@ def cert_issue(
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 def cert_show(file: Path, as_json: bool) -> None:
-    """Say what stands in a certificate or a revocation list."""
-    from protovine.net.security.identity import describe
+    """Show a certificate or a revocation list."""
+    from protovine.net.security import describe
 
     found = describe(file, _now())
     if as_json:
@@ -91,8 +91,8 @@ def cert_show(file: Path, as_json: bool) -> None:
 @click.argument("who", metavar="NAME|SERIAL")
 @click.option("--authority", required=True, type=click.Path(path_type=Path), help="Folder that `cert init` made.")
 def cert_revoke(who: str, authority: Path) -> None:
-    """Take back all certificates of a member, or the one with this serial number."""
-    from protovine.net.security.identity import revoke
+    """Revoke all certificates of a member, or the one with this serial number."""
+    from protovine.net.security import revoke
 
     for one in revoke(authority, who, now=_now()):
         click.echo(f"revoked {one.name}, id {one.id}, serial {one.serial}")

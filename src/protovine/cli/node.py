@@ -22,12 +22,12 @@ _CONNECT_HELP = "Another member to dial, such as tls/10.0.0.7:7447; repeat for s
 @click.option("--schema", default=None, metavar="FILE", help="Features and classes (`protovine data info --json`).")
 @click.option("--listen", multiple=True, metavar="ENDPOINT", help=_LISTEN_HELP)
 @click.option("--connect", multiple=True, metavar="ENDPOINT", help=_CONNECT_HELP)
-@click.option("--certificates", default=None, metavar="FOLDER", help="What `protovine cert issue` made.")
+@click.option("--certificates", default=None, metavar="FOLDER", help="Folder that `protovine cert issue` made.")
 @click.option(
     "--plain",
     default=None,
     metavar="SWARM/NAME/ID",
-    help="No certificates: plain TCP, nothing is encrypted, and anybody can speak for anybody.",
+    help="No certificates: plain TCP, nothing is encrypted, and any process can send in any name.",
 )
 @click.option("--state", default=None, metavar="FOLDER", help="Folder for snapshots.")
 @click.option("--source", default=None, metavar="KIND[:PATH]", help="stdin, file:PATH, csv:PATH. [default: none]")
@@ -36,16 +36,16 @@ _CONNECT_HELP = "Another member to dial, such as tls/10.0.0.7:7447; repeat for s
 @click.option("--log-level", default=None, help="debug, info, warning or error. [default: info]")
 @click.option("--log-format", default=None, help="auto, text or json. [default: auto]")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any key, such as node.snapshot_s=10.")
-@click.option("--check", is_flag=True, help="Read everything, say what is wrong, and do not run.")
+@click.option("--check", is_flag=True, help="Read all settings and files, report mistakes, and do not run.")
 def node(file: Path | None, assignments: tuple[str, ...], check: bool, **flags: Any) -> None:
     """Run one member of a swarm on a real network.
 
-    Settings are resolved as preset < NODE.toml < --set < options; see docs/network.md for all keys. It ends with its
-    source, unless it has none or node.stay is set. SIGTERM and Ctrl-C keep a snapshot and leave; SIGHUP reads the file
-    and the revocation list again.
+    Settings are resolved as preset < NODE.toml < --set < options; docs/node.md lists all keys. The node ends with its
+    source, unless it has none or node.stay is set. On SIGTERM and Ctrl-C it saves a snapshot and leaves; on SIGHUP it
+    reads the file and the revocation list again.
     """
     from protovine.net.config import NodeSettings
-    from protovine.net.member import run_member
+    from protovine.net.service import run_member
 
     settings = NodeSettings.read(file, _tables(assignments, flags))
     if check:
@@ -60,7 +60,7 @@ def node(file: Path | None, assignments: tuple[str, ...], check: bool, **flags: 
 
 
 def _tables(assignments: tuple[str, ...], flags: dict[str, Any]) -> dict[str, Any]:
-    """What the options say, as tables."""
+    """The options as tables of settings."""
     from protovine.errors import ConfigError
     from protovine.experiments.define.config import assignment
     from protovine.system import merged_tables
@@ -93,14 +93,14 @@ def _tables(assignments: tuple[str, ...], flags: dict[str, Any]) -> dict[str, An
 
 @click.command()
 @click.option("--connect", multiple=True, required=True, metavar="ENDPOINT", help=_CONNECT_HELP)
-@click.option("--certificates", default=None, metavar="FOLDER", help="What `protovine cert issue` made.")
+@click.option("--certificates", default=None, metavar="FOLDER", help="Folder that `protovine cert issue` made.")
 @click.option("--plain", default=None, metavar="SWARM", help="No certificates: the name of the swarm.")
 @click.option("--timeout", default=3.0, show_default=True, help="Seconds to wait for answers.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def status(
     connect: tuple[str, ...], certificates: str | None, plain: str | None, timeout: float, as_json: bool
 ) -> None:
-    """Who is in a running swarm, how they do, and how old each one's views of the others are."""
+    """List the members of a running swarm, their state, and how old each one's view of the others is."""
     from datetime import UTC, datetime
 
     from protovine.errors import ConfigError, check_range
@@ -122,5 +122,5 @@ def status(
         console = console_on(stderr=False)
         console.print(status_table(found))
     if not found:
-        click.echo("protovine: nobody answered", err=True)
+        click.echo("protovine: no member answered", err=True)
         sys.exit(1)

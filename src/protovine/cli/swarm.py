@@ -18,7 +18,7 @@ from protovine.cli.run import new_folder, show, tables_of, with_flags
 @click.option("--preset", default=None, metavar="NAME", help="System to run. [default: default]")
 @with_flags(without=("--byzantine", "--labelled", "--label-delay", "--seeds"))
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting, such as swarm.rate_hz=20.")
-@click.option("--plain", is_flag=True, help="Plain TCP: no certificates, no encryption, anybody can speak for anybody.")
+@click.option("--plain", is_flag=True, help="Plain TCP: nothing is encrypted, and any process can send in any name.")
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="New folder for trace and report.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def swarm(
@@ -32,8 +32,8 @@ def swarm(
 ) -> None:
     """Run a swarm of real processes on this machine.
 
-    Every node is a process of its own that samples in real time and gossips over loopback, with mutual TLS and
-    certificates made for the occasion. It leaves the same folder as `protovine run`, and counts bytes at the socket.
+    Every node is a process that samples in real time and gossips over loopback, with mutual TLS and new certificates.
+    The run folder is the same as that of `protovine run`; bytes are also counted at the sockets.
     """
     from protovine.experiments.define.config import Experiment
     from protovine.experiments.define.prepare import prepare
@@ -51,7 +51,7 @@ def swarm(
     prepared = prepare(chosen)
     folder = RunFolder.create(out or new_folder(prepared.data[chosen.seed].name), prepared)
     if plain:
-        click.echo("protovine: plain TCP: nothing is encrypted, and nobody is who they say", err=True)
+        click.echo("protovine: plain TCP: nothing is encrypted, and any process can send in any name", err=True)
     with _table() as watch:
         result = run_live(prepared, secure=not plain, trace_folder=folder.traces, watch=watch)
     folder.finish(result, render_report(result))
@@ -60,7 +60,7 @@ def swarm(
 
 @contextmanager
 def _table() -> Iterator[Any]:
-    """A live table of the members while a person watches; silence in a pipe."""
+    """A live table of the members on a terminal; nothing in a pipe."""
     console = console_on()
     if not console.is_terminal:
         yield lambda swarm: None
@@ -72,7 +72,7 @@ def _table() -> Iterator[Any]:
 
 
 def status_table(found: list[dict[str, Any] | None]) -> Any:
-    """Members with what they do and how old their views are."""
+    """The members, their counts, and how old their views are."""
     from rich.table import Table
 
     table = Table(

@@ -1,20 +1,36 @@
-"""Nodes as processes on a real network: who belongs to a swarm, and who sent what.
+"""A swarm on a real network: members as processes that find each other and know who sent what.
 
-- `create_authority`, `issue`, `revoke`, `describe`: certificates as files (`protovine cert`)
-- `load_member`: a node's `Identity` and `Trust` from its folder
-- `Envelope`: signed hellos and sealed messages, without I/O; `PlainEnvelope`: the same without certificates
-- `Schema`: the features and classes that members agree on
-- `JsonLines`, `CsvReplay`, `Mqtt`, `ZenohKeys`: where samples come from, as `Event`s of a `Source`
-- `JsonLinesSink`, `MqttSink`, `ZenohSink`: where predictions go, as `Output`s to a `Sink`
+- `service.py`: `protovine node`, from settings to a running member; `config.py`: its settings
+- `member.py`: `start_member`, for nodes and local swarms: state, incarnation, tape, network, signals
+- `runtime.py`: the asyncio loop around a node
+- `roster.py`: which members are there, without I/O; `states.py`: its table of states
+- `inbound.py`: the queue and the checks of what arrives, without I/O; `pacing.py`: limits over time
+- `samples.py`: local samples and late labels; `tally.py`: counts; `status.py`: the status of a member
+- `transport.py`: messages over Zenoh; `store.py`: state on disk; `snapshots.py`: when it is saved
+- `security/`: certificates and sealed messages; `io/`: sources and sinks; `ops/`: metrics, health, logs
 """
 
-from protovine.net.io.schema import Schema
-from protovine.net.io.sinks import JsonLinesSink, MqttSink, Output, Sink, ZenohSink
-from protovine.net.io.sources import CsvReplay, Event, JsonLines, Mqtt, Source, ZenohKeys
-from protovine.net.security.envelope import Envelope, EnvelopeLike, Member, PlainEnvelope
-from protovine.net.security.identity import (
+from protovine.net.io import (
+    CsvReplay,
+    Event,
+    JsonLines,
+    JsonLinesSink,
+    Mqtt,
+    MqttSink,
+    Output,
+    Schema,
+    Sink,
+    Source,
+    ZenohKeys,
+    ZenohSink,
+)
+from protovine.net.security import (
+    Envelope,
+    EnvelopeLike,
     Identity,
+    Member,
     MemberName,
+    PlainEnvelope,
     Trust,
     create_authority,
     describe,

@@ -12,11 +12,19 @@ from pydantic import Field
 
 from protovine import rng
 from protovine.errors import ConfigError
-from protovine.net.io.schema import Schema
-from protovine.net.io.sinks import JsonLinesSink, MqttSink, Sink, ZenohSink
-from protovine.net.io.sources import CsvReplay, JsonLines, Mqtt, Source, ZenohKeys
-from protovine.net.security.envelope import Envelope, EnvelopeLike, PlainEnvelope
-from protovine.net.security.identity import MemberName, load_member
+from protovine.net.io import (
+    CsvReplay,
+    JsonLines,
+    JsonLinesSink,
+    Mqtt,
+    MqttSink,
+    Schema,
+    Sink,
+    Source,
+    ZenohKeys,
+    ZenohSink,
+)
+from protovine.net.security import Envelope, EnvelopeLike, MemberName, PlainEnvelope, load_member
 from protovine.net.transport import Endpoints
 from protovine.node import Node
 from protovine.records import SECOND_NS

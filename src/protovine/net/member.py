@@ -1,174 +1,138 @@
-"""`protovine node`: from settings to a running member, with signals, snapshots, source and sink."""
+"""Starting a member: its state, its incarnation, its node, its tape, its network and its signals."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import signal
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from protovine.errors import ConfigError
-from protovine.net.config import NodeSettings
-from protovine.net.io.schema import Schema
-from protovine.net.io.sinks import Output as SinkOutput
 from protovine.net.ops.link_log import follow_link_log
-from protovine.net.ops.logs import set_up_logs
-from protovine.net.ops.reload import Reloader
-from protovine.net.ops.server import Server
-from protovine.net.runtime import MonotonicClock, Output, Runtime, restore_node
-from protovine.net.store import Store
-from protovine.net.transport import ZenohTransport
+from protovine.net.runtime import MonotonicClock, Runtime
+from protovine.net.security.envelope import EnvelopeLike
+from protovine.net.security.identity import MemberName
+from protovine.net.snapshots import restore_node
+from protovine.net.store import Loaded, Store
+from protovine.net.transport import Endpoints, ZenohTransport
 from protovine.node import Node
-from protovine.system import warm
+from protovine.records import Record
 from protovine.tape import AnyCall, TapedNode, encode
 
-_log = logging.getLogger("protovine")
 
-# Without a state folder, or with a new one, a start is numbered by the minutes since then: peers may know earlier ones.
-_INCARNATIONS_SINCE_S = 1_767_225_600  # 2026-01-01
+@dataclass(frozen=True)
+class Plan:
+    """What a member is made of.
+
+    Parameters
+    ----------
+    member : MemberName
+    endpoints : Endpoints
+    build : callable (incarnation, peers) -> Node
+        Builds the node.
+    envelope : callable (incarnation) -> EnvelopeLike
+    state : path or None
+        Folder for snapshots; without one, each start begins with nothing.
+    incarnation_min : int
+        The number of this start is at least this.
+    snapshot_s : float
+        Seconds between snapshots.
+    tape : path or None
+        File for every call of the node.
+    record : callable (Record) -> None
+        Takes every trace record.
+    neighbours : frozenset of int or None
+        Members to talk to; all, if None.
+    """
+
+    member: MemberName
+    endpoints: Endpoints
+    build: Callable[[int, list[int]], Node]
+    envelope: Callable[[int], EnvelopeLike]
+    state: Path | None = None
+    incarnation_min: int = 1
+    snapshot_s: float = 30.0
+    tape: Path | None = None
+    record: Callable[[Record], None] = lambda record: None
+    neighbours: frozenset[int] | None = None
 
 
-def run_member(settings: NodeSettings, read_again: Callable[[], NodeSettings], file: Path | None = None) -> None:
-    """Be a member until the source ends or a signal comes; ``file`` is watched for changes of the settings.
+@dataclass(frozen=True)
+class Started:
+    """A member that is ready for `Runtime.run`; ``notes`` say what was wrong with its saved state."""
+
+    runtime: Runtime
+    transport: ZenohTransport
+    restored: bool
+    notes: tuple[str, ...]
+
+
+@contextlib.contextmanager
+def start_member(plan: Plan) -> Iterator[Started]:
+    """A member, from its newest snapshot if there is one. Call it in the event loop, in the main thread.
+
+    SIGTERM and SIGINT then stop the runtime. The state's folder and the tape are let go at the end.
 
     Raises
     ------
-    ConfigError, DataError
-        Something that the settings name is not there or cannot be used.
+    ConfigError
+        The state's folder, the tape, the certificates or the network cannot be used.
     """
-    set_up_logs(settings.node.log_format, settings.node.log_level)
-    asyncio.run(_run(settings, read_again, file))
-
-
-async def _run(settings: NodeSettings, read_again: Callable[[], NodeSettings], file: Path | None) -> None:
-    schema, member, clock = settings.schema_of(), settings.member(), MonotonicClock()
-    warm([settings])
-    if settings.network.plain:
-        _log.warning("plain TCP: nothing is encrypted, and anybody can speak for anybody")
-    first = max(1, int(time.time() - _INCARNATIONS_SINCE_S) // 60)
+    clock = MonotonicClock()
     with contextlib.ExitStack() as stack:
-        store = stack.enter_context(Store(Path(settings.node.state))) if settings.node.state else None
-        started = store.begin(first) if store is not None else first
-        tape = _Tape(stack, settings.node.tape)
+        store = stack.enter_context(Store(plan.state)) if plan.state is not None else None
+        started = store.begin(plan.incarnation_min) if store is not None else plan.incarnation_min
+        tape = stack.enter_context(_opened(plan.tape)) if plan.tape is not None else None
 
         def build(peers: list[int]) -> Node:
-            return tape.of(settings.build(schema, member.id, started, peers))
+            node = plan.build(started, peers)
+            return node if tape is None else _taped(node, tape)
 
         made: list[Node] = []
-        loaded = None
+        loaded = Loaded(None)
         if store is not None:
             loaded = store.load(lambda state: made.append(restore_node(build, state, clock())))
-            for note in loaded.notes:
-                _log.error("%s", note)
         node = made[-1] if made else build([])
         if store is not None:
             store.raise_to(node.incarnation)
-        transport = ZenohTransport(member.swarm, member.id, settings.endpoints())
+        transport = ZenohTransport(plan.member.swarm, plan.member.id, plan.endpoints)
         runtime = Runtime(
             node,
-            settings.envelope(node.incarnation, schema),
+            plan.envelope(node.incarnation),
             transport,
             store=store,
-            snapshot_s=settings.node.snapshot_s,
+            snapshot_s=plan.snapshot_s,
+            record=plan.record,
+            neighbours=plan.neighbours,
             clock=clock,
         )
-        if loaded is not None and loaded.state is not None:
+        if loaded.state is not None:
             runtime.restore(loaded.state)
-            _log.info(
-                "went on from a snapshot with %d samples", node.samples_learnt, extra={"samples": node.samples_learnt}
-            )
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, runtime.stop)
-        reloader = Reloader(
-            runtime,
-            read=lambda: read_again().model_dump(by_alias=True),
-            settings=file,
-            certificates=Path(settings.network.certificates) if settings.network.certificates else None,
-        )
-        loop.add_signal_handler(signal.SIGHUP, reloader.request)
-        server = None
-        if settings.node.metrics is not None:
-            expected = bool(settings.network.connect)
-            server = stack.enter_context(Server(runtime, settings.node.metrics, peers_expected=expected))
-        if not settings.network.plain:
+        if plan.endpoints.certificates is not None:
             follow_link_log(runtime.link_refused)
-        watching = asyncio.ensure_future(reloader.watch())
-        try:
-            await runtime.run(
-                lambda: _feed(settings, schema, member.name, runtime, transport, server),
-                keep_on=settings.node.stay or settings.source is None,
-            )
-        finally:
-            watching.cancel()
-        _log.info("left after %d samples", runtime.tally.samples, extra={"samples": runtime.tally.samples})
+        yield Started(runtime, transport, loaded.state is not None, loaded.notes)
 
 
-async def _feed(
-    settings: NodeSettings,
-    schema: Schema,
-    name: str,
-    runtime: Runtime,
-    transport: ZenohTransport,
-    server: Server | None,
-) -> None:
-    def say(reason: str, text: str) -> None:
-        _log.warning("%s", text, extra={"reason": reason})
-
-    source = settings.source_of(schema, transport.session, say)
-    sink = settings.sink_of(transport.session, say)
-    if server is not None:
-        server.source, server.sink = source, sink
-
-    async def put(output: Output) -> None:
-        if sink is not None and not sink.closed:
-            await sink.put(
-                SinkOutput.of(
-                    schema,
-                    output.prediction,
-                    id=output.id,
-                    time_ns=output.at_ns,
-                    prototypes=output.prototypes,
-                    node=name,
-                )
-            )
-
+def _opened(path: Path) -> BinaryIO:
     try:
-        if source is None:
-            await asyncio.Event().wait()
-            return
-        async with contextlib.aclosing(source.events()) as events:
-            await runtime.feed(events, put)
-    finally:
-        if sink is not None:
-            await sink.close()
+        return open(path, "wb")
+    except OSError as error:
+        raise ConfigError(f"node.tape: cannot write {path}: {error.strerror}") from None
 
 
-class _Tape:
-    """Writes what is said to a node into a file, if one is named: anew for each start, as one tape is one life."""
+def _taped(node: Node, file: BinaryIO) -> Node:
+    """A stand-in for the node that writes every call to the tape first."""
 
-    def __init__(self, stack: contextlib.ExitStack, path: str | None) -> None:
-        self._file: BinaryIO | None = None
-        if path is not None:
-            try:
-                file = open(path, "wb")  # noqa: SIM115  Until the stack is left.
-            except OSError as error:
-                raise ConfigError(f"node.tape: cannot write {path}: {error.strerror}") from None
-            self._file = stack.enter_context(file)
+    def write(call: AnyCall) -> None:
+        file.write(encode(call))
 
-    def of(self, node: Node) -> Node:
-        """The node, or one in its place that is listened to."""
-        file = self._file
-        if file is None:
-            return node
-        file.seek(0)
-        file.truncate()  # A state that could not be used was tried before.
-        return cast(Node, TapedNode(node, lambda call: _write(file, call)))
-
-
-def _write(file: BinaryIO, call: AnyCall) -> None:
-    file.write(encode(call))
+    # A node whose state could not be restored may have been taped before. A tape is of one node.
+    file.seek(0)
+    file.truncate()
+    return cast(Node, TapedNode(node, write))

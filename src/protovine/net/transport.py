@@ -1,11 +1,11 @@
-"""Messages between members over Zenoh: best effort, in any order, from anybody who got in.
+"""Messages between members over Zenoh: best effort, in any order, from any process that got in.
 
-Nothing here says who sent a message or that it arrives: `Envelope` knows the first, and gossip sees to the second.
-Zenoh delivers from threads of its own; what the runtime gives `open` is called from there.
+A transport neither proves who sent a message (`Envelope` does) nor that it arrives (gossip repeats it). Zenoh calls
+the functions that the runtime gives to `open` from threads of its own.
 
-A member listens at ``protovine/SWARM/ID/…``: ``message`` for what is sealed, ``hello`` for who its peers are, ``ask``
-for hellos that want one back; asks also go to ``protovine/SWARM/all/ask``. A liveliness token at ``…/alive`` tells
-others within milliseconds when a link to it opens or closes: a hint, no more.
+A member listens at ``protovine/SWARM/ID/…``: ``message`` for sealed messages, ``hello`` for hellos, ``ask`` for hellos
+that want one back; these also go to ``protovine/SWARM/all/ask``. A liveliness token at ``…/alive`` tells others within
+milliseconds when a link to it opens or closes. It is only a hint.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from protovine.gossip import MESSAGE_BYTES_MAX
 from protovine.net.security.envelope import OVERHEAD_BYTES_MAX
 
 MODES = ("peer", "router", "client")
-# A link that says nothing for this long is closed, and dialled again after a while that grows to the longest.
+# A link that is silent for this long is closed. It is dialled again after a pause that grows to the longest.
 _LEASE_MS, _RETRY_MS, _RETRY_MAX_MS, _DIAL_MS = 5000, 300, 2000, 3000
-# Who only asks gives up after this long.
+# A client that finds no router gives up after this long.
 _CLIENT_MS = 5000
-# Of a member's folder: the authority's certificate, its own, and its key.
+# Files of a member's folder: the authority's certificate, its own, and its key.
 _FILES = ("authority.pem", "member.pem", "member.key")
 # The longest sealed message, and what Zenoh writes around it.
 _MESSAGE_BYTES_MAX = MESSAGE_BYTES_MAX + OVERHEAD_BYTES_MAX + 1024
 
 
 class Channel(enum.Enum):
-    """What kind of thing arrived."""
+    """What arrived: a sealed message, a hello, or a hello that asks for one."""
 
     MESSAGE = "message"
     HELLO = "hello"
@@ -45,7 +45,7 @@ class Channel(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Where a member listens, whom it dials, and with which certificates.
+    """Where a member listens, what it dials, and with which certificates.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class Endpoints:
         Zenoh endpoints, such as ``tls/192.168.1.5:7447``.
     mode : {"peer", "router", "client"}
         Peers make a mesh. A router relays between clients, other routers and what is behind them, but not between peers
-        that dial it: these are to reach each other. A client only dials.
+        that dial it: it assumes that they reach each other. A client only dials.
     certificates : path or None
         A member's folder (`protovine.net.issue`) for mutual TLS; without it endpoints must be ``tcp``.
     """
@@ -86,10 +86,10 @@ class Endpoints:
         """The configuration of a Zenoh session."""
         client = self.mode == "client"
         link: dict[str, Any] = {
-            # Other protocols are not even spoken, whatever endpoints members tell each other of.
+            # No other protocol is used, whatever endpoints members tell each other of.
             "protocols": ["tcp" if self.certificates is None else "tls"],
             "tx": {"lease": _LEASE_MS, "keep_alive": 4},
-            # A message comes in fragments, which would otherwise pile up to 1 GiB before anybody sees the first.
+            # A message comes in fragments, which could otherwise pile up to 1 GiB before the first is delivered.
             "rx": {"max_message_size": _MESSAGE_BYTES_MAX},
         }
         if self.certificates is not None:
@@ -109,9 +109,9 @@ class Endpoints:
             "listen": {"endpoints": list(self.listen), "exit_on_failure": True},
             "connect": {
                 "endpoints": list(self.connect),
-                # The others may start later, so this goes on for ever; 0 would be once.
+                # The others may start later, so this tries for ever; 0 would be once.
                 "timeout_ms": _CLIENT_MS if client else -1,
-                "exit_on_failure": client,  # Without a router it has no session.
+                "exit_on_failure": client,  # Without a router there is no session.
                 "retry": {
                     "period_init_ms": _RETRY_MS,
                     "period_max_ms": _RETRY_MAX_MS,
@@ -119,35 +119,38 @@ class Endpoints:
                 },
             },
             "scouting": {"multicast": {"enabled": False}, "gossip": {"enabled": not client}},
-            # While a network is cut, each attempt to dial waits longer and longer for an answer: better begin anew.
+            # While a network is cut, an attempt to dial waits longer and longer for an answer: a new one is faster.
             "transport": {"link": link, "unicast": {"open_timeout": _DIAL_MS}},
             "adminspace": {"enabled": False},
         }
 
 
 class Transport(Protocol):
-    """What a runtime needs to reach its peers; every call returns at once and none says whether anything arrived."""
+    """How a runtime reaches its peers; calls return at once, and none says whether anything arrived.
+
+    `protovine.checks.check_transport` tests what every transport must do.
+    """
 
     def open(
         self, deliver: Callable[[Channel, bytes], None], alive: Callable[[int, bool], None], status: Callable[[], bytes]
     ) -> None:
-        """Begin: call ``deliver`` for what arrives, ``alive`` for links, ``status`` when somebody asks how it is."""
+        """Begin: call ``deliver`` for what arrives, ``alive`` for links, ``status`` when a process asks for it."""
         ...
 
     def send(self, peer: int, data: bytes) -> None:
-        """A sealed message to a peer."""
+        """Send a sealed message to a peer."""
         ...
 
-    def greet(self, peer: int | None, data: bytes, ask: bool) -> None:
-        """A hello to a peer, or to all; ``ask`` wants one back."""
+    def send_hello(self, peer: int | None, data: bytes, ask: bool) -> None:
+        """Send a hello to a peer, or to all; ``ask`` wants one back."""
         ...
 
     def reopen(self) -> None:
-        """Begin anew, because links that should be there are not."""
+        """Close and open again, because links are missing that should be there."""
         ...
 
     def close(self) -> None:
-        """End; nothing is delivered any more."""
+        """End; nothing is delivered after this."""
         ...
 
 
@@ -177,7 +180,7 @@ class ZenohTransport:
         self._session: Any = None
         self._opened = 0  # Changes with every open and close.
         self._publishers: dict[str, Any] = {}
-        self._declared: list[Any] = []  # A token that nobody holds is taken back.
+        self._declared: list[Any] = []  # Zenoh withdraws a token that is not referenced.
         self._handlers: tuple[Callable[..., Any], ...] = ()
 
     def open(
@@ -200,7 +203,7 @@ class ZenohTransport:
             self._begin(open_session(self.endpoints), self._opened)
 
     def _dial(self, opened: int) -> None:
-        """Try to reach a router until there is one, or nobody wants it any more."""
+        """Try to reach a router until there is one, or the transport is closed."""
         while self._opened == opened:
             try:
                 self._begin(open_session(self.endpoints), opened)
@@ -219,7 +222,7 @@ class ZenohTransport:
                 session.declare_subscriber(
                     key,
                     lambda sample: deliver(channel, sample.payload.to_bytes()),
-                    allowed_origin=zenoh.Locality.REMOTE,  # Who asks all does not ask itself.
+                    allowed_origin=zenoh.Locality.REMOTE,  # A question to all does not come back to its sender.
                 )
             )
 
@@ -251,7 +254,7 @@ class ZenohTransport:
         return self._session
 
     def send(self, peer: int, data: bytes) -> None:
-        """A sealed message to a peer."""
+        """Send a sealed message to a peer."""
         zenoh = zenoh_module()
         key = f"protovine/{self.swarm}/{peer}/message"
         with self._lock:
@@ -259,8 +262,7 @@ class ZenohTransport:
                 return
             publisher = self._publishers.get(key)
             if publisher is None:
-                # A stuck peer must not hold up the others: what does not fit is lost, and repaired by gossip.
-                # And what is for all is not for this member.
+                # A stuck peer must not hold up the others: a message that does not fit is lost, and gossip repeats it.
                 publisher = self._session.declare_publisher(
                     key,
                     congestion_control=zenoh.CongestionControl.DROP,
@@ -270,13 +272,13 @@ class ZenohTransport:
                 self._publishers[key] = publisher
             publisher.put(data)
 
-    def greet(self, peer: int | None, data: bytes, ask: bool) -> None:
-        """A hello to a peer, or to all."""
+    def send_hello(self, peer: int | None, data: bytes, ask: bool) -> None:
+        """Send a hello to a peer, or to all."""
         to = "all" if peer is None else str(peer)
         zenoh = zenoh_module()
         key = f"protovine/{self.swarm}/{to}/{'ask' if ask else 'hello'}"
         with self._lock:
-            # Without a publisher that stays: to whom hellos go is up to who asks, rightly or not.
+            # No publisher is kept for hellos, because any process can make this node send one to an id it made up.
             if self._session is not None:
                 self._session.put(key, data, congestion_control=zenoh.CongestionControl.DROP, express=True)
 
@@ -307,7 +309,7 @@ def open_session(endpoints: Endpoints) -> Any:
 
 
 def ask_status(swarm: str, endpoints: Endpoints, timeout_s: float = 2.0) -> dict[int, bytes]:
-    """What every member that can be reached says of itself, by id."""
+    """The status of every member that can be reached, by id."""
     session = open_session(endpoints)
     try:
         found: dict[int, bytes] = {}
@@ -322,7 +324,7 @@ def ask_status(swarm: str, endpoints: Endpoints, timeout_s: float = 2.0) -> dict
 
 
 def zenoh_module() -> Any:
-    """The Zenoh library; `ConfigError` with what to install if it is not there."""
+    """The Zenoh library; `ConfigError` that says what to install if it is missing."""
     try:
         import zenoh
     except ImportError:
@@ -331,5 +333,5 @@ def zenoh_module() -> Any:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error, without the places in a library's source."""
+    """The first line of an error, without positions in a library's source."""
     return re.sub(r"\.? at /[^ \]]*", "", str(error).partition("\n")[0])

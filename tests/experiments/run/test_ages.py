@@ -101,7 +101,10 @@ def test_schedules_have_their_own_prediction(schedule: str, mean_s: float) -> No
     expected = expected_ages(settings_of({"gossip": {"schedule": schedule}, **PLAIN}), MESH)
     assert () == expected.reasons
     assert mean_s == pytest.approx(expected.theory.mean_s)
-    assert None is expected_ages(settings_of({"gossip": {"schedule": schedule}, "swarm": {"order": "sequential"}}), MESH).theory
+    assert (
+        None
+        is expected_ages(settings_of({"gossip": {"schedule": schedule}, "swarm": {"order": "sequential"}}), MESH).theory
+    )
 
 
 def test_nodes_that_share_nothing_have_no_expected_ages() -> None:

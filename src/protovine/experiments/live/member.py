@@ -1,7 +1,8 @@
 """One member of a local swarm, as a process: replays its part of an experiment's stream in real time.
 
-Started by `protovine.experiments.live.swarm` as ``python -m protovine.experiments.live.member SPEC.json``. It says ``ready`` on
-standard output when it has met all others, waits for the start time on standard input, and ends with its stream.
+`protovine.experiments.live.swarm` starts it as ``python -m protovine.experiments.live.member SPEC.json``. It writes
+``ready`` to standard output when it has met all others, waits for the start time on standard input, and ends with its
+stream.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import asyncio
 import gc
 import json
 import os
-import signal
 import sys
 import time
 from datetime import UTC, datetime
@@ -24,15 +24,12 @@ from protovine.errors import ProtovineError
 from protovine.experiments.define.build import Built, build
 from protovine.experiments.define.config import Experiment, Settings, read_toml
 from protovine.experiments.define.prepare import prepare
-from protovine.net.io.schema import Schema
-from protovine.net.ops.link_log import follow_link_log
+from protovine.net.io import Schema
+from protovine.net.member import Plan, start_member
 from protovine.net.ops.meter import SocketMeter
-from protovine.net.runtime import MonotonicClock, Runtime, restore_node
-from protovine.net.security.envelope import Envelope, EnvelopeLike, PlainEnvelope
-from protovine.net.security.identity import MemberName, load_member
-from protovine.net.store import Store
-from protovine.net.transport import Endpoints, ZenohTransport
-from protovine.node import Node
+from protovine.net.runtime import Runtime
+from protovine.net.security import Envelope, EnvelopeLike, MemberName, PlainEnvelope, load_member
+from protovine.net.transport import Endpoints
 from protovine.records import SECOND_NS, Record
 from protovine.system import warm
 
@@ -94,40 +91,27 @@ async def play(spec: Spec) -> None:
     built = build(settings, data, spec.seed)
     warm([settings])
     folder = Path(spec.folder)
-    clock = MonotonicClock()
-    with Store(folder / "state") as store:
-        started = store.begin(spec.start)
-
-        def make(peers: list[int]) -> Node:
-            return built.make_node(spec.node, started, peers)
-
-        made: list[Node] = []
-        loaded = store.load(lambda state: made.append(restore_node(make, state, clock())))
-        node = made[-1] if made else make([])
-        for note in loaded.notes:
+    trace = Trace(folder / "trace.jsonl")
+    home = Path(spec.certificates) if spec.certificates is not None else None
+    schema = Schema.of(data).fingerprint()
+    plan = Plan(
+        MemberName(spec.swarm, f"node-{spec.node}", spec.node),
+        Endpoints(spec.listen, spec.connect, spec.mode, home),
+        build=lambda incarnation, peers: built.make_node(spec.node, incarnation, peers),
+        envelope=lambda incarnation: _envelope(spec, incarnation, schema),
+        state=folder / "state",
+        incarnation_min=spec.start,
+        snapshot_s=spec.snapshot_s,
+        record=trace,
+        neighbours=frozenset(built.neighbours[spec.node]),
+    )
+    with start_member(plan) as started:
+        runtime = started.runtime
+        for note in started.notes:
             _say(note=note)
-        store.raise_to(node.incarnation)
-        trace = Trace(folder / "trace.jsonl")
-        runtime = Runtime(
-            node,
-            _envelope(spec, node.incarnation, Schema.of(data).fingerprint()),
-            _transport(spec),
-            store=store,
-            snapshot_s=spec.snapshot_s,
-            record=trace,
-            neighbours=frozenset(built.neighbours[spec.node]),
-            clock=clock,
-        )
-        if loaded.state is not None:
-            runtime.restore(loaded.state)
-        trace(records.Up(clock(), spec.node, node.incarnation))
+        trace(records.Up(runtime.now_ns(), spec.node, runtime.node.incarnation))
         meter = SocketMeter()
-        loop = asyncio.get_running_loop()
-        for name in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(name, runtime.stop)
         watching = asyncio.ensure_future(_watch(spec, runtime, trace, meter, folder))
-        if spec.certificates is not None:
-            follow_link_log(runtime.link_refused)
         gc.freeze()
         try:
             await runtime.run(lambda: _feed(spec, built, settings, runtime, trace, meter), keep_on=spec.stay)
@@ -142,11 +126,11 @@ async def _feed(
 ) -> None:
     """Meet the others, wait for the start, and take every sample at its time."""
     others, deadline = len(built.neighbours[spec.node]), time.monotonic() + MEET_S
-    while len(runtime.names) < others and time.monotonic() < deadline:
+    while len(runtime.roster.peers) < others and time.monotonic() < deadline:
         await asyncio.sleep(0.02)
     before = meter.read()
     _report(runtime, meter, Path(spec.folder))  # Whoever is ready can be asked how it is.
-    _say(ready=sorted(runtime.names.values()), socket=before)
+    _say(ready=sorted(runtime.roster.names.values()), socket=before)
     line = await asyncio.to_thread(sys.stdin.readline)
     start_ns = int(line or time.time_ns())
     rows, at_ns = built.scenario.rows[spec.node], built.scenario.at_ns[spec.node]
@@ -207,11 +191,6 @@ def _envelope(spec: Spec, incarnation: int, schema: bytes) -> EnvelopeLike:
         )
     identity, trust = load_member(Path(spec.certificates), datetime.now(UTC))
     return Envelope(identity, trust, incarnation=incarnation, schema=schema)
-
-
-def _transport(spec: Spec) -> ZenohTransport:
-    home = Path(spec.certificates) if spec.certificates is not None else None
-    return ZenohTransport(spec.swarm, spec.node, Endpoints(spec.listen, spec.connect, spec.mode, home))
 
 
 def main() -> None:

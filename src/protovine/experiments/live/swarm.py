@@ -28,14 +28,14 @@ from protovine.experiments.run.judge import judge
 from protovine.experiments.run.result import Result, Run
 from protovine.experiments.run.runner import versions
 from protovine.experiments.run.trace import hash_of, trace_name
-from protovine.net.security.identity import create_authority, issue
+from protovine.net.security import create_authority, issue
 from protovine.net.transport import zenoh_module
 from protovine.records import SECOND_NS, AnyRecord, write_trace
 from protovine.system import warm
 
 __all__ = ["SWARM", "LocalSwarm", "Place", "Process", "free_ports", "run_live"]
 
-SWARM = "isolated"
+SWARM = "local"
 # Processes that start at the same time: each compiles or loads kernels first.
 _STARTING_MAX = 4
 # Processes that have not ended after this time are killed.

@@ -133,9 +133,7 @@ def _in_ray(tasks: Sequence[Task], jobs: int, address: str | None) -> Iterator[F
     # Workers find data sets through the environment.
     inherited = {name: os.environ[name] for name in ("PROTOVINE_DATA", "NUMBA_CACHE_DIR") if name in os.environ}
     settings: dict[str, Any] = {"runtime_env": {"env_vars": inherited}, "log_to_driver": False}
-    settings |= (
-        {"address": address} if address else {"address": "local", "num_cpus": jobs, "include_dashboard": False}
-    )
+    settings |= {"address": address} if address else {"address": "local", "num_cpus": jobs, "include_dashboard": False}
     try:
         ray.init(logging_level="ERROR", **settings)
     except Exception as error:

@@ -1,0 +1,34 @@
+"""Where a node's samples come from and where its predictions go.
+
+- `schema.py`: the features and classes that members agree on
+- `base.py`: `Event` and `Source`, `Output` and `Sink`
+- `parser.py`: events from JSON objects
+- `lines_source.py`, `csv_source.py`, `mqtt_source.py`, `zenoh_source.py`: one source each
+- `lines_sink.py`, `mqtt_sink.py`, `zenoh_sink.py`: one sink each
+- `mqtt.py`, `keys.py`, `queues.py`: the broker's connection, Zenoh keys, and queues that drop the oldest
+"""
+
+from protovine.net.io.base import Event, Output, Sink, Source
+from protovine.net.io.csv_source import CsvReplay
+from protovine.net.io.lines_sink import JsonLinesSink
+from protovine.net.io.lines_source import JsonLines
+from protovine.net.io.mqtt_sink import MqttSink
+from protovine.net.io.mqtt_source import Mqtt
+from protovine.net.io.schema import Schema
+from protovine.net.io.zenoh_sink import ZenohSink
+from protovine.net.io.zenoh_source import ZenohKeys
+
+__all__ = [
+    "CsvReplay",
+    "Event",
+    "JsonLines",
+    "JsonLinesSink",
+    "Mqtt",
+    "MqttSink",
+    "Output",
+    "Schema",
+    "Sink",
+    "Source",
+    "ZenohKeys",
+    "ZenohSink",
+]

@@ -1,4 +1,4 @@
-"""A connection to an MQTT broker that is made again whenever it breaks."""
+"""A connection to an MQTT broker that is made again whenever it breaks, for sources and sinks."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from protovine.errors import ConfigError, check_range
+from protovine.net.io.base import Report
 
 if TYPE_CHECKING:
     import aiomqtt
-
-Report = Callable[[str, str], None]
 
 PORT, PORT_TLS = 1883, 8883
 TOPIC_BYTES_MAX = 65_535
@@ -27,7 +26,7 @@ _TIMEOUT_S = 5.0
 
 
 class BrokerSettings(TypedDict, total=False):
-    """What `Broker` takes besides the host; MQTT sources and sinks hand it on."""
+    """The parameters of `Broker` besides the host; MQTT sources and sinks pass them on."""
 
     port: int | None
     username_env: str | None
@@ -42,7 +41,7 @@ class BrokerSettings(TypedDict, total=False):
 
 
 class Broker:
-    """Where a broker is and how to log in; `keep_connected` stays connected.
+    """The address of a broker and how to log in.
 
     Parameters
     ----------
@@ -109,13 +108,30 @@ class Broker:
     def __str__(self) -> str:
         return f"{'mqtts' if self._tls else 'mqtt'}://{self.host}:{self.port}"
 
+    def connect(
+        self,
+        use: Callable[[aiomqtt.Client], Awaitable[None]],
+        take: Callable[[aiomqtt.Message], None],
+        report: Report,
+        ended: Callable[[BaseException | None], None],
+    ) -> asyncio.Task[None]:
+        """A task that does `keep_connected`; ``ended`` gets the error if it ends uncancelled, which is a bug."""
+        task = asyncio.create_task(self.keep_connected(use, take, report))
+
+        def done(task: asyncio.Task[None]) -> None:
+            if not task.cancelled():
+                ended(task.exception())
+
+        task.add_done_callback(done)
+        return task
+
     async def keep_connected(
         self,
         use: Callable[[aiomqtt.Client], Awaitable[None]],
         take: Callable[[aiomqtt.Message], None],
         report: Report,
     ) -> None:
-        """Connect, and ``use`` the client until the connection breaks, for ever; ``take`` gets what comes in.
+        """Connect, and ``use`` the client until the connection breaks, for ever; ``take`` gets every message.
 
         ``report("connection", text)`` is called whenever a connection cannot be made or breaks.
         """

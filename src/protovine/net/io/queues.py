@@ -42,10 +42,10 @@ class DropOldest:
         self._items: deque[bytes] = deque()
         self._bytes = 0
         self._changed = threading.Condition()
-        # A loop that waits in `get`, and whether it was told that there is something.
+        # The loop that waits in `get`, and whether it was already woken.
         self._loop: asyncio.AbstractEventLoop | None = None
         self._filled = asyncio.Event()
-        self._told = True
+        self._woken = True
         self._end: BaseException | None = None
 
     def __len__(self) -> int:
@@ -59,13 +59,13 @@ class DropOldest:
             while len(self._items) > self.items_max or (self._bytes > BYTES_MAX and len(self._items) > 1):
                 self._bytes -= len(self._items.popleft())
                 self.dropped += 1
-            self._tell()
+            self._wake()
 
     def end(self, error: BaseException | None = None) -> None:
         """Nothing more will come: once all is taken, ``get`` raises ``error`` and ``take`` returns None."""
         with self._changed:
             self._end = error if error is not None else EOFError("nothing more will come")
-            self._tell()
+            self._wake()
 
     async def get(self) -> bytes:
         """The oldest, waiting for it if need be; for one task at a time."""
@@ -77,7 +77,7 @@ class DropOldest:
                 if self._end is not None:
                     raise self._end
                 self._filled.clear()
-                self._told = False
+                self._woken = False
             await self._filled.wait()
 
     def take(self) -> bytes | None:
@@ -92,10 +92,10 @@ class DropOldest:
         self._bytes -= len(data)
         return data
 
-    def _tell(self) -> None:
+    def _wake(self) -> None:
         self._changed.notify()
         # One call wakes the loop, however many items come until it looks.
-        if self._loop is not None and not self._told:
-            self._told = True
+        if self._loop is not None and not self._woken:
+            self._woken = True
             with contextlib.suppress(RuntimeError):  # The loop has ended.
                 self._loop.call_soon_threadsafe(self._filled.set)

@@ -1,4 +1,4 @@
-"""How long shared prototypes travel: from the sender's making of a message to its use here."""
+"""How long shared prototypes travel: from the making of a message at its sender to its acceptance here."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _NEWEST = 10_000
 
 
 class Latency:
-    """Seconds from making to use of every message that brought prototypes and something newer than was known.
+    """Seconds from making to acceptance of every message that brought prototypes and was newer than those before it.
 
-    Both ends are read off the members' own clocks, so it is true up to their difference; a sender whose clock is ahead
-    by more than the journey counts as 0 s. A log's messages carry whole milliseconds, rounded down.
+    Each end is read from that member's clock, so the difference of the clocks is in it; if the sender's clock is ahead
+    by more than the journey, the message counts as 0 s. A log's messages carry whole milliseconds, rounded down.
 
     Attributes
     ----------
@@ -44,11 +44,11 @@ class Latency:
         self._known_ns: dict[int, int] = {}
 
     def expect(self, peer: int, created_ns: int) -> None:
-        """What is known of ``peer`` already, such as from a snapshot."""
+        """A message of ``peer`` made at ``created_ns`` is known already, for example from a snapshot."""
         self._known_ns[peer] = created_ns
 
     def note(self, record: Received) -> None:
-        """Count an accepted message, unless it moved nothing or brought nothing to use."""
+        """Count an accepted message, unless it is older than a known one or brought no prototypes."""
         if record.created_ns <= self._known_ns.get(record.peer, 0):
             return
         self._known_ns[record.peer] = record.created_ns

@@ -1,4 +1,4 @@
-"""Links that TLS refused: Zenoh tells of them in its log only, which it writes to standard output."""
+"""Links that TLS refused. Zenoh reports them only in its log, which it writes to standard output."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from collections.abc import Callable
 from protovine.net.transport import zenoh_module
 
 _COLOUR = re.compile(rb"\x1b\[[0-9;]*m")
-# What the other side or the system ended is no refusal.
+# A link that the other side or the system ended was not refused.
 _REFUSED = re.compile(rb" WARN .*\bzenoh_link_tls\S*: (?!tls handshake eof|.*\(os error)(.+?)\.?( Hint: .*)?$")
 _LINE_BYTES_MAX = 4096
 
 
 def follow_link_log(refused: Callable[[str], None]) -> None:
-    """Call ``refused`` with the reason, in a thread of its own, for each link that TLS does not let in from now on.
+    """Call ``refused`` with the reason, in a thread, for each link that TLS refuses from now on.
 
-    For the main program of a process, once, before its first session: Zenoh's log goes to the descriptor of standard
-    output and nowhere else, so that becomes a pipe, and `sys.stdout` gets another one to the same place. All else that
-    comes through the pipe goes to standard error, such as what the variable ``RUST_LOG`` asks for. Nothing happens on
-    other systems than POSIX ones, or if standard output is closed.
+    The main program of a process calls this once, before its first session. Zenoh's log goes to the descriptor of
+    standard output and nowhere else, so that descriptor becomes a pipe, and `sys.stdout` gets another one to the same
+    place. Other lines from the pipe, such as those that the variable ``RUST_LOG`` asks for, go to standard error. On
+    systems that are not POSIX, or if standard output is closed, nothing happens.
     """
     zenoh = zenoh_module()
     try:
@@ -42,7 +42,7 @@ def follow_link_log(refused: Callable[[str], None]) -> None:
 
 
 def refusal(line: bytes) -> str | None:
-    """Why TLS refused a link, if that is what a line of Zenoh's log says.
+    """Why TLS refused a link, if a line of Zenoh's log reports that.
 
     Examples
     --------

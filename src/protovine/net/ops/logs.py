@@ -1,7 +1,7 @@
 """Logs of a node: text for people, JSON lines for machines; on standard error, with times in UTC.
 
-Fields come with ``extra={...}`` of the standard library's loggers. Bytes never get into a log, only how many they are;
-what strangers say about themselves is escaped, so that it can neither begin a line nor steer a terminal.
+Fields come from ``extra={...}`` of the standard library's loggers. Of bytes, a log has only their number. Names that
+other processes give themselves are escaped, so that they can neither begin a line nor control a terminal.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from protovine.errors import ConfigError, suggest
 FORMATS = ("auto", "text", "json")
 LEVELS = ("debug", "info", "warning", "error")
 _TEXT_MAX = 2000
-# What every record has; the rest came with ``extra``.
+# Attributes that every record has; the others came from ``extra``.
 _STANDARD = {*logging.makeLogRecord({}).__dict__, "message", "asctime", "color_message", "taskName"}
 
 
 def set_up_logs(form: str = "auto", level: str = "info", stream: TextIO | None = None) -> None:
-    """Send the logs of this process to ``stream``, standard error by default; what was set up before is replaced.
+    """Send the logs of this process to ``stream``, standard error by default; an earlier set-up is replaced.
 
     Parameters
     ----------
     form : {"auto", "text", "json"}
         By default text on a terminal and JSON elsewhere.
     level : {"debug", "info", "warning", "error"}
-        The least that is told of protovine; of libraries it is never less than warnings.
+        The lowest level that protovine logs; libraries log warnings and errors.
 
     Raises
     ------

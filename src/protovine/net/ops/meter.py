@@ -1,4 +1,4 @@
-"""Bytes that left through this process's own TCP sockets, as the kernel counts them."""
+"""Bytes through the TCP sockets of this process, as the kernel counts them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BYTES_RECEIVED_AT, _BYTES_SENT_AT, _INFO_BYTES = 128, 200, 232
 class SocketMeter:
     """Sums over all TCP sockets of the process that were there at some `read`, closed ones with their last count.
 
-    TLS and every retransmission are in it, headers of TCP and IP are not. On other systems than Linux it knows nothing.
+    They include TLS and retransmissions, but not the headers of TCP and IP. Only Linux has these counts.
     """
 
     def __init__(self) -> None:

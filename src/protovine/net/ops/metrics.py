@@ -1,7 +1,8 @@
-"""What a runtime counts, as Prometheus metrics.
+"""A runtime's counts as Prometheus metrics.
 
-Two steps, because a runtime belongs to its event loop and scrapes come in other threads: `read` copies the numbers, in
-the loop, in some 0.1 ms; `RuntimeCollector` makes metrics of them, anywhere. Nothing is registered globally.
+There are two steps, because a runtime belongs to its event loop and scrapes come in other threads: `read` copies the
+numbers in the loop, which takes some 0.1 ms; `RuntimeCollector` makes metrics of them in any thread. Nothing is
+registered globally.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import Protocol
 
 from protovine.errors import ConfigError
 from protovine.net.ops.latency import BOUNDS_S
-from protovine.net.runtime import ALL, Runtime
+from protovine.net.runtime import Runtime
+from protovine.net.tally import PeerGroup, PeerKey, in_order
 from protovine.records import SECOND_NS
 
 try:
@@ -26,13 +28,13 @@ try:
 except ImportError:
     raise ConfigError("metrics need the Prometheus client: pip install 'protovine[net]'") from None
 
-# Without certificates anybody can invent members: those met later than so many share one label.
+# Without certificates any process can invent members: those met after this many share one label.
 PEERS_MAX = 256
-OTHERS, UNKNOWN, EVERYBODY = "(others)", "(unknown)", "(all)"
+OTHERS = "(others)"
 
 
 class SourceLike(Protocol):
-    """What is asked of a source, if there is one."""
+    """The counts of a source."""
 
     @property
     def refusals(self) -> Mapping[str, int]:
@@ -46,7 +48,7 @@ class SourceLike(Protocol):
 
 
 class SinkLike(Protocol):
-    """What is asked of a sink, if there is one."""
+    """The counts of a sink."""
 
     @property
     def dropped(self) -> int:
@@ -59,7 +61,7 @@ Counts = dict[tuple[str, ...], float]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A runtime's numbers at one moment; by name of peer where they are by peer."""
+    """A runtime's numbers at one moment. Peers stand in it by name."""
 
     info: dict[str, str]
     traffic: dict[str, Counts]
@@ -72,7 +74,8 @@ class Reading:
 _VALUES: dict[str, tuple[str, str]] = {
     "incarnation": ("gauge", "Number of this start of the node."),
     "start_time_seconds": ("gauge", "When the runtime started, in seconds since 1970."),
-    "samples": ("counter", "Own samples taken from the source."),
+    "samples": ("counter", "Local samples taken from the source."),
+    "samples_refused": ("counter", "Local samples or labels that the learner cannot take."),
     "labels": ("counter", "Labels that came later than their samples and were learnt."),
     "unknown_labels": ("counter", "Late labels of samples that are not, or no longer, awaited."),
     "judged": ("counter", "Predictions whose true class became known."),
@@ -84,10 +87,11 @@ _VALUES: dict[str, tuple[str, str]] = {
     "inbound_queue_bytes": ("gauge", "Bytes that have arrived and wait to be read."),
     "peers_met": ("gauge", "Members that have said hello and are trusted."),
     "peers_alive": ("gauge", "Of these, members with a link or a message since the last link was lost."),
-    "snapshots": ("counter", "Snapshots kept."),
-    "snapshot_failures": ("counter", "Snapshots that could not be kept, as on a full disk."),
+    "bugs": ("counter", "Messages left out because of a bug in this node."),
+    "snapshots": ("counter", "Snapshots saved."),
+    "snapshot_failures": ("counter", "Snapshots that could not be saved, as on a full disk."),
     "snapshot_age_seconds": ("gauge", "Time since the last snapshot of this start; missing before the first."),
-    "network_reopened": ("counter", "Times that the network was opened anew because nobody could be heard."),
+    "network_reopened": ("counter", "Times that the network was opened again because peers could not be heard."),
     "loop_lag_seconds": ("gauge", "How late the event loop was when it last looked at the clock."),
     "certificate_expiry_timestamp_seconds": ("gauge", "When the node's certificate ends, in seconds since 1970."),
     "source_dropped": ("counter", "Messages of the source that came faster than they were taken, and were lost."),
@@ -96,10 +100,10 @@ _VALUES: dict[str, tuple[str, str]] = {
 # Kind, help and labels of those with labels, but for traffic.
 _LABELLED: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "refused": ("counter", "Messages refused, by sender and reason.", ("peer", "reason")),
-    "from_future": ("counter", "Messages made later than this node's clock says it is.", ("peer",)),
-    "view_age_seconds": ("gauge", "Age of what is known of a peer, by both clocks.", ("peer",)),
-    "peer_alive": ("gauge", "1 if there is a link to the peer, or it has spoken since one was lost.", ("peer",)),
-    "accuracy": ("gauge", "Share of right predictions: of the newest 1,000 judged, or of all (total).", ("window",)),
+    "from_future": ("counter", "Messages made in the future by this node's clock.", ("peer",)),
+    "view_age_seconds": ("gauge", "Age of the newest message accepted from a peer, by both clocks.", ("peer",)),
+    "peer_alive": ("gauge", "1 if there is a link to the peer, or it was heard since one was lost.", ("peer",)),
+    "accuracy": ("gauge", "Fraction of right predictions: of the newest 1,000 judged, or of all (total).", ("window",)),
     "source_refused": ("counter", "Messages of the source that were refused, by reason.", ("reason",)),
 }
 _TRAFFIC = {
@@ -113,20 +117,20 @@ _TRAFFIC = {
 def read(
     runtime: Runtime, *, lag_s: float | None = None, source: SourceLike | None = None, sink: SinkLike | None = None
 ) -> Reading:
-    """A copy of what ``runtime`` counts, now. Call it in the thread of the runtime's event loop."""
+    """A copy of the counts of ``runtime``. Call it in the runtime's event loop."""
     tally, node, now_ns = runtime.tally, runtime.node, time.time_ns()
     names = tally.names
     named = dict(islice(names.items(), PEERS_MAX))
 
-    def name_of(peer: int) -> str:
-        if peer == ALL:
-            return EVERYBODY
-        return named.get(peer) or (OTHERS if peer in names else UNKNOWN)
+    def name_of(peer: PeerKey) -> str:
+        if isinstance(peer, PeerGroup):
+            return peer.value
+        return named.get(peer) or (OTHERS if peer in names else PeerGroup.UNKNOWN.value)
 
-    def by_name(counts: Mapping[tuple[int, str], int]) -> Counts:
-        # Without certificates two members may have one name; a metric may not appear twice.
+    def by_name(counts: Mapping[tuple[PeerKey, str], int]) -> Counts:
+        # Without certificates two members may have one name, but a metric may not appear twice.
         summed: Counts = {}
-        for (peer, word), count in sorted(counts.items()):
+        for (peer, word), count in in_order(counts):
             key = name_of(peer), word
             summed[key] = summed.get(key, 0) + count
         return summed
@@ -134,9 +138,10 @@ def read(
     ages_s: Counts = {}
     alive: Counts = {}
     from_future: Counts = {}
-    for peer in sorted(runtime.names):
+    peers_alive = runtime.roster.alive
+    for peer in sorted(runtime.roster.peers):
         key = (name_of(peer),)
-        alive[key] = max(alive.get(key, 0), peer in runtime.alive)
+        alive[key] = max(alive.get(key, 0), peer in peers_alive)
         view = node.views.get(peer)
         if view is not None and view.created_ns:
             ages_s[key] = max(ages_s.get(key, 0.0), (now_ns - view.created_ns) / SECOND_NS)
@@ -153,6 +158,7 @@ def read(
         "incarnation": node.incarnation,
         "start_time_seconds": runtime.started_ns / SECOND_NS,
         "samples": tally.samples,
+        "samples_refused": tally.samples_refused,
         "labels": tally.labels,
         "unknown_labels": tally.unknown_labels,
         "judged": tally.judged,
@@ -160,10 +166,11 @@ def read(
         "prototypes": len(node.learner),
         "inbox_prototypes": len(node.inbox),
         "awaiting_labels": node.unlabelled,
-        "inbound_queue_messages": runtime.waiting[0],
-        "inbound_queue_bytes": runtime.waiting[1],
-        "peers_met": len(runtime.names),
-        "peers_alive": len(runtime.alive),
+        "inbound_queue_messages": runtime.inbound.waiting[0],
+        "inbound_queue_bytes": runtime.inbound.waiting[1],
+        "peers_met": len(runtime.roster.peers),
+        "peers_alive": len(peers_alive),
+        "bugs": tally.bugs,
         "snapshots": tally.snapshots,
         "snapshot_failures": tally.snapshots_failed,
         "network_reopened": tally.reopened,
@@ -204,28 +211,28 @@ def read(
 
 
 class RuntimeCollector(Collector):
-    """Metrics of a runtime, made when they are asked for.
+    """Metrics of a runtime, made for each scrape.
 
     Parameters
     ----------
     source : callable () -> Reading
-        `read`, by a way that gets to the event loop.
+        Calls `read` in the event loop.
     """
 
     def __init__(self, source: Callable[[], Reading]) -> None:
         self._source = source
 
     def describe(self) -> Iterable[Metric]:
-        """All that there may be, so that nothing is read to register it."""
+        """All metrics that there can be, so that registering them reads nothing."""
         return families(_NOTHING)
 
     def collect(self) -> Iterator[Metric]:
-        """What there is now."""
+        """The metrics of this moment."""
         return families(self._source())
 
 
 def make_registry(source: Callable[[], Reading]) -> CollectorRegistry:
-    """A registry of its own with a runtime's metrics, and with memory and processor time where the system tells."""
+    """A new registry with a runtime's metrics, and on Linux with the memory and processor time of the process."""
     registry = CollectorRegistry()
     registry.register(RuntimeCollector(source))
     ProcessCollector(registry=registry)

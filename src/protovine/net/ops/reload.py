@@ -1,7 +1,7 @@
-"""What a running node takes up from changed files: on a signal, or by itself when a file changes.
+"""Reloads a running node's files: on a signal, or when a file changes.
 
-Taken up: the revocation list, and of the settings those in `RELOADABLE`. All else waits for the next start, which the
-log says by name. A file that cannot be read changes nothing.
+The node takes up the revocation list and the settings in `RELOADABLE`. Other changes wait for the next start, and the
+log names each of them. A file that cannot be read changes nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _log = logging.getLogger("protovine")
 
 RELOADABLE = ("node.log_level", "node.snapshot_s")
 WATCH_S = 10.0
-# So often certificates that have ended meanwhile are looked for.
+# Certificates that have expired are looked for this often.
 _TRUST_S = 3600.0
 
 Signature = tuple[int, int, int] | None
@@ -129,7 +129,7 @@ class Reloader:
         if key == "node.log_level":
             set_level(value)
         elif key == "node.snapshot_s":
-            self.runtime.snapshot_s = float(value)  # After the snapshot that is due next.
+            self.runtime.snapshots.period_s = float(value)  # After the snapshot that is due next.
 
     async def _take_trust(self, folder: Path) -> None:
         try:
@@ -175,7 +175,7 @@ def _signatures(paths: list[Path]) -> list[Signature]:
 
 
 def _signature(path: Path) -> Signature:
-    """What changes when a file is written or replaced; None if it is not there."""
+    """A value that changes when a file is written or replaced; None if it is not there."""
     try:
         found = path.stat()
     except OSError:

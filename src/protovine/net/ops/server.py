@@ -1,14 +1,14 @@
 """Metrics, health and status over HTTP, for Prometheus, orchestrators and people.
 
 ========== =============================================================================================
-/metrics   Prometheus text, or OpenMetrics for who asks for it
-/healthz   200 while the event loop was heard of in the last 5 s, else 503; JSON
+/metrics   Prometheus text, or OpenMetrics if the client asks for it
+/healthz   200 while the event loop has run in the last 5 s, else 503; JSON
 /readyz    200 once a member was met, or if none is expected, else 503; JSON
 /status    `Runtime.status` as JSON
 ========== =============================================================================================
 
-It runs in threads of its own, so that health can be told when the event loop is stuck; numbers are read in the loop.
-A client gets five seconds and one answer. Nobody is asked who they are: bind it where only those come who may read.
+It runs in threads of its own, so that it answers when the event loop is stuck; numbers are read in the loop. A client
+gets five seconds and one answer. There is no authentication: bind it to an address that only permitted readers reach.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from protovine.net.runtime import Runtime
 _log = logging.getLogger("protovine")
 
 ADDRESS = "127.0.0.1:9100"
-# A loop that was not heard of for so long is not healthy.
+# A loop that has not run for this long is not healthy.
 SILENCE_MAX_S = 5.0
 _BEAT_S = 0.5
-# From the connection to its end, whatever the client does.
+# From the beginning of a connection to its end, whatever the client does.
 CLIENT_S = 5.0
-# More at a time, and the oldest goes.
+# When more come at a time, the oldest is ended.
 CLIENTS_MAX = 8
 _LOOP_S = 2.0
 
@@ -63,14 +63,14 @@ def parse_address(text: str) -> tuple[str, int]:
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
-        host = ""  # Where the address ends and the port begins is anybody's guess.
+        host = ""  # Without brackets nothing shows where the address ends and the port begins.
     if not colon or not host or not (port.isascii() and port.isdecimal()) or int(port) > 65535:
         raise ConfigError(f"metrics must be HOST:PORT, such as 127.0.0.1:9100, got {text!r}")
     return host, int(port)
 
 
 class Server:
-    """Tells how a runtime is, until it is closed.
+    """Serves metrics, health and status of a runtime until it is closed.
 
     Parameters
     ----------
@@ -78,14 +78,14 @@ class Server:
     address : str
         ``HOST:PORT``.
     peers_expected : bool
-        False for a node that may be alone: it is ready at once.
+        False for a node that may have no peers: it is ready at once.
     source, sink
-        What the node reads and writes, if that is to be counted too.
+        The node's source and sink, if they are to be counted too.
 
     Raises
     ------
     ConfigError
-        The address is none, or in use.
+        The address is malformed or in use.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Server:
         try:
             self._http = _Http(host, port, self)
         except OSError as error:
-            raise ConfigError(f"cannot tell metrics at {address}: {error.strerror}") from None
+            raise ConfigError(f"cannot serve metrics at {address}: {error.strerror}") from None
         self.address = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
         self._thread = threading.Thread(
             target=self._http.serve_forever, kwargs={"poll_interval": 0.25}, name="protovine-http", daemon=True
@@ -126,7 +126,7 @@ class Server:
         _log.info("metrics and health at http://%s", self.address, extra={"address": self.address})
         host = str(self._http.server_address[0])
         if not ipaddress.ip_address(host.partition("%")[0]).is_loopback:
-            _log.warning("whoever reaches %s can read metrics and status", self.address)
+            _log.warning("any process that reaches %s can read metrics and status", self.address)
 
     def close(self) -> None:
         """Stop answering."""
@@ -158,12 +158,12 @@ class Server:
     # -- For the threads that answer. ----------------------------------------------------------------------------------
 
     def ask(self, what: Callable[[], T]) -> T:
-        """What ``what`` returns in the event loop; ``TimeoutError`` if that does not answer in two seconds."""
+        """The result of calling ``what`` in the event loop; ``TimeoutError`` if there is none in two seconds."""
         found: concurrent.futures.Future[T] = concurrent.futures.Future()
 
         def answer() -> None:
             if not found.set_running_or_notify_cancel():
-                return  # Nobody waits for it any more.
+                return  # The caller no longer waits.
             try:
                 found.set_result(what())
             except Exception as error:
@@ -181,16 +181,16 @@ class Server:
             raise TimeoutError(f"the event loop did not answer in {_LOOP_S:g} s") from None
 
     def health(self) -> tuple[bool, dict[str, Any]]:
-        """Whether the event loop runs, and why it is thought so."""
+        """Whether the event loop runs, and the reason."""
         silent_s = round(time.monotonic() - self._heard_s, 3)
         good = silent_s <= SILENCE_MAX_S
-        why = f"the event loop was heard of {silent_s:.1f} s ago" + ("" if good else f", more than {SILENCE_MAX_S:g} s")
+        why = f"the event loop ran {silent_s:.1f} s ago" + ("" if good else f", more than {SILENCE_MAX_S:g} s")
         return good, {"healthy": good, "why": why, "silent_s": silent_s}
 
     def readiness(self) -> tuple[bool, dict[str, Any]]:
-        """Whether the node is one of a swarm, and why it is thought so."""
+        """Whether the node is part of a swarm, and the reason."""
         good, body = self.health()
-        met = len(self.runtime.names)
+        met = len(self.runtime.roster.peers)
         if not good:
             why = body["why"]
         elif not self.peers_expected:
@@ -198,11 +198,11 @@ class Server:
         else:
             good = met > 0
             why = f"peers met: {met}" if met else "no peer was met yet"
-        return good, {"ready": good, "why": why, "peers_met": met, "peers_alive": len(self.runtime.alive)}
+        return good, {"ready": good, "why": why, "peers_met": met, "peers_alive": len(self.runtime.roster.alive)}
 
 
 class _Http(ThreadingHTTPServer):
-    """Bounded: so many clients, each for so long."""
+    """A server with at most `CLIENTS_MAX` clients, each for at most `CLIENT_S` seconds."""
 
     daemon_threads = True
     block_on_close = False
@@ -217,7 +217,7 @@ class _Http(ThreadingHTTPServer):
         super().__init__((str(where[0]), int(where[1])), _Handler)
 
     def server_bind(self) -> None:
-        # The standard library's asks for the host's name, which can take seconds where there is no name server.
+        # The standard library's method looks up the host's name, which can take seconds without a name server.
         self.allow_reuse_port = False
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if self.address_family == socket.AF_INET6:
@@ -229,7 +229,7 @@ class _Http(ThreadingHTTPServer):
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._lock:
             while len(self._clients) >= CLIENTS_MAX:
-                # The oldest: whoever has an honest question is done in milliseconds.
+                # The oldest, because an honest client is done in milliseconds.
                 oldest = next(iter(self._clients))
                 del self._clients[oldest]
                 _end(oldest)
@@ -237,7 +237,7 @@ class _Http(ThreadingHTTPServer):
         super().process_request(request, client_address)
 
     def service_actions(self) -> None:
-        """Between requests: end those that have had their time, however they trickle."""
+        """Between requests: end the clients whose time is over, however slowly they send."""
         now = time.monotonic()
         with self._lock:
             for request in [r for r, since in self._clients.items() if now - since > CLIENT_S]:
@@ -256,11 +256,11 @@ class _Http(ThreadingHTTPServer):
             self._clients.clear()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that hang up are no news; the standard library would print a traceback."""
+        """Do not report clients that hang up; the standard library would print a traceback."""
         if isinstance(sys.exception(), OSError):
             _log.debug("a client of the metrics went away", exc_info=True)
         else:
-            _log.exception("the metrics could not be told")
+            _log.exception("a request for metrics or health failed")
 
 
 def _end(request: socket.socket) -> None:
@@ -317,8 +317,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def version_string(self) -> str:
-        """Who answers; which Python it is need nobody know."""
+        """The name of the server, without the version of Python."""
         return "protovine"
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: whoever asks often must not fill the log."""
+        """Log nothing: frequent requests must not fill the log."""

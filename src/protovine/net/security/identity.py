@@ -1,52 +1,34 @@
-"""A swarm's authority and its members' certificates, as files.
+"""Who a member is and whom it trusts: names in certificates, and a member's folder as `Identity` and `Trust`.
 
-An authority is a folder: ``authority.key`` and ``authority.pem``, ``index.json`` (every certificate that it issued) and
-``revoked.pem`` (a certificate revocation list). A member's folder has ``member.key``, ``member.pem`` and copies of
-``authority.pem`` and ``revoked.pem``: all that a node needs. Keys are ECDSA P-256, unencrypted, mode 0600.
-
-The certificate says who a member is in one URI among its alternative names, ``protovine://SWARM/NAME/ID``. Everything
-here takes the time as an argument; mistakes in files and arguments are `ConfigError` and leave files as they were.
+A member's folder has ``member.key``, ``member.pem`` and copies of the authority's ``authority.pem`` and
+``revoked.pem``. The certificate names its member in one URI, ``protovine://SWARM/NAME/ID``, among its alternative
+names. Every function takes the time as an argument.
 """
 
 from __future__ import annotations
 
-import fcntl
-import ipaddress
-import os
 import re
-import shutil
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-import msgspec
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
-from protovine.errors import ConfigError, RemoteProtocolError, check_range, suggest
+from protovine.errors import ConfigError, RemoteProtocolError
 
 # Members are numbered from 0.
 MEMBER_ID_MAX = 999_999
-AUTHORITY_DAYS, AUTHORITY_DAYS_MAX = 3650, 7300
-MEMBER_DAYS, MEMBER_DAYS_MAX = 365, 3650
-ADDRESSES_MAX = 32
 CERTIFICATE_BYTES_MAX = 4096
 # A revocation list of 100,000 members has 4 MB.
 _FILE_BYTES_MAX = 2**24
-# Clocks of members may be slow.
-_BACKDATE = timedelta(hours=1)
-_SCHEME = "protovine://"
-_LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_MEMBER_URI = re.compile(f"{_SCHEME}({_LABEL})/({_LABEL})/(0|[1-9][0-9]{{0,5}})", re.ASCII)
-_DNS_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.ASCII)
+URI_SCHEME = "protovine://"
+# Names of swarms and members are single DNS labels.
+LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_MEMBER_URI = re.compile(f"{URI_SCHEME}({LABEL})/({LABEL})/(0|[1-9][0-9]{{0,5}})", re.ASCII)
 
 
 def check_name(what: str, name: str) -> None:
@@ -58,13 +40,13 @@ def check_name(what: str, name: str) -> None:
     Traceback (most recent call last):
     protovine.errors.ConfigError: name must be 1 to 63 of a-z, 0-9 and - (not first or last), got 'node_1'
     """
-    if not re.fullmatch(_LABEL, name, re.ASCII):
+    if not re.fullmatch(LABEL, name, re.ASCII):
         raise ConfigError(f"{what} must be 1 to 63 of a-z, 0-9 and - (not first or last), got {name!r}")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class MemberName:
-    """Who a certificate speaks for.
+    """The member that a certificate belongs to.
 
     Examples
     --------
@@ -80,8 +62,8 @@ class MemberName:
 
     @property
     def uri(self) -> str:
-        """As it stands in the certificate."""
-        return f"{_SCHEME}{self.swarm}/{self.name}/{self.id}"
+        """The form that the certificate has."""
+        return f"{URI_SCHEME}{self.swarm}/{self.name}/{self.id}"
 
     @classmethod
     def parse(cls, uri: str) -> MemberName:
@@ -93,7 +75,7 @@ class MemberName:
 
 
 def member_name(certificate: x509.Certificate) -> MemberName:
-    """Who ``certificate`` speaks for; ``ValueError`` unless it says so once and its key is of the right kind."""
+    """The member that ``certificate`` belongs to; ``ValueError`` unless it has one URI and an ECDSA P-256 key."""
     if certificate.signature_algorithm_oid != x509.SignatureAlgorithmOID.ECDSA_WITH_SHA256:
         raise ValueError("it is not signed by ECDSA with SHA-256")
     key = certificate.public_key()
@@ -113,7 +95,7 @@ def fingerprint(certificate: x509.Certificate) -> bytes:
 
 @dataclass(frozen=True)
 class Identity:
-    """A member with its private key: what a node is."""
+    """A member's certificate and private key."""
 
     member: MemberName
     certificate: x509.Certificate
@@ -122,7 +104,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Trust:
-    """Whom a node believes: the authority of its swarm, less the revoked.
+    """Whom a node trusts: every member that the authority of its swarm certified, except the revoked ones.
 
     Parameters
     ----------
@@ -138,10 +120,10 @@ class Trust:
     @property
     def swarm(self) -> str:
         """The name of the authority's swarm."""
-        return _authority_swarm(self.certificate)
+        return authority_swarm(self.certificate)
 
     def verify(self, certificate: x509.Certificate, now: datetime) -> MemberName:
-        """Who ``certificate`` speaks for at ``now``, if the authority says so.
+        """The member that ``certificate`` belongs to, if it is valid at ``now``.
 
         Raises
         ------
@@ -155,7 +137,7 @@ class Trust:
             member = member_name(certificate)
         except VerificationError as error:
             raise RemoteProtocolError("certificate", f"the certificate is not valid: {error}") from None
-        except _CERTIFICATE_ERRORS as error:
+        except CERTIFICATE_ERRORS as error:
             raise RemoteProtocolError("certificate", f"the certificate cannot be used: {error}") from None
         if certificate.serial_number in self.revoked:
             raise RemoteProtocolError("revoked", f"the certificate of {member.name} ({member.id}) was revoked")
@@ -164,8 +146,8 @@ class Trust:
         return member
 
 
-# What reading a strange certificate raises.
-_CERTIFICATE_ERRORS = (
+# All that the parsing of a malformed certificate can raise.
+CERTIFICATE_ERRORS = (
     ValueError,
     UnsupportedAlgorithm,
     x509.InvalidVersion,
@@ -181,12 +163,12 @@ def parse_certificate(der: bytes) -> x509.Certificate:
         raise RemoteProtocolError("oversize", f"a certificate of {len(der)} bytes, at most {CERTIFICATE_BYTES_MAX}")
     try:
         return x509.load_der_x509_certificate(der)
-    except _CERTIFICATE_ERRORS as error:
+    except CERTIFICATE_ERRORS as error:
         raise RemoteProtocolError("certificate", f"not a certificate: {error}") from None
 
 
 def load_member(folder: Path, now: datetime) -> tuple[Identity, Trust]:
-    """All that a node needs to be a member, from its folder.
+    """Identity and trust from a member's folder.
 
     Raises
     ------
@@ -205,7 +187,7 @@ def load_member(folder: Path, now: datetime) -> tuple[Identity, Trust]:
 
 def load_identity(folder: Path) -> Identity:
     """Certificate and key from a member's folder; `ConfigError` if they do not fit or others can read the key."""
-    certificate = _read_certificate(folder / "member.pem")
+    certificate = read_certificate(folder / "member.pem")
     path = folder / "member.key"
     try:
         open_to = path.stat().st_mode & 0o077
@@ -213,416 +195,89 @@ def load_identity(folder: Path) -> Identity:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from None
     if open_to:
         raise ConfigError(f"{path} can be read by others: chmod 600 {path}")
-    key = _read_key(path)
+    key = read_key(path)
     if key.public_key() != certificate.public_key():
         raise ConfigError(f"{path} is not the key of {folder / 'member.pem'}")
     try:
         return Identity(member_name(certificate), certificate, key)
-    except _CERTIFICATE_ERRORS as error:
+    except CERTIFICATE_ERRORS as error:
         raise ConfigError(f"{folder / 'member.pem'} is no member's certificate: {error}") from None
 
 
 def load_trust(folder: Path) -> Trust:
-    """The authority and the revoked from a member's or an authority's folder.
+    """The authority and its revocation list, from a member's or an authority's folder.
 
     Raises
     ------
     ConfigError
         A file cannot be read, the revocation list is not of this authority, or there is none: a missing list must not
-        let the revoked in.
+        let revoked members in.
     """
-    certificate = _read_certificate(folder / "authority.pem")
-    _checked_authority(certificate, folder / "authority.pem")
+    certificate = read_certificate(folder / "authority.pem")
+    check_authority(certificate, folder / "authority.pem")
     path = folder / "revoked.pem"
-    data = _read(path)
+    data = read_file(path)
     try:
         revocations = x509.load_pem_x509_crl(data)
         issued = revocations.is_signature_valid(certificate.public_key())  # type: ignore[arg-type]
-    except _CERTIFICATE_ERRORS:
+    except CERTIFICATE_ERRORS:
         raise ConfigError(f"{path} is no revocation list in PEM") from None
     if not issued or revocations.issuer != certificate.subject:
         raise ConfigError(f"{path} is not of the authority in {folder / 'authority.pem'}")
     return Trust(certificate, frozenset(entry.serial_number for entry in revocations))
 
 
-# -- The authority. ----------------------------------------------------------------------------------------------------
+# -- Reading files. ----------------------------------------------------------------------------------------------------
 
 
-class Issued(msgspec.Struct, forbid_unknown_fields=True):
-    """A line of the index: one certificate."""
-
-    name: str
-    id: int
-    serial: str
-    not_before: datetime
-    not_after: datetime
-    revoked: datetime | None = None
-
-    def live(self, now: datetime) -> bool:
-        """Neither revoked nor over."""
-        return self.revoked is None and now <= self.not_after
-
-
-class _Index(msgspec.Struct, forbid_unknown_fields=True):
-    format: int
-    swarm: str
-    issued: list[Issued]
-
-
-@dataclass
-class _Authority:
-    folder: Path
-    certificate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey
-    index: _Index
-
-
-def create_authority(folder: Path, swarm: str, *, now: datetime, days: int = AUTHORITY_DAYS) -> x509.Certificate:
-    """A new authority for a swarm, in a new folder, valid for ``days``; `ConfigError` if that cannot be."""
-    check_name("the swarm's name", swarm)
-    check_range("days", days, 1, AUTHORITY_DAYS_MAX)
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = _x509_name(f"{swarm} authority")
-    certificate = (
-        _builder(subject, subject, key, now, now + timedelta(days=days))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_key_usage(authority=True), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(
-            x509.SubjectAlternativeName([x509.UniformResourceIdentifier(_SCHEME + swarm)]),
-            critical=False,
-        )
-        .sign(key, hashes.SHA256())
-    )
-    authority = _Authority(folder, certificate, key, _Index(1, swarm, []))
-    _write_folder(
-        folder,
-        {
-            "authority.key": _key_pem(key),
-            "authority.pem": _pem(certificate),
-            "index.json": _index_json(authority.index),
-            "revoked.pem": _revocations(authority, now),
-        },
-    )
-    return certificate
-
-
-def issue(
-    authority: Path,
-    name: str,
-    out: Path,
-    *,
-    now: datetime,
-    addresses: Iterable[str] = (),
-    days: int | None = None,
-    id: int | None = None,
-    renew: bool = False,
-) -> MemberName:
-    """A certificate and a new key for a member, in a new folder.
-
-    Parameters
-    ----------
-    authority : Path
-        The authority's folder.
-    name : str
-        Of the member. Who had a certificate before keeps its id.
-    out : Path
-        A new folder, or an empty one.
-    now : datetime
-        With a time zone.
-    addresses : list of str
-        IP addresses and DNS names that peers dial; the member's name is always one of them.
-    days : int, optional
-        Lifetime. [default: 365, or as long as the authority's if that is less]
-    id : int, optional
-        [default: the lowest that no member ever had]
-    renew : bool
-        Issue a further certificate although one is still good; that one stays good.
-
-    Raises
-    ------
-    ConfigError
-        A parameter is out of range, a file cannot be read or written, or the name or the id is taken.
-    """
-    check_name("the member's name", name)
-    names = _alternative_names(name, addresses)
-    with _opened(authority, now) as opened:
-        member = MemberName(opened.index.swarm, name, _chosen_id(opened.index, name, id))
-        for known in opened.index.issued:
-            if known.name == name and known.live(now) and not renew:
-                raise ConfigError(
-                    f"{name} has a certificate until {known.not_after:%Y-%m-%d}; --renew issues one more, "
-                    "revoke that one if its key is lost"
-                )
-        key = ec.generate_private_key(ec.SECP256R1())
-        certificate = (
-            _builder(_x509_name(name), opened.certificate.subject, key, now, _end(opened.certificate, now, days))
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_key_usage(authority=False), critical=True)
-            .add_extension(
-                x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]),
-                critical=False,
-            )
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(opened.key.public_key()), critical=False)
-            .add_extension(
-                x509.SubjectAlternativeName([x509.UniformResourceIdentifier(member.uri), *names]), critical=False
-            )
-            .sign(opened.key, hashes.SHA256())
-        )
-        if len(certificate.public_bytes(serialization.Encoding.DER)) > CERTIFICATE_BYTES_MAX:
-            raise ConfigError(f"the addresses make the certificate longer than {CERTIFICATE_BYTES_MAX} bytes")
-        before = _index_json(opened.index)
-        opened.index.issued.append(
-            Issued(
-                name,
-                member.id,
-                f"{certificate.serial_number:x}",
-                certificate.not_valid_before_utc,
-                certificate.not_valid_after_utc,
-            )
-        )
-        # The index first: a certificate that it does not know could never be revoked.
-        _replace(authority / "index.json", _index_json(opened.index))
-        try:
-            _write_folder(
-                out,
-                {
-                    "member.key": _key_pem(key),
-                    "member.pem": _pem(certificate),
-                    "authority.pem": _pem(opened.certificate),
-                    "revoked.pem": _revocations(opened, now),
-                },
-            )
-        except ConfigError:
-            _replace(authority / "index.json", before)
-            raise
-    return member
-
-
-def revoke(authority: Path, who: str, *, now: datetime) -> list[Issued]:
-    """Revoke all certificates of a name, or one by its serial number in hex, and write the revocation list again.
-
-    Raises
-    ------
-    ConfigError
-        There is no such certificate, or a file cannot be read or written.
-    """
-    with _opened(authority, now) as opened:
-        issued = opened.index.issued
-        found = [one for one in issued if one.name == who]
-        found = found or [one for one in issued if one.serial == who.lower().lstrip("0")]
-        if not found:
-            known = {one.name for one in issued}
-            hint = suggest(who, known) if known else " (it has issued none)"
-            raise ConfigError(f"the authority knows no member or serial number {who!r}{hint}")
-        for one in found:
-            one.revoked = one.revoked or now
-        _replace(authority / "index.json", _index_json(opened.index))
-        _replace(authority / "revoked.pem", _revocations(opened, now))
-    return found
-
-
-def describe(path: Path, now: datetime) -> dict[str, Any]:
-    """What stands in a certificate of a member or an authority, or in a revocation list, as JSON can hold it.
-
-    Raises
-    ------
-    ConfigError
-        The file cannot be read, or is none of these.
-    """
-    data = _read(path)
-    if b"BEGIN X509 CRL" in data:
-        try:
-            revocations = x509.load_pem_x509_crl(data)
-        except _CERTIFICATE_ERRORS:
-            raise ConfigError(f"{path} is no revocation list in PEM") from None
-        return {
-            "kind": "revocations",
-            "issuer": _common_name(revocations.issuer),
-            "made": revocations.last_update_utc.isoformat(),
-            "revoked": {f"{one.serial_number:x}": one.revocation_date_utc.isoformat() for one in revocations},
-        }
-    certificate = _read_certificate(path)
+def check_authority(certificate: x509.Certificate, path: Path) -> str:
+    """The swarm of an authority's certificate, read from ``path``; `ConfigError` if it is not an authority's."""
     try:
-        if _is_authority(certificate):
-            who: dict[str, Any] = {"kind": "authority", "swarm": _authority_swarm(certificate)}
-        else:
-            member = member_name(certificate)
-            names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-            addresses = [
-                *names.get_values_for_type(x509.DNSName),
-                *map(str, names.get_values_for_type(x509.IPAddress)),
-            ]
-            who = {"kind": "member", "swarm": member.swarm, "name": member.name, "id": member.id}
-            who["addresses"] = addresses
-    except _CERTIFICATE_ERRORS as error:
-        raise ConfigError(f"{path} is no certificate of a swarm: {error}") from None
-    return {
-        **who,
-        "issuer": _common_name(certificate.issuer),
-        "serial": f"{certificate.serial_number:x}",
-        "not_before": certificate.not_valid_before_utc.isoformat(),
-        "not_after": certificate.not_valid_after_utc.isoformat(),
-        "in_time": certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc,
-        "sha256": fingerprint(certificate).hex(),
-    }
+        if not is_authority(certificate):
+            raise ValueError("it is a member's")
+        return authority_swarm(certificate)
+    except CERTIFICATE_ERRORS as error:
+        raise ConfigError(f"{path} is no authority's certificate: {error}") from None
 
 
-# -- Parts of certificates. --------------------------------------------------------------------------------------------
-
-
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime, end: datetime
-) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _BACKDATE)
-        .not_valid_after(end)
-    )
-
-
-def _end(authority: x509.Certificate, now: datetime, days: int | None) -> datetime:
-    last = authority.not_valid_after_utc
-    if days is None:
-        return min(now + timedelta(days=MEMBER_DAYS), last)
-    check_range("days", days, 1, MEMBER_DAYS_MAX)
-    if now + timedelta(days=days) > last:
-        raise ConfigError(
-            f"days must be at most {(last - now).days}, the authority ends on {last:%Y-%m-%d}; got {days}"
-        )
-    return now + timedelta(days=days)
-
-
-def _chosen_id(index: _Index, name: str, wanted: int | None) -> int:
-    """The id that the name has already, or the one wanted, or the lowest that no member ever had."""
-    owners = {one.id: one.name for one in index.issued}
-    had = next((one.id for one in index.issued if one.name == name), None)
-    if wanted is None:
-        return had if had is not None else next(i for i in range(len(owners) + 1) if i not in owners)
-    check_range("id", wanted, 0, MEMBER_ID_MAX)
-    if had is not None and wanted != had:
-        raise ConfigError(f"{name} has id {had} and keeps it, got {wanted}")
-    if owners.get(wanted, name) != name:
-        raise ConfigError(f"id {wanted} is taken by {owners[wanted]}")
-    return wanted
-
-
-def _alternative_names(name: str, addresses: Iterable[str]) -> list[x509.GeneralName]:
-    """The name and every address once, in the order given."""
-    names: list[x509.GeneralName] = [x509.DNSName(name)]
-    for text in addresses:
-        try:
-            found: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(text))
-        except ValueError:
-            host = text.lower()
-            if len(host) > 253 or not _DNS_NAME.fullmatch(host) or host.rpartition(".")[2].isdigit():
-                raise ConfigError(f"an address must be an IP address or a DNS name, got {text!r}") from None
-            found = x509.DNSName(host)
-        if found not in names:
-            names.append(found)
-    check_range("the number of addresses", len(names) - 1, 0, ADDRESSES_MAX)
-    return names
-
-
-def _key_usage(authority: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not authority,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=authority,
-        crl_sign=authority,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _x509_name(common_name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
-
-
-def _common_name(name: x509.Name) -> str:
-    return str(name.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value) if name.rdns else ""
-
-
-def _is_authority(certificate: x509.Certificate) -> bool:
+def is_authority(certificate: x509.Certificate) -> bool:
+    """Whether the certificate may sign others."""
     return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
 
 
-def _authority_swarm(certificate: x509.Certificate) -> str:
+def authority_swarm(certificate: x509.Certificate) -> str:
+    """The swarm that an authority's certificate names; ``ValueError`` if it names none."""
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     (uri,) = names.get_values_for_type(x509.UniformResourceIdentifier)
-    swarm = uri.removeprefix(_SCHEME)
-    if uri == swarm or not re.fullmatch(_LABEL, swarm, re.ASCII):
+    swarm = uri.removeprefix(URI_SCHEME)
+    if uri == swarm or not re.fullmatch(LABEL, swarm, re.ASCII):
         raise ValueError(f"{uri!r} names no swarm")
     return swarm
 
 
-def _checked_authority(certificate: x509.Certificate, path: Path) -> str:
-    """Its swarm; `ConfigError` if ``certificate`` is not an authority's."""
+def read_certificate(path: Path) -> x509.Certificate:
+    """The certificate in a PEM file; `ConfigError` if there is none."""
+    data = read_file(path)
     try:
-        if not _is_authority(certificate):
-            raise ValueError("it is a member's")
-        return _authority_swarm(certificate)
-    except _CERTIFICATE_ERRORS as error:
-        raise ConfigError(f"{path} is no authority's certificate: {error}") from None
+        return x509.load_pem_x509_certificate(data)
+    except CERTIFICATE_ERRORS:
+        raise ConfigError(f"{path} is no certificate in PEM") from None
 
 
-def _revocations(authority: _Authority, now: datetime) -> bytes:
-    """The list of all revoked certificates, signed, in PEM. It does not run out: it is carried by hand."""
-    builder = (
-        x509.CertificateRevocationListBuilder()
-        .issuer_name(authority.certificate.subject)
-        .last_update(now)
-        .next_update(max(authority.certificate.not_valid_after_utc, now + timedelta(days=1)))
-        .add_extension(x509.CRLNumber(int(now.timestamp())), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key()), critical=False)
-    )
-    for one in authority.index.issued:
-        if one.revoked:
-            builder = builder.add_revoked_certificate(
-                x509.RevokedCertificateBuilder().serial_number(int(one.serial, 16)).revocation_date(one.revoked).build()
-            )
-    return builder.sign(authority.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+def read_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    """The private key in a PEM file; `ConfigError` unless it is an unencrypted one of ECDSA P-256."""
+    data = read_file(path)
+    try:
+        key = serialization.load_pem_private_key(data, password=None)
+    except (*CERTIFICATE_ERRORS, TypeError):
+        raise ConfigError(f"{path} is no unencrypted private key in PEM") from None
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise ConfigError(f"{path} is no ECDSA P-256 key")
+    return key
 
 
-# -- Files. ------------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _opened(folder: Path, now: datetime) -> Iterator[_Authority]:
-    """The authority in ``folder``, locked against other processes; `ConfigError` if it cannot be used now."""
-    if not folder.is_dir():
-        raise ConfigError(f"no such folder: {folder}")
-    key = _read_key(folder / "authority.key")
-    # The system unlocks when the file is closed, however this ends.
-    with open(folder / "authority.key", "rb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        certificate = _read_certificate(folder / "authority.pem")
-        swarm = _checked_authority(certificate, folder / "authority.pem")
-        if key.public_key() != certificate.public_key():
-            raise ConfigError(f"{folder / 'authority.key'} is not the key of {folder / 'authority.pem'}")
-        if now > certificate.not_valid_after_utc:
-            raise ConfigError(f"the authority in {folder} ended on {certificate.not_valid_after_utc:%Y-%m-%d}")
-        try:
-            index = msgspec.json.decode(_read(folder / "index.json"), type=_Index)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{folder / 'index.json'} is no index of certificates: {error}") from None
-        if (index.format, index.swarm) != (1, swarm):
-            raise ConfigError(f"{folder / 'index.json'} is not of format 1 and swarm {swarm}")
-        yield _Authority(folder, certificate, key, index)
-
-
-def _index_json(index: _Index) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(index), indent=1) + b"\n"
-
-
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """The bytes of a file of at most 16 MiB; `ConfigError` if it cannot be read."""
     try:
         with open(path, "rb") as file:
             data = file.read(_FILE_BYTES_MAX + 1)
@@ -631,73 +286,3 @@ def _read(path: Path) -> bytes:
     if len(data) > _FILE_BYTES_MAX:
         raise ConfigError(f"{path} has more than {_FILE_BYTES_MAX} bytes")
     return data
-
-
-def _read_certificate(path: Path) -> x509.Certificate:
-    data = _read(path)
-    try:
-        return x509.load_pem_x509_certificate(data)
-    except _CERTIFICATE_ERRORS:
-        raise ConfigError(f"{path} is no certificate in PEM") from None
-
-
-def _read_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    data = _read(path)
-    try:
-        key = serialization.load_pem_private_key(data, password=None)
-    except (*_CERTIFICATE_ERRORS, TypeError):
-        raise ConfigError(f"{path} is no unencrypted private key in PEM") from None
-    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise ConfigError(f"{path} is no ECDSA P-256 key")
-    return key
-
-
-def _pem(certificate: x509.Certificate) -> bytes:
-    return certificate.public_bytes(serialization.Encoding.PEM)
-
-
-def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-
-
-def _write_folder(path: Path, files: dict[str, bytes]) -> None:
-    """All files in a new folder, or nothing."""
-    path = path.resolve()
-    if path.exists() and not path.is_dir():
-        raise ConfigError(f"{path} is a file; name a new folder")
-    if path.is_dir() and any(path.iterdir()):
-        raise ConfigError(f"{path} is not empty; name a new folder")
-    partial = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-        for name, data in files.items():
-            _write(partial / name, data)
-        os.rename(partial, path)  # Onto an empty folder, or where there is none.
-        partial = None
-    except OSError as error:
-        raise ConfigError(f"cannot write to {path}: {error.strerror}") from None
-    finally:
-        if partial is not None:
-            shutil.rmtree(partial, ignore_errors=True)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        _write(partial, data)
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise ConfigError(f"cannot write {path}: {error.strerror}") from None
-
-
-def _write(path: Path, data: bytes) -> None:
-    """A new file, on the disk when this returns; keys are for their owner alone."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if path.suffix == ".key" else 0o644)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())

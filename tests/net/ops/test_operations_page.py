@@ -1,4 +1,4 @@
-"""The page's metrics are those that are told, and the files in deploy/ are understood."""
+"""The page of operations has every metric, and the files in deploy/ are understood."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from protovine.net.config import NodeSettings
 from protovine.net.ops.metrics import _LABELLED, _NOTHING, families
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "operations.md"
 
 
@@ -27,7 +27,7 @@ def table() -> str:
     return "\n".join(rows) + "\n"
 
 
-def test_the_page_has_every_metric(request: pytest.FixtureRequest) -> None:
+def test_the_page_lists_every_metric(request: pytest.FixtureRequest) -> None:
     text = PAGE.read_text()
     pattern = r"(<!-- metrics -->\n)(.*?)(<!-- end -->)"
     if request.config.getoption("--rewrite"):
@@ -36,7 +36,7 @@ def test_the_page_has_every_metric(request: pytest.FixtureRequest) -> None:
         assert table() == re.search(pattern, text, flags=re.S)[2]
 
 
-def test_alerts_name_metrics_that_there_are() -> None:
+def test_alerts_name_existing_metrics() -> None:
     known = set(re.findall(r"`(protovine_\w+)`", table()))
     asked = set(re.findall(r"protovine_\w+", re.search(r"```yaml\n(.*?)```", PAGE.read_text(), flags=re.S)[1]))
     assert len(asked) > 5 and asked <= known
@@ -58,7 +58,7 @@ def test_members_in_compose_differ_in_nothing_but_their_number() -> None:
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not there")
-def test_the_unit_is_one(tmp_path: Path) -> None:
+def test_systemd_understands_the_unit(tmp_path: Path) -> None:
     unit = (ROOT / "deploy" / "protovine-node.service").read_text()
     path = tmp_path / "protovine-node.service"
     path.write_text(unit.replace("/opt/protovine/bin/protovine", sys.executable))

@@ -91,7 +91,7 @@ def test_exceptions_keep_their_traceback(form: str) -> None:
     except ZeroDivisionError:
         log.exception("broken")
     text = json.loads(out.getvalue())["exception"] if form == "json" else out.getvalue()
-    assert "ZeroDivisionError" in text and "test_ops_logs.py" in text
+    assert "ZeroDivisionError" in text and "test_logs.py" in text
 
 
 def test_levels_are_of_protovine_only_and_can_change() -> None:

@@ -1,3 +1,5 @@
+"""The features and classes that members agree on."""
+
 import hashlib
 import json
 import math

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from protovine.net import Mqtt, MqttSink, Output, Schema
-from protovine.net.io.sources import MESSAGE_BYTES_MAX
+from protovine.net.io.parser import MESSAGE_BYTES_MAX
 
 aiomqtt = pytest.importorskip("aiomqtt")
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")

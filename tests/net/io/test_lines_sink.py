@@ -1,3 +1,5 @@
+"""JSON lines to files, FIFOs and standard output; what an output is."""
+
 import asyncio
 import json
 import os

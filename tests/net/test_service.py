@@ -126,7 +126,7 @@ def test_two_nodes_meet_learn_answer_and_leave_and_their_tapes_play_the_same(nod
     for name in ("bob", "ann"):
         nodes.start(name, f"{name}.toml")
     wait_for(lambda: min(len(lines(folder / f"{name}.out")) for name in ("ann", "bob")) == 60, "all samples")
-    time.sleep(3.0)  # What was told last is on its way.
+    time.sleep(3.0)  # The last messages are on their way.
     asked = command("status", "--connect", endpoint(folder, "ann"), "--certificates", "watch", "--json", cwd=folder)
     assert 0 == asked.returncode, asked.stderr
     status = {each["name"]: each for each in json.loads(asked.stdout)}
@@ -136,7 +136,7 @@ def test_two_nodes_meet_learn_answer_and_leave_and_their_tapes_play_the_same(nod
         assert (other, True, 60) == (view["name"], view["alive"], view["version"])
         assert status[name]["bytes_received"] > 500
         # A message may overtake the hello that it needs, and is sent again.
-        assert set(status[name]["refused"]) <= {"somebody unknown: keys"}
+        assert set(status[name]["refused"]) <= {"an unknown sender: keys"}
     for child in nodes.running.values():
         child.send_signal(signal.SIGTERM)
     for name, child in nodes.running.items():
@@ -157,7 +157,7 @@ def test_two_nodes_meet_learn_answer_and_leave_and_their_tapes_play_the_same(nod
             assert list(record.proba) == list(output["probabilities"].values())
 
 
-def test_after_kill_9_a_node_goes_on_from_its_snapshot(nodes: Processes) -> None:
+def test_after_kill_9_a_node_continues_from_its_snapshot(nodes: Processes) -> None:
     folder = nodes.folder
     prepare(folder, ["ann", "bob"], rows=400, snapshot_s=1)
     for name in ("ann", "bob"):
@@ -173,7 +173,7 @@ def test_after_kill_9_a_node_goes_on_from_its_snapshot(nodes: Processes) -> None
     first = lines(folder / "bob.out")[0]
     assert first["prototypes"] > 20
     assert first["prediction"] is not None
-    assert "went on from a snapshot" in nodes.log("bob")
+    assert "continued from a snapshot" in nodes.log("bob")
     wait_for(lambda: nodes.log("bob").count("met ann") == 2, "the peers meet again")
     assert nodes.running["ann"].poll() is None
 
@@ -214,7 +214,7 @@ def test_check_says_who_a_node_would_be(tmp_path: Path) -> None:
     assert (0, "ann, number 0 of swarm barn: 9 features and 2 classes\n") == (done.returncode, done.stdout)
 
 
-def test_a_link_that_tls_refuses_is_said_and_standard_output_has_predictions_only(nodes: Processes) -> None:
+def test_a_link_that_tls_refuses_is_logged_and_standard_output_has_predictions_only(nodes: Processes) -> None:
     folder = nodes.folder
     prepare(folder, ["ann"])
     now = datetime.now(UTC)
@@ -227,7 +227,7 @@ def test_a_link_that_tls_refuses_is_said_and_standard_output_has_predictions_onl
     session = open_session(Endpoints([], [endpoint(folder, "ann")], certificates=folder / "eve"))
     try:
         wait_for(
-            lambda: "refused from somebody unknown: a link: invalid peer certificate" in nodes.log("ann"), "a word"
+            lambda: "refused from an unknown sender: a link: invalid peer certificate" in nodes.log("ann"), "a word"
         )
     finally:
         session.close()

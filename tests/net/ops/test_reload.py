@@ -18,8 +18,8 @@ from protovine.errors import ConfigError
 from protovine.net import Envelope, create_authority, issue, load_member, revoke
 from protovine.net.ops.reload import Reloader
 from protovine.net.runtime import Runtime
-from tests.net.loopback import Wire, make_runtime, sample
-from tests.net.test_ops import swarm, until
+from protovine.net.tally import PeerGroup
+from tests.net.loopback import Wire, make_runtime, sample, swarm, until
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def with_members(home: Path, play: Callable[[list[Runtime]], Awaitable[None]]) -
         ]
         running = [asyncio.ensure_future(runtime.run()) for runtime in made]
         try:
-            await until(lambda: all(len(runtime.names) == 2 for runtime in made))
+            await until(lambda: all(len(runtime.roster.peers) == 2 for runtime in made))
             await play(made)
         finally:
             for runtime in made:
@@ -76,16 +76,16 @@ def test_a_revoked_member_is_dropped_while_others_stay(today: Path) -> None:
         await until(lambda: ann.tally.received[1, "share"] == ann.tally.received[2, "share"] == 1)
         revoke(today / "authority", "bob", now=datetime.now(UTC))
         replace(today / "authority" / "revoked.pem", today / "ann" / "revoked.pem")
-        await until(lambda: 1 not in ann.names)
-        assert ({2: "cat"}, {2}) == (ann.names, ann.alive)
+        await until(lambda: 1 not in ann.roster.peers)
+        assert ({2: "cat"}, {2}) == (ann.roster.names, ann.roster.alive)
         bob.take(sample(0.7, 1))
         cat.take(sample(0.7, 1))
         ann.take(sample(0.7, 1))
         await until(lambda: ann.tally.received[2, "share"] == 2 and cat.tally.received[0, "share"] == 1)
-        await until(lambda: ann.tally.refused[-1, "keys"] == 1)
+        await until(lambda: ann.tally.refused[PeerGroup.UNKNOWN, "keys"] == 1)
         # It may say hello as often as it likes.
-        bob.transport.greet(0, bob.envelope.hello(bob._clock()), False)
-        await until(lambda: ann.tally.refused[-1, "revoked"] >= 1)
+        bob.transport.send_hello(0, bob.envelope.hello(bob.now_ns()), False)
+        await until(lambda: ann.tally.refused[PeerGroup.UNKNOWN, "revoked"] >= 1)
         assert (1, 0) == (ann.tally.received[1, "share"], bob.tally.received[0, "share"])
         assert ["cat"] == [member.name for member in ann.envelope.members()]
         watching.cancel()
@@ -107,11 +107,11 @@ def test_a_list_that_cannot_be_read_lets_nobody_in(today: Path, caplog: pytest.L
             damage()
             await reloader.look()
             assert "stays as it was" in caplog.text
-            assert {2: "cat"} == ann.names
+            assert {2: "cat"} == ann.roster.names
             bob = made[1]
-            bob.transport.greet(0, bob.envelope.hello(bob._clock()), False)
+            bob.transport.send_hello(0, bob.envelope.hello(bob.now_ns()), False)
             await asyncio.sleep(0.05)
-            assert {2: "cat"} == ann.names
+            assert {2: "cat"} == ann.roster.names
         path.write_bytes(whole)
         caplog.clear()
         caplog.set_level("INFO")
@@ -130,7 +130,7 @@ def test_another_authority_is_not_taken_up(today: Path, caplog: pytest.LogCaptur
             replace(today / "twin" / name, today / "ann" / name)
         await reloader.look()
         assert "next start" in caplog.text
-        assert {1: "bob", 2: "cat"} == ann.names
+        assert {1: "bob", 2: "cat"} == ann.roster.names
 
     with_members(today, play)
 
@@ -153,10 +153,10 @@ def test_settings_that_can_be_taken_up_are_and_others_are_named(
             nonlocal tables
             tables = {"node": {"log_level": "debug", "snapshot_s": 5, "seed": 3}, "network": {"listen": ["b"]}}
             await reloader.look()
-            assert 30.0 == ann.snapshot_s  # The file has not changed.
+            assert 30.0 == ann.snapshots.period_s  # The file has not changed.
             settings.write_text("22")
             await reloader.look()
-            assert (5.0, logging.DEBUG) == (ann.snapshot_s, logging.getLogger("protovine").level)
+            assert (5.0, logging.DEBUG) == (ann.snapshots.period_s, logging.getLogger("protovine").level)
             assert ["network.listen changed", "node.seed changed"] == sorted(
                 record.getMessage().partition(" and")[0] for record in caplog.records if record.levelname == "WARNING"
             )
@@ -165,7 +165,7 @@ def test_settings_that_can_be_taken_up_are_and_others_are_named(
             assert "" == caplog.text.replace("\n", "")
             settings.write_text("bad")
             await reloader.look()
-            assert "got 0" in caplog.text and ann.snapshot_s == 5.0
+            assert "got 0" in caplog.text and ann.snapshots.period_s == 5.0
 
     asyncio.run(play())
 
@@ -182,7 +182,7 @@ def test_a_signal_reloads_at_once(tmp_path: Path) -> None:
             seconds[0] = 7.0
             began = time.monotonic()
             os.kill(os.getpid(), 1)
-            await until(lambda: ann.snapshot_s == 7.0)
+            await until(lambda: ann.snapshots.period_s == 7.0)
             assert time.monotonic() - began < 5
             watching.cancel()
             asyncio.get_running_loop().remove_signal_handler(1)

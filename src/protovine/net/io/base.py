@@ -1,0 +1,175 @@
+"""What sources and sinks have in common: the events and outputs that they carry, and how they count and report.
+
+A sink never keeps the node waiting: outputs that cannot be written at once wait in a queue, and the oldest are dropped
+when it is full.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from protovine.net.io.queues import DropOldest
+from protovine.net.io.schema import Schema, spellings
+from protovine.stream import Label
+
+if TYPE_CHECKING:
+    from protovine.learn.base import Prediction
+    from protovine.net.io.parser import Parser
+
+# Messages or outputs that may wait.
+QUEUE = 1000
+# Time that a sink has to write what waits when it is closed.
+CLOSE_TIMEOUT_S = 2.0
+# Called with a reason in one word and a text.
+Report = Callable[[str, str], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Event:
+    """A sample (``x``, with or without its class ``y``), or a label that came late (``y`` and ``id``)."""
+
+    x: npt.NDArray[np.float64] | None
+    y: int | None
+    id: str | int | None
+    time_ns: int | None
+    """When it was measured, nanoseconds since 1970; None if it is not known."""
+
+
+class Source(Protocol):
+    """Samples and labels as they come. Close the generator (`contextlib.aclosing`) to let go of what it holds."""
+
+    @property
+    def taken(self) -> int:
+        """Events so far."""
+
+    @property
+    def refusals(self) -> Counter[str]:
+        """What was refused so far, by reason."""
+
+    @property
+    def dropped(self) -> int:
+        """Messages that came faster than they were taken, and were lost."""
+
+    def events(self) -> AsyncGenerator[Event]:
+        """The events, to the end of a file or for ever; to be called once."""
+
+
+class ParsedSource:
+    """A source with a parser, which counts."""
+
+    _parser: Parser
+
+    @property
+    def taken(self) -> int:
+        """Events so far."""
+        return self._parser.taken
+
+    @property
+    def refusals(self) -> Counter[str]:
+        """What was refused so far, by reason."""
+        return self._parser.refusals
+
+    @property
+    def dropped(self) -> int:
+        """Messages that came faster than they were taken, and were lost: none, because the writer waits."""
+        return 0
+
+
+class QueuedSource(ParsedSource):
+    """A source whose messages wait in a queue that drops the oldest."""
+
+    _queue: DropOldest
+
+    @property
+    def dropped(self) -> int:
+        """Messages that came faster than they were taken, and were lost: the oldest that waited."""
+        return self._queue.dropped
+
+    async def _next_event(self) -> Event:
+        """The next event in the queue; other tasks get their turn first."""
+        await asyncio.sleep(0)
+        while True:
+            if (event := self._parser.event(await self._queue.get())) is not None:
+                return event
+
+
+class Output(msgspec.Struct, frozen=True):
+    """A node's prediction as a sink writes it. One JSON object each::
+
+        {"id": 7, "time": 1700000000.5, "prediction": "wet", "probabilities": {"dry": 0.2, "wet": 0.8},
+         "prototypes": 31, "node": "barn-3"}
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from protovine.learn.base import Prediction
+    >>> schema = Schema(("wind",), (False, True))
+    >>> prediction = Prediction(1, np.array([0.25, 0.75]))
+    >>> output = Output.of(schema, prediction, id=7, time_ns=1_500_000_000, prototypes=31, node="barn-3")
+    >>> print(encode(output).decode())
+    {"id":7,"time":1.5,"prediction":true,"probabilities":{"false":0.25,"true":0.75},"prototypes":31,"node":"barn-3"}
+    """
+
+    id: str | int | None
+    time: float
+    """Seconds since 1970."""
+    prediction: Label | None
+    """None without a model."""
+    probabilities: dict[str, float]
+    """By class, as JSON would write the label; empty without a model."""
+    prototypes: int
+    """The number of prototypes in the node."""
+    node: str
+
+    @classmethod
+    def of(
+        cls, schema: Schema, prediction: Prediction, *, id: str | int | None, time_ns: int, prototypes: int, node: str
+    ) -> Output:
+        """The output for a prediction that a learner made at ``time_ns``."""
+        if prediction.code < 0:
+            return cls(id, time_ns / 1e9, None, {}, prototypes, node)
+        proba = dict(zip((spellings(label)[0] for label in schema.classes), prediction.proba.tolist(), strict=True))
+        return cls(id, time_ns / 1e9, schema.label(prediction.code), proba, prototypes, node)
+
+
+encode = msgspec.json.Encoder().encode
+
+
+class Sink(Protocol):
+    """Takes outputs without keeping the node waiting."""
+
+    @property
+    def dropped(self) -> int:
+        """Outputs that were lost because they could not be written as fast as they came."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be written any more, such as to a pipe that nobody reads."""
+
+    async def put(self, output: Output) -> None:
+        """Write it now or soon."""
+
+    async def close(self) -> None:
+        """Write what waits, for at most two seconds, and let go."""
+
+
+class ReportingSink:
+    """Reports a sink's first failure, and counts the outputs that come after its end."""
+
+    def __init__(self, failed: Report | None) -> None:
+        self._failed = failed
+        self._reported = False
+        self._late = 0
+
+    def _report_once(self, reason: str, text: str) -> None:
+        if self._failed is not None and not self._reported:
+            self._reported = True
+            self._failed(reason, text)

@@ -1,0 +1,121 @@
+"""Predictions to a topic of an MQTT broker."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Unpack
+
+from protovine.net.io.base import CLOSE_TIMEOUT_S, QUEUE, Output, Report, ReportingSink, encode
+from protovine.net.io.mqtt import Broker, BrokerSettings, check_qos, check_topic, until_disconnected
+from protovine.net.io.queues import DropOldest
+
+if TYPE_CHECKING:
+    import aiomqtt
+
+_POLL_S = 0.01
+
+
+class MqttSink(ReportingSink):
+    """JSON objects to a topic of an MQTT broker; connects again whenever the connection breaks.
+
+    Parameters
+    ----------
+    host, topic : str
+        The broker, and where to publish.
+    qos : int
+        0 at most once, 1 at least once, 2 exactly once as far as the connection holds: what was not acknowledged when
+        it broke is sent again.
+    retain : bool
+        Let the broker keep the last output for clients that subscribe later.
+    queue : int, 1 to 1,000,000
+        Outputs that may wait, also while the broker is away.
+    failed : callable(reason, text), optional
+        Called the first time that a connection cannot be made or breaks (``connection``; it is made again).
+    **broker
+        Other settings of `protovine.net.io.mqtt.Broker`.
+
+    Raises
+    ------
+    ConfigError
+        A setting is out of range or cannot be used.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        topic: str,
+        *,
+        qos: int = 1,
+        retain: bool = False,
+        queue: int = QUEUE,
+        failed: Report | None = None,
+        **broker: Unpack[BrokerSettings],
+    ) -> None:
+        super().__init__(failed)
+        check_topic(topic, pattern=False)
+        check_qos(qos)
+        self.broker = Broker(host, **broker)
+        self._topic, self._qos, self._retain = topic, qos, retain
+        self._queue = DropOldest(queue)
+        self._task: asyncio.Task[None] | None = None
+        self._sending: bytes | None = None
+
+    @property
+    def dropped(self) -> int:
+        """Outputs that were lost: the oldest that waited; after `close`, those that waited then and that come."""
+        unsent = len(self._queue) + (self._sending is not None) if self.closed else 0
+        return self._queue.dropped + self._late + unsent
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called; a broker that is away may come back."""
+        return self._task is not None and self._task.done()
+
+    async def put(self, output: Output) -> None:
+        """Send it as soon as there is a connection."""
+        if self.closed:
+            self._late += 1
+            return
+        self._queue.put(encode(output))
+        if self._task is None:
+            self._task = self.broker.connect(self._publish, _ignore, self._report_once, self._ended)
+
+    async def close(self) -> None:
+        """Send what waits, for at most two seconds, and disconnect."""
+        if self._task is None:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                while (len(self._queue) or self._sending is not None) and not self._task.done():
+                    await asyncio.sleep(_POLL_S)
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    async def _publish(self, client: aiomqtt.Client) -> None:
+        # A publication waits long for an acknowledgement, but a broken connection shows at once.
+        tasks = [asyncio.create_task(self._send(client)), asyncio.create_task(until_disconnected(client))]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+
+    async def _send(self, client: aiomqtt.Client) -> None:
+        while True:
+            if self._sending is None:
+                self._sending = await self._queue.get()
+            await client.publish(self._topic, self._sending, self._qos, self._retain)
+            self._sending = None
+
+    def _ended(self, error: BaseException | None) -> None:
+        if self._failed is not None:
+            self._failed("closed", f"{self.broker}: {error!r}")
+
+
+def _ignore(message: aiomqtt.Message) -> None:
+    """Nothing was subscribed to."""

@@ -1,0 +1,90 @@
+"""Samples from topics of an MQTT broker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from typing import TYPE_CHECKING, Any, Unpack
+
+from protovine.errors import ConfigError
+from protovine.net.io.base import QUEUE, Event, QueuedSource, Report
+from protovine.net.io.mqtt import Broker, BrokerSettings, check_qos, check_topic, until_disconnected
+from protovine.net.io.parser import MESSAGE_BYTES_MAX, Parser
+from protovine.net.io.queues import DropOldest
+from protovine.net.io.schema import Schema
+
+if TYPE_CHECKING:
+    import aiomqtt
+
+
+class Mqtt(QueuedSource):
+    """JSON objects on topics of an MQTT broker; connects again whenever the connection breaks.
+
+    Messages that the broker retained from before are refused (``retained``), since they would be learnt again after
+    every new connection. A lost connection is reported and counted with the refusals, as ``connection``.
+
+    Parameters
+    ----------
+    schema : Schema
+        What the names and labels must be.
+    host, topics : str, sequence of str
+        The broker, and what to subscribe to; topics may have the wildcards + and #.
+    qos : int
+        0 at most once, 1 at least once, 2 exactly once.
+    queue : int, 1 to 1,000,000
+        Messages that may wait; when one too many comes, the oldest is dropped.
+    refused : callable(reason, text), optional
+        Called once per reason.
+    **broker
+        Other settings of `protovine.net.io.mqtt.Broker`.
+
+    Raises
+    ------
+    ConfigError
+        A setting is out of range or cannot be used.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        host: str,
+        topics: Sequence[str],
+        *,
+        qos: int = 1,
+        queue: int = QUEUE,
+        refused: Report | None = None,
+        **broker: Unpack[BrokerSettings],
+    ) -> None:
+        if isinstance(topics, str) or not topics:
+            raise ConfigError(f"topics must be a list of at least one topic, got {topics!r}")
+        for topic in topics:
+            check_topic(topic, pattern=True)
+        check_qos(qos)
+        self.broker = Broker(host, **broker)
+        self._topics, self._qos = list(topics), qos
+        self._queue = DropOldest(queue)
+        self._parser = Parser(schema, refused)
+
+    async def events(self) -> AsyncGenerator[Event]:
+        """The events, for ever."""
+        task = self.broker.connect(self._subscribe, self._take, self._parser.refuse, self._queue.end)
+        try:
+            while True:
+                yield await self._next_event()
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _subscribe(self, client: aiomqtt.Client) -> None:
+        granted: Sequence[Any] = await client.subscribe([(topic, self._qos) for topic in self._topics])
+        for topic, answer in zip(self._topics, granted, strict=False):
+            if int(getattr(answer, "value", answer)) >= 0x80:
+                self._parser.refuse("subscription", f"{self.broker} does not let this client read {topic!r}")
+        await until_disconnected(client)
+
+    def _take(self, message: aiomqtt.Message) -> None:
+        if message.retain:
+            self._parser.refuse("retained", f"a message on {str(message.topic)!r} that was retained from before")
+        elif isinstance(message.payload, bytes | bytearray):
+            # One byte too many is enough to refuse it.
+            self._queue.put(bytes(message.payload[: MESSAGE_BYTES_MAX + 1]))

@@ -1,0 +1,74 @@
+"""Samples from Zenoh keys."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING, Any
+
+from protovine.errors import DataError
+from protovine.net.io.base import QUEUE, Event, QueuedSource, Report
+from protovine.net.io.keys import check_key
+from protovine.net.io.parser import MESSAGE_BYTES_MAX, Parser
+from protovine.net.io.queues import DropOldest
+from protovine.net.io.schema import Schema
+
+if TYPE_CHECKING:
+    import zenoh
+
+
+class ZenohKeys(QueuedSource):
+    """JSON objects put to Zenoh keys.
+
+    Parameters
+    ----------
+    schema : Schema
+        What the names and labels must be.
+    session : zenoh.Session
+        An open session, which stays open.
+    key : str
+        A key expression, such as ``farm/*/weather`` or ``farm/**``.
+    queue : int, 1 to 1,000,000
+        Messages that may wait; when one too many comes, the oldest is dropped.
+    refused : callable(reason, text), optional
+        Called once per reason.
+
+    Raises
+    ------
+    ConfigError
+        A setting is out of range, or ``key`` is no key expression.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        session: zenoh.Session,
+        key: str,
+        *,
+        queue: int = QUEUE,
+        refused: Report | None = None,
+    ) -> None:
+        check_key(key)
+        self._session, self._key = session, key
+        self._queue = DropOldest(queue)
+        self._parser = Parser(schema, refused)
+
+    async def events(self) -> AsyncGenerator[Event]:
+        """The events, for ever; `DataError` if the session is closed already."""
+        import zenoh
+
+        def take(sample: zenoh.Sample) -> None:
+            # In a thread of Zenoh's.
+            if sample.kind == zenoh.SampleKind.PUT:
+                self._queue.put(sample.payload.to_bytes()[: MESSAGE_BYTES_MAX + 1])
+
+        try:
+            subscriber: Any = self._session.declare_subscriber(self._key, take)
+        except zenoh.ZError as error:
+            raise DataError(f"Zenoh key {self._key}: cannot be read: {error}") from error
+        try:
+            while True:
+                yield await self._next_event()
+        finally:
+            with contextlib.suppress(zenoh.ZError):  # The session was closed first.
+                subscriber.undeclare()

@@ -1,0 +1,145 @@
+"""Hellos: how a member tells all others who it is; their bytes and their checks.
+
+Layout::
+
+    u8      0x76, then u8 version << 4 | kind (1 signed, 2 plain)
+    bytes   msgpack of `HelloBody`, and of the signature (ECDSA P-256, SHA-256, DER) over label, magic, kind and body
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Protocol
+
+import msgspec
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from protovine.errors import RemoteProtocolError, check_range
+from protovine.gossip import MESSAGE_BYTES_MAX
+from protovine.net.security.identity import CERTIFICATE_BYTES_MAX, MEMBER_ID_MAX, MemberName
+
+MAGIC = 0x76
+ENVELOPE_VERSION = 1
+HELLO_BYTES_MAX = 8192
+SCHEMA_BYTES_MAX = 64
+# A hello is signed again after an hour and believed for a day, so clocks may differ by most of a day.
+HELLO_REFRESH_NS = 3_600 * 10**9
+HELLO_AGE_MAX_NS = 24 * HELLO_REFRESH_NS
+
+SIGNED, PLAIN = 1, 2
+ECDSA = ec.ECDSA(hashes.SHA256())
+_LABEL = b"protovine hello\0"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A peer whose hello was accepted.
+
+    Until a message that opened has ``confirmed`` it, the hello may be a recording, less than a day old, of a peer that
+    is not there.
+    """
+
+    id: int
+    name: str
+    incarnation: int
+    confirmed: bool = False
+    certificate_end_ns: int | None = None
+
+
+class HelloBody(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True):
+    """What a member says about itself."""
+
+    swarm: Annotated[str, msgspec.Meta(max_length=63)]
+    name: Annotated[str, msgspec.Meta(max_length=63)]
+    id: Annotated[int, msgspec.Meta(ge=0, le=MEMBER_ID_MAX)]
+    incarnation: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+    created_ns: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+    schema: Annotated[bytes, msgspec.Meta(max_length=SCHEMA_BYTES_MAX)]
+    # Empty in a plain hello.
+    public: Annotated[bytes, msgspec.Meta(max_length=32)]
+    certificate: Annotated[bytes, msgspec.Meta(max_length=CERTIFICATE_BYTES_MAX)]
+
+
+class HelloFrame(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True):
+    """A hello's body with its signature, which is empty in a plain hello."""
+
+    # The signature is over these very bytes, so it does not matter that msgpack can encode one value in several ways.
+    body: Annotated[bytes, msgspec.Meta(max_length=HELLO_BYTES_MAX)]
+    signature: Annotated[bytes, msgspec.Meta(max_length=80)]
+
+
+_hello_decoder = msgspec.msgpack.Decoder(HelloFrame)
+_body_decoder = msgspec.msgpack.Decoder(HelloBody)
+
+
+class _Known(Protocol):
+    name: str
+    incarnation: int
+
+
+def check_parameters(incarnation: int, schema: bytes, payload_bytes_max: int) -> None:
+    """`ConfigError` unless an envelope can have these parameters."""
+    check_range("incarnation", incarnation, 0, 2**63 - 1)
+    check_range("the schema's length", len(schema), 0, SCHEMA_BYTES_MAX)
+    check_range("payload_bytes_max", payload_bytes_max, 0, MESSAGE_BYTES_MAX)
+
+
+def signed_bytes(kind: int, body: bytes) -> bytes:
+    """The bytes that the signature of a hello covers."""
+    return _LABEL + _head(kind) + body
+
+
+def _head(kind: int) -> bytes:
+    return bytes([MAGIC, ENVELOPE_VERSION << 4 | kind])
+
+
+def write_hello(kind: int, body: HelloBody, key: ec.EllipticCurvePrivateKey | None) -> bytes:
+    """The bytes of a hello, signed if there is a key."""
+    packed = msgspec.msgpack.encode(body)
+    signature = key.sign(signed_bytes(kind, packed), ECDSA) if key else b""
+    return _head(kind) + msgspec.msgpack.encode(HelloFrame(packed, signature))
+
+
+def read_hello(data: bytes, kind: int) -> tuple[HelloBody, HelloFrame]:
+    """A hello from its bytes; `RemoteProtocolError` if it is malformed, too long, or of another version or kind."""
+    if len(data) > HELLO_BYTES_MAX:
+        raise RemoteProtocolError("oversize", f"a hello may have at most {HELLO_BYTES_MAX} bytes, got {len(data)}")
+    if len(data) < 2 or data[0] != MAGIC:
+        raise RemoteProtocolError("malformed", "not a protovine hello")
+    if data[1] >> 4 != ENVELOPE_VERSION:
+        raise RemoteProtocolError("version", f"a hello of version {data[1] >> 4}, expected {ENVELOPE_VERSION}")
+    if data[1] & 0x0F != kind:
+        words = {SIGNED: "a signed hello", PLAIN: "a plain hello"}
+        got = words.get(data[1] & 0x0F, "neither")
+        raise RemoteProtocolError("kind", f"expected {words[kind]}, got {got}")
+    try:
+        hello = _hello_decoder.decode(memoryview(data)[2:])
+        return _body_decoder.decode(hello.body), hello
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise RemoteProtocolError("malformed", f"not a protovine hello: {error}") from None
+
+
+def check_hello(body: HelloBody, now_ns: int, own: MemberName, schema: bytes, known: _Known | None) -> None:
+    """Refuse a hello for what can be seen without checking a signature: `RemoteProtocolError`."""
+    if body.swarm != own.swarm:
+        raise RemoteProtocolError("swarm", f"a hello of swarm {body.swarm!r}, this is {own.swarm}")
+    if body.schema != schema:
+        raise RemoteProtocolError("schema", f"{body.name!r} has schema {body.schema.hex()}, this node {schema.hex()}")
+    if body.id == own.id:
+        raise RemoteProtocolError("impostor", f"a hello with the id of this node, {own.id}")
+    if known is not None and known.name != body.name:
+        raise RemoteProtocolError("impostor", f"a hello of {body.name!r} with the id of {known.name}")
+    if known is not None and body.incarnation < known.incarnation:
+        raise RemoteProtocolError(
+            "stale", f"incarnation {body.incarnation} of {body.name}, already at {known.incarnation}"
+        )
+    if abs(now_ns - body.created_ns) > HELLO_AGE_MAX_NS:
+        raise RemoteProtocolError("stale", f"the hello of {body.name!r} was made more than a day from now")
+
+
+def check_afforded(afford: Callable[[], bool]) -> None:
+    """`RemoteProtocolError` if the caller cannot afford to check one more hello."""
+    if not afford():
+        raise RemoteProtocolError("flood", "more hellos than this node checks")

@@ -1,0 +1,127 @@
+"""The envelope without certificates, for swarms on a network of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from protovine import varint
+from protovine.errors import CodecError, LocalProtocolError, MissingKeysError, RemoteProtocolError, check_range
+from protovine.gossip import MESSAGE_BYTES_MAX
+from protovine.net.security.envelope import OVERHEAD_BYTES_MAX
+from protovine.net.security.hello import (
+    PLAIN,
+    HelloBody,
+    Member,
+    check_afforded,
+    check_hello,
+    check_parameters,
+    read_hello,
+    write_hello,
+)
+from protovine.net.security.identity import MEMBER_ID_MAX, MemberName, check_name
+
+
+@dataclass(slots=True)
+class _PlainPeer:
+    name: str
+    incarnation: int
+    trusted: bool = True
+    confirmed: bool = False
+
+
+class PlainEnvelope:
+    """The same calls as `Envelope` without certificates: anyone on the network can read, and send in any name.
+
+    It also serves to measure what security costs. The header of a message is the sender's id.
+
+    Parameters
+    ----------
+    member : MemberName
+        The name, id and swarm that this node claims.
+    incarnation, schema, payload_bytes_max
+        As of `Envelope`.
+
+    Raises
+    ------
+    ConfigError
+        A parameter is out of range.
+
+    Examples
+    --------
+    >>> from protovine.net import MemberName
+    >>> ann = PlainEnvelope(MemberName("barn", "ann", 0), incarnation=1, schema=b"v1")
+    >>> bob = PlainEnvelope(MemberName("barn", "bob", 1), incarnation=1, schema=b"v1")
+    >>> ann.accept_hello(bob.hello(0), 0).id, bob.accept_hello(ann.hello(0), 0).id
+    (1, 0)
+    >>> bob.open(ann.seal(1, b"news"))
+    (0, b'news')
+    """
+
+    def __init__(
+        self, member: MemberName, *, incarnation: int, schema: bytes, payload_bytes_max: int = MESSAGE_BYTES_MAX
+    ) -> None:
+        check_parameters(incarnation, schema, payload_bytes_max)
+        check_name("the swarm's name", member.swarm)
+        check_name("the member's name", member.name)
+        check_range("id", member.id, 0, MEMBER_ID_MAX)
+        self.member, self.id, self.incarnation = member, member.id, incarnation
+        self._schema, self._payload_bytes_max = schema, payload_bytes_max
+        self._peers: dict[int, _PlainPeer] = {}
+
+    def hello(self, now_ns: int) -> bytes:
+        """The hello that introduces this node to peers."""
+        who = self.member
+        return write_hello(
+            PLAIN, HelloBody(who.swarm, who.name, who.id, self.incarnation, now_ns, self._schema, b"", b""), None
+        )
+
+    def accept_hello(self, data: bytes, now_ns: int, afford: Callable[[], bool] = lambda: True) -> Member:
+        """The peer that ``data`` introduces, unproven.
+
+        Raises
+        ------
+        RemoteProtocolError
+            As of `Envelope.accept_hello`, without the reasons that need certificates or signatures.
+        """
+        body, _ = read_hello(data, PLAIN)
+        peer = self._peers.get(body.id)
+        check_hello(body, now_ns, self.member, self._schema, peer)
+        if peer is None or peer.incarnation < body.incarnation:
+            check_afforded(afford)
+            peer = self._peers[body.id] = _PlainPeer(body.name, body.incarnation)
+        return Member(body.id, peer.name, peer.incarnation, peer.confirmed)
+
+    def members(self) -> list[Member]:
+        """Peers whose hello was accepted, by id."""
+        return [Member(id, peer.name, peer.incarnation, peer.confirmed) for id, peer in sorted(self._peers.items())]
+
+    def seal(self, peer: int, payload: bytes) -> bytes:
+        """``payload`` for one peer, 1 to 3 bytes longer; `LocalProtocolError` if it is too long or the peer unknown."""
+        if peer not in self._peers:
+            raise LocalProtocolError(f"no hello of node {peer} was accepted")
+        if len(payload) > self._payload_bytes_max:
+            raise LocalProtocolError(f"a payload may have {self._payload_bytes_max} bytes, got {len(payload)}")
+        return varint.write(self.id) + payload
+
+    def open(self, data: bytes) -> tuple[int, bytes]:
+        """The claimed sender of the message, and the payload.
+
+        Raises
+        ------
+        MissingKeysError
+            ``keys``: no hello of that sender was accepted.
+        RemoteProtocolError
+            ``oversize``, ``malformed``.
+        """
+        if len(data) > self._payload_bytes_max + OVERHEAD_BYTES_MAX:
+            raise RemoteProtocolError("oversize", f"a message of {len(data)} bytes")
+        try:
+            sender, at = varint.read(data, 0)
+        except CodecError as error:
+            raise RemoteProtocolError("malformed", str(error)) from None
+        peer = self._peers.get(sender)
+        if peer is None:
+            raise MissingKeysError(sender, f"a message of node {sender}, which has not said hello")
+        peer.confirmed = True
+        return sender, data[at:]

@@ -1,0 +1,77 @@
+"""When a running node's state is saved, and how a node is restored from it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from protovine.errors import SnapshotError
+from protovine.net.store import Store
+from protovine.net.tally import Tally
+from protovine.node import Node
+
+_log = logging.getLogger("protovine")
+
+
+class Snapshots:
+    """Saves a runtime's state, from time to time and when it is asked to.
+
+    Parameters
+    ----------
+    store : Store or None
+        Without one nothing can be saved.
+    state : callable () -> dict
+        The state of this moment.
+    clock : callable () -> int
+    tally : Tally
+        Counts snapshots and failures.
+    period_s : float
+        Seconds between snapshots; a change holds after the snapshot that is due next.
+    """
+
+    def __init__(
+        self,
+        store: Store | None,
+        state: Callable[[], dict[str, Any]],
+        clock: Callable[[], int],
+        tally: Tally,
+        period_s: float,
+    ) -> None:
+        self.store, self.tally, self.period_s = store, tally, period_s
+        self._state, self._clock = state, clock
+
+    async def keep(self) -> None:
+        """Save a snapshot every ``period_s`` seconds, for ever."""
+        while True:
+            await asyncio.sleep(self.period_s)
+            # In a thread, because a disk may be slow.
+            saving = asyncio.ensure_future(asyncio.to_thread(self.save, self._state()))
+            try:
+                await asyncio.shield(saving)
+            except asyncio.CancelledError:
+                await saving  # The last snapshot must come after it.
+                raise
+
+    def save(self, state: dict[str, Any] | None = None) -> None:
+        """Save ``state``, by default that of now; a failure is logged and counted, and is not fatal."""
+        assert self.store is not None
+        try:
+            self.store.save(self._state() if state is None else state)
+            self.tally.snapshots += 1
+            self.tally.snapshot_ns = self._clock()
+        except OSError as error:
+            self.tally.snapshots_failed += 1
+            _log.error("no snapshot was saved: %s", error)
+
+
+def restore_node(build: Callable[[list[int]], Node], state: dict[str, Any], now_ns: int) -> Node:
+    """A node built with the peers in a saved state, and restored from it; `SnapshotError` if the state is damaged."""
+    try:
+        peers, data = [int(peer) for peer in state["peers"]], bytes(memoryview(state["node"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise SnapshotError(f"the snapshot is damaged: {error}") from None
+    node = build(peers)
+    node.restore(data, now_ns)
+    return node
