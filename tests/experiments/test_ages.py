@@ -12,13 +12,13 @@ import protovine
 from protovine.age import BatchMeans, SteadyAges
 from protovine.errors import ConfigError, DataError
 from protovine.experiments.define.config import Settings
-from protovine.experiments.report.age_figure import draw_ages
+from protovine.experiments.report.figures.ages import draw_ages
 from protovine.experiments.report.pages import render_report
 from protovine.experiments.run.ages import TheoryAges, RunAges, expected_ages, pooled, predicted, verdict
 from protovine.experiments.run.measured import MeasuredRun, measured_runs
 from protovine.records import write_trace
 from protovine.topology import neighbours
-from tests.experiments.test_report import Page, make_result, make_run
+from tests.experiments.report.made_up import Page, make_result, make_run
 
 MESH = neighbours("full", 5, 0)
 # No delay, so that numbers are round.

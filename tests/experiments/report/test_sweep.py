@@ -18,11 +18,11 @@ from scipy import stats
 
 import protovine
 from protovine.experiments import Sweep
-from protovine.experiments.report.sweep_report import write_report
-from protovine.experiments.report.sweep_tables import differences, front, holm, means, ranks, to_latex
+from protovine.experiments.report.tables.sweep import differences, front, holm, means, ranks, to_latex
 from protovine.experiments.sweep.database import Database, Finished
 from protovine.experiments.sweep.grid import plan
-from tests.experiments.test_report import Page, make_run
+from protovine.experiments.sweep.report import write_report
+from tests.experiments.report.made_up import Page, make_run
 
 # Table 5(a) of Demšar 2006: q at 5 % for Nemenyi's test of 3 and of 4 treatments.
 NEMENYI = {3: 2.343, 4: 2.569}

@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 import protovine
-from protovine.experiments import Sweep, published
-from protovine.experiments.report.sweep_figures import means
-from protovine.experiments.report.sweep_report import write_report
+from protovine.experiments import Sweep
+from protovine.experiments.report import published
+from protovine.experiments.report.figures.paper import draw_measure
+from protovine.experiments.report.tables.sweep import means
 from protovine.experiments.sweep.database import Database, Finished
 from protovine.experiments.sweep.grid import plan
-from tests.experiments.test_report import make_run
+from protovine.experiments.sweep.report import write_report
+from tests.experiments.report.made_up import make_run
 
 TABLES: dict[str, Any] = {
     "presets": ["paper-base", "paper-cluster"],
@@ -67,11 +69,11 @@ def test_the_published_table_is_whole() -> None:
 def test_ours_stand_beside_the_published_ones(tmp_path: Path) -> None:
     folder = kept(tmp_path / "sweep", TABLES)
     frame = protovine.load_results(folder)
-    drawn = published.draw_measure(means(frame, ["f1_paper"]), "phishing", "f1_paper")
+    drawn = draw_measure(means(frame, ["f1_paper"]), "phishing", "f1_paper")
     assert drawn is not None
-    figure = drawn[3]
+    (figure,) = drawn.panels
     first, *others = [axes for axes in figure.axes if axes.get_visible()]
-    assert ["test 1: all of it", "test 4: clustering"] == [axes.get_title() for axes in (first, *others)]
+    assert ["test 1: whole sets", "test 4: clustering"] == [axes.get_title() for axes in (first, *others)]
     ours, theirs = first.lines[:2]
     assert [0.51, 0.56, 0.61] == pytest.approx(list(ours.get_ydata()))
     table = published.load_published().query("`data.source` == 'phishing' and test == 1 and `gossip.s` == 1")
