@@ -179,7 +179,7 @@ def test_the_page_says_what_is_missing_failed_and_where_it_is_from(written: list
     html = written[0].read_text()
     page = Page(html)
     frame = protovine.load_results(written[0].parent)
-    assert f"{len(frame)} of 54 points and seeds are there" in page.text and len(frame) < 54
+    assert f"{len(frame)} of 54 combinations of point and seed have results" in page.text and len(frame) < 54
     assert "InvariantError: <script>" in page.text and "1 failed" in page.text.replace("\n", " ")
     assert "protovine sweep '<b>.toml'" in page.text and "c0ffee" in page.text
 

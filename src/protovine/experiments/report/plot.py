@@ -255,6 +255,7 @@ def scale(axes: Axes, which: Literal["x", "y"], values: Floats) -> bool:
     axes.set(**{f"{which}lim": limits})
     axis.set_major_locator(FixedLocator([tick for tick in ticks if tick <= limits[1]]))
     axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(EngFormatter())  # Another scale resets it.
     return True
 
 

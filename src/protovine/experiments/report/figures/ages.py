@@ -32,7 +32,7 @@ def draw_ages(run: MeasuredRun, path: Path) -> None:
     if run.report.mean_s is None:
         raise ConfigError("there are no ages to draw: no node received anything")
     with look():
-        figure = Figure(figsize=(9.6, 4.0), layout="constrained")
+        figure = Figure(figsize=(9.0, 4.0), layout="constrained")
         pairs, law = figure.subplots(1, 2)
         _draw_pairs(pairs, run)
         _draw_law(law, run)
@@ -46,7 +46,8 @@ def _draw_pairs(axes: Axes, run: MeasuredRun) -> None:
     each = run.report.each
     if run.nodes > CELLS_MAX:
         axes.hist(each.mean_s[~np.isnan(each.mean_s)], bins=40, color=COLOURS[0])
-        axes.set(xlabel="mean age of a pair [s]", ylabel="pairs", title=f"{len(each):,} pairs")
+        axes.set_title(f"{len(each):,} pairs", fontsize=10)
+        axes.set(xlabel="mean age of a pair [s]", ylabel="pairs")
         return
     axes.grid(visible=False)
     cells = np.full((run.nodes, run.nodes), np.nan)
@@ -56,10 +57,13 @@ def _draw_pairs(axes: Axes, run: MeasuredRun) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[:].set_visible(False)
-    axes.set(xlabel="origin", ylabel="node", title="mean age of what a node knows of each neighbour")
+    axes.set_title("mean age at each node of each origin", fontsize=10)
+    axes.set(xlabel="origin", ylabel="node")
 
 
 def _draw_law(axes: Axes, run: MeasuredRun) -> None:
+    from matplotlib.ticker import FuncFormatter, NullLocator
+
     law = run.report.law
     assert law is not None
     x = np.linspace(0.0, law.quantile(1 - FRACTION_MIN), 400)
@@ -67,12 +71,15 @@ def _draw_law(axes: Axes, run: MeasuredRun) -> None:
     expected = run.expected
     if expected is not None and expected.theory is not None and expected.theory.survival is not None:
         holds = run.ages is not None and not run.ages.reasons
-        label = "theory" if holds else "theory, whose assumptions do not hold"
+        label = "theory" if holds else "theory (assumptions do not hold)"
         survival = [expected.theory.survival(at) for at in x.tolist()]
         axes.semilogy(x, survival, color=COLOURS[1], linestyle="--", label=label)
     axes.set_ylim(FRACTION_MIN, 1.4)
     axes.set_xlim(left=0)
     axes.axhline(0.05, color=GREY, linewidth=0.8, linestyle=":")
     axes.annotate("5 %", (1, 0.05), xycoords=("axes fraction", "data"), va="bottom", ha="right", color=GREY)
-    axes.legend()
-    axes.set(xlabel="age x [s]", ylabel="fraction of the time, log scale", title="time during which the age exceeds x")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.legend(fontsize=9)
+    axes.set_title("fraction of the time above an age", fontsize=10)
+    axes.set(xlabel="age x [s]", ylabel="fraction of the time, log scale")

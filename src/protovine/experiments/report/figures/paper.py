@@ -42,7 +42,7 @@ def draw_measure(table: pd.DataFrame, stream: str, measure: str, changed: str = 
     if not names:
         return None
     published = published_curves(stream)
-    figure = Figure(figsize=(6.6, 5.6 if len(names) > 2 else 3.3), layout="constrained")
+    figure = Figure(figsize=(6.6, 5.6 if len(names) > 2 else 3.8), layout="constrained")
     columns = min(2, len(names))
     cells = figure.subplots(
         -(-len(names) // columns), columns, sharex=True, sharey=measure == "f1_paper", squeeze=False

@@ -88,12 +88,14 @@ def _paper(results: SweepResults, table: pd.DataFrame) -> Iterator[Callable[[], 
 
 def _against(frame: pd.DataFrame, table: pd.DataFrame, metric: str) -> Drawing | None:
     """The metric against the first number that varies, a line for each value of the next key, the others in panels."""
-    numeric = _numeric(table, frame.attrs["varied"])
+    # Keys that the data set decides, such as its length, need no lines or panels of their own.
+    varied = [key for key in frame.attrs["varied"] if key == DATA or not _decided_by_data(table, key)]
+    numeric = _numeric(table, varied)
     x = next((key for key in numeric if table[key].nunique() > 2), numeric[0] if numeric else None)
     if x is None or not table[metric].notna().any():
         return None
     line = next((key for key in numeric if key != x), None) or treatment(frame)
-    inner = [key for key in frame.attrs["varied"] if key not in (x, line) and table[key].map(str).nunique() > 1]
+    inner = [key for key in varied if key not in (x, line) and table[key].map(str).nunique() > 1]
     groups = _groups(table, inner)
     shown = groups[:PANELS_MAX]
     values = _values(table, line) if line != x else []
@@ -248,6 +250,10 @@ def _numeric(table: pd.DataFrame, keys: Sequence[str]) -> list[str]:
         return isinstance(value, int | float | np.number) and not isinstance(value, bool | np.bool_)
 
     return [key for key in keys if table[key].map(is_number).all() and table[key].nunique() > 1]
+
+
+def _decided_by_data(table: pd.DataFrame, key: str) -> bool:
+    return DATA in table and table[DATA].nunique() > 1 and bool((table.groupby(DATA)[key].nunique() == 1).all())
 
 
 def _values(table: pd.DataFrame, key: str) -> list[str]:

@@ -75,7 +75,8 @@ def against_nodes(sizes: Sequence[int] = (4, 9, 16, 36, 64, 144, 256)) -> Drawin
     caption = (
         "Predicted mean age against the number of nodes, for one message to one peer per sample. Left: direct "
         "messages, about neighbours. The age grows with the number of neighbours. Right: everything is forwarded, "
-        "about all nodes. The age grows with the logarithm of n on well connected graphs and with its root on a ring."
+        "about all nodes. The age grows with the logarithm of n on a complete graph and in proportion to n on a ring "
+        "and a star."
     )
     return Drawing("age-nodes", "Mean age against the number of nodes", caption, (figure,))
 
