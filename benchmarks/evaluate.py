@@ -81,7 +81,7 @@ def targets(result: SuiteResult) -> None:
         f1, least, most = TARGETS.get(stream, (None, None, None))
         row(
             stream,
-            f"{_with_target(shared.mean, f1)} ± {shared.half or 0.0:.3f}",
+            _with_target(shared.mean, f1) + ("" if shared.half is None else f" ± {shared.half:.3f}"),
             _with_target(mean(made, ISOLATED), least),
             f"{central:.3f}",
             f"{shared.mean - central:+.3f}",

@@ -118,3 +118,9 @@ def test_lag_and_shift_move_times_and_features_of_each_node_alike() -> None:
         offsets.append(off[0] / data.x.std(axis=0))
     assert 0.3 < np.std(offsets) < 0.7, "half a standard deviation, by 45 draws"
     assert plain.x is not moved.x and np.array_equal(plain.x, data.x)
+
+
+def test_the_page_lists_every_suite() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "experiments.md").read_text()
+    table = page.partition("<!-- suites -->\n")[2].partition("<!-- end -->")[0].splitlines()[2:]
+    assert [f"| `{suite.name}` | {suite.about} |" for suite in SUITES.values()] == table
