@@ -117,16 +117,16 @@ def faults(result: SuiteResult) -> None:
     head("stream", ISOLATED, DEFAULT, "20 % loss", "gain left", "one of five crashes after 1/3", "gain left")
     for stream in result.streams:
         normal, lossy, crashed = (result.by_case[stream, case] for case in ("plain", "loss", "crash"))
-        alone, full = mean(normal, ISOLATED), mean(normal, DEFAULT)
-        rest, rest_alone = mean(crashed, DEFAULT), mean(crashed, ISOLATED)
+        isolated, full = mean(normal, ISOLATED), mean(normal, DEFAULT)
+        rest, rest_isolated = mean(crashed, DEFAULT), mean(crashed, ISOLATED)
         row(
             stream,
-            f"{alone:.3f}",
+            f"{isolated:.3f}",
             f"{full:.3f}",
             f"{mean(lossy, DEFAULT):.3f}",
-            f"{(mean(lossy, DEFAULT) - alone) / (full - alone):.0%}",
-            f"{rest:.3f} ({ISOLATED} {rest_alone:.3f})",
-            f"{(rest - rest_alone) / (full - alone):.0%}",
+            f"{(mean(lossy, DEFAULT) - isolated) / (full - isolated):.0%}",
+            f"{rest:.3f} ({ISOLATED} {rest_isolated:.3f})",
+            f"{(rest - rest_isolated) / (full - isolated):.0%}",
         )
 
 
@@ -188,11 +188,11 @@ def draw_budget(result: SuiteResult, folder: Path) -> None:
     with look():
         figure = Figure(figsize=(7, 4.2), layout="constrained")
         axes = figure.subplots()
-        isolated, *limits = result.cases
+        first, *limits = result.cases
         for i, stream in enumerate(result.streams):
-            alone = mean(result.by_case[stream, isolated], DEFAULT)
+            isolated = mean(result.by_case[stream, first], DEFAULT)
             made = [result.by_case[stream, case] for case in limits]
-            gain = [100 * (mean(each, DEFAULT) - alone) for each in made]
+            gain = [100 * (mean(each, DEFAULT) - isolated) for each in made]
             traffic = [mean(each, DEFAULT, TRAFFIC) for each in made]
             axes.plot(traffic, gain, color=colour(i), marker=marker(i), markersize=4, label=stream)
         axes.axhline(0, color=GREY, linewidth=0.8)

@@ -136,7 +136,7 @@ def test_the_report_marks_where_theory_does_not_hold() -> None:
         replace(make_run("base"), ages=ages(0.9, 1.0, 1.2)),
         replace(make_run("jitter"), ages=ages(2.0, 2.1, 2.2, reasons=("delays vary (jitter)",))),
         replace(make_run("brief"), ages=ages()),
-        make_run("alone"),
+        make_run("isolated"),
     ]
     page = Page(render_report(make_result(runs)))
     (table,) = [table for table in page.tables if table[0][-1] == "does theory hold?"]

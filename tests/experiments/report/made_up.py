@@ -10,7 +10,7 @@ import numpy as np
 
 from protovine.experiments.run.result import METRICS, Result, Run, Series
 
-UNDEFINED_ALONE = ("aoi_mean_s", "aoi_peak_s", "aoi_p95_s", "version_age_mean", "aoii_mean_s")
+UNDEFINED_ISOLATED = ("aoi_mean_s", "aoi_peak_s", "aoi_p95_s", "version_age_mean", "aoii_mean_s")
 GRID = 24
 
 
@@ -53,15 +53,15 @@ class Page(HTMLParser):
 
 
 def make_run(preset: str = "base", seed: int = 0, n: int = 3, n_classes: int = 2, **changes: Any) -> Run:
-    """A run whose metrics all differ; the preset "alone" sends nothing."""
-    shares = preset != "alone"
+    """A run whose metrics all differ; the preset "isolated" sends nothing."""
+    shares = preset != "isolated"
     t = np.linspace(0.0, 10.0, GRID + 1)[1:]
     metrics: dict[str, float | None] = {
         name: (i + 1) * (10.0 if shares else 7.0) + seed / 4 for i, name in enumerate(METRICS)
     }
     metrics |= {"f1": 0.8 + 0.01 * seed if shares else 0.7, "bytes_per_node_per_s": 900.0 + seed if shares else 0.0}
     if not shares:
-        metrics |= dict.fromkeys(UNDEFINED_ALONE)
+        metrics |= dict.fromkeys(UNDEFINED_ISOLATED)
     per_node = [
         {
             "node": node,
@@ -91,7 +91,7 @@ def make_result(runs: list[Run], n: int = 3, seeds: int | None = None, **changes
     presets = list(dict.fromkeys(run.preset for run in runs))
     made = Result(
         experiment={"seed": 0, "seeds": seeds or max((run.seed for run in runs), default=0) + 1},
-        resolved={name: {"gossip": {"T": float(name != "alone"), "s": 4}, "faults": []} for name in presets},
+        resolved={name: {"gossip": {"T": float(name != "isolated"), "s": 4}, "faults": []} for name in presets},
         data={"name": "toy", "rows": 1250, "features": ["a", "b"], "classes": [False, True], "fingerprint": "abc123"},
         neighbours=[sorted({(i - 1) % n, (i + 1) % n} - {i}) for i in range(n)],
         runs=runs,

@@ -24,7 +24,7 @@ from tests.experiments.report.made_up import GRID, Page, make_result, make_run
 
 @pytest.fixture(scope="module")
 def result() -> Result:
-    return make_result([make_run(preset, seed) for preset in ("alone", "base") for seed in (0, 1)])
+    return make_result([make_run(preset, seed) for preset in ("isolated", "base") for seed in (0, 1)])
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def page(html: str) -> Page:
 
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For tests of the words and tables alone, which are then many times faster."""
+    """For tests of the words and tables only, which are then many times faster."""
     monkeypatch.setattr(pages, "draw_result", lambda result: [])
 
 
@@ -79,7 +79,7 @@ def test_the_process_does_not_matter(html: str) -> None:
         "from protovine.experiments.report.pages import render_report\n"
         "assert not {'matplotlib', 'jinja2'} & set(sys.modules)\n"
         "import tests.experiments.report.made_up as t\n"
-        "html = render_report(t.make_result([t.make_run(p, s) for p in ('alone', 'base') for s in (0, 1)]))\n"
+        "html = render_report(t.make_result([t.make_run(p, s) for p in ('isolated', 'base') for s in (0, 1)]))\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
         "sys.stdout.buffer.write(html.encode())\n"
     )
@@ -99,11 +99,11 @@ def test_user_settings_of_matplotlib_have_no_say(result: Result, html: str) -> N
 
 def test_every_metric_of_every_preset_is_in_the_table(result: Result, page: Page) -> None:
     rows = page.comparison()
-    assert page.tables[0][0] == ["metric", "alone", "base"]
+    assert page.tables[0][0] == ["metric", "isolated", "base"]
     assert len(rows) == len(METRICS)
     for metric, (name, unit, decimals) in METRICS.items():
         cells = rows[f"{name} [{unit}]" if unit else name]
-        for preset, cell in zip(("alone", "base"), cells, strict=True):
+        for preset, cell in zip(("isolated", "base"), cells, strict=True):
             values = [run.metrics[metric] for run in result.of(preset)]
             if values[0] is None:
                 assert cell == "–"
@@ -117,7 +117,7 @@ def test_every_metric_of_every_preset_is_in_the_table(result: Result, page: Page
 
 @pytest.mark.usefixtures("no_figures")
 def test_a_metric_that_is_undefined_everywhere_has_no_row() -> None:
-    rows = Page(render_report(make_result([make_run("alone"), make_run("alone", 1)]))).comparison()
+    rows = Page(render_report(make_result([make_run("isolated"), make_run("isolated", 1)]))).comparison()
     assert "F1" in rows
     assert not [name for name in rows if name.startswith(("age", "version age"))]
 
@@ -140,7 +140,7 @@ def test_a_difference_whose_interval_excludes_0_is_marked() -> None:
 def test_the_caption_explains_intervals_and_single_seeds(page: Page) -> None:
     assert "95 % interval (Student’s t)" in page.text
     assert "only one seed has no interval" in page.text
-    single = Page(render_report(make_result([make_run("alone"), make_run()])))
+    single = Page(render_report(make_result([make_run("isolated"), make_run()])))
     assert "One seed, so there are no intervals" in single.text
     assert "±" not in "".join("".join(row) for row in single.tables[0])
 
@@ -148,12 +148,12 @@ def test_the_caption_explains_intervals_and_single_seeds(page: Page) -> None:
 def test_every_figure_names_its_axes_with_units(html: str) -> None:
     found = [set(re.findall(r"<text[^>]*>([^<]*)</text>", svg)) for svg in svgs(html)]
     expected: list[set[str]] = [
-        {"time [s]", "F1 (0 to 1)", "alone", "base"},
-        {"traffic per node [B/s]", "F1, mean over nodes (0 to 1)", "alone", "base"},
+        {"time [s]", "F1 (0 to 1)", "isolated", "base"},
+        {"traffic per node [B/s]", "F1, mean over nodes (0 to 1)", "isolated", "base"},
         {"time [s]", "traffic per node [B/s], log scale", "base"},
         {"time [s]", "mean age [s]", "base"},
-        {"time [s]", "prototypes per node [number]", "alone", "base"},
-        {"alone", "0", "1", "2"},
+        {"time [s]", "prototypes per node [number]", "isolated", "base"},
+        {"isolated", "0", "1", "2"},
         {"base", "0", "1", "2"},
         {"F1 of the node (0 to 1)"},
     ]
@@ -171,8 +171,8 @@ def test_figures_are_well_formed_and_described(html: str) -> None:
 
 
 def test_captions_say_who_is_left_out(page: Page) -> None:
-    assert "Left out, because they sent nothing: alone." in page.text
-    assert "Left out, because they have no ages: alone." in page.text
+    assert "Left out, because they sent nothing: isolated." in page.text
+    assert "Left out, because they have no ages: isolated." in page.text
 
 
 def test_drift_is_drawn_and_said(result: Result, html: str) -> None:
@@ -205,8 +205,8 @@ def test_what_comes_from_data_is_escaped() -> None:
 
 @pytest.mark.usefixtures("no_figures")
 def test_a_partial_result_says_which_runs_are_missing() -> None:
-    result = make_result([make_run("alone"), make_run("alone", 1), make_run("base")], seeds=3, status="partial")
-    assert pages.missing(result) == ["alone: seed 2", "base: seeds 1, 2"]
+    result = make_result([make_run("isolated"), make_run("isolated", 1), make_run("base")], seeds=3, status="partial")
+    assert pages.missing(result) == ["isolated: seed 2", "base: seeds 1, 2"]
     text = Page(render_report(result)).text
     assert "Partial" in text
     assert "the 3 finished runs" in text
@@ -235,8 +235,8 @@ def test_no_runs_at_all() -> None:
     assert not svgs(html)
 
 
-def test_one_node_alone() -> None:
-    html = render_report(make_result([make_run("alone", n=1)], n=1))
+def test_a_single_node() -> None:
+    html = render_report(make_result([make_run("isolated", n=1)], n=1))
     text = Page(html).text
     assert "toy, 1 node, 1 seed" in text
     assert "No preset sent anything." in text
@@ -347,7 +347,7 @@ def test_traffic_is_logarithmic_beyond_a_decade() -> None:
 @pytest.mark.usefixtures("no_figures")
 def test_messages_lost_and_refused_are_counted_by_reason(html: str) -> None:
     runs = [
-        make_run("alone"),
+        make_run("isolated"),
         make_run("base", 0, lost={"loss": 1200, "cut": 0}, refused={"stale": 3}),
         make_run("base", 1, lost={"loss": 34}),
     ]
@@ -369,7 +369,7 @@ def test_the_page_says_how_to_get_it_again(result: Result, page: Page) -> None:
     assert "abc123" in page.text
     assert "protovine 0.1.0" in page.text
     assert all(run.trace_hash in page.text for run in result.runs)
-    differing, every = [table for table in page.tables if table[0] == ["setting", "alone", "base"]]
+    differing, every = [table for table in page.tables if table[0] == ["setting", "isolated", "base"]]
     assert differing[1:] == [["gossip.T", "0.0", "1.0"]]
     assert every[1:] == [["faults", "none", "none"], ["gossip.T", "0.0", "1.0"], ["gossip.s", "4", "4"]]
 

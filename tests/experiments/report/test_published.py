@@ -62,8 +62,8 @@ def test_the_published_table_is_whole() -> None:
     expected |= {("rotation", test): tens for test in (1, 2, 3, 4)} | {("elec2", 4): 6}
     assert expected == counts
     assert not found.duplicated(["data.source", "test", "gossip.s", "gossip.T"]).any()
-    alone = found[found["gossip.T"] == 0]
-    assert (alone[["prototypes_trained_per_node", "paper_bytes_per_s"]] == 0).all().all()
+    unshared = found[found["gossip.T"] == 0]
+    assert (unshared[["prototypes_trained_per_node", "paper_bytes_per_s"]] == 0).all().all()
 
 
 def test_ours_stand_beside_the_published_ones(tmp_path: Path) -> None:

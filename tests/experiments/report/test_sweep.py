@@ -144,7 +144,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ) as kept:
         for number, task in enumerate(planned.tasks[:-2]):
             T = task.settings.gossip.T
-            run = make_run("any" if T else "alone", task.seed, drift_points_s=(5.0,))
+            run = make_run("any" if T else "isolated", task.seed, drift_points_s=(5.0,))
             changed = {"f1": 0.6 + 0.2 * T + 0.02 * task.seed + 0.01 * (number % 3), "bytes_per_node_per_s": 5000 * T}
             run = replace(run, metrics={**run.metrics, **changed})
             failed = Finished(task.key, task.seed, None, "InvariantError: <script>", 1.0)

@@ -150,7 +150,8 @@ def handle(number: int, line: bool = True, dot: bool = False) -> Line2D:
     """The entry in a legend for the curve or the points of this number."""
     from matplotlib.lines import Line2D
 
-    style, symbol = line_style(number) if line else "", marker(number) if dot else ""
+    style: Any = line_style(number) if line else ""
+    symbol = marker(number) if dot else ""
     face = colour(number) + ("" if line else "80")
     return Line2D([], [], color=colour(number), linestyle=style, marker=symbol, markersize=5, markerfacecolor=face)
 

@@ -95,7 +95,7 @@ def same_traces(result: Result) -> list[list[str]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-# How a verdict is marked: not by colour alone.
+# The sign of a verdict, since colour is not enough.
 MARKS = {"agrees": "✓", "differs": "≠", "short": "?", "assumes": "⚠"}
 
 
