@@ -57,7 +57,8 @@ def _compiled(function: _Function, **options: Any) -> _Function:
         return function
     # Numba has no public way to set the stamp. `tests/test_jit.py` fails if a new release names it otherwise.
     files._source_stamp = _content(function.__module__, function.__code__.co_filename)
-    return compiled  # type: ignore[no-any-return]
+    wrapped: _Function = compiled
+    return wrapped
 
 
 @cache

@@ -87,7 +87,7 @@ def age_calc(rate: float, delay: str, as_json: bool, figure: Path | None, **sett
     settings |= {"rate_hz": rate, "delay": parse_delay(delay)}
     found = predict_age(**settings)
     if figure:
-        from protovine.experiments.report.theory_figures import draw_prediction
+        from protovine.experiments.report.figures.theory import draw_prediction
 
         draw_prediction(figure, **settings)
     if as_json:
@@ -161,7 +161,7 @@ def age_plan(
     settings |= {"rate_hz": rate, "delay": parse_delay(delay)}
     plan = plan_age(mean_s=target_mean, p95_s=target_p95, budget_bps=budget, **settings)
     if figure:
-        from protovine.experiments.report.theory_figures import draw_plan
+        from protovine.experiments.report.figures.theory import draw_plan
 
         draw_plan(figure, plan, mean_s=target_mean, p95_s=target_p95, budget_bps=budget, **settings)
     if as_json:
@@ -186,7 +186,7 @@ def age_measure(
     RUN is a folder that `protovine run` made, or a trace file. A trace file does not contain the settings of the run,
     so it is measured without a prediction.
     """
-    from protovine.experiments.report.age_figure import draw_ages
+    from protovine.experiments.report.figures.ages import draw_ages
     from protovine.experiments.run.measured import measured_runs
 
     found = measured_runs(run, presets, seeds)

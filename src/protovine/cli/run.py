@@ -193,12 +193,15 @@ def run(
 
 
 def _run_suite(name: str, tables: dict[str, Any], out: Path | None, as_json: bool) -> None:
-    from protovine.experiments.suites import prepare_suite, print_suite, run_suite
+    from protovine.experiments.define.suites import prepare_suite
+    from protovine.experiments.report.pages import render_report
+    from protovine.experiments.report.tables import print_suite
+    from protovine.experiments.run.suites import run_suite
 
-    suite, prepared = prepare_suite(name, tables)
+    prepared = prepare_suite(name, tables)
     path = out or new_folder(name)
     with progress(console_on()) as report:
-        made = run_suite(suite, prepared, out=path, progress=report)
+        made = run_suite(prepared, out=path, render=render_report, progress=report)
     if as_json:
         click.echo(json.dumps(made.to_json(), ensure_ascii=False, allow_nan=False))
     elif made.results[0].runs:

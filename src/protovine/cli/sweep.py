@@ -91,7 +91,7 @@ def report(folder: Path, metric: str, base: str | None) -> None:
 
     DIR is a folder that `protovine sweep` made.
     """
-    from protovine.experiments.report.sweep_report import write_report
+    from protovine.experiments.sweep.report import write_report
 
     for path in write_report(folder, metric, base):
         click.echo(path)

@@ -1,13 +1,13 @@
 """Experiments: what is run, how it is resolved, and what comes out.
 
-- `Experiment`, `Settings`: typed, from Python or TOML
+- `Experiment`, `RunSettings`: typed, from Python or TOML
 - `PRESETS`: named systems to compare
 - `run.runner.run`: every preset with every seed
 - `Result`: runs, summary, tables; `replay` runs a recorded one again
 - `Sweep`, `run_sweep`: grids and lists of settings; `load_results`, `load_curves`: what they found
 """
 
-from protovine.experiments.define.config import Experiment, Settings
+from protovine.experiments.define.config import Experiment, RunSettings
 from protovine.experiments.run.result import Interval, Result
 from protovine.experiments.sweep.database import load_curves, load_results
 from protovine.experiments.sweep.grid import Sweep
@@ -20,7 +20,7 @@ __all__ = [
     "Interval",
     "Preset",
     "Result",
-    "Settings",
+    "RunSettings",
     "Sweep",
     "load_curves",
     "load_results",

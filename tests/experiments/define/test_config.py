@@ -240,5 +240,5 @@ def test_another_kind_takes_the_place_of_the_presets_and_keeps_what_both_have() 
 )
 def test_the_threshold_follows_the_gate_unless_it_is_set(gate: object, expected: tuple) -> None:
     settings = Experiment(presets="paper-base", exchange={"gate": gate}).settings("paper-base")
-    made = build(settings, load("bananas", rows=20), seed=0).make_node(0, 1).exchange.share.gate
+    made = build(settings, load("bananas", rows=20), seed=0).make_node(0, 1).exchange.exchange.gate
     assert expected == (made.name, made.threshold)

@@ -12,14 +12,14 @@ import protovine
 from protovine.age import BatchMeans, SteadyAges
 from protovine.errors import ConfigError, DataError
 from protovine.experiments.define.config import RunSettings
-from protovine.experiments.report.age_figure import draw_ages
+from protovine.experiments.report.figures.ages import draw_ages
 from protovine.experiments.report.pages import render_report
 from protovine.experiments.run.ages import RunAges, TheoryAges, expected_ages, pooled, predicted, verdict
 from protovine.experiments.run.measured import MeasuredRun, measured_runs
 from protovine.records import write_trace
 from protovine.system import resolve
 from protovine.topology import neighbours
-from tests.experiments.test_report import Page, make_result, make_run
+from tests.experiments.report.made_up import Page, make_result, make_run
 
 MESH = neighbours("full", 5, 0)
 # No delay, so that numbers are round.
@@ -142,7 +142,7 @@ def test_the_report_marks_where_theory_does_not_hold() -> None:
         replace(make_run("base"), ages=ages(0.9, 1.0, 1.2)),
         replace(make_run("jitter"), ages=ages(2.0, 2.1, 2.2, reasons=("delays vary (jitter)",))),
         replace(make_run("brief"), ages=ages()),
-        make_run("alone"),
+        make_run("isolated"),
     ]
     page = Page(render_report(make_result(runs)))
     (table,) = [table for table in page.tables if table[0][-1] == "does theory hold?"]

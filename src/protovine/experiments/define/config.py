@@ -150,10 +150,6 @@ class RunSettings(SystemSettings):
     faults: tuple[FaultSettings, ...] = ()
 
 
-# For callers that are not renamed yet.
-Settings = RunSettings
-
-
 class Experiment(Section):
     """Presets to compare on one stream, and the settings that override theirs.
 

@@ -22,7 +22,7 @@ import msgspec
 from protovine import records
 from protovine.errors import ProtovineError
 from protovine.experiments.define.build import Built, build
-from protovine.experiments.define.config import Experiment, Settings, read_toml
+from protovine.experiments.define.config import Experiment, RunSettings, read_toml
 from protovine.experiments.define.prepare import prepare
 from protovine.net.io import Schema
 from protovine.net.member import Plan, start_member
@@ -122,7 +122,7 @@ async def play(spec: Spec) -> None:
 
 
 async def _feed(
-    spec: Spec, built: Built, settings: Settings, runtime: Runtime, trace: Trace, meter: SocketMeter
+    spec: Spec, built: Built, settings: RunSettings, runtime: Runtime, trace: Trace, meter: SocketMeter
 ) -> None:
     """Meet the others, wait for the start, and take every sample at its time."""
     others, deadline = len(built.neighbours[spec.node]), time.monotonic() + MEET_S

@@ -13,7 +13,7 @@ from protovine.age.measure import WARM_UP_AGES
 from protovine.age.predict import direct_age
 from protovine.age.report import BatchMeans, SteadyAges
 from protovine.errors import ConfigError
-from protovine.experiments.define.config import Settings
+from protovine.experiments.define.config import RunSettings
 from protovine.stream import parse_split
 from protovine.system.settings import LogSettings, ServerSettings, WholeSetSettings
 
@@ -100,7 +100,7 @@ class Verdict(NamedTuple):
     words: str
 
 
-def expected_ages(settings: Settings, neighbours: Sequence[Sequence[int]]) -> Expected | None:
+def expected_ages(settings: RunSettings, neighbours: Sequence[Sequence[int]]) -> Expected | None:
     """The predicted ages of a run; None if nodes do not share.
 
     Parameters

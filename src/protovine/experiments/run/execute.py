@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from protovine import metrics
 from protovine.experiments.define.build import Built, build
-from protovine.experiments.define.config import Settings
+from protovine.experiments.define.config import RunSettings
 from protovine.experiments.run.ages import expected_ages
 from protovine.experiments.run.judge import judge
 from protovine.experiments.run.result import Run
@@ -23,7 +23,7 @@ from protovine.stream import DataSet
 
 
 def execute(
-    settings: Settings,
+    settings: RunSettings,
     preset: str,
     seed: int,
     data: DataSet,
@@ -48,7 +48,7 @@ def execute(
     return judge(run, records, expected=expected, wall_s=wall_s, trace_hash=hash_of(records))
 
 
-def describe_run(settings: Settings, preset: str, seed: int, data: DataSet, built: Built) -> RunDescription:
+def describe_run(settings: RunSettings, preset: str, seed: int, data: DataSet, built: Built) -> RunDescription:
     """The description of a run that is built, for judging it."""
     return RunDescription(
         preset=preset,
@@ -63,7 +63,7 @@ def describe_run(settings: Settings, preset: str, seed: int, data: DataSet, buil
 
 
 def simulate(
-    settings: Settings, data: DataSet, built: Built, progress: Callable[[int], None] | None = None
+    settings: RunSettings, data: DataSet, built: Built, progress: Callable[[int], None] | None = None
 ) -> tuple[list[AnyRecord], float]:
     """All records of a run that is built, and the seconds that the simulation took."""
     records: list[AnyRecord] = []

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from protovine import metrics
 from protovine.age import AgeReport, measure_age
-from protovine.experiments.define.config import Settings
+from protovine.experiments.define.config import RunSettings
 from protovine.experiments.run.ages import Expected, RunAges, expected_ages
 from protovine.experiments.run.result import Run
 from protovine.experiments.run.series import GRID, series
@@ -91,7 +91,7 @@ def judge(
     )
 
 
-def judge_trace(path: Path, settings: Settings | None = None) -> Run:
+def judge_trace(path: Path, settings: RunSettings | None = None) -> Run:
     """The metrics and curves of a recorded run, from its trace file.
 
     Wall times and bytes at sockets are None: a trace does not hold them. Predicted ages need the run's ``settings``.

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from protovine.age import AgeReport, measure_age
 from protovine.errors import ConfigError, DataError
-from protovine.experiments.define.config import Settings, read_toml
+from protovine.experiments.define.config import RunSettings, read_toml
 from protovine.experiments.run.ages import Expected, RunAges, expected_ages, interval, number, steady_json, verdict
 from protovine.experiments.run.folder import read_result
 from protovine.experiments.run.trace import trace_name
@@ -110,7 +110,7 @@ def measured_runs(path: Path, presets: tuple[str, ...] = (), seeds: tuple[int, .
         return
     read_result(path)
     try:
-        settings = {name: Settings(**tables) for name, tables in read_toml(path / "resolved.toml").items()}
+        settings = {name: RunSettings(**tables) for name, tables in read_toml(path / "resolved.toml").items()}
     except (ValidationError, TypeError) as error:
         raise DataError(
             f"{path / 'resolved.toml'} does not hold the settings of a run: {error}".splitlines()[0]
@@ -141,7 +141,7 @@ def _seed_of(name: str) -> str:
     return name.removesuffix(".jsonl.gz").rpartition("-seed")[2]
 
 
-def _measured(path: Path, settings: Settings | None) -> MeasuredRun:
+def _measured(path: Path, settings: RunSettings | None) -> MeasuredRun:
     header, lines = read_trace(path)
     neighbours, honest = header.get("neighbours"), header.get("honest")
     if not isinstance(neighbours, list) or not all(

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from protovine.errors import ConfigError, DataError, InvariantError, RunError
-from protovine.experiments.define.config import Settings
+from protovine.experiments.define.config import RunSettings
 from protovine.experiments.define.prepare import Prepared, describe, describe_data, resolved
 from protovine.experiments.run.execute import execute
 from protovine.experiments.run.result import Result, Run
@@ -146,7 +146,7 @@ _worker: dict[str, Any] = {}
 
 
 def _start_worker(
-    counter: Any, stop: Any, settings: dict[str, Settings], data: dict[int, DataSet], trace_folder: Path | None
+    counter: Any, stop: Any, settings: dict[str, RunSettings], data: dict[int, DataSet], trace_folder: Path | None
 ) -> None:
     _worker.update(counter=counter, stop=stop, settings=settings, data=data, trace_folder=trace_folder)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -171,7 +171,7 @@ def _work(name: str, seed: int) -> Run:
 
 
 def _attempt(
-    settings: Settings, name: str, seed: int, data: DataSet, trace_folder: Path | None, count: Callable[[int], None]
+    settings: RunSettings, name: str, seed: int, data: DataSet, trace_folder: Path | None, count: Callable[[int], None]
 ) -> Run:
     try:
         return execute(settings, name, seed, data, trace_folder, count)

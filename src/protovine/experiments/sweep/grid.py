@@ -16,11 +16,11 @@ from typing import Any
 from protovine import stream, topology
 from protovine.errors import ConfigError, DataError, suggest
 from protovine.experiments.define.build import build
-from protovine.experiments.define.config import DataSettings, Experiment, Settings
+from protovine.experiments.define.config import DataSettings, Experiment, RunSettings
 from protovine.experiments.define.prepare import load_data
 from protovine.stream import DataSet
 from protovine.stream.files import is_file_name
-from protovine.system import merged_tables, nested, read_tables
+from protovine.system import kinds, merged_tables, nested, read_tables
 
 # Version of the content that names of runs are hashed from.
 FORMAT = 1
@@ -41,7 +41,7 @@ class Point:
 
     number: int
     varied: dict[str, Any]
-    settings: Settings
+    settings: RunSettings
     data: DataSettings
 
     def __str__(self) -> str:
@@ -130,7 +130,7 @@ class Task:
     """One run; ``key`` is a hash of all that its numbers depend on."""
 
     key: str
-    settings: Settings
+    settings: RunSettings
     data: DataSettings
     seed: int
     fingerprint: str
@@ -260,7 +260,7 @@ def _content(point: Point) -> str:
     return json.dumps(settings, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def _links(settings: Settings, seed: int) -> str:
+def _links(settings: RunSettings, seed: int) -> str:
     """A digest of the links in a file; empty for a named topology, which the settings have."""
     swarm = settings.swarm
     if not topology.is_file_name(swarm.topology):
@@ -312,14 +312,17 @@ def _values(key: str, values: Any) -> tuple[Any, ...]:
 def _check_key(key: str) -> None:
     if key in _FIXED:
         raise ConfigError(f"{key} cannot vary; {_FIXED[key]}")
-    sections = ["preset", *Settings.model_fields]
+    sections = ["preset", *RunSettings.model_fields]
     section, _, name = key.partition(".")
     if section not in sections:
         raise ConfigError(f"unknown key '{key}'{suggest(section, sections)}")
-    model = Settings.model_fields[section].annotation if section in Settings.model_fields else None
-    fields = getattr(model, "model_fields", None)
-    if fields is None:
+    annotation = DataSettings if section == "data" else None
+    if annotation is None and section != "preset":
+        annotation = RunSettings.model_fields[section].annotation
+    models = kinds(annotation).values() or [annotation]
+    fields = {field for model in models for field in getattr(model, "model_fields", ())}
+    if not fields or section == "faults":
         if name:
             raise ConfigError(f"unknown key '{key}'; {section} has no keys of its own here")
-    elif name.partition(".")[0] not in fields:
+    elif name and name.partition(".")[0] not in fields:
         raise ConfigError(f"unknown key '{key}'{suggest(name.partition('.')[0], fields)}")

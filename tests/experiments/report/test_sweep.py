@@ -18,11 +18,11 @@ from scipy import stats
 
 import protovine
 from protovine.experiments import Sweep
-from protovine.experiments.report.sweep_report import write_report
-from protovine.experiments.report.sweep_tables import differences, front, holm, means, ranks, to_latex
+from protovine.experiments.report.tables.sweep import differences, front, holm, means, ranks, to_latex
 from protovine.experiments.sweep.database import Database, Finished
 from protovine.experiments.sweep.grid import plan
-from tests.experiments.test_report import Page, make_run
+from protovine.experiments.sweep.report import write_report
+from tests.experiments.report.made_up import Page, make_run
 
 # Table 5(a) of Demšar 2006: q at 5 % for Nemenyi's test of 3 and of 4 treatments.
 NEMENYI = {3: 2.343, 4: 2.569}
@@ -63,7 +63,7 @@ def test_two_are_compared_by_wilcoxon_and_one_data_set_by_its_settings() -> None
     rows = [
         {
             "preset": preset,
-            "gossip.T": T,
+            "gossip.share_probability": T,
             "seed": seed,
             "f1": (preset == "b") * 0.01 * (1 + T) + 0.5 + 1e-4 * rng.random(),
         }
@@ -71,7 +71,7 @@ def test_two_are_compared_by_wilcoxon_and_one_data_set_by_its_settings() -> None
         for T in range(8)
         for seed in range(2)
     ]
-    found = ranks(table_of(rows, ["preset", "gossip.T"]), "f1")
+    found = ranks(table_of(rows, ["preset", "gossip.share_probability"]), "f1")
     assert found is not None
     assert ((2.0, 1.0), 8, "settings", None) == (found.ranks, found.blocks, found.of, found.critical)
     assert pytest.approx(2 / 2**8) == found.p, "all of eight signs are the same"
@@ -81,14 +81,14 @@ def test_differences_are_paired_by_seed_at_the_same_settings() -> None:
     rng = np.random.default_rng(1)
     values = rng.random((2, 3, 6))
     rows = [
-        {"preset": preset, "gossip.T": T, "seed": seed, "f1": values[i, j, seed]}
+        {"preset": preset, "gossip.share_probability": T, "seed": seed, "f1": values[i, j, seed]}
         for i, preset in enumerate("ab")
         for j, T in enumerate((0.1, 0.5, 1.0))
         for seed in range(6)
     ]
-    made = differences(table_of(rows, ["preset", "gossip.T"]), "f1", "a")
+    made = differences(table_of(rows, ["preset", "gossip.share_probability"]), "f1", "a")
     assert [("b", 0.1, 6), ("b", 0.5, 6), ("b", 1.0, 6)] == list(
-        made[["preset", "gossip.T", "pairs"]].itertuples(index=False, name=None)
+        made[["preset", "gossip.share_probability", "pairs"]].itertuples(index=False, name=None)
     )
     for j in range(3):
         expected = stats.ttest_rel(values[1, j], values[0, j])
@@ -124,7 +124,7 @@ def test_means_have_the_interval_of_students_t() -> None:
 
 
 def test_text_is_escaped_for_latex() -> None:
-    made = to_latex(pd.DataFrame({"preset": ["50 % of $x_1 & y"], "gossip.T": [0.25]}))
+    made = to_latex(pd.DataFrame({"preset": ["50 % of $x_1 & y"], "gossip.share_probability": [0.25]}))
     assert r"50 \% of \$x\_1 \& y & $0.25$ \\" in made
 
 
@@ -133,18 +133,18 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of made-up runs, three systems on two streams, one run failed and some not there yet."""
     folder = tmp_path_factory.mktemp("sweeps") / "made-up"
     tables = {
-        "presets": ["paper-local", "paper-base", "paper-jsd"],
+        "presets": ["paper-isolated", "paper-base", "paper-jsd"],
         "data": {"limit": 60},
         "seeds": 3,
-        "grid": {"data.source": ["phishing", "bananas"], "gossip.T": [0.25, 0.5, 1.0]},
+        "grid": {"data.source": ["phishing", "bananas"], "gossip.share_probability": [0.25, 0.5, 1.0]},
     }
     planned = plan(Sweep.of(tables))
     with Database.writing(
         folder, planned, {"command": ["protovine", "sweep", "<b>.toml"], "commit": "c0ffee", "versions": {}}, "now"
     ) as kept:
         for number, task in enumerate(planned.tasks[:-2]):
-            T = task.settings.gossip.T
-            run = make_run("any" if T else "alone", task.seed, drift_points_s=(5.0,))
+            T = task.settings.gossip.share_probability
+            run = make_run("any" if T else "isolated", task.seed, drift_points_s=(5.0,))
             changed = {"f1": 0.6 + 0.2 * T + 0.02 * task.seed + 0.01 * (number % 3), "bytes_per_node_per_s": 5000 * T}
             run = replace(run, metrics={**run.metrics, **changed})
             failed = Finished(task.key, task.seed, None, "InvariantError: <script>", 1.0)
@@ -179,7 +179,7 @@ def test_the_page_says_what_is_missing_failed_and_where_it_is_from(written: list
     html = written[0].read_text()
     page = Page(html)
     frame = protovine.load_results(written[0].parent)
-    assert f"{len(frame)} of 54 points and seeds are there" in page.text and len(frame) < 54
+    assert f"{len(frame)} of 54 combinations of point and seed have results" in page.text and len(frame) < 54
     assert "InvariantError: <script>" in page.text and "1 failed" in page.text.replace("\n", " ")
     assert "protovine sweep '<b>.toml'" in page.text and "c0ffee" in page.text
 
@@ -190,11 +190,11 @@ def test_the_numbers_of_the_page_are_those_of_the_results(written: list[Path]) -
     good = frame[frame["status"] == "ok"]
     for row in table.to_dict("records"):
         same = good[(good["preset"] == row["preset"]) & (good["data.source"] == row["data.source"])]
-        same = same[same["gossip.T"] == row["gossip.T"]]
+        same = same[same["gossip.share_probability"] == row["gossip.share_probability"]]
         assert len(same) == row["runs"]
         assert pytest.approx(same["f1"].mean()) == row["f1"]
     head, first = Page(written[0].read_text()).tables[1][:2]
-    assert ["preset", "data.source", "gossip.T", "runs", "F1"] == head[:5]
+    assert ["preset", "data.source", "gossip.share_probability", "runs", "F1"] == head[:5]
     expected = protovine.experiments.Interval.of(good[good["point"] == good["point"].iloc[0]]["f1"].tolist())
     assert f"{expected.mean:.3f} ± {expected.half:.3f}" == first[4]
 

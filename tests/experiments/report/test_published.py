@@ -7,18 +7,20 @@ from typing import Any
 import pytest
 
 import protovine
-from protovine.experiments import Sweep, published
-from protovine.experiments.report.sweep_figures import means
-from protovine.experiments.report.sweep_report import write_report
+from protovine.experiments import Sweep
+from protovine.experiments.report import published
+from protovine.experiments.report.figures.paper import draw_measure
+from protovine.experiments.report.tables.sweep import means
 from protovine.experiments.sweep.database import Database, Finished
 from protovine.experiments.sweep.grid import plan
-from tests.experiments.test_report import make_run
+from protovine.experiments.sweep.report import write_report
+from tests.experiments.report.made_up import make_run
 
 TABLES: dict[str, Any] = {
     "presets": ["paper-base", "paper-cluster"],
     "data": {"source": "phishing"},
     "seeds": 2,
-    "grid": {"gossip.T": [0, 0.5, 1], "gossip.s": [1, 4]},
+    "grid": {"gossip.share_probability": [0, 0.5, 1], "gossip.fanout": [1, 4]},
 }
 
 
@@ -29,7 +31,9 @@ def kept(folder: Path, tables: dict[str, Any]) -> Path:
         for task in planned.tasks:
             gossip = task.settings.gossip
             run = make_run("any", task.seed)
-            run = replace(run, metrics={**run.metrics, "f1_paper": 0.5 + gossip.T / 10 + gossip.s / 100})
+            run = replace(
+                run, metrics={**run.metrics, "f1_paper": 0.5 + gossip.share_probability / 10 + gossip.fanout / 100}
+            )
             database.save(Finished(task.key, task.seed, run, None, 1.0))
     return folder
 
@@ -48,7 +52,7 @@ def test_the_published_table_has_the_papers_numbers(stream: str, test: int, f1: 
     """Those at s = 4, T = 1 that the text of the paper names."""
     found = published.load_published()
     at = found[(found["data.source"] == stream) & (found["test"] == test)]
-    (row,) = at[(at["gossip.s"] == 4) & (at["gossip.T"] == 1)].to_dict("records")
+    (row,) = at[(at["gossip.fanout"] == 4) & (at["gossip.share_probability"] == 1)].to_dict("records")
     assert (f1, kilobytes) == (round(row["f1_paper"], 3), round(row["paper_bytes_per_s"] / 1000))
 
 
@@ -59,22 +63,22 @@ def test_the_published_table_is_whole() -> None:
     expected = {(stream, test): full for stream in ("elec2", "elec2-random", "phishing") for test in (1, 2, 3)}
     expected |= {("rotation", test): tens for test in (1, 2, 3, 4)} | {("elec2", 4): 6}
     assert expected == counts
-    assert not found.duplicated(["data.source", "test", "gossip.s", "gossip.T"]).any()
-    alone = found[found["gossip.T"] == 0]
-    assert (alone[["prototypes_trained_per_node", "paper_bytes_per_s"]] == 0).all().all()
+    assert not found.duplicated(["data.source", "test", "gossip.fanout", "gossip.share_probability"]).any()
+    unshared = found[found["gossip.share_probability"] == 0]
+    assert (unshared[["prototypes_trained_per_node", "paper_bytes_per_s"]] == 0).all().all()
 
 
 def test_ours_stand_beside_the_published_ones(tmp_path: Path) -> None:
     folder = kept(tmp_path / "sweep", TABLES)
     frame = protovine.load_results(folder)
-    drawn = published.draw_measure(means(frame, ["f1_paper"]), "phishing", "f1_paper")
+    drawn = draw_measure(means(frame, ["f1_paper"]), "phishing", "f1_paper")
     assert drawn is not None
-    figure = drawn[3]
+    (figure,) = drawn.panels
     first, *others = [axes for axes in figure.axes if axes.get_visible()]
-    assert ["test 1: all of it", "test 4: clustering"] == [axes.get_title() for axes in (first, *others)]
+    assert ["test 1: whole sets", "test 4: clustering"] == [axes.get_title() for axes in (first, *others)]
     ours, theirs = first.lines[:2]
     assert [0.51, 0.56, 0.61] == pytest.approx(list(ours.get_ydata()))
-    table = published.load_published().query("`data.source` == 'phishing' and test == 1 and `gossip.s` == 1")
+    table = published.load_published().query("`data.source` == 'phishing' and test == 1 and `gossip.fanout` == 1")
     assert table["f1_paper"].tolist() == list(theirs.get_ydata())
     assert not any(len(line.get_ydata()) for line in others[0].lines[1::2]), "nothing is published of it"
 
@@ -85,7 +89,7 @@ def test_ours_stand_beside_the_published_ones(tmp_path: Path) -> None:
         ({}, True),
         ({"data": {"source": "phishing", "limit": 1250}}, True),
         ({"data": {"source": "phishing", "limit": 200}}, False),
-        ({"share": {"threshold": 0.7}}, True),
+        ({"exchange": {"threshold": 0.7}}, True),
         ({"swarm": {"nodes": 6}}, False),
         ({"data": {"source": "bananas", "limit": 1250}}, False),
     ],

@@ -1,4 +1,4 @@
-"""Figures of the theory of ages: against T, n, bytes and topology, and sequential beside parallel."""
+"""Figures of the theory of ages: against T, nodes, bytes and topology, and sequential beside parallel gossip."""
 
 from __future__ import annotations
 
@@ -20,30 +20,107 @@ from protovine.age import (
 )
 from protovine.age.plan import SCHEDULES
 from protovine.errors import ConfigError
-from protovine.experiments.report.figures import COLOURS, LOOK, MARKERS, WIDTH_IN, Floats
+from protovine.experiments.report.plot import (
+    COLOURS,
+    GREY,
+    MARKERS,
+    WIDTH_IN,
+    Drawing,
+    Floats,
+    check_path,
+    log_both,
+    look,
+    save,
+)
 from protovine.topology import neighbours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-FORMATS = (".png", ".svg", ".pdf")
 PANEL_IN = 3.6
 DPI = 110
 NAMES = {"full": "complete graph", "ring": "ring", "grid": "grid", "regular:4": "random, 4 neighbours", "star": "star"}
 ALL_SCHEDULES = (*SCHEDULES, "sequential")
 LINES = {name: COLOURS[i] for i, name in enumerate((*ALL_SCHEDULES, "forwarding"))}
+T_LABEL, AGE_LABEL, BYTES_LABEL = "share probability T", "mean age [s]", "bytes per node and second"
 
 Panel = Callable[["Axes"], None]
 
 
+def draw_theory() -> list[Drawing]:
+    """The figures of `docs/age.md`; a new one is one function that returns a `Drawing`, and its name in this list."""
+    return [against_T(), against_nodes(), ratio_against_nodes(), against_bytes(), scaling()]
+
+
+def against_T() -> Drawing:
+    """The coin against T for s = 1 to 4, and the schedules beside each other."""
+    coin = {"topology": "full", "nodes": 5, "rate_hz": 10.0, "schedule": "coin", "fanout": 1, "forwarding": "none"}
+    figure = _side_by_side(
+        lambda axes: _against_T(axes, coin, 4, others=()), lambda axes: _schedules_against_T(axes, coin, 4)
+    )
+    caption = (
+        "Predicted mean age against the share probability T, for five nodes on a complete graph with 10 samples per "
+        "second. Left: the coin for s = 1 to 4. Right: all schedules. Twice the messages halve the age, whether by T "
+        "or by s; round-robin and the counter are younger than the coin at the same traffic."
+    )
+    return Drawing("age-T", "Mean age against T", caption, (figure,))
+
+
+def against_nodes(sizes: Sequence[int] = (4, 9, 16, 36, 64, 144, 256)) -> Drawing:
+    """Ages against n on five topologies, direct between neighbours and forwarded between all."""
+    figure = _side_by_side(
+        lambda axes: _topologies(axes, sizes, "none"), lambda axes: _topologies(axes, sizes, "peers")
+    )
+    caption = (
+        "Predicted mean age against the number of nodes, for one message to one peer per sample. Left: direct "
+        "messages, about neighbours. The age grows with the number of neighbours. Right: everything is forwarded, "
+        "about all nodes. The age grows with the logarithm of n on a complete graph and in proportion to n on a ring "
+        "and a star."
+    )
+    return Drawing("age-nodes", "Mean age against the number of nodes", caption, (figure,))
+
+
+def ratio_against_nodes() -> Drawing:
+    """The mean age of sequential gossip over that of parallel gossip, against n, for several p."""
+    caption = (
+        "The mean age of sequential gossip divided by that of parallel gossip, against the number of nodes: n times as "
+        "old if messages are rare (small p), half of that if every turn is used (p = 1). Points: the two predictions; "
+        "lines: the formula."
+    )
+    figure = _side_by_side(lambda axes: _ratios(axes, (0.1, 0.5, 1.0)))
+    return Drawing("age-ratio", "Sequential beside parallel gossip", caption, (figure,))
+
+
+def against_bytes() -> Drawing:
+    """The least mean age that each schedule has within a budget."""
+    caption = (
+        "The least mean age that each schedule reaches within a budget, for ten nodes on a complete graph with "
+        "messages of 100 bytes. Over most of the range the age falls in proportion to the bytes. The lowest line is "
+        "the schedule to choose for a budget."
+    )
+    return Drawing("age-bytes", "Mean age within a budget", caption, (_side_by_side(_least_ages),))
+
+
+def scaling(sides: Sequence[int] = (4, 8, 16, 32, 64, 128)) -> Drawing:
+    """Ages about an outside source on complete graphs, rings and tori: exact, sampled, and their laws."""
+    caption = (
+        "Mean age about one outside source when everything is forwarded, against the number of nodes: sampled (points "
+        "with 95 % intervals), exact (solid) and the law for large n (dotted). The age grows with the logarithm of n "
+        "on a complete graph, with its cube root on a torus and with its square root on a ring."
+    )
+    return Drawing("age-scaling", "How ages grow with n", caption, (_side_by_side(lambda axes: _laws(axes, sides)),))
+
+
 def draw_prediction(path: Path, **settings: Any) -> None:
-    """Ages against T as `predict_age` says with such settings, and the ratio of sequential and parallel against n.
+    """Write a figure of ages against T as `predict_age` predicts them, and of sequential over parallel ages against n.
 
     Raises
     ------
     ConfigError
         The file has another ending than .png, .svg or .pdf, or cannot be written.
     """
+    check_path(path)
     links = neighbours(settings["topology"], settings["nodes"], settings["seed"])
     most = max(map(len, links))
     fanout = min(4, most) if settings["fanout"] is None else settings["fanout"]
@@ -51,75 +128,34 @@ def draw_prediction(path: Path, **settings: Any) -> None:
     if settings["forwarding"] == "none" and settings["share_probability"] * (1 - settings["loss"]) > 0:
         p = settings["share_probability"] * fanout / most * (1 - settings["loss"])
         panels.append(lambda axes: _ratios(axes, (p, 1.0)))
-    save(path, *panels)
+    save(_side_by_side(*panels), path, DPI)
 
 
 def draw_plan(path: Path, plan: AgePlan, **goal_and_settings: Any) -> None:
-    """Ages against bytes for every schedule of a plan with its s, and where the recommended one stands.
+    """Write a figure of ages against bytes for every schedule of a plan with its s; the recommended one is marked.
 
     Raises
     ------
     ConfigError
         As of `draw_prediction`.
     """
-    save(path, lambda axes: _around_plan(axes, plan, goal_and_settings))
+    check_path(path)
+    save(_side_by_side(lambda axes: _around_plan(axes, plan, goal_and_settings)), path, DPI)
 
 
-def against_T(path: Path) -> None:
-    """Coin against T for s = 1 to 4, and the schedules beside each other."""
-    coin = {"topology": "full", "nodes": 5, "rate_hz": 10.0, "schedule": "coin", "fanout": 1, "forwarding": "none"}
-    save(path, lambda axes: _against_T(axes, coin, 4, others=()), lambda axes: _schedules_against_T(axes, coin, 4))
-
-
-def against_nodes(path: Path, sizes: Sequence[int] = (4, 9, 16, 36, 64, 144, 256)) -> None:
-    """Ages against n on five topologies, direct between neighbours and forwarded between all."""
-    save(path, lambda axes: _topologies(axes, sizes, "none"), lambda axes: _topologies(axes, sizes, "peers"))
-
-
-def ratio_against_nodes(path: Path) -> None:
-    """The mean age of sequential gossip over that of parallel, against n, for several p."""
-    save(path, lambda axes: _ratios(axes, (0.1, 0.5, 1.0)))
-
-
-def against_bytes(path: Path) -> None:
-    """The least mean age that each schedule has within a budget."""
-    save(path, _least_ages)
-
-
-def scaling(path: Path, sides: Sequence[int] = (4, 8, 16, 32, 64, 128)) -> None:
-    """Ages about an outside source on complete graphs, rings and tori: exact, sampled, and their laws."""
-    save(path, lambda axes: _laws(axes, sides))
-
-
-def save(path: Path, *panels: Panel) -> None:
-    """Draws panels side by side into a file; the same panels give the same bytes.
-
-    Raises
-    ------
-    ConfigError
-        The file has another ending than .png, .svg or .pdf, or cannot be written.
-    """
-    if path.suffix.lower() not in FORMATS:
-        raise ConfigError(f"a figure must end in .png, .svg or .pdf, got '{path.name}'")
-    if not path.parent.is_dir():
-        raise ConfigError(f"cannot write the figure {path}: there is no folder '{path.parent}'")
-    from matplotlib import style
+def _side_by_side(*panels: Panel) -> Figure:
+    """A figure with these panels; the same panels give the same figure."""
     from matplotlib.figure import Figure
 
-    # The user's own matplotlib settings have no say here.
-    with style.context(["default", LOOK]):
+    with look():
         figure = Figure(figsize=(WIDTH_IN * (1 if len(panels) == 1 else 1.75), PANEL_IN), layout="constrained")
         for i, panel in enumerate(panels):
             panel(figure.add_subplot(1, len(panels), i + 1))
-        date = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix.lower(), {})
-        try:
-            figure.savefig(path, dpi=DPI, metadata=date)
-        except OSError as error:
-            raise ConfigError(f"cannot write the figure {path}: {error.strerror}") from None
+    return figure
 
 
 def _against_T(axes: Axes, settings: dict[str, Any], most: int, others: Sequence[str] = ALL_SCHEDULES) -> None:
-    """One curve for each s up to 4, and one for each other schedule at the s that was asked for."""
+    """A curve for each s up to 4, and one for each other schedule at the s of the settings."""
     chosen, s = settings["schedule"], settings["fanout"]
     for i, size in enumerate(sorted({*range(1, min(4, most) + 1), s})):
         curve = _curve(settings | {"fanout": size})
@@ -130,12 +166,13 @@ def _against_T(axes: Axes, settings: dict[str, Any], most: int, others: Sequence
         for style, schedule in zip(styles, (name for name in others if name != chosen), strict=False):
             curve = _curve(settings | {"schedule": schedule})
             if curve:
-                axes.plot(*curve, color="#555555", linestyle=style, linewidth=1.3, label=f"{schedule}, s = {s}")
+                axes.plot(*curve, color=GREY, linestyle=style, linewidth=1.3, label=f"{schedule}, s = {s}")
     if settings.get("share_probability"):
-        T = settings["share_probability"]
-        axes.axvline(T, color="#999999", linewidth=1, label=f"T = {T:g}")
-    _logarithmic(axes, "share of opportunities T", "mean age [s]")
-    if others:  # So many names need room of their own.
+        axes.axvline(
+            settings["share_probability"], color="#999999", linewidth=1, label=f"T = {settings['share_probability']:g}"
+        )
+    log_both(axes, T_LABEL, AGE_LABEL)
+    if others:  # The names of all schedules do not fit inside the axes.
         axes.legend(fontsize=8, ncols=3, columnspacing=1, loc="lower left", bbox_to_anchor=(-0.1, 1.0))
     else:
         axes.legend(fontsize=8.5)
@@ -147,12 +184,12 @@ def _schedules_against_T(axes: Axes, settings: dict[str, Any], s: int) -> None:
         curve = _curve(settings | {"schedule": schedule, "fanout": size})
         assert curve is not None
         axes.plot(*curve, color=LINES[schedule], label=f"{schedule}, s = {size}")
-    _logarithmic(axes, "share of opportunities T", "mean age [s]")
+    log_both(axes, T_LABEL, AGE_LABEL)
     axes.legend(fontsize=8.5)
 
 
 def _curve(settings: dict[str, Any]) -> tuple[Floats, list[float]] | None:
-    """Shares T and mean ages; None where nothing is known."""
+    """Values of T and mean ages; None where no theory is known."""
     T = np.geomspace(0.01, 1, 41)
     if settings["schedule"] == "counter":
         T = 1 / np.unique((1 / T).round())
@@ -177,17 +214,17 @@ def _topologies(axes: Axes, sizes: Sequence[int], forwarding: str) -> None:
             linewidth=1.3,
             label=name,
         )
-    _logarithmic(axes, "nodes n", "mean age [s]")
+    log_both(axes, "nodes n", AGE_LABEL)
     axes.set_ylim(0.8, 400)
     axes.set_title("direct, about neighbours" if forwarding == "none" else "forwarded, about all nodes", fontsize=10)
     if forwarding == "none":
         axes.legend(fontsize=8.5, loc="upper left")
 
 
-def _ratios(axes: Axes, shares: Sequence[float]) -> None:
+def _ratios(axes: Axes, probabilities: Sequence[float]) -> None:
     sizes = np.unique(np.geomspace(2, 200, 13).round().astype(int))
     curve = np.geomspace(2, 200, 100)
-    for i, p in enumerate(sorted(set(shares))):
+    for i, p in enumerate(sorted(set(probabilities))):
         settings: dict[str, Any] = {"rate_hz": 1.0, "share_probability": p}
         ratios = [
             predict_age(nodes=n, fanout=n - 1, schedule="sequential", **settings).mean_s
@@ -196,9 +233,9 @@ def _ratios(axes: Axes, shares: Sequence[float]) -> None:
         ]
         axes.plot(curve, curve * (1 - p / 2) + p / 2, color=COLOURS[i], linewidth=1.2)
         axes.plot(sizes, ratios, MARKERS[i], color=COLOURS[i], markersize=4.5, label=f"p = {p:.3g}")
-    axes.plot([], [], color="#555555", linewidth=1.2, label="n (1 − p/2) + p/2")
+    axes.plot([], [], color=GREY, linewidth=1.2, label="n (1 − p/2) + p/2")
     axes.set_title("sequential / parallel, complete graph, no delay", fontsize=10)
-    _logarithmic(axes, "nodes n", "ratio of mean ages")
+    log_both(axes, "nodes n", "ratio of mean ages")
     axes.legend(fontsize=8.5)
 
 
@@ -222,8 +259,8 @@ def _least_ages(axes: Axes) -> None:
     slow = [predict_age(share_probability=t, **turns).mean_s for t in T]
     axes.plot(T * budgets[-1] / nodes, slow, color=LINES["sequential"], linestyle="--", label="sequential")
     axes.plot(budgets, forwarded, color=LINES["forwarding"], linestyle="-.", label="coin, forwarding all")
-    axes.set_title("complete graph of 10 nodes, 10 samples/s, news of 100 bytes", fontsize=10)
-    _logarithmic(axes, "bytes per node and second", "mean age [s]")
+    axes.set_title("complete graph of 10 nodes, 10 samples/s, messages of 100 bytes", fontsize=10)
+    log_both(axes, BYTES_LABEL, AGE_LABEL)
     axes.legend(fontsize=8.5)
 
 
@@ -243,10 +280,10 @@ def _around_plan(axes: Axes, plan: AgePlan, given: dict[str, Any]) -> None:
         marker = {"markersize": 9, "label": "recommended"} if each is plan.recommended else {"markersize": 4.5}
         axes.plot(each.bytes_per_s, getattr(each.age, name), "o", color=LINES[each.schedule], **marker)
     if given["budget_bps"] is not None:
-        axes.axvline(given["budget_bps"], color="#555555", linestyle=":", linewidth=1.2, label="goal")
+        axes.axvline(given["budget_bps"], color=GREY, linestyle=":", linewidth=1.2, label="goal")
     else:
-        axes.axhline(given[name], color="#555555", linestyle=":", linewidth=1.2, label="goal")
-    _logarithmic(axes, "bytes per node and second", "mean age [s]" if name == "mean_s" else "age, 95 % [s]")
+        axes.axhline(given[name], color=GREY, linestyle=":", linewidth=1.2, label="goal")
+    log_both(axes, BYTES_LABEL, AGE_LABEL if name == "mean_s" else "age, 95 % [s]")
     axes.legend(fontsize=8.5)
 
 
@@ -275,7 +312,7 @@ def _laws(axes: Axes, sides: Sequence[int]) -> None:
         entries.append((line, law_name))
         if exact is None:
             entries.append((axes.plot([], [], linestyle="")[0], ""))
-    _logarithmic(axes, "nodes n", "mean age [s]")
+    log_both(axes, "nodes n", AGE_LABEL)
     axes.set_ylim(2, 800)
     # A column for each graph.
     axes.legend(*zip(*entries, strict=True), fontsize=8, ncols=3, columnspacing=1, handlelength=1.6, loc="upper left")
@@ -295,16 +332,3 @@ def _torus(n: int) -> PushRates:
     ends = np.concatenate([np.roll(node, 1, axis).ravel() for axis in (0, 1)])
     half = sparse.csr_array((np.ones(2 * n), (np.tile(node.ravel(), 2), ends)), shape=(n, n))
     return PushRates.push(half + half.T)
-
-
-def _logarithmic(axes: Axes, x: str, y: str) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
-
-    for axis, scale in ((axes.xaxis, axes.set_xscale), (axes.yaxis, axes.set_yscale)):
-        scale("log")
-        low, high = axes.get_xlim() if axis is axes.xaxis else axes.get_ylim()
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 200 * low else (1,)))
-        axis.set_minor_locator(NullLocator())
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
-    axes.set_xlabel(x)
-    axes.set_ylabel(f"{y}, log scale")

@@ -1,4 +1,4 @@
-"""The report of a sweep: one HTML page that needs nothing but itself, and its figures and tables as files."""
+"""The report of a sweep: one HTML page that loads nothing, and its figures and tables as files."""
 
 from __future__ import annotations
 
@@ -7,20 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from protovine.errors import ConfigError, DataError, suggest
-from protovine.experiments.report.pages import flat, render_page
-from protovine.experiments.report.sweep_figures import Drawn, draw_sweep
-from protovine.experiments.report.sweep_tables import (
-    SHOWN,
-    Ranks,
-    differences,
-    means,
-    ranks,
-    said_p,
-    to_latex,
-    treatment,
-)
+from protovine.experiments.report.figures.sweep import SweepResults, draw_sweep
+from protovine.experiments.report.pages.page import render_page
+from protovine.experiments.report.plot import FORMATS, Drawing, save
+from protovine.experiments.report.tables.sweep import SHOWN, Ranks, differences, means, ranks, to_latex, treatment
+from protovine.experiments.report.text import counted, flat, metric_label, p_value
 from protovine.experiments.run.result import METRICS
-from protovine.experiments.sweep.database import FILE, load_provenance, load_results
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,15 +22,16 @@ ROWS_SHOWN = 200
 FAILURES_SHOWN = 20
 
 
-def write_report(folder: Path, metric: str = "f1", base: str | None = None) -> list[Path]:
-    """Write ``report.html``, ``figures/`` and ``tables/`` into the folder of a sweep, finished or not.
+def write_sweep_report(results: SweepResults, folder: Path, metric: str = "f1", base: str | None = None) -> list[Path]:
+    """Write ``report.html``, ``figures/`` and ``tables/`` of a sweep, finished or not, into a folder.
 
     Parameters
     ----------
+    results : SweepResults
     folder : path
-        Where `run_sweep` keeps its results.
+        Where the files are written; those of an earlier report are replaced.
     metric : str
-        What is compared, of `protovine.experiments.run.result.METRICS`.
+        The metric that is compared, of `protovine.experiments.run.result.METRICS`.
     base : str, optional
         The preset that the others are compared with (without several presets, the value of the first key that
         varies); the first one by default.
@@ -46,18 +39,16 @@ def write_report(folder: Path, metric: str = "f1", base: str | None = None) -> l
     Returns
     -------
     list of paths
-        What was written, the page first.
+        The files, the page first.
 
     Raises
     ------
     ConfigError, DataError
-        There is no sweep or no finished run, or no such metric or preset. Nothing was written.
+        There is no finished run, or no such metric or preset. Nothing was written.
     """
     if metric not in METRICS:
         raise ConfigError(f"unknown metric '{metric}'{suggest(metric, METRICS)}")
-    if not (folder / FILE).exists() and (folder / "report.html").exists():
-        raise DataError(f"{folder} is no folder of a sweep; the report of a run is there already: report.html")
-    frame, origin = load_results(folder), load_provenance(folder)
+    frame = results.frame
     if not (frame["status"] == "ok").any():
         raise DataError(f"{folder} has no finished run yet")
     key = treatment(frame)
@@ -70,33 +61,36 @@ def write_report(folder: Path, metric: str = "f1", base: str | None = None) -> l
     ranked = ranks(frame, metric)
     if ranked is not None:
         tables["ranks"] = _ranks_table(ranked)
-    written = []
+    figures = draw_sweep(results, metric)
+    page, written = folder / "report.html", []
     try:
         for name in ("figures", "tables"):
             (folder / name).mkdir(exist_ok=True)
-        figures = draw_sweep(folder, frame, metric, folder / "figures")
+        for figure in figures:
+            for suffix in FORMATS:
+                written.append(folder / "figures" / f"{figure.name}{suffix}")
+                save(figure.panels[0], written[-1])
         for name, table in tables.items():
             for suffix, text in ((".csv", table.to_csv(index=False)), (".tex", to_latex(table))):
                 written.append(folder / "tables" / f"{name}{suffix}")
                 written[-1].write_text(text, encoding="utf-8")
-        frame.to_csv(folder / "tables" / "runs.csv", index=False)
-        page = folder / "report.html"
-        page.write_text(_page(frame, origin, metric, against, tables, ranked, figures), encoding="utf-8")
+        written.append(folder / "tables" / "runs.csv")
+        frame.to_csv(written[-1], index=False)
+        page.write_text(_page(results, metric, against, tables, ranked, figures), encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"cannot write to {folder}: {error.strerror}") from None
-    drawn = [folder / "figures" / f"{each.name}{suffix}" for each in figures for suffix in (".png", ".svg", ".pdf")]
-    return [page, *drawn, *written, folder / "tables" / "runs.csv"]
+    return [page, *written]
 
 
 def _page(
-    frame: pd.DataFrame,
-    origin: dict[str, Any],
+    results: SweepResults,
     metric: str,
     base: Any,
     tables: dict[str, pd.DataFrame],
     ranked: Ranks | None,
-    figures: list[Drawn],
+    figures: list[Drawing],
 ) -> str:
+    frame, origin = results.frame, results.origin
     runs, failed = frame.drop_duplicates("run"), frame[frame["status"] == "failed"]
     varied = frame.attrs["varied"]
     commits = {session["commit"] for session in origin["sessions"]}
@@ -104,9 +98,10 @@ def _page(
     others = {str(session["versions"]) for session in origin["sessions"]}
     return render_page(
         "sweep.html.jinja",
+        version=origin["versions"].get("protovine", ""),
         title=", ".join(
             [f"{n} values of {key}" for key in varied if (n := frame[key].map(str).nunique()) > 1]
-            + [f"{len(seeds)} seed{'' if len(seeds) == 1 else 's'}"]
+            + [counted(len(seeds), "seed")]
         ),
         finished=len(frame),
         expected=frame.attrs["runs"],
@@ -123,7 +118,7 @@ def _page(
         differences=_cells(tables["differences"], metric),
         ranked=_cells(tables["ranks"]) if ranked else None,
         test=ranked,
-        p=said_p(ranked.p) if ranked else "",
+        p=p_value(ranked.p) if ranked else "",
         figures=figures,
         data=origin["data"],
         definition=flat(origin["definition"]),
@@ -141,14 +136,13 @@ def _ranks_table(ranked: Ranks) -> pd.DataFrame:
 
 
 def _cells(table: pd.DataFrame, metric: str | None = None) -> dict[str, Any]:
-    """A table as text: heads, rows with whether each stands out, and how many rows there are."""
+    """A table as text: heads, the first rows (each with whether it is significant), and the number of all rows."""
     heads, columns = [], []
     for name in table.columns:
         if name.endswith("_ci95") or name == "ci95":
             continue
         decimals = METRICS[name][2] if name in METRICS else METRICS[metric][2] if metric and name == "difference" else 4
-        title, unit = METRICS[name][:2] if name in METRICS else (name, "")
-        heads.append(f"{title} [{unit}]" if unit else title)
+        heads.append(metric_label(name) if name in METRICS else name)
         half = "ci95" if name == "difference" else f"{name}_ci95"
         halves = table[half].tolist() if half in table.columns else [None] * len(table)
         values = table[name].tolist()

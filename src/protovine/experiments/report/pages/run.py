@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.resources import files
 from typing import Any
 
-from protovine.experiments.report.tables import formatted
+from protovine.experiments.report.figures.run import draw_result
+from protovine.experiments.report.pages.page import render_page
+from protovine.experiments.report.text import counted, excludes_zero, flat, formatted, metric_label
 from protovine.experiments.run.ages import interval, number, pooled, predicted, verdict
-from protovine.experiments.run.result import METRICS, Interval, Result, Run
+from protovine.experiments.run.result import METRICS, Result, Run
 from protovine.system import PRESETS
 
 NODES_SHOWN = 50
@@ -22,11 +23,9 @@ def render_report(result: Result) -> str:
     It has no script and loads nothing, so it can be mailed, printed and read offline. Everything that comes from data
     is escaped. A partial or failed result is reported too, with what is missing.
     """
-    from protovine.experiments.report.figures import pictures
-
     several = len(result.presets) > 1
     return render_page(
-        "report.html.jinja",
+        "run.html.jinja",
         result=result,
         title=title(result),
         summary=summary(result),
@@ -37,7 +36,8 @@ def render_report(result: Result) -> str:
         one_seed=len({run.seed for run in result.runs}) < 2,
         base=result.presets[0] if several else None,
         same=same_traces(result),
-        pictures=pictures(result),
+        figures=draw_result(result),
+        version=result.versions.get("protovine", ""),
         ages=ages_table(result),
         nodes=[nodes_table(result, result.of(preset)[0]) for preset in result.presets],
         messages=messages(result),
@@ -47,24 +47,10 @@ def render_report(result: Result) -> str:
     )
 
 
-def render_page(template: str, **values: Any) -> str:
-    """A page of this package's template, with the style of all reports in it."""
-    from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
-
-    # Only the figures and the style are not escaped again.
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["drawing"] = Markup
-    here = files(__package__)
-    style = Markup(here.joinpath("report.css").read_text(encoding="utf-8"))
-    page = environment.from_string(here.joinpath(template).read_text(encoding="utf-8"))
-    return page.render(style=style, **values)
-
-
 def title(result: Result) -> str:
     """What was compared, for example ``phishing, 5 nodes, 3 seeds``."""
     nodes, seeds = len(result.neighbours), len(_seeds(result))
-    return f"{result.data.get('name', 'unnamed')}, {_counted(nodes, 'node')}, {_counted(seeds, 'seed')}"
+    return f"{result.data.get('name', 'unnamed')}, {counted(nodes, 'node')}, {counted(seeds, 'seed')}"
 
 
 def summary(result: Result) -> str:
@@ -72,7 +58,7 @@ def summary(result: Result) -> str:
     presets, rows = len(result.resolved), result.data.get("rows")
     stream = f"{rows:,} rows of {result.data.get('name', 'unnamed')}" if rows is not None else "one stream"
     compared = "compared in virtual time, all with the same seeds" if presets > 1 else "in virtual time"
-    return f"{_counted(presets, 'system')} on {stream}, {compared}."
+    return f"{counted(presets, 'system')} on {stream}, {compared}."
 
 
 def missing(result: Result) -> list[str]:
@@ -89,7 +75,7 @@ def missing(result: Result) -> list[str]:
 def comparison(result: Result) -> list[tuple[str, list[tuple[str, str, bool]]]]:
     """The rows of the main table: name of the metric, and per preset its value, the difference and if that is sure."""
     rows = []
-    for metric, (name, unit, _) in METRICS.items():
+    for metric in METRICS:
         if not any(result.interval(preset, metric) for preset in result.presets):
             continue
         cells = []
@@ -97,19 +83,8 @@ def comparison(result: Result) -> list[tuple[str, list[tuple[str, str, bool]]]]:
             difference = result.difference(preset, metric)
             second = formatted(difference, metric, signed=True) if difference else ""
             cells.append((formatted(result.interval(preset, metric), metric), second, excludes_zero(difference)))
-        rows.append((f"{name} [{unit}]" if unit else name, cells))
+        rows.append((metric_label(metric), cells))
     return rows
-
-
-def excludes_zero(difference: Interval | None) -> bool:
-    """Whether there is an interval, and 0 is not in it.
-
-    Examples
-    --------
-    >>> excludes_zero(Interval(0.2, 0.1)), excludes_zero(Interval(0.2, 0.3)), excludes_zero(Interval(0.2, None))
-    (True, False, False)
-    """
-    return difference is not None and difference.half is not None and abs(difference.mean) > difference.half
 
 
 def same_traces(result: Result) -> list[list[str]]:
@@ -120,7 +95,7 @@ def same_traces(result: Result) -> list[list[str]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-# How a verdict is marked: not by colour alone.
+# The sign of a verdict, since colour is not enough.
 MARKS = {"agrees": "✓", "differs": "≠", "short": "?", "assumes": "⚠"}
 
 
@@ -177,23 +152,6 @@ def messages(result: Result) -> list[tuple[str, str, list[int]]]:
     return rows
 
 
-def flat(tables: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested tables as dotted keys with the text of their values.
-
-    Examples
-    --------
-    >>> flat({"gossip": {"fanout": 4, "share_probability": 0.1}, "faults": []})
-    {'gossip.fanout': '4', 'gossip.share_probability': '0.1', 'faults': 'none'}
-    """
-    out: dict[str, str] = {}
-    for key, value in tables.items():
-        if isinstance(value, dict) and value:
-            out |= flat(value, f"{prefix}{key}.")
-        else:
-            out[f"{prefix}{key}"] = "none" if value in ([], {}, None, ()) else str(value)
-    return out
-
-
 def settings(result: Result) -> list[tuple[str, list[str]]]:
     """Every setting: key, and its value in each preset."""
     each = [flat(tables) for tables in result.resolved.values()]
@@ -234,7 +192,3 @@ def _seeds(result: Result) -> list[int]:
 def _listed(values: Sequence[Any]) -> str:
     shown = ", ".join(map(str, values[:NAMES_SHOWN]))
     return shown if len(values) <= NAMES_SHOWN else f"{shown} and {len(values) - NAMES_SHOWN:,} more"
-
-
-def _counted(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"

@@ -1,10 +1,11 @@
-"""The result as tables for a terminal."""
+"""The result of an experiment as tables for a terminal."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from protovine.experiments.run.result import METRICS, Interval, Result
+from protovine.experiments.report.text import counted, excludes_zero, formatted, metric_label
+from protovine.experiments.run.result import Result
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,16 +38,17 @@ TRAFFIC = (
 
 
 def print_result(result: Result, console: Console) -> None:
-    """The comparison: metrics down, presets across, each as mean ± half of its 95 % interval, differences below.
+    """Print the comparison: a row for each metric and a column for each preset, as mean ± half of its 95 % interval.
 
-    What does not fit the width goes into further tables.
+    The second line of a cell is the difference to the first preset. Presets that do not fit the width of the console
+    go into further tables.
     """
     from rich.table import Table
     from rich.text import Text
 
     columns = {preset: _cells(result, preset) for preset in result.presets}
     rows = [metric for metric in SHOWN if any(columns[preset][metric] is not None for preset in columns)]
-    titles = {metric: _row_title(metric) for metric in rows}
+    titles = {metric: metric_label(metric) for metric in rows}
     frame = 3  # A rule and two blanks for each column.
     labels_width = max(map(len, titles.values())) + frame + 1
     widths = {
@@ -67,7 +69,7 @@ def print_result(result: Result, console: Console) -> None:
 
 
 def _cells(result: Result, preset: str) -> dict[str, tuple[Text, Text | None] | None]:
-    """For each shown metric its interval and the difference to the first preset, if it says something."""
+    """For each shown metric its interval, and the difference to the first preset unless that is the value itself."""
     from rich.text import Text
 
     cells: dict[str, tuple[Text, Text | None] | None] = {}
@@ -78,8 +80,7 @@ def _cells(result: Result, preset: str) -> dict[str, tuple[Text, Text | None] | 
         # To a first preset that sends nothing at all, the difference is the value itself.
         if interval is None or difference is None or (metric in TRAFFIC and first and not first.mean):
             continue
-        sure = difference.half is not None and abs(difference.mean) > difference.half
-        second = Text(formatted(difference, metric, signed=True), style="bold" if sure else "dim")
+        second = Text(formatted(difference, metric, signed=True), style="bold" if excludes_zero(difference) else "dim")
         cells[metric] = (Text(formatted(interval, metric)), second)
     return cells
 
@@ -103,35 +104,16 @@ def _groups(widths: dict[str, int], room: int) -> list[list[str]]:
     return groups
 
 
-def _row_title(metric: str) -> str:
-    title, unit, _ = METRICS[metric]
-    return f"{title} [{unit}]" if unit else title
-
-
-def formatted(interval: Interval | None, metric: str, signed: bool = False) -> str:
-    """An interval with the metric's decimals, for example ``0.812 ± 0.010``; a dash where it is not defined."""
-    if interval is None:
-        return "–"
-    if not interval.mean and not interval.half:
-        return "0"
-    decimals = METRICS[metric][2]
-    sign = "+" if signed else ""
-    text = f"{interval.mean:{sign},.{decimals}f}"
-    return text if interval.half is None else f"{text} ± {interval.half:,.{decimals}f}"
-
-
 def _title(result: Result) -> str:
-    nodes = len(result.neighbours)
-    name = result.data["name"]
     seeds = len({run.seed for run in result.runs})
-    return f"{name}: {nodes} node{'s' if nodes > 1 else ''}, {seeds} seed{'s' if seeds > 1 else ''}"
+    return f"{result.data['name']}: {counted(len(result.neighbours), 'node')}, {counted(seeds, 'seed')}"
 
 
 def _caption(result: Result) -> str:
     seeds = len({run.seed for run in result.runs})
     words = "mean ± half of the 95 % interval over seeds" if seeds > 1 else "one seed, so no intervals"
     if len({len(result.of(preset)) for preset in result.presets}) > 1:
-        words += " (not all presets have all of them)"
+        words += " (some presets have fewer seeds)"
     if len(result.presets) > 1:
         words += f"; second line: paired difference to {result.presets[0]}"
     return words

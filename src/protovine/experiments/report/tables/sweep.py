@@ -1,4 +1,4 @@
-"""What a sweep found, in numbers: means with intervals, paired comparisons, ranks over data sets; as CSV and LaTeX."""
+"""The tables of a sweep: means with intervals, paired differences, ranks over data sets; and tables as LaTeX."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from protovine.experiments.report.text import metric_label
 from protovine.experiments.run.result import METRICS, Interval
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# Metrics that every sweep's table has.
+# Metrics that the tables of every sweep have.
 SHOWN = (
     "f1",
     "f1_paper",
@@ -25,13 +26,13 @@ SHOWN = (
     "paper_bytes_per_s",
     "prototypes_trained_per_node",
 )
-# Which key tells data sets apart.
+# The keys that name the data set and the preset of a point.
 DATA = "data.source"
 PRESET = "preset"
 
 
 def means(frame: pd.DataFrame, metrics: Sequence[str] = SHOWN) -> pd.DataFrame:
-    """Per point: the keys that vary, runs, and of each metric the mean and half of its 95 % interval over seeds."""
+    """A row per point: the keys that vary, the number of runs, and mean and half 95 % interval of each metric."""
     import pandas as pd
 
     varied = frame.attrs["varied"]
@@ -49,16 +50,16 @@ def means(frame: pd.DataFrame, metrics: Sequence[str] = SHOWN) -> pd.DataFrame:
 
 
 def treatment(frame: pd.DataFrame) -> str:
-    """What is compared: the presets, or else the first key that varies and is not the data."""
+    """The key whose values are compared: the preset, or else the first key that varies and is not the data."""
     several = [key for key in frame.attrs["varied"] if key != DATA and frame[key].map(str).nunique() > 1]
     return PRESET if PRESET in several or not several else several[0]
 
 
 def differences(frame: pd.DataFrame, metric: str, base: Any) -> pd.DataFrame:
-    """Per point that is not of the base: the difference to the base at the same other keys, paired by seeds.
+    """A row per point outside the base: its difference to the base at the same other keys, paired by seed.
 
-    ``p`` is of the paired t test, whose 95 % interval is ``ci95`` to each side; ``p_holm`` is corrected for the number
-    of rows by Holm's step-down method.
+    ``ci95`` is half of the 95 % interval and ``p`` the p value of the paired t test; ``p_holm`` is corrected for the
+    number of rows by Holm's step-down method.
 
     References
     ----------
@@ -90,14 +91,14 @@ def differences(frame: pd.DataFrame, metric: str, base: Any) -> pd.DataFrame:
 
 
 def joined(table: pd.DataFrame, keys: Sequence[str]) -> list[str]:
-    """The values of some keys as one text for each row; a value may be a list."""
+    """A text for each row that holds the values of some keys; a value may be a list."""
     return [json.dumps([str(value) for value in row]) for row in zip(*(table[key] for key in keys), strict=True)] or (
         [""] * len(table)
     )
 
 
 def holm(p: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """P values corrected for their number, by Holm's method; those that are not a number stay so and do not count.
+    """P values corrected for their number by Holm's method; NaN stays NaN and is not counted.
 
     Examples
     --------
@@ -114,10 +115,10 @@ def holm(p: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[n
 
 @dataclass(frozen=True)
 class Ranks:
-    """Mean ranks over blocks (1 is best): data sets, or settings if there is only one data set.
+    """Mean ranks over blocks (1 is best); blocks are data sets, or settings if there is only one data set.
 
-    ``test`` names the test whose ``p`` it is; ``critical`` is Nemenyi's critical difference of mean ranks at 5 %, None
-    for two treatments.
+    ``names`` are the values of ``key``, ``of`` says what the blocks are, and ``test`` is the name of the test that gave
+    ``p``. ``critical`` is Nemenyi's critical difference of mean ranks at 5 %; None for two treatments.
     """
 
     key: str
@@ -131,9 +132,9 @@ class Ranks:
 
 
 def ranks(frame: pd.DataFrame, metric: str) -> Ranks | None:
-    """Friedman's test and Nemenyi's critical difference, or Wilcoxon's test for two; None for fewer than two blocks.
+    """Mean ranks with Friedman's test, or with Wilcoxon's test for two treatments; None for fewer than two blocks.
 
-    Each block is a data set, with the mean over seeds and all settings that every treatment has there.
+    Each block is a data set: the mean over seeds, and over the settings that every treatment has there.
 
     References
     ----------
@@ -174,19 +175,8 @@ def ranks(frame: pd.DataFrame, metric: str) -> Ranks | None:
     return Ranks(key, tuple(order), tuple(map(float, mean_ranks)), len(table), what, test, p, critical)
 
 
-def said_p(p: float | None) -> str:
-    """A p value as text.
-
-    Examples
-    --------
-    >>> said_p(0.0312), said_p(1e-9), said_p(None)
-    ('p = 0.0312', 'p < 0.0001', 'p is not defined, as nothing differs')
-    """
-    return "p is not defined, as nothing differs" if p is None else "p < 0.0001" if p < 1e-4 else f"p = {p:.4f}"
-
-
 def front(cost: Sequence[float], gain: Sequence[float]) -> list[int]:
-    """Indices of the points that no other beats in one of both without being worse in the other, cheapest first.
+    """Indices of the Pareto front, cheapest first: no other point has at least the gain for at most the cost.
 
     Examples
     --------
@@ -201,15 +191,14 @@ def front(cost: Sequence[float], gain: Sequence[float]) -> list[int]:
 
 
 def to_latex(table: pd.DataFrame) -> str:
-    """A table for LaTeX's booktabs: ``x ± y`` in one column for a metric and its interval."""
+    """The table for LaTeX's booktabs package; a metric and its interval share a column as ``x ± y``."""
     pairs = [name for name in table.columns if f"{name}_ci95" in table.columns]
     heads, cells = [], []
     for name in table.columns:
         if name.endswith("_ci95") and name[:-5] in pairs:
             continue
         decimals = METRICS[name][2] if name in METRICS else 4
-        title = f"{METRICS[name][0]} [{METRICS[name][1]}]" if name in METRICS and METRICS[name][1] else name
-        heads.append(_escaped(METRICS[name][0] if name in METRICS and not METRICS[name][1] else title))
+        heads.append(_escaped(metric_label(name) if name in METRICS else name))
         halves = table[f"{name}_ci95"] if name in pairs else [None] * len(table)
         cells.append([_cell(value, half, decimals) for value, half in zip(table[name], halves, strict=True)])
     numeric = ["r" if all(cell[:1] in "0123456789$-–" for cell in column) else "l" for column in cells]

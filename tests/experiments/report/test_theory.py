@@ -7,23 +7,26 @@ import matplotlib as mpl
 import pytest
 
 from protovine.age import Delay, plan_age
-from protovine.experiments.report import theory_figures
+from protovine.experiments.report.figures import theory
+from protovine.experiments.report.plot import Drawing, save
 
 
 @pytest.mark.parametrize(
     ("draw", "words"),
     [
-        (theory_figures.against_T, ["coin, s = 3", "age-threshold, s = 4", "share of opportunities T"]),
-        (lambda path: theory_figures.against_nodes(path, (4, 9)), ["ring", "random, 4 neighbours", "forwarded"]),
-        (theory_figures.ratio_against_nodes, ["p = 0.5", "ratio of mean ages"]),
-        (theory_figures.against_bytes, ["round-robin", "coin, forwarding all"]),
-        (lambda path: theory_figures.scaling(path, (4, 6)), ["√(πn/2)", "2-D torus, sampled"]),
+        (theory.against_T, ["coin, s = 3", "age-threshold, s = 4", "share probability T"]),
+        (lambda: theory.against_nodes((4, 9)), ["ring", "random, 4 neighbours", "forwarded"]),
+        (theory.ratio_against_nodes, ["p = 0.5", "ratio of mean ages"]),
+        (theory.against_bytes, ["round-robin", "coin, forwarding all"]),
+        (lambda: theory.scaling((4, 6)), ["√(πn/2)", "2-D torus, sampled"]),
     ],
 )
-def test_a_figure_says_what_it_shows_and_is_the_same_again(draw: Callable, words: list[str], tmp_path: Path) -> None:
-    draw(tmp_path / "first.svg")
-    with mpl.rc_context({"font.size": 30}):  # The user's own settings have no say.
-        draw(tmp_path / "again.svg")
+def test_a_figure_says_what_it_shows_and_is_the_same_again(
+    draw: Callable[[], Drawing], words: list[str], tmp_path: Path
+) -> None:
+    save(draw().panels[0], tmp_path / "first.svg")
+    with mpl.rc_context({"font.size": 30}):  # The user's own settings do not apply.
+        save(draw().panels[0], tmp_path / "again.svg")
     text = (tmp_path / "first.svg").read_text()
     assert text == (tmp_path / "again.svg").read_text()
     assert [] == [word for word in words if word not in text]
@@ -43,11 +46,11 @@ def test_plans_and_predictions_are_drawn_where_little_is_known(swarm: dict, tmp_
     goal = {"budget_bps": 2000.0, "mean_s": None, "p95_s": None}
     goal |= {k: asked.pop(k) for k in goal if k in asked}
     plan = plan_age(**asked, **goal)
-    theory_figures.draw_plan(tmp_path / "plan.svg", plan, **asked, **goal, fanout=None, message_bytes=100.0)
+    theory.draw_plan(tmp_path / "plan.svg", plan, **asked, **goal, fanout=None, message_bytes=100.0)
     text = (tmp_path / "plan.svg").read_text()
     assert "recommended" in text and "goal" in text
     assert [] == [each.schedule for each in plan.schedules if f"{each.schedule}, s = {each.fanout}" not in text]
-    theory_figures.draw_prediction(tmp_path / "age.svg", **asked, fanout=1, share_probability=0.5, schedule="coin")
+    theory.draw_prediction(tmp_path / "age.svg", **asked, fanout=1, share_probability=0.5, schedule="coin")
     text = (tmp_path / "age.svg").read_text()
     assert ("coin, s = 2" in text) == (asked["forwarding"] == "none")
     assert ("counter, s = 1" in text) == (plan.left_out == {})

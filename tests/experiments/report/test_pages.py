@@ -1,4 +1,4 @@
-"""The report: one page that needs nothing else, says every number, and survives whatever an experiment leaves."""
+"""The report: one page that loads nothing, has every number, and copes with partial, failed and empty results."""
 
 from __future__ import annotations
 
@@ -7,111 +7,24 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
-from protovine.experiments.report import figures
-from protovine.experiments.report.pages import missing, render_report
-from protovine.experiments.run.result import METRICS, Result, Run, Series
-
-UNDEFINED_ALONE = ("aoi_mean_s", "aoi_peak_s", "aoi_p95_s", "version_age_mean", "aoii_mean_s")
-GRID = 24
-
-
-class Page(HTMLParser):
-    """Every opening tag with its attributes, the text of the page, and its tables as rows of cells."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.tables: list[list[list[str]]] = []
-        self._in_cell = False
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag == "table":
-            self.tables.append([])
-        elif tag == "tr":
-            self.tables[-1].append([])
-        elif tag in ("td", "th"):
-            self.tables[-1][-1].append("")
-            self._in_cell = True
-        elif tag == "small":
-            self.handle_data("|")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in ("td", "th"):
-            self._in_cell = False
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-        if self._in_cell:
-            self.tables[-1][-1][-1] += data
-
-    def comparison(self) -> dict[str, list[str]]:
-        """The main table: name of the metric to the cells of the presets."""
-        return {row[0]: row[1:] for row in self.tables[0][1:]}
-
-
-def make_run(preset: str = "base", seed: int = 0, n: int = 3, n_classes: int = 2, **changes: Any) -> Run:
-    """A run whose metrics all differ; the preset "alone" sends nothing."""
-    shares = preset != "alone"
-    t = np.linspace(0.0, 10.0, GRID + 1)[1:]
-    metrics: dict[str, float | None] = {
-        name: (i + 1) * (10.0 if shares else 7.0) + seed / 4 for i, name in enumerate(METRICS)
-    }
-    metrics |= {"f1": 0.8 + 0.01 * seed if shares else 0.7, "bytes_per_node_per_s": 900.0 + seed if shares else 0.0}
-    if not shares:
-        metrics |= dict.fromkeys(UNDEFINED_ALONE)
-    per_node = [
-        {
-            "node": node,
-            "samples": 1000 + node,
-            "confusion": [[5] * (n_classes + 1)] * n_classes,
-            "f1": 0.5 + node / (2 * n),
-            "accuracy": 0.75,
-            "kappa": None,
-            "bytes": 123_456 if shares else 0,
-        }
-        for node in range(n)
-    ]
-    series = Series(
-        at_s=t,
-        f1_recent=np.linspace(0.3, 0.9, GRID),
-        f1_so_far=np.linspace(0.2, 0.8, GRID),
-        bytes_per_node_per_s=np.linspace(1.0, 100.0, GRID) if shares else np.zeros(GRID),
-        age_s=np.linspace(0.1, 1.0, GRID) if shares else np.full(GRID, np.nan),
-        size=np.linspace(1.0, 40.0, GRID),
-        window=50,
-        links={(i, (i + 1) % n): 1000 * (i + 1) for i in range(n)} if shares and n > 1 else {},
-    )
-    return replace(Run(preset, seed, metrics, f"hash-{preset}-{seed}", per_node, {}, {}, {}, series), **changes)
-
-
-def make_result(runs: list[Run], n: int = 3, seeds: int | None = None, **changes: Any) -> Result:
-    presets = list(dict.fromkeys(run.preset for run in runs))
-    made = Result(
-        experiment={"seed": 0, "seeds": seeds or max((run.seed for run in runs), default=0) + 1},
-        resolved={name: {"gossip": {"T": float(name != "alone"), "s": 4}, "faults": []} for name in presets},
-        data={"name": "toy", "rows": 1250, "features": ["a", "b"], "classes": [False, True], "fingerprint": "abc123"},
-        neighbours=[sorted({(i - 1) % n, (i + 1) % n} - {i}) for i in range(n)],
-        runs=runs,
-        versions={"python": "3.11.7", "protovine": "0.1.0"},
-    )
-    return replace(made, **changes)
+from protovine.experiments.report.figures.run import draw_result
+from protovine.experiments.report.figures.swarm import positions
+from protovine.experiments.report.pages import render_report
+from protovine.experiments.report.pages import run as pages
+from protovine.experiments.report.plot import colour, line_style, marker, over_seeds
+from protovine.experiments.run.result import METRICS, Result, Run
+from tests.experiments.report.made_up import GRID, Page, make_result, make_run
 
 
 @pytest.fixture(scope="module")
 def result() -> Result:
-    return make_result([make_run(preset, seed) for preset in ("alone", "base") for seed in (0, 1)])
+    return make_result([make_run(preset, seed) for preset in ("isolated", "base") for seed in (0, 1)])
 
 
 @pytest.fixture(scope="module")
@@ -126,8 +39,8 @@ def page(html: str) -> Page:
 
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For tests of the words and tables alone, which are then many times faster."""
-    monkeypatch.setattr(figures, "pictures", lambda result: [])
+    """For tests of the words and tables only, which are then many times faster."""
+    monkeypatch.setattr(pages, "draw_result", lambda result: [])
 
 
 def svgs(html: str) -> list[str]:
@@ -162,11 +75,11 @@ def test_the_same_result_gives_the_same_bytes(result: Result, html: str) -> None
 def test_the_process_does_not_matter(html: str) -> None:
     """Another process with other hashes writes the same page, uses no pyplot and imports nothing before it must."""
     program = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "import protovine.experiments.report.pages\n"
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[3])!r})\n"
+        "from protovine.experiments.report.pages import render_report\n"
         "assert not {'matplotlib', 'jinja2'} & set(sys.modules)\n"
-        "import test_report as t\n"
-        "html = t.render_report(t.make_result([t.make_run(p, s) for p in ('alone', 'base') for s in (0, 1)]))\n"
+        "import tests.experiments.report.made_up as t\n"
+        "html = render_report(t.make_result([t.make_run(p, s) for p in ('isolated', 'base') for s in (0, 1)]))\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
         "sys.stdout.buffer.write(html.encode())\n"
     )
@@ -186,11 +99,11 @@ def test_user_settings_of_matplotlib_have_no_say(result: Result, html: str) -> N
 
 def test_every_metric_of_every_preset_is_in_the_table(result: Result, page: Page) -> None:
     rows = page.comparison()
-    assert page.tables[0][0] == ["metric", "alone", "base"]
+    assert page.tables[0][0] == ["metric", "isolated", "base"]
     assert len(rows) == len(METRICS)
     for metric, (name, unit, decimals) in METRICS.items():
         cells = rows[f"{name} [{unit}]" if unit else name]
-        for preset, cell in zip(("alone", "base"), cells, strict=True):
+        for preset, cell in zip(("isolated", "base"), cells, strict=True):
             values = [run.metrics[metric] for run in result.of(preset)]
             if values[0] is None:
                 assert cell == "–"
@@ -204,7 +117,7 @@ def test_every_metric_of_every_preset_is_in_the_table(result: Result, page: Page
 
 @pytest.mark.usefixtures("no_figures")
 def test_a_metric_that_is_undefined_everywhere_has_no_row() -> None:
-    rows = Page(render_report(make_result([make_run("alone"), make_run("alone", 1)]))).comparison()
+    rows = Page(render_report(make_result([make_run("isolated"), make_run("isolated", 1)]))).comparison()
     assert "F1" in rows
     assert not [name for name in rows if name.startswith(("age", "version age"))]
 
@@ -227,7 +140,7 @@ def test_a_difference_whose_interval_excludes_0_is_marked() -> None:
 def test_the_caption_explains_intervals_and_single_seeds(page: Page) -> None:
     assert "95 % interval (Student’s t)" in page.text
     assert "only one seed has no interval" in page.text
-    single = Page(render_report(make_result([make_run("alone"), make_run()])))
+    single = Page(render_report(make_result([make_run("isolated"), make_run()])))
     assert "One seed, so there are no intervals" in single.text
     assert "±" not in "".join("".join(row) for row in single.tables[0])
 
@@ -235,12 +148,12 @@ def test_the_caption_explains_intervals_and_single_seeds(page: Page) -> None:
 def test_every_figure_names_its_axes_with_units(html: str) -> None:
     found = [set(re.findall(r"<text[^>]*>([^<]*)</text>", svg)) for svg in svgs(html)]
     expected: list[set[str]] = [
-        {"time [s]", "F1 (0 to 1)", "alone", "base"},
-        {"traffic per node [B/s]", "F1, mean over nodes (0 to 1)", "alone", "base"},
+        {"time [s]", "F1 (0 to 1)", "isolated", "base"},
+        {"traffic per node [B/s]", "F1, mean over nodes (0 to 1)", "isolated", "base"},
         {"time [s]", "traffic per node [B/s], log scale", "base"},
         {"time [s]", "mean age [s]", "base"},
-        {"time [s]", "prototypes per node [number]", "alone", "base"},
-        {"alone", "0", "1", "2"},
+        {"time [s]", "prototypes per node [number]", "isolated", "base"},
+        {"isolated", "0", "1", "2"},
         {"base", "0", "1", "2"},
         {"F1 of the node (0 to 1)"},
     ]
@@ -258,8 +171,8 @@ def test_figures_are_well_formed_and_described(html: str) -> None:
 
 
 def test_captions_say_who_is_left_out(page: Page) -> None:
-    assert "Left out, because they sent nothing: alone." in page.text
-    assert "Left out, because they have no ages: alone." in page.text
+    assert "Left out, because they sent nothing: isolated." in page.text
+    assert "Left out, because they have no ages: isolated." in page.text
 
 
 def test_drift_is_drawn_and_said(result: Result, html: str) -> None:
@@ -292,8 +205,8 @@ def test_what_comes_from_data_is_escaped() -> None:
 
 @pytest.mark.usefixtures("no_figures")
 def test_a_partial_result_says_which_runs_are_missing() -> None:
-    result = make_result([make_run("alone"), make_run("alone", 1), make_run("base")], seeds=3, status="partial")
-    assert missing(result) == ["alone: seed 2", "base: seeds 1, 2"]
+    result = make_result([make_run("isolated"), make_run("isolated", 1), make_run("base")], seeds=3, status="partial")
+    assert pages.missing(result) == ["isolated: seed 2", "base: seeds 1, 2"]
     text = Page(render_report(result)).text
     assert "Partial" in text
     assert "the 3 finished runs" in text
@@ -314,7 +227,7 @@ def test_a_complete_result_has_no_banner(html: str) -> None:
 
 
 def test_no_runs_at_all() -> None:
-    none = make_result([], seeds=2, status="partial", resolved={"base": {"gossip": {"T": 1.0}}})
+    none = make_result([], seeds=2, status="partial", resolved={"base": {"gossip": {"share_probability": 1.0}}})
     html = render_report(none)
     assert "No run was finished" in html
     assert "base: seeds 0, 1" in html
@@ -322,8 +235,8 @@ def test_no_runs_at_all() -> None:
     assert not svgs(html)
 
 
-def test_one_node_alone() -> None:
-    html = render_report(make_result([make_run("alone", n=1)], n=1))
+def test_a_single_node() -> None:
+    html = render_report(make_result([make_run("isolated", n=1)], n=1))
     text = Page(html).text
     assert "toy, 1 node, 1 seed" in text
     assert "No preset sent anything." in text
@@ -341,7 +254,7 @@ def test_curves_without_any_value() -> None:
     text = Page(html).text
     assert "No run made a prediction" in text
     assert "F1 is not defined in any run." in text
-    assert "grey without samples or positives" in text
+    assert "grey: without samples or positives" in text
     assert list(Page(html).comparison()) == ["messages"]
     assert 'aria-label="Colour scale' not in html
 
@@ -350,7 +263,7 @@ def test_some_values_are_missing_and_seeds_end_at_different_times() -> None:
     first, second = make_run(), make_run(seed=1)
     holes = np.where(np.arange(GRID) < 8, np.nan, 0.5)
     second = replace(second, series=replace(second.series, at_s=second.series.at_s * 0.9, f1_recent=holes, age_s=holes))
-    t, mean, low, high = figures.over_seeds([first, second], "f1_recent")
+    t, mean, low, high = over_seeds([(run.series.at_s, run.series.f1_recent) for run in (first, second)])
     assert t[-1] == 9.0
     assert mean[2] == low[2] == high[2] == pytest.approx(np.interp(t[2], first.series.at_s, first.series.f1_recent))
     assert mean[-1] == pytest.approx((np.interp(9.0, first.series.at_s, first.series.f1_recent) + 0.5) / 2)
@@ -397,35 +310,34 @@ def test_a_swarm_of_thousands_is_not_drawn() -> None:
 
 
 def test_sparse_swarms_in_parts_are_laid_out_apart() -> None:
-    at = figures._positions(12, [(0, 1), (1, 2), (3, 4), (5, 6)])
+    at = positions(12, [(0, 1), (1, 2), (3, 4), (5, 6)])
     distances = np.linalg.norm(at[:, None] - at[None], axis=2) + 9 * np.eye(12)
     assert np.abs(at).max() == pytest.approx(1)
     linked = [distances[0, 1], distances[1, 2], distances[3, 4], distances[5, 6]]
     assert max(linked) < 0.6 * distances[3, 5:].min()
     assert distances.min() > 0.1
-    large = figures._positions(70, [(i, i + 1) for i in range(69)])
+    large = positions(70, [(i, i + 1) for i in range(69)])
     assert np.abs(large).max() == pytest.approx(1)
-    assert np.array_equal(large, figures._positions(70, [(i, i + 1) for i in range(69)]))
+    assert np.array_equal(large, positions(70, [(i, i + 1) for i in range(69)]))
 
 
 def test_twelve_presets_look_different() -> None:
     result = make_result([make_run(f"preset-{i}") for i in range(12)])
-    looks = {(figures._colour(result, p), str(figures._line_style(result, p))) for p in result.presets}
-    dots = {(figures._colour(result, p), figures._marker(result, p)) for p in result.presets}
-    assert len(looks) == len(dots) == 12
+    assert len({(colour(i), str(line_style(i))) for i in range(12)}) == 12
+    assert len({(colour(i), marker(i)) for i in range(12)}) == 12
     html = render_report(result)
     assert all(f">preset-{i}</text>" in svgs(html)[0] for i in range(12))
     # Five curves and their entries in the legend are not solid.
     assert svgs(html)[0].count("stroke-dasharray") == 10
     # Bands and thin lines would cover each other.
-    assert "thin dashed" not in Page(html).text
+    assert "Thin dashed" not in Page(html).text
 
 
 def test_traffic_is_logarithmic_beyond_a_decade() -> None:
     def ticks(low: float, high: float) -> set[str]:
         run = make_run()
         series = replace(run.series, bytes_per_node_per_s=np.linspace(low, high, GRID))
-        (svg,) = figures.pictures(make_result([replace(run, series=series)]))[2].svgs
+        (svg,) = draw_result(make_result([replace(run, series=series)]))[2].svgs()
         return set(re.findall(r"<text[^>]*>([^<]*)</text>", svg))
 
     assert {"1 k", "10 k", "100 k"} <= ticks(100, 200_000)
@@ -435,7 +347,7 @@ def test_traffic_is_logarithmic_beyond_a_decade() -> None:
 @pytest.mark.usefixtures("no_figures")
 def test_messages_lost_and_refused_are_counted_by_reason(html: str) -> None:
     runs = [
-        make_run("alone"),
+        make_run("isolated"),
         make_run("base", 0, lost={"loss": 1200, "cut": 0}, refused={"stale": 3}),
         make_run("base", 1, lost={"loss": 34}),
     ]
@@ -457,15 +369,19 @@ def test_the_page_says_how_to_get_it_again(result: Result, page: Page) -> None:
     assert "abc123" in page.text
     assert "protovine 0.1.0" in page.text
     assert all(run.trace_hash in page.text for run in result.runs)
-    differing, every = [table for table in page.tables if table[0] == ["setting", "alone", "base"]]
-    assert differing[1:] == [["gossip.T", "0.0", "1.0"]]
-    assert every[1:] == [["faults", "none", "none"], ["gossip.T", "0.0", "1.0"], ["gossip.s", "4", "4"]]
+    differing, every = [table for table in page.tables if table[0] == ["setting", "isolated", "base"]]
+    assert differing[1:] == [["gossip.share_probability", "0.0", "1.0"]]
+    assert every[1:] == [
+        ["faults", "none", "none"],
+        ["gossip.share_probability", "0.0", "1.0"],
+        ["gossip.fanout", "4", "4"],
+    ]
 
 
 def test_a_real_experiment_is_reported() -> None:
     import protovine
 
-    experiment = protovine.Experiment(presets=["paper-local", "paper-base"], data={"limit": 150}, seeds=1)
+    experiment = protovine.Experiment(presets=["paper-isolated", "paper-base"], data={"limit": 150}, seeds=1)
     made = protovine.run(experiment)
     page = Page(render_report(made))
     assert "phishing, 5 nodes, 1 seed" in page.text

@@ -1,0 +1,106 @@
+"""Names, numbers and settings as the words of a report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from protovine.experiments.run.result import METRICS, Interval, Result
+
+
+def metric_label(metric: str) -> str:
+    """The name of a metric with its unit.
+
+    Examples
+    --------
+    >>> metric_label("f1"), metric_label("bytes_per_node_per_s")
+    ('F1', 'traffic per node [B/s]')
+    """
+    title, unit, _ = METRICS[metric]
+    return f"{title} [{unit}]" if unit else title
+
+
+def f1_name(result: Result) -> str:
+    """F1 of the positive class, or the macro average if there are more than two classes."""
+    return "F1" if len(result.data.get("classes", ())) <= 2 else "F1, macro"
+
+
+def formatted(interval: Interval | None, metric: str, signed: bool = False) -> str:
+    """An interval with the metric's decimals; a dash where it is not defined.
+
+    Examples
+    --------
+    >>> formatted(Interval(0.8124, 0.0101), "f1"), formatted(Interval(0.02, None), "f1", signed=True)
+    ('0.812 ± 0.010', '+0.020')
+    """
+    if interval is None:
+        return "–"
+    if not interval.mean and not interval.half:
+        return "0"
+    decimals = METRICS[metric][2]
+    text = f"{interval.mean:{'+' if signed else ''},.{decimals}f}"
+    return text if interval.half is None else f"{text} ± {interval.half:,.{decimals}f}"
+
+
+def excludes_zero(difference: Interval | None) -> bool:
+    """Whether there is an interval, and 0 is not in it.
+
+    Examples
+    --------
+    >>> excludes_zero(Interval(0.2, 0.1)), excludes_zero(Interval(0.2, 0.3)), excludes_zero(Interval(0.2, None))
+    (True, False, False)
+    """
+    return difference is not None and difference.half is not None and abs(difference.mean) > difference.half
+
+
+def p_value(p: float | None) -> str:
+    """A p value as text.
+
+    Examples
+    --------
+    >>> p_value(0.0312), p_value(1e-9), p_value(None)
+    ('p = 0.0312', 'p < 0.0001', 'p is not defined, as nothing differs')
+    """
+    return "p is not defined, as nothing differs" if p is None else "p < 0.0001" if p < 1e-4 else f"p = {p:.4f}"
+
+
+def counted(n: int, noun: str) -> str:
+    """A number and its noun.
+
+    Examples
+    --------
+    >>> counted(1, "seed"), counted(1200, "seed")
+    ('1 seed', '1,200 seeds')
+    """
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def size(n_bytes: float) -> str:
+    """A number of bytes with its unit.
+
+    Examples
+    --------
+    >>> size(812), size(1530)
+    ('812 B', '1.5 kB')
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if n_bytes < 1000 or unit == "GB":
+            break
+        n_bytes /= 1000
+    return f"{n_bytes:.0f} B" if unit == "B" else f"{n_bytes:.1f} {unit}"
+
+
+def flat(tables: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested tables as dotted keys with the text of their values.
+
+    Examples
+    --------
+    >>> flat({"link": {"loss": 0.1, "delay_s": 0.5}, "faults": []})
+    {'link.loss': '0.1', 'link.delay_s': '0.5', 'faults': 'none'}
+    """
+    out: dict[str, str] = {}
+    for key, value in tables.items():
+        if isinstance(value, dict) and value:
+            out |= flat(value, f"{prefix}{key}.")
+        else:
+            out[f"{prefix}{key}"] = "none" if value in ([], {}, None, ()) else str(value)
+    return out
