@@ -316,7 +316,7 @@ def _check_key(key: str) -> None:
     section, _, name = key.partition(".")
     if section not in sections:
         raise ConfigError(f"unknown key '{key}'{suggest(section, sections)}")
-    annotation = DataSettings if section == "data" else None
+    annotation: Any = DataSettings if section == "data" else None
     if annotation is None and section != "preset":
         annotation = RunSettings.model_fields[section].annotation
     models = kinds(annotation).values() or [annotation]
