@@ -168,7 +168,8 @@ class Conversation:
             if view.accepted:
                 age = duration(view.age_ns(member.now_ns))
                 said.append(
-                    f"  view of {view.peer}: {view.incarnation}.{view.sequence} samples_learnt={view.samples_learnt} age={age}"
+                    f"  view of {view.peer}: {view.incarnation}.{view.sequence} "
+                    f"samples_learnt={view.samples_learnt} age={age}"
                 )
         return said
 

@@ -72,7 +72,7 @@ class Trained(Record, frozen=True, gc=False, tag="trained"):
 
 
 class Compressed(Record, frozen=True, gc=False, tag="compressed"):
-    """The learner's set was compressed from ``before`` to ``after``; ``exact`` is false if it missed its target size."""
+    """The learner's set was compressed from ``before`` to ``after``; ``exact`` is false if it missed its target."""
 
     before: int
     after: int

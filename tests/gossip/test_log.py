@@ -13,8 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from protovine.errors import ConfigError, RemoteProtocolError
 from protovine.gossip import SCHEDULES, Kind, LogFrame, LogGossip, LogOutgoing, RoundRobin, Standing, make_schedule
+from protovine.gossip.budget import BURST_S
 from protovine.gossip.frame import ENTRIES_MAX, LOG_MESSAGE_BYTES_MAX
-from protovine.gossip.log import BURST_S, HEADER_BYTES_MAX
+from protovine.gossip.log import HEADER_BYTES_MAX
 
 SECOND = 10**9
 EPOCH = 1_700_000_000 * SECOND

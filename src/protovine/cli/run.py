@@ -80,9 +80,9 @@ _FLAGS: tuple[tuple[tuple[str, ...], str, Any, str], ...] = (
     (("--seeds",), "seeds", int, "Number of seeds. [default: 3]"),
 )
 _PRESET_HELP = (
-    "System to run; repeat to compare several: default, isolated, centralised, default-gain, paper-isolated, paper-base, "
-    "paper-jsd, paper-queue, paper-cluster (also -150, -250, -500), paper-kmeans, server, gossip-trees, gossip-bayes, "
-    "gossip-logistic, river. [default: default, isolated, centralised, paper-base, paper-jsd]"
+    "System to run; repeat to compare several: default, isolated, centralised, default-gain, paper-isolated, "
+    "paper-base, paper-jsd, paper-queue, paper-cluster (also -150, -250, -500), paper-kmeans, server, gossip-trees, "
+    "gossip-bayes, gossip-logistic, river. [default: default, isolated, centralised, paper-base, paper-jsd]"
 )
 
 

@@ -1,4 +1,4 @@
-"""What every way of exchanging knowledge offers to a node, and what the ways that push whole payloads have in common."""
+"""The interface of every way of exchanging knowledge, and the base of those that push whole payloads."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ class PushExchange(ABC):
         """Add a neighbour."""
         self.gossip.add(peer, now_ns)
 
-    def peer_reached(self, peer: int, now_ns: int) -> None:
+    def peer_reached(self, peer: int, now_ns: int) -> None:  # noqa: B027  Subclasses need not change it.
         """Nothing to do: the next payload replaces those that were lost."""
 
     def learnt(self, sample: LocalSample, samples_learnt: int, now_ns: int, out: Outputs) -> None:

@@ -1,4 +1,4 @@
-"""The server's side of federated prototypes: it keeps the sets of its clients, and answers each with those of the others."""
+"""The server of federated prototypes: it keeps its clients' sets, and answers each client with those of the others."""
 
 from __future__ import annotations
 

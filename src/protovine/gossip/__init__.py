@@ -1,7 +1,7 @@
-"""The protocol: when to share, with whom, and what is known of each peer; payloads are opaque bytes.
+"""The protocols: when to share, with whom, and what is known of each peer. Payloads are opaque bytes.
 
 - `make_schedule`: at which opportunities to share, and with whom
-- `PushGossip`: opportunities, versions and ages
+- `PushGossip`: pushes whole payloads; `PeerView`: what is known of a peer
 - `LogGossip`: the same for an append-only log that reaches every peer, within a byte budget
 - `Frame`, `LogFrame`: one message on the wire
 """

@@ -6,9 +6,9 @@
     varint  sender
     varint  incarnation   grows each time the sender restarts without what it knew
     varint  sequence      grows with each share of one incarnation
-    varint  version       own samples that the sender had learnt
+    varint  samples_learnt  local samples that the sender had learnt
     varint  created       ns, when the sender made it
-    bytes   payload; of a receipt the incarnation and sequence of what was accepted, as varints
+    bytes   payload; of an acknowledgement the incarnation and sequence of the accepted message, as varints
     u32     CRC-32 of everything before it, little endian
 
 and, for the log (`LogFrame`), where every byte counts::
@@ -16,8 +16,8 @@ and, for the log (`LogFrame`), where every byte counts::
     u8      0x70, then u8 version << 4 | kind
     varint  sender, incarnation
     varint  sequence      of the first entry, or of the next one if there is none; a summary stands for all up to it
-    varint  version       own samples that the log told of up to here; 0 if newer entries than these exist
-    varint  created       ms, rounded down: the log told of everything until then; 0 as above
+    varint  samples_learnt  local samples that the log covers up to here; 0 if newer entries than these exist
+    varint  created       ms, rounded down: the log is complete until then; 0 as above
     varint  acknowledged incarnation, watermark
     varint  n, and n bytes: mask of entries beyond the watermark, the lowest bit for the one after the next
     entries, each a varint length and so many bytes, until
@@ -40,13 +40,13 @@ PROTOCOL_VERSION = 1
 # A set of 400,000 prototypes of 8 features in float32.
 MESSAGE_BYTES_MAX = 16 * 2**20
 _CRC_BYTES = 4
-# The same of a log, where a receiver works on each entry. No log is repaired further back than so many entries.
+# The same for a log, where a receiver works on each entry. No log is repaired further back than ENTRIES_MAX entries.
 LOG_MESSAGE_BYTES_MAX = 2**18
 ENTRIES_MAX = 256
 
 
 class Kind(enum.IntEnum):
-    """What a message is for. A hello asks for an answer, and a sure share for a receipt."""
+    """The purpose of a message. A probe asks for an answer, and a reliable share for an acknowledgement."""
 
     SHARE = 1
     LOG = 2
@@ -60,7 +60,7 @@ _KIND_NAMES = {int(kind): kind.name.lower() for kind in Kind}
 
 
 def kind_name(data: bytes) -> str:
-    """What a message calls its kind, in the words of `protovine.records.Sent`; ``"unknown"`` if it is none we know.
+    """The kind of a message, as in `protovine.records.Sent`; ``"unknown"`` if it is none of ours.
 
     Examples
     --------
@@ -76,7 +76,7 @@ class Frame:
 
     Examples
     --------
-    >>> frame = Frame(Kind.SHARE, sender=3, incarnation=1, sequence=9, samples_learnt=250, created_ns=10**9, payload=b"...")
+    >>> frame = Frame(Kind.SHARE, 3, incarnation=1, sequence=9, samples_learnt=250, created_ns=10**9, payload=b"...")
     >>> data = frame.encode()
     >>> len(data) - len(frame.payload), Frame.decode(data) == frame
     (16, True)
@@ -143,7 +143,7 @@ _LOG_FIELDS, _LOG_CRC_BYTES = 8, 2
 
 @dataclass(frozen=True, slots=True)
 class LogFrame:
-    """A message with entries of the sender's log, and with what the sender has of the recipient's.
+    """A message with entries of the sender's log, and a digest of the recipient's log at the sender.
 
     Bit i of ``acked_mask`` is entry ``acked`` + 1 + i; the lowest is never set, as the watermark would move.
 
@@ -171,7 +171,7 @@ class LogFrame:
 
     @property
     def last(self) -> int:
-        """Sequence number up to which the message says something."""
+        """The largest sequence number that the message covers."""
         return self.sequence if self.kind == Kind.SUMMARY else self.sequence + len(self.entries) - 1
 
     def encode(self) -> bytes:

@@ -1,17 +1,17 @@
-"""Gossip of an append-only log without I/O: every node's own entries reach every peer, whatever the network loses.
+"""Gossip of an append-only log without I/O: every entry of a node reaches every peer, whatever the network loses.
 
-An entry is an opaque payload with a key (origin, incarnation, sequence); it is never revised, so repetition and order
-do not matter. Each message says what its sender has of the recipient's log (a watermark and a mask of what lies beyond
-it), and whoever owns the log repairs what is missing. A peer that misses more than a summary would cost gets a summary.
+An entry is an opaque payload with a key (origin, incarnation, sequence). It is never revised, so repetition and order
+do not matter. Each message carries a digest of the recipient's log at the sender: a watermark, and a mask of entries
+beyond it. The owner of the log repairs what is missing. A peer that misses more than a summary costs gets a summary.
 The reconciliation is Scuttlebutt's (van Renesse et al., LADIS 2008) for logs of one owner each.
 
 Promises kept here:
 
 - An entry counts once, and a view only moves forwards within an incarnation; an older incarnation is stale.
-- What a peer is known to have only shrinks when the peer started again.
-- Nothing moves before `accept`, which is called after the payloads were found good.
+- The entries that a peer is known to have only shrink when the peer restarts.
+- Nothing changes before `accept`, which is called after the payloads were found valid.
 - With a budget, the bytes that leave in any t seconds are at most budget * (t + 10).
-- A peer that does not answer gets probes and nothing else, at last one a minute.
+- A peer that does not answer gets only probes, finally one per minute.
 """
 
 from __future__ import annotations
@@ -19,40 +19,34 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
 
-from protovine.errors import RemoteProtocolError, check_range
+from protovine.errors import RemoteProtocolError
+from protovine.gossip.budget import Budget
 from protovine.gossip.frame import ENTRIES_MAX, LOG_MESSAGE_BYTES_MAX, Kind, LogFrame
+from protovine.gossip.peer_log import PROBE_NS, TICK_NS, PeerLog
 from protovine.gossip.peers import PeerView, check_peers, check_sender, stale
 from protovine.records import SECOND_NS
 
-# The token bucket holds the bytes of this many seconds.
-BURST_S = 10
-# A message without entries at its longest, and the length of an entry.
+# The longest message without entries, and the longest encoding of an entry's length.
 HEADER_BYTES_MAX = 100
 _LENGTH_BYTES = 3
-_RETRY_NS = 2 * SECOND_NS  # First wait for an acknowledgement; doubles with each attempt.
-_RETRY_MAX_NS = 16 * SECOND_NS
-_ROUND_TRIP_NS = SECOND_NS // 2  # What a peer says this long after a message, it says with knowledge of it.
-_ACKNOWLEDGE_NS = 2 * SECOND_NS  # What was received is acknowledged by then, with a bare message if need be.
-_ACKNOWLEDGE_ENTRIES = ENTRIES_MAX // 4  # And before so many have come.
-_SILENCE_NS = 10 * SECOND_NS  # A peer that has not answered for this long gets no more entries, only probes.
-_UNANSWERED = 3
-_PROBE_NS, _PROBE_MAX_NS = 5 * SECOND_NS, 60 * SECOND_NS
-_TICK_NS = SECOND_NS  # How often what is due is looked at.
+# Received entries are acknowledged after this time, or once this many wait, with a bare message if there is no other.
+_ACKNOWLEDGE_NS, _ACKNOWLEDGE_ENTRIES = 2 * SECOND_NS, ENTRIES_MAX // 4
+_PROBE_MAX_NS = 60 * SECOND_NS  # Longest wait between two probes of a silent peer.
 _QUIET_NS = 2 * SECOND_NS  # Without an opportunity for this long, each tick is one while anything is left to send.
-# A summary is an option for a peer that misses so much, and gets at least this part of the bucket.
+# A peer that misses more than this many entries and bytes may get a summary, in at least this part of the bucket.
 _SUMMARY_ENTRIES, _SUMMARY_BYTES, _SUMMARY_PART = 8, 600, 0.5
 
 
-# Makes a summary (payload, items) of the whole log in at most ``max_bytes``, an empty one at worst; None if it needs more.
+# Makes a summary (payload, items) of the log in at most ``max_bytes`` bytes, perhaps empty; None if it needs more.
 Summary = Callable[[int], tuple[bytes, int] | None]
 
 
 class Standing(NamedTuple):
-    """The log tells of all that was worth it among the first ``version`` own samples, until ``at_ns``."""
+    """The log covers the first ``samples_learnt`` local samples, those until ``at_ns``."""
 
     samples_learnt: int
     at_ns: int
@@ -63,66 +57,6 @@ class _Entry:
     sequence: int
     payload: bytes
     items: int
-
-
-@dataclass(slots=True)
-class _Peer:
-    """What is known of one peer: its log at this end, and this node's log at its end."""
-
-    id: int
-    # This end of its log.
-    incarnation: int = 0
-    watermark: int = 0
-    mask: int = 0
-    samples_learnt: int = 0
-    created_ns: int = 0
-    accepted: int = 0
-    ahead: tuple[int, int, int] = (0, 0, 0)  # Newest news: true once the watermark is there; version; time.
-    owed: int = 0
-    owed_ns: int | None = None  # An answer is due then.
-    # Its end of this log.
-    acked: int = 0
-    acked_mask: int = 0
-    fresh: int = 1  # What it was never sent begins here.
-    flight: dict[int, tuple[int, int]] = field(default_factory=dict)  # Not acknowledged: when sent, and how often.
-    summary: int = 0  # A summary up to here is under way.
-    summary_ns: int = 0
-    summary_tries: int = 0
-    whole: bool = True  # It has what an earlier incarnation told.
-    # Is it there.
-    heard_ns: int | None = None
-    sent_ns: int = -_TICK_NS
-    unanswered: int = 0
-    unanswered_ns: int = 0
-    probe_ns: int = 0
-    probe_wait_ns: int = _PROBE_NS
-
-    def has(self, sequence: int) -> bool:
-        return sequence <= self.acked or bool(self.acked_mask >> (sequence - self.acked - 1) & 1)
-
-    def silent(self, now_ns: int) -> bool:
-        """Whether it left several messages unanswered for long."""
-        return self.unanswered >= _UNANSWERED and now_ns - self.unanswered_ns >= _SILENCE_NS
-
-    def overdue(self, sent_ns: int, tries: int, now_ns: int) -> bool:
-        """Whether what was sent then should have been acknowledged by now."""
-        wait_ns = min(_RETRY_NS << min(tries - 1, 10), _RETRY_MAX_NS)
-        heard_since = self.heard_ns is not None and self.heard_ns > sent_ns + _ROUND_TRIP_NS
-        return now_ns - sent_ns >= (wait_ns if heard_since else 4 * wait_ns)
-
-    def acknowledge(self, acked: int, mask: int) -> int | None:
-        """It has at least this too; an old message says nothing wrong, only less. When the newest of it was sent."""
-        ahead = acked - self.acked
-        self.acked_mask = (self.acked_mask >> ahead) | mask if ahead >= 0 else self.acked_mask | (mask >> -ahead)
-        self.acked = max(self.acked, acked)
-        while self.acked_mask & 1:
-            self.acked_mask >>= 1
-            self.acked += 1
-        self.fresh = max(self.fresh, self.acked + 1)
-        if self.acked >= self.summary:
-            self.summary = 0
-        landed = [sequence for sequence in self.flight if self.has(sequence)]
-        return max([self.flight.pop(sequence)[0] for sequence in landed], default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,22 +104,18 @@ class LogGossip:
         active: bool = True,
     ) -> None:
         check_peers(node, peers)
-        check_range("budget_bytes_per_s", budget_bytes_per_s, 0, 1e12)
         self.node, self.peers = node, sorted(peers)
         self.active = active
-        self.budget_bytes_per_s = budget_bytes_per_s
         most = min(LOG_MESSAGE_BYTES_MAX, message_bytes_max or LOG_MESSAGE_BYTES_MAX)
-        self.message_bytes_max = min(most, math.floor(budget_bytes_per_s * BURST_S)) if budget_bytes_per_s else most
+        self._budget = Budget(budget_bytes_per_s, most, full=incarnation == 1)
+        self.message_bytes_max = self._budget.message_bytes_max
         self.incarnation = incarnation
-        self._states = {peer: _Peer(peer) for peer in self.peers}
+        self._states = {peer: PeerLog(peer) for peer in self.peers}
         self._log: deque[_Entry] = deque()
         self._sequence = 0
         self._before: tuple[int, int] | None = None  # (incarnation, sequence) that this log goes on from.
-        # A node that crashes again and again must not get a new burst each time.
-        self._tokens = budget_bytes_per_s * BURST_S if incarnation == 1 else 0.0
-        self._tokens_ns: int | None = None
         self._pushed_ns = -_QUIET_NS
-        # The first thing to do is to tell every peer what is known of its log, so that it sends what is missing.
+        # First send every peer a digest of its log, so that it sends what is missing.
         self._tick_ns: int | None = 0 if peers and active else None
 
     @property
@@ -195,7 +125,7 @@ class LogGossip:
 
     @property
     def views(self) -> dict[int, PeerView]:
-        """What is known of each peer; version and time are those up to which nothing is missing."""
+        """What is known of each peer; samples_learnt and time are those up to which nothing is missing."""
         return {peer: _view(state) for peer, state in self._states.items()}
 
     @property
@@ -209,22 +139,22 @@ class LogGossip:
         return self.incarnation, self._sequence
 
     def add(self, peer: int, now_ns: int) -> None:
-        """One more neighbour; nothing changes if it is one already."""
+        """Add a neighbour; nothing changes if it is one already."""
         if peer not in self._states:
             check_peers(self.node, [*self.peers, peer])
             self.peers = sorted([*self.peers, peer])
-            self._states = {id: self._states.get(id) or _Peer(id) for id in self.peers}
+            self._states = {id: self._states.get(id) or PeerLog(id) for id in self.peers}
             if self.active:
                 self._wake(now_ns)
 
     def reached(self, peer: int, now_ns: int) -> None:
-        """A sign that a peer is there again: what it has not acknowledged is sent anew, and it is greeted."""
+        """A peer is there again: entries that it has not acknowledged are sent again, after a probe."""
         state = self._states[peer]
         if self.active:
             state.flight.clear()
             state.summary = state.summary_tries = state.unanswered = 0
             state.fresh = state.acked + 1
-            state.heard_ns, state.probe_ns, state.probe_wait_ns = None, now_ns, _PROBE_NS
+            state.heard_ns, state.probe_ns, state.probe_wait_ns = None, now_ns, PROBE_NS
             self._wake(now_ns)
 
     def append(self, payload: bytes, items: int) -> int:
@@ -244,7 +174,7 @@ class LogGossip:
     def push(self, peers: list[int], standing: Standing, summary: Summary, now_ns: int) -> list[LogOutgoing]:
         """At an opportunity: send ``peers`` (of `lacking`) everything that they lack."""
         self._pushed_ns = now_ns
-        self._wake(now_ns + _TICK_NS)
+        self._wake(now_ns + TICK_NS)
         return [message for peer in peers for message in self._serve(self._states[peer], standing, summary, now_ns)]
 
     def next_timer_ns(self) -> int | None:
@@ -338,15 +268,15 @@ class LogGossip:
         if frame.entries or frame.kind == Kind.PROBE:
             state.owed += len(frame.entries)
             at_once = frame.kind == Kind.PROBE or state.owed >= _ACKNOWLEDGE_ENTRIES
-            owed_ns = max(now_ns + (0 if at_once else _ACKNOWLEDGE_NS), state.sent_ns + _TICK_NS)
+            owed_ns = max(now_ns + (0 if at_once else _ACKNOWLEDGE_NS), state.sent_ns + TICK_NS)
             state.owed_ns = owed_ns if state.owed_ns is None else min(state.owed_ns, owed_ns)
         acknowledged_ns = self._hear(state, frame, now_ns)
         if self.active:
             self._plan(state, now_ns, now_ns)
         return _view(state), acknowledged_ns
 
-    def _restarted(self, state: _Peer, incarnation: int) -> None:
-        """A peer runs for the first time, or again and may have lost what it knew: what it says from now on is true."""
+    def _restarted(self, state: PeerLog, incarnation: int) -> None:
+        """A peer runs for the first time, or again and may have lost its memory: only new messages count."""
         if state.incarnation:
             state.acked = state.acked_mask = state.summary = state.summary_tries = 0
             state.fresh = 1
@@ -355,14 +285,14 @@ class LogGossip:
         state.incarnation, state.watermark, state.mask = incarnation, 0, 0
         state.samples_learnt, state.ahead = 0, (0, 0, 0)
 
-    def _hear(self, state: _Peer, frame: LogFrame, now_ns: int) -> int | None:
+    def _hear(self, state: PeerLog, frame: LogFrame, now_ns: int) -> int | None:
         """Note what a peer says that it has; the time of the newest message that it acknowledges by that."""
         if state.silent(now_ns):
-            # What it missed is sent again without the long waits of the last attempts.
+            # Missed entries are sent again without the long waits of the last attempts.
             state.flight = {sequence: (sent_ns, 1) for sequence, (sent_ns, _) in state.flight.items()}
             state.summary_tries = min(state.summary_tries, 1)
         state.heard_ns, state.unanswered = now_ns, 0
-        state.probe_wait_ns = _PROBE_NS
+        state.probe_wait_ns = PROBE_NS
         if frame.acked_incarnation == self.incarnation:
             return state.acknowledge(frame.acked, frame.acked_mask)
         if self._before is not None and frame.acked_incarnation == self._before[0]:
@@ -373,20 +303,20 @@ class LogGossip:
     def _oldest(self) -> int:
         return self._sequence - len(self._log) + 1
 
-    def _lacks(self, state: _Peer) -> bool:
+    def _lacks(self, state: PeerLog) -> bool:
         """Whether there is something that a peer was never sent."""
         return state.fresh <= self._sequence or (not state.summary and self._is_behind(state))
 
-    def _is_behind(self, state: _Peer) -> bool:
+    def _is_behind(self, state: PeerLog) -> bool:
         """Whether a peer lacks what is no longer in the log."""
         return state.acked + 1 < self._oldest or (not state.whole and not state.acked)
 
-    def _is_overdue(self, state: _Peer, now_ns: int) -> bool:
+    def _is_overdue(self, state: PeerLog, now_ns: int) -> bool:
         if state.summary and state.overdue(state.summary_ns, state.summary_tries, now_ns):
             return True
         return any(state.overdue(*sent, now_ns) for sent in state.flight.values())
 
-    def _missing(self, state: _Peer, now_ns: int) -> list[_Entry]:
+    def _missing(self, state: PeerLog, now_ns: int) -> list[_Entry]:
         """Entries to send to a peer now, ascending: those never sent, and those whose acknowledgement is overdue."""
         first = self._oldest
         again = {sequence for sequence, sent in state.flight.items() if state.overdue(*sent, now_ns)}
@@ -398,27 +328,27 @@ class LogGossip:
             or (entry.sequence >= state.fresh and entry.sequence not in state.flight and not state.has(entry.sequence))
         ]
 
-    def _serve(self, state: _Peer, standing: Standing, summary: Summary, now_ns: int) -> list[LogOutgoing]:
+    def _serve(self, state: PeerLog, standing: Standing, summary: Summary, now_ns: int) -> list[LogOutgoing]:
         """Messages with what a peer lacks: runs of entries, or one summary if that is shorter or all that is left."""
         if state.summary and state.overdue(state.summary_ns, state.summary_tries, now_ns):
-            # Lost, it seems: what is best now is decided anew.
+            # It seems to be lost: decide again what is best now.
             state.summary, state.fresh = 0, state.acked + 1
         missing = self._missing(state, now_ns)
         behind = not state.summary and self._is_behind(state)
         size = sum([len(entry.payload) for entry in missing])
         long = len(missing) > _SUMMARY_ENTRIES and size > _SUMMARY_BYTES
-        if behind or (long and self._room(now_ns) >= _SUMMARY_PART * self.message_bytes_max):
+        if behind or (long and self._budget.room(now_ns) >= _SUMMARY_PART * self.message_bytes_max):
             whole = self._summarised(state, math.inf if behind else size, standing, summary, now_ns)
             if whole is not None or behind:
                 return [] if whole is None else [whole]
         made: list[LogOutgoing | None] = []
         run: list[_Entry] = []
-        left = self._room(now_ns) - HEADER_BYTES_MAX
+        left = self._budget.room(now_ns) - HEADER_BYTES_MAX
         for entry in missing:
             cost = len(entry.payload) + _LENGTH_BYTES
             if run and (entry.sequence != run[-1].sequence + 1 or cost > left):
                 made.append(self._message(state, run, standing, now_ns))
-                run, left = [], self._room(now_ns) - HEADER_BYTES_MAX
+                run, left = [], self._budget.room(now_ns) - HEADER_BYTES_MAX
             if cost > left:
                 break  # The budget is used up; the rest is for later.
             run.append(entry)
@@ -428,7 +358,7 @@ class LogGossip:
         return [message for message in made if message is not None]
 
     def _summarised(
-        self, state: _Peer, below: float, standing: Standing, summary: Summary, now_ns: int
+        self, state: PeerLog, below: float, standing: Standing, summary: Summary, now_ns: int
     ) -> LogOutgoing | None:
         """A summary of fewer than ``below`` bytes; None if there is none, or the budget must grow for it first."""
         made = summary(int(_SUMMARY_PART * self.entry_bytes_max))
@@ -444,7 +374,7 @@ class LogGossip:
         return message
 
     def _message(
-        self, state: _Peer, run: list[_Entry], standing: Standing, now_ns: int, kind: Kind = Kind.LOG
+        self, state: PeerLog, run: list[_Entry], standing: Standing, now_ns: int, kind: Kind = Kind.LOG
     ) -> LogOutgoing | None:
         """One message, if the budget has room for it."""
         sequence = run[0].sequence if run else self._sequence + 1
@@ -463,14 +393,14 @@ class LogGossip:
             tuple([entry.payload for entry in run]),
         )
         data = frame.encode()
-        if not self._spend(len(data), now_ns):
+        if not self._budget.spend(len(data), now_ns):
             return None
         state.owed, state.owed_ns, state.sent_ns = 0, None, now_ns
         if run or kind == Kind.PROBE:
             if not state.unanswered:
                 state.unanswered_ns = now_ns
             state.unanswered += 1
-            state.probe_ns = max(state.probe_ns, now_ns + _PROBE_NS)
+            state.probe_ns = max(state.probe_ns, now_ns + PROBE_NS)
         if kind == Kind.LOG:
             for entry in run:
                 state.flight[entry.sequence] = (now_ns, state.flight.get(entry.sequence, (0, 0))[1] + 1)
@@ -478,44 +408,24 @@ class LogGossip:
                 state.fresh = max(state.fresh, run[-1].sequence + 1)
         return LogOutgoing(state.id, frame, data, sum([entry.items for entry in run]))
 
-    def _refill(self, now_ns: int) -> None:
-        if self._tokens_ns is None:
-            self._tokens_ns = now_ns
-        earned = self.budget_bytes_per_s * (now_ns - self._tokens_ns) / SECOND_NS
-        self._tokens = min(self._tokens + earned, self.budget_bytes_per_s * BURST_S)
-        self._tokens_ns = now_ns
-
-    def _room(self, now_ns: int) -> int:
-        """Bytes that one message may have now."""
-        if not self.budget_bytes_per_s:
-            return self.message_bytes_max
-        self._refill(now_ns)
-        return min(self.message_bytes_max, math.floor(self._tokens))
-
-    def _spend(self, size: int, now_ns: int) -> bool:
-        if size > self._room(now_ns):
-            return False
-        self._tokens -= size if self.budget_bytes_per_s else 0
-        return True
-
     def _wake(self, at_ns: int) -> None:
         if self._tick_ns is None or at_ns < self._tick_ns:
             self._tick_ns = at_ns
 
-    def _plan(self, state: _Peer, now_ns: int, earliest_ns: int) -> None:
+    def _plan(self, state: PeerLog, now_ns: int, earliest_ns: int) -> None:
         """Keep a timer for what is due with a peer, and not before ``earliest_ns``."""
         due = [] if state.owed_ns is None else [state.owed_ns]
         silent = state.silent(now_ns)
         if silent or state.heard_ns is None:
             due.append(state.probe_ns)
         if not silent and (state.flight or state.summary or self._lacks(state)):
-            due.append(now_ns + _TICK_NS)
+            due.append(now_ns + TICK_NS)
         if due:
             first_ns = min(due)
-            self._wake(first_ns if first_ns >= earliest_ns else now_ns + _TICK_NS)
+            self._wake(first_ns if first_ns >= earliest_ns else now_ns + TICK_NS)
 
     def state(self) -> dict[str, Any]:
-        """What must be kept to go on after a restart: what is known of the peers' logs, and who has all of this one."""
+        """State for a restart: what is known of the peers' logs, and which peers have all of this one."""
         return {
             "incarnation": self.incarnation,
             "sequence": self._sequence,
@@ -534,20 +444,20 @@ class LogGossip:
             ],
         }
 
-    def _is_whole(self, state: _Peer) -> bool:
+    def _is_whole(self, state: PeerLog) -> bool:
         """Whether a peer has all but a few entries."""
         lacks = self._sequence - state.acked - state.acked_mask.bit_count()
         return (state.whole or state.acked > 0) and lacks <= _few(self._sequence)
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from ``state`` as a new incarnation, with peers that are still neighbours.
+        """Continue from ``state`` as a new incarnation, with the peers that are still neighbours.
 
-        The log starts anew. What it told before stands behind an empty first entry, in whose place a peer that
-        does not have it gets a summary.
+        A new log begins. Its empty first entry stands for the old log: a peer that lacks the old log gets a summary in
+        its place.
         """
         saved, sequence = int(state["incarnation"]), int(state["sequence"])
         self.incarnation = max(self.incarnation, saved + 1)
-        self._tokens = 0.0
+        self._budget.empty()
         for peer, *numbers, whole in state["peers"]:
             known = self._states.get(peer)
             if known is not None:
@@ -570,7 +480,7 @@ def _few(sequence: int) -> int:
     return min(_SUMMARY_ENTRIES, sequence // 4)
 
 
-def _view(state: _Peer) -> PeerView:
+def _view(state: PeerLog) -> PeerView:
     return PeerView(
         state.id, state.incarnation, state.watermark, state.samples_learnt, state.created_ns, state.accepted
     )

@@ -50,7 +50,7 @@ class OfferLike(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """The outcome of one offer to one peer: a message (possibly an acknowledgement), or no frame and a withheld offer."""
+    """The outcome of one offer to one peer: a message or acknowledgement, or no frame and the withheld offer."""
 
     peer: int
     frame: Frame | None
@@ -184,7 +184,7 @@ class PushGossip:
         return newer, None
 
     def acknowledgements(self, now_ns: int) -> list[Outgoing]:
-        """Acknowledge the messages accepted since the last call. Acknowledgements have no place in the sequence of payloads."""
+        """Acknowledge the messages accepted since the last call, outside the sequence of payloads."""
         made = []
         for peer in sorted(self._owed):
             view = self.views[peer]

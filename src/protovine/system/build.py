@@ -248,7 +248,7 @@ def _inbox(settings: InboxSettings, dim: int, peers: list[int], draw: Draw) -> I
 
 
 def _check_kinds(settings: SystemSettings) -> None:
-    """`ConfigError` unless the exchange suits the learner: models for learners without prototypes, and only for them."""
+    """`ConfigError` unless the exchange suits the learner: models are for learners without prototypes."""
     learner, exchange = settings.learner, settings.exchange
     has_prototypes = isinstance(learner, HedgedSettings) or learner.kind == "xuilvq"
     if settings.gossip.share_probability and has_prototypes == isinstance(exchange, ModelSettings):

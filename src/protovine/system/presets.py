@@ -25,6 +25,9 @@ from protovine.system.settings import (
     XuILVQSettings,
 )
 
+# The default system.
+_HEDGED, _LOG = HedgedSettings(), LogSettings()
+_DRIFT_AGE = GossipSettings(fanout=4, share_probability=1.0, schedule="drift-age")
 _SILENT = GossipSettings(share_probability=0.0)
 # The paper's s and T.
 _PAPER = GossipSettings(fanout=4, share_probability=0.1)
@@ -36,9 +39,9 @@ class Preset:
 
     name: str
     about: str
-    learner: LearnerSettings = HedgedSettings()
-    exchange: ExchangeSettings = LogSettings()
-    gossip: GossipSettings = GossipSettings(fanout=4, share_probability=1.0, schedule="drift-age")
+    learner: LearnerSettings = _HEDGED
+    exchange: ExchangeSettings = _LOG
+    gossip: GossipSettings = _DRIFT_AGE
     centralised: bool = False
 
     @property

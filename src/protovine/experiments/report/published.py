@@ -45,7 +45,8 @@ def load_published() -> pd.DataFrame:
     Examples
     --------
     >>> found = load_published()
-    >>> found[(found["data.source"] == "elec2") & (found["gossip.share_probability"] == 0)]["f1_paper"].unique().tolist()
+    >>> isolated = found["gossip.share_probability"] == 0
+    >>> found[(found["data.source"] == "elec2") & isolated]["f1_paper"].unique().tolist()
     [0.4882, 0.5314]
     """
     import pandas as pd

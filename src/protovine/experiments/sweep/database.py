@@ -135,7 +135,7 @@ def load_results(folder: str | os.PathLike[str]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The keys that vary (``preset``, ``gossip.share_probability``, …), ``seed``, ``status`` (``ok`` or ``failed``), ``error``,
+        The keys that vary (``preset``, ``gossip.fanout``, …), ``seed``, ``status`` (``ok`` or ``failed``), ``error``,
         ``run`` (the name of the run, which points with equal settings share), ``trace_hash``, and every metric. Sorted
         by point and seed. ``attrs["varied"]`` has the keys that vary, ``attrs["runs"]`` the number of rows at the end.
 

@@ -62,12 +62,13 @@ class Sweep:
 
     Examples
     --------
-    >>> sweep = Sweep.of({"presets": ["paper-base"], "grid": {"gossip.share_probability": [0, 0.5, 1], "gossip.fanout": [1, 4]}, "seeds": 5})
+    >>> grid = {"gossip.share_probability": [0, 0.5, 1], "gossip.fanout": [1, 4]}
+    >>> sweep = Sweep.of({"presets": ["paper-base"], "grid": grid, "seeds": 5})
     >>> len(sweep.points), sweep.seeds[-1], sweep.points[1].varied
     (6, 4, {'preset': 'paper-base', 'gossip.share_probability': 0, 'gossip.fanout': 4})
-    >>> Sweep.of({"grid": {"gossip.share_probability": [0.5, 1.5]}})
+    >>> Sweep.of({"grid": {"gossip.fanout": [1, 0]}})
     Traceback (most recent call last):
-    protovine.errors.ConfigError: point 2 (preset = default, gossip.share_probability = 1.5): gossip.share_probability must be between 0 and 1, got 1.5
+    protovine.errors.ConfigError: point 2 (preset = default, gossip.fanout = 0): gossip.fanout must be at least 1, got 0
     """
 
     base: dict[str, Any]

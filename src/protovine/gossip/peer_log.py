@@ -1,0 +1,79 @@
+"""What a node knows of one peer in the gossip of logs: what is missing at either end, and whether the peer is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from protovine.records import SECOND_NS
+
+TICK_NS = SECOND_NS  # How often a node looks for due work.
+PROBE_NS = 5 * SECOND_NS  # First wait between two probes of a silent peer; doubles with each.
+_RETRY_NS = 2 * SECOND_NS  # First wait for an acknowledgement; doubles with each attempt.
+_RETRY_MAX_NS = 16 * SECOND_NS
+_ROUND_TRIP_NS = SECOND_NS // 2  # A peer that is heard this long after a message has had time to receive it.
+# A peer that left this many messages unanswered for this long is silent: it gets no more entries, only probes.
+_UNANSWERED, _SILENCE_NS = 3, 10 * SECOND_NS
+
+
+@dataclass(slots=True)
+class PeerLog:
+    """One peer as a node sees it: the peer's log at this node, and this node's log at the peer."""
+
+    id: int
+    # The peer's log at this node.
+    incarnation: int = 0
+    watermark: int = 0
+    mask: int = 0
+    samples_learnt: int = 0
+    created_ns: int = 0
+    accepted: int = 0
+    ahead: tuple[int, int, int] = (0, 0, 0)  # Valid once the watermark is there: (watermark, samples_learnt, time).
+    owed: int = 0  # Entries to acknowledge.
+    owed_ns: int | None = None  # When an acknowledgement is due.
+    # This node's log at the peer.
+    acked: int = 0
+    acked_mask: int = 0
+    fresh: int = 1  # First entry that it was never sent.
+    flight: dict[int, tuple[int, int]] = field(default_factory=dict)  # Not acknowledged: when sent, and how often.
+    summary: int = 0  # A summary up to here is under way.
+    summary_ns: int = 0
+    summary_tries: int = 0
+    whole: bool = True  # It has the entries of this node's earlier incarnation.
+    # Whether the peer is there.
+    heard_ns: int | None = None
+    sent_ns: int = -TICK_NS
+    unanswered: int = 0
+    unanswered_ns: int = 0
+    probe_ns: int = 0
+    probe_wait_ns: int = PROBE_NS
+
+    def has(self, sequence: int) -> bool:
+        """Whether the peer is known to have an entry of this node."""
+        return sequence <= self.acked or bool(self.acked_mask >> (sequence - self.acked - 1) & 1)
+
+    def silent(self, now_ns: int) -> bool:
+        """Whether the peer left several messages unanswered for long."""
+        return self.unanswered >= _UNANSWERED and now_ns - self.unanswered_ns >= _SILENCE_NS
+
+    def overdue(self, sent_ns: int, tries: int, now_ns: int) -> bool:
+        """Whether a message sent at ``sent_ns``, after ``tries`` attempts, should have been acknowledged by now."""
+        wait_ns = min(_RETRY_NS << min(tries - 1, 10), _RETRY_MAX_NS)
+        heard_since = self.heard_ns is not None and self.heard_ns > sent_ns + _ROUND_TRIP_NS
+        return now_ns - sent_ns >= (wait_ns if heard_since else 4 * wait_ns)
+
+    def acknowledge(self, acked: int, mask: int) -> int | None:
+        """The peer has at least these entries; returns when the newest of them was sent, if it was still in flight.
+
+        An old digest that arrives late says less, but nothing wrong.
+        """
+        ahead = acked - self.acked
+        self.acked_mask = (self.acked_mask >> ahead) | mask if ahead >= 0 else self.acked_mask | (mask >> -ahead)
+        self.acked = max(self.acked, acked)
+        while self.acked_mask & 1:
+            self.acked_mask >>= 1
+            self.acked += 1
+        self.fresh = max(self.fresh, self.acked + 1)
+        if self.acked >= self.summary:
+            self.summary = 0
+        landed = [sequence for sequence in self.flight if self.has(sequence)]
+        return max([self.flight.pop(sequence)[0] for sequence in landed], default=None)
