@@ -1,4 +1,4 @@
-"""Exchange of whole prototype sets, the paper's way: at each opportunity the set goes to some peers if a gate agrees."""
+"""Exchange of whole prototype sets, the paper's way: at each opportunity a set goes to some peers, if a gate agrees."""
 
 from __future__ import annotations
 

@@ -33,29 +33,29 @@ _NARROW, _WEIGHTED, _DEFLATED, _DELTA = 0x01, 0x02, 0x04, 0x08
 _STEPS = {8: 24.0, 6: 6.0}
 CODE_MAX = {8: 127, 6: 31}
 _OFFSET_MAX = 2**53
-_REACH_MAX = 128  # Codes are at most so far from 0, on the wire.
+_REACH_MAX = 128  # Largest distance of a code on the wire from 0.
 _TIME_MAX = 2**61
 _WEIGHT_STEPS = 8.0
-# Scales are as good as others up to this ratio of steps, and this distance of centres in deviations.
+# New scales replace old ones beyond this ratio of steps, or this distance of centres in standard deviations.
 _COARSER, _MOVED = 1.5, 2.0
-# A summary has at most so many prototypes, or one of every class.
+# Prototypes in a summary, unless there are more classes.
 _SUMMARY_MAX = 256
 
 
 class UnknownScales(CodecError):
-    """Items came before the scales that they are told in; both will be sent again."""
+    """Items arrived before their scales. The receiver counts both as missing, so both are sent again."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Scales:
-    """How a sender's codes become numbers: x = (offset + code) * step.
+    """How codes of a sender become numbers: x = (offset + code) * step.
 
     Parameters
     ----------
     generation : int >= 0
-        Names it among the sender's scales.
+        Number of these scales among those of the sender.
     base_ns : int >= 0
-        Event times are told from here.
+        Event times count from here.
     unit : int in 0..40
         Time unit, as a power of two in ns.
     bits : 6 or 8
@@ -86,17 +86,17 @@ class Scales:
         """Scales around ``mean`` with a step of 1/24 (6 bits: 1/6) deviation and times to about 1/8 of a gap."""
         least = np.maximum(np.abs(mean) * 2.0**-40, 1e-30)
         wanted = np.minimum(np.maximum(deviation / _STEPS[bits], least), FEATURE_MAX / 256)
-        # Rounded up to what the upper half of a float32 can say, so that both sides use the same number.
+        # Rounded up to the precision of the upper half of a float32, so that both sides use the same number.
         words = (wanted.astype(np.float32).view(np.uint32) >> 16) + 1
         step = (words.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
-        # Whatever is coded stays within the range of features.
+        # Decoded values stay within the range of features.
         offset_max = np.minimum(np.floor(FEATURE_MAX / step) - _REACH_MAX, _OFFSET_MAX)
         offset = np.clip(np.rint(mean / step), -offset_max, offset_max)
         unit = max(0, min(40, int(math.log2(max(gap_ns, 8.0) / 8.0))))
         return cls(generation, max(0, base_ns), unit, bits, step, offset)
 
     def differs(self, other: Scales) -> bool:
-        """Whether the other's steps, centre or time unit are far from these."""
+        """Whether steps, centre or time unit of ``other`` are far from these."""
         ratio = self.step / other.step
         moved = np.abs(self.offset - other.offset / ratio) > _MOVED * _STEPS[self.bits]
         return bool(
@@ -113,7 +113,7 @@ class Scales:
         return (self.offset + codes) * self.step
 
     def encode(self) -> bytes:
-        """The scales as a payload of their own."""
+        """The scales as a payload."""
         return bytes([SCALES | (_NARROW if self.bits == 6 else 0)]) + self._body()
 
     def _body(self) -> bytes:
@@ -297,7 +297,8 @@ def _summary_max(limits: SetLimits) -> int:
 def _times(items: PrototypeSet, scales: Scales, limits: SetLimits) -> list[int]:
     """Event times in units since the base, as far as an integer on the wire reaches."""
     reach = _TIME_MAX // limits.n_classes
-    return np.clip((items.event_ns - scales.base_ns) >> scales.unit, -reach, reach).tolist()
+    units: list[int] = np.clip((items.event_ns - scales.base_ns) >> scales.unit, -reach, reach).tolist()
+    return units
 
 
 def _made(
@@ -312,8 +313,9 @@ def _made(
 
 
 def _weight_codes(weight: NDArray[np.float64]) -> list[int]:
-    codes = np.rint(_WEIGHT_STEPS * np.log2(np.maximum(weight, 1.0)))
-    return np.minimum(codes, 255).astype(int).tolist()
+    steps = np.rint(_WEIGHT_STEPS * np.log2(np.maximum(weight, 1.0)))
+    codes: list[int] = np.minimum(steps, 255).astype(int).tolist()
+    return codes
 
 
 def _row_bytes(dim: int, bits: int) -> int:
@@ -334,7 +336,8 @@ def _unpacked(data: bytes, n: int, dim: int, bits: int) -> NDArray[np.int8]:
         return np.frombuffer(data, np.int8).reshape(n, dim)
     digits = np.unpackbits(np.frombuffer(data, np.uint8).reshape(n, -1), axis=1)[:, : 6 * dim].reshape(n, dim, 6)
     values = digits @ np.array([32, 16, 8, 4, 2, 1])
-    return np.where(values > 31, values - 64, values).astype(np.int8)
+    codes: NDArray[np.int8] = np.where(values > 31, values - 64, values).astype(np.int8)
+    return codes
 
 
 def _chain(codes: NDArray[np.int8], label: NDArray[np.int64]) -> NDArray[np.int64]:

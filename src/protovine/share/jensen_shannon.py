@@ -129,8 +129,9 @@ def _shares(weight: NDArray[np.float64]) -> NDArray[np.float64]:
     if not weight.any():
         return np.full(len(weight), 1.0 / len(weight))
     # Relative to the largest first: a sum of huge weights would overflow.
-    share = weight / weight.max()
-    return share / share.sum()
+    scaled = weight / weight.max()
+    normalised: NDArray[np.float64] = scaled / scaled.sum()
+    return normalised
 
 
 def point_count(ranges: NDArray[np.float64], points_max: int = POINTS_MAX) -> int:

@@ -67,7 +67,7 @@ class LocalSample:
     @property
     def error(self) -> float:
         """1 - p(y|x) by the model before it learnt the sample, in [0, 1]."""
-        return 1.0 - 2.0**-self.surprisal
+        return 1.0 - float(2.0**-self.surprisal)
 
 
 class LearnerView(NamedTuple):

@@ -134,7 +134,7 @@ class Simulator:
         self._incarnations = [0] * n
         self._timers: list[int | None] = [None] * n
         self._snapshots: list[bytes | None] = [None] * n
-        self._events: list[tuple[int, int, Callable[..., None], tuple]] = []
+        self._events: list[tuple[int, int, Callable[..., None], tuple[object, ...]]] = []
         self._scheduled = 0
         self._copies = 0
         self._now_ns = 0

@@ -10,7 +10,7 @@ from protovine.errors import ConfigError, DataError, suggest
 from protovine.experiments.define.config import Experiment
 from protovine.experiments.define.prepare import Prepared, prepare
 from protovine.gossip import SCHEDULES
-from protovine.learn.hedged.core import PARTS
+from protovine.learn.hedged.experts import PARTS
 from protovine.sim.attacks import ATTACKS
 from protovine.system import merged_tables, nested
 
