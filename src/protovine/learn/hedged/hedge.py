@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from protovine.jit import inlined_kernel, inner_kernel, kernel
+from protovine.jit import inner_kernel, kernel
 from protovine.learn.hedged.experts import (
     BANDWIDTH_MIN,
     DISCRIMINANT,
@@ -147,7 +147,7 @@ def influence(now: int, s: State, out: Floats) -> None:
                 e *= e
 
 
-@inlined_kernel
+@inner_kernel
 def influence_of_group(c: int, group: int, e: float, weight: Floats, total: float, s: State) -> float:
     """``total`` plus what a prototype of class ``c`` and kernel value ``e`` adds through one metric and bandwidth."""
     for recency in range(N_RECENCIES):

@@ -81,7 +81,7 @@ def project(j: int, s: State) -> None:
         s.projected[j, c] = total
 
 
-@inlined_kernel
+@inner_kernel
 def n_metrics(s: State) -> int:
     """How many metrics are measured: all, or those before the discriminant."""
     return N_METRICS if s.scatter.shape[0] > 0 else DISCRIMINANT
