@@ -31,12 +31,24 @@ def kernel(function: _Function) -> _Function:
 
 
 def inner_kernel(function: _Function) -> _Function:
-    """As `kernel`, for functions that only other kernels call.
+    """As `kernel`, for functions that only other kernels call; Python gets a ``TypeError``.
 
-    Without entry points for Python they compile several times faster where an argument has many arrays. Python gets a
-    ``TypeError``.
+    Without entry points for Python they compile several times faster where an argument has many arrays.
     """
-    compiled = _compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    return _inner(function)
+
+
+def inlined_kernel(function: _Function) -> _Function:
+    """As `inner_kernel`, but its code becomes part of its callers.
+
+    For kernels that run for every prototype or expert: a call that passes a state of many arrays takes longer than they
+    do. LLVM does not inline them by itself if they are more than a few lines.
+    """
+    return _inner(function, forceinline=True)
+
+
+def _inner(function: _Function, **options: Any) -> _Function:
+    compiled = _compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)
     dispatcher: Any = compiled
     if isinstance(dispatcher, CPUDispatcher):
         dispatcher.__class__ = _InnerDispatcher

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from protovine.jit import inner_kernel, kernel
+from protovine.jit import inlined_kernel, kernel
 
 # Metrics. The first three weigh features one by one; linear discriminant analysis projects them.
 N_METRICS, N_DIAGONAL = 4, 3
@@ -30,7 +30,7 @@ METRICS = ("z-score", "fisher", "relief", "discriminant")
 PARTS = (*METRICS, "linear", "recency", "corrected", "local", "hedge", "trust")
 
 
-@inner_kernel
+@inlined_kernel
 def expert_of(group: int, recency: int, variant: int) -> int:
     """The number of an expert; ``group`` counts bandwidths within metrics."""
     return (group * N_RECENCIES + recency) * N_VARIANTS + variant

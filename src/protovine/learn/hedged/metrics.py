@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from protovine.jit import inner_kernel, kernel
+from protovine.jit import inlined_kernel, inner_kernel, kernel
 from protovine.learn.hedged.experts import DISCRIMINANT, FISHER, N_DIAGONAL, N_METRICS, RELIEF, Z_SCORE
 from protovine.learn.hedged.state import HIT, MISS, REFRESH_AT, SIZE, STEPS, WEIGHT, Floats, Ints, State
 
@@ -71,7 +71,7 @@ def measure_discriminant(x: Floats, s: State) -> None:
         s.distance[j, DISCRIMINANT] = total
 
 
-@inner_kernel
+@inlined_kernel
 def project(j: int, s: State) -> None:
     """Project prototype ``j`` for the discriminant metric."""
     for c in range(s.discriminant.shape[0]):

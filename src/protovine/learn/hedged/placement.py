@@ -10,6 +10,7 @@ from protovine.learn.hedged.metrics import project
 from protovine.learn.hedged.recency import AGE_MIN, add_mass, age, discount, fade_mass
 from protovine.learn.hedged.state import (
     BEST_METRIC,
+    GAP,
     LOCAL_SAMPLES,
     LOCAL_SLOT,
     NEWEST_LOCAL,
@@ -79,7 +80,8 @@ def explains(same: int, other: int, s: State, o: Options) -> bool:
 def absorb(x: Floats, event: int, slot: int, weight: float, j: int, s: State, o: Options) -> None:
     """Add mass to prototype ``j`` and move it; received samples move only prototypes without local mass."""
     newest = max(event, s.event[j])
-    fade, late = discount(newest, s.event[j], s), discount(newest, event, s)
+    gap = s.scalars[GAP]
+    fade, late = discount(newest, s.event[j], gap), discount(newest, event, gap)
     fade_mass(s.local[j], fade)
     fade_mass(s.received[j], fade)
     confirmed = s.local[j, PLAIN] > 0.0
@@ -114,7 +116,7 @@ def find_room(slot: int, s: State, o: Options) -> int:
         if full and s.local[j, PLAIN] > 0.0:
             continue
         mass = s.local[j, ROOT] + s.trust[s.slot[j]] * s.received[j, ROOT]
-        value = mass / np.sqrt(age(s.clock[NEWEST_LOCAL], s.event[j], AGE_MIN, s))
+        value = mass / np.sqrt(age(s.clock[NEWEST_LOCAL], s.event[j], s.scalars[GAP], AGE_MIN))
         if value < least:
             worst, least = j, value
     if worst >= 0 and s.local[worst, PLAIN] <= 0.0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from protovine.jit import inner_kernel
+from protovine.jit import inlined_kernel, inner_kernel
 from protovine.learn.hedged.experts import INVERSE, PLAIN, ROOT
 from protovine.learn.hedged.state import (
     ALL_MASS,
@@ -32,24 +32,24 @@ def tick(event: int, s: State) -> None:
     s.counts[LOCAL_SAMPLES] += 1
 
 
-@inner_kernel
-def age(now: int, event: int, least: float, s: State) -> float:
+@inlined_kernel
+def age(now: int, event: int, gap: float, least: float) -> float:
     """Time from ``event`` to ``now`` in gaps, plus ``least``; 1 while no gap is known."""
-    if s.scalars[GAP] <= 0.0:
+    if gap <= 0.0:
         return 1.0
-    return float(least + max(now - event, 0) / s.scalars[GAP])
+    return least + max(now - event, 0) / gap
 
 
-@inner_kernel
-def discount(now: int, event: int, s: State) -> float:
+@inlined_kernel
+def discount(now: int, event: int, gap: float) -> float:
     """Age to the power of -1/2, at most 1."""
-    return float(1.0 / np.sqrt(max(age(now, event, 0.0, s), 1.0)))
+    return float(1.0 / np.sqrt(max(age(now, event, gap, 0.0), 1.0)))
 
 
-@inner_kernel
+@inlined_kernel
 def masses(j: int, now: int, s: State, out: Floats) -> tuple[float, float, float]:
     """Fill ``out`` (N_MASSES,) with what prototype ``j`` weighs now; its received mass before trust, by recency."""
-    root = 1.0 / np.sqrt(age(now, s.event[j], AGE_MIN, s))
+    root = 1.0 / np.sqrt(age(now, s.event[j], s.scalars[GAP], AGE_MIN))
     trust = s.trust[s.slot[j]]
     out[LOCAL_MASS + PLAIN] = s.local[j, PLAIN]
     out[LOCAL_MASS + ROOT] = s.local[j, ROOT] * root
@@ -63,7 +63,7 @@ def masses(j: int, now: int, s: State, out: Floats) -> tuple[float, float, float
     return plain, rooted, inverse
 
 
-@inner_kernel
+@inlined_kernel
 def add_mass(mass: Floats, weight: float, late: float) -> None:
     """Add samples to the ``mass`` (N_RECENCIES,) of a prototype; ``late`` is their `discount`."""
     mass[PLAIN] += weight
@@ -71,7 +71,7 @@ def add_mass(mass: Floats, weight: float, late: float) -> None:
     mass[INVERSE] += weight * late * late
 
 
-@inner_kernel
+@inlined_kernel
 def fade_mass(mass: Floats, fade: float) -> None:
     """Discount the ``mass`` (N_RECENCIES,) of a prototype whose newest event moves on."""
     mass[ROOT] *= fade

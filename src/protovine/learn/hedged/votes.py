@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from protovine.jit import inner_kernel
+from protovine.jit import inlined_kernel, inner_kernel
 from protovine.learn.hedged.experts import (
     BANDWIDTH_MIN,
     LOCAL,
@@ -38,13 +38,10 @@ def vote(now: int, s: State) -> None:
     mass = np.zeros((n_classes, N_MASSES))
     collect(now, votes, squares, mass, s)
     correct(mass, s)
-    for group in range(n_metrics(s) * N_BANDWIDTHS):
-        for recency in range(N_RECENCIES):
-            for variant in range(N_VARIANTS):
-                conclude(group, recency, variant, votes, squares, s)
+    conclude(votes, squares, s)
 
 
-@inner_kernel
+@inlined_kernel
 def column_of(recency: int, variant: int) -> int:
     """The column of the masses that an expert votes with."""
     return LOCAL_MASS + recency if variant == LOCAL else ALL_MASS + recency
@@ -112,21 +109,25 @@ def correct(mass: Floats, s: State) -> None:
 
 
 @inner_kernel
-def conclude(group: int, recency: int, variant: int, votes: Floats, squares: Floats, s: State) -> None:
-    """Turn the votes of one expert into probabilities, with `DOUBT` samples more that are spread over all classes."""
-    n_classes, k, i = votes.shape[1], expert_of(group, recency, variant), column_of(recency, variant)
-    total = uncorrected = 0.0
-    for c in range(n_classes):
-        value = votes[group, c, i]
-        uncorrected += value
-        if variant != RAW:
-            value *= s.correction[i, c]
-        s.proba[k, c] = value
-        total += value
-    samples = uncorrected * uncorrected / squares[group, i] if squares[group, i] > 0.0 else 0.0
-    s.vote_sum[group, recency, variant], s.vote_samples[group, recency, variant] = total, samples
-    for c in range(n_classes):
-        if total > 0.0:
-            s.proba[k, c] = (samples * s.proba[k, c] / total + DOUBT / n_classes) / (samples + DOUBT)
-        else:
-            s.proba[k, c] = 1.0 / n_classes
+def conclude(votes: Floats, squares: Floats, s: State) -> None:
+    """Turn the votes of every expert into probabilities, with `DOUBT` samples more that are spread over all classes."""
+    n_classes = votes.shape[1]
+    for group in range(n_metrics(s) * N_BANDWIDTHS):
+        for recency in range(N_RECENCIES):
+            for variant in range(N_VARIANTS):
+                k, i = expert_of(group, recency, variant), column_of(recency, variant)
+                total = uncorrected = 0.0
+                for c in range(n_classes):
+                    value = votes[group, c, i]
+                    uncorrected += value
+                    if variant != RAW:
+                        value *= s.correction[i, c]
+                    s.proba[k, c] = value
+                    total += value
+                samples = uncorrected * uncorrected / squares[group, i] if squares[group, i] > 0.0 else 0.0
+                s.vote_sum[group, recency, variant], s.vote_samples[group, recency, variant] = total, samples
+                for c in range(n_classes):
+                    if total > 0.0:
+                        s.proba[k, c] = (samples * s.proba[k, c] / total + DOUBT / n_classes) / (samples + DOUBT)
+                    else:
+                        s.proba[k, c] = 1.0 / n_classes

@@ -7,10 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from protovine.jit import inner_kernel, kernel
+from protovine.jit import inlined_kernel, inner_kernel, kernel
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Edges = NDArray[np.int32]
 
 # Positions in ``counts``, columns of ``edge``, and positions in ``rates``.
 N_COUNTS, N_PROTOTYPES, N_EDGES, N_STEPS = 3, 0, 1, 2
@@ -33,7 +34,7 @@ class State(NamedTuple):
     label: Ints  # (cap,) class codes
     mass: Floats  # (cap,) m: how often the prototype has won since it was inserted
     event: Ints  # (cap,) event time of the newest sample that shaped it, in ns
-    edge: NDArray[np.int32]  # (ecap, N_COLUMNS) the prototypes at both ends, and the age
+    edge: Edges  # (ecap, N_COLUMNS) the prototypes at both ends, and the age
     counts: Ints  # (N_COUNTS,) prototypes, edges, learning steps
     rates: Floats  # (2,) alpha_winner and alpha_neighbour of the next step
 
@@ -45,12 +46,22 @@ class Scratch(NamedTuple):
     nearest: Ints
 
 
-@inner_kernel
-def distance_between(a: Floats, b: Floats) -> float:
-    """Euclidean distance."""
+@inlined_kernel
+def distance_to(sample: Floats, i: int, x: Floats) -> float:
+    """Euclidean distance to row ``i``. Rows by number: a slice for each would cost more than the sum."""
     total = 0.0
-    for k in range(a.shape[0]):
-        difference = a[k] - b[k]
+    for k in range(sample.shape[0]):
+        difference = sample[k] - x[i, k]
+        total += difference * difference
+    return float(np.sqrt(total))
+
+
+@inlined_kernel
+def distance_between(i: int, j: int, x: Floats) -> float:
+    """Euclidean distance of rows ``i`` and ``j``."""
+    total = 0.0
+    for k in range(x.shape[1]):
+        difference = x[i, k] - x[j, k]
         total += difference * difference
     return float(np.sqrt(total))
 
@@ -62,9 +73,9 @@ def find_nearest(sample: Floats, k: int, s: State, scratch: Scratch) -> int:
     Ties go to the lowest index.
     """
     distance, nearest = scratch
-    n = s.counts[N_PROTOTYPES]
+    x, n = s.x, s.counts[N_PROTOTYPES]
     for i in range(n):
-        distance[i] = distance_between(sample, s.x[i])
+        distance[i] = distance_to(sample, i, x)
     found = 0
     for i in range(n):
         if found == k and distance[i] >= distance[nearest[k - 1]]:
@@ -106,19 +117,19 @@ def vote(sample: Floats, k: int, s: State, scratch: Scratch, votes: Floats) -> i
     return winner
 
 
-@inner_kernel
+@inlined_kernel
 def threshold(i: int, s: State) -> float:
     """How far from prototype ``i`` a sample may be before it becomes one itself; NaN (never exceeded) without edges."""
-    n_edges = s.counts[N_EDGES]
+    x, label, edge, n_edges = s.x, s.label, s.edge, s.counts[N_EDGES]
     same_count, same_sum, same_max = 0, 0.0, 0.0
     other = np.empty(n_edges)
     others = 0
     for e in range(n_edges):
-        j = across(e, i, s)
+        j = across(e, i, edge)
         if j < 0:
             continue
-        distance = distance_between(s.x[i], s.x[j])
-        if s.label[i] == s.label[j]:
+        distance = distance_between(i, j, x)
+        if label[i] == label[j]:
             same_count += 1
             same_sum += distance
             same_max = max(same_max, distance)
@@ -139,20 +150,20 @@ def threshold(i: int, s: State) -> float:
     return smallest_above if smallest_above < np.inf else largest
 
 
-@inner_kernel
-def across(e: int, i: int, s: State) -> int:
+@inlined_kernel
+def across(e: int, i: int, edge: Edges) -> int:
     """The prototype at the other end of edge ``e`` from ``i``; -1 if ``i`` is at neither end."""
-    if s.edge[e, ONE_END] == i:
-        return int(s.edge[e, OTHER_END])
-    if s.edge[e, OTHER_END] == i:
-        return int(s.edge[e, ONE_END])
+    if edge[e, ONE_END] == i:
+        return int(edge[e, OTHER_END])
+    if edge[e, OTHER_END] == i:
+        return int(edge[e, ONE_END])
     return -1
 
 
-@inner_kernel
-def set_edge(e: int, a: int, b: int, age: int, s: State) -> None:
+@inlined_kernel
+def set_edge(e: int, a: int, b: int, age: int, edge: Edges) -> None:
     """Write edge ``e``."""
-    s.edge[e, ONE_END], s.edge[e, OTHER_END], s.edge[e, AGE] = a, b, age
+    edge[e, ONE_END], edge[e, OTHER_END], edge[e, AGE] = a, b, age
 
 
 @inner_kernel
@@ -192,69 +203,69 @@ def surprises(sample: Floats, code: int, s: State, scratch: Scratch) -> bool:
 def absorb(sample: Floats, code: int, event_ns: int, edge_age_max: int, s: State, scratch: Scratch) -> None:
     """Join the two nearest prototypes; move the nearest and its neighbours; age its edges; set the next rates."""
     first, second = scratch.nearest[0], scratch.nearest[1]
-    n_edges = s.counts[N_EDGES]
+    x, label, edge, rates, n_edges = s.x, s.label, s.edge, s.rates, s.counts[N_EDGES]
     joined = False
     for e in range(n_edges):
-        if across(e, first, s) == second:
+        if across(e, first, edge) == second:
             joined = True
             break
     if not joined:
-        set_edge(n_edges, first, second, 0, s)
+        set_edge(n_edges, first, second, 0, edge)
         n_edges += 1
     s.mass[first] += 1.0
     s.event[first] = max(s.event[first], event_ns)
-    hit = s.label[first] == code
-    move(first, sample, s.rates[WINNER] if hit else -s.rates[WINNER], s)
+    hit = label[first] == code
+    move(first, sample, rates[WINNER] if hit else -rates[WINNER], x)
     kept = 0
     for e in range(n_edges):
-        age, j = s.edge[e, AGE], across(e, first, s)
+        age, j = edge[e, AGE], across(e, first, edge)
         if j >= 0:
             age += 1
-            if hit and s.label[j] != code:
-                move(j, sample, -s.rates[NEIGHBOUR], s)
-            elif not hit and s.label[j] == code:
-                move(j, sample, s.rates[NEIGHBOUR], s)
+            if hit and label[j] != code:
+                move(j, sample, -rates[NEIGHBOUR], x)
+            elif not hit and label[j] == code:
+                move(j, sample, rates[NEIGHBOUR], x)
         if age <= edge_age_max:
-            set_edge(kept, s.edge[e, ONE_END], s.edge[e, OTHER_END], age, s)
+            set_edge(kept, edge[e, ONE_END], edge[e, OTHER_END], age, edge)
             kept += 1
     s.counts[N_EDGES] = kept
     # The authors store one pair of rates, so this winner's rates serve whichever prototype wins next.
-    s.rates[WINNER] = 1.0 / s.mass[first]
-    s.rates[NEIGHBOUR] = 1.0 / (NEIGHBOUR_SLOWER * s.mass[first])
+    rates[WINNER] = 1.0 / s.mass[first]
+    rates[NEIGHBOUR] = 1.0 / (NEIGHBOUR_SLOWER * s.mass[first])
 
 
-@inner_kernel
-def move(i: int, sample: Floats, rate: float, s: State) -> None:
+@inlined_kernel
+def move(i: int, sample: Floats, rate: float, x: Floats) -> None:
     """Move prototype ``i`` by ``rate`` of the way towards the sample, or away from it."""
     for k in range(sample.shape[0]):
-        s.x[i, k] += rate * (sample[k] - s.x[i, k])
+        x[i, k] += rate * (sample[k] - x[i, k])
 
 
 @inner_kernel
 def denoise(s: State) -> None:
     """Of the prototypes with fewer than two edges now, drop those left with none, or with one and little mass."""
-    n, n_edges = s.counts[N_PROTOTYPES], s.counts[N_EDGES]
+    mass, edge, n, n_edges = s.mass, s.edge, s.counts[N_PROTOTYPES], s.counts[N_EDGES]
     degree = np.zeros(n, np.int64)
     for e in range(n_edges):
-        degree[s.edge[e, ONE_END]] += 1
-        degree[s.edge[e, OTHER_END]] += 1
+        degree[edge[e, ONE_END]] += 1
+        degree[edge[e, OTHER_END]] += 1
     total = 0.0
     for i in range(n):
-        total += s.mass[i]
+        total += mass[i]
     suspect, gone = degree < DEGREE_SAFE, np.zeros(n, np.bool_)
     size = n
     for i in range(n):
-        if suspect[i] and (degree[i] == 0 or (degree[i] == 1 and s.mass[i] < size / 2.0 * total)):
+        if suspect[i] and (degree[i] == 0 or (degree[i] == 1 and mass[i] < size / 2.0 * total)):
             size -= 1
-            total -= s.mass[i]
+            total -= mass[i]
             gone[i] = True
             kept = 0
             for e in range(n_edges):
-                if across(e, i, s) >= 0:
-                    degree[s.edge[e, ONE_END]] -= 1
-                    degree[s.edge[e, OTHER_END]] -= 1
+                if across(e, i, edge) >= 0:
+                    degree[edge[e, ONE_END]] -= 1
+                    degree[edge[e, OTHER_END]] -= 1
                 else:
-                    s.edge[kept] = s.edge[e]
+                    edge[kept] = edge[e]
                     kept += 1
             n_edges = kept
     s.counts[N_EDGES] = n_edges
@@ -320,21 +331,22 @@ def learn_many(
 @kernel
 def join_nearest(s: State) -> None:
     """Rebuild the graph: each prototype gets an edge of age 0 to the nearest other one. Needs room for n edges."""
-    s.counts[N_EDGES] = 0
-    for i in range(s.counts[N_PROTOTYPES]):
+    x, edge, counts = s.x, s.edge, s.counts
+    counts[N_EDGES] = 0
+    for i in range(counts[N_PROTOTYPES]):
         winner, smallest = -1, np.inf
-        for j in range(s.counts[N_PROTOTYPES]):
+        for j in range(counts[N_PROTOTYPES]):
             if j != i:
-                distance = distance_between(s.x[i], s.x[j])
+                distance = distance_between(i, j, x)
                 if distance < smallest:
                     winner, smallest = j, distance
         if winner < 0:
             continue
         joined = False
-        for e in range(s.counts[N_EDGES]):
-            if s.edge[e, ONE_END] == winner and s.edge[e, OTHER_END] == i:
+        for e in range(counts[N_EDGES]):
+            if edge[e, ONE_END] == winner and edge[e, OTHER_END] == i:
                 joined = True
                 break
         if not joined:
-            set_edge(s.counts[N_EDGES], i, winner, 0, s)
-            s.counts[N_EDGES] += 1
+            set_edge(counts[N_EDGES], i, winner, 0, edge)
+            counts[N_EDGES] += 1
