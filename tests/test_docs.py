@@ -223,6 +223,11 @@ def test_the_map_of_the_house_is_complete() -> None:
             assert f"  {path.name}/ " in text, path.name
 
 
+def test_no_file_is_above_500_lines() -> None:
+    long = {path.name: n for path in ROOT.glob("src/**/*.py") if (n := len(path.read_text().splitlines())) > 500}
+    assert {} == long
+
+
 def test_pinned_versions_name_no_addresses() -> None:
     lines = (ROOT / "constraints.txt").read_text().split()
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][A-Za-z0-9.]*", line) for line in lines)
