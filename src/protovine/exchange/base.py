@@ -12,7 +12,7 @@ import numpy as np
 
 from protovine import records
 from protovine.errors import CodecError, RemoteProtocolError, check_range
-from protovine.gossip import Kind, OfferLike, Outgoing, PeerView, PushGossip, Schedule
+from protovine.gossip import Kind, LogGossip, OfferLike, Outgoing, PeerView, PushGossip, Schedule
 from protovine.prototypes import PrototypeSet
 from protovine.records import Record
 from protovine.share import LocalSample, SetLimits, WholeSets
@@ -117,7 +117,39 @@ class Exchange(Protocol):
         ...
 
 
-class PushExchange(ABC):
+class GossipView:
+    """What every exchange passes on from its gossip: who this node is, and what it knows of its peers."""
+
+    def __init__(self, gossip: PushGossip | LogGossip) -> None:
+        self._gossip = gossip
+
+    @property
+    def node(self) -> int:
+        """This node's id."""
+        return self._gossip.node
+
+    @property
+    def peers(self) -> list[int]:
+        """The neighbours, ascending."""
+        return self._gossip.peers
+
+    @property
+    def views(self) -> dict[int, PeerView]:
+        """What is known of each neighbour."""
+        return self._gossip.views
+
+    @property
+    def incarnation(self) -> int:
+        """How often this node has started, as its peers see it."""
+        return self._gossip.incarnation
+
+    @property
+    def head(self) -> tuple[int, int]:
+        """This node's incarnation and the sequence number of its newest entry or payload."""
+        return self._gossip.head
+
+
+class PushExchange(GossipView, ABC):
     """Pushes one whole payload, such as a set or a model, to the peers that a schedule names at each opportunity.
 
     An opportunity comes after each local sample. With ``poll_ns`` it waits for the next multiple of it, and several
@@ -137,40 +169,16 @@ class PushExchange(ABC):
 
     def __init__(self, gossip: PushGossip, schedule: Schedule, limits: SetLimits, poll_ns: int = 0) -> None:
         check_range("poll_ns", poll_ns, 0)
+        super().__init__(gossip)
         self.gossip, self.schedule, self.limits, self.poll_ns = gossip, schedule, limits, poll_ns
         self.needs_surprisal = schedule.needs_errors
         self._poll_at_ns: int | None = None
-
-    @property
-    def node(self) -> int:
-        """This node's id."""
-        return self.gossip.node
-
-    @property
-    def peers(self) -> list[int]:
-        """The neighbours, ascending."""
-        return self.gossip.peers
-
-    @property
-    def views(self) -> dict[int, PeerView]:
-        """What is known of each neighbour."""
-        return self.gossip.views
-
-    @property
-    def incarnation(self) -> int:
-        """How often this node has started, as its peers see it."""
-        return self.gossip.incarnation
-
-    @property
-    def head(self) -> tuple[int, int]:
-        """This node's incarnation and the number of payloads that it has made in it."""
-        return self.gossip.head
 
     def add_peer(self, peer: int, now_ns: int) -> None:
         """Add a neighbour."""
         self.gossip.add(peer, now_ns)
 
-    def peer_reached(self, peer: int, now_ns: int) -> None:  # noqa: B027  Subclasses need not change it.
+    def peer_reached(self, peer: int, now_ns: int) -> None:
         """Nothing to do: the next payload replaces those that were lost."""
 
     def learnt(self, sample: LocalSample, samples_learnt: int, now_ns: int, out: Outputs) -> None:

@@ -7,15 +7,15 @@ from typing import Any
 
 from protovine import records
 from protovine.errors import CodecError, RemoteProtocolError
-from protovine.exchange.base import Accepted, Outputs, clamped
-from protovine.gossip import LogGossip, LogOutgoing, PeerView, Schedule, Standing
+from protovine.exchange.base import Accepted, GossipView, Outputs, clamped
+from protovine.gossip import LogGossip, LogOutgoing, Schedule, Standing
 from protovine.learn import ArrayLearner
 from protovine.prototypes import PrototypeSet
 from protovine.share import LearnerView, LocalSample, LogShare, SetLimits, UnknownScales
 from protovine.share.items import Scales
 
 
-class LogExchange:
+class LogExchange(GossipView):
     """Selects local samples by surprisal, batches them into log entries, and repairs what peers miss.
 
     Parameters
@@ -32,38 +32,14 @@ class LogExchange:
     needs_surprisal = True
 
     def __init__(self, learner: ArrayLearner, gossip: LogGossip, schedule: Schedule, share: LogShare) -> None:
+        super().__init__(gossip)
         self.learner, self.gossip, self.schedule, self.share = learner, gossip, schedule, share
         self._covered = 0  # Local samples that the log covers while a batch waits.
-
-    @property
-    def node(self) -> int:
-        """This node's id."""
-        return self.gossip.node
 
     @property
     def limits(self) -> SetLimits:
         """Bounds on received prototypes."""
         return self.share.limits
-
-    @property
-    def peers(self) -> list[int]:
-        """The neighbours, ascending."""
-        return self.gossip.peers
-
-    @property
-    def views(self) -> dict[int, PeerView]:
-        """What is known of each neighbour: up to where no entry of its log is missing."""
-        return self.gossip.views
-
-    @property
-    def incarnation(self) -> int:
-        """How often this node has started, as its peers see it."""
-        return self.gossip.incarnation
-
-    @property
-    def head(self) -> tuple[int, int]:
-        """Incarnation and sequence number of the newest entry in this node's log."""
-        return self.gossip.head
 
     def add_peer(self, peer: int, now_ns: int) -> None:
         """Add a neighbour."""
