@@ -27,8 +27,7 @@ from protovine.net.runtime import Runtime
 from protovine.net.store import Store
 from protovine.net.transport import Channel
 from protovine.stream import load
-from protovine.system import GossipSettings, LearnerSettings, ShareSettings
-from protovine.system.build import build_node
+from protovine.system import NodeContext, SystemSettings, build_node, resolve
 
 SAMPLES, STEP = 864_000, 20_000
 TICK_NS = 100_000_000  # Of the clock that the runtimes are given, per sample.
@@ -79,16 +78,14 @@ async def soak(samples: int, folder: Path, step: int = STEP, say: Callable[[str]
     with Store(folder) as store:
         runtimes = []
         for member in (0, 1):
-            node = build_node(
-                LearnerSettings(name="hedged"),
-                ShareSettings(kind="log", queue_max=10_000),
-                GossipSettings(s=4, T=1.0, schedule="round-robin"),
+            context = NodeContext(
                 node=member,
                 peers=[],
                 dim=data.x.shape[1],
                 n_classes=len(data.classes),
                 draw=lambda purpose, member=member: np.random.default_rng([member, len(purpose)]),
             )
+            node = build_node(resolve("default", {"gossip": {"schedule": "round-robin"}}, SystemSettings), context)
             envelope = PlainEnvelope(MemberName("soak", f"node-{member}", member), incarnation=1, schema=b"")
             runtimes.append(
                 Runtime(

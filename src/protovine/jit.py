@@ -63,14 +63,14 @@ class _InnerDispatcher(CPUDispatcher):
 
 
 def _compiled(function: _Function, **options: Any) -> _Function:
-    compiled = numba.njit(cache=True, **options)(function)
+    compiled: Any = numba.njit(cache=True, **options)(function)
     files = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
     if files is None:  # With NUMBA_DISABLE_JIT=1 nothing is compiled.
         return function
     # Numba has no public way to set the stamp. `tests/test_jit.py` fails if a new release names it otherwise.
     files._source_stamp = _content(function.__module__, function.__code__.co_filename)
-    wrapped: _Function = compiled
-    return wrapped
+    dispatcher: _Function = compiled
+    return dispatcher
 
 
 @cache

@@ -16,7 +16,7 @@ from protovine.net.roster import RosterTiming
 from protovine.net.runtime import Runtime
 from protovine.net.transport import Channel
 from protovine.node import Node
-from protovine.system import GossipSettings, SystemSettings
+from protovine.system import GossipSettings, NodeContext, SystemSettings
 from protovine.system.build import build_node
 from protovine.system.settings import HedgedSettings, LogSettings, QueueInboxSettings
 
@@ -105,13 +105,15 @@ def node_of(node: int, incarnation: int = 1, peers: list[int] | None = None) -> 
             exchange=LogSettings(inbox=QueueInboxSettings(queue_max=1000), select="all", batch_s=0.01),
             gossip=GossipSettings(fanout=4, share_probability=1.0, schedule="round-robin"),
         ),
-        node=node,
-        peers=peers or [],
-        dim=DIM,
-        n_classes=2,
-        draw=lambda purpose: np.random.default_rng([node, incarnation, len(purpose)]),
-        incarnation=incarnation,
-        train_period_ns=1,
+        NodeContext(
+            node=node,
+            peers=peers or [],
+            dim=DIM,
+            n_classes=2,
+            draw=lambda purpose: np.random.default_rng([node, incarnation, len(purpose)]),
+            incarnation=incarnation,
+            train_period_ns=1,
+        ),
     )
 
 

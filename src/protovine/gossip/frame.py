@@ -4,7 +4,7 @@
 
     u8      0x70, then u8 version << 4 | kind
     varint  sender
-    varint  incarnation   grows each time the sender restarts without what it knew
+    varint  incarnation   grows each time the sender starts again
     varint  sequence      grows with each share of one incarnation
     varint  samples_learnt  local samples that the sender had learnt
     varint  created       ns, when the sender made it

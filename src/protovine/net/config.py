@@ -28,7 +28,16 @@ from protovine.net.security import Envelope, EnvelopeLike, MemberName, PlainEnve
 from protovine.net.transport import Endpoints
 from protovine.node import Node
 from protovine.records import SECOND_NS
-from protovine.system import Section, SystemSettings, build_node, merged_tables, preset, read_tables, resolve
+from protovine.system import (
+    NodeContext,
+    Section,
+    SystemSettings,
+    build_node,
+    merged_tables,
+    preset,
+    read_tables,
+    resolve,
+)
 
 Failed = Callable[[str, str], None]
 _Queue = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -43,7 +52,7 @@ class NodeTable(Section):
     train_rate_hz: float = Field(190.0, ge=1e-3, le=1e9, description="received prototypes trained per second")
     state: str | None = Field(None, description="folder for snapshots; without one a restart forgets everything")
     snapshot_s: float = Field(30.0, ge=1, le=86_400, description="seconds between snapshots")
-    tape: str | None = Field(None, description="file for everything that is said to the node, to see it all again")
+    tape: str | None = Field(None, description="file that records every call of the node, for replay")
     stay: bool = Field(False, description="go on as a member when the source has ended")
     metrics: str | None = Field(None, description="HOST:PORT for Prometheus metrics and health; none by default")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="what is logged")
@@ -276,13 +285,15 @@ class NodeSettings(SystemSettings):
         """The node."""
         return build_node(
             self,
-            node=member,
-            peers=peers,
-            dim=schema.dim,
-            n_classes=len(schema.classes),
-            draw=lambda purpose: rng.stream(self.node.seed, purpose, member, incarnation),
-            incarnation=incarnation,
-            train_period_ns=max(1, round(SECOND_NS / self.node.train_rate_hz)),
+            NodeContext(
+                node=member,
+                peers=peers,
+                dim=schema.dim,
+                n_classes=len(schema.classes),
+                draw=lambda purpose: rng.stream(self.node.seed, purpose, member, incarnation),
+                incarnation=incarnation,
+                train_period_ns=max(1, round(SECOND_NS / self.node.train_rate_hz)),
+            ),
         )
 
     def source_of(self, schema: Schema, session: Any, refused: Failed) -> Source | None:

@@ -3,11 +3,11 @@
 - `SystemSettings`: learner, exchange and gossip; one section per kind of learner, exchange, gate and inbox
 - `PRESETS`, `preset`: named systems
 - `resolve`: a preset and overrides as settings, the same for experiments and for nodes
-- `build_node`, `build_learner`: the objects that settings stand for; `warm` compiles their kernels
+- `build_node` (with a `NodeContext`), `build_learner`: the objects that settings stand for; `warm` compiles their kernels
 - `explain`, `merged_tables`, `nested`, `read_tables`: settings as tables
 """
 
-from protovine.system.build import build_learner, build_node, nanoseconds, warm
+from protovine.system.build import NodeContext, build_learner, build_node, nanoseconds, warm
 from protovine.system.presets import PRESETS, Preset, preset
 from protovine.system.resolve import resolve, split_by_kind, with_kinds
 from protovine.system.settings import (
@@ -26,6 +26,7 @@ __all__ = [
     "ExchangeSettings",
     "GossipSettings",
     "LearnerSettings",
+    "NodeContext",
     "Preset",
     "Probability",
     "Seconds",

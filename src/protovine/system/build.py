@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import assert_never, cast
 
 import numpy as np
 
 from protovine import compress
 from protovine.errors import ConfigError
-from protovine.exchange import Exchange, LogExchange, ModelExchange, ServerExchange, SetExchange
-from protovine.gossip import LogGossip, PushGossip, make_schedule
+from protovine.exchange import LogExchange, ModelExchange, ServerExchange, SetExchange
+from protovine.gossip import LogGossip, PushGossip, Schedule, make_schedule
 from protovine.learn import (
     AggregatorCore,
     ArrayLearner,
@@ -41,9 +43,11 @@ from protovine.share import (
     jensen_shannon_kde,
 )
 from protovine.system.settings import (
+    AlwaysGateSettings,
     BayesSettings,
     DistanceGateSettings,
     GainGateSettings,
+    GateSettings,
     GossipSettings,
     HedgedSettings,
     InboxSettings,
@@ -55,8 +59,11 @@ from protovine.system.settings import (
     QueueInboxSettings,
     RiverSettings,
     ServerSettings,
+    SetInboxSettings,
+    SetSettings,
     SystemSettings,
     WholeSetSettings,
+    XuILVQSettings,
 )
 
 # A random stream of its own for each purpose.
@@ -68,25 +75,12 @@ def nanoseconds(seconds: float) -> int:
     return round(seconds * SECOND_NS)
 
 
-def build_node(
-    settings: SystemSettings,
-    *,
-    node: int,
-    peers: list[int],
-    dim: int,
-    n_classes: int,
-    draw: Draw,
-    incarnation: int = 1,
-    train_period_ns: int = 5_263_158,
-    message_bytes_max: int = 0,
-    server: bool = False,
-    pickles: OwnPickles | None = None,
-) -> Node:
-    """A member of the swarm, from its settings.
+@dataclass(frozen=True)
+class NodeContext:
+    """Everything that a node needs besides its settings.
 
     Parameters
     ----------
-    settings : SystemSettings
     node, peers : int, list of int
         Its id, and those of its neighbours.
     dim, n_classes : int >= 1
@@ -102,44 +96,110 @@ def build_node(
         Whether it is the server of ``exchange.kind`` server, and its peers the clients.
     pickles : OwnPickles, optional
         Shared by all nodes of a simulation; without it there are no classifiers of River.
+    """
+
+    node: int
+    peers: list[int]
+    dim: int
+    n_classes: int
+    draw: Draw
+    incarnation: int = 1
+    train_period_ns: int = 5_263_158
+    message_bytes_max: int = 0
+    server: bool = False
+    pickles: OwnPickles | None = None
+
+    def schedule(self, settings: GossipSettings) -> Schedule:
+        """When to share and with whom."""
+        return make_schedule(settings.schedule, settings.fanout, settings.share_probability, self.draw("gossip"))
+
+    def gossip(self) -> PushGossip:
+        """The protocol of whole payloads."""
+        return PushGossip(self.node, self.peers, incarnation=self.incarnation)
+
+
+def build_node(settings: SystemSettings, context: NodeContext) -> Node:
+    """A member of the swarm, from its settings.
 
     Raises
     ------
     ConfigError
         Settings do not fit together.
     """
-    _check_kinds(settings)
     exchange = settings.exchange
-    if server:
-        assert isinstance(exchange, ServerSettings)
-        # The compressor aims at the whole of the size that it is asked for.
-        compressor = compress.compressor(exchange.compressor, low=100.0, high=100.0)
-        learner: ArrayLearner = AggregatorCore(dim, n_classes, compressor, max(n_classes, exchange.size))
-    else:
-        learner = build_learner(settings.learner, dim, n_classes, draw=draw, pickles=pickles)
-    prototypes_max = 1 if isinstance(exchange, ModelSettings) else exchange.prototypes_max
-    limits = SetLimits(dim, n_classes, prototypes_max)
-    if isinstance(exchange, LogSettings):
-        made: Exchange = _log_exchange(
-            exchange, settings.gossip, learner, limits, node, peers, draw, incarnation, message_bytes_max
+    if settings.gossip.share_probability and settings.learner.has_prototypes == isinstance(exchange, ModelSettings):
+        wanted = "log, sets or server" if settings.learner.has_prototypes else "models"
+        raise ConfigError(
+            f"exchange.kind must be {wanted} with learner.kind {settings.learner.kind}, got '{exchange.kind}'"
         )
-        inbox: Inbox = QueueInbox(dim, peers, exchange.inbox.queue_max, newest_first=False)
-        return Node(learner, made, inbox, train_period_ns)
-    gossip = PushGossip(node, peers, incarnation=incarnation)
-    when = make_schedule(
-        settings.gossip.schedule, settings.gossip.fanout, settings.gossip.share_probability, draw("gossip")
+    match exchange:
+        case LogSettings():
+            return _log_node(settings, exchange, context)
+        case ModelSettings():
+            return _model_node(settings, exchange, context)
+        case ServerSettings() if context.server:
+            return _server_node(settings, exchange, context)
+        case SetSettings() | ServerSettings():
+            return _set_node(settings, exchange, context)
+        case _:
+            assert_never(exchange)
+
+
+def _log_node(settings: SystemSettings, exchange: LogSettings, context: NodeContext) -> Node:
+    learner, schedule = _learner(settings, context), context.schedule(settings.gossip)
+    log = LogGossip(
+        context.node,
+        context.peers,
+        budget_bytes_per_s=exchange.budget_bytes_per_s,
+        message_bytes_max=context.message_bytes_max,
+        incarnation=context.incarnation,
+        active=schedule.active,
     )
-    poll_ns = nanoseconds(exchange.poll_s)
-    if isinstance(exchange, ModelSettings):
-        assert not isinstance(learner, AggregatorCore)
-        models = ModelExchange(_as_model(learner), gossip, when, limits, poll_ns)
-        return Node(learner, models, QueueInbox(dim, peers), train_period_ns)
-    share = WholeSets(_gate(exchange, draw), limits, exchange.dtype)
-    if isinstance(learner, AggregatorCore):
-        made = ServerExchange(learner, gossip, when, share)
-    else:
-        made = SetExchange(learner, gossip, when, share, poll_ns)
-    return Node(learner, made, _inbox(exchange.inbox, dim, peers, draw), train_period_ns)
+    share = LogShare(
+        SetLimits(context.dim, context.n_classes, exchange.prototypes_max),
+        context.draw("share"),
+        select=exchange.select,
+        threshold=exchange.surprisal_bits,
+        bits=exchange.bits,
+        budget_bytes_per_s=exchange.budget_bytes_per_s,
+        recipients=len(context.peers),
+        batch_items=exchange.batch_items,
+        batch_ns=nanoseconds(exchange.batch_s),
+        privacy=Privacy(exchange.microaggregation, exchange.noise, exchange.weight_min),
+    )
+    inbox = QueueInbox(context.dim, context.peers, exchange.inbox.queue_max, newest_first=False)
+    return Node(learner, LogExchange(learner, log, schedule, share), inbox, context.train_period_ns)
+
+
+def _set_node(settings: SystemSettings, exchange: WholeSetSettings, context: NodeContext) -> Node:
+    learner, share, inbox = _learner(settings, context), _sets(exchange, context), _inbox(exchange.inbox, context)
+    schedule, poll_ns = context.schedule(settings.gossip), nanoseconds(exchange.poll_s)
+    return Node(
+        learner, SetExchange(learner, context.gossip(), schedule, share, poll_ns), inbox, context.train_period_ns
+    )
+
+
+def _server_node(settings: SystemSettings, exchange: ServerSettings, context: NodeContext) -> Node:
+    # The compressor aims at the whole of the size that it is asked for.
+    compressor = compress.compressor(exchange.compressor, low=100.0, high=100.0)
+    learner = AggregatorCore(context.dim, context.n_classes, compressor, max(context.n_classes, exchange.size))
+    share, inbox = _sets(exchange, context), _inbox(exchange.inbox, context)
+    server = ServerExchange(learner, context.gossip(), context.schedule(settings.gossip), share)
+    return Node(learner, server, inbox, context.train_period_ns)
+
+
+def _model_node(settings: SystemSettings, exchange: ModelSettings, context: NodeContext) -> Node:
+    learner, schedule = _learner(settings, context), context.schedule(settings.gossip)
+    limits = SetLimits(context.dim, context.n_classes)
+    # `build_node` has checked that the learner has a model; without sharing it may have none, and needs none.
+    models = ModelExchange(
+        cast(ModelLearner, learner), context.gossip(), schedule, limits, nanoseconds(exchange.poll_s)
+    )
+    return Node(learner, models, QueueInbox(context.dim, context.peers), context.train_period_ns)
+
+
+def _learner(settings: SystemSettings, context: NodeContext) -> ArrayLearner:
+    return build_learner(settings.learner, context.dim, context.n_classes, draw=context.draw, pickles=context.pickles)
 
 
 def build_learner(
@@ -157,109 +217,69 @@ def build_learner(
     ConfigError
         It is a classifier of River that does not exist, or there is no simulation around it.
     """
-    if isinstance(settings, HedgedSettings):
-        return HedgedLVQCore(dim, n_classes, **settings.model_dump(exclude={"kind"}))
-    if isinstance(settings, BayesSettings):
-        own = GaussianBayes(dim, n_classes)
-        return EnsembleCore(
-            dim, n_classes, own, lambda data: GaussianBayes.decode(data, dim, n_classes), settings.votes
-        )
-    if isinstance(settings, LogisticSettings):
-        return LogisticCore(dim, n_classes, rate=settings.rate)
-    if isinstance(settings, RiverSettings):
-        if pickles is None:
-            raise ConfigError("learner.kind river is for simulations only: River's classifiers have no safe bytes")
-        return river_core(
-            dim,
-            n_classes,
-            settings.classifier,
-            parameters=settings.parameters,
-            standardise=settings.standardise,
-            votes=settings.votes,
-            seed=int(draw("learner").integers(2**31)),
-            pickles=pickles,
-        )
-    return XuILVQCore(
-        dim,
-        n_classes,
-        n_neighbors=settings.n_neighbors,
-        edge_age_max=settings.edge_age_max,
-        denoise_every=settings.denoise_every,
-        size_max=settings.size_max,
-        compressor=compress.compressor(
-            settings.compressor,
-            low=settings.target_low,
-            high=settings.target_high,
-            weights=settings.compressor_weights,
-        ),
-    )
+    match settings:
+        case HedgedSettings():
+            return HedgedLVQCore(dim, n_classes, **settings.model_dump(exclude={"kind"}))
+        case XuILVQSettings():
+            compressor = compress.compressor(
+                settings.compressor,
+                low=settings.target_low,
+                high=settings.target_high,
+                weights=settings.compressor_weights,
+            )
+            options = settings.model_dump(include={"n_neighbors", "edge_age_max", "denoise_every", "size_max"})
+            return XuILVQCore(dim, n_classes, compressor=compressor, **options)
+        case BayesSettings():
+            own = GaussianBayes(dim, n_classes)
+            return EnsembleCore(
+                dim, n_classes, own, lambda data: GaussianBayes.decode(data, dim, n_classes), settings.votes
+            )
+        case LogisticSettings():
+            return LogisticCore(dim, n_classes, rate=settings.rate)
+        case RiverSettings():
+            if pickles is None:
+                raise ConfigError("learner.kind river is for simulations only: River's classifiers have no safe bytes")
+            return river_core(
+                dim,
+                n_classes,
+                settings.classifier,
+                parameters=settings.parameters,
+                standardise=settings.standardise,
+                votes=settings.votes,
+                seed=int(draw("learner").integers(2**31)),
+                pickles=pickles,
+            )
+        case _:
+            assert_never(settings)
 
 
-def _log_exchange(
-    settings: LogSettings,
-    gossip: GossipSettings,
-    learner: ArrayLearner,
-    limits: SetLimits,
-    node: int,
-    peers: list[int],
-    draw: Draw,
-    incarnation: int,
-    message_bytes_max: int,
-) -> LogExchange:
-    when = make_schedule(gossip.schedule, gossip.fanout, gossip.share_probability, draw("gossip"))
-    log = LogGossip(
-        node,
-        peers,
-        budget_bytes_per_s=settings.budget_bytes_per_s,
-        message_bytes_max=message_bytes_max,
-        incarnation=incarnation,
-        active=when.active,
-    )
-    share = LogShare(
-        limits,
-        draw("share"),
-        select=settings.select,
-        threshold=settings.surprisal_bits,
-        bits=settings.bits,
-        budget_bytes_per_s=settings.budget_bytes_per_s,
-        recipients=len(peers),
-        batch_items=settings.batch_items,
-        batch_ns=nanoseconds(settings.batch_s),
-        privacy=Privacy(settings.microaggregation, settings.noise, settings.weight_min),
-    )
-    return LogExchange(learner, log, when, share)
+def _sets(exchange: WholeSetSettings, context: NodeContext) -> WholeSets:
+    limits = SetLimits(context.dim, context.n_classes, exchange.prototypes_max)
+    return WholeSets(_gate(exchange.gate, context), limits, exchange.dtype)
 
 
-def _gate(settings: WholeSetSettings, draw: Draw) -> Gate:
-    gate = settings.gate
-    if isinstance(gate, GainGateSettings):
-        return GainGate(gate.threshold)
-    if isinstance(gate, DistanceGateSettings):
-        return LooJensenShannonGate(gate.threshold)
-    if isinstance(gate, PaperGateSettings):
-        return JensenShannonGate(gate.threshold, draw("jensen-shannon"), gate.points_max)
-    return AlwaysGate()
+def _gate(settings: GateSettings, context: NodeContext) -> Gate:
+    match settings:
+        case AlwaysGateSettings():
+            return AlwaysGate()
+        case GainGateSettings():
+            return GainGate(settings.threshold)
+        case DistanceGateSettings():
+            return LooJensenShannonGate(settings.threshold)
+        case PaperGateSettings():
+            return JensenShannonGate(settings.threshold, context.draw("jensen-shannon"), settings.points_max)
+        case _:
+            assert_never(settings)
 
 
-def _inbox(settings: InboxSettings, dim: int, peers: list[int], draw: Draw) -> Inbox:
-    if isinstance(settings, QueueInboxSettings):
-        return QueueInbox(dim, peers, settings.queue_max)
-    return SetInbox(dim, peers, draw("inbox"))
-
-
-def _check_kinds(settings: SystemSettings) -> None:
-    """`ConfigError` unless the exchange suits the learner: models are for learners without prototypes."""
-    learner, exchange = settings.learner, settings.exchange
-    has_prototypes = isinstance(learner, HedgedSettings) or learner.kind == "xuilvq"
-    if settings.gossip.share_probability and has_prototypes == isinstance(exchange, ModelSettings):
-        wanted = "log, sets or server" if has_prototypes else "models"
-        raise ConfigError(f"exchange.kind must be {wanted} with learner.kind {learner.kind}, got '{exchange.kind}'")
-
-
-def _as_model(learner: ArrayLearner) -> ModelLearner:
-    if not hasattr(learner, "adopt"):
-        raise ConfigError("exchange.kind models needs a learner without prototypes: bayes, logistic or river")
-    return learner  # type: ignore[return-value]
+def _inbox(settings: InboxSettings, context: NodeContext) -> Inbox:
+    match settings:
+        case QueueInboxSettings():
+            return QueueInbox(context.dim, context.peers, settings.queue_max)
+        case SetInboxSettings():
+            return SetInbox(context.dim, context.peers, context.draw("inbox"))
+        case _:
+            assert_never(settings)
 
 
 def warm(systems: Iterable[SystemSettings]) -> None:

@@ -12,8 +12,6 @@ from protovine.system.settings import Section, SystemSettings
 from protovine.system.tables import explain, is_union, kinds, merged_tables, without_other_kinds
 
 _Settings = TypeVar("_Settings", bound=SystemSettings)
-# The sections that come in kinds: a preset decides the kind unless an override names one.
-_IN_KINDS = ("learner", "exchange")
 
 
 def resolve(chosen: str | Preset, overrides: dict[str, Any], model: type[_Settings]) -> _Settings:
@@ -66,21 +64,29 @@ def tables_of(chosen: Preset) -> dict[str, Any]:
 def split_by_kind(overrides: dict[str, Any], chosen: Preset) -> tuple[dict[str, Any], list[str]]:
     """``overrides`` without the keys that only other kinds than the preset's have, and the dotted names of these.
 
-    So that several presets can be compared, each with the overrides that fit its kind of learner and exchange.
+    So that several presets can be compared, each with the overrides that fit its kinds of learner, exchange, gate and
+    inbox.
     """
-    kept, left_out = dict(overrides), []
-    below = tables_of(chosen)
-    for section in _IN_KINDS:
-        table = with_kinds({section: overrides.get(section)}, SystemSettings)[section]
-        if not isinstance(table, dict):
+    return _split(with_kinds(overrides, SystemSettings), tables_of(chosen), SystemSettings, "")
+
+
+def _split(
+    above: dict[str, Any], below: dict[str, Any], model: type[BaseModel], prefix: str
+) -> tuple[dict[str, Any], list[str]]:
+    kept, left_out = dict(above), []
+    for key, table in above.items():
+        field = model.model_fields.get(key)
+        if field is None or not is_union(field) or not isinstance(table, dict):
             continue
-        choices = kinds(SystemSettings.model_fields[section].annotation)
-        own = choices.get(str(table.get("kind", below[section]["kind"])))
+        choices, under = kinds(field.annotation), below.get(key, {})
+        own = choices.get(str(table.get("kind", under.get("kind"))))
         if own is None:
             continue
-        elsewhere = {key for other in choices.values() for key in other.model_fields} - set(own.model_fields)
-        kept[section] = {key: value for key, value in table.items() if key not in elsewhere}
-        left_out += [f"{section}.{key}" for key in table if key in elsewhere]
+        elsewhere = {name for other in choices.values() for name in other.model_fields} - set(own.model_fields)
+        fitting = {name: value for name, value in table.items() if name not in elsewhere}
+        left_out += [f"{prefix}{key}.{name}" for name in table if name in elsewhere]
+        kept[key], deeper = _split(fitting, under, own, f"{prefix}{key}.")
+        left_out += deeper
     return kept, left_out
 
 

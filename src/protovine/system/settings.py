@@ -5,7 +5,7 @@ Each kind has a table of its own. A key of another kind is an error, never ignor
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -35,13 +35,16 @@ class Section(BaseModel):
 class HedgedSettings(Section):
     """The hedged soft LVQ, the default learner."""
 
+    has_prototypes: ClassVar[bool] = True
     kind: Literal["hedged"] = "hedged"
     size_max: int = Field(200, ge=2, le=10**9, description="prototypes that are kept")
     margin: float = Field(0.25, ge=0, le=0.99, description="margin from which the nearest prototype absorbs a sample")
     hedge_decay: float = Field(0.99, ge=0.01, le=1, description="forgetting of the experts' losses, per local sample")
     hedge_received: Probability = Field(0.2, description="weight of received samples in the experts' losses")
     received_fraction_max: Probability = Field(0.8, description="largest part of the set without local samples")
-    range_max: float = Field(2.0, ge=0.001, description="local ranges beyond the local range that are believed")
+    range_max: float = Field(
+        2.0, ge=0.001, description="how far outside the local range a received value may lie, in widths of that range"
+    )
     received_per_local_max: float = Field(
         1.0, ge=0.001, description="received samples that one sender may contribute per local sample"
     )
@@ -51,6 +54,7 @@ class HedgedSettings(Section):
 class XuILVQSettings(Section):
     """The paper's incremental LVQ."""
 
+    has_prototypes: ClassVar[bool] = True
     kind: Literal["xuilvq"] = "xuilvq"
     n_neighbors: int = Field(5, ge=1, le=1000, description="prototypes that vote")
     edge_age_max: int = Field(400, ge=0, le=10**9, description="older edges of the neighbourhood graph are deleted")
@@ -78,6 +82,7 @@ _Votes = Annotated[
 class BayesSettings(Section):
     """Gaussian naive Bayes, with the newest model of each peer as a voter (baseline)."""
 
+    has_prototypes: ClassVar[bool] = False
     kind: Literal["bayes"] = "bayes"
     votes: _Votes = "mean"
 
@@ -85,6 +90,7 @@ class BayesSettings(Section):
 class LogisticSettings(Section):
     """Logistic regression that averages its weights with those of peers (baseline)."""
 
+    has_prototypes: ClassVar[bool] = False
     kind: Literal["logistic"] = "logistic"
     rate: float = Field(0.1, ge=1e-6, le=10, description="step of the gradient descent")
 
@@ -92,6 +98,7 @@ class LogisticSettings(Section):
 class RiverSettings(Section):
     """Any classifier of River, with the newest model of each peer as a voter (baseline; simulations only)."""
 
+    has_prototypes: ClassVar[bool] = False
     kind: Literal["river"] = "river"
     classifier: str = Field("tree.HoeffdingTreeClassifier", description="which classifier, as River exports it")
     parameters: dict[str, Any] = Field(

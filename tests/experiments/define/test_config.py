@@ -218,6 +218,13 @@ def test_in_a_comparison_a_key_applies_to_the_presets_of_its_kind_and_the_others
     assert "learner.margin does not apply to paper-base: another kind of learner" in notes
 
 
+def test_in_a_comparison_a_key_of_a_gate_applies_to_the_presets_with_that_gate() -> None:
+    experiment = Experiment(presets=["paper-base", "paper-jsd"], exchange={"gate": {"threshold": 0.7}})
+    assert 0.7 == experiment.settings("paper-jsd").exchange.gate.threshold
+    assert "always" == experiment.settings("paper-base").exchange.gate.kind
+    assert [("exchange.gate.threshold", ["paper-base"])] == experiment.unused()
+
+
 def test_another_kind_takes_the_place_of_the_presets_and_keeps_what_both_have() -> None:
     settings = Experiment(presets="paper-cluster", learner={"kind": "hedged"}, exchange="log").settings("paper-cluster")
     assert ("hedged", 50) == (settings.learner.kind, settings.learner.size_max)
@@ -240,5 +247,5 @@ def test_another_kind_takes_the_place_of_the_presets_and_keeps_what_both_have() 
 )
 def test_the_threshold_follows_the_gate_unless_it_is_set(gate: object, expected: tuple) -> None:
     settings = Experiment(presets="paper-base", exchange={"gate": gate}).settings("paper-base")
-    made = build(settings, load("bananas", rows=20), seed=0).make_node(0, 1).exchange.exchange.gate
+    made = build(settings, load("bananas", rows=20), seed=0).make_node(0, 1).exchange.share.gate
     assert expected == (made.name, made.threshold)

@@ -89,7 +89,7 @@ def test_ours_stand_beside_the_published_ones(tmp_path: Path) -> None:
         ({}, True),
         ({"data": {"source": "phishing", "limit": 1250}}, True),
         ({"data": {"source": "phishing", "limit": 200}}, False),
-        ({"exchange": {"threshold": 0.7}}, True),
+        ({"exchange": {"gate": {"threshold": 0.7}}}, True),
         ({"swarm": {"nodes": 6}}, False),
         ({"data": {"source": "bananas", "limit": 1250}}, False),
     ],

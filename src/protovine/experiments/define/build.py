@@ -34,7 +34,7 @@ from protovine.sim import (
     parse_byzantine,
 )
 from protovine.sim.faults import Fault
-from protovine.system import build_node, nanoseconds
+from protovine.system import NodeContext, build_node, nanoseconds
 from protovine.system.settings import LogSettings, ServerSettings
 from protovine.topology import neighbours
 
@@ -120,16 +120,18 @@ def build(settings: RunSettings, data: stream.DataSet, seed: int) -> Built:
             chosen = settings.model_copy(update={"exchange": everything})
         return build_node(
             chosen,
-            node=node,
-            peers=links[node] if peers is None else peers,
-            dim=data.x.shape[1],
-            n_classes=len(data.classes),
-            draw=lambda purpose: rng.stream(seed, purpose, node, incarnation),
-            incarnation=incarnation,
-            train_period_ns=max(1, round(SECOND_NS / swarm.train_rate_hz * swarm.slow.get(node, 1.0))),
-            message_bytes_max=settings.link.message_bytes_max,
-            server=node == server,
-            pickles=pickles,
+            NodeContext(
+                node=node,
+                peers=links[node] if peers is None else peers,
+                dim=data.x.shape[1],
+                n_classes=len(data.classes),
+                draw=lambda purpose: rng.stream(seed, purpose, node, incarnation),
+                incarnation=incarnation,
+                train_period_ns=max(1, round(SECOND_NS / swarm.train_rate_hz * swarm.slow.get(node, 1.0))),
+                message_bytes_max=settings.link.message_bytes_max,
+                server=node == server,
+                pickles=pickles,
+            ),
         )
 
     n_classes = len(data.classes)

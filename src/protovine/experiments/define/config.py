@@ -215,17 +215,20 @@ class Experiment(Section):
         return tables
 
     def settings(self, name: str) -> RunSettings:
-        """Everything resolved for the preset ``name``: defaults < preset < overrides that fit its kinds."""
-        chosen = preset(name)
-        overrides = self._overrides()
+        """Everything resolved for the preset ``name``: defaults < preset < overrides that fit its kinds.
+
+        A key that fits no preset stays, so that its error names the kind that it belongs to.
+        """
+        overrides, chosen = self._overrides(), preset(name)
         fitting, left_out = split_by_kind(overrides, chosen)
-        for key in left_out:
-            if all(key in split_by_kind(overrides, preset(other))[1] for other in self.presets):
-                fitting = overrides  # No preset can use the key: the error names the kind that it belongs to.
-        return resolve(chosen, fitting, RunSettings)
+        useless = set(left_out).intersection(*(split_by_kind(overrides, preset(each))[1] for each in self.presets))
+        return resolve(chosen, overrides if useless else fitting, RunSettings)
 
     def unused(self) -> list[tuple[str, list[str]]]:
-        """Overrides that do not fit every preset that shares or learns: the key, and the presets without it."""
+        """Overrides that do not fit every preset: the key, and the presets that it does not apply to.
+
+        Keys of the exchange are not reported for presets that share nothing.
+        """
         found: dict[str, list[str]] = {}
         for name in self.presets:
             chosen = preset(name)

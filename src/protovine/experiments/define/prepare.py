@@ -57,7 +57,7 @@ def prepare(experiment: Experiment) -> Prepared:
     if any(chosen.learner.kind == "xuilvq" for chosen in settings.values()):
         notes += _notes_on_scale(data[experiment.seed])
     for key, names in experiment.unused():
-        notes.append(f"{key} does not apply to {', '.join(names)}: another kind of {key.partition('.')[0]}")
+        notes.append(f"{key} does not apply to {', '.join(names)}: another kind of {key.rpartition('.')[0]}")
     for seed, name in [(seed, name) for seed in seeds for name in settings]:
         built = build(settings[name], data[seed], seed)
         dealt = built.scenario.rows[: settings[name].swarm.nodes]  # A server has no samples.

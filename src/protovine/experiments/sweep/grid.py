@@ -226,6 +226,9 @@ def _points(
     base: dict[str, Any], grid: dict[str, tuple[Any, ...]], rows: tuple[dict[str, Any], ...]
 ) -> Iterator[Point]:
     number = 0
+    presets = [
+        name for name in (*grid.get("preset", ()), *(row.get("preset") for row in rows)) if isinstance(name, str)
+    ]
     # The same keys name every point, even if the rows of the list have different keys.
     listed = list(dict.fromkeys(key for row in rows for key in row))
     for row in rows or ({},):
@@ -242,7 +245,8 @@ def _points(
             if not isinstance(preset, str):
                 raise ConfigError(f"{label}: preset must be a name, got {preset!r}")
             try:
-                experiment = Experiment(presets=(preset,), **tables)
+                # An override applies to the presets of its kind, as in a comparison of all of them.
+                experiment = Experiment(presets=tuple(dict.fromkeys((preset, *presets))), **tables)
             except ConfigError as error:
                 raise ConfigError(f"{label}: {error}") from None
             source = experiment.data.source
