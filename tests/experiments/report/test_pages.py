@@ -373,8 +373,8 @@ def test_the_page_says_how_to_get_it_again(result: Result, page: Page) -> None:
     assert differing[1:] == [["gossip.share_probability", "0.0", "1.0"]]
     assert every[1:] == [
         ["faults", "none", "none"],
-        ["gossip.share_probability", "0.0", "1.0"],
         ["gossip.fanout", "4", "4"],
+        ["gossip.share_probability", "0.0", "1.0"],
     ]
 
 

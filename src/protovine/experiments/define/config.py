@@ -221,7 +221,8 @@ class Experiment(Section):
         """
         overrides, chosen = self._overrides(), preset(name)
         fitting, left_out = split_by_kind(overrides, chosen)
-        useless = set(left_out).intersection(*(split_by_kind(overrides, preset(each))[1] for each in self.presets))
+        others = [[f"{key}." for key in split_by_kind(overrides, preset(each))[1]] for each in self.presets]
+        useless = [key for key in left_out if all(f"{key}.".startswith(tuple(keys)) for keys in others)]
         return resolve(chosen, overrides if useless else fitting, RunSettings)
 
     def unused(self) -> list[tuple[str, list[str]]]:
