@@ -43,10 +43,10 @@ class NodeTable(Section):
     train_rate_hz: float = Field(190.0, ge=1e-3, le=1e9, description="received prototypes trained per second")
     state: str | None = Field(None, description="folder for snapshots; without one a restart forgets everything")
     snapshot_s: float = Field(30.0, ge=1, le=86_400, description="seconds between snapshots")
-    tape: str | None = Field(None, description="file for everything that is said to the node, to see it all again")
+    tape: str | None = Field(None, description="file that records every call of the node, for a replay")
     stay: bool = Field(False, description="go on as a member when the source has ended")
     metrics: str | None = Field(None, description="HOST:PORT for Prometheus metrics and health; none by default")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="what is logged")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level of log messages")
     log_format: Literal["auto", "text", "json"] = Field("auto", description="auto: text for a terminal, else JSON")
 
 

@@ -1,4 +1,4 @@
-"""From settings to a node: the one place where kinds of learner, exchange, gate and inbox become objects."""
+"""Build a node from settings: the one place where kinds of learner, exchange, gate and inbox become objects."""
 
 from __future__ import annotations
 
@@ -82,26 +82,26 @@ def build_node(
     server: bool = False,
     pickles: OwnPickles | None = None,
 ) -> Node:
-    """A member of the swarm, from its settings.
+    """Build a member of the swarm from its settings.
 
     Parameters
     ----------
     settings : SystemSettings
     node, peers : int, list of int
-        Its id, and those of its neighbours.
+        The node's id, and those of its neighbours.
     dim, n_classes : int >= 1
     draw : callable (purpose) -> numpy Generator
-        A random stream of its own for each purpose.
+        Returns a separate random stream for each purpose.
     incarnation : int >= 1
         Grows each time the node starts again.
     train_period_ns : int >= 1
-        Time that training one received prototype takes.
+        Time to train one received prototype.
     message_bytes_max : int >= 0
         Largest message that links carry; 0 is no limit.
     server : bool
-        Whether it is the server of ``exchange.kind`` server, and its peers the clients.
+        Whether the node is the server of ``exchange.kind`` server, and its peers the clients.
     pickles : OwnPickles, optional
-        Shared by all nodes of a simulation; without it there are no classifiers of River.
+        Shared by all nodes of a simulation; River's classifiers need it.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def build_node(
     exchange = settings.exchange
     if server:
         assert isinstance(exchange, ServerSettings)
-        # The compressor aims at the whole of the size that it is asked for.
+        # The compressor aims at exactly the requested size.
         compressor = compress.compressor(exchange.compressor, low=100.0, high=100.0)
         learner: ArrayLearner = AggregatorCore(dim, n_classes, compressor, max(n_classes, exchange.size))
     else:
@@ -150,12 +150,12 @@ def build_learner(
     draw: Draw = lambda purpose: np.random.default_rng(0),
     pickles: OwnPickles | None = None,
 ) -> ArrayLearner:
-    """The learner of the settings' kind for ``dim`` features; ``draw`` and ``pickles`` as in `build_node`.
+    """Build the settings' learner for ``dim`` features; ``draw`` and ``pickles`` as in `build_node`.
 
     Raises
     ------
     ConfigError
-        It is a classifier of River that does not exist, or there is no simulation around it.
+        The River classifier is unknown, or there is no simulation.
     """
     if isinstance(settings, HedgedSettings):
         return HedgedLVQCore(dim, n_classes, **settings.model_dump(exclude={"kind"}))
@@ -263,7 +263,7 @@ def _as_model(learner: ArrayLearner) -> ModelLearner:
 
 
 def warm(systems: Iterable[SystemSettings]) -> None:
-    """Compile (or load from the cache) every kernel that these systems use: loading alone takes most of a second."""
+    """Compile, or load from the cache, every kernel that these systems use. Loading takes most of a second."""
     chosen = list(systems)
     x = np.linspace(0.0, 1.0, 8)[:, np.newaxis]
     codes, times = np.arange(8) % 2, np.zeros(8, np.int64)
