@@ -1,4 +1,4 @@
-"""Samples as a few bytes: what comes back, what is refused, and that nothing harms."""
+"""Samples as a few bytes: round trips, refusals, and robustness to random bytes."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_constant_and_extreme_features_survive() -> None:
     assert np.abs(again.x[:, 2:4] - x[:, 2:4]).max() < 0.51 * FEATURE_MAX
 
 
-def test_times_beyond_reach_are_brought_near_and_break_nothing() -> None:
+def test_times_beyond_the_range_are_clipped() -> None:
     limits = SetLimits(1, 5000, 50)
     scales = Scales.of(1, np.zeros(1), np.ones(1), 0, 0.0)
     items = PrototypeSet.of([[0.0], [0.0]], [4999, 1], event_ns=[0, 2**61])
