@@ -1,9 +1,9 @@
-"""What it costs to know who sent a message: bytes, and microseconds at both ends.
+"""Costs of proving the sender of a message: bytes, and microseconds at both ends.
 
     python -m benchmarks.envelope
 
-Ways to protect a payload of 60 or 1000 bytes, then the whole envelope with its header and window against replays, and
-hellos. Everything is timed in turn, so that a noisy machine slows all alike; times are medians over rounds.
+Compares tags and signatures on payloads of 60 and 1000 bytes, the whole envelope with its header and replay window, and
+hellos. Candidates take turns, so that noise of the machine affects all equally; times are medians over rounds.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def primitives(payload: bytes) -> dict[str, Way]:
-    """Tag or signature alone, without header."""
+    """Only the tag or signature, without header."""
     nonce, key = os.urandom(11), os.urandom(16)
     ccm, gcm = AESCCM(key, tag_length=8), AESGCM(key)
     by_ccm, by_gcm = ccm.encrypt(nonce, payload, b"head"), gcm.encrypt(nonce + b"\0", payload, b"head")

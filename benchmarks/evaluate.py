@@ -30,7 +30,7 @@ from protovine.system import merged_tables
 
 DEFAULT = "default"
 WINDOW = 100
-# What the default was built to reach: F1 of the default, F1 of isolated nodes, bytes per node and second.
+# Design targets: F1 of the default, F1 of isolated nodes, bytes per node per second.
 TARGETS = {
     "elec2": (0.872, 0.866, 350),
     "elec2, clock": (0.93, 0.866, 500),
@@ -54,7 +54,7 @@ def head(*cells: str) -> None:
 
 
 def mean(result: Result, preset: str, metric: str = F1) -> float:
-    """A metric of a preset that has one: its mean over seeds."""
+    """Mean over seeds of a metric that the preset has."""
     interval = result.interval(preset, metric)
     assert interval is not None, f"{preset} has no {metric}"
     return interval.mean
@@ -70,7 +70,7 @@ def plain(result: SuiteResult) -> None:
 
 
 def targets(result: SuiteResult) -> None:
-    """Print the default beside isolated nodes and a centralised model, with targets in brackets where there are any."""
+    """Print the default, isolated nodes and a centralised model, with targets in brackets."""
     difference = f"{DEFAULT} - {CENTRALISED}"
     head(
         "stream", *(f"F1, {name}" for name in (DEFAULT, ISOLATED, CENTRALISED)), difference, "bytes per node and second"
@@ -90,7 +90,7 @@ def targets(result: SuiteResult) -> None:
 
 
 def _with_target(value: float, target: float | None, decimals: int = 3, most: bool = False) -> str:
-    """A value, with its target if there is one, marked where it is missed."""
+    """A value with its target, if any, marked if missed."""
     if target is None:
         return f"{value:.{decimals}f}"
     met = value <= target if most else value >= target
@@ -98,7 +98,7 @@ def _with_target(value: float, target: float | None, decimals: int = 3, most: bo
 
 
 def byzantine(result: SuiteResult) -> None:
-    """Print F1 of the nodes that are honest in every case, and its difference to that without an attack."""
+    """Print F1 of the nodes that are honest in every case, and its difference to the case without an attack."""
     head("", *result.streams)
     clean: dict[str, float] = {}
     for case in result.cases:
@@ -113,7 +113,7 @@ def byzantine(result: SuiteResult) -> None:
 
 
 def faults(result: SuiteResult) -> None:
-    """Print the part of the gain over isolated nodes that is left under loss, and after a crash."""
+    """Print the fraction of the gain over isolated nodes that remains under loss, and after a crash."""
     head("stream", ISOLATED, DEFAULT, "20 % loss", "gain left", "one of five crashes after 1/3", "gain left")
     for stream in result.streams:
         normal, lossy, crashed = (result.by_case[stream, case] for case in ("plain", "loss", "crash"))
@@ -143,8 +143,8 @@ def skew(result: SuiteResult) -> None:
 
 
 def accounting(result: SuiteResult) -> None:
-    """Print bytes per node and second beside those of the paper's base, counted in three ways."""
-    head("stream", DEFAULT, "base at s=4, T=1: 105 bytes a prototype", "float32 sets", "float32, only what is new")
+    """Print bytes per node per second of the default, and of the paper's base counted in three ways."""
+    head("stream", DEFAULT, "base at s=4, T=1: 105 bytes a prototype", "float32 sets", "float32, new prototypes only")
     for stream in result.streams:
         base = result.by_case[stream, "base"]
         shared = mean(result.by_case[stream, "default"], DEFAULT, TRAFFIC)
@@ -157,7 +157,7 @@ def accounting(result: SuiteResult) -> None:
 
 
 def constants(result: SuiteResult) -> None:
-    """Print F1, and leave one stream out: the setting that is best on the others, and its F1 on the one left out."""
+    """Print F1, and for each stream the best setting on the other streams with its F1 on this one."""
     f1 = np.array([[mean(result.by_case[stream, case], DEFAULT) for stream in result.streams] for case in result.cases])
     head("", *result.streams, "mean")
     for case, values in zip(result.cases, f1, strict=True):
@@ -182,7 +182,7 @@ def privacy(result: SuiteResult) -> None:
 
 
 def draw_budget(result: SuiteResult, folder: Path) -> None:
-    """Draw F1 gained over isolated nodes against traffic, a line for each stream."""
+    """Draw the F1 gain over isolated nodes against traffic, a line per stream."""
     from matplotlib.figure import Figure
 
     with look():
@@ -275,7 +275,7 @@ def _draw_recovery(curves: dict[str, dict[str, Any]], drifts: dict[str, list[int
     save(figure, folder / "recovery.png", dpi=120)
 
 
-# Suites with a table of their own; the others have the one of `protovine run --suite`.
+# Suites with their own table; the others use the table of `protovine run --suite`.
 ANALYSES: dict[str, Callable[[SuiteResult], None]] = {
     "targets": targets,
     "unseen": targets,

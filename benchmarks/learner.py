@@ -2,9 +2,9 @@
 
     python -m benchmarks.learner
 
-Needs elec2 (see docs/data.md). All are timed in turn, so that a noisy machine slows each; ratios are medians over
-rounds. First the predictions are compared with the plain twins of the tests: those of XuILVQ bit by bit, those of the
-hedged LVQ to 1e-9.
+Needs elec2 (see docs/data.md). Learners take turns, so that noise of the machine affects all equally; ratios are
+medians over rounds. First the predictions are compared with plain Python twins from the tests: XuILVQ to the last bit,
+the hedged LVQ to 1e-9.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a swarm of real processes costs: bytes at the socket, latency, memory and processor time.
+"""Measure a swarm of real processes: bytes at the socket, latency, memory and processor time.
 
     python -m benchmarks.livecost            # five nodes at 10 Hz on phishing, with and without TLS
     python -m benchmarks.livecost idle 50    # 50 nodes that have met and are silent, with and without TLS
@@ -106,7 +106,7 @@ def latencies(records: list[AnyRecord]) -> tuple[list[float], list[float], list[
 
 
 def idle(nodes: int, secure: bool) -> None:
-    """All nodes have met and are silent."""
+    """Measure nodes that have met and are silent."""
     with tempfile.TemporaryDirectory() as folder:
         swarm = made(nodes, secure, folder)
         try:

@@ -15,9 +15,9 @@ ROWS = 1000
 
 
 def attack_auc(settings: dict[str, Any], source: dict[str, Any], seed: int) -> float:
-    """AUC of the guess that a node has seen a sample if something that it shared lies near; 0.5 is chance.
+    """AUC of guessing that a node has seen a sample from the distance to its nearest shared sample; 0.5 is chance.
 
-    Shared samples of one node are compared with as many samples that it never saw.
+    The node's samples are compared with equally many samples that it never saw.
     """
     data = protovine.load(source["source"], rows=source.get("limit"))
     draw = np.random.default_rng(seed)

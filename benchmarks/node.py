@@ -1,4 +1,4 @@
-"""What a node costs: memory, processor time and bytes of five real processes, each with 10 samples a second.
+"""Measure nodes: memory, processor time and bytes of five real processes, each with 10 samples a second.
 
     python -m benchmarks.node [--data phishing] [--nodes 5] [--rate 10] [--preset default] [--plain]
 
@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def status(member: Any) -> dict[str, Any]:
-    """What a member wrote of itself last."""
+    """The newest status of a member."""
     found = member.status()
     assert found is not None, f"node {member.spec.node} has written nothing"
     return dict(found)

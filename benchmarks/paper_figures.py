@@ -15,7 +15,7 @@ COLOURS = 128
 
 
 def main() -> None:
-    """Write them, by default over those of the page."""
+    """Write the figures, by default over those of the page."""
     if len(sys.argv) < 2:
         sys.exit(__doc__)
     folder = Path(sys.argv[2]) if len(sys.argv) > 2 else ROOT / "docs" / "figures"

@@ -1,10 +1,10 @@
-"""A day of samples through one real runtime at full speed: does its memory stay flat?
+"""Measure the memory growth of one real runtime that takes a day of samples at full speed.
 
     python -m benchmarks.soak [SAMPLES]
 
-By default 864,000 samples, 24 hours at 10 Hz, of a generated stream that goes round. Its one peer is a runtime in the
-same process that takes a sample for every tenth and shares too; so the memory is both's. Snapshots go to the disk.
-Every 20,000 samples memory is read, and a line through its last four fifths is the growth.
+By default it takes 864,000 samples, 24 hours at 10 Hz, of a repeating generated stream. Its only peer is a runtime in
+the same process, which takes one sample for every ten and shares too, so memory is that of both. Snapshots go to the
+disk. Memory is read every 20,000 samples; the growth is the slope of a line through the last four fifths.
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ class Pipe:
         asyncio.get_running_loop().call_soon(self.other.deliver, Channel.ASK if ask else Channel.HELLO, data)
 
     def reopen(self) -> None:
-        """Nothing: its one link is always there."""
+        """Do nothing: the link is always open."""
 
     def close(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 def resident() -> int:

@@ -1,4 +1,4 @@
-"""How long `protovine --help` takes, against an empty Python process, in turn.
+"""Time `protovine --help` against an empty Python process, in turn.
 
 python -m benchmarks.startup
 """

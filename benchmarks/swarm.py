@@ -1,4 +1,4 @@
-"""Speed of the simulator: the paper's largest scenario against real time, and judging against simulation at two sizes.
+"""Speed of the simulator against real time in the paper's largest scenario, and of judging against simulation.
 
     python -m benchmarks.swarm
 

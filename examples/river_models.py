@@ -1,10 +1,10 @@
-"""The hedged LVQ beside River's usual classifiers on streams that come with River.
+"""Compare the hedged LVQ with River's usual classifiers on streams that come with River.
 
     python examples/river_models.py
     python examples/river_models.py --data phishing --data sea --rows 5000 --seed 3
 
-Each model predicts every sample, then learns it. F1 is that of the positive class, or the mean over classes where there
-are more than two. Image segments come sorted by class and are shuffled; the others keep their order. Models that need
+Each model predicts every sample, then learns it (prequential). F1 is that of the positive class, or the mean over more
+than two classes. Image segments come sorted by class and are shuffled; the others keep their order. Models that need
 it get River's StandardScaler. ECE is the expected calibration error over ten bins: how far, on average, the probability
 of the predicted class is off. Time is that of `predict_one` and `learn_one`; memory is River's estimate at the end.
 `protovine data list` has the names of streams.

@@ -201,7 +201,7 @@ def test_a_restored_node_goes_on_alike_as_a_new_incarnation(clustering: bool) ->
     node.drain()
     assert 2 == again.incarnation
     node.exchange.gossip.incarnation = 2
-    node._train_at_ns = again._train_at_ns  # Training starts anew with the node.
+    node._train_at_ns = again._train_at_ns  # Training starts again with the node.
     for i in range(40, 60):
         x = draw.normal(size=2)
         for each in (node, again):

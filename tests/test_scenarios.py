@@ -1,4 +1,4 @@
-"""Conversations between nodes as text: each file in `scenarios/` says what is done and what must follow.
+"""Conversations between nodes as text: each file in `scenarios/` lists steps and their expected outcomes.
 
 A step is a command, a line of dashes, and what came of it: records as they are, and messages as m1, m2, … that later
 steps deliver, damage or lose. ``pytest tests/test_scenarios.py --rewrite`` writes what comes; commit only what you can

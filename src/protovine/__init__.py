@@ -1,12 +1,12 @@
-"""Serverless learning for swarms of devices: online prototypes, gossiped where they are useful.
+"""Serverless learning for swarms of devices: nodes learn online and gossip prototypes to their peers.
 
 - `run`, `Experiment`, `Result`: compare systems on a stream, in virtual time
 - `HedgedLVQ`: the default learner, as a River classifier; `XuILVQ`: the paper's
 - `Node`: one member of a swarm, without I/O
-- `PrototypeSet`, `encode_set`, `decode_set`: what is passed on, and its bytes
+- `PrototypeSet`, `encode_set`, `decode_set`: a set of prototypes, and its bytes
 - `DbscanCompressor`, `KMeansCompressor`: fewer prototypes
-- `jensen_shannon_kde`: the authors' score of usefulness
-- `load_results`, `load_curves`: what a sweep found, as DataFrames
+- `jensen_shannon_kde`: the paper's score of usefulness
+- `load_results`, `load_curves`: the results of a sweep as DataFrames
 - `load`, `catalog`, `DataSet`: data
 """
 
@@ -51,7 +51,7 @@ __all__ = [*_WHERE, "__version__"]
 
 
 def __getattr__(name: str) -> object:
-    # Nothing is imported before it is used, so that `protovine --help` answers at once.
+    # Names are imported on first use, so that `protovine --help` answers at once.
     if name == "checks":
         return importlib.import_module("protovine.checks")
     if name in _WHERE:

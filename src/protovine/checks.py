@@ -1,7 +1,7 @@
-"""Contracts that every learner, compressor, codec and transport passes; anyone may run them on their own.
+"""Contracts for learners, compressors, codecs and transports; run them on your own implementations.
 
-Each check raises `AssertionError` at the first broken promise and says which. They use small random data from a fixed
-seed, and take well under a second.
+Each check raises `AssertionError` with the first broken promise. Checks use small random data from a fixed seed and
+take well under a second.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def check_learner(make: Callable[[int, int], ArrayLearner]) -> None:
     empty = make(3, 3)
     assert len(empty) == 0, "a new learner holds no prototypes"
     assert empty.predict(x[0]).code == -1, "without a model the code is -1"
-    assert not empty.predict(x[0]).proba.any(), "without a model every share is 0"
+    assert not empty.predict(x[0]).proba.any(), "without a model every probability is 0"
 
     learner, twin = make(3, 3), make(3, 3)
     before = x.copy()
@@ -46,27 +46,27 @@ def check_learner(make: Callable[[int, int], ArrayLearner]) -> None:
     for i in range(len(x)):
         twin.learn(x[i : i + 1], codes[i : i + 1], times[i : i + 1])
     assert np.array_equal(x, before), "learning does not change its input"
-    assert 0 < inserted <= len(x), "the first sample becomes a prototype, and no more than there are samples"
-    assert _same(learner.prototypes(), twin.prototypes()), "rows one by one teach the same as all at once"
+    assert 0 < inserted <= len(x), "there is at least one prototype, and at most one per sample"
+    assert _same(learner.prototypes(), twin.prototypes()), "learning row by row or at once gives the same result"
     for row in x[:20]:
         code, proba = learner.predict(row)
         assert 0 <= code < 3, f"a code is a class, got {code}"
-        assert abs(proba.sum() - 1) < 1e-9 and proba.min() >= 0, "shares are a distribution"
-        assert proba[code] == proba.max(), "the code has the largest share"
+        assert abs(proba.sum() - 1) < 1e-9 and proba.min() >= 0, "probabilities are a distribution"
+        assert proba[code] == proba.max(), "the code has the largest probability"
     held = learner.prototypes()
-    assert len(held) == len(learner), "the set has as many prototypes as the learner says"
+    assert len(held) == len(learner), "the set has len(learner) prototypes"
     assert np.isfinite(held.x).all() and (held.weight >= 0).all(), "prototypes are finite, weights not negative"
-    assert set(held.label) <= set(codes), "no class appears from nowhere"
+    assert set(held.label) <= set(codes), "every class comes from the samples"
     assert held.event_ns.max() <= times.max(), "no prototype is newer than its samples"
     held.x[:] = 0.0
-    assert learner.prototypes().x.any(), "the set that is given out is a copy"
+    assert learner.prototypes().x.any(), "prototypes() returns a copy"
 
     restored = make(3, 3)
     restored.restore(learner.state())
     more, more_codes, more_times = _stream(dim=3, n_classes=3, rows=100, seed=1)
     for each in (learner, restored):
         each.learn(more, more_codes, more_times)
-    assert _same(learner.prototypes(), restored.prototypes()), "a restored learner goes on as the original"
+    assert _same(learner.prototypes(), restored.prototypes()), "a restored learner continues like the original"
     try:
         make(2, 3).restore(learner.state())
     except SnapshotError:
@@ -76,15 +76,15 @@ def check_learner(make: Callable[[int, int], ArrayLearner]) -> None:
 
 
 def check_model_learner(make: Callable[[], ModelLearner], *, refuses_damage: bool = True) -> None:
-    """A learner that shares its model predicts before it learns, is deterministic, survives a restart, and its model
-    works elsewhere.
+    """A learner that shares its model predicts before it learns, is deterministic and survives a restart. Its model
+    works at other nodes.
 
     Parameters
     ----------
     make : callable () -> ModelLearner
-        Builds a learner of 3 features and 3 classes that has learnt nothing; all of one swarm.
+        Builds a learner of 3 features and 3 classes that has learnt nothing; all belong to one swarm.
     refuses_damage : bool
-        Whether any bytes but its own are refused, and not only those that are no model.
+        Whether `decode` refuses all damaged bytes, and not only those that are no model.
 
     Examples
     --------
@@ -95,22 +95,22 @@ def check_model_learner(make: Callable[[], ModelLearner], *, refuses_damage: boo
     learner, twin, other = make(), make(), make()
     assert len(learner) == 0 and learner.encode() == b"", "a new learner has no model"
     assert learner.predict(x[0]).code == -1, "without a model the code is -1"
-    assert not learner.predict(x[0]).proba.any(), "without a model every share is 0"
+    assert not learner.predict(x[0]).proba.any(), "without a model every probability is 0"
     before = x.copy()
     learner.learn(x, codes, times)
     for i in range(len(x)):
         twin.learn(x[i : i + 1], codes[i : i + 1], times[i : i + 1])
     assert np.array_equal(x, before), "learning does not change its input"
-    assert len(learner) == 1, "the own model is one"
+    assert len(learner) == 1, "the local model counts as one"
     payload = learner.encode()
     other.adopt(7, other.decode(payload))
-    assert len(other) == 1, "a received model is asked"
+    assert len(other) == 1, "a received model counts as one"
     for row in x[:20]:
         code, proba = learner.predict(row)
-        assert abs(proba.sum() - 1) < 1e-9 and proba.min() >= 0, "shares are a distribution"
-        assert proba[code] == proba.max(), "the code has the largest share"
-        assert np.array_equal(proba, twin.predict(row).proba), "rows one by one teach the same as all at once"
-        assert np.allclose(proba, other.predict(row).proba, atol=1e-3), "a model says elsewhere what it says at home"
+        assert abs(proba.sum() - 1) < 1e-9 and proba.min() >= 0, "probabilities are a distribution"
+        assert proba[code] == proba.max(), "the code has the largest probability"
+        assert np.array_equal(proba, twin.predict(row).proba), "learning row by row or at once gives the same result"
+        assert np.allclose(proba, other.predict(row).proba, atol=1e-3), "a model predicts the same at another node"
     restored = make()
     restored.restore(learner.state())
     more, more_codes, more_times = _stream(dim=3, n_classes=3, rows=100, seed=1)
@@ -119,7 +119,7 @@ def check_model_learner(make: Callable[[], ModelLearner], *, refuses_damage: boo
         each.adopt(7, each.decode(payload))
     for row in x[:20]:
         assert np.array_equal(learner.predict(row).proba, restored.predict(row).proba), (
-            "a restored learner goes on as the original"
+            "a restored learner continues like the original"
         )
     draw = np.random.default_rng(3)
     for _ in range(300):
@@ -130,11 +130,11 @@ def check_model_learner(make: Callable[[], ModelLearner], *, refuses_damage: boo
             try:
                 target.adopt(7, target.decode(bad))
             except CodecError:
-                assert len(target) == 0, "what is refused changes nothing"
+                assert len(target) == 0, "a refused model changes nothing"
                 continue
-            assert not refuses_damage, "bytes from elsewhere are refused"
+            assert not refuses_damage, "damaged bytes are refused"
             proba = target.predict(x[0]).proba
-            assert abs(proba.sum() - 1) < 1e-9, "whatever is accepted, shares are a distribution"
+            assert abs(proba.sum() - 1) < 1e-9, "probabilities of an accepted model are a distribution"
 
 
 def check_compressor(make: Callable[[], Compressor], *, keeps_weight: bool = True) -> None:
@@ -176,14 +176,14 @@ def check_codec(
     *,
     relative_error: float = 1e-6,
 ) -> None:
-    """A codec gives back what it was given, and refuses everything else with `CodecError` alone.
+    """A codec decodes the set that it encoded, and refuses invalid bytes with `CodecError` only.
 
     Parameters
     ----------
     encode : callable (PrototypeSet) -> bytes
     decode : callable (bytes, SetLimits) -> PrototypeSet
     relative_error : float
-        How far a vector or weight may be off, relative to its size.
+        Largest error of a vector or weight, relative to its size.
 
     Examples
     --------
@@ -209,9 +209,9 @@ def check_codec(
                 found = decode(bad, limits)
             except CodecError:
                 continue
-            assert found.dim == 4 and len(found) <= 100, "what is accepted keeps to the limits"
-            assert np.isfinite(found.x).all() and np.isfinite(found.weight).all(), "what is accepted is finite"
-            assert (found.weight >= 0).all() and (found.label < 3).all(), "what is accepted is in range"
+            assert found.dim == 4 and len(found) <= 100, "an accepted set keeps the limits"
+            assert np.isfinite(found.x).all() and np.isfinite(found.weight).all(), "accepted values are finite"
+            assert (found.weight >= 0).all() and (found.label < 3).all(), "accepted values are in range"
     for wrong in (SetLimits(5, 3), SetLimits(4, 3, prototypes_max=10), SetLimits(4, 1)):
         try:
             decode(data, wrong)
@@ -247,7 +247,7 @@ class TransportLike(Protocol):
 
 
 class _End:
-    """A member's end of a transport, and what came out of it."""
+    """A member's end of a transport, and the messages it delivered."""
 
     def __init__(self, member: int, make: Callable[[int], TransportLike]) -> None:
         self.member, self.transport = member, make(member)
@@ -255,23 +255,24 @@ class _End:
         self.alive: dict[int, bool] = {}
 
     def open(self) -> None:
-        """Open it, and keep what it delivers."""
+        """Open the transport and record its deliveries."""
         self.transport.open(
             lambda channel, data: self.received.append((channel.value, data)), self.alive.__setitem__, lambda: b"{}"
         )
 
 
 def check_transport(make: Callable[[int], TransportLike], *, timeout_s: float = 10.0) -> None:
-    """A transport brings messages and hellos to the members they are for and to no other, and says who has a link.
+    """A transport delivers messages and hellos to their recipients and to no other, and reports links.
 
-    A message may be lost, so each is sent again until it arrives or the time is over. Bytes may arrive in any thread.
+    Messages may be lost, so the check repeats each one until it arrives or the time is over. Bytes may arrive in any
+    thread.
 
     Parameters
     ----------
     make : callable (member) -> TransportLike
-        Builds the transport of member 0, 1 or 2, not yet open. They can all reach each other.
+        Builds the transport of member 0, 1 or 2, not yet open. All can reach each other.
     timeout_s : float
-        How long links and messages may take.
+        Longest wait for a link or message.
 
     Examples
     --------
@@ -295,7 +296,7 @@ def check_transport(make: Callable[[int], TransportLike], *, timeout_s: float = 
             at_once(send, "sending returns at once")
 
         until(lambda: all(what in end.received for end in where), promise, sent)
-        time.sleep(0.1)  # What goes astray would have arrived by now.
+        time.sleep(0.1)  # A stray message would have arrived by now.
         astray = [end.member for end in ends if end not in where and what in end.received]
         assert not astray, f"{promise}, and to no other member: {what[0]} came to {astray}"
 
@@ -306,22 +307,27 @@ def check_transport(make: Callable[[int], TransportLike], *, timeout_s: float = 
         for end in ends:
             end.open()
             stack.callback(end.transport.close)
-        until(lambda: all(len(end.alive) == 2 and all(end.alive.values()) for end in ends), "all members get links")
+        until(lambda: all(len(end.alive) == 2 and all(end.alive.values()) for end in ends), "all members have links")
         for data in (b"", b"\0\xff message", bytes(range(256)) * 400):
             arrives(lambda data=data: a.transport.send(1, data), [b], ("message", data), "a message comes to its peer")  # type: ignore[misc]
         arrives(lambda: b.transport.send(0, b"back"), [a], ("message", b"back"), "links carry messages both ways")
         arrives(lambda: a.transport.send_hello(2, b"h", False), [c], ("hello", b"h"), "a hello comes to its peer")
         arrives(lambda: a.transport.send_hello(2, b"q", True), [c], ("ask", b"q"), "a question comes to its peer")
-        arrives(lambda: b.transport.send_hello(None, b"all", True), [a, c], ("ask", b"all"), "a question to all does")
+        arrives(
+            lambda: b.transport.send_hello(None, b"all", True),
+            [a, c],
+            ("ask", b"all"),
+            "a question to all arrives",
+        )
         at_once(lambda: a.transport.send(999, b"x"), "sending to a member that is not there does nothing")
         at_once(lambda: a.transport.send_hello(999, b"x", True), "a hello to a member that is not there does nothing")
         assert ("message", b"early") not in b.received, "nothing is sent before it is open"
 
         a.alive.clear()
         a.transport.reopen()
-        until(lambda: a.alive == {1: True, 2: True}, "a transport that was opened again has links")
-        arrives(lambda: a.transport.send(1, b"again"), [b], ("message", b"again"), "and carries messages to others")
-        arrives(lambda: b.transport.send(0, b"here"), [a], ("message", b"here"), "and gets them")
+        until(lambda: a.alive == {1: True, 2: True}, "a reopened transport has links")
+        arrives(lambda: a.transport.send(1, b"again"), [b], ("message", b"again"), "a reopened transport sends")
+        arrives(lambda: b.transport.send(0, b"here"), [a], ("message", b"here"), "a reopened transport receives")
 
         c.transport.close()
         until(lambda: a.alive[2] is False and b.alive[2] is False, "the others learn that a link ended")

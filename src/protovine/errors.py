@@ -1,4 +1,4 @@
-"""Every deliberate exception: what went wrong, and what happened to state."""
+"""The exceptions of protovine. Each docstring says what went wrong and what happened to the state."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class LocalProtocolError(ProtovineError):
 
 
 class RemoteProtocolError(ProtovineError):
-    """A peer sent what it must not send. Learner, views and versions are unchanged; the refusal was counted.
+    """A peer sent an invalid message. Learner, views and versions are unchanged; the refusal was counted.
 
     ``reason`` is one word that metrics group by, for example ``"checksum"`` or ``"stale"``.
     """
@@ -43,9 +43,9 @@ class RemoteProtocolError(ProtovineError):
 
 
 class MissingKeysError(RemoteProtocolError):
-    """A message under keys that this node has not got, as after a restart of either side. Nothing was changed.
+    """A message under keys that this node does not have, for example after a restart. Nothing was changed.
 
-    ``sender`` says that it sent it, which may be a lie: ask it for its hello and send it the own one, but not often.
+    ``sender`` is claimed, not proven: ask it for its hello and send it this node's, but not often.
     """
 
     def __init__(self, sender: int, message: str) -> None:
@@ -58,20 +58,20 @@ class SnapshotError(ProtovineError):
 
 
 class InvariantError(ProtovineError):
-    """The simulator caught the system breaking one of its promises: a bug. The run stopped there."""
+    """The simulator found a broken invariant: a bug. The run stopped there."""
 
 
 class RunError(ProtovineError):
-    """A run of an experiment stopped on a bug, a full disk or the like; what was finished before is kept.
+    """A run of an experiment stopped on a bug, a full disk or the like. Runs that had finished are kept.
 
-    ``run`` is its preset and its seed; None if a worker process died.
+    ``run`` is the preset and the seed; None if a worker process died.
     """
 
     run: tuple[str, int] | None = None
 
 
 def check_range(name: str, value: float, low: float, high: float = math.inf) -> None:
-    """`ConfigError` unless ``low <= value <= high``; not a number is out of every range.
+    """`ConfigError` unless ``low <= value <= high``; NaN is out of every range.
 
     Examples
     --------
@@ -85,7 +85,7 @@ def check_range(name: str, value: float, low: float, high: float = math.inf) -> 
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """A hint `` (did you mean 'x'?)`` at the nearest known name, or the list of what is known when none is near.
+    """A hint `` (did you mean 'x'?)`` at the nearest known name, or the list of known names if none is near.
 
     Examples
     --------

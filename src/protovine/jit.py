@@ -25,7 +25,7 @@ def kernel(function: _Function) -> _Function:
     kernels that it calls and the constants that it reads, which may stand in other files. Here the cache is valid only
     while every file of the project that the kernel's file imports, directly or not, has the same content.
 
-    The types of arguments follow from the first call; annotations are for readers and mypy alone.
+    The types of arguments follow from the first call; annotations are only for readers and mypy.
     """
     return _compiled(function)
 
@@ -95,7 +95,7 @@ def _read(path: Path, package: str, root: Path) -> tuple[bytes, list[Path]]:
     source, names = path.read_bytes(), []
     for module, imported in _IMPORT.findall(source.decode()):
         words = re.findall(r"[\w.]+", imported)
-        # What is imported from a package may be one of its modules.
+        # A name imported from a package may be one of its modules.
         names += [module, *(f"{module}.{word}" for word in words)] if module else words
     bases = [root.joinpath(*name.split(".")) for name in names if name.split(".")[0] == package]
     files = [file for base in bases for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()]

@@ -1,4 +1,4 @@
-"""`PrototypeSet`, a set of labelled prototypes, and `Evidence`, the part of a learner that a gate may look at."""
+"""`PrototypeSet`, a set of labelled prototypes, and `Evidence`, the part of a learner that a gate sees."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-# Larger feature values are refused everywhere: float32 holds little more, and far larger ones overflow squared
-# distances.
+# Larger feature values are refused: float32 holds little more, and far larger ones overflow squared distances.
 FEATURE_MAX = 1e38
 
 
@@ -92,7 +91,7 @@ class PrototypeSet:
 
     @classmethod
     def joined(cls, sets: Sequence[PrototypeSet], dim: int, origin: int = -1) -> PrototypeSet:
-        """One set with all prototypes of ``sets``, each of ``dim`` features, in order."""
+        """All prototypes of ``sets``, each of ``dim`` features, as one set, in order."""
         if len(sets) == 1:
             return sets[0]
         parts = [cls.empty(dim), *sets]
@@ -120,7 +119,7 @@ class PrototypeSet:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a gate may look at: the learner's set and the newest local samples at one moment.
+    """A gate's input: the learner's set and the newest local samples at one moment.
 
     Parameters
     ----------
@@ -141,13 +140,13 @@ class Evidence:
 
 
 def inverse_variance(x: NDArray[np.floating], weight: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-    """1/variance of each feature, a factor that makes squared differences independent of the features' units.
+    """1/variance of each feature, which makes squared differences independent of the features' units.
 
     Parameters
     ----------
     x : float array, shape (n, d)
     weight : float64 array, shape (n,), optional
-        Weight of each row, >= 0; all rows count equally by default, and if all weights are 0.
+        Weight of each row, >= 0. By default, or if all are 0, all rows count equally.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""State as bytes: nested dictionaries of plain values and arrays, checksummed, and never executable."""
+"""Save state as bytes: nested dictionaries of plain values and arrays, with a checksum. Loading runs no code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DTYPES = ("<f8", "<f4", "<i8", "<i4", "|u1", "|b1")
 
 
 def pack(state: dict[str, Any]) -> bytes:
-    """``state`` as bytes: numbers, strings, bytes, None, lists, dictionaries, integers of any size and NumPy arrays.
+    """Encode numbers (integers of any size), strings, bytes, None, lists, dictionaries and NumPy arrays.
 
     Examples
     --------
@@ -28,7 +28,7 @@ def pack(state: dict[str, Any]) -> bytes:
 
 
 def unpack(data: bytes) -> dict[str, Any]:
-    """What ``pack`` was given; arrays come back as writable copies, tuples as lists.
+    """Decode the state that `pack` encoded; arrays become writable copies, tuples become lists.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def unpack(data: bytes) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    # MessagePack ends at 64 bits; a random generator's state has 128.
+    # MessagePack holds 64 bits; a random generator's state has 128.
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

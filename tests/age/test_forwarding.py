@@ -162,7 +162,7 @@ def test_hit_probability_equals_enumeration() -> None:
     pairs = [(a, b) for a in range(5) for b in range(a)]
     hit = np.mean([1 - 0.4 ** sum(x < 3 for x in pair) for pair in pairs])
     fan_in = [[1, 2, 3, 4, 5], [], [], [], [], []]
-    # No node forwards, so the age of node 1 is that of direct push to it alone.
+    # No node forwards, so the age of node 1 is that of direct push to it.
     assert 1 / (2 / 5 * 0.6) == pytest.approx(exact_push_age(fan_in, 0, 1, 1, 2, 0.4)[0])
     collect = [[1, 2, 3, 4, 5], [6], [6], [6], [], [], []]
     # The three relays are sure to be in the set if each of them pushes much more often than the origin.

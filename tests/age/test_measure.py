@@ -24,13 +24,13 @@ def learnt(at: int, node: int = 1, changes: bool = True) -> Learned:
     st.lists(st.tuples(st.integers(0, 60), st.booleans()), max_size=8),
     st.integers(60, 80),
 )
-def test_integrals_equal_a_sum_over_small_steps(news: list, samples: list, end: int) -> None:
+def test_integrals_equal_a_sum_over_small_steps(heard_at: list, samples: list, end: int) -> None:
     trace: list = [learnt(at, changes=changes) for at, changes in samples]
-    trace += [heard(at, max(0, at - delay)) for at, delay in news]
+    trace += [heard(at, max(0, at - delay)) for at, delay in heard_at]
     trace.sort(key=lambda record: record.at_ns)
     report = measure_age(trace, [[1], []], end)
     # What was made at the very start says nothing new.
-    known = [(at, at - delay) for at, delay in news if at > delay]
+    known = [(at, at - delay) for at, delay in heard_at if at > delay]
     if not known:
         assert report.mean_s is None
         return
@@ -150,7 +150,7 @@ def test_each_pair_has_its_own_ages() -> None:
     assert 1.75 == each.of_nodes(3)[0] and np.isnan(each.of_nodes(3)[1])
 
 
-def test_messages_of_others_are_nobodys_news() -> None:
+def test_messages_of_other_nodes_do_not_change_an_age() -> None:
     # Were pairs numbered carelessly, (0, 2) of two nodes would be (1, 0).
     stranger = [heard(1, 1, node=0, peer=2), heard(1, 1, node=2, peer=1)]
     own = [heard(2, 1, node=0, peer=1)]
@@ -184,7 +184,7 @@ def test_sawtooth_by_hand() -> None:
     assert (1, 0) == (report.pairs, report.silent_pairs)
 
 
-def test_old_news_does_not_make_a_view_older() -> None:
+def test_an_older_message_does_not_make_a_view_older() -> None:
     late = [heard(4, 3), heard(5, 2)]
     assert measure_age(late[:1], [[1], []], 9).mean_s == measure_age(late, [[1], []], 9).mean_s
 
@@ -195,7 +195,7 @@ def test_silent_pairs_age_from_the_start() -> None:
     assert (2 + 2) / 2 == pytest.approx(report.mean_s, abs=1e-6)
 
 
-def test_nodes_without_samples_make_no_news_to_be_measured() -> None:
+def test_pairs_with_a_sender_without_samples_are_not_measured() -> None:
     trace = [Arrived(SECOND, 1, 0, 0), heard(SECOND, SECOND), Arrived(4 * SECOND, 1, 1, 0)]
     with_an_idle_node = measure_age(trace, [[1, 2], [], []], 4 * SECOND)
     assert measure_age(trace, [[1], [], []], 4 * SECOND).mean_s == with_an_idle_node.mean_s

@@ -70,7 +70,7 @@ def blobs(count: int, seed: int = 0) -> list[tuple[np.ndarray, int]]:
 
 
 @pytest.mark.parametrize("start_ns", [0, EPOCH])
-def test_what_one_learns_another_knows(start_ns: int) -> None:
+def test_samples_learnt_by_one_node_reach_the_other(start_ns: int) -> None:
     pair = Pair([build(0), build(1)], start_ns)
     for x, y in blobs(200):
         pair.observe(0, x, y)
@@ -81,13 +81,13 @@ def test_what_one_learns_another_knows(start_ns: int) -> None:
     assert np.mean(right) > 0.9
     held = pair.nodes[1].learner.prototypes()
     assert start_ns <= held.event_ns.min() and held.event_ns.max() <= pair.now_ns
-    assert 0 == len(pair.nodes[1].learner.local_prototypes()), "nothing of it is told in the own name"
+    assert 0 == len(pair.nodes[1].learner.local_prototypes()), "it is not shared in this node's name"
     view = pair.nodes[1].views[0]
     assert 200 == view.samples_learnt
 
 
 def test_the_view_says_how_much_of_the_peer_is_known() -> None:
-    """A sample that waits in a batch is not known to anybody, whatever messages go out meanwhile."""
+    """No peer knows a sample that waits in a batch, whatever messages go out meanwhile."""
     pair = Pair([build(0, select="all", batch_items=3, batch_ns=10 * SECOND), build(1, select="all", batch_items=1)])
     for i, (x, y) in enumerate(blobs(5)):
         pair.until((i + 1) * SECOND)
@@ -100,7 +100,7 @@ def test_the_view_says_how_much_of_the_peer_is_known() -> None:
     assert 5 == pair.nodes[1].views[0].samples_learnt
 
 
-def test_late_labels_and_events_out_of_order_are_told_with_their_own_times() -> None:
+def test_late_labels_and_events_out_of_order_are_shared_with_their_own_times() -> None:
     pair = Pair([build(0, select="all", batch_items=2), build(1)], EPOCH)
     node = pair.nodes[0]
     node.observe([1.0, 2.0], now_ns=EPOCH, sample_id=1)

@@ -108,7 +108,7 @@ def test_reading_changes_nothing_until_it_is_accepted() -> None:
     assert before != protocol.views
 
 
-def test_nobody_speaks_for_another() -> None:
+def test_a_message_in_another_nodes_name_is_refused() -> None:
     for sender, reason in ((2, "impostor"), (7, "impostor")):
         with pytest.raises(RemoteProtocolError) as refused:
             gossip().read(message(sender=1).encode(), sender)

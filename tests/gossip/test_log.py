@@ -312,7 +312,7 @@ def test_an_old_acknowledgement_takes_nothing_back() -> None:
     assert {} == node._states[1].flight
 
 
-def test_what_lies_too_far_beyond_a_gap_is_left_for_later() -> None:
+def test_entries_too_far_beyond_a_gap_are_left_for_later() -> None:
     receiver = log(1, (0,))
     far = LogFrame(Kind.LOG, 0, 1, ENTRIES_MAX, 1, 10**6, 0, 0, 0, (b"in", b"out"))
     assert [b"in"] == take(receiver, far.encode(), 0, 5)
@@ -406,7 +406,7 @@ def test_a_peer_with_nothing_to_say_is_not_taken_for_dead() -> None:
     assert [] == [each for at, each in net.sent if each.frame.kind == Kind.PROBE and at > SECOND]
 
 
-def test_who_started_again_without_memory_gets_the_log_again() -> None:
+def test_a_peer_restarted_without_state_gets_the_log_again() -> None:
     net = Network(log(0), log(1, (0,)))
     for i in range(5):
         net.tell(0, b"%d" % i)
@@ -468,7 +468,7 @@ def test_a_second_restart_does_not_take_a_peer_that_knows_nothing_for_one_that_d
     assert [b"all"] == net.got[1]
 
 
-def test_a_summary_takes_the_place_of_what_the_log_no_longer_has_and_is_repeated_if_it_is_lost() -> None:
+def test_a_summary_replaces_entries_dropped_from_the_log_and_is_repeated_if_it_is_lost() -> None:
     net = Network(log(0, summary=summary_of(b"S")), log(1, (0,)))
     net.down.add(1)
     for i in range(ENTRIES_MAX + 50):

@@ -15,14 +15,14 @@ RATE = 10.0
 PEERS = [1, 2, 4, 7]
 
 
-def play(name: str, s: int, T: float, gaps_ns: np.ndarray, news=lambda i: 0.3, seed: int = 1) -> dict[int, list[int]]:
+def play(name: str, s: int, T: float, gaps_ns: np.ndarray, bits=lambda i: 0.3, seed: int = 1) -> dict[int, list[int]]:
     """When each peer is sent to, at opportunities with these gaps."""
     schedule = make_schedule(name, s, T, np.random.default_rng(seed))
     sent: dict[int, list[int]] = {peer: [] for peer in PEERS}
     now_ns = 0
     for i, gap_ns in enumerate(gaps_ns):
         now_ns += int(gap_ns)
-        schedule.note(news(i))
+        schedule.note(bits(i))
         for peer in schedule.choose(PEERS, len(PEERS), now_ns):
             sent[peer].append(now_ns)
             schedule.acknowledged(peer, now_ns, now_ns + 1000)
@@ -65,7 +65,7 @@ def test_ages_are_what_theory_says_at_equal_traffic(name: str, s: int, T: float)
 @pytest.mark.parametrize(("s", "T"), [(4, 0.1), (3, 0.2), (1, 0.5), (9, 0.5), (4, 1.0)])
 def test_traffic_is_what_s_and_t_say_also_when_gaps_are_equal(name: str, s: int, T: float) -> None:
     gaps = np.full(20_000, SECOND // 10)
-    sent = play(name, s, T, gaps, news=lambda i: (i % 7) / 7)
+    sent = play(name, s, T, gaps, bits=lambda i: (i % 7) / 7)
     total = sum(map(len, sent.values()))
     assert min(s, 4) * T == pytest.approx(total / len(gaps), rel=0.06)
 
@@ -82,7 +82,7 @@ def test_one_seed_gives_one_choice_and_a_restored_schedule_goes_on(name: str) ->
 
 
 @pytest.mark.parametrize("name", sorted(SCHEDULES))
-def test_nothing_is_sent_at_0_or_to_nobody(name: str) -> None:
+def test_nothing_is_sent_at_probability_0_or_without_peers(name: str) -> None:
     silent = make_schedule(name, 2, 0.0, np.random.default_rng(0))
     assert not silent.active
     assert not any(silent.choose(PEERS, 4, at_ns) for at_ns in range(100))
@@ -126,18 +126,18 @@ def test_a_peer_that_loses_what_it_is_sent_is_served_out_of_turn() -> None:
     assert [10, 10, 10, 10] == [late.count(peer) for peer in (1, 2, 3, 4)]
 
 
-def test_drift_and_age_send_more_while_there_is_news() -> None:
+def test_drift_and_age_send_more_while_surprisal_is_high() -> None:
     gaps = poisson(4000)
-    sent = play("drift-age", 4, 0.1, gaps, news=lambda i: 0.5 if 2000 <= i < 2500 else 0.02)
+    sent = play("drift-age", 4, 0.1, gaps, bits=lambda i: 0.5 if 2000 <= i < 2500 else 0.02)
     at_ns = np.cumsum(gaps)
     during = [sum(at_ns[2000] <= t < at_ns[2500] for t in times) for times in sent.values()]
     before = [sum(at_ns[1500] <= t < at_ns[2000] for t in times) for times in sent.values()]
     assert min(during) > 1.5 * max(before)
 
 
-def test_nobody_waits_for_ever_though_nothing_is_new() -> None:
+def test_every_peer_is_served_even_without_surprisal() -> None:
     gaps = np.full(3000, SECOND // 10)
-    for times in play("drift-age", 2, 0.2, gaps, news=lambda i: 0.0).values():
+    for times in play("drift-age", 2, 0.2, gaps, bits=lambda i: 0.0).values():
         # Four mean intervals of ten gaps.
         assert np.diff(times).max() <= 41 * SECOND // 10
 

@@ -54,7 +54,7 @@ def test_elec_with_clustering(elec: DataSet, limit: int) -> None:
     assert sizes in (None, found)
 
 
-def test_elec_without_the_authors_slip_differs(elec: DataSet) -> None:
+def test_elec_without_the_authors_bug_differs(elec: DataSet) -> None:
     """The slip in the centroids' weights is visible without sharing: weights set the next learning rate."""
     scores, _ = run(elec, lambda dim: clustering(dim, 50, 50, 60, weights="sum"))
     assert 0.538 == round(np.mean(scores), 4)

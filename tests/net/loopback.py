@@ -76,7 +76,7 @@ class Sample:
 
 
 def make_runtime(wire: Wire, member: int, envelope: EnvelopeLike, **options: Any) -> Runtime:
-    """A member with one feature and two classes that shares with everybody after every sample."""
+    """A member with one feature and two classes that shares with all peers after every sample."""
     node = Node(
         XuILVQCore(dim=1, n_classes=2),
         PushGossip(member, [], Coin(9, 1.0, np.random.default_rng(member))),

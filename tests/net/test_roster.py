@@ -107,7 +107,7 @@ class Events(RuleBasedStateMachine):
         return [order.action for order in orders]
 
     def did(self, peer: int, *, new: bool = False, heard: bool = False) -> None:
-        """Check the orders of one event: who is added, and who is told again what it has not acknowledged."""
+        """Check the orders of one event: the peers to add, and those that get unacknowledged messages again."""
         actions = self.carry_out(self.now_ns, self.roster.drain())
         assert actions.count(Action.ADD) == new
         assert actions.count(Action.REPEAT) == (new or (heard and peer not in self.alive))

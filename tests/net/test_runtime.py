@@ -45,7 +45,7 @@ UNKNOWN = PeerGroup.UNKNOWN
 
 @pytest.fixture(scope="module", autouse=True)
 def warm() -> None:
-    """Kernels are compiled before anybody counts seconds."""
+    """Compile kernels before any test measures time."""
     runtime = Runtime(node_of(0), None, None)  # type: ignore[arg-type]
     sample(runtime, 30)
 

@@ -251,13 +251,13 @@ def test_samples_on_standard_input_without_certificates(nodes: Processes) -> Non
     )
     rng = np.random.default_rng(0)
     said = [{"id": i, "x": {"a": float(a), "b": float(b)}} for i, (a, b) in enumerate(rng.normal(size=(40, 2)))]
-    told = [{"id": each["id"], "y": "yes" if each["x"]["a"] > 0 else "no"} for each in said]
-    both = [json.dumps(each) for pair in zip(said, told, strict=True) for each in pair]
+    labels = [{"id": each["id"], "y": "yes" if each["x"]["a"] > 0 else "no"} for each in said]
+    both = [json.dumps(each) for pair in zip(said, labels, strict=True) for each in pair]
     out, error = child.communicate("\n".join(["{", *both, '{"x": {"c": 1}}']) + "\n", timeout=LIMIT_S)
     assert 0 == child.returncode, error
     predictions = [json.loads(line) for line in out.splitlines()]
     assert list(range(40)) == [each["id"] for each in predictions]
-    right = [each["prediction"] == truth["y"] for each, truth in zip(predictions[20:], told[20:], strict=True)]
+    right = [each["prediction"] == truth["y"] for each, truth in zip(predictions[20:], labels[20:], strict=True)]
     assert sum(right) > 12
     assert "nothing is encrypted" in error
     assert "c" in error

@@ -145,7 +145,7 @@ def test_whatever_is_cut_or_changed_is_set_aside_and_said(newest: float, previou
         for file in damaged:
             assert (folder / f"{file}.damaged").exists() and not (folder / file).exists()
         again = store.load()
-        assert (again.state, again.notes) == (loaded.state, ()), "it is said once"
+        assert (again.state, again.notes) == (loaded.state, ()), "a note appears once"
 
 
 def test_every_length_of_a_snapshot_but_the_whole_is_damage(tmp_path: Path) -> None:

@@ -71,18 +71,18 @@ def until(true: Callable[[], bool], timeout_s: float) -> float:
 
 
 def slowness() -> float:
-    """How much longer everything takes here, because others use the machine too; 1 if nobody does."""
+    """How much longer everything takes because other processes use the machine too; 1 if none does."""
     return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def agree(members: list[Process]) -> bool:
-    """Whether each has all that each other told."""
+    """Whether every member has every entry of every other."""
     found = [member.status() for member in members]
     if not all(found):
         return False
-    told = {status["id"]: status["sequence"] for status in found if status}
-    views = [peer for status in found if status for peer in status["peers"] if peer["id"] in told]
-    return all(peer["sequence"] == told[peer["id"]] for peer in views)
+    sent = {status["id"]: status["sequence"] for status in found if status}
+    views = [peer for status in found if status for peer in status["peers"] if peer["id"] in sent]
+    return all(peer["sequence"] == sent[peer["id"]] for peer in views)
 
 
 def f1_of(records: list[Any], nodes: list[int], positive: int | None, count: int) -> float:
@@ -223,10 +223,10 @@ def test_a_kill_and_a_partition(tmp_path: Path) -> None:
     for node in range(4):
         rows = [record.sample for record in records if isinstance(record, Arrived) and record.node == node]
         predicted = [record.sample for record in records if isinstance(record, Predicted) and record.node == node]
-        assert rows == predicted == swarm.built.scenario.rows[node].tolist(), "nobody else missed a sample"
+        assert rows == predicted == swarm.built.scenario.rows[node].tolist(), "no other node missed a sample"
         due = dict(zip(rows, swarm.built.scenario.at_ns[node].tolist(), strict=True))
         late = [r.at_ns - due[r.sample] for r in records if isinstance(r, Predicted) and r.node == node]
-        assert max(late) < 2 * SECOND_NS, "nobody waited for it"
+        assert max(late) < 2 * SECOND_NS, "no node waited for it"
     again = [r for r in records if isinstance(r, Predicted) and r.node == 4 and r.at_ns > killed_ns - swarm.start_ns]
     assert again[0].at_ns + swarm.start_ns - killed_ns < 5 * slowness() * SECOND_NS
     assert again[0].predicted >= 0, "it knows what it knew"
@@ -238,7 +238,7 @@ def test_a_kill_and_a_partition(tmp_path: Path) -> None:
 
 
 class Fifth:
-    """The test as member 4 of a swarm: it says hello to all and then nothing, or what it is told to."""
+    """The test as member 4 of a swarm: it says hello to all, and then sends only given messages."""
 
     def __init__(self, swarm: LocalSwarm, spec: Any) -> None:
         home = Path(spec.certificates)
@@ -282,7 +282,7 @@ class Fifth:
 
 
 def test_attackers_change_nothing_and_are_counted(tmp_path: Path) -> None:
-    """Foreign certificates, names of others, 10 MB/s of random bytes, a length of 1 GB, NaN: all during the stream."""
+    """Certificates of another authority, stolen names, 10 MB/s of random bytes, a length of 1 GB, NaN, all at once."""
     chosen = prepared(rate_hz=20.0)
     with ExitStack() as stack:
         swarm = LocalSwarm(chosen, tmp_path / "swarm", stay=True)
@@ -298,12 +298,12 @@ def test_attackers_change_nothing_and_are_counted(tmp_path: Path) -> None:
         until(lambda: fifth.met == {0, 1, 2, 3}, 5)
         now = datetime.now(UTC)
         create_authority(tmp_path / "twin", SWARM, now=now)
-        issue(tmp_path / "twin", "node-4", tmp_path / "foreign", addresses=["127.0.0.1"], now=now, id=4)
-        identity, trust = load_member(tmp_path / "foreign", now)
-        foreign = Envelope(identity, trust, incarnation=50, schema=fifth.schema)
+        issue(tmp_path / "twin", "node-4", tmp_path / "stranger", addresses=["127.0.0.1"], now=now, id=4)
+        identity, trust = load_member(tmp_path / "stranger", now)
+        stranger = Envelope(identity, trust, incarnation=50, schema=fifth.schema)
         # It believes the swarm's authority, so that it is the swarm that refuses it.
-        shutil.copy(Path(fifth_spec.certificates) / "authority.pem", tmp_path / "foreign" / "authority.pem")
-        outsider = open_session(Endpoints([], fifth_spec.connect, certificates=tmp_path / "foreign"))
+        shutil.copy(Path(fifth_spec.certificates) / "authority.pem", tmp_path / "stranger" / "authority.pem")
+        outsider = open_session(Endpoints([], fifth_spec.connect, certificates=tmp_path / "stranger"))
         stack.callback(outsider.close)
 
         swarm.begin()
@@ -320,7 +320,7 @@ def test_attackers_change_nothing_and_are_counted(tmp_path: Path) -> None:
                     session.put(f"{key}/{channel}", data)
                     outsider.put(f"{key}/{channel}", b"never to be seen")
                 if turn % 100 == 0:
-                    session.put(f"{key}/hello", foreign.hello(time.time_ns()))
+                    session.put(f"{key}/hello", stranger.hello(time.time_ns()))
                     for other in range(4):
                         name = f"node-{other}"
                         lie = attacks.hello_in_the_name_of(name, other, fifth.envelope, fifth.identity, fifth.schema)
@@ -435,7 +435,7 @@ def test_two_groups_meet_through_members_in_router_mode(tmp_path: Path) -> None:
         transport = ZenohTransport("barn", node, Endpoints(listen, connect, mode, home))
         return Runtime(built.make_node(node, 1, []), envelope, transport)
 
-    def told(runtimes: list[Runtime]) -> bool:
+    def shared(runtimes: list[Runtime]) -> bool:
         heads = {each.node.id: each.node.head for each in runtimes}
         return all(
             each.node.exchange.gossip.watermarks == {node: head for node, head in heads.items() if node != each.node.id}
@@ -455,7 +455,7 @@ def test_two_groups_meet_through_members_in_router_mode(tmp_path: Path) -> None:
                         each.take(Sample(x, y, row))
                     await asyncio.sleep(0.02)
                 assert all(each.node.head[1] > 0 for each in runtimes)
-                while not told(runtimes):
+                while not shared(runtimes):
                     await asyncio.sleep(0.05)
             # A message may overtake the hello that it needs, and is sent again.
             assert {why for each in runtimes for _, why in each.tally.refused} <= {"keys"}

@@ -71,7 +71,7 @@ class Cut(End):
 
 
 class Silent(End):
-    """Breaks a promise: nobody learns that it was closed."""
+    """Breaks a promise: the other members do not learn that it was closed."""
 
     def close(self) -> None:
         self.wire.ends.pop(self.member, None)

@@ -127,7 +127,7 @@ def raw(columns: dict[str, np.ndarray]) -> bytes:
 
 
 @pytest.mark.parametrize(("value", "label"), [(np.nan, 0), (1e300, 0), (1.0, 70_000)])
-def test_what_cannot_be_encoded_is_an_error(value: float, label: int) -> None:
+def test_sets_that_cannot_be_encoded_are_errors(value: float, label: int) -> None:
     columns = (np.full((1, 1), value), np.array([label]), np.ones(1), np.zeros(1, np.int64))
     with pytest.raises(ValueError, match=r"finite and at most 1e\+38|at most 65535"):
         encode_set(PrototypeSet(*columns))

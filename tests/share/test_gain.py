@@ -57,7 +57,7 @@ def test_gain_equals_the_plain_twin(seed: int, n: int, m: int, k: int, dim: int)
     assert expected == pytest.approx(expected_gain(own, known, x, window.label), abs=1e-12)
 
 
-def test_gain_counts_what_the_peer_would_get_right_now() -> None:
+def test_gain_counts_samples_that_the_peer_newly_predicts_correctly() -> None:
     x, y = np.array([[0.0], [1.0], [2.0], [3.0]]), np.array([0, 0, 1, 1])
     peer = PrototypeSet.of([[0.5]], [0])
     assert 0.5 == expected_gain(PrototypeSet.of([[2.5]], [1]), peer, x, y)
@@ -65,7 +65,7 @@ def test_gain_counts_what_the_peer_would_get_right_now() -> None:
     assert 0.75 == expected_gain(PrototypeSet.of([[1.0], [3.0]], [0, 1]), None, x, y)  # 2 is a tie.
 
 
-def test_what_is_known_wins_ties() -> None:
+def test_known_prototypes_win_ties() -> None:
     x, y = np.array([[0.0], [1.0]]), np.array([0, 0])
     assert 0 == expected_gain(PrototypeSet.of([[0.5]], [1]), PrototypeSet.of([[0.5]], [0]), x, y)
     assert 0 == expected_gain(PrototypeSet.of([[0.5]], [0]), PrototypeSet.of([[0.5]], [1]), x, y)
@@ -145,7 +145,7 @@ def example(window: bool = True) -> Evidence:
     return Evidence(own, 10, np.array([[0.1], [0.9], [1.2]]), np.array([0, 1, 1]))
 
 
-def test_gate_passes_what_helps_what_is_unknown_and_what_is_young() -> None:
+def test_gate_passes_helpful_sets_unknown_peers_and_small_sets() -> None:
     evidence, gate = example(), GainGate()
     own = evidence.prototypes
     assert [1.0, 1.0] == [gate.score(evidence, known) for known in (None, PrototypeSet.empty(1))]
@@ -156,14 +156,14 @@ def test_gate_passes_what_helps_what_is_unknown_and_what_is_young() -> None:
     assert [False, True] == [gate.passes(0.02), gate.passes(0.021)]
 
 
-def test_gate_trusts_the_filtered_set_alone() -> None:
+def test_gate_scores_only_the_filtered_set() -> None:
     evidence = example()
     own = evidence.prototypes
     weak = PrototypeSet.of(own.x, own.label, weight=np.ones(5))
     assert 0.0 == GainGate().score(Evidence(weak, 1, evidence.window_x, evidence.window_label), own.take([0]))
 
 
-def test_gate_scores_new_evidence_anew() -> None:
+def test_gate_scores_new_evidence_again() -> None:
     evidence, gate = example(), GainGate()
     known = evidence.prototypes.take([0])
     before = gate.score(evidence, known)
@@ -180,7 +180,7 @@ def test_gate_threshold_out_of_range_is_refused() -> None:
         GainGate(2)
 
 
-def test_what_was_sent_counts_as_known_for_gain_alone() -> None:
+def test_only_the_gain_gate_counts_sent_sets_as_known() -> None:
     evidence, limits = example(), SetLimits(1, 2)
     for gate, expected in ((GainGate(), [True, False]), (AlwaysGate(), [True, True])):
         share = WholeSets(gate, limits)
@@ -188,7 +188,7 @@ def test_what_was_sent_counts_as_known_for_gain_alone() -> None:
         assert expected == [offer is not None and offer.payload is not None for offer in offers]
 
 
-def test_what_was_held_back_does_not_count_as_sent() -> None:
+def test_withheld_sets_do_not_count_as_sent() -> None:
     evidence = example()
     share = WholeSets(GainGate(), SetLimits(1, 2))
     first, second = (share.offer(3, evidence, most) for most in (10, 10**6))

@@ -60,7 +60,7 @@ def test_queue_equals_a_list(moves: list[tuple[int, int, int]], queue_max: int) 
         assert sum(map(len, lists.values())) == len(inbox)
 
 
-def test_set_inbox_draws_from_the_newest_sets_without_using_them_up() -> None:
+def test_set_inbox_draws_from_the_newest_sets_without_removing_prototypes() -> None:
     inbox = SetInbox(1, [1, 2], np.random.default_rng(0))
     assert [] == taken(inbox, 3)
     inbox.put(1, numbered(1, 2, 3))

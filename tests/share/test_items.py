@@ -1,4 +1,4 @@
-"""Samples as a few bytes: what comes back, what is refused, and that nothing harms."""
+"""Samples as a few bytes: round trips, refusals, and robustness to random bytes."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_constant_and_extreme_features_survive() -> None:
     assert np.abs(again.x[:, 2:4] - x[:, 2:4]).max() < 0.51 * FEATURE_MAX
 
 
-def test_times_beyond_reach_are_brought_near_and_break_nothing() -> None:
+def test_times_beyond_the_range_are_clipped() -> None:
     limits = SetLimits(1, 5000, 50)
     scales = Scales.of(1, np.zeros(1), np.ones(1), 0, 0.0)
     items = PrototypeSet.of([[0.0], [0.0]], [4999, 1], event_ns=[0, 2**61])
@@ -237,7 +237,7 @@ def test_a_decompression_bomb_is_refused_before_it_grows() -> None:
     bomb = bytes([0x44]) + deflated(bytes(200 * 2**20))
     assert len(bomb) < 2**18
     tracemalloc.start()
-    with pytest.raises(CodecError, match="inflates to too much"):
+    with pytest.raises(CodecError, match="inflates to too many bytes"):
         decode_summary(bomb, limits)
     assert tracemalloc.get_traced_memory()[1] < 10 * 2**20
     tracemalloc.stop()
@@ -271,7 +271,7 @@ def test_what_is_refused_is_said(payload: str, message: str) -> None:
         ("22 01 00 00", "not a scales"),
         ("20 01 00 29 803f00 803f00", "beyond 2\\*\\*40"),
         ("20 01 00 00 803f00", "must name 2 features"),
-        ("20 01 00 00 803f00 803f00 00", "something behind"),
+        ("20 01 00 00 803f00 803f00 00", "followed by more"),
         ("20 01 00 00 000000 803f00", "not positive"),
         ("20 01 00 00 c0ff00 803f00", "not positive"),  # NaN.
         ("20 01 00 00 807f00 803f00", "beyond 1e\\+38"),  # Infinity.

@@ -67,7 +67,7 @@ def test_sets_that_cannot_be_compared_are_refused() -> None:
 
 
 @pytest.mark.parametrize("gate", [JensenShannonGate(0.5, np.random.default_rng(0)), LooJensenShannonGate()])
-def test_gate_sends_to_a_peer_of_which_nothing_is_known(gate: JensenShannonGate | LooJensenShannonGate) -> None:
+def test_gate_sends_to_an_unknown_peer(gate: JensenShannonGate | LooJensenShannonGate) -> None:
     own = PrototypeSet.of([[0.0], [0.1], [1.0], [1.1]], [0, 0, 1, 1])
     evidence = Evidence(own, 1)
     assert gate.passes(gate.score(evidence, None))
@@ -235,6 +235,6 @@ def test_loo_weights_of_0_do_not_count_unless_all_are() -> None:
     assert jensen_shannon_loo(even, b) == jensen_shannon_loo(none, b) != jensen_shannon_loo(a, b)
 
 
-def test_loo_refuses_what_cannot_be_compared() -> None:
+def test_loo_refuses_sets_that_cannot_be_compared() -> None:
     with pytest.raises(ValueError, match="got 1 of 1 and 0 of 1 features"):
         jensen_shannon_loo(PrototypeSet.of([[0.0]], [0]), PrototypeSet.empty(1))

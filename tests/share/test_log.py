@@ -1,4 +1,4 @@
-"""What is told, when, within which budget, and how it is blurred if that is asked for."""
+"""Shared samples: their selection, batches, budget and privacy."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def selected(
         ({"select": "all"}, [True, True, True, True]),
     ],
 )
-def test_what_is_told_depends_on_the_selection(options: dict, expected: list[bool]) -> None:
+def test_the_selection_decides_which_samples_are_shared(options: dict, expected: list[bool]) -> None:
     made = share(**options)
     samples = [sample(0.2, inserted=True), sample(0.9, inserted=False), sample(0.0), sample(5.0, inserted=False)]
     assert expected == [made.note(each, MODEL, 0) for each in samples]
 
 
-def test_by_default_what_takes_more_bytes_must_be_more_of_a_surprise() -> None:
+def test_by_default_larger_samples_need_a_larger_surprisal() -> None:
     def chosen(dim: int) -> list[bool]:
         made = share(SetLimits(dim, 2))
         model = LearnerView(np.zeros(dim), np.ones(dim), 0.0)
@@ -92,12 +92,12 @@ def test_the_more_the_model_relies_on_recency_the_smaller_is_a_batch() -> None:
     assert [20, 10, 1] == [full_at(recency, 500) for recency in (0.0, 0.5, 1.0)]
 
 
-def test_while_little_is_known_batches_are_small() -> None:
+def test_the_first_batches_are_small() -> None:
     sizes = [full_at(0.0, seen) for seen in (1, 20, 100, 200, 500)]
     assert sorted(sizes) == sizes and 1 == sizes[0] and 20 == sizes[-1] and 5 < sizes[2] < 10
 
 
-def test_a_batch_holds_what_was_told_in_the_order_of_events() -> None:
+def test_a_batch_holds_the_shared_samples_in_the_order_of_events() -> None:
     made = share(select="all")
     for label, at_ns, x in ((1, 5, 1.0), (0, 3, -1.0), (2, 4, 0.5)):
         made.note(sample(label=label, at_ns=EPOCH + at_ns * SECOND, x=(x, 2 * x)), MODEL, EPOCH)
@@ -108,7 +108,7 @@ def test_a_batch_holds_what_was_told_in_the_order_of_events() -> None:
     assert np.abs(held.x - [[-1, -2], [0.5, 1], [1, 2]]).max() < 0.03
 
 
-def test_scales_are_told_once_and_again_when_they_no_longer_do() -> None:
+def test_scales_are_sent_once_and_again_when_samples_no_longer_fit() -> None:
     draw = np.random.default_rng(0)
     made = share(select="all")
 
@@ -121,7 +121,7 @@ def test_scales_are_told_once_and_again_when_they_no_longer_do() -> None:
     assert [1, 2, 1] == [sealed(100.0, count) for count in (10, 200, 10)], "after enough that do not fit"
 
 
-def test_what_does_not_fit_is_merged_and_never_makes_an_entry_too_large() -> None:
+def test_samples_that_do_not_fit_an_entry_are_merged() -> None:
     for room in (20, 30, 60, 100):
         made = share(select="all", batch_items=100)
         draw = np.random.default_rng(1)
@@ -133,16 +133,16 @@ def test_what_does_not_fit_is_merged_and_never_makes_an_entry_too_large() -> Non
             assert {0, 1, 2} == set(selected(entries).label.tolist()), "no class is lost"
 
 
-def test_no_more_is_told_at_once_than_receivers_take() -> None:
+def test_an_entry_holds_at_most_the_receivers_limit_of_samples() -> None:
     limits = SetLimits(2, 3, 4)
-    made = telling(limits, batch_items=100)
+    made = sharing(limits, batch_items=100)
     for i in range(30):
         made.note(sample(label=i % 3), MODEL, 0)
     assert made.seal(MODEL, ROOM)[-1][1] <= 4
     assert made.summary(own(200, 3), MODEL, ROOM)[1] <= 4
 
 
-def test_nothing_is_told_where_not_even_the_scales_fit() -> None:
+def test_nothing_is_shared_if_the_scales_do_not_fit() -> None:
     made = share(select="all")
     made.note(sample(), MODEL, 0)
     assert [] == made.seal(MODEL, 5)
@@ -151,7 +151,7 @@ def test_nothing_is_told_where_not_even_the_scales_fit() -> None:
 
 @pytest.mark.parametrize("budget", [30.0, 100.0, 300.0])
 @pytest.mark.parametrize(("dim", "gap_s"), [(2, 0.1), (20, 0.1), (2, 0.02)])
-def test_a_budget_is_used_and_kept_and_spent_on_what_surprises_most(budget: float, dim: int, gap_s: float) -> None:
+def test_a_budget_is_used_and_kept_and_spent_on_the_largest_surprisals(budget: float, dim: int, gap_s: float) -> None:
     draw = np.random.default_rng(5)
     limits = SetLimits(dim, 2)
     model = LearnerView(np.zeros(dim), np.ones(dim), 0.0)
@@ -196,10 +196,10 @@ def test_microaggregation_shares_means_of_local_samples_of_one_class() -> None:
         alike = np.flatnonzero(labels == labels[i])
         nearest = alike[np.argsort(np.square(xs[alike] - xs[i]).sum(axis=1))[:3]]
         assert np.abs(held.x[i] - xs[nearest].mean(axis=0)).max() < 0.03
-    assert np.abs(held.x - xs).max(axis=1).min() > 0, "no sample is told as it is"
+    assert np.abs(held.x - xs).max(axis=1).min() > 0, "no sample is shared unchanged"
 
 
-def test_a_class_of_which_too_little_is_known_is_not_told() -> None:
+def test_a_class_with_too_few_samples_for_microaggregation_is_not_shared() -> None:
     made = share(select="all", batch_items=10, privacy=Privacy(microaggregation=3))
     made.note(sample(label=0), MODEL, 0)
     made.note(sample(label=0), MODEL, 0)
@@ -222,8 +222,8 @@ def own(n: int, n_classes: int, dim: int = 2) -> PrototypeSet:
     return PrototypeSet.of(draw.normal(size=(n, dim)), np.arange(n) % n_classes, weight=draw.integers(1, 50, n))
 
 
-def telling(limits: SetLimits = LIMITS, model: LearnerView = MODEL, **options) -> LogShare:
-    """One that has told something, so that it has scales."""
+def sharing(limits: SetLimits = LIMITS, model: LearnerView = MODEL, **options) -> LogShare:
+    """A log that has shared samples, so that it has scales."""
     made = share(limits, select="all", **options)
     made.note(LocalSample(np.zeros(limits.dim), 0, 0, 1.0, True), model, 0)
     made.seal(model, ROOM)
@@ -232,7 +232,7 @@ def telling(limits: SetLimits = LIMITS, model: LearnerView = MODEL, **options) -
 
 @pytest.mark.parametrize("max_bytes", [4096, 300, 120, 60, 40])
 def test_a_summary_keeps_every_class_and_all_weight_within_its_bytes(max_bytes: int) -> None:
-    payload, items = telling().summary(own(200, 3), MODEL, max_bytes)
+    payload, items = sharing().summary(own(200, 3), MODEL, max_bytes)
     _, held = decode_summary(payload, LIMITS)
     assert len(payload) <= max_bytes
     assert items == len(held) <= 50
@@ -240,9 +240,9 @@ def test_a_summary_keeps_every_class_and_all_weight_within_its_bytes(max_bytes: 
     assert held.weight.sum() == pytest.approx(own(200, 3).weight.sum(), rel=0.05)
 
 
-def test_with_thousands_of_classes_a_summary_has_one_of_each_or_the_scales_alone() -> None:
+def test_with_thousands_of_classes_a_summary_has_one_of_each_or_only_the_scales() -> None:
     limits = SetLimits(2, 3000)
-    made = telling(limits)
+    made = sharing(limits)
     payload, items = made.summary(own(6000, 3000), MODEL, 10**6)
     assert (3000, 3000) == (items, len(decode_summary(payload, limits)[1]))
     payload, items = made.summary(own(6000, 3000), MODEL, 1000)
@@ -250,14 +250,14 @@ def test_with_thousands_of_classes_a_summary_has_one_of_each_or_the_scales_alone
 
 
 def test_prototypes_of_few_samples_stay_out_of_summaries_if_asked() -> None:
-    made = telling(privacy=Privacy(weight_min=400.0))
+    made = sharing(privacy=Privacy(weight_min=400.0))
     _, held = decode_summary(made.summary(own(200, 3), MODEL, 4096)[0], LIMITS)
     assert held.weight.min() >= 0.95 * 400
-    payload, items = telling(privacy=Privacy(weight_min=1e6)).summary(own(200, 3), MODEL, 4096)
+    payload, items = sharing(privacy=Privacy(weight_min=1e6)).summary(own(200, 3), MODEL, 4096)
     assert (0, 0x20) == (items, payload[0])
 
 
-def test_a_summary_before_anything_was_told_is_complete_or_empty() -> None:
+def test_a_summary_before_the_first_share_is_complete_or_empty() -> None:
     assert (b"", 0) == share().summary(own(0, 1), MODEL, 100)
     payload, _ = share().summary(own(30, 3), MODEL, 4096)
     scales, held = decode_summary(payload, LIMITS)
@@ -299,7 +299,7 @@ def test_memory_of_scales_is_bounded_and_items_of_forgotten_ones_are_passed_over
 
 
 @pytest.mark.parametrize("payload", [b"\x50", b"\x30", b"\x20\x01", b"\x44xx", b"\xff" * 9])
-def test_what_is_no_entry_is_refused(payload: bytes) -> None:
+def test_invalid_entries_are_refused(payload: bytes) -> None:
     with pytest.raises(CodecError):
         share().read(7, 1, payload, {})
 
@@ -319,7 +319,7 @@ def test_restored_sharing_goes_on_alike() -> None:
     made.commit(7, 1, Scales.of(1, np.zeros(2), np.ones(2), 0, 1e8))
     again.restore(made.state())
     assert made.waits_since_ns == again.waits_since_ns == 9 * SECOND
-    assert 3 == again.seal(MODEL, ROOM)[-1][1], "what waited to be told still is"
+    assert 3 == again.seal(MODEL, ROOM)[-1][1], "waiting samples still wait"
     assert made._known.keys() == again._known.keys()
 
 

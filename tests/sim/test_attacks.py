@@ -37,7 +37,7 @@ def test_the_honest_keep_their_data(kind: str) -> None:
     assert (np.diff(made_at_ns[2]) >= 0).all()
     assert len(made_rows[2]) == len(made_at_ns[2]) == (FLOOD if kind == "flood" else 1) * len(rows[2])
     again = corrupted(kind)
-    assert all(np.array_equal(a, b) for a, b in zip((made_x, made_y), again[:2], strict=True)), "from the seed alone"
+    assert all(np.array_equal(a, b) for a, b in zip((made_x, made_y), again[:2], strict=True)), "only the seed matters"
 
 
 def test_each_kind_does_what_it_says() -> None:
@@ -78,7 +78,7 @@ def test_mistakes_are_named(text: str, message: str) -> None:
     assert message in str(error.value)
 
 
-def test_the_last_nodes_are_hostile_or_nobody() -> None:
+def test_the_last_nodes_are_byzantine_or_none() -> None:
     assert Byzantine("label-flip", (3, 4)) == parse_byzantine("label-flip:2", 5)
     assert Byzantine() == parse_byzantine("", 5)
 

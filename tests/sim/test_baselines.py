@@ -147,7 +147,7 @@ def test_what_only_simulations_have_is_refused_elsewhere(preset: str) -> None:
         NodeSettings.read(None, {"node": {"preset": preset}, "network": {"plain": True}})
 
 
-def test_the_contract_finds_a_learner_that_keeps_what_it_refuses() -> None:
+def test_the_contract_finds_a_learner_that_keeps_a_refused_model() -> None:
     made = built("gossip-bayes")
 
     class Careless(type(made.make_node(0, 1).learner)):  # type: ignore[misc]

@@ -106,7 +106,7 @@ def test_views_agree_again_after_everything(fanout: int, share_probability: floa
         assert {i: head for i, head in heads.items() if i != node.id} == node.exchange.gossip.watermarks
 
 
-def test_receipts_answer_what_was_accepted() -> None:
+def test_acknowledgements_answer_accepted_messages() -> None:
     for preset in ("paper-base", "paper-cluster"):
         kept, _ = simulate(
             preset,
@@ -251,7 +251,7 @@ def test_partition_cuts_both_ways_and_only_then() -> None:
     assert "" == network.send(0, 1, 9, 15).lost
 
 
-def test_links_do_what_they_are_told() -> None:
+def test_links_delay_lose_and_duplicate_as_set() -> None:
     slow = Network(Link(delay_ns=5, bandwidth_bytes_per_s=100), [], seed=0)
     assert [SECOND + 5, 2 * SECOND + 5] == [slow.send(0, 1, 100, 0).arrivals_ns[0] for _ in range(2)]
     assert SECOND + 5 == slow.send(1, 0, 100, 0).arrivals_ns[0], "each direction has its own capacity"
@@ -301,7 +301,7 @@ def test_a_node_that_is_down_does_nothing() -> None:
     assert first.count <= 1 + (first.at_ns - 5 * SECOND) * 20 // SECOND
 
 
-def test_what_falls_out_of_queues_is_counted() -> None:
+def test_prototypes_dropped_from_queues_are_counted() -> None:
     kept, _ = simulate(exchange={"inbox": {"queue_max": 5}})
     received, queued = of(kept, records.Received), sum(r.queued for r in of(kept, records.Ended))
     trained = sum(r.count for r in of(kept, records.Trained))

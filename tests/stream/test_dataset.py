@@ -57,7 +57,7 @@ def test_rows_outside_the_data_are_refused(index, message):
         make().rows(index)
 
 
-def test_fingerprint_depends_on_contents_features_and_classes_alone():
+def test_fingerprint_depends_only_on_contents_features_and_classes():
     same = make().fingerprint()
     assert len(same) == 32
     assert make(name="other", notes=("x",), drift_points=()).fingerprint() == same

@@ -1,4 +1,4 @@
-"""The command line: thin, and quick to answer; everything heavy is imported when a command runs."""
+"""The command line. Heavy modules are imported only when a command runs, so that ``--help`` answers at once."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from protovine.cli.swarm import swarm
 from protovine.cli.sweep import report, sweep
 from protovine.errors import ConfigError, DataError
 
-# Which optional extra brings a module.
+# Module -> the optional extra that installs it.
 _EXTRAS = dict.fromkeys(("aiomqtt", "cryptography", "prometheus_client", "zenoh"), "net")
 
 
 class _Group(click.Group):
-    """Turns every mistake of the user into one line on standard error and exit code 2; a bug keeps its traceback."""
+    """Reports user errors as one line on standard error with exit code 2; a bug keeps its traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

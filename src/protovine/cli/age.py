@@ -1,4 +1,4 @@
-"""`protovine age`: ages of information predicted, planned and measured."""
+"""`protovine age`: predict, plan and measure ages of information."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from protovine.age import AgePlan, RatePlan
 
 _FIGURE = click.option(
-    "--figure", type=click.Path(path_type=Path), default=None, help="Also draw it, to a file .png, .svg or .pdf."
+    "--figure", type=click.Path(path_type=Path), default=None, help="Also draw a figure, to a file .png, .svg or .pdf."
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 _PEERS_ONLY = (
@@ -29,15 +29,15 @@ _PEERS_ONLY = (
     "delay",
     "seed",
     "figure",
-)  # Options of a swarm, which have no meaning with --peer.
+)  # Options of a swarm; --peer excludes them.
 
 
 def _of_a_swarm(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options that `calc` and `plan` have in common."""
+    """Add the options that `calc` and `plan` share."""
     for option in reversed(
         (
             click.option(
-                "--topology", default="full", show_default=True, help="Who is whose neighbour, as in `protovine run`."
+                "--topology", default="full", show_default=True, help="Graph of neighbours, as in `protovine run`."
             ),
             click.option("--nodes", default=5, show_default=True, help="Number of nodes."),
             click.option(
@@ -59,7 +59,7 @@ def _of_a_swarm(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.group("age")
 def age_group() -> None:
-    """Ages of information: how old a node's information about its peers is."""
+    """Age of information: how old a node's newest information about its peers is."""
 
 
 @age_group.command("calc")
@@ -138,7 +138,7 @@ def age_plan(
     figure: Path | None,
     **settings: Any,
 ) -> None:
-    """Find the schedule, fanout and share probability for a target age or a byte budget."""
+    """Find the schedule, fanout and share probability that meet a target age or a byte budget."""
     from protovine.age import parse_delay, parse_peers, plan_age, plan_rates
 
     goals = {"--target-mean": target_mean, "--target-p95": target_p95, "--budget": budget}
@@ -172,8 +172,8 @@ def age_plan(
 
 @age_group.command("measure")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--preset", "presets", multiple=True, metavar="NAME", help="Only this preset.")
-@click.option("--seed", "seeds", multiple=True, type=int, help="Only this seed.")
+@click.option("--preset", "presets", multiple=True, metavar="NAME", help="Only this preset; repeat for several.")
+@click.option("--seed", "seeds", multiple=True, type=int, help="Only this seed; repeat for several.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object, with every pair.")
 @click.option(
     "--figure", type=click.Path(path_type=Path), default=None, help="Draw one run, to a file .png, .svg or .pdf."
@@ -181,7 +181,7 @@ def age_plan(
 def age_measure(
     run: Path, presets: tuple[str, ...], seeds: tuple[int, ...], as_json: bool, figure: Path | None
 ) -> None:
-    """Measure the ages in recorded runs, and compare them with the prediction.
+    """Measure the ages in recorded runs and compare them with the prediction.
 
     RUN is a folder that `protovine run` made, or a trace file. A trace file does not contain the settings of the run,
     so it is measured without a prediction.

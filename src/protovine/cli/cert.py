@@ -28,7 +28,7 @@ def cert() -> None:
 @click.option("--swarm", required=True, help="Name of the swarm: 1 to 63 of a-z, 0-9 and -.")
 @click.option("--days", default=3650, show_default=True, help="Lifetime of the authority, at most 7300.")
 def cert_init(folder: Path, swarm: str, days: int) -> None:
-    """Make a swarm's authority in a new folder. Its key decides who is a member."""
+    """Make a swarm's authority in a new folder. Only the holder of its key can make members."""
     from protovine.net.security import create_authority
 
     certificate = create_authority(folder, swarm, now=_now(), days=days)
@@ -41,11 +41,11 @@ def cert_init(folder: Path, swarm: str, days: int) -> None:
 @click.option("--authority", required=True, type=click.Path(path_type=Path), help="Folder that `cert init` made.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="New folder for the member.")
 @click.option(
-    "--address", "addresses", multiple=True, metavar="IP|DNS", help="Where peers dial it; repeat for several."
+    "--address", "addresses", multiple=True, metavar="IP|DNS", help="Address that peers dial; repeat for several."
 )
 @click.option("--days", type=int, default=None, help="Lifetime. [default: 365, or as long as the authority's]")
 @click.option(
-    "--id", "member_id", type=int, default=None, help="Its number. [default: its old one, or the lowest free]"
+    "--id", "member_id", type=int, default=None, help="Number of the member. [default: the old one, or the lowest free]"
 )
 @click.option("--renew", is_flag=True, help="Issue another certificate although the last one is still valid.")
 def cert_issue(

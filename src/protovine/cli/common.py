@@ -22,7 +22,7 @@ def console_on(stderr: bool = True) -> Console:
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    # A pipe has no width: 200 columns are enough that rich neither folds nor cuts a table.
+    # A pipe has no width. With 200 columns rich neither folds nor cuts a table.
     return Console(stderr=stderr, width=None if stream.isatty() else 200, highlight=False)
 
 

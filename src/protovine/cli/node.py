@@ -27,7 +27,7 @@ _CONNECT_HELP = "Another member to dial, such as tls/10.0.0.7:7447; repeat for s
     "--plain",
     default=None,
     metavar="SWARM/NAME/ID",
-    help="No certificates: plain TCP, nothing is encrypted, and any process can send in any name.",
+    help="No certificates: plain TCP without encryption; any process can send in any member's name.",
 )
 @click.option("--state", default=None, metavar="FOLDER", help="Folder for snapshots.")
 @click.option("--source", default=None, metavar="KIND[:PATH]", help="stdin, file:PATH, csv:PATH. [default: none]")
@@ -41,8 +41,8 @@ def node(file: Path | None, assignments: tuple[str, ...], check: bool, **flags: 
     """Run one member of a swarm on a real network.
 
     Settings are resolved as preset < NODE.toml < --set < options; docs/node.md lists all keys. The node ends with its
-    source, unless it has none or node.stay is set. On SIGTERM and Ctrl-C it saves a snapshot and leaves; on SIGHUP it
-    reads the file and the revocation list again.
+    source, unless it has no source or node.stay is set. On SIGTERM and Ctrl-C it saves a snapshot and leaves; on SIGHUP
+    it reads the file and the revocation list again.
     """
     from protovine.net.config import NodeSettings
     from protovine.net.service import run_member
@@ -100,7 +100,7 @@ def _tables(assignments: tuple[str, ...], flags: dict[str, Any]) -> dict[str, An
 def status(
     connect: tuple[str, ...], certificates: str | None, plain: str | None, timeout: float, as_json: bool
 ) -> None:
-    """List the members of a running swarm, their state, and how old each one's view of the others is."""
+    """List the members of a running swarm, their state, and the age of each member's views of the others."""
     from datetime import UTC, datetime
 
     from protovine.errors import ConfigError, check_range

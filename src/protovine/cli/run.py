@@ -87,7 +87,7 @@ _PRESET_HELP = (
 
 
 def with_flags(without: Sequence[str] = ()) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The options that set one key of an experiment, but for some."""
+    """Add the options that set one key of an experiment, except ``without``."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         for names, _, kind, text in reversed(_FLAGS):

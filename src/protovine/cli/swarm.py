@@ -18,7 +18,7 @@ from protovine.cli.run import new_folder, show, tables_of, with_flags
 @click.option("--preset", default=None, metavar="NAME", help="System to run. [default: default]")
 @with_flags(without=("--byzantine", "--labelled", "--label-delay", "--seeds"))
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting, such as swarm.rate_hz=20.")
-@click.option("--plain", is_flag=True, help="Plain TCP: nothing is encrypted, and any process can send in any name.")
+@click.option("--plain", is_flag=True, help="Plain TCP without encryption; any process can send in any member's name.")
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="New folder for trace and report.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def swarm(
@@ -51,7 +51,7 @@ def swarm(
     prepared = prepare(chosen)
     folder = RunFolder.create(out or new_folder(prepared.data[chosen.seed].name), prepared)
     if plain:
-        click.echo("protovine: plain TCP: nothing is encrypted, and any process can send in any name", err=True)
+        click.echo("protovine: plain TCP without encryption; any process can send in any member's name", err=True)
     with _table() as watch:
         result = run_live(prepared, secure=not plain, trace_folder=folder.traces, watch=watch)
     folder.finish(result, render_report(result))
@@ -72,7 +72,7 @@ def _table() -> Iterator[Any]:
 
 
 def status_table(found: list[dict[str, Any] | None]) -> Any:
-    """The members, their counts, and how old their views are."""
+    """The members, their counts, and the ages of their views."""
     from rich.table import Table
 
     table = Table(

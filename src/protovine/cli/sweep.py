@@ -16,10 +16,10 @@ FAILURES_SHOWN = 5
 @click.argument("sweep", type=click.Path(path_type=Path), metavar="SWEEP.toml")
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="Folder of the results, new or to resume.")
 @click.option("--engine", default="local", show_default=True, help="local: processes here. ray: a Ray cluster.")
-@click.option("--address", default=None, help="Of a running Ray cluster, or auto. [default: one is started here]")
+@click.option("--address", default=None, help="Address of a running Ray cluster, or auto. [default: start one here]")
 @click.option("--jobs", type=int, default=None, help="Runs at a time. [default: number of processors]")
-@click.option("--retry-failed", is_flag=True, help="Also do those runs again that failed.")
-@click.option("--dry-run", is_flag=True, help="Check everything, say how many runs there are, and run nothing.")
+@click.option("--retry-failed", is_flag=True, help="Also repeat failed runs.")
+@click.option("--dry-run", is_flag=True, help="Check everything and print the number of runs, but run nothing.")
 def sweep(
     sweep: Path,
     out: Path | None,
@@ -31,8 +31,8 @@ def sweep(
 ) -> None:
     """Run an experiment over grids and lists of settings, with every seed.
 
-    Every finished run is kept at once. To go on after whatever stopped it, give the same command again; a sweep with
-    more points or seeds may be given too. See docs/sweeps.md.
+    Every finished run is saved immediately. To resume an interrupted sweep, repeat the command; the sweep may have more
+    points or seeds then. See docs/sweeps.md.
     """
     from protovine.errors import ConfigError
     from protovine.experiments.sweep.database import FILE, load_results
@@ -84,10 +84,10 @@ def sweep(
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
-@click.option("--metric", default="f1", show_default=True, help="What is compared (docs/experiments.md lists them).")
-@click.option("--base", default=None, metavar="PRESET", help="What the others are compared with. [default: the first]")
+@click.option("--metric", default="f1", show_default=True, help="Metric to compare (listed in docs/experiments.md).")
+@click.option("--base", default=None, metavar="PRESET", help="Preset to compare with. [default: the first]")
 def report(folder: Path, metric: str, base: str | None) -> None:
-    """Tables, figures and one HTML page of a sweep, also while it goes on.
+    """Write tables, figures and an HTML page of a sweep, even while it runs.
 
     DIR is a folder that `protovine sweep` made.
     """

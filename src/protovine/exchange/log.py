@@ -63,27 +63,27 @@ class LogExchange(GossipView):
     def receive(self, data: bytes, sender: int, now_ns: int) -> Accepted:
         """Take in the new entries of a message."""
         frame = self.gossip.read(data, sender)
-        brought: dict[int, Scales] = {}
+        new_scales: dict[int, Scales] = {}
         good, sets = [], []
         try:
             for index, entry in enumerate(frame.entries):
                 if not self.gossip.is_new(frame, index):
                     continue
                 try:
-                    prototypes, scales = self.share.read(sender, frame.incarnation, entry, brought)
+                    prototypes, scales = self.share.read(sender, frame.incarnation, entry, new_scales)
                 except UnknownScales:
                     continue
                 good.append(index)
                 if len(prototypes):
                     sets.append(prototypes)
                 if scales is not None:
-                    brought[scales.generation] = scales
+                    new_scales[scales.generation] = scales
         except CodecError as error:
             raise RemoteProtocolError("payload", str(error)) from None
         view, acknowledged_ns = self.gossip.accept(frame, good, now_ns)
         if acknowledged_ns is not None:
             self.schedule.acknowledged(sender, acknowledged_ns, now_ns)
-        for scales in brought.values():
+        for scales in new_scales.values():
             self.share.commit(sender, frame.incarnation, scales)
         merged, from_future = clamped(PrototypeSet.joined(sets, self.limits.dim, sender), now_ns)
         return Accepted(view, merged, from_future + (frame.created_ns > now_ns))

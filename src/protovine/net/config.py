@@ -55,7 +55,7 @@ class NodeTable(Section):
     tape: str | None = Field(None, description="file that records every call of the node, for replay")
     stay: bool = Field(False, description="go on as a member when the source has ended")
     metrics: str | None = Field(None, description="HOST:PORT for Prometheus metrics and health; none by default")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="what is logged")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level of log messages")
     log_format: Literal["auto", "text", "json"] = Field("auto", description="auto: text for a terminal, else JSON")
 
 

@@ -43,7 +43,7 @@ async def _run(settings: NodeSettings, read_again: Callable[[], NodeSettings], f
     plan = _plan(settings, schema)
     warm([settings])
     if settings.network.plain:
-        _log.warning("plain TCP: nothing is encrypted, and any process can send in any member's name")
+        _log.warning("plain TCP without encryption; any process can send in any member's name")
     with contextlib.ExitStack() as stack:
         started = stack.enter_context(start_member(plan))
         runtime = started.runtime

@@ -1,10 +1,10 @@
-"""What is worth sending, as which bytes, and what is taken in.
+"""Choosing what to share, its bytes, and the queues of received prototypes.
 
-- `WholeSets`: offers the learner's whole set, if a gate lets it pass (the paper's way)
-- `GainGate`, `LooJensenShannonGate`, `JensenShannonGate`, `AlwaysGate`: is it worth sending
-- `expected_gain`, `filtered`, `jensen_shannon_loo`, `jensen_shannon_kde`: their scores
+- `WholeSets`: offers the learner's whole set if a gate passes it (the paper's way)
+- `GainGate`, `LooJensenShannonGate`, `JensenShannonGate`, `AlwaysGate`: whether a set is worth sending
+- `expected_gain`, `filtered`, `jensen_shannon_loo`, `jensen_shannon_kde`: the scores of these gates
 - `WholeModels`: offers the learner's whole model (baselines)
-- `LogShare`: tells own samples that were news, in small batches of a few bytes each
+- `LogShare`: shares local samples with high surprisal, in small batches of a few bytes per sample
 - `encode_set`, `decode_set`: the bytes of a set
 - `QueueInbox`, `SetInbox`: received prototypes that wait to be trained
 """

@@ -1,4 +1,4 @@
-"""A prototype set as bytes: versioned, compact, column by column, and safe to decode from anyone.
+"""Encode prototype sets: versioned, compact, column by column, and safe to decode from an untrusted sender.
 
 Layout, little endian (`docs/protocol.md`)::
 
@@ -40,8 +40,8 @@ class SetLimits:
 
 
 def encode_set(prototypes: PrototypeSet, dtype: str = "float32") -> bytes:
-    """The set's bytes. float64 is exact; float32 rounds vectors and weights to float32 and event times to a
-    2**-31 of the set's time span.
+    """The set's bytes. float64 is exact; float32 rounds vectors and weights to float32 and event times to 2**-31 of
+    the set's time span.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def encode_set(prototypes: PrototypeSet, dtype: str = "float32") -> bytes:
 
 
 def decode_set(data: bytes | memoryview, limits: SetLimits, origin: int = -1) -> PrototypeSet:
-    """The set in ``data``; float32 vectors stay a read-only view of it, so decoding allocates next to nothing.
+    """Decode the set in ``data``; float32 vectors are a read-only view of it, so decoding allocates little.
 
     Raises
     ------
@@ -132,7 +132,7 @@ def decode_set(data: bytes | memoryview, limits: SetLimits, origin: int = -1) ->
             raise CodecError("a weight is negative or not finite")
         if base < 0 or (exact and offset.min() < 0):
             raise CodecError("an event time is negative")
-        # Only looked at where it could be: this is done for every message.
+        # The maximum is computed only where an overflow is possible: decoding runs for every message.
         could_overflow = exact or base + (0xFFFFFFFF << shift) >= 2**63
         if could_overflow and base + int(offset.max()) >= 2**63:
             raise CodecError("an event time is out of range")

@@ -1,4 +1,4 @@
-"""The expected gain: how much better a peer would predict the own newest samples if it had the own prototypes."""
+"""Expected gain: how much better a peer would predict the sender's newest samples with the sender's prototypes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from numpy.typing import ArrayLike, NDArray
 from protovine.prototypes import PrototypeSet, inverse_variance
 from protovine.share import gain_kernels as kernels
 
-# Own labelled samples that count, the newest.
+# The newest labelled local samples that count.
 WINDOW_MAX = 100
-# Samples that a prototype must stand for if its neighbour confirms it, and if not.
-WEIGHT_CONFIRMED, WEIGHT_ALONE = 2.0, 5.0
+# Least weight of a prototype whose nearest neighbour has the same class, and of any other.
+WEIGHT_CONFIRMED, WEIGHT_UNCONFIRMED = 2.0, 5.0
 
 
 def expected_gain(
@@ -23,18 +23,18 @@ def expected_gain(
 ) -> float:
     """Accuracy, in [-1, 1], that ``prototypes`` add to ``known`` on the sender's newest labelled samples.
 
-    The accuracy of the nearest neighbour among both, minus that among ``known`` alone (0 if nothing is known). Of
-    equally near ones the known come first, then the lowest position. What the peer gains depends on how it learns; of
-    the scores tried, this one ranks sets best, far ahead of distances between densities.
+    The gain is the accuracy of the nearest neighbour in both sets minus that in ``known`` only (0 without ``known``).
+    Ties go to known prototypes, then to the lowest position. The peer's real gain depends on its learner; of the
+    scores tried, this one ranks sets best, far ahead of distances between densities.
 
     Parameters
     ----------
     prototypes : PrototypeSet
-        What would be sent, or the part of it that can be trusted (`filtered`).
+        The set to send, or its trusted part (`filtered`).
     known : PrototypeSet or None
-        What the peer is known to hold.
+        Prototypes that the peer has, as far as the sender knows.
     window_x : float64 array, shape (k, d)
-        Own samples, oldest first; the last 100 count. Without any the gain is 0.
+        Local samples, oldest first; the last 100 count. Without samples the gain is 0.
     window_label : int64 array, shape (k,)
         Their class codes.
     scale : array-like of shape (d,), optional
@@ -76,10 +76,10 @@ def expected_gain(
 
 
 def filtered(prototypes: PrototypeSet, scale: ArrayLike | None = None) -> PrototypeSet:
-    """The prototypes that can be trusted, in their order.
+    """The trusted prototypes, in their order.
 
-    Those that stand for at least 5 samples, or for at least 2 if the nearest other prototype of the set has their
-    class (the first of equally near ones).
+    A prototype is trusted if its weight is at least 5, or at least 2 if the nearest other prototype of the set (the
+    first of equally near ones) has its class.
 
     Parameters
     ----------
@@ -100,11 +100,11 @@ def filtered(prototypes: PrototypeSet, scale: ArrayLike | None = None) -> Protot
     agrees = np.zeros(len(prototypes), np.bool_)
     kernels.confirmed(_columns(prototypes), np.ascontiguousarray(prototypes.label), _scale(scale, prototypes.x), agrees)
     weight = prototypes.weight
-    return prototypes.take(np.flatnonzero((weight >= WEIGHT_ALONE) | (agrees & (weight >= WEIGHT_CONFIRMED))))
+    return prototypes.take(np.flatnonzero((weight >= WEIGHT_UNCONFIRMED) | (agrees & (weight >= WEIGHT_CONFIRMED))))
 
 
 def _columns(prototypes: PrototypeSet) -> NDArray[np.float64]:
-    """Vectors as (d, n): kernels go through all prototypes feature by feature."""
+    """Vectors as (d, n), the layout that the kernels read."""
     return np.ascontiguousarray(prototypes.x.T, dtype=np.float64)
 
 

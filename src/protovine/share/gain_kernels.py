@@ -18,7 +18,7 @@ def squares(point, columns, scale, out):
 
 @njit(cache=True)
 def nearest(values):
-    """Where the least value stands, the first of equals; -1 if there is none."""
+    """Index of the least value, the first of equals; -1 if there is none."""
     best, least = -1, np.inf
     for i in range(values.shape[0]):
         if best < 0 or values[i] < least:
@@ -28,7 +28,7 @@ def nearest(values):
 
 @njit(cache=True)
 def confirmed(columns, label, scale, out):
-    """Whether the nearest other one of ``columns`` (d, n) has the same label."""
+    """Set ``agrees`` where the nearest other of ``columns`` (d, n) has the same label."""
     n = columns.shape[1]
     r = np.empty(n)
     for i in range(n):
@@ -40,7 +40,7 @@ def confirmed(columns, label, scale, out):
 
 @njit(cache=True)
 def correct(x, y, known, known_label, new, new_label, scale):
-    """How many rows ``x`` (k, d) the nearest of ``known`` (d, n) gets right, and the nearest of both, known first."""
+    """Rows of ``x`` (k, d) predicted correctly by the nearest of ``known`` (d, n), and by the nearest of both sets."""
     r, s = np.empty(known.shape[1]), np.empty(new.shape[1])
     without, together = 0, 0
     for i in range(x.shape[0]):

@@ -1,4 +1,4 @@
-"""Is a set worth sending to a peer? A gate scores it and says yes or no."""
+"""Gates: each scores a set and decides whether it is worth sending to a peer."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from protovine.prototypes import Evidence, PrototypeSet, inverse_variance
 from protovine.share.gain import WINDOW_MAX, expected_gain, filtered
 from protovine.share.jensen_shannon import POINTS_MAX, jensen_shannon_kde, jensen_shannon_loo
 
-# The paper's, for distances; and the gain in accuracy below which nothing was gained in our measurements.
+# The paper's threshold on distances; and the expected gain below which our measurements show no benefit.
 DISTANCE_THRESHOLD, GAIN_THRESHOLD = 0.5, 0.02
-# A set of fewer prototypes is sent without asking: its learner has hardly begun.
+# The gain gate sends smaller sets without scoring them: their learner has hardly begun.
 YOUNG = 5
 
 
 class Gate(Protocol):
-    """Scores the own set against what the peer is known to hold.
+    """Scores the learner's set against the prototypes that the peer has, as far as the node knows.
 
-    ``counts_sent`` says what that is: with true not only the last set that came from the peer, but also the last one
-    that was sent to it. ``needs_window`` says whether it looks at the newest own samples.
+    These are the last set received from the peer and, if ``counts_sent``, the last set sent to it. ``needs_window``:
+    whether the gate reads the newest local samples.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Gate(Protocol):
     needs_window: bool
 
     def score(self, evidence: Evidence, known: PrototypeSet | None) -> float:
-        """How much the peer would gain, in the gate's own unit; ``known`` is None if nothing is known of the peer."""
+        """The peer's benefit, in the gate's unit; ``known`` is None if nothing is known of the peer."""
         ...
 
     def passes(self, score: float) -> bool:
@@ -39,16 +39,16 @@ class Gate(Protocol):
         ...
 
     def state(self) -> dict[str, Any]:
-        """What must be kept to go on after a restart."""
+        """State for a restart."""
         ...
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from ``state``."""
+        """Continue from ``state``."""
         ...
 
 
 class AlwaysGate:
-    """Sends everything (test 1 of the paper); the score is 1."""
+    """Sends every set (test 1 of the paper); the score is 1."""
 
     name = "always"
     counts_sent = False
@@ -73,8 +73,8 @@ class AlwaysGate:
 class JensenShannonGate:
     """Sends if the Jensen-Shannon distance to the last set received from the peer exceeds a threshold (test 2).
 
-    A peer of which nothing is known scores 1 and gets the set. The rule breeds one-way flooders: a node that has
-    received nothing from a peer always sends, and the peer then sees itself up to date and never answers.
+    An unknown peer scores 1 and gets the set. The rule makes traffic one-sided: a node that has received nothing from
+    a peer always sends, and the peer, whose set is then close to the received one, never sends back.
 
     Parameters
     ----------
@@ -111,17 +111,17 @@ class JensenShannonGate:
         return {"rng": self._rng.bit_generator.state}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on with the kept generator."""
+        """Continue with the kept generator."""
         self._rng.bit_generator.state = state["rng"]
 
 
 class LooJensenShannonGate:
-    """The paper's rule on the right estimate of the distance; quick and without random numbers.
+    """The paper's rule on `jensen_shannon_loo`, a better estimate; fast and without random numbers.
 
     Parameters
     ----------
     threshold : float in [0, 1]
-        On the distance, the root of what `jensen_shannon_loo` gives.
+        On the distance, the root of `jensen_shannon_loo`.
     """
 
     name = "jsd-loo"
@@ -151,11 +151,11 @@ class LooJensenShannonGate:
 
 
 class GainGate:
-    """Sends if the peer would predict the own newest samples better with the set than without it.
+    """Sends if the set would improve the peer's predictions of the node's newest samples.
 
-    The score is `expected_gain` of the own `filtered` set over what the peer is known to hold, both with the samples'
-    1/variance. A peer of which nothing is known, and an own set of fewer than 5 prototypes, score 1. Without labelled
-    samples in the evidence the gain is 0. What was sent counts as held, even if the network lost it.
+    The score is `expected_gain` of the `filtered` set over the prototypes that the peer has, both with the samples'
+    1/variance. An unknown peer, and a set of fewer than 5 prototypes, score 1. Without labelled samples in the
+    evidence the gain is 0. The gate assumes that sent sets arrive.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ class GainGate:
         self._trusted: tuple[Evidence, PrototypeSet, NDArray[np.float64]] | None = None
 
     def score(self, evidence: Evidence, known: PrototypeSet | None) -> float:
-        """The gain in accuracy, from -1 to 1; 1 if nothing is known or the own set is young."""
+        """The gain in accuracy, from -1 to 1; 1 if nothing is known of the peer or the set is small."""
         if known is None or not len(known) or len(evidence.prototypes) < YOUNG:
             return 1.0
         if not len(evidence.window_x):

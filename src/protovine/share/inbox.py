@@ -1,4 +1,4 @@
-"""Received prototypes that wait to be trained: one queue a peer, visited round robin."""
+"""Received prototypes that wait to be trained: one queue per peer, visited round robin."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Inbox(Protocol):
     """Queues of received prototypes."""
 
     def add(self, peer: int) -> None:
-        """One more peer may send."""
+        """Add a peer that may send."""
         ...
 
     def put(self, peer: int, prototypes: PrototypeSet) -> int:
-        """Take in a set from ``peer``; how many older prototypes fell out for it."""
+        """Store a set from ``peer`` and return how many older prototypes it displaced."""
         ...
 
     def take(self, count: int) -> Batch:
@@ -52,25 +52,25 @@ class Inbox(Protocol):
         ...
 
     def state(self) -> dict[str, Any]:
-        """What must be kept to go on after a restart."""
+        """State for a restart."""
         ...
 
     def restore(self, state: dict[str, Any], limits: SetLimits) -> None:
-        """Go on from ``state``."""
+        """Continue from ``state``."""
         ...
 
 
 class QueueInbox:
-    """One queue of single prototypes a peer, used up as they are trained: last in, first out in tests 1 to 3.
+    """One queue of single prototypes per peer; `take` removes them. Tests 1 to 3 of the paper use last in, first out.
 
     Parameters
     ----------
     dim : int
         Number of features.
     peers : list of int
-        Who may send; visited in ascending order.
+        Peers that may send; visited in ascending order.
     queue_max : int >= 1
-        Prototypes that one queue holds; when it is full the oldest fall out. The paper uses 500,000 and 10,000.
+        Capacity of one queue; a full queue drops its oldest prototypes. The paper uses 500,000 and 10,000.
     newest_first : bool
         Otherwise first in first out.
     """
@@ -80,7 +80,7 @@ class QueueInbox:
         self.queue_max, self.newest_first = queue_max, newest_first
         self._dim = dim
         self._peers = sorted(peers)
-        # Whole sets with how many of their prototypes are left: those at the end go first.
+        # Entries are [set, first, end): prototypes first..end-1 still wait.
         self._stacks: dict[int, deque[list[Any]]] = {peer: deque() for peer in self._peers}
         self._sizes = dict.fromkeys(self._peers, 0)
         self._size = 0
@@ -90,17 +90,16 @@ class QueueInbox:
         return self._size
 
     def add(self, peer: int) -> None:
-        """One more queue."""
+        """Add a queue for ``peer``."""
         if peer not in self._stacks:
             self._peers = sorted([*self._peers, peer])
             self._stacks[peer], self._sizes[peer] = deque(), 0
 
     def put(self, peer: int, prototypes: PrototypeSet) -> int:
-        """Push a set, its last prototype on top; how many older ones fell out."""
+        """Push a set, its last prototype on top; return how many older ones it displaced."""
         if not len(prototypes):
             return 0
         stack = self._stacks[peer]
-        # Entries are [set, first, end): prototypes first..end-1 still wait.
         stack.append([prototypes, 0, len(prototypes)])
         self._sizes[peer] += len(prototypes)
         dropped = surplus = max(0, self._sizes[peer] - self.queue_max)
@@ -116,7 +115,7 @@ class QueueInbox:
         return dropped
 
     def take(self, count: int) -> Batch:
-        """The first prototype of each queue in turn, until ``count`` are taken or nothing is left."""
+        """Remove and return ``count`` prototypes, one per queue in turn; fewer if the queues run empty."""
         count = min(count, self._size)
         batch = _empty_batch(count, self._dim)
         for i in range(count):
@@ -143,7 +142,7 @@ class QueueInbox:
                 return peer
 
     def state(self) -> dict[str, Any]:
-        """All that waits."""
+        """All waiting prototypes."""
         return {
             "turn": self._turn,
             "queues": [
@@ -153,7 +152,7 @@ class QueueInbox:
         }
 
     def restore(self, state: dict[str, Any], limits: SetLimits) -> None:
-        """Go on with what waited from peers that are still known."""
+        """Continue with the prototypes of peers that are still known."""
         self._turn = int(state["turn"]) % max(1, len(self._peers))
         for peer, sets in state["queues"]:
             if peer in self._stacks:
@@ -162,14 +161,14 @@ class QueueInbox:
 
 
 class SetInbox:
-    """One set a peer, replaced by a newer one; prototypes are drawn from it at random and not used up (test 4).
+    """The newest set of each peer; `take` draws prototypes at random and does not remove them (test 4).
 
     Parameters
     ----------
     dim : int
         Number of features.
     peers : list of int
-        Who may send; visited in ascending order.
+        Peers that may send; visited in ascending order.
     rng : numpy Generator
         Draws the prototypes.
     """
@@ -185,19 +184,19 @@ class SetInbox:
         return sum(len(held) for held in self._sets.values())
 
     def add(self, peer: int) -> None:
-        """One more peer whose set is kept."""
+        """Add a peer that may send."""
         if peer not in self._peers:
             self._peers = sorted([*self._peers, peer])
 
     def put(self, peer: int, prototypes: PrototypeSet) -> int:
-        """Replace the peer's set; how many prototypes that removed."""
+        """Replace the peer's set; return how many prototypes that removed."""
         replaced = self._sets.pop(peer, None)
         if len(prototypes):
             self._sets[peer] = prototypes
         return len(replaced) if replaced is not None else 0
 
     def take(self, count: int) -> Batch:
-        """``count`` prototypes, the peers' sets in turn; none while nothing was received."""
+        """Draw ``count`` prototypes from the peers' sets in turn; none before the first set is received."""
         if not self._sets:
             return _empty_batch(0, self._dim)
         batch = _empty_batch(count, self._dim)
@@ -219,7 +218,7 @@ class SetInbox:
         }
 
     def restore(self, state: dict[str, Any], limits: SetLimits) -> None:
-        """Go on with the kept sets of peers that are still known."""
+        """Continue with the kept sets of peers that are still known."""
         self._turn = int(state["turn"]) % max(1, len(self._peers))
         self._rng.bit_generator.state = state["rng"]
         for peer, data in state["sets"]:

@@ -1,4 +1,4 @@
-"""Selected samples as a few bytes each: quantised in the sender's scales, with label and event time in one integer.
+"""Encode shared samples in a few bytes each: quantised in the sender's scales, label and event time in one integer.
 
 Layout (`docs/protocol.md`)::
 
@@ -9,8 +9,8 @@ Layout (`docs/protocol.md`)::
     summary  u8 0x40 | flags, scales as above without their first byte, varint n, then n times
              varint label + classes * zigzag time, then n weights, then all codes; deflated if flagged
 
-``time`` counts units, in items since the item before (the first: since base, zigzag). A code is a signed step count,
-8 bits wide, or 6 bits (flag) packed without gaps. A weight w is stored as round(8 log2 w).
+``time`` counts units since the base in a summary, and since the previous item in items (the first: since the base,
+zigzag). A code is a signed number of steps, 8 bits wide, or 6 bits (flag) without gaps. A weight w is round(8 log2 w).
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from protovine.share.codec import SetLimits
 
 SCALES, ITEMS, SUMMARY = 0x20, 0x30, 0x40
 _NARROW, _WEIGHTED, _DEFLATED, _DELTA = 0x01, 0x02, 0x04, 0x08
-# Steps of a standard deviation: codes reach 5.3 and 5.2 deviations.
+# Steps per standard deviation: codes reach 5.3 and 5.2 deviations.
 _STEPS = {8: 24.0, 6: 6.0}
 CODE_MAX = {8: 127, 6: 31}
 _OFFSET_MAX = 2**53
-_REACH_MAX = 128  # Largest distance of a code on the wire from 0.
+_REACH_MAX = 128  # Largest absolute value of a code on the wire.
 _TIME_MAX = 2**61
 _WEIGHT_STEPS = 8.0
 # New scales replace old ones beyond this ratio of steps, or this distance of centres in standard deviations.
@@ -43,17 +43,17 @@ _SUMMARY_MAX = 256
 
 
 class UnknownScales(CodecError):
-    """Items arrived before their scales. The receiver counts both as missing, so both are sent again."""
+    """Items arrived before their scales. The receiver counts both as missing, so the sender repeats both."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Scales:
-    """How codes of a sender become numbers: x = (offset + code) * step.
+    """A sender's quantisation: x = (offset + code) * step.
 
     Parameters
     ----------
     generation : int >= 0
-        Number of these scales among those of the sender.
+        Number of these scales; the sender counts up.
     base_ns : int >= 0
         Event times count from here.
     unit : int in 0..40
@@ -83,10 +83,10 @@ class Scales:
         gap_ns: float,
         bits: int = 8,
     ) -> Scales:
-        """Scales around ``mean`` with a step of 1/24 (6 bits: 1/6) deviation and times to about 1/8 of a gap."""
+        """Scales around ``mean`` with a step of 1/24 (6 bits: 1/6) deviation and a time unit of about 1/8 gap."""
         least = np.maximum(np.abs(mean) * 2.0**-40, 1e-30)
         wanted = np.minimum(np.maximum(deviation / _STEPS[bits], least), FEATURE_MAX / 256)
-        # Rounded up to the precision of the upper half of a float32, so that both sides use the same number.
+        # Round up to the upper half of a float32, so that sender and receiver use the same number.
         words = (wanted.astype(np.float32).view(np.uint32) >> 16) + 1
         step = (words.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
         # Decoded values stay within the range of features.
@@ -96,7 +96,7 @@ class Scales:
         return cls(generation, max(0, base_ns), unit, bits, step, offset)
 
     def differs(self, other: Scales) -> bool:
-        """Whether steps, centre or time unit of ``other`` are far from these."""
+        """Whether steps, centre or time unit differ much from those of ``other``."""
         ratio = self.step / other.step
         moved = np.abs(self.offset - other.offset / ratio) > _MOVED * _STEPS[self.bits]
         return bool(
@@ -131,7 +131,7 @@ class Scales:
             raise CodecError("not a scales payload")
         made, at = cls._read(data, 1, 6 if data[0] & _NARROW else 8, limits)
         if at != len(data):
-            raise CodecError("scales with something behind them")
+            raise CodecError("scales are followed by more bytes")
         return made
 
     @classmethod
@@ -148,7 +148,7 @@ class Scales:
             words.append(data[at] | data[at + 1] << 8)
             offset, at = varint.read(data, at + 2)
             offsets.append(_unzigzag(offset))
-        with np.errstate(invalid="ignore"):  # A signalling NaN; it is refused below.
+        with np.errstate(invalid="ignore"):  # A signalling NaN is refused below.
             step = (np.array(words, np.uint32) << 16).view(np.float32).astype(np.float64)
         offset_array = np.array(offsets, np.float64)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -159,7 +159,7 @@ class Scales:
 
 
 def encode_items(items: PrototypeSet, scales: Scales, limits: SetLimits) -> bytes:
-    """A few samples as bytes, in the order of their event times; weights are left out where all are 1.
+    """Encode samples in the order of their event times; weights are omitted if all are 1.
 
     Examples
     --------
@@ -220,7 +220,7 @@ def decode_items(data: bytes | memoryview, scales: Scales, limits: SetLimits, or
 
 
 def encode_summary(prototypes: PrototypeSet, scales: Scales, limits: SetLimits) -> bytes:
-    """A weighted set with its scales, self-contained: as it is, deflated, or as deflated differences, if shorter."""
+    """Encode a weighted set with its scales in the shortest of three forms: plain, deflated, deflated differences."""
     order = _chain(scales.codes(prototypes.x), prototypes.label)
     chosen = prototypes.take(order)
     codes = scales.codes(chosen.x)
@@ -242,14 +242,14 @@ def encode_summary(prototypes: PrototypeSet, scales: Scales, limits: SetLimits) 
 def decode_summary(data: bytes | memoryview, limits: SetLimits, origin: int = -1) -> tuple[Scales, PrototypeSet]:
     """Scales and set in a summary; `CodecError` if it is damaged or breaks a limit.
 
-    The heaviest come first, each class in turn: whoever takes in only some of them has every class.
+    Prototypes come class by class in turn, heaviest first, so that any prefix covers as many classes as possible.
     """
     if not len(data) or data[0] & 0xF0 != SUMMARY or data[0] & _WEIGHTED:
         raise CodecError("not a summary payload")
     flags, bits = data[0], 6 if data[0] & _NARROW else 8
     body: bytes | memoryview = data[1:]
     if flags & _DEFLATED:
-        # Never more than an honest sender could mean, so that a few bytes cannot ask for much memory.
+        # The largest valid summary: a few bytes cannot make the receiver allocate more.
         size_max = 64 + 12 * limits.dim + _summary_max(limits) * (limits.dim + 12)
         inflater = zlib.decompressobj(-15)
         try:
@@ -257,7 +257,7 @@ def decode_summary(data: bytes | memoryview, limits: SetLimits, origin: int = -1
         except zlib.error as error:
             raise CodecError(f"a summary does not inflate: {error}") from None
         if not inflater.eof or inflater.unused_data:
-            raise CodecError("a summary inflates to too much, or has something behind it")
+            raise CodecError("a summary inflates to too many bytes, or is followed by more bytes")
     scales, at = Scales._read(body, 0, bits, limits)
     n, at = varint.read(body, at)
     if not 0 < n <= _summary_max(limits):
@@ -295,7 +295,7 @@ def _summary_max(limits: SetLimits) -> int:
 
 
 def _times(items: PrototypeSet, scales: Scales, limits: SetLimits) -> list[int]:
-    """Event times in units since the base, as far as an integer on the wire reaches."""
+    """Event times in units since the base, clipped to the range of an integer on the wire."""
     reach = _TIME_MAX // limits.n_classes
     units: list[int] = np.clip((items.event_ns - scales.base_ns) >> scales.unit, -reach, reach).tolist()
     return units
@@ -323,7 +323,7 @@ def _row_bytes(dim: int, bits: int) -> int:
 
 
 def _packed(codes: NDArray[np.int8], bits: int) -> list[bytes]:
-    """One byte string a row."""
+    """One byte string per row."""
     if bits == 8:
         return [row.tobytes() for row in codes]
     values = (codes.astype(np.uint8) & 0x3F)[:, :, np.newaxis]
@@ -341,9 +341,9 @@ def _unpacked(data: bytes, n: int, dim: int, bits: int) -> NDArray[np.int8]:
 
 
 def _chain(codes: NDArray[np.int8], label: NDArray[np.int64]) -> NDArray[np.int64]:
-    """An order in which each row is the nearest one left of the row before, class by class: differences are small."""
+    """A greedy nearest-neighbour order of the rows, class by class, so that differences are small."""
     if len(label) > _SUMMARY_MAX:
-        return np.argsort(label, kind="stable")  # Mostly one a class: nothing to be near to.
+        return np.argsort(label, kind="stable")  # Mostly one row per class, so order within a class is irrelevant.
     wide = codes.astype(np.int64)
     left = list(np.lexsort((np.arange(len(label)), label)))
     order = [left.pop(0)] if left else []

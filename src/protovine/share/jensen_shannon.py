@@ -1,4 +1,4 @@
-"""Jensen-Shannon between two prototype sets: the authors' estimate of the distance, and one that is right."""
+"""Jensen-Shannon divergence of two prototype sets: the authors' kernel estimate and a leave-one-out estimate."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def jensen_shannon_kde(
     r"""Jensen-Shannon distance in [0, 1] (base 2, the root of the divergence) between the densities of two sets.
 
     Each set's rows (features, label) get a kernel density: Epanechnikov kernel, bandwidth n^(-1/(D+4)) (Scott's
-    factor alone, as scikit-learn's ``bandwidth="scott"``), D = d + 1. Both are evaluated on points drawn uniformly
-    from the joint bounding box, scaled to sum 1, and compared as discrete distributions. Faithful, slow and biased:
-    features are not scaled, and the points miss narrow densities in many dimensions. A density that is 0 at every
-    point gives 1, the value that sparser and sparser hits tend to.
+    factor, as scikit-learn's ``bandwidth="scott"``), D = d + 1. Both are evaluated on points drawn uniformly from the
+    joint bounding box, scaled to sum 1, and compared as discrete distributions. This is the paper's estimate. It is
+    slow and biased: features are not scaled, and the points miss narrow densities in many dimensions. A density that
+    is 0 at every point gives 1, the limit for sparse hits.
 
     Parameters
     ----------
     a, b : PrototypeSet
-        Sets of the same dimension, with at least one prototype each; weights are not used.
+        Sets of the same dimension, with at least one prototype each; weights are ignored.
     rng : numpy Generator
         Draws the points.
     points_max : int >= 1
@@ -69,26 +69,25 @@ def jensen_shannon_kde(
 
 
 def jensen_shannon_loo(a: PrototypeSet, b: PrototypeSet) -> float:
-    r"""Jensen-Shannon divergence in [0, 1] (base 2; the distance is its root) between the laws behind two sets.
+    r"""Jensen-Shannon divergence in [0, 1] (base 2; the distance is its root) between the distributions of two sets.
 
-    The divergence is 1 bit minus what stays unknown of a prototype's set when the prototype is seen. So every
-    prototype i is asked how probable its own set is, from the others alone, and
+    The divergence is 1 bit minus the entropy of a prototype's set given the prototype. The probability q of the set
+    of prototype i is estimated from the other prototypes (leave one out), and
 
     .. math:: JSD = \max(0, 1 + \tfrac12 \sum_i w_i \log_2 q_i), \qquad
               q_i = \frac{own_i + e_i}{a_i + b_i + 2 e_i}, \qquad e_i = 0.05 (a_i + b_i + w_i)
 
     where the weights w sum to 1 in each set, and :math:`a_i, b_i` are sums of :math:`w_j \exp(-r_{ij}^2 / 2 σ^2)` over
-    the prototypes of i's class in either set but i; own is that of i's set. Distances are in units of the weighted
-    deviation within set and class, feature by feature (of that within the class where it is 0). Of
-    σ² = 4 max(1, d/4) 2^-g, g = 0..6, and of the same form with q from diagonal linear discriminants within each
-    class, also without i, the largest counts: each is a lower bound but for chance. Sets without a common class
-    have 1.
+    the prototypes of i's class in either set but i; own is the sum of i's set. Distances are in units of the weighted
+    deviation within set and class, feature by feature (within the class where it is 0). The result is the largest of
+    the estimates for σ² = 4 max(1, d/4) 2^-g, g = 0..6, and for q from diagonal linear discriminants within each
+    class, also without i: up to chance, each is a lower bound. Sets without a common class have 1.
 
     Parameters
     ----------
     a, b : PrototypeSet
         Sets of the same dimension, with at least one prototype each. Prototypes of weight 0 do not count, unless all
-        of a set are 0: then they count alike.
+        weights of a set are 0: then all count equally.
 
     Raises
     ------
@@ -106,11 +105,11 @@ def jensen_shannon_loo(a: PrototypeSet, b: PrototypeSet) -> float:
     _check(a, b)
     if set(a.label.tolist()).isdisjoint(b.label.tolist()):
         return 1.0
-    share_a, share_b = _shares(a.weight), _shares(b.weight)
+    weight_a, weight_b = _normalised(a.weight), _normalised(b.weight)
     label = np.concatenate([a.label, b.label])
     side = np.repeat(np.arange(2), [len(a), len(b)])
-    weight = np.concatenate([share_a, share_b])
-    # By class, then side; what does not count is left out.
+    weight = np.concatenate([weight_a, weight_b])
+    # By class, then side, without weights of 0.
     order = np.argsort(2 * label + side, kind="stable")
     order = order[weight[order] > 0]
     x = np.concatenate([a.x, b.x]).astype(np.float64)
@@ -120,12 +119,12 @@ def jensen_shannon_loo(a: PrototypeSet, b: PrototypeSet) -> float:
 def _check(a: PrototypeSet, b: PrototypeSet) -> None:
     if not len(a) or not len(b) or a.dim != b.dim:
         raise ValueError(
-            f"both sets need prototypes, of one dimension, got {len(a)} of {a.dim} and {len(b)} of {b.dim} features"
+            f"both sets need prototypes of one dimension, got {len(a)} of {a.dim} and {len(b)} of {b.dim} features"
         )
 
 
-def _shares(weight: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weights that sum to 1; alike if all are 0."""
+def _normalised(weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weights that sum to 1; equal if all are 0."""
     if not weight.any():
         return np.full(len(weight), 1.0 / len(weight))
     # Relative to the largest first: a sum of huge weights would overflow.
@@ -135,7 +134,7 @@ def _shares(weight: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def point_count(ranges: NDArray[np.float64], points_max: int = POINTS_MAX) -> int:
-    """How many points are drawn from a box with these side lengths."""
+    """Number of points to draw from a box with these side lengths."""
     dims = len(ranges)
     wanted = 1000.0 * 2.0 ** (dims / 2) * float(ranges.sum()) / (2 * dims)
     return int(min(max(wanted, POINTS_MIN), points_max))

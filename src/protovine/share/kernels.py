@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-# Kernel widths that are tried, each with half the variance of the one before; and the part of a doubt that stays.
+# Number of kernel widths, each with half the variance of the previous one; and the weight of the uniform prior.
 _WIDTHS, _DOUBT = 7, 0.05
-# Points that are handled together, and dimensions that are looked at first: measured fastest at d = 9.
+# Points per tile, and dimensions that are compared first: measured fastest at d = 9.
 _TILE, _FEW_DIMS = 512, 4
 
 
@@ -15,9 +15,8 @@ _TILE, _FEW_DIMS = 512, 4
 def density(points, rows, bandwidth, out):
     """Unnormalised Epanechnikov density at each of the ``points`` (D, P): the sum of 1 - r²/h² over rows nearer than h.
 
-    Points ascend in the first dimension, so that only a stretch of them can be near a row. Most of those are far all
-    the same, and a few dimensions show it: these are done for a whole tile of points at once, the rest only for the
-    points that are left.
+    Points ascend in the first dimension, so that only one stretch of them can be near a row. The first few dimensions
+    rule out most of these points, a tile at a time; only the rest are compared in all dimensions.
     """
     n_dims = points.shape[0]
     few = min(_FEW_DIMS, n_dims)
@@ -26,7 +25,7 @@ def density(points, rows, bandwidth, out):
     left = np.empty(_TILE, np.int64)
     out[:] = 0.0
     for i in range(rows.shape[0]):
-        # A little further than rounding can hide.
+        # Slightly more than the bandwidth, against rounding.
         reach = bandwidth * (1.0 + 1e-6) + 1e-15 * abs(rows[i, 0])
         first = np.searchsorted(points[0], rows[i, 0] - reach)
         end = np.searchsorted(points[0], rows[i, 0] + reach, side="right")
@@ -84,8 +83,8 @@ def jensen_shannon_distance(points, rows_a, rows_b, bandwidth_a, bandwidth_b):
 def jensen_shannon_loo(x, group, side, weight):
     """Jensen-Shannon divergence, in bits, between the rows ``x`` (n, d) of side 0 and of side 1.
 
-    ``group`` (n,) is the class, and rows stand in ascending order of (class, side); ``weight`` is > 0 and sums to 1 on
-    each side. The formulas stand at `protovine.share.jensen_shannon_loo`.
+    ``group`` (n,) is the class; rows ascend by (class, side); ``weight`` is > 0 and sums to 1 on each side. See
+    `protovine.share.jensen_shannon_loo` for the formulas.
     """
     n, d = x.shape
     z = _standardised(x, group, side, weight)
@@ -140,7 +139,7 @@ def _standardised(x, group, side, weight):
         inner, outer = 0.0, 0.0
         start = 0
         while start < n:
-            # Relative to the first row of the class, where nothing varies everything is exactly 0.
+            # Relative to the first row of the class, a feature that does not vary is exactly 0.
             first = x[start, k]
             end = start
             total, mean, square = np.zeros(2), np.zeros(2), 0.0
@@ -158,7 +157,7 @@ def _standardised(x, group, side, weight):
                 square += weight[i] * (away - both) ** 2
             outer += square
             start = end
-        # Rounding leaves a little where nothing varies.
+        # Rounding leaves a small value where nothing varies.
         variance = (inner if inner > 1e-24 * outer else outer) / 2.0
         scale = 1.0 / np.sqrt(variance) if variance > 1e-300 else 0.0
         for i in range(n):
@@ -168,7 +167,7 @@ def _standardised(x, group, side, weight):
 
 @njit(cache=True)
 def _own_part(own, other, weight):
-    """Probability of the own side; without any evidence 1/2."""
+    """Probability of the prototype's side; 1/2 without evidence."""
     doubt = _DOUBT * (own + other + weight)
     return (own + doubt) / (own + other + 2.0 * doubt)
 

@@ -117,7 +117,7 @@ class LogShare:
         Bytes per second that the node may send to all its ``recipients`` peers together; 0 is no limit.
     batch_items, batch_ns : int
         Samples in a batch and its longest wait; 0 lets the learner's use of recency decide.
-    discretion : Discretion
+    privacy : Privacy
 
     Raises
     ------
@@ -160,7 +160,7 @@ class LogShare:
         self._scales: Scales | None = None
         self._scales_at = 0
         self._saturated = 0
-        self._each = self._item_bytes()  # As measured.
+        self._each = self._item_bytes()  # Mean bytes per sample; measured from the first batch on.
         self._merge = compressor("greedy")
         self._known: dict[int, dict[tuple[int, int], Scales]] = {}
 
@@ -252,8 +252,8 @@ class LogShare:
     def summary(self, own: PrototypeSet, model: LearnerView, max_bytes: int) -> tuple[bytes, int] | None:
         """The local prototypes, merged until they fit ``max_bytes``: (payload, prototypes in it).
 
-        If even one per class does not fit, the payload holds the scales alone; without prototypes it is empty. None if
-        not even the scales fit.
+        If not even one per class fits, the payload holds only the scales; without prototypes it is empty. None if the
+        scales do not fit.
         """
         scales = self._scales
         if len(own) and scales is None:
@@ -278,16 +278,16 @@ class LogShare:
             if one_a_class:
                 break
             size //= 2
-        alone = scales.encode()
-        return (alone, 0) if len(alone) <= max_bytes else None
+        only_scales = scales.encode()
+        return (only_scales, 0) if len(only_scales) <= max_bytes else None
 
     def read(
-        self, peer: int, incarnation: int, payload: bytes, brought: dict[int, Scales]
+        self, peer: int, incarnation: int, payload: bytes, new_scales: dict[int, Scales]
     ) -> tuple[PrototypeSet, Scales | None]:
         """Decode an entry of ``peer``: its samples and its scales, either of which may be missing.
 
-        Nothing is remembered until `commit`. ``brought`` holds the scales of earlier entries in the same message, by
-        generation.
+        Nothing is remembered until `commit`. ``new_scales`` holds the scales of earlier entries in the same
+        message, by generation.
 
         Raises
         ------
@@ -306,7 +306,7 @@ class LogShare:
             raise CodecError(f"unknown kind of entry: {payload[0]:#04x}")
         generation, _ = varint.read(payload, 1)
         kept = self._known.get(peer, {})
-        known = brought.get(generation) or kept.get((incarnation, generation))
+        known = new_scales.get(generation) or kept.get((incarnation, generation))
         if known is not None:
             return decode_items(payload, known, self.limits, peer), None
         if kept and (incarnation, generation) < min(kept):

@@ -6,7 +6,7 @@ from protovine.share.sets import Offer
 
 
 class WholeModels:
-    """Offers the learner's model to every peer that the schedule names, whatever the peer has already.
+    """Offers the learner's model to every peer that the schedule names.
 
     Examples
     --------
@@ -16,7 +16,7 @@ class WholeModels:
     """
 
     def offer(self, model: bytes, max_bytes: int) -> Offer | None:
-        """The model as an offer of no prototypes; None without one. ``"size"`` holds it back above ``max_bytes``."""
+        """The model as an offer; None without a model. ``"size"`` holds it back above ``max_bytes``."""
         if not model:
             return None
         if len(model) > max_bytes:

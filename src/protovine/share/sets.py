@@ -1,4 +1,4 @@
-"""Sharing by whole sets, the paper's way: what is offered to a peer, and what is taken from one."""
+"""Sharing by whole sets, the paper's way: offers to a peer, and sets received from one."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from protovine.prototypes import Evidence, PrototypeSet
 from protovine.share.codec import SetLimits, decode_set, encode_set
 from protovine.share.gates import Gate
 
-_OWN_MAX = 10**9
+_LOCAL_MAX = 10**9
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What could be sent to a peer now.
+    """A payload for a peer, and the gate's decision.
 
-    ``payload`` is None if the gate held it back; ``value`` is the gate's score and ``items`` the prototypes in it.
+    ``payload`` is None if the gate held it back; ``value`` is the gate's score, ``items`` the number of prototypes.
     """
 
     payload: bytes | None
@@ -26,16 +26,16 @@ class Offer:
 
 
 class WholeSets:
-    """Offers the learner's whole set where the gate passes it, and remembers the last set of every peer.
+    """Offers the learner's whole set if the gate passes it, and remembers the last set received from every peer.
 
-    For a gate that counts what was sent, the last set sent to every peer is remembered too.
+    For a gate with ``counts_sent`` it also remembers the last set sent to every peer.
 
     Parameters
     ----------
     gate : Gate
-        Judges the own set against what the peer is known to hold.
+        Scores the learner's set against the prototypes that the peer has, as far as the node knows.
     limits : SetLimits
-        What is accepted from peers.
+        Bounds on received sets.
     dtype : {"float32", "float64"}
         Precision on the wire.
     """
@@ -47,9 +47,9 @@ class WholeSets:
         self._encoded: tuple[PrototypeSet, bytes | None] | None = None
 
     def offer(self, peer: int, evidence: Evidence, max_bytes: int) -> Offer | None:
-        """The own set as an offer; None if it is empty.
+        """The learner's set as an offer; None if it is empty.
 
-        Besides the gate, ``"size"`` holds it back above ``max_bytes``, and ``"range"`` if a value cannot be encoded.
+        Besides the gate, ``"size"`` holds back a set above ``max_bytes``, and ``"range"`` one that cannot be encoded.
         """
         own = evidence.prototypes
         if not len(own):
@@ -57,7 +57,7 @@ class WholeSets:
         score = self.gate.score(evidence, self._known(peer))
         if not self.gate.passes(score):
             return Offer(None, score, len(own), self.gate.name)
-        # All peers of one opportunity get the same set, so it is encoded once.
+        # All peers of one opportunity get the same set, so encode it once.
         if self._encoded is None or self._encoded[0] is not own:
             self._encoded = (own, self._encode(own))
         payload = self._encoded[1]
@@ -66,11 +66,11 @@ class WholeSets:
         if len(payload) > max_bytes:
             return Offer(None, score, len(own), "size")
         if self.gate.counts_sent:
-            self._last_sent[peer] = own  # The same object for every peer that got it.
+            self._last_sent[peer] = own  # `state` relies on peers sharing one object.
         return Offer(payload, score, len(own), self.gate.name)
 
     def _known(self, peer: int) -> PrototypeSet | None:
-        """What the peer is known to hold; None if nothing is known."""
+        """The prototypes that the peer is known to have; None if nothing is known."""
         received, sent = self._last_received.get(peer), self._last_sent.get(peer)
         if received is None or sent is None:
             return sent if received is None else received
@@ -80,10 +80,10 @@ class WholeSets:
         try:
             return encode_set(own, self.dtype)
         except ValueError:
-            return None  # A prototype was pushed out of range; what peers would refuse is not sent.
+            return None  # A prototype moved out of range: peers would refuse the set.
 
     def read(self, peer: int, payload: bytes | memoryview) -> PrototypeSet:
-        """The set that ``peer`` sent; `CodecError` if it is damaged or breaks a limit. Nothing is remembered yet."""
+        """Decode a set from ``peer`` without remembering it; `CodecError` if it is damaged or breaks a limit."""
         return decode_set(payload, self.limits, peer)
 
     def commit(self, peer: int, prototypes: PrototypeSet) -> None:
@@ -91,7 +91,7 @@ class WholeSets:
         self._last_received[peer] = prototypes
 
     def state(self) -> dict[str, Any]:
-        """The last set from and to every peer, and what the gate keeps."""
+        """The last set from and to every peer, and the gate's state."""
         sent: dict[int, tuple[PrototypeSet, list[int]]] = {}
         for peer in sorted(self._last_sent):
             prototypes = self._last_sent[peer]
@@ -103,11 +103,11 @@ class WholeSets:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from ``state``."""
+        """Continue from ``state``."""
         self.gate.restore(state["gate"])
         self._last_received = {peer: self.read(peer, data) for peer, data in state["last_received"]}
         self._last_sent = {}
-        # The own set may be larger than what is accepted from peers.
-        limits = replace(self.limits, prototypes_max=_OWN_MAX)
+        # A local set may exceed the limits for received sets.
+        limits = replace(self.limits, prototypes_max=_LOCAL_MAX)
         for peers, data in state.get("last_sent", []):
             self._last_sent.update(dict.fromkeys(peers, decode_set(data, limits)))

@@ -1,4 +1,4 @@
-"""One system by its settings: presets, typed settings, and the node that they stand for.
+"""Settings of a system: presets, typed sections, and the node built from them.
 
 - `SystemSettings`: learner, exchange and gossip; one section per kind of learner, exchange, gate and inbox
 - `PRESETS`, `preset`: named systems

@@ -1,4 +1,4 @@
-"""Named systems to compare: the default, and the paper's with the authors' behaviour (`docs/paper.md`)."""
+"""Named systems to compare: the default, the paper's (with the authors' behaviour, `docs/paper.md`), baselines."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _PAPER = GossipSettings(fanout=4, share_probability=0.1)
 
 @dataclass(frozen=True)
 class Preset:
-    """Settings under a name. ``centralised``: one node gets the samples of all nodes."""
+    """Named settings. ``centralised``: one node gets the samples of all nodes."""
 
     name: str
     about: str
@@ -46,12 +46,12 @@ class Preset:
 
     @property
     def shares(self) -> bool:
-        """Whether its nodes share anything. Of a preset that does not, the share probability stays 0."""
+        """Whether nodes share anything. If not, overrides leave the share probability at 0."""
         return self.gossip.share_probability > 0
 
     @property
     def needs_server(self) -> bool:
-        """Whether it needs a server: one more node without samples."""
+        """Whether the system needs a server: one more node, without samples."""
         return isinstance(self.exchange, ServerSettings)
 
 
@@ -63,7 +63,7 @@ def _cluster(size_max: int, low: float = 50.0, high: float = 60.0, compressor: s
             "compressor": compressor,
             "target_low": low,
             "target_high": high,
-            # A slip in the authors' code that their published fixed points need.
+            # A bug in the authors' code that their published fixed points need.
             "compressor_weights": "authors",
         }
     )
@@ -123,8 +123,8 @@ PRESETS: dict[str, Preset] = {
         Preset("paper-cluster-500", "test 4 at 500 prototypes", _cluster(500, 72.5, 77.5), _NEWEST_SET, _PAPER),
         Preset(
             "server",
-            "federated prototypes: clients send their sets to a server, which clusters them and returns what is new",
-            # The server speaks for all clients: from a single peer, trust would not allow that many samples.
+            "federated prototypes: clients send their sets to a server, which clusters them and returns new prototypes",
+            # The server sends the samples of all clients: trust would not allow a single peer that many.
             HedgedSettings(received_per_local_max=5.0),
             ServerSettings(inbox=QueueInboxSettings(queue_max=10_000)),
             GossipSettings(fanout=1, share_probability=0.3),
@@ -163,7 +163,7 @@ PRESETS: dict[str, Preset] = {
 
 
 def preset(name: str) -> Preset:
-    """The preset called ``name``; `ConfigError` with the nearest name if there is none."""
+    """The preset ``name``; `ConfigError` with the nearest name if it is unknown."""
     if name not in PRESETS:
         raise ConfigError(f"unknown preset '{name}'{suggest(name, PRESETS)}")
     return PRESETS[name]

@@ -1,4 +1,4 @@
-"""From a preset and overrides to settings: the one way in which experiments and nodes get theirs."""
+"""Resolve a preset and overrides to settings, the same way for experiments and nodes."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def resolve(chosen: str | Preset, overrides: dict[str, Any], model: type[_Settin
     ----------
     chosen : str or Preset
     overrides : dict
-        Tables, such as ``{"gossip": {"fanout": 2}}``. A table of another kind replaces the preset's; a string stands
-        for a table with that kind alone. Of a preset that does not share, the share probability stays 0.
+        Tables, such as ``{"gossip": {"fanout": 2}}``. A table of another kind replaces the preset's; a string is
+        short for a table with only that kind. If the preset does not share, the share probability stays 0.
     model : type
         `SystemSettings`, or a subclass with more sections.
 
@@ -62,7 +62,7 @@ def tables_of(chosen: Preset) -> dict[str, Any]:
 
 
 def split_by_kind(overrides: dict[str, Any], chosen: Preset) -> tuple[dict[str, Any], list[str]]:
-    """``overrides`` without the keys that only other kinds than the preset's have, and the dotted names of these.
+    """Split ``overrides``: those that fit the preset's kinds, and the dotted names of those for other kinds.
 
     So that several presets can be compared, each with the overrides that fit its kinds of learner, exchange, gate and
     inbox.
@@ -91,7 +91,7 @@ def _split(
 
 
 def with_kinds(tables: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]:
-    """The tables with each string in the place of a section in kinds replaced by a table with that kind.
+    """The tables with each string that names a section's kind replaced by a table with that kind.
 
     Examples
     --------
@@ -114,7 +114,7 @@ def with_kinds(tables: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]
 
 
 def _table_of(section: Section) -> dict[str, Any]:
-    """Kind and set values of a section, and of the sections in it, so that overrides need not repeat the kind."""
+    """Kind and set values of a section and its subsections, so that overrides need not repeat the kind."""
     table: dict[str, Any] = {}
     for name in type(section).model_fields:
         value = getattr(section, name)

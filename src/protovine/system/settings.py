@@ -1,6 +1,6 @@
-"""Typed settings of a member of the swarm: one kind of learner, one way of exchanging, and when to share with whom.
+"""Typed settings of a member of the swarm: the kind of learner, the kind of exchange, and the gossip.
 
-Each kind has a table of its own. A key of another kind is an error, never ignored.
+Each kind has its own table. A key of another kind is an error, never ignored.
 """
 
 from __future__ import annotations
@@ -199,9 +199,9 @@ class LogSettings(Section):
 class WholeSetSettings(Section):
     """Options of every exchange of whole prototype sets."""
 
-    gate: GateSettings = Field(AlwaysGateSettings(), description="which sets are sent: a table, or its kind alone")
+    gate: GateSettings = Field(AlwaysGateSettings(), description="which sets are sent: a table, or only its kind")
     dtype: Literal["float32", "float64"] = Field("float32", description="precision on the wire")
-    inbox: InboxSettings = Field(QueueInboxSettings(), description="how received sets wait: a table, or its kind alone")
+    inbox: InboxSettings = Field(QueueInboxSettings(), description="how received sets wait: a table, or only its kind")
     prototypes_max: _PrototypesMax = 100_000
     poll_s: _Poll = 0.0
 

@@ -1,4 +1,4 @@
-"""Settings as nested tables: reading TOML, laying tables over each other, and explaining what is wrong with them."""
+"""Settings as nested tables: read TOML, merge tables, and explain errors in them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from protovine.system.settings import Section
 
 
 def read_tables(path: Path, what: str) -> dict[str, Any]:
-    """The tables of a TOML file, which ``what`` names in errors; `ConfigError` if it cannot be read."""
+    """Read the tables of a TOML file, called ``what`` in errors; `ConfigError` if it cannot be read."""
     try:
         with open(path, "rb") as file:
             return tomllib.load(file)
@@ -27,7 +27,7 @@ def read_tables(path: Path, what: str) -> dict[str, Any]:
 
 
 def merged_tables(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """``above`` laid over ``below``, table by table; neither is changed.
+    """Merge ``above`` over ``below``, table by table; neither is changed.
 
     Examples
     --------
@@ -42,7 +42,7 @@ def merged_tables(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any
 
 
 def nested(key: str, value: Any) -> dict[str, Any]:
-    """The tables that a dotted key stands for.
+    """A dotted key and its value as nested tables.
 
     Examples
     --------
@@ -88,7 +88,7 @@ def is_union(field: FieldInfo) -> bool:
 
 
 def without_other_kinds(below: dict[str, Any], above: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]:
-    """``below`` without the keys that ``above`` makes void by choosing another kind.
+    """``below`` without the keys that do not apply to the kind that ``above`` chooses.
 
     Examples
     --------

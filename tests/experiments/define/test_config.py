@@ -92,8 +92,8 @@ def test_centralised_is_one_node_that_gets_every_sample_in_the_order_of_arrival(
         name: build(Experiment(presets=name).settings(name), load("bananas", rows=200), seed=3)
         for name in ("default", "centralised")
     }
-    alone, swarm = built["centralised"].scenario, built["default"].scenario
-    (rows,), (at_ns,) = alone.rows, alone.at_ns
+    centralised, swarm = built["centralised"].scenario, built["default"].scenario
+    (rows,), (at_ns,) = centralised.rows, centralised.at_ns
     assert sorted(rows.tolist()) == list(range(200))
     assert (np.diff(at_ns) >= 0).all()
     pairs = {

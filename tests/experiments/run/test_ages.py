@@ -81,7 +81,7 @@ def test_settings_become_a_prediction(changed: dict[str, Any], mean_s: float) ->
         ({"faults": [{"kind": "crash", "node": 0, "at_s": 1.0}]}, "faults: crash"),
     ],
 )
-def test_what_theory_does_not_assume_is_named(changed: dict[str, Any], reason: str) -> None:
+def test_violated_assumptions_of_the_theory_are_named(changed: dict[str, Any], reason: str) -> None:
     expected = expected_ages(settings_of(changed), MESH)
     assert reason in "; ".join(expected.reasons)
     assert expected.theory is not None
@@ -120,7 +120,7 @@ def test_nothing_arrives_where_all_is_lost() -> None:
 def test_verdicts() -> None:
     assert "agrees" == verdict([ages(0.9, 1.0, 1.2)]).mark
     assert "differs" == verdict([ages(1.9, 2.0, 2.1)]).mark
-    # One batch of each run is too little alone, and enough together.
+    # One batch per run is too little, and enough over all runs.
     assert "short" == verdict([ages(0.9), ages(1.0)]).mark
     assert "agrees" == verdict([ages(0.9), ages(1.0), ages(1.2)]).mark
     assert "short" == verdict([ages()]).mark

@@ -57,7 +57,7 @@ def plain(run: Any) -> dict[str, Any]:
     ],
     ids=["holdout", "nodes without samples", "faults", "server"],
 )
-def test_a_trace_file_alone_gives_the_result_of_the_run(tables: dict[str, Any], tmp_path: Path) -> None:
+def test_a_trace_file_gives_the_result_of_the_run(tables: dict[str, Any], tmp_path: Path) -> None:
     prepared = prepare(small(**{"seeds": 1, **tables}))
     for preset, settings in prepared.settings.items():
         made = execute(settings, preset, 0, prepared.data[0], tmp_path)
@@ -131,7 +131,7 @@ def calls_per_record(nodes: int) -> tuple[float, float]:
 
     links = [[(node + step) % nodes for step in (-2, -1, 1, 2)] for node in range(nodes)]
     run = RunDescription("paper-base", 0, ("no", "yes"), links, list(range(nodes)), 1, True)
-    judge(run, trace, expected=None, wall_s=1.0, trace_hash="")  # What is imported late is imported now.
+    judge(run, trace, expected=None, wall_s=1.0, trace_hash="")  # Triggers late imports.
     trace.reads = 0
     sys.setprofile(count)
     try:

@@ -22,9 +22,9 @@ from tests.experiments.run import small
 
 
 def test_results_do_not_depend_on_the_number_of_jobs() -> None:
-    alone, together = (protovine.run(small(), jobs=jobs) for jobs in (1, 2))
-    assert [run.trace_hash for run in alone.runs] == [run.trace_hash for run in together.runs]
-    for ours, theirs in zip(alone.runs, together.runs, strict=True):
+    single, together = (protovine.run(small(), jobs=jobs) for jobs in (1, 2))
+    assert [run.trace_hash for run in single.runs] == [run.trace_hash for run in together.runs]
+    for ours, theirs in zip(single.runs, together.runs, strict=True):
         assert (ours.preset, ours.seed) == (theirs.preset, theirs.seed)
         same = {name for name in METRICS if "wall" not in name}
         assert {name: ours.metrics[name] for name in same} == {name: theirs.metrics[name] for name in same}
@@ -130,7 +130,7 @@ def test_importing_the_package_is_light() -> None:
     assert "[]\n" == subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
 
-def test_a_script_without_a_guard_is_told_so_and_does_not_hang(tmp_path: Path) -> None:
+def test_a_script_without_a_guard_gets_an_error_and_does_not_hang(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
         "import protovine\n"

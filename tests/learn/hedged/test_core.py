@@ -163,7 +163,7 @@ def test_damaged_state_is_refused(name: str, value: float) -> None:
     assert 20 >= len(core) > 0
 
 
-def test_what_was_learnt_has_the_first_value_of_a_new_feature() -> None:
+def test_earlier_prototypes_have_the_first_value_of_a_new_feature() -> None:
     x, codes = blobs(100)
     core = HedgedLVQCore(2, 2)
     core.learn(x, codes, seconds(100))

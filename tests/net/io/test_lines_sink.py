@@ -66,7 +66,7 @@ def test_lines_are_appended_to_a_file_each_as_it_comes(tmp_path):
     } == json.loads(lines[7])
 
 
-def test_a_reader_that_does_not_read_keeps_nobody_waiting(tmp_path):
+def test_the_node_does_not_wait_for_a_reader_that_does_not_read(tmp_path):
     path = tmp_path / "out"
     os.mkfifo(path)
     # Open both ways, so that there is a reader, which reads nothing for now.
@@ -116,16 +116,16 @@ WRITER = """
 import asyncio, sys
 from protovine.net import JsonLinesSink, Output
 async def main():
-    told = []
-    sink = JsonLinesSink(failed=lambda *why: told.append(why))
+    reported = []
+    sink = JsonLinesSink(failed=lambda *why: reported.append(why))
     for number in range(100_000):
         await sink.put(Output(number, 1.5, "wet", {"dry": 0.25, "wet": 0.75}, 31, "barn"))
         await asyncio.sleep(0.001)
-        if told:
+        if reported:
             break
     await sink.put(Output(1, 1.5, "wet", {}, 31, "barn"))
     await sink.close()
-    print(told, sink.closed, sink.dropped > 0, file=sys.stderr)
+    print(reported, sink.closed, sink.dropped > 0, file=sys.stderr)
 print("before")
 asyncio.run(main())
 """
@@ -145,17 +145,17 @@ def test_standard_output_that_is_closed_ends_the_sink_and_nothing_else():
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
 def test_a_full_disk_ends_the_sink():
-    told = []
+    reported = []
 
     async def run():
-        sink = JsonLinesSink("/dev/full", failed=lambda *why: told.append(why))
+        sink = JsonLinesSink("/dev/full", failed=lambda *why: reported.append(why))
         await sink.put(output(1))
         await sink.close()
         await sink.put(output(2))
         return sink.dropped
 
     dropped = asyncio.run(asyncio.wait_for(run(), 20))
-    assert [("closed", "/dev/full: cannot be written any more: No space left on device")] == told
+    assert [("closed", "/dev/full: cannot be written any more: No space left on device")] == reported
     assert 2 == dropped
 
 

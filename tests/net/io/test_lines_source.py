@@ -29,7 +29,7 @@ def test_lines_are_the_same_however_they_are_cut(parts, sizes):
     for size in [*sizes, len(data)]:
         found += lines.split(data[at : at + size])
         at += size
-    # A line that is too long is cut after one byte too many, so that it can be told from one that is not.
+    # A line that is too long is cut after one byte too many, so that it differs from one that is not.
     assert [line[:9] for line in data.split(b"\n")[:-1]] == found
 
 
@@ -106,7 +106,7 @@ def test_writers_of_a_fifo_come_and_go(tmp_path, follow):
     assert {} == source.refusals
 
 
-def test_waiting_for_lines_keeps_nobody_waiting(tmp_path):
+def test_waiting_for_lines_does_not_block_the_loop(tmp_path):
     path = tmp_path / "live"
     os.mkfifo(path)
 

@@ -102,13 +102,13 @@ def output(number):
 
 
 def test_objects_on_any_of_the_topics_are_events(start):
-    broker, told = start(), []
+    broker, failures = start(), []
     source = Mqtt(
         SCHEMA,
         "127.0.0.1",
         ["barn/+", "farm/#"],
         port=broker.port,
-        refused=lambda *why: told.append(why),
+        refused=lambda *why: failures.append(why),
         **QUICK,
     )
 
@@ -125,7 +125,7 @@ def test_objects_on_any_of_the_topics_are_events(start):
     found = run(main())
     assert [(1, None), (1, 1), (3, None)] == [(event.id, event.y) for event in found]
     assert ({"json": 2, "size": 1}, 3, 0) == (source.refusals, source.taken, source.dropped)
-    assert ["json", "size"] == [reason for reason, _ in told]
+    assert ["json", "size"] == [reason for reason, _ in failures]
 
 
 def test_what_the_broker_retained_is_not_learnt_again(start):
@@ -144,8 +144,10 @@ def test_what_the_broker_retained_is_not_learnt_again(start):
 
 
 def test_a_source_comes_back_after_its_broker_does(start):
-    broker, told = start(), []
-    source = Mqtt(SCHEMA, "127.0.0.1", ["barn/wind"], port=broker.port, refused=lambda *why: told.append(why), **QUICK)
+    broker, failures = start(), []
+    source = Mqtt(
+        SCHEMA, "127.0.0.1", ["barn/wind"], port=broker.port, refused=lambda *why: failures.append(why), **QUICK
+    )
 
     async def main():
         found = []
@@ -161,8 +163,8 @@ def test_a_source_comes_back_after_its_broker_does(start):
         return found
 
     assert [0, 1, 2] == run(main())
-    assert 2 < source.refusals["connection"] and ["connection"] == [reason for reason, _ in told]
-    assert told[0][1].startswith(f"mqtt://127.0.0.1:{broker.port}: ") and told[0][1].endswith("; trying again")
+    assert 2 < source.refusals["connection"] and ["connection"] == [reason for reason, _ in failures]
+    assert failures[0][1].startswith(f"mqtt://127.0.0.1:{broker.port}: ") and failures[0][1].endswith("; trying again")
 
 
 def test_with_a_client_id_the_broker_keeps_what_comes_meanwhile(start):
@@ -234,7 +236,7 @@ def test_user_and_password_come_from_the_environment(start, tmp_path, monkeypatc
 
 
 def test_a_sink_publishes_every_output_through_restarts_of_the_broker(start):
-    broker, told, found = start(), [], []
+    broker, failures, found = start(), [], []
 
     async def listen(client):
         async for message in client.messages:
@@ -242,7 +244,7 @@ def test_a_sink_publishes_every_output_through_restarts_of_the_broker(start):
 
     async def main():
         sink = MqttSink(
-            "127.0.0.1", "barn/out", port=broker.port, failed=lambda *why: told.append(why), retain=True, **QUICK
+            "127.0.0.1", "barn/out", port=broker.port, failed=lambda *why: failures.append(why), retain=True, **QUICK
         )
         for number in range(3):
             async with aiomqtt.Client("127.0.0.1", broker.port) as client:
@@ -256,7 +258,7 @@ def test_a_sink_publishes_every_output_through_restarts_of_the_broker(start):
                 await asyncio.wait([listening])
             broker.stop()
             await asyncio.sleep(0.2)
-            await sink.put(output(number + 1))  # Nobody is there: it waits.
+            await sink.put(output(number + 1))  # No broker runs: the output waits.
             await asyncio.sleep(0.1)
             broker.start()
         await sink.close()
@@ -266,12 +268,12 @@ def test_a_sink_publishes_every_output_through_restarts_of_the_broker(start):
 
     assert 1 == run(main())
     assert [0, 1, 2] == sorted(set(found))
-    assert ["connection"] == [reason for reason, _ in told]
+    assert ["connection"] == [reason for reason, _ in failures]
 
 
 def test_a_sink_without_a_broker_counts_what_is_lost_and_ends_in_time():
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # Nobody listens there.
+        taken.bind(("127.0.0.1", 0))  # No process listens there.
 
         async def main():
             sink = MqttSink("127.0.0.1", "barn/out", port=taken.getsockname()[1], queue=10, **QUICK)

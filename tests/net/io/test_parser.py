@@ -1,4 +1,4 @@
-"""Events from JSON objects, and what is refused."""
+"""Events from JSON objects, and invalid objects."""
 
 import json
 
@@ -64,13 +64,13 @@ def test_a_sample_and_its_label_may_come_together_or_apart():
         (b'{"x": {"wind": 1' + b" " * MESSAGE_BYTES_MAX + b"}}", "size", "1048576 bytes"),
     ],
 )
-def test_a_bad_line_is_counted_and_told_once_by_reason(line, reason, text):
-    told = []
-    parser = Parser(SCHEMA, lambda *why: told.append(why))
+def test_an_invalid_line_is_counted_and_reported_once_by_reason(line, reason, text):
+    reported = []
+    parser = Parser(SCHEMA, lambda *why: reported.append(why))
     assert (None, None) == (parser.event(line), parser.event(line))
     assert (0, {reason: 2}) == (parser.taken, parser.refusals)
-    assert [reason] == [why for why, _ in told]
-    assert text in told[0][1] and told[0][1].isprintable() and len(told[0][1]) <= 300
+    assert [reason] == [why for why, _ in reported]
+    assert text in reported[0][1] and reported[0][1].isprintable() and len(reported[0][1]) <= 300
 
 
 @given(

@@ -103,11 +103,11 @@ def test_what_comes_while_the_loop_is_busy_waits_in_order_and_the_oldest_goes_fi
 
 def test_a_sink_puts_outputs_to_its_key(sessions):
     ours, theirs = sessions
-    found, told = [], []
+    found, reported = [], []
 
     async def main():
         subscriber = theirs.declare_subscriber("farm/**", lambda put: found.append((str(put.key_expr), put.payload)))
-        sink = ZenohSink(ours, "farm/barn/out", failed=lambda *why: told.append(why))
+        sink = ZenohSink(ours, "farm/barn/out", failed=lambda *why: reported.append(why))
         await matched(sink._publisher)
         for number in range(3):
             await sink.put(Output(number, 1.5, "wet", {"dry": 0.25, "wet": 0.75}, 31, "barn"))
@@ -125,7 +125,7 @@ def test_a_sink_puts_outputs_to_its_key(sessions):
     assert [("farm/barn/out", number) for number in range(3)] == [
         (key, json.loads(payload.to_bytes())["id"]) for key, payload in found
     ]
-    assert ["closed"] == [reason for reason, _ in told]
+    assert ["closed"] == [reason for reason, _ in reported]
 
 
 def test_a_session_that_is_closed_is_refused(sessions):

@@ -12,7 +12,7 @@ def received(peer: int, created_ms: int, at_ms: int, prototypes: int = 1, incarn
     return Received(at_ms * 10**6, 0, peer, incarnation, 1, 1, created_ms * 10**6, prototypes, 60)
 
 
-def test_latency_counts_what_was_new_and_of_use() -> None:
+def test_latency_counts_new_messages_with_prototypes() -> None:
     latency = Latency()
     latency.expect(3, 500 * 10**6)
     for record in (

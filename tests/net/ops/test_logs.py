@@ -32,15 +32,15 @@ class Terminal(io.StringIO):
         return True
 
 
-HOSTILE = 'x\n2030-01-01T00:00:00.000Z INFO    all is well\x1b[2J\u2028"'
+INJECTED = 'x\n2030-01-01T00:00:00.000Z INFO    all is well\x1b[2J\u2028"'
 
 
 def test_json_lines_have_time_level_message_and_fields() -> None:
     out = io.StringIO()
     set_up_logs("json", stream=out)
     before = datetime.now(UTC)
-    log.info("met %s", HOSTILE, extra={"peer": HOSTILE, "incarnation": 3, "ratio": float("nan"), "none": None})
-    log.debug("not told")
+    log.info("met %s", INJECTED, extra={"peer": INJECTED, "incarnation": 3, "ratio": float("nan"), "none": None})
+    log.debug("not logged")
     (line,) = out.getvalue().splitlines()
     found = json.loads(line, parse_constant=lambda word: pytest.fail(word))
     at = datetime.fromisoformat(found.pop("time"))
@@ -48,8 +48,8 @@ def test_json_lines_have_time_level_message_and_fields() -> None:
     assert {
         "level": "info",
         "logger": "protovine",
-        "message": f"met {HOSTILE}",
-        "peer": HOSTILE,
+        "message": f"met {INJECTED}",
+        "peer": INJECTED,
         "incarnation": 3,
         "ratio": "nan",
         "none": None,
@@ -59,7 +59,7 @@ def test_json_lines_have_time_level_message_and_fields() -> None:
 def test_text_lines_cannot_be_forged() -> None:
     out = Terminal()
     set_up_logs(stream=out)
-    log.warning("met %s", HOSTILE, extra={"peer": HOSTILE, "n": 3})
+    log.warning("met %s", INJECTED, extra={"peer": INJECTED, "n": 3})
     (line,) = out.getvalue().splitlines()
     assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z WARNING met x\\n2030", line)
     assert line.endswith(" n=3") and "\x1b" not in line and r"\x1b[2J" in line
@@ -100,7 +100,7 @@ def test_levels_are_of_protovine_only_and_can_change() -> None:
     logging.getLogger("elsewhere").info("chatter")
     log.debug("one")
     set_level("error")
-    log.warning("not told")
+    log.warning("not logged")
     log.error("two")
     assert ["one", "two"] == [json.loads(line)["message"] for line in out.getvalue().splitlines()]
 

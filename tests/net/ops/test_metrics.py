@@ -27,7 +27,7 @@ def test_a_scrape_says_what_happened() -> None:
                 ann.take(sample(0.9, None, id=7))
                 ann.take(sample(0.9, None, id=8))
                 ann.take(type(sample(0, 0))(None, 1, 7))  # Learnt, but wrong: it had never seen that class.
-                ann.take(type(sample(0, 0))(None, 1, 99))  # Nobody awaits that one.
+                ann.take(type(sample(0, 0))(None, 1, 99))  # No sample awaits this label.
                 for i in range(5):
                     bob.take(sample(5.0 + i, 1))
                 await until(lambda: ann.tally.received[1, "share"] == 5)

@@ -93,7 +93,7 @@ def test_a_revoked_member_is_dropped_while_others_stay(today: Path) -> None:
     with_members(today, play)
 
 
-def test_a_list_that_cannot_be_read_lets_nobody_in(today: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unreadable_list_admits_no_member(today: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def play(made: list[Runtime]) -> None:
         ann = made[0]
         reloader = Reloader(ann, certificates=today / "ann")

@@ -74,7 +74,7 @@ def test_status_and_unknown_pages() -> None:
                 status, body, headers = await ask(server, "/status?x=1")
                 assert (200, "ann", "bob") == (status, json.loads(body)["name"], json.loads(body)["peers"][0]["name"])
                 assert {"count": 0, "p50": None, "p99": None} == json.loads(body)["latency_s"]
-                # Nobody need know which Python.
+                # The version of Python stays private.
                 assert "protovine" == headers["server"]
                 assert 404 == (await ask(server, "/"))[0] == (await ask(server, "/etc/passwd"))[0]
                 assert 501 == (await asyncio.to_thread(fetch, server.port, "/status", "POST"))[0]

@@ -140,7 +140,7 @@ def test_messages_need_both_hellos(members: dict[str, Identity], trust: Trust) -
     assert (0, b"early") == bob.open(sealed)
 
 
-def test_a_restart_is_told_from_a_forgery(
+def test_a_restart_is_distinguished_from_a_forgery(
     pair: tuple[Envelope, Envelope], members: dict[str, Identity], trust: Trust
 ) -> None:
     ann, bob = pair
@@ -167,7 +167,7 @@ def test_who_is_revoked_falls_silent_and_nonces_never_repeat(pair: tuple[Envelop
     hello_refused("revoked", bob, hello)
     with pytest.raises(LocalProtocolError):
         bob.seal(0, b"x")
-    # The list was wrong and is replaced: the same hello must not start the same keys anew.
+    # The list was wrong and is replaced: the same hello must not start the same keys again.
     assert [] == bob.update_trust(trust, NOW_NS)
     bob.accept_hello(hello, NOW_NS)
     refused("replay", bob, sealed)

@@ -16,7 +16,7 @@ from tests.net.security.hellos import NAMES, NOW_NS, envelope, parts, rewritten
 
 
 class Swarm(RuleBasedStateMachine):
-    """Three members, and a network that records everything and delivers what it likes, changed or not, to anybody.
+    """Three members, and a network that records everything and delivers any of it, changed or not, to any member.
 
     Mallory, cat's owner, has a valid certificate and signs what she wants. Honest messages open exactly once under the
     hellos of both sides that were present when they were sealed; nothing else ever opens.
@@ -110,7 +110,7 @@ class Swarm(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(NAMES), pick=st.integers(0))
     def deliver(self, name: str, pick: int) -> None:
-        """Any recorded message to anybody, its recipient included, any number of times."""
+        """Any recorded message to any member, its recipient included, any number of times."""
         if not self.sealed:
             return
         data, payload, *key = self.sealed[pick % len(self.sealed)]

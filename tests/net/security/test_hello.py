@@ -1,4 +1,4 @@
-"""Hellos: members introduce themselves, and nobody else does."""
+"""Hellos: only members can introduce themselves."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def test_a_node_loads_only_what_fits(home: Path, tmp_path: Path) -> None:
         load_trust(folder)
 
 
-def test_only_the_own_authority_is_believed(home: Path) -> None:
+def test_only_the_swarms_authority_is_trusted(home: Path) -> None:
     trust = load_trust(home / "authority")
 
     def reason(folder: str) -> str:

@@ -23,7 +23,7 @@ LONG_S, SHORT_S = 10.0, 1.0
 def today(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """TLS reads the system's clock, so these certificates are of today."""
     path, now = tmp_path_factory.mktemp("tls"), datetime.now(UTC)
-    for authority, names in (("authority", ("ann", "bob")), ("foreign", ("mallory",))):
+    for authority, names in (("authority", ("ann", "bob")), ("stranger", ("mallory",))):
         create_authority(path / authority, "barn", now=now)
         for name in names:
             issue(path / authority, name, path / name, now=now, addresses=["127.0.0.1"])
@@ -90,8 +90,8 @@ def test_members_reach_each_other(today: Path) -> None:
 @pytest.mark.parametrize(
     ("server", "client", "trusts"),
     [
-        pytest.param("ann", "mallory", "ann", id="foreign client that trusts us"),
-        pytest.param("mallory", "ann", None, id="foreign server that we dial"),
+        pytest.param("ann", "mallory", "ann", id="client of another authority that trusts us"),
+        pytest.param("mallory", "ann", None, id="server of another authority that we dial"),
         pytest.param("far", "ann", None, id="member at an address that is not its own"),
     ],
 )
@@ -100,6 +100,6 @@ def test_nothing_passes_without_a_certificate_that_fits(
 ) -> None:
     at = f"tls/127.0.0.1:{free_port()}"
     dialling = config(today / client, None, at, today / trusts if trusts else None)
-    # The foreign server believes our certificates, so that it is ours who refuse.
+    # The server of another authority believes our certificates, so that it is ours who refuse.
     listening = config(today / server, at, None, today / "ann")
     assert (False, False) == reached(listening, dialling, SHORT_S)

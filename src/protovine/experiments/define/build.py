@@ -1,4 +1,4 @@
-"""From the settings of an experiment to a scenario and nodes."""
+"""Build the scenario and the nodes of a run from its settings."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ HOLDOUT = 0.2
 
 @dataclass(frozen=True)
 class Built:
-    """A run ready to start: the scenario, how to make a node, and what is needed to judge the outcome."""
+    """A run ready to start: the scenario, a factory of nodes, and the facts needed to judge the outcome."""
 
     scenario: Scenario
     make_node: Callable[..., Node]
@@ -57,7 +57,7 @@ class Built:
 
 
 def build(settings: RunSettings, data: stream.DataSet, seed: int) -> Built:
-    """Everything of one run; `ConfigError` or `DataError` if settings and data do not fit together."""
+    """Build one run; `ConfigError` or `DataError` if settings and data do not fit together."""
     swarm = settings.swarm
     byzantine = parse_byzantine(swarm.byzantine, swarm.nodes)
     links = neighbours(swarm.topology, swarm.nodes, seed)
@@ -66,7 +66,7 @@ def build(settings: RunSettings, data: stream.DataSet, seed: int) -> Built:
     cut = round(len(data) * (1 - HOLDOUT)) if settings.data.holdout else len(data)
     if not 0 < cut <= len(data):
         raise ConfigError(f"{len(data)} rows are too few to hold out 20 %")
-    # What is dealt out are places of the merged stream; the row at each stands in ``order``.
+    # Nodes get positions of the merged stream; ``order`` has the row at each position.
     shuffled = split.kind == "shuffle"
     places = stream.split_rows(data.y[order[:cut]], swarm.nodes, "interleave" if shuffled else split, seed)
     rows = [order[place] for place in places]
@@ -151,7 +151,7 @@ def build(settings: RunSettings, data: stream.DataSet, seed: int) -> Built:
 def _shifted(
     x: NDArray[np.float64], rows: list[NDArray[np.int64]], deviations: float, seed: int
 ) -> NDArray[np.float64]:
-    """Rows of each node moved by its own offsets, normal draws of so many standard deviations of each feature."""
+    """Rows of each node plus the node's offset: normal, ``shift`` standard deviations of each feature."""
     if not deviations:
         return x
     x, scale = x.copy(), deviations * x.std(axis=0)
@@ -163,7 +163,7 @@ def _shifted(
 def _merged(
     rows: list[NDArray[np.int64]], at_ns: list[NDArray[np.int64]]
 ) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:
-    """One stream in the order of arrival; at one time the lower node comes first."""
+    """One stream in the order of arrival; ties go to the lower node."""
     times, everything = np.concatenate(at_ns), np.concatenate(rows)
     order = np.argsort(times, kind="stable")
     return [everything[order]], [times[order]]
@@ -175,7 +175,7 @@ def _clocks(settings: RunSettings, seed: int) -> tuple[SkewedClock, ...]:
         return ()
     nodes = swarm.nodes + isinstance(settings.exchange, ServerSettings)
     draws = rng.stream(seed, "clocks").random((nodes, 2))
-    # Time starts at the slowest clock's, so that none shows less than 0.
+    # Time starts at the slowest clock, so that no clock shows less than 0.
     return tuple(
         SkewedClock(nanoseconds(2 * swarm.clock_skew_s * skew), swarm.clock_drift_ppm * (2 * drift - 1))
         for skew, drift in draws.tolist()
@@ -197,7 +197,7 @@ def _link(settings: RunSettings) -> Link:
 
 
 def _check_server(settings: RunSettings) -> int:
-    """The server's number; `ConfigError` if these settings have no place for one."""
+    """The server's number; `ConfigError` if the settings exclude a server."""
     if settings.swarm.centralised:
         raise ConfigError("exchange.kind server and swarm.centralised exclude each other")
     return settings.swarm.nodes

@@ -25,7 +25,7 @@ from protovine.system import (
 
 
 class DataOptions(Section):
-    """How a stream is read and used, wherever it comes from."""
+    """How a stream is read and used, whatever its source."""
 
     label: str | None = Field(None, description="label column of a file or DataFrame; the last one by default")
     positive: str | None = Field(None, description="positive class of two; the last in sorted order by default")
@@ -36,12 +36,12 @@ class DataOptions(Section):
 
 
 class DataSettings(DataOptions):
-    """Which stream."""
+    """The stream and its options."""
 
     source: Any = Field("phishing", description="name, file, or (from Python) arrays, an iterable, a DataFrame")
 
     def options(self) -> DataOptions:
-        """The same without the source."""
+        """The options without the source."""
         return DataOptions(**self.model_dump(exclude_unset=True, exclude={"source"}))
 
 
@@ -93,7 +93,7 @@ class LinkSettings(Section):
 
 
 class CrashFault(Section):
-    """A node stops, and may come back."""
+    """A node stops and may restart."""
 
     kind: Literal["crash"]
     node: int = Field(ge=0)
@@ -103,7 +103,7 @@ class CrashFault(Section):
 
 
 class ServerFault(Section):
-    """The server stops, in systems that have one, and may come back."""
+    """The server stops and may restart, in systems that have one."""
 
     kind: Literal["server"]
     at_s: Seconds
@@ -130,7 +130,7 @@ class CutFault(Section):
 
 
 class PartitionFault(Section):
-    """A group of nodes and all others cannot reach each other."""
+    """A group of nodes is cut off from all others, both ways."""
 
     kind: Literal["partition"]
     group: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
@@ -142,7 +142,7 @@ FaultSettings = Annotated[CrashFault | ServerFault | JoinFault | CutFault | Part
 
 
 class RunSettings(SystemSettings):
-    """One system on a stream, without its source: a preset and the overrides resolved."""
+    """One system on a stream: a preset with the overrides resolved, without the stream's source."""
 
     data: DataOptions = DataOptions()
     swarm: SwarmSettings = SwarmSettings()
@@ -153,14 +153,14 @@ class RunSettings(SystemSettings):
 class Experiment(Section):
     """Presets to compare on one stream, and the settings that override theirs.
 
-    A setting that is given here wins over the preset's, and that over the default. ``learner`` and ``exchange`` hold
-    only overrides; each applies to the presets whose kind has the key. ``gossip.share_probability`` of a preset that
-    does not share (``isolated``) stays 0. Sections may be given as dictionaries; ``data`` also as its source alone.
+    A setting given here overrides the preset's, which overrides the default. ``learner`` and ``exchange`` hold only
+    overrides; each applies to the presets whose kind has the key. ``gossip.share_probability`` of a preset that does
+    not share (``isolated``) stays 0. Sections may be dictionaries; ``data`` may also be only its source.
 
     Raises
     ------
     ConfigError
-        An unknown key, preset or kind, or a value out of range; the message names it, and the range.
+        An unknown key, preset or kind, or a value out of range; the message names it and the range.
 
     Examples
     --------
@@ -207,10 +207,10 @@ class Experiment(Section):
         return {**values, **kinds}
 
     def given(self) -> dict[str, Any]:
-        """Everything that was set, without defaults: the content of the experiment's TOML file."""
+        """The settings without defaults: the content of the experiment's TOML file."""
         tables = self.model_dump(exclude_unset=True, exclude={"data": {"source"}})
         if "source" in self.data.model_fields_set and "data" in self.model_fields_set:
-            # Kept as it is: dumping would wrap an iterator.
+            # Not dumped: that would wrap an iterator.
             tables["data"] = {"source": self.data.source, **tables.get("data", {})}
         return tables
 

@@ -1,4 +1,4 @@
-"""Before anything is run or written: data is loaded, and settings are found to fit it."""
+"""Load the data of an experiment and check its settings against them, before anything is run or written."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SPAN_RATIO = 1000
 
 @dataclass(frozen=True)
 class Prepared:
-    """An experiment whose data is loaded and whose settings were found to fit it."""
+    """An experiment with its data loaded and its settings checked against them."""
 
     experiment: Experiment
     settings: dict[str, RunSettings]
@@ -36,13 +36,13 @@ class Prepared:
 
     @property
     def samples(self) -> int:
-        """Own samples over all runs, for progress."""
+        """Number of local samples in all runs, for progress."""
         dealt = 1 - HOLDOUT if self.experiment.data.holdout else 1
         return len(self.settings) * sum(round(len(data) * dealt) for data in self.data.values())
 
 
 def prepare(experiment: Experiment) -> Prepared:
-    """Load the data and check everything against it, before anything is run or written."""
+    """Load the data and check all settings against them. Nothing is run or written."""
     options = experiment.data
     settings = {name: experiment.settings(name) for name in experiment.presets}
     seeds = range(experiment.seed, experiment.seed + experiment.seeds)
@@ -80,7 +80,7 @@ def prepare(experiment: Experiment) -> Prepared:
 
 
 def load_data(options: DataSettings, seed: int) -> DataSet:
-    """The stream that settings describe; `ConfigError` or `DataError` if there is none, or only one class."""
+    """The stream that the settings name; `ConfigError` or `DataError` if it does not exist or has one class."""
     data = stream.load(
         options.source,
         label=options.label,
@@ -94,7 +94,7 @@ def load_data(options: DataSettings, seed: int) -> DataSet:
 
 
 def describe(prepared: Prepared) -> dict[str, Any]:
-    """The experiment as plain values that TOML and JSON hold, with what every preset shares filled in."""
+    """The experiment as plain values for TOML and JSON, with the settings that all presets share filled in."""
     experiment = prepared.experiment
     tables = experiment.given()
     if isinstance(tables.get("data"), dict):
@@ -106,7 +106,7 @@ def describe(prepared: Prepared) -> dict[str, Any]:
 
 
 def resolved(prepared: Prepared) -> dict[str, Any]:
-    """For each preset every setting that has a value, with nothing left to defaults."""
+    """Every setting of each preset, defaults included."""
     return {name: _plain(settings.model_dump()) for name, settings in prepared.settings.items()}
 
 
@@ -126,7 +126,7 @@ def describe_data(prepared: Prepared) -> dict[str, Any]:
 
 
 def _notes_on_scale(data: DataSet) -> list[str]:
-    """XuILVQ measures distances on raw features: does one drown the others?"""
+    """Notes on features whose range dominates the distances of XuILVQ, which does not scale features."""
     spans = np.ptp(data.x, axis=0)
     varying = spans[spans > 0]
     if len(varying) < 2 or varying.max() < SPAN_RATIO * np.median(varying):
@@ -139,10 +139,10 @@ def _notes_on_scale(data: DataSet) -> list[str]:
 
 
 def _described_source(prepared: Prepared) -> str:
-    """The source of the data as text: a name, an absolute path, or that it is in memory."""
+    """The source of the data as text: a name, an absolute path, or "in memory"."""
     source = prepared.experiment.data.source
     if isinstance(source, os.PathLike) or (isinstance(source, str) and is_file_name(source)):
-        return os.path.abspath(source)  # So that it can be run again from anywhere.
+        return os.path.abspath(source)  # Can be run from any folder.
     return source if isinstance(source, str) else f"in memory: {prepared.data[prepared.experiment.seed].name}"
 
 

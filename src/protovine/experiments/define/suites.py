@@ -1,4 +1,4 @@
-"""Suites: systems, streams and named settings that belong together in one table; what they are, as data."""
+"""Suites as data: systems, streams and named settings that are compared in one table."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from protovine.system import merged_tables, nested
 # Settings as dotted keys with their values, such as ``{"link.loss": 0.2}``.
 Keys = dict[str, Any]
 
-# The presets without sharing: one model for each node, and one model for all samples.
+# The presets without sharing: one model per node, and one model for all samples.
 ISOLATED, CENTRALISED = "isolated", "centralised"
 F1, TRAFFIC, AGE = "f1", "bytes_per_node_per_s", "aoi_mean_s"
-# F1 in the second half of a run: not a metric of `result.METRICS`, since it is read from the curves.
+# F1 in the second half of a run; read from the curves, so not one of `result.METRICS`.
 F1_LATE = "f1_late"
 
 
 @dataclass(frozen=True)
 class Case:
-    """Settings under a name, laid over those of an experiment; ``presets`` among them replaces those of the suite."""
+    """Named settings that override those of an experiment; ``presets`` among them replaces those of the suite."""
 
     name: str
     about: str
@@ -35,10 +35,10 @@ class Case:
 
 @dataclass(frozen=True)
 class Suite:
-    """Presets that are compared on every stream in every case.
+    """Presets to compare on every stream in every case.
 
-    ``streams`` are settings by name; as ``data.source`` a function may stand, which makes the data. ``cases`` may
-    depend on the number of nodes and on the length of the stream in seconds. ``metrics`` are those of its table.
+    ``streams`` are settings by name; ``data.source`` may be a function that makes the data. ``cases`` may depend on
+    the number of nodes and on the length of the stream in seconds. ``metrics`` are the columns of the table.
     """
 
     name: str
@@ -65,7 +65,7 @@ class PreparedCase:
 
 @dataclass(frozen=True)
 class PreparedSuite:
-    """Every case of a suite on every stream whose data is there; ``left_out`` has the reason for each other one."""
+    """Every case of a suite on every available stream; ``left_out`` has the reason for each missing stream."""
 
     suite: Suite
     cases: tuple[PreparedCase, ...]
@@ -73,14 +73,14 @@ class PreparedSuite:
 
 
 def prepare_suite(name: str, tables: dict[str, Any]) -> PreparedSuite:
-    """Every case of a suite as a prepared experiment, over the settings in ``tables``.
+    """Prepare every case of a suite as an experiment, with ``tables`` as the other settings.
 
-    A data source in ``tables`` takes the place of the suite's streams.
+    A data source in ``tables`` replaces the suite's streams.
 
     Raises
     ------
     ConfigError, DataError
-        There is no such suite, settings and data do not fit together, or no stream is there. Nothing was run.
+        The suite is unknown, settings and data do not fit together, or no stream is available. Nothing was run.
     """
     if name not in SUITES:
         raise ConfigError(f"unknown suite '{name}'{suggest(name, SUITES)}")
@@ -117,7 +117,7 @@ def _cases(suite: Suite, stream: str, base: dict[str, Any]) -> list[PreparedCase
 
 
 def _tables(keys: Keys) -> dict[str, Any]:
-    """The tables that dotted keys stand for."""
+    """Dotted keys as nested tables."""
     tables: dict[str, Any] = {}
     for key, value in keys.items():
         made = value() if key == "data.source" and callable(value) else value
@@ -129,7 +129,7 @@ def _tables(keys: Keys) -> dict[str, Any]:
 
 
 def _bundled(name: str) -> Callable[[], Any]:
-    """A function that loads a data set of scikit-learn, its rows in a fixed random order."""
+    """A function that loads a data set of scikit-learn with its rows in a fixed random order."""
 
     def load() -> Any:
         import numpy as np
@@ -147,7 +147,7 @@ def _of(name: str, limit: int | None = None, **more: Any) -> Keys:
     return keys | {key.replace("__", "."): value for key, value in more.items()}
 
 
-# The default's constants were chosen on these streams, and not on the unseen ones.
+# The default's constants were chosen on these streams, never on the unseen ones.
 TUNED: dict[str, Keys] = {
     "elec2": _of("elec2", 5000),
     "elec2, clock": _of("elec2", 5000, swarm__arrivals="clock"),
@@ -175,7 +175,7 @@ _FOUR = _tuned("phishing", "elec2", "image-segments", "bananas")
 
 
 def _variants(settings: dict[str, Keys]) -> tuple[Case, ...]:
-    """Cases whose name says what they are."""
+    """Cases whose name is also their description."""
     return tuple(Case(name, "", keys) for name, keys in settings.items())
 
 

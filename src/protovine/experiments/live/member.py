@@ -1,4 +1,4 @@
-"""One member of a local swarm, as a process: replays its part of an experiment's stream in real time.
+"""One member of a local swarm as a process: it replays its part of an experiment's stream in real time.
 
 `protovine.experiments.live.swarm` starts it as ``python -m protovine.experiments.live.member SPEC.json``. It writes
 ``ready`` to standard output when it has met all others, waits for the start time on standard input, and ends with its
@@ -38,7 +38,7 @@ MEET_S = 60.0
 
 
 class Spec(msgspec.Struct, forbid_unknown_fields=True):
-    """What a member is told by whoever starts it."""
+    """The settings of a member process, from its parent."""
 
     experiment: str
     preset: str
@@ -52,7 +52,7 @@ class Spec(msgspec.Struct, forbid_unknown_fields=True):
     mode: str = "peer"
     snapshot_s: float = 5.0
     stay: bool = False
-    # Which start this is: a state that was lost begins no lower.
+    # Number of this start: the incarnation is at least this, even if the state was lost.
     start: int = 1
 
 
@@ -66,7 +66,7 @@ class Sample(msgspec.Struct, frozen=True):
 
 
 class Trace:
-    """Records as lines of a file, whole after every line, so that a killed process leaves all but its last."""
+    """Writes records as lines of a file, so that a killed process loses at most its last one."""
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -77,14 +77,14 @@ class Trace:
         self._waiting.append(self._encode(record) + b"\n")
 
     def flush(self) -> None:
-        """Hand what has come over to the system."""
+        """Hand buffered lines to the operating system."""
         if self._waiting:
             os.write(self._file, b"".join(self._waiting))
             self._waiting.clear()
 
 
 async def play(spec: Spec) -> None:
-    """Be that member until its part of the stream is over."""
+    """Run the member until its part of the stream ends."""
     experiment = Experiment(**read_toml(Path(spec.experiment)))
     prepared = prepare(experiment)
     settings, data = prepared.settings[spec.preset], prepared.data[spec.seed]
@@ -124,12 +124,12 @@ async def play(spec: Spec) -> None:
 async def _feed(
     spec: Spec, built: Built, settings: RunSettings, runtime: Runtime, trace: Trace, meter: SocketMeter
 ) -> None:
-    """Meet the others, wait for the start, and take every sample at its time."""
+    """Wait for the others and for the start, then take every sample at its time."""
     others, deadline = len(built.neighbours[spec.node]), time.monotonic() + MEET_S
     while len(runtime.roster.peers) < others and time.monotonic() < deadline:
         await asyncio.sleep(0.02)
     before = meter.read()
-    _report(runtime, meter, Path(spec.folder))  # Whoever is ready can be asked how it is.
+    _report(runtime, meter, Path(spec.folder))  # A ready member has a status.
     _say(ready=sorted(runtime.roster.names.values()), socket=before)
     line = await asyncio.to_thread(sys.stdin.readline)
     start_ns = int(line or time.time_ns())
@@ -137,15 +137,15 @@ async def _feed(
     now_ns = time.time_ns() - start_ns
     for row, due_ns in zip(rows.tolist(), at_ns.tolist(), strict=True):
         truth = int(built.scenario.y[row])
-        if due_ns < now_ns - SECOND_NS:  # It came while this member was down.
+        if due_ns < now_ns - SECOND_NS:  # It arrived while this member was down.
             trace(records.Missed(start_ns + due_ns, spec.node, row, truth))
             continue
         wait_s = (start_ns + due_ns - time.time_ns()) / SECOND_NS
-        # At full speed peers must get their turn too.
+        # At full speed, let messages of peers be handled too.
         await asyncio.sleep(max(0.0, wait_s))
         trace(records.Arrived(max(runtime.node.now_ns, time.time_ns()), spec.node, row, truth))
         runtime.take(Sample(built.scenario.x[row], truth, row), number=row)
-    # What is under way still counts, and the others may need what this member has.
+    # Messages in flight still count, and the others may need entries of this member.
     await asyncio.sleep(1.0)
     _say(done=True)
     if not spec.stay:
@@ -160,7 +160,7 @@ async def _watch(spec: Spec, runtime: Runtime, trace: Trace, meter: SocketMeter,
 
 
 def _report(runtime: Runtime, meter: SocketMeter, folder: Path) -> None:
-    """What the parent shows and counts: the status, and bytes at the socket."""
+    """Write the status and the bytes at the socket for the parent."""
     sent = meter.read()
     usage = time.process_time()
     status = {**runtime.status(), "socket": sent, "cpu_s": usage, "rss_bytes": _resident()}
@@ -170,7 +170,7 @@ def _report(runtime: Runtime, meter: SocketMeter, folder: Path) -> None:
 
 
 def _say(**what: Any) -> None:
-    """A line for whoever started this."""
+    """Write a line for the parent."""
     sys.stdout.write(json.dumps(what) + "\n")
     sys.stdout.flush()
 
@@ -194,7 +194,7 @@ def _envelope(spec: Spec, incarnation: int, schema: bytes) -> EnvelopeLike:
 
 
 def main() -> None:
-    """Play the member that the file on the command line describes."""
+    """Run the member that the file on the command line describes."""
     spec = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Spec)
     try:
         asyncio.run(play(spec))

@@ -28,7 +28,7 @@ class Place:
 
 @dataclass
 class Process:
-    """The process of one member, and what it has written to its standard output."""
+    """The process of one member, and its standard output so far."""
 
     spec: Spec
     folder: Path
@@ -41,7 +41,7 @@ class Process:
     error: str | None = None
 
     def start(self) -> None:
-        """Start the process, or start it again after its end."""
+        """Start or restart the process."""
         self.ready = self.done = False
         (self.folder / "spec.json").write_bytes(msgspec.json.encode(self.spec))
         self.spec = msgspec.structs.replace(self.spec, start=self.spec.start + 1)
@@ -72,14 +72,14 @@ class Process:
                 self.done = self.done or "done" in said
 
     def say(self, line: str) -> None:
-        """Write a line to its standard input."""
+        """Write a line to the process's standard input."""
         if self.child is not None and self.child.stdin is not None:
             with contextlib.suppress(OSError, ValueError):  # The process has ended, or its input is closed.
                 self.child.stdin.write(line + "\n")
                 self.child.stdin.flush()
 
     def status(self) -> dict[str, Any] | None:
-        """The newest status that it wrote; None before the first."""
+        """The newest status from the process; None before the first."""
         try:
             return dict(json.loads((self.folder / "status.json").read_bytes()))
         except (OSError, ValueError):
@@ -91,7 +91,7 @@ class Process:
         return self.child is not None and self.child.poll() is None
 
     def last_error(self) -> str:
-        """Why it ended, as far as it said so."""
+        """The last error that the process wrote."""
         if self.error:
             return self.error
         try:

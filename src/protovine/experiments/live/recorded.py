@@ -1,4 +1,4 @@
-"""The records that the members of a local swarm leave in their folders."""
+"""Read the records that the members of a local swarm write into their folders."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def read_records(folders: Iterable[Path], start_ns: int) -> list[AnyRecord]:
             if isinstance(record, Received):
                 times["created_ns"] = max(0, record.created_ns - start_ns)
             found.append(msgspec.structs.replace(record, **times))
-    # A member that starts again does not know which samples it took before, and records some of them as missed.
+    # A restarted member does not know which samples it took before, and records some of them as missed.
     taken = {(record.node, record.sample) for record in found if isinstance(record, Arrived)}
     found = [each for each in found if not (isinstance(each, Missed) and (each.node, each.sample) in taken)]
     found.sort(key=lambda record: record.at_ns)

@@ -1,4 +1,4 @@
-"""A swarm of real processes on this machine: one preset with one seed, in real time, judged as a simulated run is."""
+"""A swarm of real processes on this machine: one preset with one seed, in real time, judged like a simulated run."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class LocalSwarm:
     prepared : Prepared
         Its first preset runs, with its first seed.
     folder : path
-        Members keep their state and their traces in it.
+        Folder for the states and traces of the members.
     secure : bool
         Mutual TLS and sealed messages; otherwise plain TCP.
     stay : bool
@@ -109,7 +109,7 @@ class LocalSwarm:
                 swarm=SWARM,
                 folder=str(home),
                 listen=[f"{protocol}/{at[node]}"],
-                # Each dials those before it, so that there is one link for each pair.
+                # Each member dials those before it: one link per pair.
                 connect=[f"{protocol}/{at[other]}" for other in range(node)],
                 certificates=certificates,
                 stay=stay,
@@ -136,13 +136,13 @@ class LocalSwarm:
             time.sleep(0.05)
 
     def begin(self) -> None:
-        """Let the stream begin at all members, half a second from now."""
+        """Start the stream of all members in half a second."""
         self.start_ns = time.time_ns() + SECOND_NS // 2
         for member in self.members:
             member.say(str(self.start_ns))
 
     def wait(self, watch: Callable[[], None] = lambda: None) -> None:
-        """Wait until every member that runs has taken all its samples."""
+        """Wait until every running member has taken all its samples."""
         while any(member.running and not member.done for member in self.members):
             watch()
             time.sleep(0.1)
@@ -169,7 +169,7 @@ class LocalSwarm:
                             pipe.close()
 
     def again(self, node: int) -> None:
-        """Start a member that has ended once more, in the middle of the run."""
+        """Restart a member that has ended, in the middle of the run."""
         member = self.members[node]
         member.start()
         deadline = time.monotonic() + MEET_S
@@ -180,7 +180,7 @@ class LocalSwarm:
         member.say(str(self.start_ns))
 
     def result(self, trace_folder: Path | None = None) -> Run:
-        """The run as the members recorded it, judged as a simulated one; with a folder, its trace appears there."""
+        """The recorded run, judged like a simulated one; with a folder, write its trace there."""
         described = describe_run(self.settings, self.preset, self.seed, self.data, self.built)
         described = replace(described, live=True)
         records = self.records()
@@ -197,11 +197,11 @@ class LocalSwarm:
         return replace(run, metrics={**run.metrics, "bytes_socket_per_node_per_s": self._socket_rate(end_ns)})
 
     def records(self) -> list[AnyRecord]:
-        """The records of all members, ordered by time, which begins with the stream."""
+        """The records of all members, ordered by time; time 0 is the start of the stream."""
         return read_records((member.folder for member in self.members), self.start_ns)
 
     def _socket_rate(self, end_ns: int) -> float | None:
-        """Bytes per second that a node sent after all had met, as the kernel counts them; None if it does not."""
+        """Bytes per node per second after all had met, as the kernel counts them; None if it does not count."""
         sent = []
         for member in self.members:
             status = member.status()
@@ -232,7 +232,7 @@ def run_live(
     Raises
     ------
     ConfigError, DataError
-        Settings that only a simulation has, or data that only this process has.
+        Settings that need a simulation, or data that only this process has.
     RunError
         A member ended too early.
     """

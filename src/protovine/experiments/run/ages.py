@@ -1,4 +1,4 @@
-"""Predicted ages of a run beside the measured ones, and the assumptions of the theory that do not hold."""
+"""Compare the measured ages of a run with the predicted ones, and list violated assumptions of the theory."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Expected:
 
 
 class TheoryAges(NamedTuple):
-    """The numbers of a theory without its distribution; None where no closed form is known."""
+    """The predicted numbers, without distributions; None where no closed form is known."""
 
     mean_s: float
     peak_s: float | None
@@ -46,7 +46,7 @@ class TheoryAges(NamedTuple):
 
 @dataclass(frozen=True)
 class RunAges:
-    """The measured ages of one run after its start, beside the predicted ones.
+    """The measured ages of one run after its start, and the predicted ones.
 
     ``steady`` is None if the run is too short for it. ``worst`` are the pairs of the largest mean ages.
     """
@@ -76,7 +76,7 @@ class RunAges:
         )
 
     def of_live(self) -> RunAges:
-        """The same ages, measured on real processes: the settings of links do not apply to them."""
+        """The same ages for a run on real processes, where the settings of links do not apply."""
         return replace(self, reasons=("real links, whose delays are not known", *self.reasons))
 
     def to_json(self) -> dict[str, Any]:
@@ -161,7 +161,7 @@ def expected_ages(settings: RunSettings, neighbours: Sequence[Sequence[int]]) ->
     if theory.mean_s == float("inf"):
         return Expected(None, (*reasons, "no message arrives"))
     if swarm.label_delay_s > WARM_UP_AGES * theory.mean_s:
-        reasons += ("labels come after the warm-up that is left out",)
+        reasons += ("labels arrive after the warm-up, which is left out",)
     return Expected(theory, reasons)
 
 
@@ -181,7 +181,7 @@ def verdict(runs: Sequence[RunAges]) -> Verdict:
 
 
 def pooled(runs: Sequence[RunAges], name: str) -> BatchMeans | None:
-    """A mean (``age``, ``peak``, ``version``, ``incorrect``) over all runs' batches; None if all are too short."""
+    """A mean (``age``, ``peak``, ``version``, ``incorrect``) over batches of all runs; None if all are too short."""
     parts = [getattr(run.steady, name) for run in runs if run.steady is not None]
     return BatchMeans.joined(parts) if parts else None
 

@@ -1,4 +1,4 @@
-"""One simulated run: settings, data and seed in; metrics, curves and a trace file out."""
+"""Execute one simulated run: settings, data and seed become metrics, curves and a trace file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def execute(
     trace_folder: Path | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Run:
-    """Run one preset with one seed; with a folder, the complete trace file appears there at the end.
+    """Run one preset with one seed; with a folder, write the complete trace file there at the end.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def execute(
 
 
 def describe_run(settings: RunSettings, preset: str, seed: int, data: DataSet, built: Built) -> RunDescription:
-    """The description of a run that is built, for judging it."""
+    """The description of a built run, for judging it."""
     return RunDescription(
         preset=preset,
         seed=seed,
@@ -65,7 +65,7 @@ def describe_run(settings: RunSettings, preset: str, seed: int, data: DataSet, b
 def simulate(
     settings: RunSettings, data: DataSet, built: Built, progress: Callable[[int], None] | None = None
 ) -> tuple[list[AnyRecord], float]:
-    """All records of a run that is built, and the seconds that the simulation took."""
+    """Simulate a built run; return all records, and the seconds that this took."""
     records: list[AnyRecord] = []
 
     def keep(record: Record) -> None:
@@ -88,7 +88,7 @@ def simulate(
 
 
 def _evaluated(outcome: Outcome, data: DataSet, built: Built) -> Iterator[Evaluated]:
-    """How the final model of each honest node classifies the held-out rows; nothing of nodes that are down or empty."""
+    """Predictions of each honest node's final model on the held-out rows; none for nodes that are down or empty."""
     rows = built.holdout_rows
     if not len(rows):
         return

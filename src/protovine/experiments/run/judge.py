@@ -1,4 +1,4 @@
-"""A run's metrics and curves, from its records and its description alone."""
+"""Compute a run's metrics and curves, only from its records and its description."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def judge(
     ----------
     run : RunDescription
     records : sequence of records
-        All records of the run in order. The last one tells when the run ended.
+        All records of the run in order. The run ends with the last one.
     expected : Expected, optional
         Predicted ages. Without them the result has no `Run.ages`.
     wall_s : float, optional
-        How long the run took, if that is known.
+        Duration of the run, if known.
     trace_hash : str
         Hash of the records.
     """
@@ -82,7 +82,7 @@ def judge(
         refused=traffic.refused,
         dropped={
             "prototypes still queued at the end": sum(record.queued for record in ended),
-            "prototypes that fell out of queues": traffic.prototypes_dropped,
+            "prototypes dropped from full queues": traffic.prototypes_dropped,
             "labels given up": sum(record.given_up for record in ended),
         },
         series=series(records, together, so_far, run, virtual_s, ages.age_s if ages else None, traffic.links),

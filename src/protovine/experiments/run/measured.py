@@ -1,4 +1,4 @@
-"""Ages of recorded runs: from a run folder, beside the predicted ones, or from a single trace."""
+"""Ages of recorded runs: of a run folder, with the predicted ones, or of a single trace."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PAIRS_MAX = 10_000
 class MeasuredRun:
     """The ages of one recorded run; ``expected`` is None if nodes do not share or the settings are unknown.
 
-    ``live`` runs were made by real processes.
+    ``live``: real processes made the run.
     """
 
     preset: str
@@ -37,7 +37,7 @@ class MeasuredRun:
 
     @property
     def ages(self) -> RunAges | None:
-        """The ages beside the predicted ones; None without a prediction."""
+        """The measured and the predicted ages; None without a prediction."""
         if self.expected is None:
             return None
         ages = RunAges.of(self.report, self.expected)
@@ -101,7 +101,7 @@ def measured_runs(path: Path, presets: tuple[str, ...] = (), seeds: tuple[int, .
     Raises
     ------
     ConfigError, DataError
-        The path is neither, the folder does not have a preset or seed, or a trace is damaged.
+        The path is neither, the folder lacks a preset or seed, or a trace is damaged.
     """
     if not path.is_dir():
         if presets or seeds:

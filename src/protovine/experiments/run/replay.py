@@ -1,4 +1,4 @@
-"""Replaying a recorded experiment: is every decision and every byte the same?"""
+"""Replay a recorded experiment and compare every decision and byte."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Replayed:
 def replay(
     path: Path, presets: list[str], seeds: list[int], progress: Callable[[int, int], None] | None = None
 ) -> Iterator[Replayed]:
-    """Run the recorded runs of a folder again, all or those of some presets and seeds, and compare the traces.
+    """Repeat the recorded runs of a folder, all or those of some presets and seeds, and compare the traces.
 
     Raises
     ------

@@ -135,9 +135,9 @@ class Run:
 class Result:
     """The result of an experiment.
 
-    ``experiment`` holds the settings as given, ``resolved`` every setting of every preset, ``data`` describes the
-    stream. ``status`` is ``complete``, ``partial`` (interrupted; the finished runs are here) or ``failed``, with the
-    ``error`` and the preset and seed that ``failed``.
+    ``experiment`` holds the settings without defaults, ``resolved`` every setting of every preset, ``data`` describes
+    the stream. ``status`` is ``complete``, ``partial`` (interrupted; the finished runs are here) or ``failed``, with
+    the ``error`` and the preset and seed that ``failed``.
     """
 
     experiment: dict[str, Any]

@@ -1,4 +1,4 @@
-"""Every preset with every seed, in one process or several, with progress and a clean stop."""
+"""Run every preset with every seed, in one process or several, with progress and a clean stop."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _VERSIONED = ("protovine", "numpy", "numba", "scipy", "scikit-learn", "river", "
 
 
 class Cancelled(Exception):
-    """The run had to stop."""
+    """The run was cancelled."""
 
 
 def run_prepared(
@@ -127,14 +127,14 @@ def _in_processes(
         except BaseException:
             stop.set()
             for future in [future for future in waiting if not future.cancel()]:
-                if future.exception() is None:  # It had finished before.
+                if future.exception() is None:  # It has already finished.
                     keep(future.result())
             raise
 
 
 @contextlib.contextmanager
 def interrupts_blocked() -> Iterator[None]:
-    """A Ctrl-C inside the block takes effect at its end."""
+    """Defer a Ctrl-C inside the block to its end."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

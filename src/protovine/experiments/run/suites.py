@@ -1,4 +1,4 @@
-"""Running a suite: the result of every case on every stream."""
+"""Run a suite: every case on every stream."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from protovine.experiments.run.runner import run_prepared
 
 @dataclass(frozen=True)
 class SuiteResult:
-    """The results of a suite by stream and case, in order; those after an interruption are missing.
+    """The results of a suite by stream and case, in order; after an interruption the later ones are missing.
 
     ``folders`` are the run folders, if any were written; ``left_out`` has the reason for each stream without data.
     """
@@ -46,8 +46,7 @@ class SuiteResult:
     def interval(self, stream: str, case: str, preset: str, metric: str) -> Interval | None:
         """A metric over the seeds of a preset; None if it is not defined.
 
-        ``f1_late`` is F1 in the second half of a run: over the tenth of samples before each moment, averaged over the
-        moments of that half.
+        ``f1_late`` is the mean F1 in the second half of a run, each value over the tenth of samples before its time.
         """
         result = self.by_case.get((stream, case))
         if result is None or not result.of(preset):
@@ -78,7 +77,7 @@ def run_suite(
 ) -> SuiteResult:
     """Run every case, up to the first that fails.
 
-    With ``out`` each case has a run folder of its own in it; ``render`` makes the HTML page of a result.
+    With ``out`` each case gets its own run folder there; ``render`` makes the HTML page of a result.
     """
     report = progress or (lambda done, total: None)
     total, before = sum(each.prepared.samples for each in prepared.cases), 0
@@ -106,7 +105,7 @@ def run_suite(
 
 
 def _file_name(name: str) -> str:
-    """The name of a stream or case as the name of a folder."""
+    """A folder name for a stream or case."""
     return re.sub(r"[^\w.%-]+", "-", name).strip("-.")
 
 

@@ -1,4 +1,4 @@
-"""Trace files of runs: their names, and the description of the run that stands in their header."""
+"""Trace files of runs: their names, and the description of the run in their header."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def hash_of(records: Iterable[Record]) -> str:
 
 @dataclass(frozen=True)
 class RunDescription:
-    """What judging needs to know of a run besides its records, as plain values.
+    """Facts for judging a run besides its records, as plain values.
 
     Parameters
     ----------
@@ -45,9 +45,9 @@ class RunDescription:
     shares : bool
         Whether nodes may share anything at all.
     drift_points_s : tuple of float
-        When the concept changes.
+        Times at which the concept changes.
     live : bool
-        The run was made by real processes.
+        Whether real processes made the run.
     """
 
     preset: str

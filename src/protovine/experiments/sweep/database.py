@@ -66,7 +66,7 @@ class Database:
     @classmethod
     @contextmanager
     def writing(cls, folder: Path, plan: Plan, provenance: dict[str, Any], started_at: str) -> Iterator[Database]:
-        """The results in ``folder``, which is created if needed, locked against other writers."""
+        """Open the results in ``folder``, which is created if needed, and lock them against other writers."""
         path = folder / FILE
         try:
             if folder.is_dir() and not path.exists() and any(entry.name != "lock" for entry in folder.iterdir()):
@@ -83,7 +83,7 @@ class Database:
             try:
                 connection = sqlite3.connect(path, isolation_level=None)
                 connection.execute("PRAGMA journal_mode = WAL")
-                # A finished run is on the disk before the next one is saved, even if the power fails.
+                # A finished run is on the disk before the next one is saved, so a power failure loses at most one.
                 connection.execute("PRAGMA synchronous = FULL")
             except sqlite3.Error as error:
                 raise ConfigError(f"cannot open {path}: {error}") from None
@@ -318,7 +318,7 @@ def _curves(run: Run) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 def _packed(run: Run) -> bytes:
     details = {name: value for name, value in run.to_json().items() if name not in METRICS}
-    for name in ("preset", "seed", "trace_hash"):  # The row has them, and the preset is the point's.
+    for name in ("preset", "seed", "trace_hash"):  # The row already has them; the preset is the point's.
         del details[name]
     return zlib.compress(_json({**details, "drift_points_s": run.drift_points_s, "window": run.series.window}).encode())
 

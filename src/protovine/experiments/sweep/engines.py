@@ -26,7 +26,7 @@ _DIED = "the worker process died; it may have run out of memory"
 
 
 def results(tasks: Sequence[Task], engine: str, jobs: int, address: str | None = None) -> Iterator[Finished]:
-    """The finished tasks, in the order of finishing. An error of a run is part of its result, not raised.
+    """Yield finished tasks as they finish. An error of a run is part of its result and is not raised.
 
     The results do not depend on the engine. Closing the iterator ends its workers.
 
@@ -40,11 +40,11 @@ def results(tasks: Sequence[Task], engine: str, jobs: int, address: str | None =
 
 
 def check_engine(engine: str, address: str | None = None) -> None:
-    """`ConfigError` if there is no such engine, or it is not installed."""
+    """`ConfigError` if the engine is unknown or not installed."""
     if engine not in ENGINES:
         raise ConfigError(f"engine must be one of {', '.join(ENGINES)}, got '{engine}'")
     if engine == "local" and address is not None:
-        raise ConfigError("an address is that of a Ray cluster: it needs the engine ray")
+        raise ConfigError("an address needs the engine ray")
     if engine == "ray" and importlib.util.find_spec("ray") is None:
         raise ConfigError("the engine ray needs the optional part ray: pip install 'protovine[ray]'")
 
@@ -59,7 +59,7 @@ def attempt(task: Task) -> Finished:
             if here[name] != wanted:
                 raise ConfigError(f"the worker has {name} {here[name]}, not {wanted}")
         if fingerprint_of(task.data, task.seed) != task.fingerprint:
-            raise ConfigError(f"{task.data.source} is not the same here as where the sweep began")
+            raise ConfigError(f"{task.data.source} differs between this worker and the sweep")
         made = execute(task.settings, task.key, task.seed, load(task.data, task.seed))
     except Exception as caught:
         error = f"{type(caught).__name__}: {caught}"
@@ -79,8 +79,8 @@ def _in_processes(tasks: Sequence[Task], jobs: int) -> Iterator[Finished]:
         try:
             while waiting or suspects or running:
                 # Suspects run one at a time, so that a death shows which of them caused it.
-                alone = bool(suspects)
-                source, room = (suspects, 1) if alone else (waiting, AHEAD * jobs)
+                one_by_one = bool(suspects)
+                source, room = (suspects, 1) if one_by_one else (waiting, AHEAD * jobs)
                 with interrupts_blocked():  # Workers start here and inherit the block: only the parent handles Ctrl-C.
                     while source and len(running) < room:
                         task = source.popleft()
@@ -103,7 +103,7 @@ def _in_processes(tasks: Sequence[Task], jobs: int) -> Iterator[Finished]:
                 if broken or not done:
                     broken += running.values()
                     running = {}
-                    if alone:
+                    if one_by_one:
                         yield Finished(broken[0].key, broken[0].seed, None, _DIED, 0.0)
                     else:
                         suspects.extend(broken)
@@ -125,7 +125,7 @@ def _end_with_parent(parent: int) -> None:
 
 
 def _in_ray(tasks: Sequence[Task], jobs: int, address: str | None) -> Iterator[Finished]:
-    """A running Ray cluster, or one that is started here for the time of the sweep."""
+    """A running Ray cluster, or one that is started for the sweep."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray sends no usage statistics.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     # Imported by name, so that type checks do not depend on an optional package.

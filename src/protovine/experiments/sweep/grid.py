@@ -24,12 +24,12 @@ from protovine.system import kinds, merged_tables, nested, read_tables
 
 # Version of the content that names of runs are hashed from.
 FORMAT = 1
-# A larger sweep is a typing error.
+# A larger sweep is taken for a typing error.
 RUNS_MAX = 1_000_000
 # Packages that compute numbers. Python, pandas and River only load data, and the fingerprint of the data is part of a
 # run's name.
 COUNTED = ("protovine", "numpy", "numba", "scipy", "scikit-learn")
-# Keys that an experiment file does not have, or that a sweep file reads by itself.
+# Keys that a sweep file reads itself.
 _OWN = ("presets", "seed", "seeds", "grid", "list")
 # Keys of an experiment that cannot vary, and what to use instead.
 _FIXED = {"seed": "seeds are repeats: set seed and seeds", "seeds": "set seeds beside it", "jobs": "use --jobs"}
@@ -100,7 +100,7 @@ class Sweep:
         for row in rows:
             twice = [key for key in row if key in grid]
             if twice:
-                raise ConfigError(f"{twice[0]} stands in the grid and in the list; it can vary in one of them")
+                raise ConfigError(f"{twice[0]} is in the grid and in the list; it can vary in only one of them")
         if "preset" not in grid and not any("preset" in row for row in rows):
             presets: dict[str, tuple[Any, ...]] = {"preset": experiment.presets}
             grid = presets | grid
@@ -142,7 +142,7 @@ class Task:
 class Plan:
     """The runs of a sweep: ``tasks``, each once, and for every point and seed the key of its run.
 
-    Points with the same resolved settings share runs: a preset that does not share is the same at every T.
+    Points with the same resolved settings share runs: a preset without sharing is the same at every share probability.
     """
 
     sweep: Sweep
@@ -266,7 +266,7 @@ def _content(point: Point) -> str:
 
 
 def _links(settings: RunSettings, seed: int) -> str:
-    """A digest of the links in a file; empty for a named topology, which the settings have."""
+    """A digest of the links in a file; empty for a named topology."""
     swarm = settings.swarm
     if not topology.is_file_name(swarm.topology):
         return ""

@@ -17,7 +17,7 @@ def write_report(folder: Path, metric: str = "f1", base: str | None = None) -> l
     Raises
     ------
     ConfigError, DataError
-        There is no sweep or no finished run, or no such metric or base. Nothing was written.
+        The folder has no sweep or no finished run, or the metric or base is unknown. Nothing was written.
     """
     if not (folder / FILE).exists() and (folder / "report.html").exists():
         raise DataError(f"{folder} is no folder of a sweep; the report of a run is there already: report.html")

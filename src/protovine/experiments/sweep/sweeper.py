@@ -1,4 +1,4 @@
-"""A sweep from plan to database, with any engine. It can be stopped and resumed at any moment."""
+"""Run a sweep from plan to database, with any engine. It can be stopped and resumed at any time."""
 
 from __future__ import annotations
 
@@ -53,20 +53,20 @@ def run_sweep(
     Parameters
     ----------
     sweep : Sweep
-        The sweep of the folder, if it has one, or the same with more points or seeds.
+        The sweep; to resume, the sweep of the folder or the same with more points or seeds.
     out : path
         A new folder, or that of a sweep to resume. Each run is saved as soon as it is finished.
     engine : "local" or "ray"
         Processes on this machine, or a Ray cluster. The results do not depend on it.
     address : str, optional
-        Address of a Ray cluster; without it a cluster is started here for the time of the sweep.
+        Address of a Ray cluster; by default a local cluster is started for the sweep.
     jobs : int >= 1
-        Runs at a time, each in a process of its own (then a script must be guarded by
-        ``if __name__ == "__main__":``). A cluster with an address decides by itself.
+        Runs at a time, each in its own process (then a script must be guarded by ``if __name__ == "__main__":``).
+        Ignored for a cluster with an address.
     retry_failed : bool
         Execute failed runs again.
     progress : callable (done, total), optional
-        Called with the number of runs executed so far, and of all that were missing.
+        Called with the number of runs executed so far, and the number to execute.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def run_plan(
         if tasks:
             report(0, len(tasks))
             try:
-                # Kernels are compiled once here, before all workers would compile them at the same time.
+                # Compile kernels once here, so that the workers do not all compile them at the same time.
                 warm(task.settings for task in tasks)
                 with closing(results(tasks, engine, min(jobs, len(tasks)), address)) as finished:  # type: ignore[type-var]
                     for each in finished:
