@@ -239,7 +239,7 @@ class Node:
             {
                 "node": self.id,
                 "now_ns": self.now_ns,
-                "version": self.samples_learnt,
+                "samples_learnt": self.samples_learnt,
                 "train_at_ns": self._train_at_ns,
                 "given_up": self._given_up,
                 "learner": self.learner.state(),
@@ -267,7 +267,7 @@ class Node:
             self.exchange.restore(saved["exchange"])
             self.inbox.restore(saved["inbox"], self.exchange.limits)
             self._unlabelled = {name: (x, event) for name, x, event in saved["unlabelled"]}
-            self.samples_learnt, self._given_up = saved["version"], saved["given_up"]
+            self.samples_learnt, self._given_up = saved["samples_learnt"], saved["given_up"]
             self.now_ns = max(saved["now_ns"], now_ns)
             self._train_at_ns = max(saved["train_at_ns"], self.now_ns + self.train_period_ns)
         except (KeyError, IndexError, AttributeError, TypeError, ValueError, CodecError) as error:

@@ -48,7 +48,7 @@ def test_integrals_equal_a_sum_over_small_steps(heard_at: list, samples: list, e
     assert report.mean_s * SECOND == pytest.approx(np.mean(ages))
     assert report.version_mean == pytest.approx(np.mean(versions))
     assert report.incorrect_s * SECOND == pytest.approx(np.mean(incorrect))
-    assert report.incorrect_share == pytest.approx(np.mean(np.array(incorrect) > 0))
+    assert report.incorrect_fraction == pytest.approx(np.mean(np.array(incorrect) > 0))
 
     def exceeded(age: float) -> float:
         # Around a midpoint the age is uniform over half a unit.
@@ -71,7 +71,7 @@ def test_incorrect_information_by_hand() -> None:
     ]
     report = measure_age(trace, [[1], []], 8 * SECOND)
     assert (2**2 / 2 + 3**2 / 2) / 8 == report.incorrect_s
-    assert 5 / 8 == report.incorrect_share
+    assert 5 / 8 == report.incorrect_fraction
 
 
 def test_incorrect_information_agrees_with_the_closed_form() -> None:
@@ -84,7 +84,7 @@ def test_incorrect_information_agrees_with_the_closed_form() -> None:
     trace.sort(key=lambda record: record.at_ns)
     report = measure_age(trace, [[1], []], end_s * SECOND)
     assert theory.incorrect_s == pytest.approx(report.incorrect_s, rel=0.03)
-    assert theory.incorrect_probability == pytest.approx(report.incorrect_share, rel=0.03)
+    assert theory.incorrect_probability == pytest.approx(report.incorrect_fraction, rel=0.03)
     assert report.steady.incorrect.mean == pytest.approx(report.incorrect_s, rel=0.01)
     # Without the filter, which does not change what is incorrect, the age is that of all pushes.
     assert 0.5 == pytest.approx(report.mean_s, rel=0.03)

@@ -133,7 +133,7 @@ def test_two_nodes_meet_learn_answer_and_leave_and_their_tapes_play_the_same(nod
     assert {"ann", "bob"} == set(status)
     for name, other in (("ann", "bob"), ("bob", "ann")):
         (view,) = status[name]["peers"]
-        assert (other, True, 60) == (view["name"], view["alive"], view["version"])
+        assert (other, True, 60) == (view["name"], view["alive"], view["samples_learnt"])
         assert status[name]["bytes_received"] > 500
         # A message may overtake the hello that it needs, and is sent again.
         assert set(status[name]["refused"]) <= {"an unknown sender: keys"}

@@ -89,7 +89,7 @@ def measure_age(
         of_pairs([area / (2 * int(end) * SECOND_NS) for area, end in zip(wrong.squares(), rows.until, strict=True)]),
         np.append(receptions, 0)[pair_row],
     )
-    wrong_share = np.bincount(wrong.row, wrong.to - wrong.since, len(rows.until)) / rows.until
+    wrong_fraction = np.bincount(wrong.row, wrong.to - wrong.since, len(rows.until)) / rows.until
     mean_s = float(np.nanmean(each.mean_s))
     law = _law(rows.at - rows.made, rows.end - rows.made, (rows.weight / rows.until)[rows.row])
     return AgeReport(
@@ -98,7 +98,7 @@ def measure_age(
         p95_s=law.quantile(0.95),
         version_mean=float(np.nanmean(each.version_mean)),
         incorrect_s=float(np.nanmean(each.incorrect_s)),
-        incorrect_share=float(np.nanmean(of_pairs(wrong_share))),
+        incorrect_fraction=float(np.nanmean(of_pairs(wrong_fraction))),
         pairs=len(node),
         silent_pairs=silent,
         grid_s=grid_ns / SECOND_NS,

@@ -154,7 +154,7 @@ class AgeReport:
         Age that is exceeded 5 % of the time.
     version_mean : float
         Time average of how many local samples the origin is ahead, mean over pairs.
-    incorrect_s, incorrect_share : float
+    incorrect_s, incorrect_fraction : float
         Time average of the age of incorrect information, mean over pairs, and the fraction of the time it is above 0.
     pairs, silent_pairs : int
         Number of pairs, and of those that received nothing of their origin; their age grows from the start of the run.
@@ -171,7 +171,7 @@ class AgeReport:
     p95_s: float | None
     version_mean: float | None
     incorrect_s: float | None
-    incorrect_share: float | None
+    incorrect_fraction: float | None
     pairs: int
     silent_pairs: int
     grid_s: Floats

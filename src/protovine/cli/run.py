@@ -147,7 +147,9 @@ def show(result: Result, folder: RunFolder, as_json: bool) -> None:
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="New folder for traces and report.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @click.option(
-    "--suite", metavar="NAME", help="Put systems through a list of settings, with one table: robustness, server-dies."
+    "--suite",
+    metavar="NAME",
+    help="Compare presets in several cases, with one table; docs/experiments.md lists suites.",
 )
 def run(
     experiment: Path | None,

@@ -38,7 +38,7 @@ def status(
                 "name": tally.name(peer),
                 "alive": roster.state(peer) is PeerState.ALIVE,
                 "sequence": view.sequence,
-                "version": view.samples_learnt,
+                "samples_learnt": view.samples_learnt,
                 "age_s": (now_ns - view.created_ns) / SECOND_NS if view.created_ns else None,
             }
             for peer, view in sorted(views.items())

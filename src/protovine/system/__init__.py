@@ -3,7 +3,7 @@
 - `SystemSettings`: learner, exchange and gossip; one section per kind of learner, exchange, gate and inbox
 - `PRESETS`, `preset`: named systems
 - `resolve`: a preset and overrides as settings, the same for experiments and for nodes
-- `build_node` (with a `NodeContext`), `build_learner`: the objects that settings stand for; `warm` compiles their kernels
+- `build_node`, `NodeContext`, `build_learner`: the objects built from settings; `warm` compiles their kernels
 - `explain`, `merged_tables`, `nested`, `read_tables`: settings as tables
 """
 

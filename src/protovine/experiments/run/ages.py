@@ -54,7 +54,7 @@ class RunAges:
     predicted: TheoryAges | None
     reasons: tuple[str, ...]
     steady: SteadyAges | None
-    incorrect_share: float | None
+    incorrect_fraction: float | None
     pairs: int
     silent_pairs: int
     worst: list[dict[str, float | int | None]]
@@ -69,7 +69,7 @@ class RunAges:
             predicted,
             expected.reasons,
             report.steady,
-            report.incorrect_share,
+            report.incorrect_fraction,
             report.pairs,
             report.silent_pairs,
             report.each.worst(WORST_PAIRS) if report.mean_s is not None else [],
@@ -86,7 +86,7 @@ class RunAges:
             "predicted": self.predicted._asdict() if self.predicted else None,
             "reasons": list(self.reasons),
             "verdict": verdict([self]).words,
-            "incorrect_share": self.incorrect_share,
+            "incorrect_fraction": self.incorrect_fraction,
             "pairs": self.pairs,
             "silent_pairs": self.silent_pairs,
             "worst_pairs": self.worst,

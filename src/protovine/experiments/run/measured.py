@@ -46,7 +46,16 @@ class MeasuredRun:
     def to_json(self, pairs_max: int = PAIRS_MAX) -> dict[str, Any]:
         """Plain values, with the ``pairs_max`` pairs of the largest mean ages, largest first."""
         report, ages = self.report, self.ages
-        names = ("mean_s", "peak_s", "p95_s", "version_mean", "incorrect_s", "incorrect_share", "pairs", "silent_pairs")
+        names = (
+            "mean_s",
+            "peak_s",
+            "p95_s",
+            "version_mean",
+            "incorrect_s",
+            "incorrect_fraction",
+            "pairs",
+            "silent_pairs",
+        )
         nodes = report.each.of_nodes(self.nodes).tolist()
         return {
             "preset": self.preset,
