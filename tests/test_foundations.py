@@ -193,7 +193,7 @@ class Loser(DbscanCompressor):
 
 def test_contracts_hold_and_notice_what_breaks_them() -> None:
     checks.check_learner(XuILVQCore)
-    for broken, promise in ((Forgetful, "goes on as the original"), (Peeking, "without a model")):
+    for broken, promise in ((Forgetful, "continues like the original"), (Peeking, "without a model")):
         with pytest.raises(AssertionError, match=promise):
             checks.check_learner(broken)
     with pytest.raises(AssertionError, match="no class is lost"):

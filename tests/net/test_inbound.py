@@ -30,11 +30,11 @@ def reason(found: Message | HelloFrom | Refusal) -> tuple[object, str]:
 
 def test_a_hello_and_then_messages_are_opened_and_counted() -> None:
     inbound, tally, bob = pair()
-    sealed = bob.seal(0, b"news")
+    sealed = bob.seal(0, b"data")
     assert (1, "keys") == reason(inbound.open(Channel.MESSAGE, sealed, 0)), "it names the sender that has no keys"
     hello = inbound.open(Channel.ASK, bob.hello(0), 0)
     assert isinstance(hello, HelloFrom) and (1, "bob", True) == (hello.member.id, hello.member.name, hello.asks)
-    assert Message(1, b"news") == inbound.open(Channel.MESSAGE, sealed, 0)
+    assert Message(1, b"data") == inbound.open(Channel.MESSAGE, sealed, 0)
     assert {(1, "hello"): 1, (1, "unknown"): 1} == tally.received
     assert {(1, "hello"): len(bob.hello(0)), (1, "unknown"): len(sealed)} == tally.received_bytes
     assert (PeerGroup.UNKNOWN, "malformed") == reason(inbound.open(Channel.HELLO, b"noise", 0))

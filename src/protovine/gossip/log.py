@@ -218,7 +218,7 @@ class LogGossip:
         return made
 
     def read(self, data: bytes, sender: int) -> LogFrame:
-        """The message in ``data``; `RemoteProtocolError` if it is damaged, foreign or of an older incarnation."""
+        """The message in ``data``; `RemoteProtocolError` if it is damaged, of another sender or outdated."""
         frame = LogFrame.decode(data)
         state = self._states.get(frame.sender)
         check_sender(self.node, frame.sender, sender, state is not None)

@@ -15,7 +15,7 @@ from protovine.net.security.hello import Member
 from protovine.net.states import TRANSITIONS, Action, PeerEvent, PeerState, SessionEvent, SessionState
 from protovine.records import SECOND_NS
 
-# Peers whose last hello is remembered; more of them are not members, but ids that somebody makes up.
+# Peers whose last hello is remembered; beyond this number they are invented ids, not members.
 _HELLO_TIMES_MAX = 1000
 
 
@@ -97,7 +97,7 @@ class Roster:
         self._hello_at_ns: dict[int, int] = {}
         self._stranger_hellos = TokenBucket(timing.strangers_per_s, timing.stranger_burst, now_ns)
         self._some = Patience(_ns(timing.reopen_s), _ns(timing.reopen_s_max), now_ns)
-        self._alone = Patience(_ns(timing.reopen_alone_s), _ns(timing.reopen_alone_s_max), now_ns)
+        self._all = Patience(_ns(timing.reopen_alone_s), _ns(timing.reopen_alone_s_max), now_ns)
         self._ask_wait_s = timing.ask_s
         self._ask_at_ns = now_ns + _ns(draw() * timing.ask_s)
         self._asked_missing_ns = now_ns
@@ -188,8 +188,8 @@ class Roster:
             for peer in missing:
                 self._step(peer, PeerEvent.SILENT, now_ns)
         # Both are asked each time, because each notices when its problem ends.
-        alone = bool(missing) and len(missing) == len(self.peers)
-        over = [self._some.over(bool(missing), now_ns), self._alone.over(alone, now_ns)]
+        all_missing = bool(missing) and len(missing) == len(self.peers)
+        over = [self._some.over(bool(missing), now_ns), self._all.over(all_missing, now_ns)]
         if self.session is SessionState.FAILED:
             self._session_step(SessionEvent.LOOK)
         elif any(over):

@@ -22,7 +22,7 @@ _NEWEST, _PREVIOUS = "snapshot.bin", "snapshot.previous.bin"
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What a start found: the state or None, and what is to be said about it."""
+    """The state found at a start, or None, and notes for the log."""
 
     state: dict[str, Any] | None
     notes: tuple[str, ...] = ()
@@ -82,7 +82,7 @@ class Store:
             pass
         except (OSError, ValueError):
             os.replace(path, path.with_suffix(".damaged"))
-            last = int(time.time())  # Nobody starts more than once a second, so this is beyond every former number.
+            last = int(time.time())  # At most one start per second, so this is beyond every former number.
         return self.raise_to(max(first, last + 1))
 
     def raise_to(self, incarnation: int) -> int:

@@ -31,12 +31,12 @@ def test_a_message_opens_once_and_only_for_its_peer(
     met(cat, ann)
     met(cat, bob)
     assert not bob.members()[0].confirmed
-    sealed = ann.seal(1, b"news")
-    assert b"news" not in sealed
+    sealed = ann.seal(1, b"data")
+    assert b"data" not in sealed
     refused("forged", cat, sealed)
     assert MissingKeysError is type(refused("keys", ann, sealed)), "a reflected message has no keys with oneself"
     refused("forged", ann, bytes([1 << 3 | sealed[0] & 7]) + sealed[1:])
-    assert (0, b"news") == bob.open(sealed)
+    assert (0, b"data") == bob.open(sealed)
     assert [True, False] == [member.confirmed for member in bob.members()]
     refused("replay", bob, sealed)
 

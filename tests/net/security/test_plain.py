@@ -15,10 +15,10 @@ def test_a_plain_swarm_checks_what_can_be_checked() -> None:
         return PlainEnvelope(MemberName(swarm, name, id), incarnation=incarnation, schema=schema)
 
     ann, bob = plain("ann", 0), plain("bob", 200, incarnation=3)
-    assert 0 == refused("keys", bob, bytes([0]) + b"news").sender
+    assert 0 == refused("keys", bob, bytes([0]) + b"data").sender
     met(ann, bob)
-    sealed = bob.seal(0, b"news")
-    assert (2 + 4, (200, b"news")) == (len(sealed), ann.open(sealed))
+    sealed = bob.seal(0, b"data")
+    assert (2 + 4, (200, b"data")) == (len(sealed), ann.open(sealed))
     assert [True] == [member.confirmed for member in ann.members()]
     hello_refused("stale", ann, plain("bob", 200, incarnation=2).hello(NOW_NS))
     hello_refused("swarm", ann, plain("cat", 2, swarm="shed").hello(NOW_NS))

@@ -46,9 +46,9 @@ from protovine.learn.hedged.votes import DOUBT
 from protovine.learn.validate import check_rows, check_samples, check_vector
 from protovine.prototypes import FEATURE_MAX, PrototypeSet
 
-# A class is frequent from so many times the even fraction of recent local labels.
+# A class is frequent from this multiple of the even fraction of recent local labels.
 FREQUENT = 1.6
-# Learning alone asks for no predictions.
+# Plain learning asks for no predictions.
 _NO_ROWS, _NO_CODES = np.empty((0, 0)), np.empty(0, np.int64)
 
 
@@ -205,10 +205,10 @@ class HedgedLVQCore:
         return codes
 
     def likelihood(self, x: NDArray[np.float64], code: int, at_ns: int) -> float:
-        """Probability of the class of a sample, before it is learnt; small for a sample that surprises others too.
+        """Probability of the class of a sample, before it is learnt; small for a sample that others predict badly too.
 
         For a class that is much more frequent here than others, at most its probability among even classes: a sample
-        that is obvious here by frequency alone need not be obvious elsewhere.
+        that is obvious here only by frequency need not be obvious elsewhere.
         """
         if not len(self):
             return 0.0

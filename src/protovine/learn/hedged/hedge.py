@@ -24,7 +24,7 @@ from protovine.learn.hedged.votes import DOUBT, LABEL_PRIOR, NEGLIGIBLE, column_
 
 # Recent labels are forgotten at this rate per local sample, about 500.
 LABEL_DECAY = 0.998
-# A sample of a rare class counts at most so many times more in the losses among even classes: one of them may be noise.
+# A sample of a rare class counts at most this many times more in the losses among even classes: it may be noise.
 RARITY_MAX = 3.0
 # Losses that differ by less differ by rounding: the first expert of them is the best.
 TIE = 1e-9

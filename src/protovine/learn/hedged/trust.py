@@ -26,7 +26,7 @@ LOCAL_FIRST = 8
 # A sender of whose recent items more than this fraction is far out of range is broken; a few are normal. The fraction
 # is a mean over about twenty items.
 FAR_MAX, FAR_RATE = 0.25, 0.05
-# So many times further out, an item is refused from any sender.
+# An item this many times further out is refused from any sender.
 ABSURD = 10.0
 # Evidence that an item beyond the allowance costs its sender, in nats: one that does it now and then stays trusted.
 FLOOD_COST = 0.002

@@ -21,7 +21,7 @@ from protovine.learn.hedged.metrics import n_metrics
 from protovine.learn.hedged.recency import masses
 from protovine.learn.hedged.state import ALL_MASS, BEST_EXPERT, LOCAL_MASS, N_MASSES, SIZE, Floats, State
 
-# Samples that are spread over all classes in every vote, so that one sample alone makes no expert certain.
+# Samples that are spread over all classes in every vote, so that a single sample makes no expert certain.
 DOUBT = 0.25
 # A kernel value whose fourth power, the value at the next bandwidth, no longer matters.
 NEGLIGIBLE = 1e-5

@@ -21,7 +21,7 @@ RATES_INITIAL = (0.9, 0.1)
 CAPACITY_MIN = 64
 # Fields with a row for each prototype.
 _PER_PROTOTYPE = ("x", "label", "mass", "event")
-# Learning alone asks for no predictions.
+# Plain learning asks for no predictions.
 _NO_ROWS, _NO_CODES = np.empty((0, 0)), np.empty(0, np.int64)
 
 

@@ -152,7 +152,7 @@ class Sink(Protocol):
 
     @property
     def closed(self) -> bool:
-        """Whether nothing can be written any more, such as to a pipe that nobody reads."""
+        """Whether nothing can be written any more, such as to a pipe without a reader."""
 
     async def put(self, output: Output) -> None:
         """Write it now or soon."""

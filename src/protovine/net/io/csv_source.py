@@ -90,7 +90,7 @@ class CsvReplay(ParsedSource):
                         event = self._event(row)
                         if event is None:
                             continue
-                        # A node that falls behind gets what is due at once: the world does not wait either.
+                        # A node that falls behind gets due rows at once, as real sensors would not wait either.
                         wait_s = start_s + number / self._rate_hz - loop.time() if self._rate_hz else 0
                         await asyncio.sleep(max(0, wait_s))
                         number += 1

@@ -15,7 +15,7 @@ _NEWEST = 10_000
 
 
 class Latency:
-    """Seconds from making to acceptance of every message that brought prototypes and was newer than those before it.
+    """Seconds from creation to acceptance of every message with prototypes that was newer than those before it.
 
     Each end is read from that member's clock, so the difference of the clocks is in it; if the sender's clock is ahead
     by more than the journey, the message counts as 0 s. A log's messages carry whole milliseconds, rounded down.
@@ -48,7 +48,7 @@ class Latency:
         self._known_ns[peer] = created_ns
 
     def note(self, record: Received) -> None:
-        """Count an accepted message, unless it is older than a known one or brought no prototypes."""
+        """Count an accepted message, unless it is older than a known one or has no prototypes."""
         if record.created_ns <= self._known_ns.get(record.peer, 0):
             return
         self._known_ns[record.peer] = record.created_ns

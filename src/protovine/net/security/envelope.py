@@ -1,14 +1,14 @@
-"""Sealed messages: the recipient knows which member sent each one, whoever carried it.
+"""Sealed messages: the recipient knows which member sent each one, whatever path it took.
 
 The transport's TLS keeps strangers out, but other members may relay a message, and TLS does not say who wrote it. So
 every member sends a signed hello (`hello.py`) with a fresh public key for Diffie-Hellman. From two hellos both sides
 compute keys that no third member knows, one per direction (X25519, then HKDF-SHA256 over both members' names, ids,
-incarnations, certificates and public keys). A message is then sealed with AES-128-CCM and a tag of 8 bytes: nobody else
-can have written, changed or read it.
+incarnations, certificates and public keys). A message is then sealed with AES-128-CCM and a tag of 8 bytes: no other
+process can write, change or read it.
 
 A sealed message::
 
-    varint  sender << 3 | (sum of both incarnations) mod 8: tells old keys from forgery
+    varint  sender << 3 | (sum of both incarnations) mod 8: separates old keys from forgery
     varint  counter       from 0, one per pair and direction
     bytes   payload, encrypted
     u64     tag over everything before it
@@ -71,7 +71,7 @@ TAG_BYTES = 8
 OVERHEAD_BYTES_MAX = 9 + TAG_BYTES
 # Counters up to this far behind the newest are still taken, once.
 WINDOW = 256
-# Messages under one key. At 1 kB each, CCM's bound on telling them from noise is then 2**-50 (130 blocks a message).
+# Messages under one key. At 1 kB each, CCM's bound on an attacker's advantage is then 2**-50 (130 blocks a message).
 COUNTER_MAX = 2**32 - 1
 
 # With nonces of 11 bytes CCM takes messages of up to 4 GiB; with 13 it would be 64 KiB.
@@ -169,9 +169,9 @@ class Envelope:
     ...     ann, bob = (Envelope(*load_member(home / m.name, at), incarnation=1, schema=b"v1") for m in made)
     >>> ann.accept_hello(bob.hello(now_ns), now_ns).name, bob.accept_hello(ann.hello(now_ns), now_ns).id
     ('bob', 0)
-    >>> sealed = ann.seal(1, b"news")
-    >>> len(sealed) - len(b"news"), bob.open(sealed)
-    (10, (0, b'news'))
+    >>> sealed = ann.seal(1, b"data")
+    >>> len(sealed) - len(b"data"), bob.open(sealed)
+    (10, (0, b'data'))
     >>> bob.open(sealed)
     Traceback (most recent call last):
     protovine.errors.RemoteProtocolError: message 0 of node 0 came before

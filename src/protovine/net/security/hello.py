@@ -1,4 +1,4 @@
-"""Hellos: how a member tells all others who it is; their bytes and their checks.
+"""Hellos, by which a member identifies itself to all others: their bytes and checks.
 
 Layout::
 

@@ -54,8 +54,8 @@ class PlainEnvelope:
     >>> bob = PlainEnvelope(MemberName("barn", "bob", 1), incarnation=1, schema=b"v1")
     >>> ann.accept_hello(bob.hello(0), 0).id, bob.accept_hello(ann.hello(0), 0).id
     (1, 0)
-    >>> bob.open(ann.seal(1, b"news"))
-    (0, b'news')
+    >>> bob.open(ann.seal(1, b"data"))
+    (0, b'data')
     """
 
     def __init__(
