@@ -72,7 +72,7 @@ def test_settings_become_a_prediction(changed: dict[str, Any], mean_s: float) ->
         ({"swarm": {"arrivals": "clock"}}, "not as a Poisson process"),
         ({"swarm": {"split": "quantity-skew:0.5"}}, "different rates"),
         ({"swarm": {"byzantine": "flood:1"}}, "Byzantine nodes: flood:1"),
-        ({"swarm": {"label_delay_s": 9.0}}, "labels come after"),
+        ({"swarm": {"label_delay_s": 9.0}}, "labels arrive after"),
         ({"swarm": {"clock_skew_s": 1.0}}, "clocks are off"),
         ({"link": {"jitter_s": 0.1}}, "jitter"),
         ({"link": {"bandwidth_bytes_per_s": 1000.0}}, "bandwidth"),

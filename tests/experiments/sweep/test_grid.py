@@ -95,7 +95,7 @@ def test_points_are_every_row_with_every_combination(T: list[float], s: list[int
         ({"list": {"gossip.share_probability": 1}}, "list must be tables"),
         (
             {"grid": {"gossip.share_probability": [1]}, "list": [{"gossip.share_probability": 0.5}]},
-            "gossip.share_probability stands in the grid and in the list",
+            "gossip.share_probability is in the grid and in the list",
         ),
         ({"grid": {"preset": ["paper-jds"]}, "presets": None}, "unknown preset 'paper-jds'"),
         ({"grid": {"preset": ["paper-jsd"]}}, "presets are given twice"),

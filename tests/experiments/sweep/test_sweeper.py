@@ -118,7 +118,7 @@ def test_a_run_that_fails_is_kept_and_can_be_tried_again(tmp_path: Path) -> None
     swept = run_plan(planned, tmp_path / "out")
     ((point, seed, error),) = swept.failures
     assert (f"point 2 (preset = paper-base, data.source = {file})", 0) == (point, seed)
-    assert "ConfigError" in error and "is not the same here as where the sweep began" in error
+    assert "ConfigError" in error and "differs between this worker and the sweep" in error
     frame = protovine.load_results(tmp_path / "out")
     assert ["ok", "failed"] == frame["status"].tolist()
     assert np.isnan(frame["f1"].iloc[1]) and frame["f1"].iloc[0] > 0
@@ -136,7 +136,7 @@ def test_a_run_that_fails_is_kept_and_can_be_tried_again(tmp_path: Path) -> None
         ("none.toml --out x", "cannot read the sweep none.toml"),
         ("bad.toml --out x", "point 1 (preset = default, gossip.fanout = 0): gossip.fanout must be at least 1, got 0"),
         ("s.toml --out x --engine slurm", "engine must be one of local, ray, got 'slurm'"),
-        ("s.toml --out x --address auto", "an address is that of a Ray cluster"),
+        ("s.toml --out x --address auto", "an address needs the engine ray"),
         ("s.toml --out x --jobs 0", "jobs must be between 1 and 1024, got 0"),
         ("s.toml --out full", "full is not empty and holds no sweep"),
     ],
