@@ -297,7 +297,7 @@ def test_a_wheel_works_outside_the_checkout(tmp_path: Path) -> None:
     subprocess.run(build, check=True, capture_output=True, timeout=300)
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    assert any(name.endswith("report.html.jinja") for name in names)
+    assert any(name.endswith("report/pages/run.html.jinja") for name in names)
     assert any(name.endswith("LICENSE") for name in names)
     home = tmp_path / "venv"
     venv.create(home, with_pip=True)
@@ -361,7 +361,7 @@ def test_ages_are_measured_from_a_folder_and_from_a_trace(tmp_path: Path) -> Non
     assert (0, "") == (done.returncode, done.stderr)
     assert "paper-base, seed 0: 20 pairs" in done.stdout
     assert "The assumptions hold, but too little was measured for an interval." in done.stdout
-    assert "paper-isolated, seed 0: 20 pairs, 20 of them silent; no node heard of another" in done.stdout
+    assert "paper-isolated, seed 0: 20 pairs, 20 of them silent; no node received anything f" in done.stdout
     trace = "out/traces/paper-base-seed0.jsonl.gz"
     (alone,) = json.loads(protovine("age", "measure", trace, "--json", cwd=tmp_path).stdout)["runs"]
     found = protovine("age", "measure", "out", "--json", "--preset", "paper-base", "--figure", "ages.png", cwd=tmp_path)
@@ -436,12 +436,12 @@ def test_age_calc_draws(ending: str, tmp_path: Path) -> None:
         (["--target-mean", "1", "--budget", "5"], "got --target-mean and --budget"),
         (
             ["--target-mean", "0.05"],
-            "the least is 0.1 s, with schedule 'coin', s = 4 and T = 1, at 4000 bytes per node",
+            "the least is 0.1 s, with schedule 'coin', fanout 4 and share probability 1, at 4000 bytes per node",
         ),
         (["--target-mean", "-1"], "mean_s must be a finite number > 0, got -1"),
         (["--budget", "0"], "budget_bps must be a finite number > 0, got 0"),
         (["--budget", "5", "--rate", "-1"], "rate_hz must be a finite number > 0, got -1"),
-        (["--budget", "5", "-s", "9"], "s must be between 1 and 4, got 9"),
+        (["--budget", "5", "-s", "9"], "fanout must be between 1 and 4, got 9"),
         (["--budget", "5", "--topology", "./pieces.txt"], "does not connect nodes 0 and 2: their ages are infinite"),
         (["--budget", "5", "--forwarding", "source"], "unknown forwarding 'source'"),
         (["--budget", "5", "--figure", "plan.gif"], "a figure must end in .png, .svg or .pdf, got 'plan.gif'"),

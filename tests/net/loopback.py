@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from protovine.exchange import SetExchange
 from protovine.gossip import Coin, PushGossip
 from protovine.learn import XuILVQCore
 from protovine.net import MemberName, PlainEnvelope
@@ -77,12 +78,9 @@ class Sample:
 
 def make_runtime(wire: Wire, member: int, envelope: EnvelopeLike, **options: Any) -> Runtime:
     """A member with one feature and two classes that shares with all peers after every sample."""
-    node = Node(
-        XuILVQCore(dim=1, n_classes=2),
-        PushGossip(member, [], Coin(9, 1.0, np.random.default_rng(member))),
-        WholeSets(AlwaysGate(), SetLimits(dim=1, n_classes=2)),
-        QueueInbox(1, []),
-    )
+    learner, schedule = XuILVQCore(dim=1, n_classes=2), Coin(9, 1.0, np.random.default_rng(member))
+    share = WholeSets(AlwaysGate(), SetLimits(dim=1, n_classes=2))
+    node = Node(learner, SetExchange(learner, PushGossip(member, []), schedule, share), QueueInbox(1, []))
     return Runtime(node, envelope, End(wire, member), **options)
 
 

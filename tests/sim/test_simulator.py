@@ -320,9 +320,9 @@ def test_invariants_notice_what_must_not_happen() -> None:
     def received(at: int = 5, created: int = 1, samples_learnt: int = 0, sequence: int = 1) -> records.Received:
         return records.Received(at, 0, 1, 1, sequence, samples_learnt, created, 1, 9)
 
-    broken("from nowhere", lambda b: b.delivered(1, 0, 1, b"x"))
-    broken("from nowhere", lambda b: b.sent(1, 0, 1, b"x", False), lambda b: b.delivered(1, 0, 2, b"x"))
-    broken("from nowhere", lambda b: b.sent(1, 0, 1, b"x", False), lambda b: b.delivered(1, 0, 1, b"y"))
+    broken("never sent", lambda b: b.delivered(1, 0, 1, b"x"))
+    broken("never sent", lambda b: b.sent(1, 0, 1, b"x", False), lambda b: b.delivered(1, 0, 2, b"x"))
+    broken("never sent", lambda b: b.sent(1, 0, 1, b"x", False), lambda b: b.delivered(1, 0, 1, b"y"))
     broken("nobody had sent", lambda b: b.lost(1))
     broken("negative age", lambda b: b.record(received(created=6)))
     broken("has not reached", lambda b: b.record(received(samples_learnt=1)))

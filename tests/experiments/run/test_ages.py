@@ -234,7 +234,7 @@ def test_errors_name_what_cannot_be_measured_or_drawn(folder: Any, tmp_path: Any
         with pytest.raises((ConfigError, DataError), match=message):
             list(measured_runs(*arguments))
     run = next(measured_runs(path))
-    for name, message in (("a.gif", "ends in .png, .svg or .pdf, got"), ("no/a.png", "cannot write the figure")):
+    for name, message in (("a.gif", "must end in .png, .svg or .pdf, got"), ("no/a.png", "cannot write the figure")):
         with pytest.raises(ConfigError, match=message):
             draw_ages(run, tmp_path / name)
 

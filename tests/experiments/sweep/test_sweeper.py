@@ -143,7 +143,7 @@ def test_a_run_that_fails_is_kept_and_can_be_tried_again(tmp_path: Path) -> None
 )
 def test_mistakes_are_one_line_on_the_command_line(arguments: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "s.toml").write_text(TOML)
-    (tmp_path / "bad.toml").write_text("[grid]\ngossip.s = [0]\n")
+    (tmp_path / "bad.toml").write_text("[grid]\ngossip.fanout = [0]\n")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("")
     done = subprocess.run(command(*arguments.split()), cwd=tmp_path, capture_output=True, text=True, check=False)
