@@ -323,7 +323,7 @@ def test_invariants_notice_what_must_not_happen() -> None:
     broken("never sent", lambda b: b.delivered(1, 0, 1, b"x"))
     broken("never sent", lambda b: b.sent(1, 0, 1, b"x", False), lambda b: b.delivered(1, 0, 2, b"x"))
     broken("never sent", lambda b: b.sent(1, 0, 1, b"x", False), lambda b: b.delivered(1, 0, 1, b"y"))
-    broken("nobody had sent", lambda b: b.lost(1))
+    broken("no node had sent", lambda b: b.lost(1))
     broken("negative age", lambda b: b.record(received(created=6)))
     broken("has not reached", lambda b: b.record(received(samples_learnt=1)))
     broken("goes back", lambda b: b.record(received(sequence=2)), lambda b: b.record(received(sequence=1)))
