@@ -259,5 +259,5 @@ def test_samples_on_standard_input_without_certificates(nodes: Processes) -> Non
     assert list(range(40)) == [each["id"] for each in predictions]
     right = [each["prediction"] == truth["y"] for each, truth in zip(predictions[20:], labels[20:], strict=True)]
     assert sum(right) > 12
-    assert "nothing is encrypted" in error
+    assert "without encryption" in error
     assert "c" in error

@@ -325,7 +325,7 @@ def test_invariants_notice_what_must_not_happen() -> None:
     broken("never sent", lambda b: b.sent(1, 0, 1, b"x", False), lambda b: b.delivered(1, 0, 1, b"y"))
     broken("no node had sent", lambda b: b.lost(1))
     broken("negative age", lambda b: b.record(received(created=6)))
-    broken("has not reached", lambda b: b.record(received(samples_learnt=1)))
+    broken("more samples than node 1", lambda b: b.record(received(samples_learnt=1)))
     broken("goes back", lambda b: b.record(received(sequence=2)), lambda b: b.record(received(sequence=1)))
     broken("time goes backwards", lambda b: b.record(received(5)), lambda b: b.record(records.Down(4, 0)))
     broken("neither delivered nor lost", lambda b: b.sent(1, 0, 1, b"x", False), lambda b: b.ended())

@@ -17,11 +17,10 @@ from protovine.experiments.sweep.grid import plan
 from tests.experiments.sweep import TABLES, contents
 
 
-def worker_processes() -> list[str]:
-    """Command lines of this process's children that work for the local engine."""
+def worker_processes() -> set[str]:
+    """Ids of this process's children that are workers, of the local engine or of another test that ran before."""
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    commands = [Path(f"/proc/{child}/cmdline").read_bytes().decode() for child in children]
-    return [command for command in commands if "popen_loky" in command]
+    return {child for child in children if "popen_loky" in Path(f"/proc/{child}/cmdline").read_bytes().decode()}
 
 
 def test_an_error_of_a_run_is_its_result() -> None:
@@ -35,14 +34,15 @@ def test_an_error_of_a_run_is_its_result() -> None:
 @pytest.mark.slow
 def test_an_interrupted_engine_keeps_what_is_finished_and_leaves_no_worker(tmp_path: Path) -> None:
     seen: list[int] = []
+    before = worker_processes()
 
     def interrupt(done: int, total: int) -> None:
         if done == 2:
-            seen.append(len(worker_processes()))
+            seen.append(len(worker_processes() - before))
             raise KeyboardInterrupt
 
     swept = run_sweep(Sweep.of(TABLES), tmp_path / "out", jobs=2, progress=interrupt)
-    assert (True, 2, [2], []) == (swept.interrupted, swept.done, seen, worker_processes())
+    assert (True, 2, [2], set()) == (swept.interrupted, swept.done, seen, worker_processes() - before)
     assert 2 == len(contents(tmp_path / "out")["runs"])
 
 
