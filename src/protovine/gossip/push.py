@@ -93,9 +93,6 @@ class PushGossip:
             self.peers = sorted([*self.peers, peer])
             self.views[peer] = PeerView(peer)
 
-    def reached(self, peer: int, now_ns: int) -> None:
-        """A peer is there again: nothing to do, as the next payload replaces those that were lost."""
-
     @property
     def head(self) -> tuple[int, int]:
         """This node's incarnation, and the number of payloads that it has made in it."""
