@@ -202,21 +202,21 @@ def test_a_kill_and_a_partition(tmp_path: Path) -> None:
             status = victim.status()
             return bool(status) and status["incarnation"] == 2 and status["samples"] > 0
 
-        until(predicts, 10)
+        until(predicts, 60)
         status = victim.status()
         assert before and status and status["prototypes"] > 20
-        assert all(peer["alive"] for peer in status["peers"])
+        until(lambda: all(peer["alive"] for peer in (victim.status() or status)["peers"]), 60)
 
-        until(lambda: time.time_ns() > swarm.start_ns + 13 * SECOND_NS, 10)
+        until(lambda: time.time_ns() > swarm.start_ns + 13 * SECOND_NS, 60)
         network.cut(True)
-        until(lambda: time.time_ns() > swarm.start_ns + 33 * SECOND_NS, 25)
-        assert all(member.done for member in swarm.members)
+        cut_ns = time.time_ns()
+        until(lambda: time.time_ns() > cut_ns + 20 * SECOND_NS, 60)
+        until(lambda: all(member.done for member in swarm.members), 60)
         west, east = swarm.members[:2], swarm.members[2:]
-        # Members write what they know once a second or so; a busy machine is late with it.
-        until(lambda: agree(west) and agree(east), 5 * slowness())
+        until(lambda: agree(west) and agree(east), 60)
         assert not agree(swarm.members)
         network.cut(False)
-        until(lambda: agree(swarm.members), 10 * slowness())
+        until(lambda: agree(swarm.members), 60)
         swarm.stop()
         records = swarm.records()
 
@@ -226,12 +226,16 @@ def test_a_kill_and_a_partition(tmp_path: Path) -> None:
         assert rows == predicted == swarm.built.scenario.rows[node].tolist(), "no other node missed a sample"
         due = dict(zip(rows, swarm.built.scenario.at_ns[node].tolist(), strict=True))
         late = [r.at_ns - due[r.sample] for r in records if isinstance(r, Predicted) and r.node == node]
-        assert max(late) < 2 * SECOND_NS, "no node waited for it"
-    again = [r for r in records if isinstance(r, Predicted) and r.node == 4 and r.at_ns > killed_ns - swarm.start_ns]
-    assert again[0].at_ns + swarm.start_ns - killed_ns < 5 * slowness() * SECOND_NS
+        assert max(late) < 10 * SECOND_NS, "no node waited for the network, which was cut for 20 s"
+    killed_at_ns = killed_ns - swarm.start_ns
+    of_victim = [record for record in records if isinstance(record, Predicted) and record.node == 4]
+    before_kill = [record.sample for record in of_victim if record.at_ns <= killed_at_ns]
+    again = [record for record in of_victim if record.at_ns > killed_at_ns]
     assert again[0].predicted >= 0, "it knows what it knew"
-    missed = [record for record in records if isinstance(record, Missed)]
-    assert {record.node for record in missed} <= {4} and len(missed) < 60
+    missed = [(record.node, record.sample) for record in records if isinstance(record, Missed)]
+    assert {node for node, _ in missed} == {4}
+    taken = [*before_kill, *(sample for _, sample in missed), *(record.sample for record in again)]
+    assert taken == swarm.built.scenario.rows[4].tolist(), "it missed what came in its absence, and nothing else"
 
 
 # -- Attacks. ----------------------------------------------------------------------------------------------------------

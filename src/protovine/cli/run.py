@@ -125,7 +125,7 @@ def show(result: Result, folder: RunFolder, as_json: bool) -> None:
         for note in result.notes:
             click.echo(f"note: {note}")
     click.echo(f"{folder.path}/report.html has the figures", err=as_json)
-    if result.status == "partial":
+    if result.status == "partial" and result.error is None:
         click.echo(
             f"protovine: interrupted, finished runs: {len(result.runs)}; {folder.path} is marked partial", err=True
         )

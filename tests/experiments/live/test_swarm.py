@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from protovine.experiments.define.build import build
 from protovine.experiments.define.config import Experiment
 from protovine.experiments.define.prepare import Prepared, prepare
 from protovine.experiments.live.recorded import TRACE_FILE, read_records
-from protovine.experiments.live.swarm import LocalSwarm
+from protovine.experiments.live.swarm import LocalSwarm, run_live
 from protovine.experiments.run.execute import execute, simulate
 from protovine.experiments.run.judge import judge_trace
 from protovine.records import SECOND_NS, AnyRecord, Arrived, Down, Missed, Received, Up
@@ -104,3 +106,37 @@ def test_settings_that_need_a_simulation_are_refused(tables: dict[str, Any], mes
     pytest.importorskip("zenoh")
     with pytest.raises((ConfigError, DataError), match=message):
         LocalSwarm(prepared(**tables), tmp_path / "swarm")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", [(1,), (0, 1, 2)])
+def test_members_that_are_killed_are_named_and_not_averaged(tmp_path: Path, killed: tuple[int, ...]) -> None:
+    pytest.importorskip("zenoh")
+    pending = set(killed)
+
+    def kill(swarm: LocalSwarm) -> None:
+        for node in sorted(pending):
+            status = swarm.members[node].status()
+            if swarm.start_ns and status and status["samples"] >= 5:
+                child = swarm.members[node].child
+                assert child is not None
+                os.kill(child.pid, signal.SIGKILL)
+                pending.discard(node)
+
+    chosen = prepared(data={"source": "phishing", "limit": 150}, swarm={"nodes": 3})
+    result = run_live(chosen, secure=False, trace_folder=tmp_path, watch=kill, keep=tmp_path / "swarm")
+    assert not pending and result.error == (
+        f"{len(killed)} of 3 nodes did not take all their samples; the notes say which and when"
+    )
+    notes = [note for note in result.notes if "killed by signal 9" in note]
+    assert [int(note.split()[1]) for note in notes] == list(killed)
+    assert all(note.endswith("of 50 samples; its results do not count") for note in notes)
+    run = result.runs[0]
+    again = judge_trace(tmp_path / "default-seed0.jsonl.gz")
+    assert again.per_node == run.per_node and again.metrics["f1"] == run.metrics["f1"]
+    if len(killed) == 3:
+        assert result.status == "failed" and set(run.metrics.values()) - {None} == set()
+    else:
+        assert result.status == "partial" and [each["node"] for each in run.per_node] == [0, 2]
+        assert [each["samples"] for each in run.per_node] == [50, 50]
+        assert run.metrics["f1"] == pytest.approx(sum(each["f1"] for each in run.per_node) / 2)

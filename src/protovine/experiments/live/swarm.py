@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -30,7 +31,7 @@ from protovine.experiments.run.runner import versions
 from protovine.experiments.run.trace import hash_of, trace_name
 from protovine.net.security import create_authority, issue
 from protovine.net.transport import zenoh_module
-from protovine.records import SECOND_NS, AnyRecord, write_trace
+from protovine.records import SECOND_NS, AnyRecord, Arrived, write_trace
 from protovine.system import warm
 
 __all__ = ["SWARM", "LocalSwarm", "Place", "Process", "free_ports", "run_live"]
@@ -40,6 +41,8 @@ SWARM = "local"
 _STARTING_MAX = 4
 # Processes that have not ended after this time are killed.
 _END_TIMEOUT_S = 20.0
+# A member that takes no sample for this time after the end of the stream has stopped.
+_STOPPED_S = 60.0
 
 
 class LocalSwarm:
@@ -76,6 +79,7 @@ class LocalSwarm:
         self.built: Built = build(self.settings, self.data, self.seed)
         _check(self.settings, prepared)
         self.start_ns = 0
+        self.ended: dict[int, str] = {}
         n = len(self.built.scenario.rows)
         places = places or [Place()] * n
         free = free_ports(n)
@@ -142,10 +146,30 @@ class LocalSwarm:
             member.say(str(self.start_ns))
 
     def wait(self, watch: Callable[[], None] = lambda: None) -> None:
-        """Wait until every running member has taken all its samples."""
-        while any(member.running and not member.done for member in self.members):
+        """Wait until every member has taken all its samples, has ended before that (see `ended`) or has stopped."""
+        last_ns = max((int(at_ns[-1]) for at_ns in self.built.scenario.at_ns if len(at_ns)), default=0)
+        progress, since = -1, time.monotonic()
+        while waiting := self._unfinished():
+            samples = sum((member.status() or {}).get("samples", 0) for member in waiting)
+            if samples != progress or time.time_ns() < self.start_ns + last_ns:
+                progress, since = samples, time.monotonic()
+            elif time.monotonic() - since > _STOPPED_S:
+                for member in waiting:
+                    self.ended[member.spec.node] = f"has taken no sample for {_STOPPED_S:g} s"
+                return
             watch()
             time.sleep(0.1)
+
+    def _unfinished(self) -> list[Process]:
+        """The members that have samples to take; notes those that have ended with samples left."""
+        for member in self.members:
+            assert member.child is not None
+            code = member.child.poll()
+            if code is not None and not member.done and member.spec.node not in self.ended:
+                at_s = (time.time_ns() - self.start_ns) / SECOND_NS
+                how = f"killed by signal {-code}" if code < 0 else f"exit code {code}: {member.last_error()}"
+                self.ended[member.spec.node] = f"ended after {max(0.0, at_s):.1f} s ({how})"
+        return [member for member in self.members if member.running and not member.done]
 
     def stop(self) -> None:
         """Stop all members; those that do not end in time are killed."""
@@ -171,6 +195,7 @@ class LocalSwarm:
     def again(self, node: int) -> None:
         """Restart a member that has ended, in the middle of the run."""
         member = self.members[node]
+        self.ended.pop(node, None)
         member.start()
         deadline = time.monotonic() + MEET_S
         while not member.ready:
@@ -182,7 +207,7 @@ class LocalSwarm:
     def result(self, trace_folder: Path | None = None) -> Run:
         """The recorded run, judged like a simulated one; with a folder, write its trace there."""
         described = describe_run(self.settings, self.preset, self.seed, self.data, self.built)
-        described = replace(described, live=True)
+        described = replace(described, live=True, incomplete=sorted(self.ended))
         records = self.records()
         if trace_folder is not None:
             write_trace(trace_folder / trace_name(self.preset, self.seed), described.header(), records)
@@ -194,7 +219,17 @@ class LocalSwarm:
             wall_s=end_ns / SECOND_NS,
             trace_hash=hash_of(records),
         )
-        return replace(run, metrics={**run.metrics, "bytes_socket_per_node_per_s": self._socket_rate(end_ns)})
+        socket_rate = self._socket_rate(end_ns) if described.judged else None
+        return replace(run, metrics={**run.metrics, "bytes_socket_per_node_per_s": socket_rate})
+
+    def losses(self) -> list[str]:
+        """A note on each member that did not take all its samples."""
+        taken = Counter(record.node for record in self.records() if isinstance(record, Arrived))
+        rows = self.built.scenario.rows
+        return [
+            f"node {node} {how} with {taken[node]} of {len(rows[node])} samples; its results do not count"
+            for node, how in sorted(self.ended.items())
+        ]
 
     def records(self) -> list[AnyRecord]:
         """The records of all members, ordered by time; time 0 is the start of the stream."""
@@ -250,9 +285,14 @@ def run_live(
             status, error = "failed", str(broken)
         finally:
             swarm.stop()
+        notes = [f"node {m.spec.node}: {note}" for m in swarm.members for note in m.notes]
         if swarm.start_ns:
             runs = [swarm.result(trace_folder)]
-        notes = [f"node {m.spec.node}: {note}" for m in swarm.members for note in m.notes]
+            notes += swarm.losses()
+        if swarm.ended:
+            n = len(swarm.members)
+            status = "failed" if len(swarm.ended) == n else "partial"
+            error = f"{len(swarm.ended)} of {n} nodes did not take all their samples; the notes say which and when"
     return Result(
         experiment={**describe(prepared), "live": True},
         resolved={swarm.preset: resolved(prepared)[swarm.preset]},

@@ -33,6 +33,9 @@ def judge(
 ) -> Run:
     """The metrics and curves of a run; the cost per record does not depend on the number of nodes.
 
+    They are about `RunDescription.judged`. If no node took all its samples, there are no metrics, and results per node
+    and curves are about the honest ones.
+
     Parameters
     ----------
     run : RunDescription
@@ -47,11 +50,12 @@ def judge(
     """
     end_ns = max((record.at_ns for record in records), default=0)
     virtual_s = end_ns / SECOND_NS
-    judged = set(run.honest)
+    nodes = run.judged or run.honest
+    judged = set(nodes)
     if len(judged) < len(run.neighbours):
         records = [record for record in records if record.node in judged]
     by_node = metrics.predictions(records, len(run.neighbours), len(run.classes))
-    made = {node: by_node[node] for node in run.honest}
+    made = {node: by_node[node] for node in nodes}
     together = metrics.pooled(list(made.values()))
     each = {node: metrics.scores(predictions, run.positive) for node, predictions in made.items()}
     kept = metrics.by_type(records)
@@ -71,6 +75,8 @@ def judge(
         "wall_s": wall_s,
         "samples_per_wall_s": len(together) / wall_s if wall_s else None,
     }
+    if not run.judged:
+        found = dict.fromkeys(found)
     run_ages = RunAges.of(ages, expected) if ages and expected else None
     return Run(
         preset=run.preset,
@@ -85,7 +91,9 @@ def judge(
             "prototypes dropped from full queues": traffic.prototypes_dropped,
             "labels given up": sum(record.given_up for record in ended),
         },
-        series=series(records, together, so_far, run, virtual_s, ages.age_s if ages else None, traffic.links),
+        series=series(
+            records, together, so_far, nodes, run.positive, virtual_s, ages.age_s if ages else None, traffic.links
+        ),
         drift_points_s=run.drift_points_s,
         ages=run_ages.of_live() if run_ages and run.live else run_ages,
     )

@@ -152,7 +152,7 @@ def _seed_of(name: str) -> str:
 
 def _measured(path: Path, settings: RunSettings | None) -> MeasuredRun:
     header, lines = read_trace(path)
-    neighbours, honest = header.get("neighbours"), header.get("honest")
+    neighbours, honest, incomplete = (header.get(key) for key in ("neighbours", "honest", "incomplete"))
     if not isinstance(neighbours, list) or not all(
         isinstance(peers, list) and all(isinstance(peer, int) and 0 <= peer < len(neighbours) for peer in peers)
         for peers in neighbours
@@ -160,6 +160,7 @@ def _measured(path: Path, settings: RunSettings | None) -> MeasuredRun:
         raise DataError(f"the trace {path} does not say who is whose neighbour")
     records = list(lines)
     judged = set(honest if isinstance(honest, list) else range(len(neighbours)))
+    judged -= set(incomplete if isinstance(incomplete, list) else ())
     links = [[peer for peer in peers if peer in judged] if i in judged else [] for i, peers in enumerate(neighbours)]
     # A run ends with its last local sample; a trace without arrivals ends with its last record.
     end_ns = max((record.at_ns for record in records if isinstance(record, Arrived)), default=0)

@@ -136,8 +136,8 @@ class Result:
     """The result of an experiment.
 
     ``experiment`` holds the settings without defaults, ``resolved`` every setting of every preset, ``data`` describes
-    the stream. ``status`` is ``complete``, ``partial`` (interrupted; the finished runs are here) or ``failed``, with
-    the ``error`` and the preset and seed that ``failed``.
+    the stream. ``status`` is ``complete``, ``partial`` (interrupted, and the finished runs are here; or real
+    nodes were lost, and the others are judged) or ``failed``. ``error`` says why, ``failed`` which preset and seed.
     """
 
     experiment: dict[str, Any]

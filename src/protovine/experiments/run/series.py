@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from protovine import metrics
 from protovine.experiments.run.result import Series
-from protovine.experiments.run.trace import RunDescription
 from protovine.records import SECOND_NS, Learned, Record, Sent, Trained
 
 # Points of every curve.
@@ -24,19 +23,22 @@ def series(
     records: Sequence[Record],
     together: metrics.NodePredictions,
     so_far: Floats,
-    run: RunDescription,
+    nodes: Sequence[int],
+    positive: int | None,
     virtual_s: float,
     age_s: Floats | None,
     links: dict[tuple[int, int], int],
 ) -> Series:
-    """The curves of the judged nodes.
+    """The curves of ``nodes``.
 
     Parameters
     ----------
     records : sequence of records
-        Of the judged nodes.
+        Of these nodes.
     together : NodePredictions
-        Predictions of all judged nodes, with F1 after each of them in ``so_far``.
+        Predictions of these nodes, with F1 after each of them in ``so_far``.
+    positive : int, optional
+        The positive class of two.
     age_s : float array, optional
         Mean age at the times of the grid; None if nodes do not share.
     links : dict
@@ -44,17 +46,16 @@ def series(
     """
     edges = np.linspace(0.0, virtual_s, GRID + 1)
     at_s = edges[1:]
-    nodes = len(run.honest)
     step_s = virtual_s / GRID if virtual_s else 1.0
     window = max(WINDOW_MIN, len(together) // WINDOW_PARTS)
     last = np.searchsorted(together.at_ns / SECOND_NS, at_s, side="right") - 1
     return Series(
         at_s=at_s,
-        f1_recent=_latest(metrics.sliding(together, run.positive, window), last),
+        f1_recent=_latest(metrics.sliding(together, positive, window), last),
         f1_so_far=_latest(so_far, last),
-        bytes_per_node_per_s=_sent_bytes(records, edges) / nodes / step_s,
+        bytes_per_node_per_s=_sent_bytes(records, edges) / len(nodes) / step_s,
         age_s=np.full(GRID, np.nan) if age_s is None else age_s,
-        size=_mean_size(records, run.honest, at_s),
+        size=_mean_size(records, nodes, at_s),
         window=window,
         links=links,
     )

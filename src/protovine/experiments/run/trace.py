@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ class RunDescription:
     neighbours : list of lists of int
         For each node the nodes that it may address.
     honest : list of int
-        Nodes that are not Byzantine, ascending. Only they are judged.
+        Nodes that are not Byzantine, ascending.
     positive : int or None
         Code of the positive class of two; None for more classes.
     shares : bool
@@ -48,6 +48,8 @@ class RunDescription:
         Times at which the concept changes.
     live : bool
         Whether real processes made the run.
+    incomplete : list of int
+        Nodes that ended before they had taken all their samples.
     """
 
     preset: str
@@ -59,6 +61,12 @@ class RunDescription:
     shares: bool
     drift_points_s: tuple[float, ...] = ()
     live: bool = False
+    incomplete: list[int] = field(default_factory=list)
+
+    @property
+    def judged(self) -> list[int]:
+        """The nodes whose results count, ascending: honest ones that took all their samples."""
+        return [node for node in self.honest if node not in set(self.incomplete)]
 
     @classmethod
     def read(cls, header: dict[str, Any], path: Path) -> RunDescription:
@@ -75,6 +83,7 @@ class RunDescription:
     def header(self) -> dict[str, Any]:
         """The header of the run's trace file."""
         described = dict(vars(self))
-        if not self.live:
-            del described["live"]
+        for name in ("live", "incomplete"):
+            if not described[name]:
+                del described[name]
         return {**described, "nodes": len(self.neighbours)}
