@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from river import dummy
 from sklearn import metrics as reference
 
 from protovine import metrics, records
@@ -70,6 +71,36 @@ def test_scores_equal_those_of_scikit_learn_to_the_last_digit(seed: int, n_class
         assert scores.f1 == pytest.approx(scores.f1_paper, abs=0.002)
     elif positive in truth:
         assert reference.f1_score(truth, predicted, labels=[positive], **macro) == scores.f1
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=80), st.integers(0, 2**32 - 1))
+def test_baselines_without_features(truth: list[int], seed: int) -> None:
+    """The last class as River's classifier predicts it, the majority counted anew for each sample."""
+    last = dummy.NoChangeClassifier()
+    right_last = right_majority = 0
+    for i, code in enumerate(truth):
+        right_last += last.predict_one({}) == code
+        last.learn_one({}, code)
+        right_majority += i > 0 and np.bincount(truth[:i]).argmax() == code
+    predicted = np.random.default_rng(seed).integers(-1, 4, len(truth)).tolist()
+    scores = metrics.scores(made(truth, predicted, 4), None)
+    assert (scores.accuracy_last_class, scores.accuracy_majority) == (
+        right_last / len(truth),
+        right_majority / len(truth),
+    )
+    assert scores.accuracy is not None
+    for kappa, right in ((scores.kappa_temporal, right_last), (scores.kappa_m, right_majority)):
+        # From the counts of mistakes: 1 - wrong / wrong of the baseline.
+        wrong = len(truth) - round(scores.accuracy * len(truth))
+        assert kappa == pytest.approx(1 - wrong / (len(truth) - right), abs=1e-12)
+    perfect = metrics.scores(made(truth, truth, 4), None)
+    assert perfect.kappa_temporal == perfect.kappa_m == 1
+
+
+def test_the_last_class_beats_a_learner_that_is_right_less_often() -> None:
+    scores = metrics.scores(made([0, 0, 0, 0, 1, 1, 1, 1], [0, 0, 0, 0, 0, 0, 1, 1]), positive=1)
+    assert (scores.accuracy, scores.accuracy_last_class, scores.accuracy_majority) == (6 / 8, 6 / 8, 3 / 8)
+    assert (scores.kappa_temporal, scores.kappa_m) == (0.0, pytest.approx(0.6))
 
 
 def test_nothing_predicted_has_no_scores() -> None:

@@ -6,7 +6,7 @@ A prediction without a model (-1) counts as wrong: as a false negative of its tr
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +49,20 @@ class NodePredictions:
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of a set of predictions; None where a score is not defined (no sample, no positive, one class)."""
+    """Scores of a set of predictions; None where a score is not defined (no sample, no positive, one class).
+
+    ``accuracy_last_class`` and ``accuracy_majority`` are those of two classifiers without features, on the same stream:
+    one predicts the class of the sample before, the other the most frequent class so far (the lowest code of several).
+    ``kappa_temporal`` and ``kappa_m`` say which part of the way from them to a perfect classifier was gone:
+    (accuracy - theirs) / (1 - theirs). They are None where that baseline makes no mistake.
+
+    References
+    ----------
+    Žliobaitė, Bifet, Read, Pfahringer & Holmes, "Evaluation methods and decision theory for classification of streaming
+    data with temporal dependence", Machine Learning 98, 2015 (first arXiv 1301.3524), for kappa-temporal; Bifet, de
+    Francisci Morales, Read, Holmes & Pfahringer, "Efficient online evaluation of big data stream classifiers", KDD
+    2015, for kappa-M.
+    """
 
     f1: float | None
     f1_macro: float | None
@@ -58,6 +71,10 @@ class Scores:
     balanced_accuracy: float | None
     kappa: float | None
     log_loss: float | None
+    kappa_temporal: float | None
+    kappa_m: float | None
+    accuracy_last_class: float | None
+    accuracy_majority: float | None
 
 
 def predictions(records: Iterable[Record], n_nodes: int, n_classes: int) -> list[NodePredictions]:
@@ -104,19 +121,62 @@ def scores(made: NodePredictions, positive: int | None) -> Scores:
         The positive class of two; None for more classes, then `Scores.f1` is the macro average.
     """
     if not len(made):
-        return Scores(None, None, None, None, None, None, None)
+        return Scores(*[None] * len(fields(Scores)))
     counts = made.confusion()
+    accuracy = int(np.trace(counts)) / len(made)
+    last_class = _accuracy(last_classes(made.truth), made.truth)
+    majority = _accuracy(majorities(made.truth, made.n_classes), made.truth)
     eps = np.finfo(np.float64).eps
     losses = -np.log(np.clip(made.truth_proba, eps, 1 - eps))
     return Scores(
         f1=f1_of(counts, positive),
         f1_macro=f1_of(counts, None),
         f1_paper=_f1_paper_of(counts, positive),
-        accuracy=int(np.trace(counts)) / len(made),
+        accuracy=accuracy,
         balanced_accuracy=_balanced_accuracy(counts),
         kappa=_kappa(counts),
         log_loss=float(np.mean(losses)),
+        kappa_temporal=_gained(accuracy, last_class),
+        kappa_m=_gained(accuracy, majority),
+        accuracy_last_class=last_class,
+        accuracy_majority=majority,
     )
+
+
+def last_classes(truth: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Predictions (n,) of the class of the sample before; -1 for the first.
+
+    Examples
+    --------
+    >>> last_classes(np.array([1, 1, 0])).tolist()
+    [-1, 1, 1]
+    """
+    return np.concatenate([[NO_MODEL], truth[:-1]])
+
+
+def majorities(truth: NDArray[np.int64], n_classes: int) -> NDArray[np.int64]:
+    """Predictions (n,) of the most frequent class so far, the lowest code of several; -1 for the first.
+
+    Examples
+    --------
+    >>> majorities(np.array([1, 0, 0, 1]), n_classes=2).tolist()
+    [-1, 1, 0, 0]
+    """
+    counts, most, made = [0] * n_classes, NO_MODEL, []
+    for code in truth.tolist():
+        made.append(most)
+        counts[code] += 1
+        if most == NO_MODEL or (counts[code], -code) > (counts[most], -most):
+            most = code
+    return np.array(made, np.int64)
+
+
+def _accuracy(predicted: NDArray[np.int64], truth: NDArray[np.int64]) -> float:
+    return int((predicted == truth).sum()) / len(truth)
+
+
+def _gained(accuracy: float, baseline: float) -> float | None:
+    return (accuracy - baseline) / (1 - baseline) if baseline < 1 else None
 
 
 def confusion(truth: NDArray[np.int64], predicted: NDArray[np.int64], n_classes: int) -> Confusion:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ from protovine.experiments.run.series import GRID, series
 from protovine.experiments.run.trace import RunDescription, hash_of
 from protovine.records import SECOND_NS, AnyRecord, Ended, Evaluated, Record, read_trace
 
-_SCORES = ("f1", "f1_macro", "f1_paper", "accuracy", "balanced_accuracy", "kappa", "log_loss")
-_NODE_SCORES = ("f1", "f1_macro", "f1_paper", "accuracy", "kappa")
+_SCORES = tuple(field.name for field in fields(metrics.Scores))
+_NODE_SCORES = ("f1", "f1_macro", "f1_paper", "accuracy", "kappa", "kappa_temporal", "kappa_m")
 
 
 def judge(
