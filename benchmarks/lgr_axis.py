@@ -1,8 +1,8 @@
 """Which spin axis of ``lgr`` fits the published numbers: ``python -m benchmarks.lgr_axis [SEEDS]``.
 
-Every node learns alone, test-then-train, and F1 is the mean over the five nodes. The published numbers are of one file, so
-each is compared with the spread over seeds: z is how many standard deviations it is away, and the last column is the sum of
-their squares. At 1,000 rows per node the paper's authors report other learners too.
+Every node learns alone, test-then-train, and F1 is the mean over the five nodes. The published numbers are of one
+file, so each is compared with the spread over seeds: z is how many standard deviations it is away, and the last column
+is the sum of their squares. At 1,000 rows per node the paper's authors report other learners too.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def test_the_published_table_is_whole() -> None:
     counts = found.groupby(["data.source", "test"]).size().to_dict()
     full, tens = 84, 44
     expected = {(stream, test): full for stream in ("elec2", "elec2-random", "phishing") for test in (1, 2, 3)}
-    expected |= {("rotation", test): tens for test in (1, 2, 3, 4)} | {("elec2", 4): 6}
+    expected |= {("lgr", test): tens for test in (1, 2, 3, 4)} | {("elec2", 4): 6}
     assert expected == counts
     assert not found.duplicated(["data.source", "test", "gossip.fanout", "gossip.share_probability"]).any()
     unshared = found[found["gossip.share_probability"] == 0]

@@ -28,7 +28,7 @@ STREAMS = {
         "elec2, 1250 rows from another random row on for each node (most likely the paper's elec2)",
     ),
     "phishing": (1250, "Phishing"),
-    "rotation": (1250, "gradual rotation (published: lgr, another stream of this kind)"),
+    "lgr": (2500, "lgr, gradual rotation"),
 }
 # Streams without published curves of their own stand beside those of another one.
 _CURVES = {"elec2-random-each": "elec2-random"}
