@@ -173,7 +173,7 @@ class Experiment(Section):
     """
 
     presets: tuple[str, ...] = Field(
-        ("default", "isolated", "centralised", "paper-base", "paper-jsd"),
+        ("default", "isolated", "centralised", "paper-base", "paper-cluster-150"),
         min_length=1,
         description="systems to compare",
     )
