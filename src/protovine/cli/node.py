@@ -36,7 +36,9 @@ _CONNECT_HELP = "Another member to dial, such as tls/10.0.0.7:7447; repeat for s
 @click.option("--log-level", default=None, help="debug, info, warning or error. [default: info]")
 @click.option("--log-format", default=None, help="auto, text or json. [default: auto]")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any key, such as node.snapshot_s=10.")
-@click.option("--check", is_flag=True, help="Read all settings and files, report mistakes, and do not run.")
+@click.option(
+    "--check", is_flag=True, help="Report what a start would refuse, in settings and files; connect and write nothing."
+)
 def node(file: Path | None, assignments: tuple[str, ...], check: bool, **flags: Any) -> None:
     """Run one member of a swarm on a real network.
 
@@ -45,18 +47,18 @@ def node(file: Path | None, assignments: tuple[str, ...], check: bool, **flags: 
     it reads the file and the revocation list again.
     """
     from protovine.net.config import NodeSettings
-    from protovine.net.service import run_member
+    from protovine.net.service import prepare, run_member
 
     settings = NodeSettings.read(file, _tables(assignments, flags))
     if check:
-        member = settings.member()
-        schema = settings.schema_of()
-        settings.endpoints()
-        settings.build(schema, member.id, 1, [])
+        prepared = prepare(settings)
+        member, schema = prepared.plan.member, prepared.schema
         words = f"{len(schema.features)} features and {len(schema.classes)} classes"
         click.echo(f"{member.name}, number {member.id} of swarm {member.swarm}: {words}")
         return
-    run_member(settings, lambda: NodeSettings.read(file, _tables(assignments, flags)), file)
+    if not run_member(settings, lambda: NodeSettings.read(file, _tables(assignments, flags)), file):
+        click.echo("protovine: not one message of the source could be used; the log says why", err=True)
+        sys.exit(1)
 
 
 def _tables(assignments: tuple[str, ...], flags: dict[str, Any]) -> dict[str, Any]:

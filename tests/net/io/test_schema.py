@@ -67,7 +67,7 @@ def test_texts_of_one_hot_columns_are_encoded_as_data_sets_are():
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        ({"wind": "3"}, "feature 'wind' must be a number or true/false, got '3'"),
+        ({"wind": "3 m/s"}, "feature 'wind' must be a number or true/false, got '3 m/s'"),
         ({"wind": [1]}, "feature 'wind' must be a number or true/false, got [1]"),
         ({"wind": {"a": 1}}, "feature 'wind' must be a number or true/false, got {'a': 1}"),
         ({"wind": 2e38}, "feature 'wind' must be within ±1e+38, got 2e+38"),

@@ -11,7 +11,7 @@ from protovine.net.io.mqtt import Broker, BrokerSettings
 
 PAGE = (Path(__file__).parents[3] / "docs" / "live-data.md").read_text()
 # What a node gives, not its settings.
-GIVEN = {"self", "schema", "session", "refused", "failed", "broker"}
+GIVEN = {"self", "schema", "session", "refused", "failed", "broker", "messages"}
 
 
 def documented(part, heading):
@@ -58,6 +58,6 @@ def test_sources_and_sinks_hand_every_setting_on_to_their_broker():
 
 def test_every_reason_is_explained():
     sources = "".join(path.read_text() for path in sorted(Path(inspect.getfile(Mqtt)).parent.glob("*.py")))
-    reasons = set(re.findall(r'(?:_Refusal|refuse)\(\s*"(\w+)"', sources)) | {"connection"}
+    reasons = set(re.findall(r'(?:Refusal|refuse)\(\s*"(\w+)"', sources)) | {"connection"}
     rows = PAGE.partition("| reason | error |\n")[2].partition("\n\n")[0].splitlines()
     assert reasons == {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
