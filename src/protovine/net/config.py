@@ -119,6 +119,7 @@ class JsonTable(Section):
 
     map: MapTable = MapTable()
     flat: bool = False
+    combine_s: float = Field(0.0, ge=0, le=86_400)
     ignore: str | tuple[str, ...] = ()
     decimal_comma: bool = False
     words: dict[str, float] = Field(default_factory=dict)
@@ -129,7 +130,7 @@ class JsonTable(Section):
         """The same for a source."""
         ignore = (self.ignore,) if isinstance(self.ignore, str) else self.ignore
         reading = Reading(self.decimal_comma, self.words, self.time_unit, self.time_zone)
-        return Messages(**dict(self.map), flat=self.flat, ignore=ignore, reading=reading)
+        return Messages(**dict(self.map), flat=self.flat, combine_s=self.combine_s, ignore=ignore, reading=reading)
 
 
 class StdinSource(JsonTable):

@@ -4,7 +4,7 @@
 - `base.py`: `Event` and `Source`, `Output` and `Sink`
 - `parser.py`: events from JSON objects; `messages.py`, `paths.py`: where things stand in them
 - `reading.py`, `times.py`, `shown.py`: numbers and times from texts, and texts for people
-- `devices.py`: the device in a topic or key
+- `devices.py`: the device in a topic or key; `combine.py`: samples from single values
 - `lines_source.py`, `csv_source.py`, `mqtt_source.py`, `zenoh_source.py`: one source each
 - `lines_sink.py`, `mqtt_sink.py`, `zenoh_sink.py`: one sink each
 - `mqtt.py`, `keys.py`, `queues.py`: the broker's connection, Zenoh keys, and queues that drop the oldest

@@ -110,8 +110,12 @@ class QueuedSource(ParsedSource):
         """The next event in the queue; other tasks get their turn first."""
         await asyncio.sleep(0)
         while not self._ready:
-            topic, data = await self._queue.get()
-            self._ready.extend(self._parser.events(data, topic))
+            try:
+                topic, data = await asyncio.wait_for(self._queue.get(), self._parser.wait_s())
+            except TimeoutError:
+                self._ready.extend(self._parser.due())
+            else:
+                self._ready.extend(self._parser.events(data, topic))
         return self._ready.popleft()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from protovine.errors import ConfigError, suggest
+from protovine.errors import ConfigError, check_range, suggest
 from protovine.net.io.devices import MQTT, TopicPattern
 from protovine.net.io.paths import Path, parse_path, path_text
 from protovine.net.io.reading import Reading
@@ -14,6 +14,8 @@ from protovine.net.io.schema import Schema
 from protovine.net.io.shown import shown
 
 ALL = "*"
+# In `Messages.topics`: the value is the label of the sample that it is combined with.
+LABEL = "label"
 _DEFAULTS = {"x": "x", "label": "y", "id": "id", "time": "time", "device": "device"}
 
 
@@ -46,7 +48,10 @@ class Messages:
         A list of messages within the message, such as ``metrics``; ``"."`` if the message itself is a list.
     topics : mapping of str to str
         Topics whose messages are a single value, by pattern (`protovine.net.io.devices.TopicPattern`), with the feature
-        that the value is.
+        that the value is, or ``label``.
+    combine_s : float >= 0
+        Single values of a device that come within these seconds are one sample (`protovine.net.io.combine.Combiner`);
+        with 0 each is a sample in which everything else is missing.
     ignore : sequence of str, or "*"
         Keys that are not used, by path or by name; "*" for all that nothing else names.
     reading : Reading
@@ -70,6 +75,7 @@ class Messages:
     device: str | Sequence[str] | None = None
     each: str | None = None
     topics: Mapping[str, str] = field(default_factory=dict)
+    combine_s: float = 0.0
     ignore: Sequence[str] = ()
     reading: Reading = field(default_factory=Reading)
 
@@ -112,8 +118,13 @@ class Layout:
             raise ConfigError("map.x and map.features exclude each other")
         if given is not None and not given:
             raise ConfigError("map.features must name at least one feature")
-        for name in (*(given or ()), *messages.topics.values()):
-            if not schema.names(name):
+        check_range("combine_s", messages.combine_s, 0, 86_400)
+        single = frozenset(messages.topics.values())
+        self.combines = (single, messages.combine_s) if messages.combine_s else None
+        if self.combines is not None and len(single) < 2:
+            raise ConfigError("combine_s joins values of topics: map.topics must name at least two")
+        for name in (*(given or ()), *single):
+            if not schema.names(name) and not (name == LABEL and name in single and self.combines is not None):
                 raise ConfigError(f"map: the schema has no feature {shown(name)}{suggest(name, schema.features[:50])}")
         self._ignore_all = ALL in messages.ignore
         ignored = () if isinstance(messages.ignore, str) else messages.ignore

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,9 @@ import numpy.typing as npt
 from protovine.errors import DataError
 from protovine.net.causes import Causes, Report
 from protovine.net.io.base import Event
+from protovine.net.io.combine import Combiner, Group
 from protovine.net.io.devices import MQTT, Devices, joined
-from protovine.net.io.messages import Layout, Messages, Picked, Refusal
+from protovine.net.io.messages import LABEL, Layout, Messages, Picked, Refusal
 from protovine.net.io.reading import FieldError
 from protovine.net.io.schema import Schema
 from protovine.net.io.shown import shown
@@ -48,6 +50,8 @@ class Parser:
         Where things stand in a message.
     devices : Devices, optional
         What a topic says about the device; by default the topic is the device.
+    clock : callable () -> float
+        Seconds, for values that wait for others.
 
     Examples
     --------
@@ -68,6 +72,7 @@ class Parser:
         refused: Report | None = None,
         messages: Messages | None = None,
         devices: Devices | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.schema = schema
         self.taken = 0
@@ -76,6 +81,8 @@ class Parser:
         self._layout = Layout(messages or Messages(), schema, None if devices is None else devices.wildcards)
         self._devices = devices or Devices(None, MQTT)
         self._reading = self._layout.reading
+        combines = self._layout.combines
+        self._combiner = None if combines is None else Combiner(*combines, clock)
         self._seen = np.zeros(schema.dim, dtype=bool)
 
     def events(self, data: bytes, topic: str = "") -> list[Event]:
@@ -87,7 +94,7 @@ class Parser:
                 return []
             single = self._layout.topic_value(topic)
             if single is not None:
-                return [self._value(data, *single)]
+                return self._value(data, *single)
             device = self._devices.of(topic)
             if device is None:
                 raise Refusal("device", "no pattern in device matches the topic")
@@ -102,6 +109,14 @@ class Parser:
             except Refusal as refusal:
                 self.refuse(refusal.reason, str(refusal), field=refusal.field, topic=topic)
         return found
+
+    def due(self) -> list[Event]:
+        """Events of values that have waited long enough for others."""
+        return [] if self._combiner is None else self._grouped(self._combiner.due())
+
+    def wait_s(self) -> float | None:
+        """Seconds until `due` has events; None if nothing waits."""
+        return None if self._combiner is None else self._combiner.wait_s()
 
     def event(self, data: bytes, topic: str = "") -> Event | None:
         """The event in a message that is not a list; None if it is refused, or blank."""
@@ -125,13 +140,32 @@ class Parser:
         """Features that no sample so far had a value for."""
         return [name for name, seen in zip(self.schema.features, self._seen, strict=True) if not seen]
 
-    def _value(self, data: bytes, name: str, device: str) -> Event:
-        """The event of a message that is the value of one feature: JSON, or else a text."""
+    def _value(self, data: bytes, name: str, device: str) -> list[Event]:
+        """What a message brings that is the value of one feature or the label: JSON, or else a text."""
         try:
             value = _decode(data)
         except Refusal:
-            value = data.removeprefix(_BOM).decode(errors="replace")
-        return self._counted(Event(self._vector({name: value}), None, None, None, device))
+            value = data.removeprefix(_BOM).decode(errors="replace").strip()
+        if self._combiner is None:
+            return [self._counted(Event(self._vector({name: value}), None, None, None, device))]
+        # A wrong value must not spoil the others.
+        if name == LABEL and not self.schema.names(name):
+            self._code(value)
+        else:
+            self._features({name: value})
+        return self._grouped(self._combiner.add(device, name, value))
+
+    def _grouped(self, groups: list[Group]) -> list[Event]:
+        found = []
+        for device, values in groups:
+            label = None if self.schema.names(LABEL) else values.pop(LABEL, None)
+            try:
+                if not values:
+                    raise Refusal("form", "a label came without a sample", "label")
+                found.append(self._counted(Event(self._vector(values), self._code(label), None, None, device)))
+            except Refusal as refusal:
+                self.refuse(refusal.reason, str(refusal), field=refusal.field, topic=device)
+        return found
 
     def _event(self, picked: Picked, topic_device: str) -> Event:
         name = _id(picked.id)
@@ -147,14 +181,17 @@ class Parser:
         except DataError as error:
             raise Refusal("time", str(error), "time") from None
 
-    def _vector(self, x: Mapping[str, Any]) -> npt.NDArray[np.float64]:
+    def _features(self, x: Mapping[str, Any]) -> npt.NDArray[np.float64]:
         try:
-            vector = self.schema.vector(x, self._reading)
+            return self.schema.vector(x, self._reading)
         except FieldError as error:
             hint = "" if self.schema.names(error.field) else "; ignore = [...] leaves keys out"
             raise Refusal("features", f"{error}{hint}", error.field) from None
         except DataError as error:
             raise Refusal("features", str(error)) from None
+
+    def _vector(self, x: Mapping[str, Any]) -> npt.NDArray[np.float64]:
+        vector = self._features(x)
         there = ~np.isnan(vector)
         if not there.any():
             raise Refusal("features", "no feature has a value")
