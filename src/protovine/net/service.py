@@ -16,6 +16,7 @@ from protovine.net.causes import Causes
 from protovine.net.config import NodeSettings
 from protovine.net.io.base import Output, Sink, Source
 from protovine.net.io.schema import Schema
+from protovine.net.io.shown import listed
 from protovine.net.member import Plan, Started, start_member
 from protovine.net.ops.logs import set_up_logs
 from protovine.net.ops.reload import Reloader
@@ -130,7 +131,7 @@ async def _run(settings: NodeSettings, read_again: Callable[[], NodeSettings], f
         finally:
             watching.cancel()
             for line in prepared.causes.summary():
-                _log.warning("refused %s", line)
+                _log.warning("in all %s", line)
         _log.info("left after %d samples", runtime.tally.samples, extra={"samples": runtime.tally.samples})
     return not useless
 
@@ -141,8 +142,7 @@ def _end_of_source(prepared: Prepared, tally: Tally) -> bool:
     if useless:
         _log.error("the source has ended and not one of its messages could be used", extra={"reason": "useless"})
     elif tally.samples and prepared.source is not None and (never := prepared.source.never_seen):
-        names = ", ".join(map(repr, never[:20])) + (", …" if len(never) > 20 else "")
-        _log.warning("no sample had a value for %s", names, extra={"reason": "absent"})
+        _log.warning("no sample had a value for %s", listed(never), extra={"reason": "absent"})
     return useless
 
 

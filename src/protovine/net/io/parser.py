@@ -28,10 +28,12 @@ from protovine.net.io.devices import MQTT, Devices, joined
 from protovine.net.io.messages import LABEL, Layout, Messages, Picked, Refusal
 from protovine.net.io.reading import FieldError
 from protovine.net.io.schema import Schema
-from protovine.net.io.shown import shown
+from protovine.net.io.shown import listed, shown
 
 MESSAGE_BYTES_MAX = 1 << 20
 ID_LENGTH_MAX = 200
+# Samples after which features that never had a value are reported.
+ABSENT_AFTER = 100
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -83,6 +85,7 @@ class Parser:
         self._reading = self._layout.reading
         combines = self._layout.combines
         self._combiner = None if combines is None else Combiner(*combines, clock)
+        self._samples = 0
         self._seen = np.zeros(schema.dim, dtype=bool)
 
     def events(self, data: bytes, topic: str = "") -> list[Event]:
@@ -196,6 +199,10 @@ class Parser:
         if not there.any():
             raise Refusal("features", "no feature has a value")
         self._seen |= there
+        self._samples += 1
+        if self._samples == ABSENT_AFTER and (never := self.never_seen):
+            # Most likely a wrong path or name, which would be found only at the end otherwise.
+            self.causes.add("absent", f"no sample so far had a value for {listed(never)}", field=never[0])
         return vector
 
     def _code(self, label: Any) -> int | None:

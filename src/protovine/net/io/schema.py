@@ -69,6 +69,8 @@ class Schema:
     _columns: dict[str, list[int]] = field(init=False, repr=False, compare=False)
     _codes: dict[tuple[bool, str], int] = field(init=False, repr=False, compare=False)
     _origins: dict[str, int] = field(init=False, repr=False, compare=False)
+    # A sample that names no feature.
+    _absent: list[float] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "features", tuple(self.features))
@@ -81,6 +83,8 @@ class Schema:
         for name in (*self.times, *self.absent_zero):
             if name not in self._places:
                 raise DataError(f"times and absent_zero must name features, got {shown(name)}")
+        zeros = set(self.absent_zero)
+        object.__setattr__(self, "_absent", [0.0 if name in zeros else math.nan for name in self.features])
         object.__setattr__(self, "_origins", {name: iso_ns(origin) for name, origin in self.times.items()})
 
     @classmethod
@@ -158,11 +162,7 @@ class Schema:
         DataError
             A name or a value is none of these, or a feature is given twice; the message says which.
         """
-        if len(x) > len(self._places) + len(self._columns):
-            raise DataError(f"{len(x)} names are too many: the schema has {self.dim} features")
-        values = [math.nan] * len(self.features)
-        for name in self.absent_zero:
-            values[self._places[name]] = 0.0
+        values = self._absent.copy()
         for name, value in x.items():
             place = self._places.get(name)
             if place is not None:
