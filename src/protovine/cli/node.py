@@ -30,7 +30,12 @@ _CONNECT_HELP = "Another member to dial, such as tls/10.0.0.7:7447; repeat for s
     help="No certificates: plain TCP without encryption; any process can send in any member's name.",
 )
 @click.option("--state", default=None, metavar="FOLDER", help="Folder for snapshots.")
-@click.option("--source", default=None, metavar="KIND[:PATH]", help="stdin, file:PATH, csv:PATH. [default: none]")
+@click.option(
+    "--source",
+    default=None,
+    metavar="KIND[:PATH]",
+    help="stdin, file:PATH, csv:PATH; other keys by --set source.KEY=VALUE. [default: none]",
+)
 @click.option("--sink", default=None, metavar="KIND[:PATH]", help="stdout or file:PATH. [default: none]")
 @click.option("--metrics", default=None, metavar="HOST:PORT", help="Prometheus metrics and health over HTTP.")
 @click.option("--log-level", default=None, help="debug, info, warning or error. [default: info]")
@@ -43,8 +48,8 @@ def node(file: Path | None, assignments: tuple[str, ...], check: bool, **flags: 
     """Run one member of a swarm on a real network.
 
     Settings are resolved as preset < NODE.toml < --set < options; docs/node.md lists all keys. The node ends with its
-    source, unless it has no source or node.stay is set. On SIGTERM and Ctrl-C it saves a snapshot and leaves; on SIGHUP
-    it reads the file and the revocation list again.
+    source, unless it has no source or node.stay is set, and with exit code 1 if not one message of it could be used.
+    On SIGTERM and Ctrl-C it saves a snapshot and leaves; on SIGHUP it reads the file and the revocation list again.
     """
     from protovine.net.config import NodeSettings
     from protovine.net.service import prepare, run_member

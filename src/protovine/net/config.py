@@ -128,9 +128,8 @@ class JsonTable(Section):
 
     def messages(self) -> Messages:
         """The same for a source."""
-        ignore = (self.ignore,) if isinstance(self.ignore, str) else self.ignore
         reading = Reading(self.decimal_comma, self.words, self.time_unit, self.time_zone)
-        return Messages(**dict(self.map), flat=self.flat, combine_s=self.combine_s, ignore=ignore, reading=reading)
+        return Messages(**dict(self.map), flat=self.flat, combine_s=self.combine_s, ignore=self.ignore, reading=reading)
 
 
 class StdinSource(JsonTable):

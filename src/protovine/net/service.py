@@ -15,6 +15,7 @@ from typing import Any
 from protovine.net.causes import Causes
 from protovine.net.config import NodeSettings
 from protovine.net.io.base import Output, Sink, Source
+from protovine.net.io.files import check_writable
 from protovine.net.io.schema import Schema
 from protovine.net.io.shown import listed
 from protovine.net.member import Plan, Started, start_member
@@ -22,7 +23,7 @@ from protovine.net.ops.logs import set_up_logs
 from protovine.net.ops.reload import Reloader
 from protovine.net.ops.server import Server, parse_address
 from protovine.net.samples import SamplePrediction
-from protovine.net.store import check_folder, check_writable
+from protovine.net.store import check_folder
 from protovine.net.tally import Tally
 from protovine.system import warm
 

@@ -7,7 +7,7 @@
 - `devices.py`: the device in a topic or key; `combine.py`: samples from single values
 - `lines_source.py`, `csv_source.py`, `mqtt_source.py`, `zenoh_source.py`: one source each
 - `lines_sink.py`, `mqtt_sink.py`, `zenoh_sink.py`: one sink each
-- `mqtt.py`, `keys.py`, `queues.py`: the broker's connection, Zenoh keys, and queues that drop the oldest
+- `mqtt.py`, `keys.py`, `files.py`, `queues.py`: the broker's connection, keys, files, and queues that drop the oldest
 """
 
 from protovine.net.io.base import Event, Output, Sink, Source

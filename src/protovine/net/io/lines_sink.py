@@ -11,8 +11,8 @@ from pathlib import Path
 from protovine.errors import ConfigError
 from protovine.net.causes import Report
 from protovine.net.io.base import CLOSE_TIMEOUT_S, QUEUE, Output, ReportingSink, encode
+from protovine.net.io.files import check_writable
 from protovine.net.io.queues import DropOldest
-from protovine.net.store import check_writable
 
 
 class JsonLinesSink(ReportingSink):

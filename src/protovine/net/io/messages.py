@@ -52,7 +52,7 @@ class Messages:
     combine_s : float >= 0
         Single values of a device that come within these seconds are one sample (`protovine.net.io.combine.Combiner`);
         with 0 each is a sample in which everything else is missing.
-    ignore : sequence of str, or "*"
+    ignore : str or sequence of str
         Keys that are not used, by path or by name; "*" for all that nothing else names.
     reading : Reading
         How texts become numbers and times.
@@ -126,8 +126,8 @@ class Layout:
         for name in (*(given or ()), *single):
             if not schema.names(name) and not (name == LABEL and name in single and self.combines is not None):
                 raise ConfigError(f"map: the schema has no feature {shown(name)}{suggest(name, schema.features[:50])}")
-        self._ignore_all = ALL in messages.ignore
-        ignored = () if isinstance(messages.ignore, str) else messages.ignore
+        ignored = (messages.ignore,) if isinstance(messages.ignore, str) else messages.ignore
+        self._ignore_all = ALL in ignored
         self._ignore = frozenset(parse_path(text) for text in ignored if text != ALL)
         self._each = None if messages.each is None else () if messages.each == "." else parse_path(messages.each)
         self._has_x = given is None and not messages.flat

@@ -241,7 +241,7 @@ def _decode(data: bytes) -> Any:
     """The value in JSON: UTF-8, perhaps after a byte order mark; NaN and Infinity are numbers."""
     try:
         text = data.decode("utf-8-sig")
-        value = json.loads(text, object_pairs_hook=_object)
+        value = _JSON.decode(text)
         if "\\u" in text:  # Half of a character, which could not be written again.
             json.dumps(value, ensure_ascii=False).encode()
     # More brackets than the stack is deep, or digits than Python reads, are errors of their own.
@@ -257,6 +257,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise Refusal("form", f"key {shown(twice)} stands there twice", twice)
     return found
+
+
+_JSON = json.JSONDecoder(object_pairs_hook=_object)
 
 
 def _id(value: Any) -> str | int | None:

@@ -91,6 +91,8 @@ class Reading:
 
     def number(self, name: str, value: Any) -> float:
         """The number of feature ``name``, NaN if it is missing; `FieldError` for anything else."""
+        if type(value) is float and -FEATURE_MAX <= value <= FEATURE_MAX:  # By far the most.
+            return value
         if isinstance(value, str):
             return self._text(name, value)
         if value is None:
