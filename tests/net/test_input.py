@@ -154,7 +154,7 @@ def test_causes_are_reported_at_a_bounded_rate_and_their_number_is_bounded() -> 
     for second in range(int(2.5 * PERIOD_S)):
         now_s[0] = float(second)
         causes.add("features", f"wrong {second}", field="t", topic="a")
-    assert [("features", "topic 'a': wrong 0"), ("features", "topic 'a': wrong 60 (61 times so far)")] == said[:2]
+    assert [("features", "from 'a': wrong 0"), ("features", "from 'a': wrong 60 (61 times so far)")] == said[:2]
     assert 3 == len(said)
     for number in range(10 * CAUSES_MAX):
         causes.add("features", "wrong", field=f"t{number}", topic="\x1b[2J")

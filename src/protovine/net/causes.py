@@ -49,11 +49,11 @@ class Causes:
     >>> causes = Causes(print, clock=lambda: 0.0)
     >>> for value in ("a", "b"):
     ...     causes.add("features", f"feature 't' must be a number, got '{value}'", field="t", topic="barn/1")
-    features topic 'barn/1': feature 't' must be a number, got 'a'
+    features from 'barn/1': feature 't' must be a number, got 'a'
     >>> causes.add("features", "there is no feature 'battery'", field="battery", topic="barn/1")
-    features topic 'barn/1': there is no feature 'battery'
+    features from 'barn/1': there is no feature 'battery'
     >>> print(causes.summary()[0])
-    2 times: topic 'barn/1': feature 't' must be a number, got 'a'
+    2 times: from 'barn/1': feature 't' must be a number, got 'a'
     """
 
     def __init__(self, report: Report | None = None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -63,7 +63,7 @@ class Causes:
     def add(self, reason: str, text: str, *, field: str = "", topic: str = "") -> None:
         """Count one more case of a cause; ``text`` may quote anything that arrived."""
         field, topic = _printable(field, _NAME_LENGTH), _printable(topic, _NAME_LENGTH)
-        text = _printable(f"topic '{topic}': {text}" if topic else text, _TEXT_LENGTH)
+        text = _printable(f"from '{topic}': {text}" if topic else text, _TEXT_LENGTH)
         cause = self._found.get((reason, field, topic))
         if cause is None:
             if len(self._found) >= CAUSES_MAX:

@@ -40,7 +40,7 @@ class JsonLines(ParsedSource):
     Raises
     ------
     ConfigError
-        There is no such file, or it is a folder, or ``follow`` is set without a path.
+        There is no such file, or it is a folder or cannot be read, or ``follow`` is set without a path.
     """
 
     def __init__(
@@ -59,6 +59,8 @@ class JsonLines(ParsedSource):
             raise ConfigError(f"path: no such file: {self._path}")
         if self._path is not None and self._path.is_dir():
             raise ConfigError(f"path must be a file or a FIFO, got a folder: {self._path}")
+        if self._path is not None and not os.access(self._path, os.R_OK):
+            raise ConfigError(f"path: {self._path} cannot be read: Permission denied")
         if self._path is None and sys.stdin is None:
             raise ConfigError("there is no standard input")
         self._follow = follow

@@ -210,7 +210,8 @@ class Layout:
     def pick(self, message: Any) -> Picked:
         """What ``message`` has; `Refusal` if it has a key that nothing names."""
         if not isinstance(message, dict):
-            raise Refusal("form", f"a message must be a JSON object, got {shown(message)}")
+            hint = " (map.each reads lists)" if isinstance(message, list) else ""
+            raise Refusal("form", f"a message must be a JSON object, got {shown(message)}{hint}")
         picked = Picked(device=(None,) * self._devices)
         self._walk(message, self._root, (), picked)
         if self._device_needed and any(self.reading.missing(part) for part in picked.device):
