@@ -29,6 +29,7 @@ class Event:
     y: int | None = None
     id: str | int | None = None
     time_ns: int | None = None
+    device: str = ""
 
 
 class Hub:

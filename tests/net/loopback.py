@@ -74,6 +74,7 @@ class Sample:
     y: int | None = None
     id: int | None = None
     time_ns: int | None = None
+    device: str = ""
 
 
 def make_runtime(wire: Wire, member: int, envelope: EnvelopeLike, **options: Any) -> Runtime:

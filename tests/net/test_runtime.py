@@ -431,7 +431,7 @@ def test_samples_that_wait_for_labels_are_bounded() -> None:
         one.samples.awaited_max = 10
         for name in range(50):
             one.take(Event(np.array([0.0, 3.0]), None, name))
-        assert one.samples.awaited == list(range(40, 50))
+        assert one.samples.awaited == [("", str(name)) for name in range(40, 50)]
 
     run(scenario())
 

@@ -20,8 +20,10 @@ from hypothesis import strategies as st
 
 from protovine.errors import ConfigError, SnapshotError
 from protovine.net import store as module
+from protovine.net.samples import LocalSamples
 from protovine.net.snapshots import restore_node
 from protovine.net.store import FORMAT, Store
+from protovine.net.tally import Tally
 from protovine.node import Node, make_example_node
 from protovine.snapshot import pack
 
@@ -253,25 +255,49 @@ dW5sYWJlbGxlZJGTB8cRAZOjPGY4kQHECAAAAAAAAOA/A6VwZWVyc5EBp2F3YWl0ZWSRk6RsYXRl
 BwGnbmV4dF9pZAg=
 """
 
+# The same of format 2, in which samples that wait for labels have a device.
+FORMAT_2 = """
+cHZzMTDnUjCFpmZvcm1hdAKkbm9kZcUCfHB2czFYnld0iaRub2RlAKZub3dfbnMDrnNhbXBsZXNf
+bGVhcm50Aqt0cmFpbl9hdF9ucwCoZ2l2ZW5fdXAAp2xlYXJuZXKIoXjHGgGTozxmOJICAcQQAAAA
+AAAA0D8AAAAAAADoP6VsYWJlbMcZAZOjPGk4kQLEEAAAAAAAAAAAAQAAAAAAAACkbWFzc8cZAZOj
+PGY4kQLEEAAAAAAAAAAAAAAAAAAAAAClZXZlbnTHGQGTozxpOJECxBABAAAAAAAAAAIAAAAAAAAA
+pGVkZ2XHCgGTozxpNJIAA8QApmNvdW50c8chAZOjPGk4kQPEGAIAAAAAAAAAAAAAAAAAAAACAAAA
+AAAAAKVyYXRlc8cZAZOjPGY4kQLEEM3MzMzMzOw/mpmZmZmZuT+qY29tcHJlc3NvcsCoZXhjaGFu
+Z2WDpmdvc3NpcIOraW5jYXJuYXRpb24BqHNlcXVlbmNlAqV2aWV3c5GWAQAAAAAAqHNjaGVkdWxl
+gaNybmeErWJpdF9nZW5lcmF0b3KlUENHNjSlc3RhdGWCpXN0YXRlgadfX2ludF9f2ScxNDM2MDk2
+NTg0NTY0ODYxODM2MzYwNjYyNzEwOTc2MzQ0MTA3MjGjaW5jgadfX2ludF9f2SY4NzEzNjM3MjUx
+NzU4Mjk4OTU1NTQ3ODE1OTQwMzc4Mzg0NDc3N6poYXNfdWludDMyAKh1aW50ZWdlcgClc2hhcmWD
+pGdhdGWArWxhc3RfcmVjZWl2ZWSQqWxhc3Rfc2VudJClaW5ib3iCpHR1cm4ApnF1ZXVlc5GSAZCq
+dW5sYWJlbGxlZJGTB8cRAZOjPGY4kQHECAAAAAAAAOA/A6VwZWVyc5EBp2F3YWl0ZWSRlKZiYXJu
+LzGkbGF0ZQcBp25leHRfaWQI
+"""
+
 
 def write_fixture() -> str:
-    """What ``FORMAT_1`` was made with; a new format needs a new one beside it."""
+    """What ``FORMAT_2`` was made with; a new format needs a new one beside it."""
     node = make_example_node()
     node.observe([0.25], 0, now_ns=1)
     node.observe([0.75], 1, now_ns=2)
     node.observe([0.5], now_ns=3, sample_id=7)
-    state = {"node": node.snapshot(), "peers": [1], "awaited": [["late", 7, 1]], "next_id": 8}
-    return base64.encodebytes(pack({"format": 1, **state})).decode()
+    state = {"node": node.snapshot(), "peers": [1], "awaited": [["barn/1", "late", 7, 1]], "next_id": 8}
+    return base64.encodebytes(pack({"format": 2, **state})).decode()
 
 
-def test_a_snapshot_of_the_first_format_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("fixture", "awaited", "device"),
+    [(FORMAT_1, ["late", 7, 1], ""), (FORMAT_2, ["barn/1", "late", 7, 1], "barn/1")],
+)
+def test_a_snapshot_of_every_format_is_read(tmp_path: Path, fixture: str, awaited: list[Any], device: str) -> None:
     made: list[Node] = []
     with Store(tmp_path) as store:
-        (tmp_path / NEWEST).write_bytes(base64.b64decode(FORMAT_1))
+        (tmp_path / NEWEST).write_bytes(base64.b64decode(fixture))
         loaded = store.load(lambda state: made.append(restore_node(lambda peers: make_example_node(), state, 10)))
     assert loaded.notes == () and loaded.state is not None
-    assert (loaded.state["awaited"], loaded.state["next_id"]) == ([["late", 7, 1]], 8)
+    assert (loaded.state["awaited"], loaded.state["next_id"]) == ([awaited], 8)
     (node,) = made
+    samples = LocalSamples(node, Tally())
+    samples.restore(loaded.state)
+    assert samples.awaited == [(device, "late")]
     assert (node.samples_learnt, node.unlabelled, node.peers, len(node.learner)) == (2, 1, [1], 2)
     assert node.incarnation == 2
     assert [node.observe([x], now_ns=20).code for x in (0.25, 0.75)] == [0, 1]

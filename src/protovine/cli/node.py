@@ -30,33 +30,40 @@ _CONNECT_HELP = "Another member to dial, such as tls/10.0.0.7:7447; repeat for s
     help="No certificates: plain TCP without encryption; any process can send in any member's name.",
 )
 @click.option("--state", default=None, metavar="FOLDER", help="Folder for snapshots.")
-@click.option("--source", default=None, metavar="KIND[:PATH]", help="stdin, file:PATH, csv:PATH. [default: none]")
+@click.option(
+    "--source",
+    default=None,
+    metavar="KIND[:PATH]",
+    help="stdin, file:PATH, csv:PATH; other keys by --set source.KEY=VALUE. [default: none]",
+)
 @click.option("--sink", default=None, metavar="KIND[:PATH]", help="stdout or file:PATH. [default: none]")
 @click.option("--metrics", default=None, metavar="HOST:PORT", help="Prometheus metrics and health over HTTP.")
 @click.option("--log-level", default=None, help="debug, info, warning or error. [default: info]")
 @click.option("--log-format", default=None, help="auto, text or json. [default: auto]")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any key, such as node.snapshot_s=10.")
-@click.option("--check", is_flag=True, help="Read all settings and files, report mistakes, and do not run.")
+@click.option(
+    "--check", is_flag=True, help="Report what a start would refuse, in settings and files; connect and write nothing."
+)
 def node(file: Path | None, assignments: tuple[str, ...], check: bool, **flags: Any) -> None:
     """Run one member of a swarm on a real network.
 
     Settings are resolved as preset < NODE.toml < --set < options; docs/node.md lists all keys. The node ends with its
-    source, unless it has no source or node.stay is set. On SIGTERM and Ctrl-C it saves a snapshot and leaves; on SIGHUP
-    it reads the file and the revocation list again.
+    source, unless it has no source or node.stay is set, and with exit code 1 if not one message of it could be used.
+    On SIGTERM and Ctrl-C it saves a snapshot and leaves; on SIGHUP it reads the file and the revocation list again.
     """
     from protovine.net.config import NodeSettings
-    from protovine.net.service import run_member
+    from protovine.net.service import prepare, run_member
 
     settings = NodeSettings.read(file, _tables(assignments, flags))
     if check:
-        member = settings.member()
-        schema = settings.schema_of()
-        settings.endpoints()
-        settings.build(schema, member.id, 1, [])
+        prepared = prepare(settings)
+        member, schema = prepared.plan.member, prepared.schema
         words = f"{len(schema.features)} features and {len(schema.classes)} classes"
         click.echo(f"{member.name}, number {member.id} of swarm {member.swarm}: {words}")
         return
-    run_member(settings, lambda: NodeSettings.read(file, _tables(assignments, flags)), file)
+    if not run_member(settings, lambda: NodeSettings.read(file, _tables(assignments, flags)), file):
+        click.echo("protovine: not one message of the source could be used; the log says why", err=True)
+        sys.exit(1)
 
 
 def _tables(assignments: tuple[str, ...], flags: dict[str, Any]) -> dict[str, Any]:

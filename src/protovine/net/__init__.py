@@ -5,7 +5,8 @@
 - `runtime.py`: the asyncio loop around a node
 - `roster.py`: which members are there, without I/O; `states.py`: its table of states
 - `inbound.py`: the queue and the checks of what arrives, without I/O; `pacing.py`: limits over time
-- `samples.py`: local samples and late labels; `tally.py`: counts; `status.py`: the status of a member
+- `samples.py`: local samples and late labels; `causes.py`: why input was refused
+- `tally.py`: counts; `status.py`: the status of a member
 - `transport.py`: messages over Zenoh; `store.py`: state on disk; `snapshots.py`: when it is saved
 - `security/`: certificates and sealed messages; `io/`: sources and sinks; `ops/`: metrics, health, logs
 """
@@ -15,9 +16,11 @@ from protovine.net.io import (
     Event,
     JsonLines,
     JsonLinesSink,
+    Messages,
     Mqtt,
     MqttSink,
     Output,
+    Reading,
     Schema,
     Sink,
     Source,
@@ -51,10 +54,12 @@ __all__ = [
     "JsonLinesSink",
     "Member",
     "MemberName",
+    "Messages",
     "Mqtt",
     "MqttSink",
     "Output",
     "PlainEnvelope",
+    "Reading",
     "Schema",
     "Sink",
     "Source",

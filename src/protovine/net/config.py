@@ -16,8 +16,10 @@ from protovine.net.io import (
     CsvReplay,
     JsonLines,
     JsonLinesSink,
+    Messages,
     Mqtt,
     MqttSink,
+    Reading,
     Schema,
     Sink,
     Source,
@@ -99,13 +101,44 @@ class _Broker(Section):
         return {name: getattr(self, name) for name in _Broker.model_fields if name != "host"}
 
 
-class StdinSource(Section):
+class MapTable(Section):
+    """Where things stand in a message: paths, as `protovine.net.io.messages.Messages` has them."""
+
+    x: str | None = None
+    features: dict[str, str] | None = None
+    label: str | None = None
+    id: str | None = None
+    time: str | None = None
+    device: str | tuple[str, ...] | None = None
+    each: str | None = None
+    topics: dict[str, str] = Field(default_factory=dict)
+
+
+class JsonTable(Section):
+    """How a source reads JSON messages."""
+
+    map: MapTable = MapTable()
+    flat: bool = False
+    combine_s: float = Field(0.0, ge=0, le=86_400)
+    ignore: str | tuple[str, ...] = ()
+    decimal_comma: bool = False
+    words: dict[str, float] = Field(default_factory=dict)
+    time_unit: Literal["auto", "iso", "s", "ms", "us", "ns"] = "auto"
+    time_zone: str = "UTC"
+
+    def messages(self) -> Messages:
+        """The same for a source."""
+        reading = Reading(self.decimal_comma, self.words, self.time_unit, self.time_zone)
+        return Messages(**dict(self.map), flat=self.flat, combine_s=self.combine_s, ignore=self.ignore, reading=reading)
+
+
+class StdinSource(JsonTable):
     """JSON lines on standard input."""
 
     kind: Literal["stdin"]
 
 
-class FileSource(Section):
+class FileSource(JsonTable):
     """JSON lines in a file or FIFO."""
 
     kind: Literal["file"]
@@ -123,20 +156,22 @@ class CsvSource(Section):
     loops: int = Field(1, ge=0)
 
 
-class MqttSource(_Broker):
+class MqttSource(JsonTable, _Broker):
     """JSON in MQTT messages."""
 
     kind: Literal["mqtt"]
     topics: tuple[str, ...] = Field(min_length=1)
+    device: str | tuple[str, ...] | None = None
     qos: _Qos = 1
     queue: _Queue = 1000
 
 
-class ZenohSource(Section):
+class ZenohSource(JsonTable):
     """JSON under Zenoh keys."""
 
     kind: Literal["zenoh"]
     key: str
+    device: str | tuple[str, ...] | None = None
     queue: _Queue = 1000
 
 
@@ -297,21 +332,22 @@ class NodeSettings(SystemSettings):
         )
 
     def source_of(self, schema: Schema, session: Any, refused: Failed) -> Source | None:
-        """Where samples come from; None without a source."""
+        """Where samples come from; None without a source. ``session`` may be a function that gives it later."""
         table = self.source
         if table is None:
             return None
         if isinstance(table, StdinSource):
-            return JsonLines(schema, refused=refused)
+            return JsonLines(schema, messages=table.messages(), refused=refused)
         if isinstance(table, FileSource):
-            return JsonLines(schema, table.path, follow=table.follow, refused=refused)
+            return JsonLines(schema, table.path, follow=table.follow, messages=table.messages(), refused=refused)
         if isinstance(table, CsvSource):
             options: dict[str, Any] = {"label": table.label, "rate_hz": table.rate_hz, "loops": table.loops}
             return CsvReplay(schema, table.path, **options, refused=refused)
         if isinstance(table, MqttSource):
-            options = {"qos": table.qos, "queue": table.queue, **table.broker()}
-            return Mqtt(schema, table.host, table.topics, **options, refused=refused)
-        return ZenohKeys(schema, session, table.key, queue=table.queue, refused=refused)
+            options = {"qos": table.qos, "queue": table.queue, "device": table.device, **table.broker()}
+            return Mqtt(schema, table.host, table.topics, **options, messages=table.messages(), refused=refused)
+        options = {"queue": table.queue, "device": table.device, "messages": table.messages()}
+        return ZenohKeys(schema, session, table.key, **options, refused=refused)
 
     def sink_of(self, session: Any, failed: Failed) -> Sink | None:
         """Where predictions go; None without a sink."""

@@ -19,6 +19,7 @@ import msgspec
 
 from protovine.errors import LocalProtocolError, MissingKeysError, RemoteProtocolError, SampleError
 from protovine.gossip import kind_name
+from protovine.net.causes import Causes
 from protovine.net.inbound import HelloFrom, Inbound, InboundLimits, Message
 from protovine.net.roster import Order, Roster, RosterTiming
 from protovine.net.samples import EventLike, LocalSamples, SamplePrediction
@@ -99,7 +100,7 @@ class Runtime:
     ) -> None:
         self.node, self.envelope, self.transport, self.neighbours = node, envelope, transport, neighbours
         self.started_ns = 0
-        self.tally = Tally()
+        self.tally = Tally(causes=Causes(_log_cause))
         for peer, view in node.views.items():
             self.tally.latency.expect(peer, view.created_ns)
         self._clock = clock or MonotonicClock()
@@ -179,8 +180,8 @@ class Runtime:
                 predicted = self.take(event)
             except SampleError as error:
                 self.tally.samples_refused += 1
-                if self.tally.samples_refused == 1:
-                    _log.warning("a local sample was refused: %s", error)
+                reason = "label" if event.x is None else "learner"
+                self.tally.causes.add(reason, f"a local sample was refused: {error}", topic=event.device)
                 continue
             if predicted is not None and put is not None:
                 await put(predicted)
@@ -408,3 +409,7 @@ class Runtime:
 
     def _status(self) -> bytes:
         return msgspec.json.encode(self.status())
+
+
+def _log_cause(reason: str, text: str) -> None:
+    _log.warning("%s", text, extra={"reason": reason})

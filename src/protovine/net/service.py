@@ -8,16 +8,23 @@ import logging
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from protovine.net.causes import Causes
 from protovine.net.config import NodeSettings
-from protovine.net.io.base import Output
+from protovine.net.io.base import Output, Sink, Source
+from protovine.net.io.files import check_writable
 from protovine.net.io.schema import Schema
+from protovine.net.io.shown import listed
 from protovine.net.member import Plan, Started, start_member
 from protovine.net.ops.logs import set_up_logs
 from protovine.net.ops.reload import Reloader
-from protovine.net.ops.server import Server
+from protovine.net.ops.server import Server, parse_address
 from protovine.net.samples import SamplePrediction
+from protovine.net.store import check_folder
+from protovine.net.tally import Tally
 from protovine.system import warm
 
 _log = logging.getLogger("protovine")
@@ -26,8 +33,55 @@ _log = logging.getLogger("protovine")
 _INCARNATIONS_SINCE_S = 1_767_225_600
 
 
-def run_member(settings: NodeSettings, read_again: Callable[[], NodeSettings], file: Path | None = None) -> None:
+def _report(reason: str, text: str) -> None:
+    _log.warning("%s", text, extra={"reason": reason})
+
+
+@dataclass
+class Prepared:
+    """Everything of a member before it connects to anything."""
+
+    schema: Schema
+    plan: Plan
+    source: Source | None
+    sink: Sink | None
+    # What the source refuses; becomes the runtime's.
+    causes: Causes
+    # Gives sources and sinks the session of the swarm, once it is open.
+    started: list[Started]
+
+
+def prepare(settings: NodeSettings) -> Prepared:
+    """Build everything that the settings name, and check the files and folders; nothing is connected or written.
+
+    Raises
+    ------
+    ConfigError, DataError
+        Something that the settings name is missing or cannot be used.
+    """
+    schema = settings.schema_of()
+    plan = _plan(settings, schema)
+    settings.envelope(1, schema)
+    settings.build(schema, plan.member.id, 1, [])
+    if plan.state is not None:
+        check_folder(plan.state)
+    if plan.tape is not None:
+        check_writable(plan.tape, "node.tape")
+    if settings.node.metrics is not None:
+        parse_address(settings.node.metrics)
+    causes, started = Causes(_report), list[Started]()
+
+    def session() -> Any:
+        return started[0].transport.session
+
+    source = settings.source_of(schema, session, causes)
+    return Prepared(schema, plan, source, settings.sink_of(session, _report), causes, started)
+
+
+def run_member(settings: NodeSettings, read_again: Callable[[], NodeSettings], file: Path | None = None) -> bool:
     """Run a member until its source ends or a signal comes; ``file`` is watched for changes of the settings.
+
+    Returns false if the source ended and not one of its messages could be used.
 
     Raises
     ------
@@ -35,18 +89,21 @@ def run_member(settings: NodeSettings, read_again: Callable[[], NodeSettings], f
         Something that the settings name is missing or cannot be used.
     """
     set_up_logs(settings.node.log_format, settings.node.log_level)
-    asyncio.run(_run(settings, read_again, file))
+    return asyncio.run(_run(settings, read_again, file))
 
 
-async def _run(settings: NodeSettings, read_again: Callable[[], NodeSettings], file: Path | None) -> None:
-    schema = settings.schema_of()
-    plan = _plan(settings, schema)
+async def _run(settings: NodeSettings, read_again: Callable[[], NodeSettings], file: Path | None) -> bool:
+    prepared = prepare(settings)
+    schema, plan = prepared.schema, prepared.plan
+    useless = False
     warm([settings])
     if settings.network.plain:
         _log.warning("plain TCP without encryption; any process can send in any member's name")
     with contextlib.ExitStack() as stack:
         started = stack.enter_context(start_member(plan))
         runtime = started.runtime
+        prepared.started.append(started)
+        runtime.tally.causes, runtime.samples.features = prepared.causes, schema.features
         for note in started.notes:
             _log.error("%s", note)
         if started.restored:
@@ -64,14 +121,30 @@ async def _run(settings: NodeSettings, read_again: Callable[[], NodeSettings], f
             expected = bool(settings.network.connect)
             server = stack.enter_context(Server(runtime, settings.node.metrics, peers_expected=expected))
         watching = asyncio.ensure_future(reloader.watch())
+
+        async def feed() -> None:
+            nonlocal useless
+            await _feed(prepared, plan.member.name, started, server)
+            useless = _end_of_source(prepared, runtime.tally)
+
         try:
-            await runtime.run(
-                lambda: _feed(settings, schema, plan.member.name, started, server),
-                keep_on=settings.node.stay or settings.source is None,
-            )
+            await runtime.run(feed, keep_on=settings.node.stay or settings.source is None)
         finally:
             watching.cancel()
+            for line in prepared.causes.summary():
+                _log.warning("in all %s", line)
         _log.info("left after %d samples", runtime.tally.samples, extra={"samples": runtime.tally.samples})
+    return not useless
+
+
+def _end_of_source(prepared: Prepared, tally: Tally) -> bool:
+    """Say how the source ended; true if nothing of it could be used."""
+    useless = not tally.samples and not tally.labels and prepared.causes.total > 0
+    if useless:
+        _log.error("the source has ended and not one of its messages could be used", extra={"reason": "useless"})
+    elif tally.samples and prepared.source is not None and (never := prepared.source.never_seen):
+        _log.warning("no sample had a value for %s", listed(never), extra={"reason": "absent"})
+    return useless
 
 
 def _plan(settings: NodeSettings, schema: Schema) -> Plan:
@@ -88,15 +161,9 @@ def _plan(settings: NodeSettings, schema: Schema) -> Plan:
     )
 
 
-async def _feed(settings: NodeSettings, schema: Schema, name: str, started: Started, server: Server | None) -> None:
+async def _feed(prepared: Prepared, name: str, started: Started, server: Server | None) -> None:
     """Take samples from the source and write predictions to the sink, until the source ends."""
-
-    def report(reason: str, text: str) -> None:
-        _log.warning("%s", text, extra={"reason": reason})
-
-    session = started.transport.session
-    source = settings.source_of(schema, session, report)
-    sink = settings.sink_of(session, report)
+    source, sink = prepared.source, prepared.sink
     if server is not None:
         server.source, server.sink = source, sink
 
@@ -104,12 +171,13 @@ async def _feed(settings: NodeSettings, schema: Schema, name: str, started: Star
         if sink is not None and not sink.closed:
             await sink.put(
                 Output.of(
-                    schema,
+                    prepared.schema,
                     made.prediction,
                     id=made.id,
                     time_ns=made.at_ns,
                     prototypes=made.prototypes,
                     node=name,
+                    device=made.device,
                 )
             )
 

@@ -11,6 +11,9 @@ from protovine.net.tally import Tally, in_order
 from protovine.node import Node
 from protovine.records import SECOND_NS
 
+# The most frequent causes of refusals in a status.
+_CAUSES = 20
+
 
 def status(
     node: Node, envelope: EnvelopeLike, roster: Roster, tally: Tally, started_ns: int, now_ns: int
@@ -31,6 +34,9 @@ def status(
         "latency_s": tally.latency.summary(),
         "refused": {f"{tally.name(peer)}: {reason}": n for (peer, reason), n in in_order(tally.refused.copy())},
         "samples_refused": tally.samples_refused,
+        "labels": tally.labels,
+        "unknown_labels": tally.unknown_labels,
+        "causes": [cause.as_dict() for cause in tally.causes.sorted()[:_CAUSES]],
         "bugs": tally.bugs,
         "peers": [
             {

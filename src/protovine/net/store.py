@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import os
 import threading
@@ -15,7 +17,7 @@ from protovine.errors import ConfigError, SnapshotError
 from protovine.snapshot import pack, unpack
 
 # Layout of what a runtime keeps besides the node's own snapshot; older ones are read, newer ones refused.
-FORMAT = 1
+FORMAT = 2
 _STARTS_MAX = 2**62
 _NEWEST, _PREVIOUS = "snapshot.bin", "snapshot.previous.bin"
 
@@ -123,12 +125,7 @@ class Store:
                 written = state.get("format")
                 if not isinstance(written, int) or written < 1:
                     raise SnapshotError(f"it has format {written!r}, expected 1 to {FORMAT}")
-                if written > FORMAT:
-                    # It is not damaged, and the newer version will want it again.
-                    raise ConfigError(
-                        f"{path} was written by a newer version (format {written}, this one reads up to {FORMAT}): "
-                        "install that version again, or name another state folder"
-                    )
+                _check_format(path, written)
                 check(state)
                 return Loaded(state, tuple(notes))
             except FileNotFoundError:
@@ -171,3 +168,31 @@ class Store:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def check_folder(folder: Path) -> None:
+    """`ConfigError` if a `Store` could not use ``folder``, which is not made; another process may hold it now."""
+    try:
+        found = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        if not found.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(found, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        if (folder / "lock").exists():
+            os.close(os.open(folder / "lock", os.O_RDWR))
+    except OSError as error:
+        raise ConfigError(f"cannot use the state folder {folder}: {error.strerror}") from None
+    for name in (_NEWEST, _PREVIOUS):
+        with contextlib.suppress(OSError, SnapshotError):  # What is damaged is set aside at the start.
+            written = unpack((folder / name).read_bytes()).get("format")
+            if isinstance(written, int):
+                _check_format(folder / name, written)
+
+
+def _check_format(path: Path, written: int) -> None:
+    if written > FORMAT:
+        # It is not damaged, and the newer version will want it again.
+        raise ConfigError(
+            f"{path} was written by a newer version (format {written}, this one reads up to {FORMAT}): "
+            "install that version again, or name another state folder"
+        )

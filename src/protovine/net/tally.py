@@ -7,6 +7,7 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from protovine.net.causes import Causes
 from protovine.net.ops.latency import Latency
 from protovine.records import Received
 
@@ -48,6 +49,8 @@ class Tally:
     right: int = 0
     judged: int = 0
     recent: deque[bool] = field(default_factory=lambda: deque(maxlen=RECENT))
+    # What was wrong with messages of the source, samples and labels.
+    causes: Causes = field(default_factory=Causes)
     bugs: int = 0
     snapshots: int = 0
     snapshots_failed: int = 0

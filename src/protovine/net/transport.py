@@ -74,6 +74,9 @@ class Endpoints:
             protocol, slash, address = endpoint.partition("/")
             if not slash or ":" not in address or not address.rpartition(":")[2].isdecimal():
                 raise ConfigError(f"an endpoint is PROTOCOL/HOST:PORT, such as tls/192.168.1.5:7447, got '{endpoint}'")
+            host, _, port = address.rpartition(":")
+            if not host or int(port) > 65_535 or (endpoint in self.connect and int(port) == 0):
+                raise ConfigError(f"an endpoint has a host and a port from 1 to 65535, got '{endpoint}'")
             if protocol != wanted:
                 why = "there are certificates" if secure else "there are no certificates"
                 raise ConfigError(f"endpoint '{endpoint}' must begin with {wanted}/, as {why}")

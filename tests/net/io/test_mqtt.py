@@ -128,6 +128,42 @@ def test_objects_on_any_of_the_topics_are_events(start):
     assert ["json", "size"] == [reason for reason, _ in failures]
 
 
+def test_an_id_belongs_to_the_topic_that_it_came_on_and_predictions_go_to_its_device(start):
+    broker = start()
+    patterns = ["barn/{device}/weather", "barn/{device}/label"]
+    source = Mqtt(SCHEMA, "127.0.0.1", ["barn/+/+"], device=patterns, port=broker.port, **QUICK)
+    whole = Mqtt(SCHEMA, "127.0.0.1", ["barn/+/+"], port=broker.port, **QUICK)
+    sink = MqttSink("127.0.0.1", "out/{device}", port=broker.port, **QUICK)
+
+    async def read(source, count):
+        async with contextlib.aclosing(source.events()) as events:
+            return [await anext(events) for _ in range(count)]
+
+    async def main():
+        reading = [asyncio.create_task(read(each, 4)) for each in (source, whole)]
+        await connected(source)
+        await connected(whole)
+        await publish(broker.port, sample(1), topic="barn/a/weather")
+        await publish(broker.port, sample(1), topic="barn/b/weather")
+        await publish(broker.port, '{"id": 1, "y": "dry"}', topic="barn/b/label")
+        await publish(broker.port, '{"id": 1, "y": "wet"}', topic="barn/a/label")
+        found = await asyncio.gather(*reading)
+        async with aiomqtt.Client("127.0.0.1", broker.port) as client:
+            await client.subscribe("out/#", 1)
+            for device in ("barn/a", "x#y+z", ""):
+                await sink.put(Output(1, 1.5, "wet", {}, 31, "barn", device))
+            messages = client.messages
+            said = [await anext(messages) for _ in range(3)]
+        await sink.close()
+        return found, [(str(each.topic), json.loads(each.payload).get("device")) for each in said]
+
+    (by_pattern, by_topic), said = run(main())
+    assert [("a", None), ("b", None), ("b", 0), ("a", 1)] == [(event.device, event.y) for event in by_pattern]
+    topics = ["barn/a/weather", "barn/b/weather", "barn/b/label", "barn/a/label"]
+    assert topics == [event.device for event in by_topic]
+    assert [("out/barn/a", "barn/a"), ("out/x/y_z", "x#y+z"), ("out/-", None)] == said
+
+
 def test_what_the_broker_retained_is_not_learnt_again(start):
     broker = start()
     source = Mqtt(SCHEMA, "127.0.0.1", ["barn/wind"], port=broker.port, **QUICK)

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from protovine.net import CsvReplay, JsonLines, JsonLinesSink, Mqtt, MqttSink, ZenohKeys, ZenohSink
+from protovine.net.config import JsonTable, MapTable
 from protovine.net.io.mqtt import Broker, BrokerSettings
+from protovine.net.samples import LocalSamples
 
 PAGE = (Path(__file__).parents[3] / "docs" / "live-data.md").read_text()
 # What a node gives, not its settings.
-GIVEN = {"self", "schema", "session", "refused", "failed", "broker"}
+GIVEN = {"self", "schema", "session", "refused", "failed", "broker", "messages"}
 
 
 def documented(part, heading):
@@ -52,12 +54,20 @@ def test_tables_name_every_setting_and_its_default(part, heading, made, left_out
     assert taken(made, left_out) == documented(part, heading)
 
 
+def test_tables_name_every_setting_of_messages():
+    text = PAGE.partition("\n### Other messages\n")[2].partition("\n### ")[0]
+    first, second = text.split("And these of `[source.map]`")
+    for part, table in ((first, JsonTable), (second, MapTable)):
+        assert set(re.findall(r"^\| `(\w+)` \|", part, flags=re.M)) == set(table.model_fields) - {"map"}
+
+
 def test_sources_and_sinks_hand_every_setting_on_to_their_broker():
     assert set(BrokerSettings.__annotations__) == set(taken(Broker, ("host",)))
 
 
 def test_every_reason_is_explained():
     sources = "".join(path.read_text() for path in sorted(Path(inspect.getfile(Mqtt)).parent.glob("*.py")))
-    reasons = set(re.findall(r'(?:_Refusal|refuse)\(\s*"(\w+)"', sources)) | {"connection"}
+    reasons = set(re.findall(r'(?:Refusal|refuse)\(\s*"(\w+)"', sources)) | {"connection", "learner", "absent"}
+    reasons |= set(re.findall(r'causes\.add\(\s*"(\w+)"', Path(inspect.getfile(LocalSamples)).read_text()))
     rows = PAGE.partition("| reason | error |\n")[2].partition("\n\n")[0].splitlines()
     assert reasons == {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}

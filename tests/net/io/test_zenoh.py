@@ -79,6 +79,40 @@ def test_objects_put_to_keys_are_events(sessions):
     assert ({"json": 2, "size": 1}, 0) == (source.refusals, source.dropped)
 
 
+def test_an_id_belongs_to_the_key_that_it_came_on_and_predictions_go_to_its_device(sessions):
+    ours, theirs = sessions
+    source = ZenohKeys(SCHEMA, lambda: ours, "farm/**", device="farm/{device}/**")
+    found, said = [], []
+
+    async def main():
+        async with contextlib.aclosing(source.events()) as events:
+            following = asyncio.create_task(anext(events))
+            publishers = {}
+            for key in ("farm/a/wind", "farm/b/wind", "farm/b/label", "farm/a/label"):
+                publishers[key] = theirs.declare_publisher(key, congestion_control=zenoh.CongestionControl.BLOCK)
+                await matched(publishers[key])
+            messages = [sample(1), sample(1), '{"id": 1, "y": "dry"}', '{"id": 1, "y": "wet"}']
+            for publisher, message in zip(publishers.values(), messages, strict=True):
+                publisher.put(message)
+            found.append(await following)
+            found.extend([await anext(events) for _ in range(3)])
+        subscriber = theirs.declare_subscriber("out/**", lambda put: said.append(str(put.key_expr)))
+        sink = ZenohSink(lambda: ours, "out/{device}")
+        while not said:  # Until the subscription has reached the other session.
+            await sink.put(Output(0, 1.5, "wet", {}, 31, "barn", "first"))
+            await asyncio.sleep(0.01)
+        for device in ("barn/a", "x#y*z", ""):
+            await sink.put(Output(1, 1.5, "wet", {}, 31, "barn", device))
+        while "out/-" not in said:
+            await asyncio.sleep(0.01)
+        subscriber.undeclare()
+        await sink.close()
+
+    run(main())
+    assert [("a", None), ("b", None), ("b", 0), ("a", 1)] == [(event.device, event.y) for event in found]
+    assert ["out/barn/a", "out/x/y_z", "out/-"] == [key for key in said if key != "out/first"]
+
+
 def test_what_comes_while_the_loop_is_busy_waits_in_order_and_the_oldest_goes_first(sessions):
     ours, theirs = sessions
     source = ZenohKeys(SCHEMA, ours, "farm/wind", queue=50)

@@ -63,6 +63,7 @@ class Sample(msgspec.Struct, frozen=True):
     y: int | None
     id: int
     time_ns: int | None = None
+    device: str = ""
 
 
 class Trace:

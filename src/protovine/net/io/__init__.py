@@ -2,18 +2,22 @@
 
 - `schema.py`: the features and classes that members agree on
 - `base.py`: `Event` and `Source`, `Output` and `Sink`
-- `parser.py`: events from JSON objects
+- `parser.py`: events from JSON objects; `messages.py`, `paths.py`: where things stand in them
+- `reading.py`, `times.py`, `shown.py`: numbers and times from texts, and texts for people
+- `devices.py`: the device in a topic or key; `combine.py`: samples from single values
 - `lines_source.py`, `csv_source.py`, `mqtt_source.py`, `zenoh_source.py`: one source each
 - `lines_sink.py`, `mqtt_sink.py`, `zenoh_sink.py`: one sink each
-- `mqtt.py`, `keys.py`, `queues.py`: the broker's connection, Zenoh keys, and queues that drop the oldest
+- `mqtt.py`, `keys.py`, `files.py`, `queues.py`: the broker's connection, keys, files, and queues that drop the oldest
 """
 
 from protovine.net.io.base import Event, Output, Sink, Source
 from protovine.net.io.csv_source import CsvReplay
 from protovine.net.io.lines_sink import JsonLinesSink
 from protovine.net.io.lines_source import JsonLines
+from protovine.net.io.messages import Messages
 from protovine.net.io.mqtt_sink import MqttSink
 from protovine.net.io.mqtt_source import Mqtt
+from protovine.net.io.reading import Reading
 from protovine.net.io.schema import Schema
 from protovine.net.io.zenoh_sink import ZenohSink
 from protovine.net.io.zenoh_source import ZenohKeys
@@ -23,9 +27,11 @@ __all__ = [
     "Event",
     "JsonLines",
     "JsonLinesSink",
+    "Messages",
     "Mqtt",
     "MqttSink",
     "Output",
+    "Reading",
     "Schema",
     "Sink",
     "Source",

@@ -7,8 +7,8 @@ when it is full.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncGenerator, Callable
+from collections import Counter, deque
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from protovine.net.causes import Report as Report
 from protovine.net.io.queues import DropOldest
 from protovine.net.io.schema import Schema, spellings
 from protovine.stream import Label
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 QUEUE = 1000
 # Time that a sink has to write what waits when it is closed.
 CLOSE_TIMEOUT_S = 2.0
-# Called with a reason in one word and a text.
-Report = Callable[[str, str], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +40,8 @@ class Event:
     id: str | int | None
     time_ns: int | None
     """When it was measured, nanoseconds since 1970; None if it is not known."""
+    device: str = ""
+    """Where it came from: an ``id`` is one of this device only. Empty where the source has one device."""
 
 
 class Source(Protocol):
@@ -53,6 +54,10 @@ class Source(Protocol):
     @property
     def refusals(self) -> Counter[str]:
         """What was refused so far, by reason."""
+
+    @property
+    def never_seen(self) -> list[str]:
+        """Features that no sample so far had a value for."""
 
     @property
     def dropped(self) -> int:
@@ -78,15 +83,23 @@ class ParsedSource:
         return self._parser.refusals
 
     @property
+    def never_seen(self) -> list[str]:
+        """Features that no sample so far had a value for."""
+        return self._parser.never_seen
+
+    @property
     def dropped(self) -> int:
         """Messages that came faster than they were taken, and were lost: none, because the writer waits."""
         return 0
 
 
 class QueuedSource(ParsedSource):
-    """A source whose messages wait in a queue that drops the oldest."""
+    """A source whose messages wait, with their topics, in a queue that drops the oldest."""
 
-    _queue: DropOldest
+    _queue: DropOldest[tuple[str, bytes]]
+
+    def __init__(self) -> None:
+        self._ready: deque[Event] = deque()
 
     @property
     def dropped(self) -> int:
@@ -96,16 +109,21 @@ class QueuedSource(ParsedSource):
     async def _next_event(self) -> Event:
         """The next event in the queue; other tasks get their turn first."""
         await asyncio.sleep(0)
-        while True:
-            if (event := self._parser.event(await self._queue.get())) is not None:
-                return event
+        while not self._ready:
+            try:
+                topic, data = await asyncio.wait_for(self._queue.get(), self._parser.wait_s())
+            except TimeoutError:
+                self._ready.extend(self._parser.due())
+            else:
+                self._ready.extend(self._parser.events(data, topic))
+        return self._ready.popleft()
 
 
-class Output(msgspec.Struct, frozen=True):
-    """A node's prediction as a sink writes it. One JSON object each::
+class Output(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A node's prediction as a sink writes it. One JSON object each; without ``device`` where the source has one::
 
         {"id": 7, "time": 1700000000.5, "prediction": "wet", "probabilities": {"dry": 0.2, "wet": 0.8},
-         "prototypes": 31, "node": "barn-3"}
+         "prototypes": 31, "node": "barn-3", "device": "barn/3/weather"}
 
     Examples
     --------
@@ -128,16 +146,26 @@ class Output(msgspec.Struct, frozen=True):
     prototypes: int
     """The number of prototypes in the node."""
     node: str
+    device: str = ""
+    """The device whose sample it is for."""
 
     @classmethod
     def of(
-        cls, schema: Schema, prediction: Prediction, *, id: str | int | None, time_ns: int, prototypes: int, node: str
+        cls,
+        schema: Schema,
+        prediction: Prediction,
+        *,
+        id: str | int | None,
+        time_ns: int,
+        prototypes: int,
+        node: str,
+        device: str = "",
     ) -> Output:
         """The output for a prediction that a learner made at ``time_ns``."""
         if prediction.code < 0:
-            return cls(id, time_ns / 1e9, None, {}, prototypes, node)
+            return cls(id, time_ns / 1e9, None, {}, prototypes, node, device)
         proba = dict(zip((spellings(label)[0] for label in schema.classes), prediction.proba.tolist(), strict=True))
-        return cls(id, time_ns / 1e9, schema.label(prediction.code), proba, prototypes, node)
+        return cls(id, time_ns / 1e9, schema.label(prediction.code), proba, prototypes, node, device)
 
 
 encode = msgspec.json.Encoder().encode

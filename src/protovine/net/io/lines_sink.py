@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-import stat
 import sys
 import threading
 from pathlib import Path
 
 from protovine.errors import ConfigError
-from protovine.net.io.base import CLOSE_TIMEOUT_S, QUEUE, Output, Report, ReportingSink, encode
+from protovine.net.causes import Report
+from protovine.net.io.base import CLOSE_TIMEOUT_S, QUEUE, Output, ReportingSink, encode
+from protovine.net.io.files import check_writable
 from protovine.net.io.queues import DropOldest
 
 
 class JsonLinesSink(ReportingSink):
     """One JSON object a line to standard output or to a file or FIFO, each written as soon as it comes.
+
+    The file is opened, or made, with the first output.
 
     When the reader of a pipe goes, or the disk is full, the sink calls ``failed`` once, is ``closed`` from then on, and
     drops further outputs.
@@ -44,20 +47,11 @@ class JsonLinesSink(ReportingSink):
         self._closed = False
         self._cut = 0  # Whether a line is being written.
         self._error: str | None = None
-        self._fd: int | None = None
-        if self._path is None:
-            if sys.stdout is None:
-                raise ConfigError("there is no standard output")
-            sys.stdout.flush()
-            self._fd = sys.stdout.fileno()
-        elif not _is_fifo(self._path):  # Opening a FIFO waits for its reader, so that is left to the thread.
-            try:
-                self._fd = _open(self._path)
-            except OSError as error:
-                raise ConfigError(f"path: {self._path} cannot be written: {error.strerror}") from error
-        # A daemon: a reader that has stopped reading may keep it waiting for ever, but must not keep the node.
-        self._thread = threading.Thread(target=self._write, name="protovine-sink", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
+        if self._path is not None:
+            check_writable(self._path, "path")
+        elif sys.stdout is None:
+            raise ConfigError("there is no standard output")
 
     @property
     def dropped(self) -> int:
@@ -74,13 +68,18 @@ class JsonLinesSink(ReportingSink):
         if self.closed:
             self._late += 1
             self._report_end()
-        else:
-            self._queue.put(encode(output) + b"\n")
+            return
+        if self._thread is None:
+            # A daemon: a reader that has stopped reading may keep it waiting for ever, but must not keep the node.
+            self._thread = threading.Thread(target=self._write, name="protovine-sink", daemon=True)
+            self._thread.start()
+        self._queue.put(encode(output) + b"\n")
 
     async def close(self) -> None:
         """Write what waits, for at most two seconds."""
         self._queue.end()
-        await asyncio.to_thread(self._thread.join, CLOSE_TIMEOUT_S)
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join, CLOSE_TIMEOUT_S)
         self._report_end()
         self._closed = True
 
@@ -90,25 +89,24 @@ class JsonLinesSink(ReportingSink):
             self._report_once("closed", self._error)
 
     def _write(self) -> None:
+        fd: int | None = None
         try:
-            if self._fd is None and self._path is not None:
-                self._fd = _open(self._path)
-            assert self._fd is not None
+            if self._path is not None:
+                fd = _open(self._path)  # Of a FIFO this waits for the reader.
+            else:
+                sys.stdout.flush()
+                fd = sys.stdout.fileno()
             # With os.write nothing stays in a buffer that Python would want to write when it ends.
             while line := self._queue.take():
                 self._cut, written = 1, 0
                 while written < len(line):
-                    written += os.write(self._fd, line[written:])
+                    written += os.write(fd, line[written:])
                 self._cut = 0
         except OSError as error:
             self._error = f"{self._path or 'standard output'}: cannot be written any more: {error.strerror}"
         finally:
-            if self._path is not None and self._fd is not None:
-                os.close(self._fd)
-
-
-def _is_fifo(path: Path) -> bool:
-    return path.exists() and stat.S_ISFIFO(path.stat().st_mode)
+            if self._path is not None and fd is not None:
+                os.close(fd)
 
 
 def _open(path: Path) -> int:

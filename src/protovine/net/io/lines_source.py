@@ -11,7 +11,9 @@ from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
 from protovine.errors import ConfigError, DataError
-from protovine.net.io.base import Event, ParsedSource, Report
+from protovine.net.causes import Report
+from protovine.net.io.base import Event, ParsedSource
+from protovine.net.io.messages import Messages
 from protovine.net.io.parser import MESSAGE_BYTES_MAX, Parser
 from protovine.net.io.schema import Schema
 
@@ -30,13 +32,15 @@ class JsonLines(ParsedSource):
         A file or a FIFO; standard input when not given.
     follow : bool
         Do not end where the file ends, but wait for lines that are appended to it; with a FIFO, for the next writer.
+    messages : Messages, optional
+        Where things stand in a line.
     refused : callable(reason, text), optional
-        Called once per reason.
+        As in `Parser`.
 
     Raises
     ------
     ConfigError
-        There is no such file, or it is a folder, or ``follow`` is set without a path.
+        There is no such file, or it is a folder or cannot be read, or ``follow`` is set without a path.
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class JsonLines(ParsedSource):
         path: str | os.PathLike[str] | None = None,
         *,
         follow: bool = False,
+        messages: Messages | None = None,
         refused: Report | None = None,
     ) -> None:
         if path is None and follow:
@@ -54,10 +59,12 @@ class JsonLines(ParsedSource):
             raise ConfigError(f"path: no such file: {self._path}")
         if self._path is not None and self._path.is_dir():
             raise ConfigError(f"path must be a file or a FIFO, got a folder: {self._path}")
+        if self._path is not None and not os.access(self._path, os.R_OK):
+            raise ConfigError(f"path: {self._path} cannot be read: Permission denied")
         if self._path is None and sys.stdin is None:
             raise ConfigError("there is no standard input")
         self._follow = follow
-        self._parser = Parser(schema, refused)
+        self._parser = Parser(schema, refused, messages)
 
     async def events(self) -> AsyncGenerator[Event]:
         """The events until the input ends; `DataError` if it cannot be read."""
@@ -69,7 +76,7 @@ class JsonLines(ParsedSource):
                 async with contextlib.aclosing(self._chunks(fd)) as chunks:
                     async for chunk in chunks:
                         for line in lines.split(chunk):
-                            if (event := self._parser.event(line)) is not None:
+                            for event in self._parser.events(line):
                                 yield event
                                 await asyncio.sleep(0)  # A fast reader must not keep others waiting.
             finally:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
+import ipaddress
 import os
 import random
+import re
 import ssl
 import time
 from collections.abc import Awaitable, Callable
@@ -13,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from protovine.errors import ConfigError, check_range
-from protovine.net.io.base import Report
+from protovine.net.causes import Report
 
 if TYPE_CHECKING:
     import aiomqtt
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 PORT, PORT_TLS = 1883, 8883
 TOPIC_BYTES_MAX = 65_535
 
+# Letters of other alphabets are allowed: the system's resolver knows them.
+_HOST = re.compile(r"[^\W_](?:[\w.-]*\w)?\.?|_[\w.-]*\w")
 # For an answer of the broker; also how long it takes to notice that it hung up before the first one.
 _TIMEOUT_S = 5.0
 
@@ -84,8 +89,7 @@ class Broker:
             import aiomqtt  # noqa: F401
         except ImportError as error:
             raise ConfigError(f"MQTT needs aiomqtt ({error}): pip install 'protovine[net]'") from error
-        if not host or not host.isprintable() or " " in host:
-            raise ConfigError(f"host must be a host's name or address, got {host!r}")
+        _check_host(host)
         if password_env is not None and username_env is None:
             raise ConfigError("password_env needs username_env")
         if (certificate_file is None) != (key_file is None):
@@ -190,6 +194,18 @@ async def until_disconnected(client: aiomqtt.Client) -> None:
         raise AssertionError("a message came past the tap")
 
 
+def _check_host(host: str) -> None:
+    """`ConfigError` unless it is a host's name or address, and nothing more."""
+    with contextlib.suppress(ValueError):
+        ipaddress.ip_address(host.partition("%")[0])
+        return
+    if not host or not host.isprintable() or not _HOST.fullmatch(host):
+        hint = ""
+        if "://" in host or ":" in host or "/" in host:
+            hint = ": without a protocol, port or path, which port and tls are for"
+        raise ConfigError(f"host must be a host's name or address, got {host!r}{hint}")
+
+
 def check_qos(qos: int) -> None:
     """`ConfigError` unless it is 0, 1 or 2."""
     if qos not in (0, 1, 2) or isinstance(qos, bool):
@@ -203,6 +219,10 @@ def check_topic(topic: str, *, pattern: bool) -> None:
     if not pattern and ("+" in topic or "#" in topic):
         raise ConfigError(f"a topic to publish to must not have the wildcards + and #, got {topic!r}")
     levels = topic.split("/")
+    if pattern and levels[0] == "$share":
+        if len(levels) < 3 or not levels[1] or "+" in levels[1] or "#" in levels[1] or levels[2:] == [""]:
+            raise ConfigError(f"a shared topic is $share/GROUP/TOPIC, got {topic!r}")
+        levels = levels[2:]
     if any("+" in level and level != "+" for level in levels) or any("#" in level for level in levels[:-1]):
         raise ConfigError(f"in a topic + stands for a level and # for the last ones, got {topic!r}")
     if "#" in levels[-1] and levels[-1] != "#":

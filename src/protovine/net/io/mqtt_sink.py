@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Unpack
 
-from protovine.net.io.base import CLOSE_TIMEOUT_S, QUEUE, Output, Report, ReportingSink, encode
+from protovine.net.causes import Report
+from protovine.net.io.base import CLOSE_TIMEOUT_S, QUEUE, Output, ReportingSink, encode
+from protovine.net.io.devices import DeviceTopic
 from protovine.net.io.mqtt import Broker, BrokerSettings, check_qos, check_topic, until_disconnected
 from protovine.net.io.queues import DropOldest
 
@@ -22,7 +24,7 @@ class MqttSink(ReportingSink):
     Parameters
     ----------
     host, topic : str
-        The broker, and where to publish.
+        The broker, and where to publish. ``{device}`` stands for the device that the prediction is for.
     qos : int
         0 at most once, 1 at least once, 2 exactly once as far as the connection holds: what was not acknowledged when
         it broke is sent again.
@@ -53,13 +55,14 @@ class MqttSink(ReportingSink):
         **broker: Unpack[BrokerSettings],
     ) -> None:
         super().__init__(failed)
-        check_topic(topic, pattern=False)
+        self._topic = DeviceTopic(topic)
+        check_topic(self._topic.of("a"), pattern=False)
         check_qos(qos)
         self.broker = Broker(host, **broker)
-        self._topic, self._qos, self._retain = topic, qos, retain
-        self._queue = DropOldest(queue)
+        self._qos, self._retain = qos, retain
+        self._queue: DropOldest[tuple[str, bytes]] = DropOldest(queue)
         self._task: asyncio.Task[None] | None = None
-        self._sending: bytes | None = None
+        self._sending: tuple[str, bytes] | None = None
 
     @property
     def dropped(self) -> int:
@@ -77,7 +80,7 @@ class MqttSink(ReportingSink):
         if self.closed:
             self._late += 1
             return
-        self._queue.put(encode(output))
+        self._queue.put((self._topic.of(output.device), encode(output)))
         if self._task is None:
             self._task = self.broker.connect(self._publish, _ignore, self._report_once, self._ended)
 
@@ -109,7 +112,7 @@ class MqttSink(ReportingSink):
         while True:
             if self._sending is None:
                 self._sending = await self._queue.get()
-            await client.publish(self._topic, self._sending, self._qos, self._retain)
+            await client.publish(*self._sending, self._qos, self._retain)
             self._sending = None
 
     def _ended(self, error: BaseException | None) -> None:

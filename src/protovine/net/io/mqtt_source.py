@@ -7,7 +7,10 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 from protovine.errors import ConfigError
-from protovine.net.io.base import QUEUE, Event, QueuedSource, Report
+from protovine.net.causes import Report
+from protovine.net.io.base import QUEUE, Event, QueuedSource
+from protovine.net.io.devices import MQTT, Devices
+from protovine.net.io.messages import Messages
 from protovine.net.io.mqtt import Broker, BrokerSettings, check_qos, check_topic, until_disconnected
 from protovine.net.io.parser import MESSAGE_BYTES_MAX, Parser
 from protovine.net.io.queues import DropOldest
@@ -33,8 +36,12 @@ class Mqtt(QueuedSource):
         0 at most once, 1 at least once, 2 exactly once.
     queue : int, 1 to 1,000,000
         Messages that may wait; when one too many comes, the oldest is dropped.
+    device : str or sequence of str, optional
+        Patterns that find the device in a topic, such as ``barn/{device}/#``; by default the whole topic is the device.
+    messages : Messages, optional
+        Where things stand in a message.
     refused : callable(reason, text), optional
-        Called once per reason.
+        As in `Parser`.
     **broker
         Other settings of `protovine.net.io.mqtt.Broker`.
 
@@ -52,9 +59,12 @@ class Mqtt(QueuedSource):
         *,
         qos: int = 1,
         queue: int = QUEUE,
+        device: str | Sequence[str] | None = None,
+        messages: Messages | None = None,
         refused: Report | None = None,
         **broker: Unpack[BrokerSettings],
     ) -> None:
+        super().__init__()
         if isinstance(topics, str) or not topics:
             raise ConfigError(f"topics must be a list of at least one topic, got {topics!r}")
         for topic in topics:
@@ -63,7 +73,7 @@ class Mqtt(QueuedSource):
         self.broker = Broker(host, **broker)
         self._topics, self._qos = list(topics), qos
         self._queue = DropOldest(queue)
-        self._parser = Parser(schema, refused)
+        self._parser = Parser(schema, refused, messages, Devices(device, MQTT))
 
     async def events(self) -> AsyncGenerator[Event]:
         """The events, for ever."""
@@ -79,12 +89,13 @@ class Mqtt(QueuedSource):
         granted: Sequence[Any] = await client.subscribe([(topic, self._qos) for topic in self._topics])
         for topic, answer in zip(self._topics, granted, strict=False):
             if int(getattr(answer, "value", answer)) >= 0x80:
-                self._parser.refuse("subscription", f"{self.broker} does not let this client read {topic!r}")
+                self._parser.refuse("subscription", f"{self.broker} does not let this client read it", topic=topic)
         await until_disconnected(client)
 
     def _take(self, message: aiomqtt.Message) -> None:
+        topic = str(message.topic)
         if message.retain:
-            self._parser.refuse("retained", f"a message on {str(message.topic)!r} that was retained from before")
+            self._parser.refuse("retained", "a message that was retained from before", topic=topic)
         elif isinstance(message.payload, bytes | bytearray):
             # One byte too many is enough to refuse it.
-            self._queue.put(bytes(message.payload[: MESSAGE_BYTES_MAX + 1]))
+            self._queue.put((topic, bytes(message.payload[: MESSAGE_BYTES_MAX + 1])))

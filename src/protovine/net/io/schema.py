@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 import os
-import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from protovine.errors import DataError, suggest
+from protovine.net.io.reading import PLAIN, FieldError, Reading
+from protovine.net.io.shown import shown as shown
+from protovine.net.io.times import iso_ns
 from protovine.prototypes import FEATURE_MAX
 from protovine.stream import DataSet, Label
 
@@ -37,6 +39,10 @@ class Schema:
         `protovine.stream.encode.encode` names one-hot columns.
     classes : tuple of 1 to 10,000 labels
         Plain true/false, finite numbers or texts, no two of which read alike: not 1 and "1".
+    times : mapping of str to str
+        Features that are seconds since a time, with that time in ISO 8601.
+    absent_zero : tuple of str
+        Features that are 0 where a sample does not name them.
 
     Raises
     ------
@@ -52,14 +58,19 @@ class Schema:
     (1, 'dry', 'cf0cfe14c7a77c76c7f62171db997e83')
     >>> schema.vector({"wind": "strong"})
     Traceback (most recent call last):
-    protovine.errors.DataError: feature 'wind' must be a number or true/false, got 'strong'
+    protovine.net.io.reading.FieldError: feature 'wind' must be a number or true/false, got 'strong'
     """
 
     features: tuple[str, ...]
     classes: tuple[Label, ...]
+    times: Mapping[str, str] = field(default_factory=dict)
+    absent_zero: tuple[str, ...] = ()
     _places: dict[str, int] = field(init=False, repr=False, compare=False)
     _columns: dict[str, list[int]] = field(init=False, repr=False, compare=False)
     _codes: dict[tuple[bool, str], int] = field(init=False, repr=False, compare=False)
+    _origins: dict[str, int] = field(init=False, repr=False, compare=False)
+    # A sample that names no feature.
+    _absent: list[float] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "features", tuple(self.features))
@@ -68,6 +79,13 @@ class Schema:
         object.__setattr__(self, "_places", {name: place for place, name in enumerate(self.features)})
         object.__setattr__(self, "_columns", _columns(self.features))
         object.__setattr__(self, "_codes", _codes(self.classes))
+        object.__setattr__(self, "absent_zero", tuple(self.absent_zero))
+        for name in (*self.times, *self.absent_zero):
+            if name not in self._places:
+                raise DataError(f"times and absent_zero must name features, got {shown(name)}")
+        zeros = set(self.absent_zero)
+        object.__setattr__(self, "_absent", [0.0 if name in zeros else math.nan for name in self.features])
+        object.__setattr__(self, "_origins", {name: iso_ns(origin) for name, origin in self.times.items()})
 
     @classmethod
     def of(cls, data: DataSet) -> Schema:
@@ -79,7 +97,9 @@ class Schema:
         >>> Schema.of(load("phishing")).classes
         (False, True)
         """
-        return cls(data.features, data.classes)
+        return cls(
+            data.features, data.classes, dict(getattr(data, "times", {})), tuple(getattr(data, "absent_zero", ()))
+        )
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Schema:
@@ -87,7 +107,8 @@ class Schema:
 
         ``features`` is a list of names. ``classes`` is a list of labels, or an object whose keys are labels. Keys are
         always texts in JSON, so there, and only there, they stand for whole numbers if all of them read so, and for
-        true and false if all of them do. Other entries are ignored.
+        true and false if all of them do. ``times`` is an object of features with their origins, each a text or an
+        object with ``origin``; ``absent_zero`` a list of features. Other entries are ignored.
 
         Raises
         ------
@@ -104,8 +125,9 @@ class Schema:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise DataError(f"{place}: not a schema in JSON: {error}") from error
         classes = _from_keys(list(found.classes)) if isinstance(found.classes, dict) else found.classes
+        times = {name: when if isinstance(when, str) else when.origin for name, when in found.times.items()}
         try:
-            return cls(tuple(found.features), tuple(classes))
+            return cls(tuple(found.features), tuple(classes), times, tuple(found.absent_zero))
         except DataError as error:
             raise DataError(f"{place}: {error}") from None
 
@@ -123,31 +145,36 @@ class Schema:
         False
         """
         # JSON keeps 1, 1.0, "1" and true apart.
-        text = json.dumps([self.features, self.classes], separators=(",", ":"))
+        parts: list[Any] = [self.features, self.classes]
+        if self.times or self.absent_zero:
+            parts += [sorted(self.times.items()), sorted(self.absent_zero)]
+        text = json.dumps(parts, separators=(",", ":"))
         return hashlib.blake2b(text.encode(), digest_size=16, person=b"protovine schema").digest()
 
-    def vector(self, x: Mapping[str, Any]) -> npt.NDArray[np.float64]:
-        """The numbers of ``x``, shape (d,), in the order of the features; NaN where ``x`` has no value or None.
+    def vector(self, x: Mapping[str, Any], reading: Reading = PLAIN) -> npt.NDArray[np.float64]:
+        """The numbers of ``x``, shape (d,), in the order of the features; NaN where a value is missing.
 
-        A value is a number within ±1e38, true/false, or a text for a one-hot encoded column.
+        A value is a number within ±1e38, true/false, a text that reads as one of these, or a text for a one-hot encoded
+        column; in ``times`` it is a time. Absent, None, NaN and the usual words for it are missing.
 
         Raises
         ------
         DataError
             A name or a value is none of these, or a feature is given twice; the message says which.
         """
-        if len(x) > len(self._places) + len(self._columns):
-            raise DataError(f"{len(x)} names are too many: the schema has {self.dim} features")
-        values = [math.nan] * len(self.features)
+        values = self._absent.copy()
         for name, value in x.items():
             place = self._places.get(name)
             if place is not None:
-                if value is not None:
-                    values[place] = _number(name, value)
+                origin_ns = self._origins.get(name)
+                if origin_ns is None:
+                    values[place] = reading.number(name, value)
+                else:
+                    values[place] = reading.seconds(name, value, origin_ns)
             elif name in self._columns:
-                self._set_column(name, value, x, values)
+                self._set_column(name, value, x, values, reading)
             else:
-                raise DataError(f"there is no feature {shown(name)}{self._suggest(name)}")
+                raise FieldError(name, f"there is no feature {shown(name)}{self._suggest(name)}")
         return np.array(values)
 
     def names(self, name: str) -> bool:
@@ -196,19 +223,25 @@ class Schema:
             raise DataError(f"a class code must be between 0 and {len(self.classes) - 1}, got {code}")
         return self.classes[code]
 
-    def _set_column(self, name: str, value: object, x: Mapping[str, Any], values: list[float]) -> None:
+    def _set_column(
+        self, name: str, value: object, x: Mapping[str, Any], values: list[float], reading: Reading
+    ) -> None:
         """Ones and zeros for a text column that one-hot features stand for."""
-        if value is None:
-            return
         places = self._columns[name]
+        texts = (value, value.strip()) if isinstance(value, str) else spellings(value)
+        chosen = {self._places[full] for text in texts if (full := f"{name}={text}") in self._places}
+        if not chosen and reading.missing(value):
+            for place in places:
+                if self.features[place] not in x:
+                    values[place] = math.nan
+            return
         twice = next((place for place in places if self.features[place] in x), None)
         if twice is not None:
-            raise DataError(f"feature {shown(self.features[twice])} is given twice, also as {shown(name)}")
-        chosen = {self._places[full] for text in spellings(value) if (full := f"{name}={text}") in self._places}
+            raise FieldError(name, f"feature {shown(self.features[twice])} is given twice, also as {shown(name)}")
         if len(chosen) != 1:
             known = ", ".join(shown(self.features[place][len(name) + 1 :]) for place in places[:20])
             more = ", …" if len(places) > 20 else ""
-            raise DataError(f"column {shown(name)} must be one of {known}{more}, got {shown(value)}")
+            raise FieldError(name, f"column {shown(name)} must be one of {known}{more}, got {shown(value)}")
         for place in places:
             values[place] = float(place in chosen)
 
@@ -217,17 +250,15 @@ class Schema:
         return suggest(name, self.features) if len(self.features) <= 50 and len(name) <= 100 else ""
 
 
+class _Origin(msgspec.Struct):
+    origin: str
+
+
 class _File(msgspec.Struct):
     features: list[str]
     classes: dict[str, Any] | list[bool | int | float | str]
-
-
-def shown(value: object) -> str:
-    """``value`` as Python writes it, without control characters and not longer than a message can bear."""
-    try:
-        return _SHORT.repr(value)
-    except ValueError:  # Python refuses to write numbers of thousands of digits.
-        return "a number with too many digits"
+    times: dict[str, str | _Origin] = {}
+    absent_zero: list[str] = []
 
 
 def spellings(label: Any) -> tuple[str, ...]:
@@ -248,19 +279,6 @@ def spellings(label: Any) -> tuple[str, ...]:
         number = float(label)
         return (str(int(number)) if number.is_integer() else repr(number),)
     return ()
-
-
-_SHORT = reprlib.Repr()
-_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
-
-
-def _number(name: str, value: Any) -> float:
-    if not isinstance(value, int | float | np.bool_ | np.integer | np.floating):
-        raise DataError(f"feature {shown(name)} must be a number or true/false, got {shown(value)}")
-    # Comparing before converting: whole numbers may be beyond the largest float.
-    if not -FEATURE_MAX <= value <= FEATURE_MAX and value == value:
-        raise DataError(f"feature {shown(name)} must be within ±{FEATURE_MAX:g}, got {shown(value)}")
-    return float(value)
 
 
 def _check_features(features: Sequence[str]) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from protovine.errors import ConfigError
-from protovine.net.io.base import Output, Report, ReportingSink, encode
+from protovine.net.causes import Report
+from protovine.net.io.base import Output, ReportingSink, encode
+from protovine.net.io.devices import DeviceTopic
 from protovine.net.io.keys import check_key
 
 if TYPE_CHECKING:
@@ -21,10 +24,11 @@ class ZenohSink(ReportingSink):
 
     Parameters
     ----------
-    session : zenoh.Session
-        An open session, which stays open.
+    session : zenoh.Session, or callable () -> zenoh.Session
+        An open session, which stays open; a function is called with the first output.
     key : str
-        A key, without wildcards, such as ``farm/barn-3/prediction``.
+        A key, without wildcards, such as ``farm/barn-3/prediction``. ``{device}`` stands for the device that the
+        prediction is for.
     failed : callable(reason, text), optional
         Called when the session was closed.
 
@@ -34,19 +38,26 @@ class ZenohSink(ReportingSink):
         ``key`` is no key.
     """
 
-    def __init__(self, session: zenoh.Session, key: str, *, failed: Report | None = None) -> None:
+    def __init__(
+        self, session: zenoh.Session | Callable[[], zenoh.Session], key: str, *, failed: Report | None = None
+    ) -> None:
         super().__init__(failed)
-        check_key(key)
+        self._topic = DeviceTopic(key)
+        check_key(self._topic.of("a"))
         import zenoh
 
         if "*" in key:
             raise ConfigError(f"a key to put to must not have the wildcard *, got {key!r}")
+        self._session: Any = session
         self._key, self._closed = key, False
         self._zenoh_error = zenoh.ZError
-        try:
-            self._publisher: Any = session.declare_publisher(key, congestion_control=zenoh.CongestionControl.DROP)
-        except zenoh.ZError as error:
-            raise ConfigError(f"key {key!r} cannot be published: {error}") from error
+        self._drop = zenoh.CongestionControl.DROP
+        self._publisher: Any = None
+        if not callable(session):
+            try:
+                self._open(session)
+            except zenoh.ZError as error:
+                raise ConfigError(f"key {key!r} cannot be published: {error}") from error
 
     @property
     def dropped(self) -> int:
@@ -62,15 +73,30 @@ class ZenohSink(ReportingSink):
         """Hand it to Zenoh."""
         if not self._closed:
             try:
-                self._publisher.put(encode(output))
+                self._put(output)
                 return
             except self._zenoh_error as error:
                 self._closed = True
                 self._report_once("closed", f"Zenoh key {self._key}: cannot be written any more: {error}")
         self._late += 1
 
+    def _put(self, output: Output) -> None:
+        if callable(self._session):
+            self._open(self._session())
+        if self._publisher is not None:
+            self._publisher.put(encode(output))
+        else:
+            self._session.put(self._topic.of(output.device), encode(output), congestion_control=self._drop)
+
+    def _open(self, session: zenoh.Session) -> None:
+        self._session = session
+        # Devices are named by messages, so a publisher for each could be any number of them.
+        if not self._topic.varies:
+            self._publisher = session.declare_publisher(self._key, congestion_control=self._drop)
+
     async def close(self) -> None:
         """Let go of the key."""
         self._closed = True
-        with contextlib.suppress(self._zenoh_error):
-            self._publisher.undeclare()
+        if self._publisher is not None:
+            with contextlib.suppress(self._zenoh_error):
+                self._publisher.undeclare()

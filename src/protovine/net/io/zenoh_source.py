@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from protovine.errors import DataError
-from protovine.net.io.base import QUEUE, Event, QueuedSource, Report
+from protovine.net.causes import Report
+from protovine.net.io.base import QUEUE, Event, QueuedSource
+from protovine.net.io.devices import ZENOH, Devices
 from protovine.net.io.keys import check_key
+from protovine.net.io.messages import Messages
 from protovine.net.io.parser import MESSAGE_BYTES_MAX, Parser
 from protovine.net.io.queues import DropOldest
 from protovine.net.io.schema import Schema
@@ -24,14 +27,18 @@ class ZenohKeys(QueuedSource):
     ----------
     schema : Schema
         What the names and labels must be.
-    session : zenoh.Session
-        An open session, which stays open.
+    session : zenoh.Session, or callable () -> zenoh.Session
+        An open session, which stays open; a function is called when events are read.
     key : str
         A key expression, such as ``farm/*/weather`` or ``farm/**``.
     queue : int, 1 to 1,000,000
         Messages that may wait; when one too many comes, the oldest is dropped.
+    device : str or sequence of str, optional
+        Patterns that find the device in a key, such as ``farm/{device}/**``; by default the whole key is the device.
+    messages : Messages, optional
+        Where things stand in a message.
     refused : callable(reason, text), optional
-        Called once per reason.
+        As in `Parser`.
 
     Raises
     ------
@@ -42,16 +49,19 @@ class ZenohKeys(QueuedSource):
     def __init__(
         self,
         schema: Schema,
-        session: zenoh.Session,
+        session: zenoh.Session | Callable[[], zenoh.Session],
         key: str,
         *,
         queue: int = QUEUE,
+        device: str | Sequence[str] | None = None,
+        messages: Messages | None = None,
         refused: Report | None = None,
     ) -> None:
+        super().__init__()
         check_key(key)
         self._session, self._key = session, key
         self._queue = DropOldest(queue)
-        self._parser = Parser(schema, refused)
+        self._parser = Parser(schema, refused, messages, Devices(device, ZENOH))
 
     async def events(self) -> AsyncGenerator[Event]:
         """The events, for ever; `DataError` if the session is closed already."""
@@ -60,10 +70,11 @@ class ZenohKeys(QueuedSource):
         def take(sample: zenoh.Sample) -> None:
             # In a thread of Zenoh's.
             if sample.kind == zenoh.SampleKind.PUT:
-                self._queue.put(sample.payload.to_bytes()[: MESSAGE_BYTES_MAX + 1])
+                self._queue.put((str(sample.key_expr), sample.payload.to_bytes()[: MESSAGE_BYTES_MAX + 1]))
 
         try:
-            subscriber: Any = self._session.declare_subscriber(self._key, take)
+            session = self._session() if callable(self._session) else self._session
+            subscriber: Any = session.declare_subscriber(self._key, take)
         except zenoh.ZError as error:
             raise DataError(f"Zenoh key {self._key}: cannot be read: {error}") from error
         try:

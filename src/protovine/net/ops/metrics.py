@@ -105,6 +105,11 @@ _LABELLED: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "peer_alive": ("gauge", "1 if there is a link to the peer, or it was heard since one was lost.", ("peer",)),
     "accuracy": ("gauge", "Fraction of right predictions: of the newest 1,000 judged, or of all (total).", ("window",)),
     "source_refused": ("counter", "Messages of the source that were refused, by reason.", ("reason",)),
+    "input_causes": (
+        "counter",
+        "Messages, samples and labels that could not be used, by cause.",
+        ("reason", "field", "topic"),
+    ),
 }
 _TRAFFIC = {
     "messages_sent": "Messages handed to the transport, by recipient and kind.",
@@ -148,11 +153,12 @@ def read(
     for peer, count in sorted(tally.from_future.items()):
         key = (name_of(peer),)
         from_future[key] = from_future.get(key, 0) + count
-    labelled = {
+    labelled: dict[str, Counts] = {
         "refused": by_name(tally.refused),
         "from_future": from_future,
         "view_age_seconds": ages_s,
         "peer_alive": alive,
+        "input_causes": {(each.reason, each.field, each.topic): each.count for each in tally.causes.sorted()},
     }
     values: dict[str, float] = {
         "incarnation": node.incarnation,

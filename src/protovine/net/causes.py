@@ -1,0 +1,99 @@
+"""What was refused and why: counted by reason, field and topic, with an example of each, and reported now and then."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+# Called with a reason in one word and a text.
+Report = Callable[[str, str], None]
+
+# Causes counted one by one; what comes beyond shares one cause per reason.
+CAUSES_MAX = 100
+OTHERS = "(others)"
+# A cause that goes on is reported again after this long.
+PERIOD_S = 60.0
+_NAME_LENGTH, _TEXT_LENGTH = 100, 300
+
+
+@dataclass(slots=True)
+class Cause:
+    """How often the same thing was wrong, with the first example in words."""
+
+    reason: str
+    field: str
+    topic: str
+    example: str
+    count: int = 0
+    reported_s: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """The cause for a status."""
+        return {name: getattr(self, name) for name in ("reason", "field", "topic", "count", "example")}
+
+
+class Causes:
+    """Counts causes, and reports each the first time and then at most once a minute.
+
+    Parameters
+    ----------
+    report : callable (reason, text), optional
+        Gets the reports.
+    clock : callable () -> float
+        Seconds, never decreasing.
+
+    Examples
+    --------
+    >>> causes = Causes(print, clock=lambda: 0.0)
+    >>> for value in ("a", "b"):
+    ...     causes.add("features", f"feature 't' must be a number, got '{value}'", field="t", topic="barn/1")
+    features from 'barn/1': feature 't' must be a number, got 'a'
+    >>> causes.add("features", "there is no feature 'battery'", field="battery", topic="barn/1")
+    features from 'barn/1': there is no feature 'battery'
+    >>> print(causes.summary()[0])
+    2 times: from 'barn/1': feature 't' must be a number, got 'a'
+    """
+
+    def __init__(self, report: Report | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.report, self._clock = report, clock
+        self._found: dict[tuple[str, str, str], Cause] = {}
+
+    def add(self, reason: str, text: str, *, field: str = "", topic: str = "") -> None:
+        """Count one more case of a cause; ``text`` may quote anything that arrived."""
+        field, topic = _printable(field, _NAME_LENGTH), _printable(topic, _NAME_LENGTH)
+        text = _printable(f"from '{topic}': {text}" if topic else text, _TEXT_LENGTH)
+        cause = self._found.get((reason, field, topic))
+        if cause is None:
+            if len(self._found) >= CAUSES_MAX:
+                field = topic = OTHERS
+            cause = self._found.setdefault((reason, field, topic), Cause(reason, field, topic, text))
+        cause.count += 1
+        now_s = self._clock()
+        if cause.count == 1 or now_s - cause.reported_s >= PERIOD_S:
+            cause.reported_s = now_s
+            if self.report is not None:
+                self.report(reason, text if cause.count == 1 else f"{text} ({cause.count:,} times so far)")
+
+    def __call__(self, reason: str, text: str) -> None:
+        """`add`, without field and topic: causes can take the place of a report."""
+        self.add(reason, text)
+
+    @property
+    def total(self) -> int:
+        """The number of cases."""
+        return sum(cause.count for cause in self.sorted())
+
+    def sorted(self) -> list[Cause]:
+        """The causes, the most frequent first; from any thread."""
+        found = list(self._found.values())
+        return sorted(found, key=lambda cause: (-cause.count, cause.reason, cause.field, cause.topic))
+
+    def summary(self) -> list[str]:
+        """One line per cause."""
+        return [f"{cause.count:,} {'times' if cause.count > 1 else 'time'}: {cause.example}" for cause in self.sorted()]
+
+
+def _printable(text: str, length: int) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text[:length])

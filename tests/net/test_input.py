@@ -1,0 +1,255 @@
+"""What a node says about its input, what it ends with, and what `--check` finds."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from protovine.errors import ConfigError, DataError
+from protovine.net.causes import CAUSES_MAX, OTHERS, PERIOD_S, Causes
+from protovine.net.config import NodeSettings
+from protovine.net.service import prepare, run_member
+
+pytest.importorskip("zenoh", reason="the extra `net` is not installed")
+
+SCHEMA = {"features": ["t", "h"], "classes": ["dry", "wet"]}
+NETWORK = {"plain": True, "swarm": "s", "name": "n", "id": 1, "listen": ["tcp/127.0.0.1:0"]}
+GOOD = ['{"x":{"t":1,"h":2},"y":"dry"}', '{"x":{"t":9,"h":8},"y":"wet"}']
+
+
+def settings(**tables: Any) -> NodeSettings:
+    return NodeSettings.read(None, {"schema": SCHEMA, "network": NETWORK, **tables})
+
+
+@pytest.fixture
+def node(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Callable[..., tuple[bool, list[dict], list[str]]]:
+    """Runs a node over lines: whether it succeeded, its outputs, and its warnings and errors."""
+
+    def run(lines: list[str] | bytes, **tables: Any) -> tuple[bool, list[dict], list[str]]:
+        path, out = tmp_path / "in", tmp_path / "out"
+        path.write_bytes(lines if isinstance(lines, bytes) else "\n".join(lines).encode())
+        out.unlink(missing_ok=True)
+        caplog.clear()
+        source = {"kind": "file", "path": str(path), **tables.pop("source", {})}
+        made = settings(source=source, sink={"kind": "file", "path": str(out)}, **tables)
+        succeeded = run_member(made, lambda: made)
+        outputs = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
+        said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+        return succeeded, outputs, [text for text in said if "plain TCP" not in text]
+
+    return run
+
+
+def test_a_node_whose_every_message_is_refused_fails_and_says_why(node: Callable[..., Any]) -> None:
+    succeeded, outputs, said = node(['{"t":1}'] * 50)
+    assert (False, []) == (succeeded, outputs)
+    assert said[0] == "unknown field 't': features stand in x, unless flat = true"
+    assert "the source has ended and not one of its messages could be used" in said
+    assert said[-1] == f"in all 50 times: {said[0]}"
+    assert 3 == len(said)
+
+
+def test_the_same_id_as_number_and_as_text_is_the_same(node: Callable[..., Any]) -> None:
+    assert (True, 3, []) == _counts(node([*GOOD, '{"id":7,"x":{"t":9,"h":1}}', '{"id":"7","y":"wet"}']))
+
+
+def _counts(result: tuple[bool, list[dict], list[str]]) -> tuple[bool, int, list[str]]:
+    return result[0], len(result[1]), result[2]
+
+
+def test_labels_that_find_no_sample_are_said(node: Callable[..., Any]) -> None:
+    succeeded, outputs, said = node([*GOOD, '{"id":7,"y":"wet"}', '{"id":7,"x":{"t":9,"h":1}}', '{"id":8,"y":"wet"}'])
+    assert succeeded and 3 == len(outputs)
+    assert said[0].startswith("a label for id 7, but no sample of this device with that id awaits one")
+    assert said[-1].startswith("in all 2 times: a label for id 7,")
+    assert not node(['{"id":7,"y":"wet"}'])[0]
+
+
+def test_an_id_that_comes_again_before_its_label_is_said(node: Callable[..., Any]) -> None:
+    lines = [*GOOD, '{"id":7,"x":{"t":1,"h":1}}', '{"id":7,"x":{"t":9,"h":9}}', '{"id":7,"y":"wet"}']
+    said = node(lines)[2]
+    assert said[0] == "id '7' came again before the label of its sample: a label now belongs to the newer sample"
+
+
+def test_the_second_cause_of_a_reason_is_said_too(node: Callable[..., Any]) -> None:
+    lines = ['{"x":{"t":1,"h":1,"battery":9},"y":"dry"}'] * 2 + ['{"x":{"t":"9.5 C","h":1},"y":"wet"}'] * 50
+    said = node([*GOOD, *lines])[2]
+    assert "there is no feature 'battery'" in said[0] and "ignore" in said[0]
+    assert "feature 't' must be a number or true/false, got '9.5 C'" in said[1]
+    assert ["in all 50 times", "in all 2 times"] == [text.partition(":")[0] for text in said[2:]]
+
+
+@pytest.mark.parametrize(
+    ("line", "taken"),
+    [
+        ('{"x":{"t":"9.5","h":" 8 "},"y":"wet"}', True),
+        ('{"x":{"t":NaN,"h":8},"y":"wet"}', True),
+        ('{"x":{"t":"unavailable","h":8},"y":"wet"}', True),
+        ('{"x":{"t":1e999,"h":8},"y":"wet"}', False),
+    ],
+)
+def test_numbers_as_text_and_missing_values_are_taken_infinite_ones_are_not(
+    node: Callable[..., Any], line: str, taken: bool
+) -> None:
+    succeeded, outputs, said = node([line])
+    assert (taken, int(taken)) == (succeeded, len(outputs))
+    assert taken or "feature 't' must be within ±1e+38, got inf" in said[0]
+
+
+def test_a_learner_that_takes_no_missing_values_says_which(node: Callable[..., Any]) -> None:
+    succeeded, outputs, said = node(['{"x":{"t":null,"h":8},"y":"wet"}'], node={"preset": "paper-base"})
+    assert (False, []) == (succeeded, outputs)
+    assert said[0] == (
+        "a local sample was refused: a value for feature 't' is missing, and this learner takes no missing values"
+    )
+
+
+def test_a_byte_order_mark_blank_lines_and_crlf_do_not_matter(node: Callable[..., Any]) -> None:
+    data = b"\xef\xbb\xbf" + ("\r\n\r\n".join(GOOD) + "\r\n").encode()
+    assert (True, 2, []) == _counts(node(data))
+
+
+def test_a_feature_that_never_has_a_value_is_said(node: Callable[..., Any]) -> None:
+    said = node(['{"a":{"t":1},"y":"dry"}'], source={"map": {"features": {"t": "a.t", "h": "a.hum"}}})[2]
+    assert ["no sample had a value for 'h'"] == said
+
+
+def test_predictions_name_the_device(node: Callable[..., Any]) -> None:
+    lines = [f'{{"id":1,"device":"{name}","x":{{"t":{t},"h":1}}}}' for name, t in (("a", 1), ("b", 10))]
+    outputs = node([*GOOD, *lines])[1]
+    assert [None, None, "a", "b"] == [output.get("device") for output in outputs]
+
+
+def test_the_process_ends_with_exit_code_1(tmp_path: Path) -> None:
+    (tmp_path / "schema.json").write_text(json.dumps(SCHEMA))
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "protovine", "node", "--plain", "s/n/1", "--listen", "tcp/127.0.0.1:0"),
+            *("--schema", "schema.json", "--source", "stdin", "--sink", "stdout"),
+        ],
+        cwd=tmp_path,
+        input="?\n",
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (1, "") == (done.returncode, done.stdout)
+    assert "protovine: not one message of the source could be used; the log says why" in done.stderr
+
+
+# -- Causes. -----------------------------------------------------------------------------------------------------------
+
+
+def test_causes_are_reported_at_a_bounded_rate_and_their_number_is_bounded() -> None:
+    now_s, said = [0.0], []
+    causes = Causes(lambda *report: said.append(report), clock=lambda: now_s[0])
+    for second in range(int(2.5 * PERIOD_S)):
+        now_s[0] = float(second)
+        causes.add("features", f"wrong {second}", field="t", topic="a")
+    assert [("features", "from 'a': wrong 0"), ("features", "from 'a': wrong 60 (61 times so far)")] == said[:2]
+    assert 3 == len(said)
+    for number in range(10 * CAUSES_MAX):
+        causes.add("features", "wrong", field=f"t{number}", topic="\x1b[2J")
+    assert CAUSES_MAX + 1 == len(causes.sorted()) and 10 * CAUSES_MAX + 150 == causes.total
+    most = causes.sorted()[0]
+    assert (OTHERS, OTHERS, 9 * CAUSES_MAX + 1) == (most.field, most.topic, most.count)
+    assert all(cause.topic.isprintable() for cause in causes.sorted())
+    assert len(said) <= 3 + CAUSES_MAX
+
+
+# -- What --check finds. -----------------------------------------------------------------------------------------------
+
+MQTT = {"kind": "mqtt", "host": "localhost", "topics": ["a"]}
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ({"source": {**MQTT, "topics": ["a/#/b"]}}, "in a topic"),
+        ({"source": {**MQTT, "topics": [""]}}, "a topic must be"),
+        ({"source": {**MQTT, "topics": ["a+"]}}, "in a topic"),
+        ({"source": {**MQTT, "topics": ["$share/a"]}}, "a shared topic is"),
+        ({"source": {**MQTT, "host": "mqtt://localhost"}}, "host must be .*got 'mqtt://localhost': without a protocol"),
+        ({"source": {**MQTT, "host": "localhost:1883"}}, "host must be .*: without a protocol, port or path"),
+        ({"source": {**MQTT, "host": "broker/x"}}, "host must be "),
+        ({"source": {**MQTT, "host": "two words"}}, "host must be "),
+        ({"source": {**MQTT, "port": 70_000}}, "port must be between"),
+        ({"source": {**MQTT, "ca_file": "nowhere.pem"}}, "ca_file: no such file"),
+        ({"source": {**MQTT, "certificate_file": "c.pem", "key_file": "k.pem"}}, "certificate_file: no such file"),
+        ({"source": {**MQTT, "username_env": "NO_SUCH_VARIABLE"}}, "which is not set"),
+        ({"source": {**MQTT, "device": "a/{name}"}}, "is the only name in braces"),
+        ({"source": {**MQTT, "device": "#/{device}"}}, "# must be the last level"),
+        ({"source": {**MQTT, "map": {"topics": {"a": "wind"}}}}, "the schema has no feature 'wind'"),
+        ({"source": {**MQTT, "map": {"topics": {"a": "t"}}, "combine_s": 1}}, "must name at least two"),
+        ({"source": {**MQTT, "map": {"features": {"wind": "a"}}}}, "the schema has no feature 'wind'"),
+        ({"source": {**MQTT, "map": {"features": {"t": "a..b"}}}}, "a path has names between dots"),
+        ({"source": {**MQTT, "map": {"features": {"t": "a", "h": "a.b"}}}}, "must not go on where another one ends"),
+        ({"source": {**MQTT, "map": {"x": "a", "features": {"t": "b"}}}}, "exclude each other"),
+        ({"source": {**MQTT, "flat": True, "map": {"x": "a"}}}, "flat means"),
+        ({"source": {**MQTT, "time_zone": "Mars/Base"}}, "time_zone must be a zone"),
+        ({"source": {**MQTT, "words": {"5": 1}}}, "is a number or true/false already"),
+        ({"source": {"kind": "stdin", "map": {"topics": {"a": "t"}}}}, "needs a source with topics"),
+        ({"source": {"kind": "zenoh", "key": "a//b"}}, "key must be a Zenoh key expression"),
+        ({"source": {"kind": "zenoh", "key": "a/**", "device": "a/**x"}}, "in a pattern"),
+        ({"source": {"kind": "file", "path": "nowhere"}}, "no such file"),
+        ({"source": {"kind": "csv", "path": "rows.csv"}}, "the schema has no feature 'wind'"),
+        ({"source": {"kind": "csv", "path": "nowhere.csv"}}, "no such file"),
+        ({"sink": {"kind": "zenoh", "key": "a/*"}}, "wildcard"),
+        ({"sink": {"kind": "zenoh", "key": "/a"}}, "key must be a Zenoh key expression"),
+        ({"sink": {"kind": "zenoh", "key": "a/{x}"}}, "is the only name in braces"),
+        ({"sink": {"kind": "mqtt", "host": "localhost", "topic": "a/+"}}, "wildcards"),
+        ({"sink": {"kind": "mqtt", "host": "tcp://b", "topic": "a"}}, "host must be "),
+        ({"sink": {"kind": "file", "path": "nowhere/out"}}, "cannot be written: No such file"),
+        ({"sink": {"kind": "file", "path": "folder"}}, "cannot be written: Is a directory"),
+        ({"node": {"state": "rows.csv"}}, "cannot use the state folder .*: Not a directory"),
+        ({"node": {"state": "rows.csv/state"}}, "cannot use the state folder"),
+        ({"node": {"tape": "nowhere/tape"}}, "node.tape: .* cannot be written"),
+        ({"node": {"metrics": "localhost"}}, "HOST:PORT"),
+        ({"network": {**NETWORK, "listen": ["tcp/127.0.0.1:70000"]}}, "a port from 1 to 65535"),
+        ({"network": {**NETWORK, "listen": ["tcp/:1"]}}, "has a host and a port"),
+        ({"schema": "nowhere.json"}, "cannot be read"),
+        ({"schema": "rows.csv"}, "not a schema in JSON"),
+    ],
+)
+def test_check_finds_what_a_start_would_refuse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tables: dict[str, Any], message: str
+) -> None:
+    pytest.importorskip("aiomqtt")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "rows.csv").write_text("wind,label\n1,dry\n")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises((ConfigError, DataError), match=message) as found:
+        prepare(settings(**tables))
+    assert "\n" not in str(found.value)
+    with pytest.raises((ConfigError, DataError), match=message):
+        run_member(settings(**tables), lambda: settings(**tables))
+    assert before == sorted(tmp_path.rglob("*"))
+
+
+def test_check_makes_nothing_and_connects_nothing(tmp_path: Path) -> None:
+    (tmp_path / "node.toml").write_text(
+        'schema = { features = ["t", "h"], classes = ["dry", "wet"] }\n'
+        '[node]\nstate = "state/deep"\ntape = "tape"\n'
+        '[network]\nplain = true\nswarm = "s"\nname = "n"\nid = 1\nlisten = ["tcp/127.0.0.1:1"]\n'
+        '[source]\nkind = "mqtt"\nhost = "nowhere.invalid"\ntopics = ["a/+"]\ndevice = "a/{device}"\n'
+        '[sink]\nkind = "file"\npath = "out"\n'
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "protovine", "node", "node.toml", "--check"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ},
+    )
+    assert (0, "n, number 1 of swarm s: 2 features and 2 classes\n") == (done.returncode, done.stdout), done.stderr
+    assert ["node.toml"] == [path.name for path in tmp_path.iterdir()]
