@@ -52,9 +52,26 @@ def test_a_node_whose_every_message_is_refused_fails_and_says_why(node: Callable
     succeeded, outputs, said = node(['{"t":1}'] * 50)
     assert (False, []) == (succeeded, outputs)
     assert said[0] == "unknown field 't': features stand in x, unless flat = true"
-    assert "the source has ended and not one of its messages could be used" in said
+    assert "not one message of the source could be used" in said
     assert said[-1] == f"in all 50 times: {said[0]}"
     assert 3 == len(said)
+
+
+def test_a_signal_does_not_hide_that_every_message_was_refused(tmp_path: Path) -> None:
+    (tmp_path / "schema.json").write_text(json.dumps(SCHEMA))
+    words = ["--plain", "s/n/1", "--listen", "tcp/127.0.0.1:0", "--schema", "schema.json", "--source", "stdin"]
+    command = [sys.executable, "-m", "protovine", "node", *words]
+    with subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stdin is not None and child.stderr is not None
+        try:
+            child.stdin.write('{"t":1}\n')
+            child.stdin.flush()
+            assert any("unknown field 't'" in line for line in child.stderr)
+            child.terminate()
+            assert "not one message of the source could be used" in child.stderr.read()
+            assert child.wait() == 1
+        finally:
+            child.kill()
 
 
 def test_the_same_id_as_number_and_as_text_is_the_same(node: Callable[..., Any]) -> None:

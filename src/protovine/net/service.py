@@ -81,7 +81,7 @@ def prepare(settings: NodeSettings) -> Prepared:
 def run_member(settings: NodeSettings, read_again: Callable[[], NodeSettings], file: Path | None = None) -> bool:
     """Run a member until its source ends or a signal comes; ``file`` is watched for changes of the settings.
 
-    Returns false if the source ended and not one of its messages could be used.
+    Returns false if messages came and not one of them could be used.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def run_member(settings: NodeSettings, read_again: Callable[[], NodeSettings], f
 async def _run(settings: NodeSettings, read_again: Callable[[], NodeSettings], file: Path | None) -> bool:
     prepared = prepare(settings)
     schema, plan = prepared.schema, prepared.plan
-    useless = False
+    useless: bool | None = None
     warm([settings])
     if settings.network.plain:
         _log.warning("plain TCP without encryption; any process can send in any member's name")
@@ -133,15 +133,17 @@ async def _run(settings: NodeSettings, read_again: Callable[[], NodeSettings], f
             watching.cancel()
             for line in prepared.causes.summary():
                 _log.warning("in all %s", line)
+        if useless is None:  # A signal came before the source had ended.
+            useless = _end_of_source(prepared, runtime.tally)
         _log.info("left after %d samples", runtime.tally.samples, extra={"samples": runtime.tally.samples})
     return not useless
 
 
 def _end_of_source(prepared: Prepared, tally: Tally) -> bool:
-    """Say how the source ended; true if nothing of it could be used."""
+    """Say what of the source could not be used; true if that was everything."""
     useless = not tally.samples and not tally.labels and prepared.causes.total > 0
     if useless:
-        _log.error("the source has ended and not one of its messages could be used", extra={"reason": "useless"})
+        _log.error("not one message of the source could be used", extra={"reason": "useless"})
     elif tally.samples and prepared.source is not None and (never := prepared.source.never_seen):
         _log.warning("no sample had a value for %s", listed(never), extra={"reason": "absent"})
     return useless
