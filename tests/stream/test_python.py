@@ -44,8 +44,10 @@ def test_a_frame_is_the_same_as_its_file(tmp_path):
 def test_dicts_are_the_union_of_their_features_in_first_seen_order():
     data = from_python([({"b": 1, "a": 2}, "p"), ({"c": 5.0, "a": 4}, "q"), ({"b": 3}, None)])
     assert data.features == ("b", "a", "c")
-    assert data.x.tolist() == [[1, 2, 5], [1, 4, 5]]
-    assert data.notes[0] == "1 row with a missing label: left out"
+    # A key that is seldom there is 0 where it is not; a and b are usually there, with values that differ.
+    assert data.x.tolist() == [[1, 2, 0], [1, 4, 5]]
+    assert data.absent_zero == ("c",)
+    assert data.notes[1] == "1 row with a missing label: left out"
 
 
 def test_text_in_dicts_is_read_as_in_files():
@@ -89,7 +91,7 @@ def test_a_pair_of_pairs_is_two_rows_not_arrays():
         ([True, None, False, True], [1, 1, 0, 1]),
         ([1, 2.5, Decimal("4"), np.float32(8)], [1, 2.5, 4, 8]),
         ([datetime.date(2024, 1, 1), datetime.datetime(2024, 1, 2, 1), None, datetime.date(2024, 1, 1)], None),
-        ([datetime.time(1), datetime.time(0, 30), datetime.time(0, 30, 5), datetime.time(1)], [1800, 0, 5, 1800]),
+        ([datetime.time(1), datetime.time(0, 30), datetime.time(0, 30, 5), datetime.time(1)], [3600, 1800, 1805, 3600]),
         ([datetime.timedelta(1), datetime.timedelta(0), None, datetime.timedelta(1)], [86400, 0, 86400, 86400]),
     ],
 )
@@ -100,7 +102,8 @@ def test_python_values_of_every_kind_become_numbers(values, expected):
 
 def test_numbers_among_texts_are_texts():
     assert from_python([({"v": 1}, 0), ({"v": "a"}, 1)]).features == ("v=1", "v=a")
-    assert from_python([({"v": "1_000"}, 0), ({"v": "2"}, 1)]).features == ("v=1_000", "v=2")
+    with pytest.raises(DataError, match=r"column 'v', row 1: '1_000' is not a number, but 1 of 2 .* thousands if"):
+        from_python([({"v": "1_000"}, 0), ({"v": "2"}, 1)])
 
 
 def test_labels_of_mixed_kinds_become_text_with_a_note():
@@ -134,10 +137,10 @@ def test_text_labels_stay_text_and_huge_numbers_stay_whole():
         ([({"a": 1}, datetime.date(2024, 1, 1))], "the label holds a value of type date"),
         ([({"a": 1}, None)], "the label has no value"),
         ([({"a": 1}, 0.5)], "the label looks like regression: it holds 0.5"),
-        ([({1: 1, "1": 2}, 0)], "feature names must differ, got '1' more than once"),
+        ([({1: 1, "1": 2}, 0)], "column names must differ, got '1' more than once"),
         ([({"a": 10**400}, 0)], "beyond the largest float"),
         ([({"a": 1j}, 0)], "column 'a' holds a value of type complex"),
-        ((np.array([[1.0], [np.inf]]), [0, 1]), "column 'x0' is infinite in row 2"),
+        ((np.array([[1.0], [np.inf]]), [0, 1]), "column 'x0', row 2: inf is infinite"),
         (pd.DataFrame({"a": [1]}), "at least one feature column are needed, got one: 'a'"),
         (pd.DataFrame(), "at least one feature column are needed, got none"),
         (pd.DataFrame([[1, 2, 3]], columns=["a", "y", "y"]), "column names must differ, got 'y' more than once"),
