@@ -267,11 +267,11 @@ def read_column(
             _count(words, texts, counts, loose)
             return _dates(name, title, found, bad, options)
     notes = []
-    values = found.spread([None if gone else text for text, gone in zip(texts, missing, strict=True)], None, object)
+    kept = found.spread([None if gone else text for text, gone in zip(texts, missing, strict=True)], None, object)
     if force != "text" and near:
         total = int(counts[places].sum())
         notes.append(f"column {title!r} is text, though {near} of its {total} values look like numbers")
-    return Read("text", values), notes
+    return Read("text", kept), notes
 
 
 def _count(words: Words, texts: list[str], counts: npt.NDArray[np.int64], places: Iterable[int]) -> None:
@@ -360,9 +360,9 @@ def _dates(name: str, title: str, found: Distinct, places: list[int], options: R
     first, notes = day_first(name, title, [found.texts[place] for place in places], options)
     isos = {place: iso_date(found.texts[place], first) for place in places}
     good = [place for place in places if isos[place] is not None]
-    parsed = pd.to_datetime([isos[place] for place in good], format="ISO8601", utc=True, errors="coerce").tz_localize(
-        None
-    )
+    parsed = pd.to_datetime(
+        [str(isos[place]) for place in good], format="ISO8601", utc=True, errors="coerce"
+    ).tz_localize(None)
     stamps = pd.Series(pd.NaT, index=range(len(found.texts) + 1), dtype=parsed.dtype)
     stamps[good] = parsed
     bad = next((place for place in places if pd.isna(stamps[place])), None)

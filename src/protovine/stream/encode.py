@@ -213,13 +213,14 @@ class _Reader:
 def _dense(series: pd.Series) -> pd.Series:
     import pandas as pd
 
-    dense: Any = series.sparse.to_dense() if isinstance(series.dtype, pd.SparseDtype) else series  # type: ignore[attr-defined]
-    return dense
+    kept: pd.Series = series.astype(series.dtype.subtype) if isinstance(series.dtype, pd.SparseDtype) else series
+    return kept
 
 
 def _as_texts(series: pd.Series) -> pd.Series:
     """Every cell that is there as text."""
-    return series.astype(object).map(lambda cell: cell if isinstance(cell, str) else str(cell), na_action="ignore")
+    texts: pd.Series = series.astype(object).map(str, na_action="ignore")
+    return texts
 
 
 def _texts_of(name: str, title: str, series: pd.Series) -> pd.Series | None:
