@@ -6,7 +6,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import Field, fields
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from protovine.stream.options import ABSENT_MODES, INFINITY_MODES, MISSING_MODES, TEXT_MODES, ReadOptions
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,6 +20,39 @@ if TYPE_CHECKING:
 def processors() -> int:
     """Number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+_CHOICES = {"text": TEXT_MODES, "missing": MISSING_MODES, "infinity": INFINITY_MODES, "absent": ABSENT_MODES}
+
+
+def with_reading(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of `ReadOptions` that apply to files: ``--separator`` for ``separator``, and so on."""
+    for option in reversed(fields(ReadOptions)):
+        if option.name != "absent":  # Files have no dictionaries.
+            command = _read_option(option)(command)
+    return command
+
+
+def _read_option(option: Field[Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    flag, text = f"--{option.name.replace('_', '-')}", option.metadata["about"]
+    text = f"{text[0].upper()}{text[1:]}."
+    if option.name in ("header", "day_first"):
+        flag += "/--no-header" if option.name == "header" else "/--month-first"
+        return click.option(flag, option.name, default=None, help=text)
+    if option.default is False:
+        return click.option(flag, is_flag=True, default=None, help=text)
+    if option.default == ():
+        return click.option(flag, multiple=True, metavar="TEXT", help=f"{text} Repeat for more.")
+    if option.name in _CHOICES:
+        kind = click.Choice(_CHOICES[option.name])
+        return click.option(flag, type=kind, default=None, help=f"{text} [default: {option.default}]")
+    return click.option(flag, default=None, help=text)
+
+
+def take_reading(flags: dict[str, Any]) -> dict[str, Any]:
+    """The options of `ReadOptions` that were given, taken out of ``flags``."""
+    given = {option.name: flags.pop(option.name) for option in fields(ReadOptions) if option.name in flags}
+    return {name: value for name, value in given.items() if value not in (None, ())}
 
 
 def console_on(stderr: bool = True) -> Console:

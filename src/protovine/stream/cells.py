@@ -91,12 +91,12 @@ def like_number(text: str) -> bool:
 
 
 def numbers_in(
-    name: str, columns: Iterable[tuple[str, Sequence[str]]], options: ReadOptions, points: bool = False
+    name: str, columns: Iterable[tuple[str, Sequence[str]]], options: ReadOptions, decimal: str | None = None
 ) -> Numbers:
     """How the numbers in these columns of different texts are written: as the options say, or as they show.
 
     A comma or a point followed by three digits may be a decimal mark or a separator of thousands. Other numbers of the
-    table decide that; `points`: others have a decimal point.
+    table decide that; `decimal` is the mark that they have.
 
     Raises
     ------
@@ -122,8 +122,8 @@ def numbers_in(
                 doubtful.setdefault(
                     "." if text in plain else ",", (title, text) if "," in text or "." in text else ("", "")
                 )
-    if points:
-        shows.setdefault(("decimal", "."), ("other columns", "numbers with a point"))
+    if decimal is not None:
+        shows.setdefault(("decimal", decimal), ("others", f"1{decimal}5"))
     marks = {kind: [mark for k, mark in shows if k == kind] for kind in ("decimal", "thousands")}
     clash = [(kind, mark) for mark in marks["decimal"] if mark in marks["thousands"] for kind in marks]
     clash += [(kind, mark) for kind in marks if len(marks[kind]) > 1 for mark in marks[kind]]

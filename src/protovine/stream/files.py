@@ -148,7 +148,7 @@ def _read_text(path: Path, usual: str, options: ReadOptions) -> Table:
     numbers = _numbers(name, titles, frame, as_text, options)
     if numbers.decimal == "," and options.decimal is None and options.thousands is None:
         frame = read(",")
-        numbers = _numbers(name, titles, frame, as_text, options)
+        numbers = _numbers(name, titles, frame, as_text, options, ",")
     if options.decimal is None and options.thousands is None:
         notes += ["numbers have a decimal comma"] * (numbers.decimal == ",")
         notes += [f"numbers have the separator of thousands {numbers.thousands!r}"] * (numbers.thousands is not None)
@@ -177,12 +177,22 @@ def _as_text(titles: list[str], options: ReadOptions) -> list[int]:
 
 
 def _numbers(
-    name: str, titles: list[str], frame: pd.DataFrame, as_text: Sequence[int], options: ReadOptions
+    name: str,
+    titles: list[str],
+    frame: pd.DataFrame,
+    as_text: Sequence[int],
+    options: ReadOptions,
+    decimal: str | None = None,
 ) -> Numbers:
+    """How numbers are written in the columns that pandas has not read as numbers."""
     closer = [j for j in range(len(titles)) if j not in as_text and frame[j].dtype.kind in "OTU"]
-    points = any(frame[j].dtype.kind == "f" and bool((frame[j] % 1 > 0).any()) for j in range(len(titles)))
-    found = [(titles[j], Distinct.of(frame[j]).texts) for j in closer]
-    return numbers_in(name, found, options, points and bool(closer) and options.decimal is None)
+    if (
+        closer
+        and decimal is None
+        and any(bool((frame[j] % 1 > 0).any()) for j in frame.columns if frame[j].dtype == float)
+    ):
+        decimal = "."
+    return numbers_in(name, [(titles[j], Distinct.of(frame[j]).texts) for j in closer], options, decimal)
 
 
 def _parse(

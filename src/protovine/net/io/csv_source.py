@@ -25,7 +25,6 @@ from protovine.stream.dialect import (
     HEAD_CHARS,
     Dialect,
     base_ending,
-    cells_of,
     encoding_of,
     open_bytes,
     read_errors,
@@ -100,7 +99,7 @@ class CsvReplay(ParsedSource):
         head = self._head()
         self._dialect = sniff(self._path.name, head, "," if ending.endswith(".csv") else "\t", self._options)
         body = head[self._dialect.body :]
-        rows = list(islice(cells_of(io.StringIO(body, newline=""), self._dialect.separator), _SAMPLE_ROWS))
+        rows = list(islice(self._rows(io.StringIO(body, newline="")), _SAMPLE_ROWS))
         self._header, self._label = self._read_header(self._dialect, label, rows)
         self._numbers = numbers_in(self._path.name, self._sample(rows, self._numeric - set(self._times)), self._options)
         self._day_first = {
