@@ -6,12 +6,9 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import Field, fields
 from typing import TYPE_CHECKING, Any
 
 import click
-
-from protovine.stream.options import ABSENT_MODES, INFINITY_MODES, MISSING_MODES, TEXT_MODES, ReadOptions
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,36 +19,52 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-_CHOICES = {"text": TEXT_MODES, "missing": MISSING_MODES, "infinity": INFINITY_MODES, "absent": ABSENT_MODES}
+# The options of `ReadOptions` that apply to files: name, kind of option, meaning. Importing it here would take long.
+READING: tuple[tuple[str, Any, str], ...] = (
+    ("label", str, "label column, by name or place; the last one by default"),
+    ("drop", tuple, "columns to leave out, by name or place"),
+    ("text", ("one-hot", "ordinal"), "how text columns become numbers"),
+    ("missing", ("impute", "drop", "error"), "what happens to missing values"),
+    ("missing_words", tuple, "more cells that mean a missing value"),
+    ("infinity", ("error", "missing"), "infinite numbers are an error, or missing"),
+    ("text_columns", tuple, "columns that are text even where they look like numbers or dates"),
+    ("number_columns", tuple, "columns that are numbers even where most cells are not"),
+    ("day_first", "--day-first/--month-first", "01/02/2024 is the first of February; from the dates by default"),
+    ("decimal", str, "decimal mark, a point or a comma; from the numbers by default"),
+    ("thousands", str, "separator of thousands; none by default"),
+    ("header", "--header/--no-header", "whether the first line names the columns; an error by default if unclear"),
+    (
+        "separator",
+        str,
+        "character between cells, or comma, semicolon, tab, pipe, space; from the first lines by default",
+    ),
+    ("encoding", str, "encoding of a text file; UTF-8, or as its first bytes say, by default"),
+    ("comment", str, "leave out lines that begin with this; `#` only at the top by default"),
+    ("units", bool, "the line below the header holds units: leave it out"),
+)
 
 
 def with_reading(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of `ReadOptions` that apply to files: ``--separator`` for ``separator``, and so on."""
-    for option in reversed(fields(ReadOptions)):
-        if option.name != "absent":  # Files have no dictionaries.
-            command = _read_option(option)(command)
+    for name, kind, about in reversed(READING):
+        flag, text = f"--{name.replace('_', '-')}", f"{about[0].upper()}{about[1:]}."
+        if isinstance(kind, str):
+            option = click.option(kind, name, default=None, help=text)
+        elif kind is bool:
+            option = click.option(flag, is_flag=True, default=None, help=text)
+        elif kind is tuple:
+            option = click.option(flag, multiple=True, help=f"{text} Repeat for more.")
+        elif isinstance(kind, tuple):
+            option = click.option(flag, type=click.Choice(kind), default=None, help=f"{text} [default: {kind[0]}]")
+        else:
+            option = click.option(flag, default=None, help=text)
+        command = option(command)
     return command
-
-
-def _read_option(option: Field[Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    flag, text = f"--{option.name.replace('_', '-')}", option.metadata["about"]
-    text = f"{text[0].upper()}{text[1:]}."
-    if option.name in ("header", "day_first"):
-        flag += "/--no-header" if option.name == "header" else "/--month-first"
-        return click.option(flag, option.name, default=None, help=text)
-    if option.default is False:
-        return click.option(flag, is_flag=True, default=None, help=text)
-    if option.default == ():
-        return click.option(flag, multiple=True, metavar="TEXT", help=f"{text} Repeat for more.")
-    if option.name in _CHOICES:
-        kind = click.Choice(_CHOICES[option.name])
-        return click.option(flag, type=kind, default=None, help=f"{text} [default: {option.default}]")
-    return click.option(flag, default=None, help=text)
 
 
 def take_reading(flags: dict[str, Any]) -> dict[str, Any]:
     """The options of `ReadOptions` that were given, taken out of ``flags``."""
-    given = {option.name: flags.pop(option.name) for option in fields(ReadOptions) if option.name in flags}
+    given = {name: flags.pop(name) for name, _, _ in READING if name in flags}
     return {name: value for name, value in given.items() if value not in (None, ())}
 
 

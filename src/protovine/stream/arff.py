@@ -88,7 +88,7 @@ def read(name: str, text: str) -> Table:
     if rows is None:
         raise DataError(f"{name}: cannot be read: there is no @data section")
     titles = [attribute.title for attribute in attributes]
-    check_titles(name, titles)
+    check_titles(name, titles, droppable=False)
     if not rows:
         raise DataError(f"{name}: there are no rows")
     columns = [pd.Series(list(cells), dtype=object) for cells in zip(*rows, strict=True)]

@@ -91,12 +91,18 @@ def like_number(text: str) -> bool:
 
 
 def numbers_in(
-    name: str, columns: Iterable[tuple[str, Sequence[str]]], options: ReadOptions, decimal: str | None = None
+    name: str,
+    columns: Iterable[tuple[str, Sequence[str]]],
+    options: ReadOptions,
+    *,
+    points: bool = False,
+    comma: tuple[str, str] | None = None,
 ) -> Numbers:
     """How the numbers in these columns of different texts are written: as the options say, or as they show.
 
     A comma or a point followed by three digits may be a decimal mark or a separator of thousands. Other numbers of the
-    table decide that; `decimal` is the mark that they have.
+    table decide that: `points` says that others have a decimal point; `comma` is the column and the text of a number
+    that has a decimal comma.
 
     Raises
     ------
@@ -122,8 +128,8 @@ def numbers_in(
                 doubtful.setdefault(
                     "." if text in plain else ",", (title, text) if "," in text or "." in text else ("", "")
                 )
-    if decimal is not None:
-        shows.setdefault(("decimal", decimal), ("others", f"1{decimal}5"))
+    if comma is not None:
+        shows.setdefault(("decimal", ","), comma)
     marks = {kind: [mark for k, mark in shows if k == kind] for kind in ("decimal", "thousands")}
     clash = [(kind, mark) for mark in marks["decimal"] if mark in marks["thousands"] for kind in marks]
     clash += [(kind, mark) for kind in marks if len(marks[kind]) > 1 for mark in marks[kind]]
@@ -133,7 +139,7 @@ def numbers_in(
             f"{name}: {one!r} in column {a!r} and {two!r} in column {b!r} write numbers in different ways; set decimal "
             f"and thousands, or text_columns if a column is text"
         )
-    decimal = marks["decimal"][0] if marks["decimal"] else None
+    decimal = marks["decimal"][0] if marks["decimal"] else "." if points else None
     group = marks["thousands"][0] if marks["thousands"] else None
     for mark, (title, text) in doubtful.items():
         if not title or mark in (decimal, group) or (mark == "." and decimal != ","):
@@ -286,10 +292,10 @@ def _bad_number(name: str, title: str, found: Distinct, bad: list[int], like: li
     if place in like:
         unit = any(not c.isdecimal() and c not in f".,+-eE{_GAPS}" for c in text)
         hints = [hints[1]] if unit else ["decimal or thousands if it is a number", hints[1]]
-    if row == 1 and len(bad) == 1 and good:
-        hints.insert(0, "units = true if this row holds units")
-    elif text.startswith("#"):
+    if text.startswith("#"):
         hints.insert(0, "comment = '#' if such lines are comments")
+    elif row == 1 and len(bad) == 1 and good:
+        hints.insert(0, "units = true if this row holds units")
     why = "has a unit, which numbers in files may not have" if place in like and unit else "is not a number"
     but = f", but {good} of {total} values are" if good and not (place in like and unit) else ""
     return f"{name}: column {title!r}, row {row}: {text!r} {why}{but}; set {', or '.join(hints)}"

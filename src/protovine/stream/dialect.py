@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import csv
 import gzip
+import importlib
 import io
 import lzma
 import os
@@ -79,29 +80,29 @@ def open_bytes(path: Path) -> IO[bytes]:
     return file
 
 
+def _zstd() -> Any:
+    """Python's module for Zstandard; older versions have it from a package."""
+    try:
+        return importlib.import_module("compression.zstd")
+    except ImportError:
+        return importlib.import_module("backports.zstd")
+
+
 def _open_zstd(path: Path) -> IO[bytes]:
     try:
-        from compression import zstd  # Python 3.14.
-    except ImportError:
-        pass
-    else:
-        file: IO[bytes] = zstd.open(path, "rb")
-        return file
-    try:
-        import zstandard
+        file: IO[bytes] = _zstd().open(path, "rb")
     except ImportError as error:
-        raise DataError(f"{path.name}: .zst files need zstandard ({error}): pip install zstandard") from error
-    return io.BufferedReader(zstandard.open(path, "rb"))
+        raise DataError(f"{path.name}: .zst files need backports.zstd ({error}): pip install backports.zstd") from error
+    return file
 
 
 def read_errors() -> tuple[type[Exception], ...]:
     """The errors of files that cannot be opened or decompressed."""
-    errors: list[type[Exception]] = [OSError, EOFError, zlib.error, lzma.LZMAError]
+    errors: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error, lzma.LZMAError)
     try:
-        import zstandard
+        return (*errors, _zstd().ZstdError)
     except ImportError:
-        return tuple(errors)
-    return (*errors, zstandard.ZstdError)
+        return errors
 
 
 def unreadable(path: str | os.PathLike[str], error: Exception) -> DataError:
@@ -115,14 +116,14 @@ def encoding_of(name: str, start: bytes, options: ReadOptions) -> str:
     if options.encoding is not None:
         # A byte order mark is no part of the first name.
         return "utf-8-sig" if options.encoding.lower().replace("_", "-") in ("utf-8", "utf8") else options.encoding
-    if shown is None and b"\x00" in start:
+    if shown is None and 4 * start.count(b"\x00") > len(start):
         wide = "utf-16-le" if start[1:2] == b"\x00" else "utf-16-be"
         raise DataError(f"{name}: the file is not UTF-8 text; set encoding, such as {wide!r}")
     return shown or "utf-8-sig"
 
 
-def decode(name: str, data: bytes, options: ReadOptions) -> tuple[str, str]:
-    """The text of a file, and the encoding.
+def decode(name: str, data: bytes, options: ReadOptions) -> str:
+    """The text of a file.
 
     Raises
     ------
@@ -131,7 +132,7 @@ def decode(name: str, data: bytes, options: ReadOptions) -> tuple[str, str]:
     """
     encoding = encoding_of(name, data[:4096], options)
     try:
-        return data.decode(encoding), encoding
+        text = data.decode(encoding)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         which = "UTF-8" if encoding == "utf-8-sig" else encoding
@@ -139,6 +140,10 @@ def decode(name: str, data: bytes, options: ReadOptions) -> tuple[str, str]:
             f"{name}: line {line} has the byte 0x{data[error.start]:02x}, which is not {which}; set encoding, such as "
             "'cp1252' or 'latin-1'"
         ) from None
+    if "\x00" in text:
+        line = text.count("\n", 0, text.index("\x00")) + 1
+        raise DataError(f"{name}: line {line} has a NUL character; the file is damaged, or set encoding")
+    return text
 
 
 def sniff(name: str, head: str, separator: str, options: ReadOptions) -> Dialect:

@@ -117,7 +117,7 @@ def _text(path: Path, options: ReadOptions) -> str:
             data = file.read()
     except read_errors() as error:
         raise unreadable(path, error) from error
-    return decode(path.name, data, options)[0]
+    return decode(path.name, data, options)
 
 
 def _read_text(path: Path, usual: str, options: ReadOptions) -> Table:
@@ -145,10 +145,18 @@ def _read_text(path: Path, usual: str, options: ReadOptions) -> Table:
     frame = read(options.decimal or ("," if options.thousands == "." else "."))
     if len(frame) and frame[width - 1].isna().any():
         _check_widths(name, body, dialect, width)
-    numbers = _numbers(name, titles, frame, as_text, options)
+    closer = _closer(titles, frame, as_text)
+    points = any(bool((frame[j] % 1 > 0).any()) for j in range(width) if frame[j].dtype == float)
+    numbers = numbers_in(name, closer, options, points=points)
     if numbers.decimal == "," and options.decimal is None and options.thousands is None:
+        # Numbers with a point were read with a decimal point.
         frame = read(",")
-        numbers = _numbers(name, titles, frame, as_text, options, ",")
+        comma = next(
+            ((t, c) for t, cells in closer for c in cells if "," in c and Numbers(",").parse(c) is not None), None
+        )
+        group = numbers.thousands
+        numbers = numbers_in(name, _closer(titles, frame, as_text), options, comma=comma)
+        numbers = Numbers(",", numbers.thousands or group)
     if options.decimal is None and options.thousands is None:
         notes += ["numbers have a decimal comma"] * (numbers.decimal == ",")
         notes += [f"numbers have the separator of thousands {numbers.thousands!r}"] * (numbers.thousands is not None)
@@ -176,23 +184,10 @@ def _as_text(titles: list[str], options: ReadOptions) -> list[int]:
     return sorted({*label, *(place for wanted in options.text_columns for place in find_columns(titles, wanted))})
 
 
-def _numbers(
-    name: str,
-    titles: list[str],
-    frame: pd.DataFrame,
-    as_text: Sequence[int],
-    options: ReadOptions,
-    decimal: str | None = None,
-) -> Numbers:
-    """How numbers are written in the columns that pandas has not read as numbers."""
-    closer = [j for j in range(len(titles)) if j not in as_text and frame[j].dtype.kind in "OTU"]
-    if (
-        closer
-        and decimal is None
-        and any(bool((frame[j] % 1 > 0).any()) for j in frame.columns if frame[j].dtype == float)
-    ):
-        decimal = "."
-    return numbers_in(name, [(titles[j], Distinct.of(frame[j]).texts) for j in closer], options, decimal)
+def _closer(titles: list[str], frame: pd.DataFrame, as_text: Sequence[int]) -> list[tuple[str, list[str]]]:
+    """The different texts of the columns that pandas has not read as numbers."""
+    places = [j for j in range(len(titles)) if j not in as_text and frame[j].dtype.kind in "OTU"]
+    return [(titles[j], Distinct.of(frame[j]).texts) for j in places]
 
 
 def _parse(
@@ -266,7 +261,7 @@ def _read_parquet(path: Path) -> Table:
     import pandas as pd
 
     try:
-        check_titles(path.name, [str(title) for title in parquet.read_schema(path).names])
+        check_titles(path.name, [str(title) for title in parquet.read_schema(path).names], droppable=False)
         return Table.of(path.name, pd.read_parquet(path, engine="pyarrow"))
     except (OSError, ValueError, pyarrow.ArrowException) as error:
         if isinstance(error, DataError):

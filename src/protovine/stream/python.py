@@ -101,7 +101,7 @@ def _frame(name: str, obj: Any) -> pd.DataFrame | None:
     import narwhals.stable.v2 as nw
 
     if hasattr(obj, "column_names"):  # Arrow allows names to be repeated.
-        check_titles(name, [str(title) for title in obj.column_names])
+        check_titles(name, [str(title) for title in obj.column_names], droppable=False)
     try:
         frame = nw.from_native(obj, pass_through=True)
     except Exception as error:  # Other libraries' own errors.
@@ -157,7 +157,9 @@ def _array(name: str, values: Any) -> npt.NDArray[Any]:
     except ValueError as error:
         raise DataError(f"{name}: the rows of X must be equally long") from error
     if isinstance(array, np.ma.MaskedArray):
-        return np.ma.filled(array.astype(object), None) if np.ma.getmaskarray(array).any() else array.data
+        mask = np.ma.getmaskarray(array)
+        array = np.array(array.data, dtype=object if mask.any() else None)
+        array[mask] = None
     return array
 
 

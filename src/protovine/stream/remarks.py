@@ -25,6 +25,12 @@ def remarks(columns: Sequence[Column], codes: npt.NDArray[np.int64], n_classes: 
             notes.append(f"the same value in every row: {_listed(constant)}; drop leaves such columns out")
     if rows < ROWS_MIN:
         return notes
+    present, first = np.unique(codes, return_index=True)
+    again = [
+        repr(c.name) for c in columns if 1 < len(present) <= rows / 2 and _is_label(c.values, codes, present, first)
+    ]
+    if again:
+        notes.append(f"the label in other words: {_listed(again)}; drop leaves such columns out")
     like_ids = [repr(column.name) for column in columns if column.origin is None and _is_like_id(column)]
     if like_ids:
         notes.append(
@@ -37,6 +43,13 @@ def remarks(columns: Sequence[Column], codes: npt.NDArray[np.int64], n_classes: 
 
 def _is_constant(values: npt.NDArray[Any]) -> bool:
     return bool((values == values[0]).all())
+
+
+def _is_label(values: npt.NDArray[Any], codes: npt.NDArray[np.int64], present: Any, first: Any) -> bool:
+    """Whether every class has one value of its own."""
+    of_class = np.empty(int(present[-1]) + 1, dtype=values.dtype)
+    of_class[present] = values[first]
+    return len(set(values[first].tolist())) == len(present) and bool((of_class[codes] == values).all())
 
 
 def _is_like_id(column: Column) -> bool:

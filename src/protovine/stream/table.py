@@ -96,14 +96,15 @@ def find_column(name: str, titles: Sequence[str], wanted: str | int, what: str) 
     return places[0]
 
 
-def check_titles(name: str, titles: Sequence[str], hint: str = "") -> None:
+def check_titles(name: str, titles: Sequence[str], *, droppable: bool = True) -> None:
     """`DataError` if two columns have the same name, apart from blanks around it."""
     places: dict[str, list[int]] = {}
     for place, title in enumerate(titles):
         places.setdefault(title.strip(), []).append(place)
     twice = next(((title, found) for title, found in places.items() if len(found) > 1 and title), None)
     if twice is not None:
-        raise DataError(f"{name}: column names must differ, got {twice[0]!r} more than once{_by_place(twice[1])}{hint}")
+        hint = _by_place(twice[1]) if droppable else ""
+        raise DataError(f"{name}: column names must differ, got {twice[0]!r} more than once{hint}")
 
 
 def _by_place(places: Sequence[int]) -> str:
