@@ -223,11 +223,11 @@ def test_options_that_cannot_be_are_refused(read, options, message):
 
 def test_options_that_do_not_apply_are_refused(read):
     for name, content in [("f.parquet", b"PAR1"), ("f.arff", b"@relation r")]:
-        with pytest.raises(ConfigError, match="^separator does not apply to an? (Parquet|ARFF) file"):
+        with pytest.raises(ConfigError, match=r"^separator does not apply to an? (Parquet|ARFF) file"):
             read(content, name, separator=";")
-    with pytest.raises(ConfigError, match="^drop does not apply to the data set sea"):
+    with pytest.raises(ConfigError, match=r"^drop does not apply to the data set sea"):
         load("sea", drop="a")
-    with pytest.raises(ConfigError, match="^header does not apply to a Python object"):
+    with pytest.raises(ConfigError, match=r"^header does not apply to a Python object"):
         load(pd.DataFrame({"a": [1, 2], "y": [0, 1]}), header=True)
 
 
@@ -358,7 +358,7 @@ def test_random_tables_come_back_equal_in_every_dialect(tmp_path, d, data):
     assert [found.classes[code] for code in found.y] == ["uv"[i % 2] for i in range(n)]
     # The live source reads the same rows as the same numbers.
     schema = Schema.of(found)
-    if getattr(schema, "times", None):
+    if hasattr(schema, "times"):
         events = collect(CsvReplay(schema, path, read=ReadOptions(**options)))
         for x, event, hole in zip(found.x, events, holes, strict=True):
             np.testing.assert_array_equal(x[int(hole) :], event.x[int(hole) :])

@@ -7,7 +7,6 @@ import csv
 import io
 import os
 from collections.abc import AsyncGenerator, Iterator
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -95,13 +94,13 @@ class CsvReplay(ParsedSource):
         self._options.without("a CSV replay", ("text", "missing", "absent"))
         self._rate_hz, self._loops = rate_hz, loops
         self._parser = Parser(schema, refused)
-        self._numeric, self._times = set(schema.features), dict(getattr(schema, "times", {}))
+        self._numeric, self._times = set(schema.features), set(getattr(schema, "times", ()))
         head = self._head()
         self._dialect = sniff(self._path.name, head, "," if ending.endswith(".csv") else "\t", self._options)
         body = head[self._dialect.body :]
         rows = list(islice(self._rows(io.StringIO(body, newline="")), _SAMPLE_ROWS))
         self._header, self._label = self._read_header(self._dialect, label, rows)
-        self._numbers = numbers_in(self._path.name, self._sample(rows, self._numeric - set(self._times)), self._options)
+        self._numbers = numbers_in(self._path.name, self._sample(rows, self._numeric - self._times), self._options)
         self._day_first = {
             name: day_first(self._path.name, name, texts, self._options)[0]
             for name, texts in self._sample(rows, self._times)
@@ -140,12 +139,10 @@ class CsvReplay(ParsedSource):
             self._parser.refuse("row", f"the header has {len(self._header)} columns, a row has {len(row)}")
             return None
         cells = [cell.strip() for cell in row]
-        x = {}
+        x: dict[str, float | str | None] = {}
         for place, (name, cell) in enumerate(zip(self._header, cells, strict=True)):
             if place != self._label and name is not None:
-                value = self._value(name, cell)
-                if value is not None:
-                    x[name] = value
+                x[name] = self._value(name, cell)  # None, not left out: that may mean 0.
         return self._parser.row(x, self._label_value(cells[self._label]))
 
     def _value(self, name: str, cell: str) -> float | str | None:
@@ -156,7 +153,7 @@ class CsvReplay(ParsedSource):
             return cell
         if name in self._times:
             iso = iso_date(cell, self._day_first.get(name))
-            return cell if iso is None else _seconds(iso, self._times[name], cell)
+            return cell if iso is None else iso
         if cell.lower() in ("true", "false"):
             return float(cell.lower() == "true")
         number = self._numbers.parse(cell)
@@ -240,15 +237,6 @@ class CsvReplay(ParsedSource):
                 yield [f"{error}"]
             except read_errors() as error:
                 raise unreadable(self._path, error) from error
-
-
-def _seconds(iso: str, origin: str, cell: str) -> float | str:
-    """Seconds from one date to another; the cell if it is no date."""
-    try:
-        when = datetime.fromisoformat(iso)
-    except ValueError:
-        return cell
-    return ((when if when.tzinfo else when.replace(tzinfo=UTC)) - datetime.fromisoformat(origin)).total_seconds()
 
 
 def _take(rows: Iterator[list[str]], count: int) -> list[list[str]]:
