@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import json
 import lzma
 import math
 import sys
@@ -9,9 +10,11 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from protovine.cli import main
 from protovine.cli.common import READING
 from protovine.errors import ConfigError, DataError
 from protovine.experiments.define.config import DataOptions
@@ -362,3 +365,36 @@ def test_random_tables_come_back_equal_in_every_dialect(tmp_path, d, data):
         events = collect(CsvReplay(schema, path, read=ReadOptions(**options)))
         for x, event, hole in zip(found.x, events, holes, strict=True):
             np.testing.assert_array_equal(x[int(hole) :], event.x[int(hole) :])
+
+
+def test_data_info_is_a_schema_for_the_same_rows(tmp_path):
+    path = tmp_path / "f.csv"
+    path.write_text(COMMA.replace("a;b;y", "a;tag;y").replace("\n1,5;1;", "\n-;1;"))
+    flags = ["data", "info", str(path), "--json", "--label", "-1", "--missing-words", "x", "--text-columns", "tag"]
+    done = CliRunner().invoke(main, flags, catch_exceptions=False)
+    info = json.loads(done.output)
+    assert (info["times"], info["absent_zero"], done.exit_code) == ({}, [], 0)
+    assert "words read as missing: '-' (1 cell)" in info["notes"]
+    (tmp_path / "schema.json").write_text(done.output)
+    source = CsvReplay(Schema.read(tmp_path / "schema.json"), path)
+    data, events = read_file(path, text_columns="tag"), collect(source)
+    assert (len(events), source.refusals) == (len(data), {})
+    np.testing.assert_array_equal(data.x[2:], [event.x for event in events[2:]])
+    assert np.isnan(events[1].x[0])
+    dated = tmp_path / "d.csv"
+    dated.write_text(first(["13.01.2024", "14.01.2024 12:00"]))
+    done = CliRunner().invoke(main, ["data", "info", str(dated), "--json"], catch_exceptions=False)
+    assert json.loads(done.output)["times"] == {"a": {"origin": "2024-01-13T00:00:00+00:00"}}
+
+
+def test_the_replay_takes_the_options_of_files(tmp_path):
+    path = tmp_path / "f.csv"
+    path.write_text("# note\n" + table([(i, *row, "") for i, row in enumerate(ROWS)], "id|a|b|y|empty", "|"))
+    options = ReadOptions(drop=["id", -1], label="y")
+    data = read_file(path, options)
+    source = CsvReplay(Schema.of(data), path, read=options)
+    np.testing.assert_array_equal(data.x, [event.x for event in collect(source)])
+    with pytest.raises(DataError, match="the schema has no feature 'id'; drop leaves the column out"):
+        CsvReplay(Schema.of(data), path, label="y")
+    with pytest.raises(ConfigError, match="missing does not apply to a CSV replay"):
+        CsvReplay(Schema.of(data), path, read=ReadOptions(missing="drop"))
