@@ -140,6 +140,7 @@ def test_what_is_unclear_is_answered_with_the_option(read, content, message):
     ("content", "options", "column"),
     [
         (first(["ERR", 1, 3]), {"missing_words": "ERR"}, [2, 1, 3]),
+        (first([-999, 1, 3, "NA"]), {"missing_words": "-999"}, [2, 1, 3, 2]),
         (first(["inf", 1, 3]), {"infinity": "missing"}, [2, 1, 3]),
         (first(['"1,000"', '"1,001"']), {"thousands": ","}, [1000, 1001]),
         (first(['"1,000"', '"1,001"']), {"decimal": ","}, [1, 1.001]),

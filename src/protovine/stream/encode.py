@@ -75,7 +75,7 @@ def encode(table: Table, options: ReadOptions) -> DataSet:
     DataError
         There are no rows, no features or too many classes or categories, or a value cannot be used.
     """
-    name, notes, words = table.name, table.notes, Words()
+    name, notes, words = table.name, table.notes, table.words
     chosen = split_label(table, options)
     labels = table.columns[chosen.label] if chosen.label is not None else table.labels
     assert labels is not None
@@ -153,6 +153,7 @@ class _Reader:
             if force == "number" and column.kind == "time":
                 raise DataError(f"{name}: column {title!r} holds dates, not numbers")
             if column.kind == "number":
+                self._without_words(column)
                 self._note_rounded(title, series, column.values)
         else:
             assert self.numbers is not None
@@ -166,6 +167,15 @@ class _Reader:
         if column.kind == "number":
             self._check_size(place, column)
         return column
+
+    def _without_words(self, column: Column) -> None:
+        """Numbers that mean a missing value, such as -999, become NaN."""
+        for word in self.options.missing_words:
+            number = Numbers().parse(word)
+            same = column.values == (math.nan if number is None else number)
+            if same.any():
+                column.values = np.where(same, np.nan, column.values)
+                self.words.counts[word] += int(same.sum())
 
     def _found(self, place: int) -> Distinct | None:
         """The different texts of a column that holds texts, perhaps among other things."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from protovine.errors import DataError
 from protovine.stream import arff
-from protovine.stream.cells import Distinct, Numbers, numbers_in
+from protovine.stream.cells import Distinct, Numbers, Words, is_missing, numbers_in
 from protovine.stream.dataset import DataSet
 from protovine.stream.dialect import (
     COMPRESSIONS,
@@ -138,9 +138,15 @@ def _read_text(path: Path, usual: str, options: ReadOptions) -> Table:
     raw = body.encode()
     width = len(titles)
     as_text = _as_text(titles, options)
+    words = Words()
 
     def read(decimal: str, only: Sequence[int] | None = None) -> pd.DataFrame:
-        return _parse(path, raw, dialect.separator, width, decimal, as_text if only is None else only, only)
+        texts = as_text if only is None else only
+        found = _parse(path, raw, dialect.separator, width, decimal, texts, only)
+        words.counts.clear()
+        gone = {} if only is not None else _missing_in(found, as_text, Numbers(decimal), options, words)
+        # Read again without these words, such columns are numbers at once.
+        return _parse(path, raw, dialect.separator, width, decimal, texts, only, gone) if gone else found
 
     frame = read(options.decimal or ("," if options.thousands == "." else "."))
     if len(frame) and frame[width - 1].isna().any():
@@ -173,7 +179,7 @@ def _read_text(path: Path, usual: str, options: ReadOptions) -> Table:
         return Distinct.of(read(numbers.decimal, [j])[j])
 
     columns = [frame[j] for j in range(width)]
-    return Table(name, titles, columns, notes, numbers=numbers, written=written, from_text=True)
+    return Table(name, titles, columns, notes, numbers=numbers, written=written, from_text=True, words=words)
 
 
 def _as_text(titles: list[str], options: ReadOptions) -> list[int]:
@@ -184,6 +190,26 @@ def _as_text(titles: list[str], options: ReadOptions) -> list[int]:
     return sorted({*label, *(place for wanted in options.text_columns for place in find_columns(titles, wanted))})
 
 
+def _missing_in(
+    frame: pd.DataFrame, as_text: Sequence[int], numbers: Numbers, options: ReadOptions, words: Words
+) -> dict[int, list[str]]:
+    """The cells that are missing values in columns whose other cells are numbers; `words` counts them."""
+    import pandas as pd
+
+    found: dict[int, list[str]] = {}
+    for j in frame.columns:
+        column = frame[j]
+        if j in as_text or column.dtype.kind not in "OTU":
+            continue
+        plain = column if numbers.decimal == "." else column.astype(object).str.replace(",", ".")
+        other = column[pd.to_numeric(plain, errors="coerce").isna() & column.notna()]
+        counts = {str(text): int(count) for text, count in other.value_counts().items()}
+        if len(other) < column.count() and all(is_missing(t.strip(), options, among_numbers=True) for t in counts):
+            found[j] = list(counts)
+            words.counts.update({text.strip(): count for text, count in counts.items()})
+    return found
+
+
 def _closer(titles: list[str], frame: pd.DataFrame, as_text: Sequence[int]) -> list[tuple[str, list[str]]]:
     """The different texts of the columns that pandas has not read as numbers."""
     places = [j for j in range(len(titles)) if j not in as_text and frame[j].dtype.kind in "OTU"]
@@ -191,12 +217,20 @@ def _closer(titles: list[str], frame: pd.DataFrame, as_text: Sequence[int]) -> l
 
 
 def _parse(
-    path: Path, raw: bytes, separator: str, width: int, decimal: str, as_text: Sequence[int], only: Sequence[int] | None
+    path: Path,
+    raw: bytes,
+    separator: str,
+    width: int,
+    decimal: str,
+    as_text: Sequence[int],
+    only: Sequence[int] | None,
+    gone: dict[int, list[str]] | None = None,
 ) -> pd.DataFrame:
     """The columns, called 0, 1, …; an empty cell is missing, and no other."""
     import pandas as pd
 
     # Older versions need to be told to read numbers to the last digit.
+    missing: Any = {j: ["", *gone.get(j, ())] for j in range(width)} if gone else [""]
     exact: Any = {} if tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1) else {"float_precision": "round_trip"}
     try:
         with warnings.catch_warnings():
@@ -211,7 +245,7 @@ def _parse(
                 dtype=dict.fromkeys(as_text, str),
                 index_col=False,
                 keep_default_na=False,
-                na_values=[""],
+                na_values=missing,
                 skipinitialspace=True,
                 low_memory=False,
                 decimal=decimal,

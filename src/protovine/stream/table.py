@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from protovine.errors import ConfigError, DataError, suggest
-from protovine.stream.cells import Distinct, Numbers
+from protovine.stream.cells import Distinct, Numbers, Words
 from protovine.stream.options import ReadOptions
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class Table:
         The label when none is named.
     absent_zero : tuple of str
         Columns whose absent keys were read as 0.
+    words : Words
+        What was read as missing so far.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Table:
     forced: dict[int, str] = field(default_factory=dict)
     label_place: int = -1
     absent_zero: tuple[str, ...] = ()
+    words: Words = field(default_factory=Words)
 
     @classmethod
     def of(cls, name: str, frame: pd.DataFrame, labels: pd.Series | None = None) -> Table:
