@@ -197,7 +197,7 @@ def _missing_in(
     import pandas as pd
 
     found: dict[int, list[str]] = {}
-    for j in frame.columns:
+    for j in range(frame.shape[1]):
         column = frame[j]
         if j in as_text or column.dtype.kind not in "OTU":
             continue
