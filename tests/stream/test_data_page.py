@@ -3,8 +3,16 @@ from pathlib import Path
 
 from protovine.stream import catalog, parse_split
 from protovine.stream.catalog import _EMBEDDED
-from protovine.stream.encode import CLASSES_MAX, MISSING_MODES, MISSING_WORDS, ONE_HOT_MAX, TEXT_MODES
+from protovine.stream.dialect import COMPRESSIONS
+from protovine.stream.encode import CLASSES_MAX, ONE_HOT_MAX
 from protovine.stream.files import EXTENSIONS
+from protovine.stream.options import (
+    MISSING_AMONG_NUMBERS,
+    MISSING_MODES,
+    MISSING_WORDS,
+    OPTION_NAMES,
+    TEXT_MODES,
+)
 from protovine.stream.split import KINDS
 from protovine.stream.synthetic import RECIPES
 
@@ -24,11 +32,13 @@ def test_the_page_names_every_setting():
     page = PAGE.read_text(encoding="utf-8")
     for mode in (*TEXT_MODES, *MISSING_MODES):
         assert f'| `"{mode}"' in page
-    for word in (*EXTENSIONS, *MISSING_WORDS[1:]):
+    for word in (*EXTENSIONS[:4], *COMPRESSIONS, *MISSING_WORDS[1:], *MISSING_AMONG_NUMBERS):
         assert f"`{word}`" in page
     for kind, takes_alpha in KINDS.items():
         assert f"| `{kind}:ALPHA` |" in page if takes_alpha else f"| `{kind}` |" in page
         assert parse_split(f"{kind}:1" if takes_alpha else kind).kind == kind
+    for option in OPTION_NAMES:
+        assert f"| `{option}` |" in page
     assert f"at most {ONE_HOT_MAX} values" in page
     assert f"more than {CLASSES_MAX} classes" in page
 

@@ -4,10 +4,13 @@ from decimal import Decimal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import parquet as pq
 from river import datasets
 from river import stream as river_stream
 from river.datasets import synth
+from scipy import sparse
 
 from protovine.errors import ConfigError, DataError
 from protovine.stream import from_python, load, read_file
@@ -44,8 +47,10 @@ def test_a_frame_is_the_same_as_its_file(tmp_path):
 def test_dicts_are_the_union_of_their_features_in_first_seen_order():
     data = from_python([({"b": 1, "a": 2}, "p"), ({"c": 5.0, "a": 4}, "q"), ({"b": 3}, None)])
     assert data.features == ("b", "a", "c")
-    assert data.x.tolist() == [[1, 2, 5], [1, 4, 5]]
-    assert data.notes[0] == "1 row with a missing label: left out"
+    # A key that is seldom there is 0 where it is not; a and b are usually there, with values that differ.
+    assert data.x.tolist() == [[1, 2, 0], [1, 4, 5]]
+    assert data.absent_zero == ("c",)
+    assert data.notes[1] == "1 row with a missing label: left out"
 
 
 def test_text_in_dicts_is_read_as_in_files():
@@ -89,7 +94,7 @@ def test_a_pair_of_pairs_is_two_rows_not_arrays():
         ([True, None, False, True], [1, 1, 0, 1]),
         ([1, 2.5, Decimal("4"), np.float32(8)], [1, 2.5, 4, 8]),
         ([datetime.date(2024, 1, 1), datetime.datetime(2024, 1, 2, 1), None, datetime.date(2024, 1, 1)], None),
-        ([datetime.time(1), datetime.time(0, 30), datetime.time(0, 30, 5), datetime.time(1)], [1800, 0, 5, 1800]),
+        ([datetime.time(1), datetime.time(0, 30), datetime.time(0, 30, 5), datetime.time(1)], [3600, 1800, 1805, 3600]),
         ([datetime.timedelta(1), datetime.timedelta(0), None, datetime.timedelta(1)], [86400, 0, 86400, 86400]),
     ],
 )
@@ -100,7 +105,8 @@ def test_python_values_of_every_kind_become_numbers(values, expected):
 
 def test_numbers_among_texts_are_texts():
     assert from_python([({"v": 1}, 0), ({"v": "a"}, 1)]).features == ("v=1", "v=a")
-    assert from_python([({"v": "1_000"}, 0), ({"v": "2"}, 1)]).features == ("v=1_000", "v=2")
+    with pytest.raises(DataError, match=r"column 'v', row 1: '1_000' is not a number, but 1 of 2 .* thousands if"):
+        from_python([({"v": "1_000"}, 0), ({"v": "2"}, 1)])
 
 
 def test_labels_of_mixed_kinds_become_text_with_a_note():
@@ -134,10 +140,10 @@ def test_text_labels_stay_text_and_huge_numbers_stay_whole():
         ([({"a": 1}, datetime.date(2024, 1, 1))], "the label holds a value of type date"),
         ([({"a": 1}, None)], "the label has no value"),
         ([({"a": 1}, 0.5)], "the label looks like regression: it holds 0.5"),
-        ([({1: 1, "1": 2}, 0)], "feature names must differ, got '1' more than once"),
+        ([({1: 1, "1": 2}, 0)], "column names must differ, got '1' more than once"),
         ([({"a": 10**400}, 0)], "beyond the largest float"),
         ([({"a": 1j}, 0)], "column 'a' holds a value of type complex"),
-        ((np.array([[1.0], [np.inf]]), [0, 1]), "column 'x0' is infinite in row 2"),
+        ((np.array([[1.0], [np.inf]]), [0, 1]), "column 'x0', row 2: inf is infinite"),
         (pd.DataFrame({"a": [1]}), "at least one feature column are needed, got one: 'a'"),
         (pd.DataFrame(), "at least one feature column are needed, got none"),
         (pd.DataFrame([[1, 2, 3]], columns=["a", "y", "y"]), "column names must differ, got 'y' more than once"),
@@ -157,3 +163,96 @@ def test_settings_that_do_not_apply_are_refused():
         from_python(([[1]], [0]), label="y")
     with pytest.raises(ConfigError, match="at least 1, got 0"):
         from_python(([[1]], [0]), rows=0)
+
+
+def test_a_repeated_column_is_refused_whatever_the_frame(tmp_path):
+    frame = pd.DataFrame([(1, "u", 2), (3, "v", 4)], columns=["a", "y", " a"])
+    table = pa.table([[1, 2], [3, 4], [0, 1]], names=["a", "a", "y"])
+    pq.write_table(table, tmp_path / "f.parquet")
+    for source in (frame, (frame, [0, 1]), table, tmp_path / "f.parquet"):
+        with pytest.raises(DataError, match="column names must differ, got 'a' more than once"):
+            load(source)
+    assert load(frame, label="y", drop=[2]).features == ("a",)
+
+
+def test_frames_of_other_libraries_are_the_same_data():
+    columns = {
+        "a": [1, None, 3],
+        "b": ["x", "y", None],
+        "d": [datetime.date(2024, 1, d) for d in (3, 1, 2)],
+        "e": [0.5, 1.5, 2.5],
+        "y": [0, 1, 0],
+    }
+    expected = from_python(pd.DataFrame(columns))
+    assert expected.times == {"d": "2024-01-01T00:00:00+00:00"}
+    assert from_python(pa.table(columns)).fingerprint() == expected.fingerprint()
+    polars = pytest.importorskip("polars")
+    assert from_python(polars.DataFrame(columns)).fingerprint() == expected.fingerprint()
+    with pytest.raises(DataError, match="LazyFrame must be collected first"):
+        from_python(polars.LazyFrame(columns))
+
+
+def test_masked_values_are_missing():
+    x = np.ma.masked_array([[1.0, 2], [3, 4], [5, 6]], mask=[[0, 1], [0, 0], [0, 0]])
+    data = from_python((x, np.ma.masked_array([0, 1, 1], mask=[0, 0, 1])))
+    assert (data.x.tolist(), data.y.tolist()) == ([[1, 4], [3, 4]], [0, 1])
+    assert data.notes[0] == "1 row with a missing label: left out"
+
+
+@pytest.mark.parametrize("kind", ["f2", "f4", "f8", "g", "i1", "u8", "?"])
+def test_numbers_of_every_numpy_type(kind):
+    cells = np.array([0, 1]).astype(kind)
+    assert from_python((cells[:, None], [0, 1])).x.tolist() == [[0], [1]]
+    assert from_python([({"a": cell}, label) for label, cell in enumerate(cells)]).x.tolist() == [[0], [1]]
+
+
+def test_sparse_and_structured_arrays():
+    assert from_python((sparse.csr_array([[0, 1], [2, 0]]), [0, 1])).x.tolist() == [[0, 1], [2, 0]]
+    records = np.array([(1, 2.5), (3, 4.5)], dtype=[("p", "i4"), ("q", "f8")])
+    assert from_python((records, [0, 1])).features == ("p", "q")
+    frame = pd.DataFrame({"a": pd.arrays.SparseArray([0, 0, 1]), "y": [0, 1, 0]})
+    assert from_python(frame).x.ravel().tolist() == [0, 0, 1]
+
+
+def test_missing_labels_of_every_kind_are_left_out():
+    for missing in (None, float("nan"), pd.NA, np.float32("nan"), "NA"):
+        data = from_python(pd.DataFrame({"a": [1, 2, 3], "y": pd.Series(["p", missing, "q"], dtype=object)}))
+        assert (data.x.ravel().tolist(), data.classes) == ([1, 3], ("p", "q"))
+
+
+ROWS = [({"a": n, "w": 1} if n % 3 else {"a": n}, n % 2) for n in range(9)] + [({"rare": 5}, 0), ({"a": None}, 1)]
+
+
+@pytest.mark.parametrize(
+    ("absent", "zero", "note"),
+    [
+        ("auto", ("w", "rare"), "2 read as 0 there, 1 as"),
+        ("zero", ("a", "w", "rare"), "3 read"),
+        ("missing", (), "0 read"),
+    ],
+)
+def test_absent_keys_are_zero_or_missing(absent, zero, note):
+    """Most rows have `a`, with values that differ: it has dropped out. All words `w` are alike, and `rare` is rare."""
+    data = from_python(ROWS, absent=absent)
+    assert data.absent_zero == zero
+    assert data.head(3).absent_zero == zero
+    assert f"keys that some rows lack: {note}" in data.notes[0]
+    column = dict(zip(data.features, data.x.T.tolist(), strict=True))
+    assert column["a"][9:] == ([0, 3.5] if absent == "zero" else [4, 4])  # None is missing, whatever the rule.
+    assert column["w"][0] == (1 if absent == "missing" else 0)
+    assert column["rare"][0] == (5 if absent == "missing" else 0)
+
+
+def test_bags_of_words_are_zeros_and_ones():
+    data = from_python([(dict.fromkeys(text.split(), 1), n % 2) for n, text in enumerate(["a b", "b c", "c a"] * 5)])
+    assert sorted(set(data.x.ravel().tolist())) == [0, 1]
+
+
+def test_options_apply_to_frames_too():
+    frame = pd.DataFrame({"id": [7, 8], "a": ["1.000,5", "2"], "y": [0, 1]})
+    data = from_python(frame, drop="id")
+    assert (data.features, data.x.ravel().tolist()) == (("a",), [1000.5, 2])
+    assert "columns left out: id" in data.notes
+    for options, message in [({"absent": "zero"}, "absent does not apply"), ({"units": True}, "units does not apply")]:
+        with pytest.raises(ConfigError, match=message):
+            from_python(frame, **options)

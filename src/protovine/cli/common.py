@@ -6,7 +6,9 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import click
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,6 +17,55 @@ if TYPE_CHECKING:
 def processors() -> int:
     """Number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+# The options of `ReadOptions` that apply to files: name, kind of option, meaning. Importing it here would take long.
+READING: tuple[tuple[str, Any, str], ...] = (
+    ("label", str, "label column, by name or place; the last one by default"),
+    ("drop", tuple, "columns to leave out, by name or place"),
+    ("text", ("one-hot", "ordinal"), "how text columns become numbers"),
+    ("missing", ("impute", "drop", "error"), "what happens to missing values"),
+    ("missing_words", tuple, "more cells that mean a missing value"),
+    ("infinity", ("error", "missing"), "infinite numbers are an error, or missing"),
+    ("text_columns", tuple, "columns that are text even where they look like numbers or dates"),
+    ("number_columns", tuple, "columns that are numbers even where most cells are not"),
+    ("day_first", "--day-first/--month-first", "01/02/2024 is the first of February; from the dates by default"),
+    ("decimal", str, "decimal mark, a point or a comma; from the numbers by default"),
+    ("thousands", str, "separator of thousands; none by default"),
+    ("header", "--header/--no-header", "whether the first line names the columns; an error by default if unclear"),
+    (
+        "separator",
+        str,
+        "character between cells, or comma, semicolon, tab, pipe, space; from the first lines by default",
+    ),
+    ("encoding", str, "encoding of a text file; UTF-8, or as its first bytes say, by default"),
+    ("comment", str, "leave out lines that begin with this; `#` only at the top by default"),
+    ("units", bool, "the line below the header holds units: leave it out"),
+)
+
+
+def with_reading(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of `ReadOptions` that apply to files: ``--separator`` for ``separator``, and so on."""
+    for name, kind, about in reversed(READING):
+        flag, text = f"--{name.replace('_', '-')}", f"{about[0].upper()}{about[1:]}."
+        if isinstance(kind, str):
+            option = click.option(kind, name, default=None, help=text)
+        elif kind is bool:
+            option = click.option(flag, is_flag=True, default=None, help=text)
+        elif kind is tuple:
+            option = click.option(flag, multiple=True, help=f"{text} Repeat for more.")
+        elif isinstance(kind, tuple):
+            option = click.option(flag, type=click.Choice(kind), default=None, help=f"{text} [default: {kind[0]}]")
+        else:
+            option = click.option(flag, default=None, help=text)
+        command = option(command)
+    return command
+
+
+def take_reading(flags: dict[str, Any]) -> dict[str, Any]:
+    """The options of `ReadOptions` that were given, taken out of ``flags``."""
+    given = {name: flags.pop(name) for name, _, _ in READING if name in flags}
+    return {name: value for name, value in given.items() if value not in (None, ())}
 
 
 def console_on(stderr: bool = True) -> Console:

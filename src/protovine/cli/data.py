@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
-from protovine.cli.common import console_on
+from protovine.cli.common import console_on, take_reading, with_reading
 
 # `data info` lists at most this many classes.
 _CLASSES_SHOWN = 20
@@ -47,13 +48,16 @@ def data_list(as_json: bool) -> None:
 
 @data.command("info")
 @click.argument("source")
-@click.option("--label", default=None, help="Label column of a file. [default: the last]")
+@with_reading
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
-def data_info(source: str, label: str | None, as_json: bool) -> None:
-    """Describe a data set or file: features, classes, and changes made on reading."""
+def data_info(source: str, as_json: bool, **flags: Any) -> None:
+    """Describe a data set or file: features, classes, and changes made on reading.
+
+    The options say how a file is read. Columns are named, or given by their place: 0 is the first, -1 the last.
+    """
     from protovine.stream import load
 
-    loaded = load(source, label=label)
+    loaded = load(source, **take_reading(flags))
     counts = {str(name): int((loaded.y == code).sum()) for code, name in enumerate(loaded.classes)}
     found = {
         "name": loaded.name,
@@ -62,6 +66,8 @@ def data_info(source: str, label: str | None, as_json: bool) -> None:
         "classes": counts,
         "drift_points": list(loaded.drift_points),
         "notes": list(loaded.notes),
+        "times": {feature: {"origin": origin} for feature, origin in loaded.times.items()},
+        "absent_zero": list(loaded.absent_zero),
         "fingerprint": loaded.fingerprint(),
     }
     if as_json:
@@ -78,5 +84,7 @@ def data_info(source: str, label: str | None, as_json: bool) -> None:
         click.echo(f"  and {len(counts) - _CLASSES_SHOWN} more classes")
     if loaded.drift_points:
         click.echo(f"  the concept changes at rows {', '.join(map(str, loaded.drift_points))}")
+    for feature, origin in loaded.times.items():
+        click.echo(f"  {feature} counts seconds since {origin}")
     for note in loaded.notes:
         click.echo(f"  note: {note}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from protovine.cli.common import console_on, processors, progress
+from protovine.cli.common import console_on, processors, progress, take_reading, with_reading
 
 if TYPE_CHECKING:
     from protovine.experiments.run.folder import RunFolder
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 # Options that set one key of the experiment: flag, key, type, help.
 _FLAGS: tuple[tuple[tuple[str, ...], str, Any, str], ...] = (
     (("--data",), "data.source", str, "Data set or file (`protovine data list`). [default: phishing]"),
-    (("--label",), "data.label", str, "Label column of a file. [default: the last]"),
     (("--positive",), "data.positive", str, "Positive one of two classes. [default: last in sorted order]"),
     (("--limit",), "data.limit", int, "Rows to use, cut before the split."),
     (("--nodes",), "swarm.nodes", int, "Number of nodes. [default: 5]"),
@@ -87,13 +86,13 @@ _PRESET_HELP = (
 
 
 def with_flags(without: Sequence[str] = ()) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Add the options that set one key of an experiment, except ``without``."""
+    """Add the options that set one key of an experiment, except ``without``, and those of reading a file."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         for names, _, kind, text in reversed(_FLAGS):
             if names[0] not in without:
                 command = click.option(*names, type=kind, default=None, help=text)(command)
-        return command
+        return with_reading(command)
 
     return decorate
 
@@ -106,6 +105,9 @@ def tables_of(experiment: Path | None, assignments: Sequence[str], flags: dict[s
     tables = read_toml(experiment) if experiment else {}
     for text in assignments:
         tables = merged_tables(tables, assignment(text))
+    reading = take_reading(flags)
+    if reading:
+        tables = merged_tables(tables, {"data": reading})
     for names, key, _, _ in _FLAGS:
         value = flags.get(names[-1].lstrip("-").replace("-", "_"))
         if value is not None:

@@ -30,6 +30,7 @@ from protovine.net.security import Envelope, EnvelopeLike, MemberName, PlainEnve
 from protovine.net.transport import Endpoints
 from protovine.node import Node
 from protovine.records import SECOND_NS
+from protovine.stream import ReadOptions
 from protovine.system import (
     NodeContext,
     Section,
@@ -151,7 +152,8 @@ class CsvSource(Section):
 
     kind: Literal["csv"]
     path: str
-    label: str | None = None
+    label: str | int | None = None
+    read: dict[str, Any] = Field(default_factory=dict)
     rate_hz: float = Field(0.0, ge=0, le=1e6)
     loops: int = Field(1, ge=0)
 
@@ -342,7 +344,7 @@ class NodeSettings(SystemSettings):
             return JsonLines(schema, table.path, follow=table.follow, messages=table.messages(), refused=refused)
         if isinstance(table, CsvSource):
             options: dict[str, Any] = {"label": table.label, "rate_hz": table.rate_hz, "loops": table.loops}
-            return CsvReplay(schema, table.path, **options, refused=refused)
+            return CsvReplay(schema, table.path, **options, read=ReadOptions.of(**table.read), refused=refused)
         if isinstance(table, MqttSource):
             options = {"qos": table.qos, "queue": table.queue, "device": table.device, **table.broker()}
             return Mqtt(schema, table.host, table.topics, **options, messages=table.messages(), refused=refused)

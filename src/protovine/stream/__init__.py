@@ -2,6 +2,7 @@
 
 - `load`: a data set from a name, file or Python object; `catalog` lists the names, `is_seeded` says which use a seed.
 - `DataSet`: rows in stream order; `Label`: a class; `require_classes`: refuses rows of one class only.
+- `ReadOptions`: how a table is read.
 - `read_file`, `from_python`, `generate`: the three kinds of source.
 - `split_rows`, `merged_order`, `Split`, `parse_split`: which node gets which rows.
 """
@@ -9,6 +10,7 @@
 from protovine.stream.catalog import Entry, catalog, is_seeded, load
 from protovine.stream.dataset import DataSet, Label, require_classes
 from protovine.stream.files import read_file
+from protovine.stream.options import ReadOptions
 from protovine.stream.python import from_python
 from protovine.stream.split import Split, merged_order, parse_split, split_rows
 from protovine.stream.synthetic import generate
@@ -17,6 +19,7 @@ __all__ = [
     "DataSet",
     "Entry",
     "Label",
+    "ReadOptions",
     "Split",
     "catalog",
     "from_python",

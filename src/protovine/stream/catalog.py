@@ -6,13 +6,14 @@ import importlib.util
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from protovine.errors import ConfigError, DataError, suggest
 from protovine.stream import elec2, synthetic
 from protovine.stream.dataset import DataSet
-from protovine.stream.encode import check_options
 from protovine.stream.files import is_file_name, read_file
-from protovine.stream.python import from_python
+from protovine.stream.options import ReadOptions
+from protovine.stream.python import check_rows, from_python
 
 
 @dataclass(frozen=True)
@@ -103,15 +104,7 @@ def is_seeded(source: object) -> bool:
     return isinstance(source, str) and (source in synthetic.RECIPES or source in _RANDOM)
 
 
-def load(
-    source: object,
-    *,
-    label: str | None = None,
-    rows: int | None = None,
-    seed: int = 0,
-    text: str = "one-hot",
-    missing: str = "impute",
-) -> DataSet:
+def load(source: object, *, rows: int | None = None, seed: int = 0, **options: Any) -> DataSet:
     """The data set of a name, a file or a Python object.
 
     Parameters
@@ -119,17 +112,13 @@ def load(
     source : str, path or object
         A name from `catalog`; or a file (a path object, or a string that ends in a known extension or contains a path
         separator), see `read_file`; or anything that `from_python` takes.
-    label : str, optional
-        The label column of a file or DataFrame; the last column when not given. Other sources have their own label.
     rows : int >= 1, optional
         How many rows to generate (default 5000) or to read from an iterable. Of other sources the first rows are
         kept; the cut comes after encoding, so columns and classes are those of the whole.
     seed : int >= 0
         Seeds generated streams and random parts of elec2; other sources ignore it.
-    text : "one-hot" or "ordinal"
-        How text columns become numbers.
-    missing : "impute", "drop" or "error"
-        How missing values are handled.
+    options
+        The fields of `ReadOptions`, which say how a table is read: ``label``, ``drop``, ``text``, ``missing`` and more.
 
     Returns
     -------
@@ -138,7 +127,7 @@ def load(
     Raises
     ------
     ConfigError
-        A setting is out of range or does not apply to this source.
+        A setting is unknown, out of range or does not apply to this source.
     DataError
         The name or file is unknown, or the data cannot be used.
 
@@ -151,24 +140,26 @@ def load(
     Traceback (most recent call last):
     protovine.errors.DataError: unknown data set 'fishing' (did you mean 'phishing'?)
     """
-    check_options(text, missing, rows)
+    chosen = ReadOptions.of(**options)
+    check_rows(rows)
     if seed < 0:
         raise ConfigError(f"seed must be >= 0, got {seed}")
     if isinstance(source, os.PathLike) or (isinstance(source, str) and is_file_name(source)):
-        data = read_file(os.fspath(source), label=label, text=text, missing=missing)
+        data = read_file(os.fspath(source), chosen)
     elif isinstance(source, str):
-        data = _by_name(source, label, rows, seed, text, missing)
+        data = _by_name(source, rows, seed, chosen)
     else:
-        return from_python(source, label=label, rows=rows, text=text, missing=missing)
+        return from_python(source, rows=rows, options=chosen)
     return data if rows is None else data.head(rows)
 
 
-def _by_name(name: str, label: str | None, rows: int | None, seed: int, text: str, missing: str) -> DataSet:
+def _by_name(name: str, rows: int | None, seed: int, options: ReadOptions) -> DataSet:
     known = [entry.name for entry in catalog()]
     if name not in known:
         raise DataError(f"unknown data set {name!r}{suggest(name, known)}")
-    if label is not None:
+    if options.label is not None:
         raise ConfigError(f"the label of {name} is fixed; a label column can be named for files and DataFrames only")
+    options.only(f"the data set {name}", ("text", "missing"))
     if name == "elec2":
         return elec2.load_elec2()
     if name in _RANDOM:
@@ -177,7 +168,7 @@ def _by_name(name: str, label: str | None, rows: int | None, seed: int, text: st
         return synthetic.generate(name, rows or synthetic.ROWS_DEFAULT, seed)
     from river import datasets
 
-    return from_python(getattr(datasets, _EMBEDDED[name][0])(), name=name, text=text, missing=missing)
+    return from_python(getattr(datasets, _EMBEDDED[name][0])(), name=name, options=options)
 
 
 def _river_has(module: str) -> bool:

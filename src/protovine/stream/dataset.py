@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -40,6 +40,10 @@ class DataSet:
         The first row of each new concept, where the concept is known to change abruptly or gradually.
     notes : tuple of str
         One line for each change that was made to the data on reading.
+    times : dict of str to str
+        For each feature that is seconds since a date: that date in ISO 8601, in UTC.
+    absent_zero : tuple of str
+        Features that are 0 in a sample that lacks them.
 
     Raises
     ------
@@ -60,6 +64,8 @@ class DataSet:
     classes: tuple[Label, ...]
     drift_points: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
+    times: dict[str, str] = field(default_factory=dict)
+    absent_zero: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         x, y = np.asarray(self.x), np.asarray(self.y)

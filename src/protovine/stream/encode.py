@@ -14,47 +14,51 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from protovine.errors import ConfigError, DataError, suggest
+from protovine.errors import DataError
+from protovine.prototypes import FEATURE_MAX
+from protovine.stream.cells import Distinct, Numbers, Words, is_missing, numbers_in, read_column
 from protovine.stream.dataset import DataSet, Label, sort_labels
+from protovine.stream.options import ReadOptions
+from protovine.stream.remarks import remarks
+from protovine.stream.table import Table, split_label
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TEXT_MODES = ("one-hot", "ordinal")
-MISSING_MODES = ("impute", "drop", "error")
-# A cell with one of these texts and nothing else is a missing value.
-MISSING_WORDS = ("", "?", "NaN", "nan", "NA", "N/A", "null", "NULL")
 MISSING_CATEGORY = "missing"
 ONE_HOT_MAX = 100
 CLASSES_MAX = 1000
-
-_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?")
+# Beyond this a float has not every whole number.
+EXACT_MAX = 2**53
 
 
 @dataclass
-class _Column:
-    """A feature column with missing values: floats with NaN, or texts with None."""
+class Column:
+    """A feature column: floats with NaN ("number"), datetime64 with NaT ("time"), or texts with None ("text")."""
 
     name: str
-    kind: str  # "number", "time" (seconds) or "text"
+    kind: str
     values: npt.NDArray[Any]
+    order: tuple[str, ...] | None = None
+    """The texts that it may hold, in their order, if that is declared."""
+    origin: str | None = None
+    """The date in ISO 8601 that seconds count from, for dates that have become numbers."""
 
     @property
     def missing(self) -> npt.NDArray[np.bool_]:
+        """Which rows have no value."""
         if self.kind == "text":
             return np.array([value is None for value in self.values], dtype=bool)
-        return np.asarray(np.isnan(self.values))
+        return np.asarray(np.isnat(self.values) if self.kind == "time" else np.isnan(self.values))
 
 
-def encode(
-    name: str, features: pd.DataFrame, labels: pd.Series, *, text: str = "one-hot", missing: str = "impute"
-) -> DataSet:
-    """A `DataSet` from a DataFrame of features and one label per row; both indexes are ignored.
+def encode(table: Table, options: ReadOptions) -> DataSet:
+    """A `DataSet` from a table.
 
     Feature columns are encoded by their contents:
 
-    - Numbers stay; true/false becomes 1/0; texts that are all numbers, or all true/false, count as such.
-    - Dates and times, and texts that are all ISO 8601 dates, become seconds since the earliest in the column.
+    - Numbers stay; true/false becomes 1/0; texts that are numbers, or all true/false, count as such.
+    - Dates and times, and texts that are dates, become seconds since the earliest in the column.
     - Other texts become one column ``name=value`` of 0/1 for each of at most 100 values (`text` = "one-hot"), or the
       position of the value in the sorted list of values ("ordinal").
 
@@ -67,159 +71,240 @@ def encode(
     Raises
     ------
     ConfigError
-        `text` or `missing` is unknown.
+        The options contradict each other or do not apply.
     DataError
         There are no rows, no features or too many classes or categories, or a value cannot be used.
     """
-    import pandas as pd
-
-    check_options(text, missing)
-    if len(features) != len(labels):
-        raise DataError(f"{name}: as many labels as rows are needed, got {len(features)} rows and {len(labels)} labels")
-    if len(features) == 0:
+    name, notes, words = table.name, table.notes, table.words
+    chosen = split_label(table, options)
+    labels = table.columns[chosen.label] if chosen.label is not None else table.labels
+    assert labels is not None
+    rows = len(table.columns[chosen.features[0]])
+    if rows != len(labels):
+        raise DataError(f"{name}: as many labels as rows are needed, got {rows} rows and {len(labels)} labels")
+    if rows == 0:
         raise DataError(f"{name}: there are no rows")
-    columns = [_column(name, str(title), features.iloc[:, j]) for j, title in enumerate(features.columns)]
-    notes: list[str] = []
-    codes, classes = _codes(name, pd.Series(labels).reset_index(drop=True), notes)
+    reader = _Reader(table, options, words)
+    reader.prepare([place for place in chosen.features if place not in chosen.text])
+    columns = [
+        reader.column(
+            place,
+            "text" if place in chosen.text else "number" if place in chosen.numbers else table.forced.get(place, ""),
+        )
+        for place in chosen.features
+    ]
+    label = None if chosen.label is None else table.titles[chosen.label]
+    codes, classes = _codes(table, labels, label, options, words)
+    notes += words.note()
     kept = codes >= 0
     if not kept.all():
         notes.append(f"{_rows(~kept)} with a missing label: left out")
         for column in columns:
             column.values = column.values[kept]
-    columns, kept_too = _without_missing(name, columns, missing, notes)
+    columns, kept_too = _without_missing(name, columns, options.missing, notes)
+    codes = codes[kept][kept_too]
+    notes += remarks(columns, codes, len(classes))
     x: dict[str, npt.NDArray[np.float64]] = {}
     for column in columns:
-        for title, values in _numeric(name, column, text).items():
+        for title, values in _numeric(name, column, options.text).items():
             if title in x:
                 raise DataError(f"{name}: feature names must differ, got {title!r} more than once")
             x[title] = values
-    return DataSet(name, np.column_stack(list(x.values())), codes[kept][kept_too], tuple(x), classes, (), tuple(notes))
+    return DataSet(
+        name,
+        np.column_stack(list(x.values())),
+        codes,
+        tuple(x),
+        classes,
+        notes=tuple(notes),
+        times={column.name: column.origin for column in columns if column.origin is not None},
+        absent_zero=tuple(title for title in table.absent_zero if title in x),
+    )
 
 
-def check_options(text: str, missing: str, rows: int | None = None) -> None:
-    """`ConfigError` unless all three settings are in range."""
-    if text not in TEXT_MODES:
-        raise ConfigError(f"text must be one of {', '.join(TEXT_MODES)}, got {text!r}{suggest(text, TEXT_MODES)}")
-    if missing not in MISSING_MODES:
-        raise ConfigError(
-            f"missing must be one of {', '.join(MISSING_MODES)}, got {missing!r}{suggest(missing, MISSING_MODES)}"
-        )
-    if rows is not None and rows < 1:
-        raise ConfigError(f"the number of rows must be at least 1, got {rows}")
+class _Reader:
+    """Reads feature columns."""
+
+    def __init__(self, table: Table, options: ReadOptions, words: Words) -> None:
+        self.table, self.options, self.words = table, options, words
+        self.numbers = table.numbers
+        self._texts: dict[int, Distinct] = {}
+
+    def prepare(self, places: Sequence[int]) -> None:
+        """Find out how the numbers in texts are written, unless that is known."""
+        if self.numbers is None:
+            for place in places:
+                self._found(place)
+            columns = [(self.table.titles[place], found.texts) for place, found in self._texts.items()]
+            self.numbers = numbers_in(self.table.name, columns, self.options) if columns else Numbers()
+
+    def column(self, place: int, force: str) -> Column:
+        """The column's values as numbers, dates or texts; `DataError` for values that cannot be used."""
+        import pandas as pd
+
+        name, title, series = self.table.name, self.table.titles[place], _dense(self.table.columns[place])
+        order = self.table.declared.get(title)
+        if isinstance(series.dtype, pd.CategoricalDtype) and series.cat.ordered:
+            present = set(series.dropna().astype(str))
+            order = tuple(str(c) for c in series.cat.categories if str(c) in present)
+        found = self._found(place) if force != "text" else Distinct.of(_as_texts(series))
+        if found is None:
+            column = _from_typed(name, title, series)
+            if force == "number" and column.kind == "time":
+                raise DataError(f"{name}: column {title!r} holds dates, not numbers")
+            if column.kind == "number":
+                self._without_words(column)
+                self._note_rounded(title, series, column.values)
+        else:
+            assert self.numbers is not None
+            read, notes = read_column(
+                name, title, found, self.options, self.numbers, self.words, force=force, valid=order or ()
+            )
+            self.table.notes += notes
+            column = Column(title, read.kind, read.values, order if read.kind == "text" else None)
+            if order and read.kind == "number" and all(Numbers().parse(text) is not None for text in order):
+                self.table.notes.append(f"nominal attribute {title!r} read as numbers; text_columns makes it text")
+        if column.kind == "number":
+            self._check_size(place, column)
+        return column
+
+    def _without_words(self, column: Column) -> None:
+        """Numbers that mean a missing value, such as -999, become NaN."""
+        for word in self.options.missing_words:
+            number = Numbers().parse(word)
+            same = column.values == (math.nan if number is None else number)
+            if same.any():
+                column.values = np.where(same, np.nan, column.values)
+                self.words.counts[word] += int(same.sum())
+
+    def _found(self, place: int) -> Distinct | None:
+        """The different texts of a column that holds texts, perhaps among other things."""
+        if place not in self._texts:
+            texts = _texts_of(self.table.name, self.table.titles[place], _dense(self.table.columns[place]))
+            if texts is None:
+                return None
+            self._texts[place] = Distinct.of(texts)
+        return self._texts[place]
+
+    def _check_size(self, place: int, column: Column) -> None:
+        values = column.values
+        infinite = np.isinf(values)
+        if infinite.any() and self.options.infinity == "missing":
+            self.table.notes.append(f"{_rows(infinite)} with an infinite {column.name!r}: read as missing")
+            column.values = np.where(infinite, np.nan, values)
+            return
+        with np.errstate(invalid="ignore"):
+            bad = np.abs(values) > FEATURE_MAX
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
+            cell: Any = values[row]
+            if self.table.written is not None:
+                written = self.table.written(place)
+                cell = written.texts[written.codes[row]]
+            infinite = bool(np.isinf(values[row]))
+            what = "infinite" if infinite else f"beyond ±{FEATURE_MAX:g}"
+            hint = "set infinity = 'missing'" if infinite else "scale it"
+            raise DataError(
+                f"{self.table.name}: column {column.name!r}, row {row + 1}: {cell} is {what}; {hint}, or leave the "
+                "column out with drop"
+            )
+
+    def _note_rounded(self, title: str, series: pd.Series, values: npt.NDArray[np.float64]) -> None:
+        big = np.abs(values) > EXACT_MAX
+        if series.dtype.kind in "iuO" and big.any():
+            exact = [cell for cell in series[big].tolist() if isinstance(cell, numbers.Integral)]
+            if any(int(float(cell)) != cell for cell in exact if abs(int(cell)) <= FEATURE_MAX):
+                self.table.notes.append(
+                    f"column {title!r} has whole numbers beyond 2**53, which are rounded; text_columns keeps "
+                    "them apart, drop leaves them out"
+                )
 
 
-def parse_texts(texts: Sequence[str]) -> list[float] | None:
-    """The texts as numbers, or as 1 and 0 if all are true or false; None if they are neither.
+def _dense(series: pd.Series) -> pd.Series:
+    import pandas as pd
 
-    Examples
-    --------
-    >>> parse_texts(["1", "2.5"]), parse_texts(["true", "False"]), parse_texts(["1", "red"])
-    ([1.0, 2.5], [1.0, 0.0], None)
-    """
-    if texts and all(text.lower() in ("true", "false") for text in texts):
-        return [float(text.lower() == "true") for text in texts]
-    try:
-        # Python reads 1_000 as a number, but in a data file it is a text.
-        return None if any("_" in text for text in texts) else [float(text) for text in texts]
-    except ValueError:
+    kept: pd.Series = series.astype(series.dtype.subtype) if isinstance(series.dtype, pd.SparseDtype) else series
+    return kept
+
+
+def _as_texts(series: pd.Series) -> pd.Series:
+    """Every cell that is there as text."""
+    texts: pd.Series = series.astype(object).map(str, na_action="ignore")
+    return texts
+
+
+def _texts_of(name: str, title: str, series: pd.Series) -> pd.Series | None:
+    """The cells as texts if some of them are; None for a column of numbers or dates only."""
+    import pandas as pd
+
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        series = series.astype(object)
+    if not (series.dtype == object or pd.api.types.is_string_dtype(series.dtype)):
         return None
+    if series.dtype != object:
+        return series
+    found = series[series.notna()]
+    if not any(isinstance(cell, str) for cell in found):
+        return None
+    odd = next((cell for cell in found if not isinstance(cell, str | numbers.Real | Decimal | np.bool_)), None)
+    if odd is not None:
+        raise DataError(_odd(name, title, odd))
+    return _as_texts(series)
 
 
-def _column(name: str, title: str, series: pd.Series) -> _Column:
-    """The column's values as numbers, seconds or texts; `DataError` for infinite numbers and other types."""
+def _odd(name: str, title: str, odd: object) -> str:
+    return (
+        f"{name}: column {title!r} holds a value of type {type(odd).__name__}; "
+        "numbers, true/false, texts, dates and times can be used"
+    )
+
+
+def _from_typed(name: str, title: str, series: pd.Series) -> Column:
+    """A column without texts: numbers, dates and times, as pandas or Python types."""
     import pandas as pd
 
-    kind, values = "number", np.zeros(0)
-    if pd.api.types.is_datetime64_any_dtype(series.dtype):
-        kind, values = "time", _seconds(series)
-    elif pd.api.types.is_numeric_dtype(series.dtype) and series.dtype.kind != "c":
-        values = series.astype(object).where(series.notna(), np.nan).to_numpy(dtype=np.float64)
-    else:
-        kind, values = _from_objects(name, title, series)
-    if kind == "number" and np.isinf(values).any():
-        row = int(np.flatnonzero(np.isinf(values))[0])
-        raise DataError(f"{name}: column {title!r} is infinite in row {row + 1} (the first row of data is row 1)")
-    return _Column(title, kind, values)
-
-
-def _from_objects(name: str, title: str, series: pd.Series) -> tuple[str, npt.NDArray[Any]]:
-    """Kind and values of a column that pandas stores as Python objects, texts or categories."""
-    import pandas as pd
-
-    cells, present = _cells(series)
+    kind = series.dtype
+    if pd.api.types.is_datetime64_any_dtype(kind):
+        return Column(title, "time", pd.to_datetime(series, utc=True).dt.tz_localize(None).to_numpy())
+    if pd.api.types.is_numeric_dtype(kind) and kind.kind != "c":
+        return Column(title, "number", np.array(series.to_numpy(dtype=np.float64, na_value=np.nan)))
+    if pd.api.types.is_timedelta64_dtype(kind):
+        return Column(title, "number", np.asarray(series.dt.total_seconds(), np.float64))
+    cells = series.astype(object).to_numpy(dtype=object)
+    present = ~series.isna().to_numpy(dtype=bool)
     found = cells[present]
-    values: npt.NDArray[Any] = np.full(len(cells), np.nan)
+    values = np.full(len(cells), np.nan)
     if _all_are(found, numbers.Real, Decimal, np.bool_):
         try:
             values[present] = [float(value) for value in found]
         except OverflowError as error:
             raise DataError(f"{name}: column {title!r} holds a whole number beyond the largest float") from error
-        return "number", values
+        return Column(title, "number", values)
     if _all_are(found, datetime.date, np.datetime64):
-        return "time", _seconds(pd.Series(_dates(name, title, cells, present)))
+        texts = [cell.isoformat() if isinstance(cell, datetime.date) else str(cell) for cell in found]
+        try:
+            stamps = pd.to_datetime(texts, format="ISO8601", utc=True).tz_localize(None)
+        except ValueError as error:
+            raise DataError(f"{name}: column {title!r} holds a date that cannot be used: {error}") from error
+        dates = np.full(len(cells), np.datetime64("NaT"), dtype=stamps.to_numpy().dtype)
+        dates[present] = stamps.to_numpy()
+        return Column(title, "time", dates)
     if _all_are(found, datetime.timedelta, np.timedelta64):
-        return "time", np.asarray(pd.to_timedelta(pd.Series(cells)).dt.total_seconds(), np.float64)
+        return Column(title, "number", np.asarray(pd.to_timedelta(pd.Series(cells)).dt.total_seconds(), np.float64))
     if _all_are(found, datetime.time):
         values[present] = [t.hour * 3600 + t.minute * 60 + t.second + t.microsecond / 1e6 for t in found]
-        return "time", values
-    if not _all_are(found, str, numbers.Real, Decimal, np.bool_):
-        odd = next(value for value in found if not isinstance(value, str | numbers.Real | Decimal | np.bool_))
-        raise DataError(
-            f"{name}: column {title!r} holds a value of type {type(odd).__name__}; "
-            "numbers, true/false, texts, dates and times can be used"
-        )
-    texts = [str(value).strip() for value in found]
-    parsed = parse_texts(texts)
-    if parsed is not None:
-        values[present] = parsed
-        return "number", values
-    if all(_ISO_DATE.fullmatch(text) for text in texts):
-        try:
-            cells[present] = texts
-            return "time", _seconds(pd.Series(_dates(name, title, cells, present)))
-        except DataError:
-            # Impossible dates, such as 2024-99-99, stay texts.
-            pass
-    values = np.full(len(cells), None, dtype=object)
-    values[present] = texts
-    return "text", values
-
-
-def _cells(series: pd.Series) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
-    """The cells as Python objects, and which of them are not missing."""
-    cells = series.astype(object).to_numpy(dtype=object, copy=True)
-    blank = [isinstance(cell, str) and cell.strip() in MISSING_WORDS for cell in cells]
-    return cells, ~(series.isna().to_numpy(dtype=bool) | np.array(blank, dtype=bool))
+        return Column(title, "number", values)
+    raise DataError(_odd(name, title, next(v for v in found if not isinstance(v, numbers.Real | Decimal | np.bool_))))
 
 
 def _all_are(values: Collection[Any], *types: type) -> bool:
     return all(isinstance(value, types) for value in values)
 
 
-def _dates(name: str, title: str, cells: npt.NDArray[Any], present: npt.NDArray[np.bool_]) -> Any:
-    """The cells as pandas timestamps in UTC; a date without a time zone counts as UTC."""
-    import pandas as pd
-
-    texts = [cell.isoformat() if isinstance(cell, datetime.date) else str(cell) for cell in cells[present]]
-    values = np.full(len(cells), None, dtype=object)
-    try:
-        values[present] = list(pd.to_datetime(texts, format="ISO8601", utc=True))
-    except ValueError as error:
-        raise DataError(f"{name}: column {title!r} holds a date that cannot be used: {error}") from error
-    return pd.to_datetime(pd.Series(values), utc=True)
-
-
-def _seconds(dates: pd.Series) -> npt.NDArray[np.float64]:
-    """Seconds since the earliest date, NaN where it is missing."""
-    if dates.notna().any():
-        return np.asarray((dates - dates.min()).dt.total_seconds(), np.float64)
-    return np.full(len(dates), np.nan)
-
-
 def _without_missing(
-    name: str, columns: list[_Column], missing: str, notes: list[str]
-) -> tuple[list[_Column], npt.NDArray[np.bool_]]:
-    """The columns with missing values filled or dropped, and a mask of the rows that are left."""
+    name: str, columns: list[Column], missing: str, notes: list[str]
+) -> tuple[list[Column], npt.NDArray[np.bool_]]:
+    """The columns with missing values filled or dropped and dates as seconds, and a mask of the rows that are left."""
     holes = {column.name: int(column.missing.sum()) for column in columns if column.missing.any()}
     if missing == "error" and holes:
         where = ", ".join(f"column {title!r} has {count}" for title, count in holes.items())
@@ -230,36 +315,57 @@ def _without_missing(
     if not columns:
         raise DataError(f"{name}: no feature column has a value")
     some = np.any([column.missing for column in columns], axis=0)
+    kept = np.ones(len(some), dtype=bool)
     if missing == "drop" and some.any():
         if some.all():
             raise DataError(f"{name}: every row has a missing value, so missing = 'drop' leaves none")
         notes.append(f"{_rows(some)} with a missing value: left out")
-        return [_Column(column.name, column.kind, column.values[~some]) for column in columns], ~some
-    _impute([column for column in columns if column.kind != "text"], "filled with the column's median", notes)
-    _impute([column for column in columns if column.kind == "text"], f"given the category '{MISSING_CATEGORY}'", notes)
-    return columns, np.ones(len(some), dtype=bool)
+        kept = ~some
+        for column in columns:
+            column.values = column.values[kept]
+    for column in columns:
+        if column.kind == "time":
+            _count_seconds(column)
+    if kept.all():
+        _impute([column for column in columns if column.kind != "text"], "filled with the column's median", notes)
+        _impute([c for c in columns if c.kind == "text"], f"given the category '{MISSING_CATEGORY}'", notes)
+    return columns, kept
 
 
-def _impute(columns: list[_Column], done: str, notes: list[str]) -> None:
+def _count_seconds(column: Column) -> None:
+    """Dates become seconds since the earliest; `origin` says which that is."""
+    import pandas as pd
+
+    stamps = column.values
+    earliest = stamps[~np.isnat(stamps)].min()
+    column.origin = pd.Timestamp(earliest).tz_localize("UTC").isoformat()
+    column.values, column.kind = (stamps - earliest) / np.timedelta64(1, "s"), "number"
+
+
+def _impute(columns: list[Column], done: str, notes: list[str]) -> None:
     """Fill the missing values of columns of one kind in place, and add a note with the number of rows."""
     some = np.any([column.missing for column in columns], axis=0) if columns else np.zeros(1, dtype=bool)
     for column in columns:
         hole = column.missing
         if hole.any():
             column.values = column.values.copy()
+            if column.kind == "text" and MISSING_CATEGORY in set(column.values):
+                notes.append(f"column {column.name!r} has the text '{MISSING_CATEGORY}' too: it counts as missing")
             column.values[hole] = MISSING_CATEGORY if column.kind == "text" else np.median(column.values[~hole])
     if some.any():
         what = "text" if columns[0].kind == "text" else "value"
         notes.append(f"{_rows(some)} with a missing {what}: {done}")
 
 
-def _numeric(name: str, column: _Column, text: str) -> dict[str, npt.NDArray[np.float64]]:
+def _numeric(name: str, column: Column, text: str) -> dict[str, npt.NDArray[np.float64]]:
     """The encoded columns, by name, that this column becomes."""
     if column.kind == "number":
         return {column.name: column.values}
-    if column.kind == "time":
-        return {column.name: column.values - column.values.min()}
-    vocabulary = sorted(set(column.values))
+    present = set(column.values)
+    declared = column.order or ()
+    vocabulary = [*declared, *sorted(present - set(declared), key=_by_number)]
+    if text == "one-hot":
+        vocabulary.sort()
     places = {value: place for place, value in enumerate(vocabulary)}
     codes = np.array([places[value] for value in column.values])
     if text == "ordinal":
@@ -272,16 +378,44 @@ def _numeric(name: str, column: _Column, text: str) -> dict[str, npt.NDArray[np.
     return {f"{column.name}={value}": (codes == place).astype(np.float64) for place, value in enumerate(vocabulary)}
 
 
-def _codes(name: str, labels: pd.Series, notes: list[str]) -> tuple[npt.NDArray[np.int64], tuple[Label, ...]]:
+def _by_number(text: str) -> tuple[bool, float, str]:
+    """Sorts numbers by value, before other texts."""
+    value = Numbers().parse(text)
+    return (True, 0.0, text) if value is None or math.isnan(value) else (False, value, text)
+
+
+def _codes(
+    table: Table, labels: pd.Series, title: str | None, options: ReadOptions, words: Words
+) -> tuple[npt.NDArray[np.int64], tuple[Label, ...]]:
     """Class codes, with -1 where the label is missing, and the sorted classes."""
-    what = f"label column {str(labels.name)!r}" if labels.name is not None else "the label"
-    cells, present = _cells(labels)
-    if not present.any():
+    name = table.name
+    title = str(labels.name) if title is None and labels.name is not None else title
+    what = f"label column {title!r}" if title is not None else "the label"
+    cells, codes = _distinct(labels)
+    counts = np.bincount(codes[codes >= 0], minlength=len(cells))
+    text_forced = title is not None and any(str(wanted) == title for wanted in options.text_columns)
+    declared = table.declared.get(title or "", ())
+    gone = [isinstance(c, str) and c not in declared and is_missing(c.strip(), options) for c in cells]
+    if table.from_text and not text_forced and not declared:
+        others = [cell for cell, out in zip(cells, gone, strict=True) if not out]
+        if any(Numbers().parse(cell) is not None for cell in others) and not any(
+            Numbers().parse(cell) is None and not is_missing(cell.strip(), options, among_numbers=True)
+            for cell in others
+        ):
+            gone = [is_missing(cell.strip(), options, among_numbers=True) for cell in cells]
+    words.counts.update({c.strip(): int(n) for c, n, out in zip(cells, counts, gone, strict=True) if out and c.strip()})
+    present = [place for place, out in enumerate(gone) if not out]
+    if not present:
         raise DataError(f"{name}: {what} has no value")
-    plain = [_plain(name, what, cell) for cell in cells[present]]
+    if table.from_text and not text_forced:
+        plain: list[Label] = _from_written(what, [*(str(cells[p]).strip() for p in present), *declared], table, name)
+    elif text_forced:
+        plain = [str(cells[place]).strip() for place in present]
+    else:
+        plain = [_plain(name, what, cells[place]) for place in present]
     kinds = {"true/false" if isinstance(v, bool) else "text" if isinstance(v, str) else "number" for v in plain}
     if len(kinds) > 1:
-        notes.append(f"{what} mixes {' and '.join(sorted(kinds))}: all read as text")
+        table.notes.append(f"{what} mixes {' and '.join(sorted(kinds))}: all read as text")
         plain = [str(label) for label in plain]
     classes = sort_labels(set(plain))
     if len(classes) > CLASSES_MAX:
@@ -289,13 +423,57 @@ def _codes(name: str, labels: pd.Series, notes: list[str]) -> tuple[npt.NDArray[
             f"{name}: {what} looks like regression: it has {len(classes)} different values, "
             f"at most {CLASSES_MAX} classes are allowed"
         )
-    places = {label: code for code, label in enumerate(classes)}
-    codes = np.full(len(cells), -1, dtype=np.int64)
-    codes[present] = [places[label] for label in plain]
-    return codes, classes
+    order = {label: code for code, label in enumerate(classes)}
+    of_cell = np.full(len(cells) + 1, -1, dtype=np.int64)
+    of_cell[present] = [order[label] for label in plain[: len(present)]]
+    unused = [str(label) for code, label in enumerate(classes) if code not in set(of_cell[present].tolist())]
+    if unused:
+        table.notes.append(f"declared classes that do not occur: {', '.join(unused[:20])}")
+    return of_cell[codes], classes
 
 
-def _plain(name: str, what: str, cell: Any) -> bool | int | str:
+def _distinct(labels: pd.Series) -> tuple[list[Any], npt.NDArray[np.int64]]:
+    """The different labels, 1, 1.0 and true being different, and which one each row has (-1: none)."""
+    import pandas as pd
+
+    labels = _dense(labels)
+    if labels.dtype != object:
+        if isinstance(labels.dtype, pd.CategoricalDtype):
+            codes, kinds = pd.factorize(labels)
+            return list(kinds.astype(object)), np.asarray(codes, np.int64)
+        codes, found = pd.factorize(labels)
+        return list(found.astype(object)), np.asarray(codes, np.int64)
+    places: dict[tuple[type, Any], int] = {}
+    missing = labels.isna().to_numpy(dtype=bool)
+    try:
+        of_row = [
+            -1 if no else places.setdefault((type(c), c), len(places)) for c, no in zip(labels, missing, strict=True)
+        ]
+    except TypeError:  # Such as a list. `_plain` says what a label may be.
+        return list(labels[~missing]), np.where(missing, -1, np.cumsum(~missing) - 1)
+    return [cell for _, cell in places], np.array(of_row, dtype=np.int64)
+
+
+def _from_written(what: str, texts: list[str], table: Table, name: str) -> list[Label]:
+    """Labels from texts in a file: true/false or whole numbers if all are such, else the texts."""
+    if all(text.lower() in ("true", "false") for text in texts):
+        return [text.lower() == "true" for text in texts]
+    whole = re.compile(r"[+-]?\d+")
+    numbers_in_texts = table.numbers if table.numbers is not None and table.numbers.decimal == "," else Numbers()
+    values = [int(text) if whole.fullmatch(text) else numbers_in_texts.parse(text) for text in texts]
+    good = sum(value is not None for value in values)
+    if good < len(texts):
+        if 2 * good >= len(texts) and len(texts) > 2:
+            odd = next(text for text, value in zip(texts, values, strict=True) if value is None)
+            table.notes.append(f"{what} has numbers and the text {odd!r}: all read as text")
+        return list(texts)
+    if any(re.match(r"[+-]?0\d", text) for text in texts):
+        table.notes.append(f"{what} has numbers that begin with 0: read as text")
+        return list(texts)
+    return [_plain(name, what, value) for value in values]
+
+
+def _plain(name: str, what: str, cell: Any) -> Label:
     """A label as a plain Python value."""
     if isinstance(cell, str):
         return cell.strip()

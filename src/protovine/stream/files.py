@@ -2,36 +2,55 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import warnings
-import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from protovine.errors import DataError, suggest
+from protovine.errors import DataError
+from protovine.stream import arff
+from protovine.stream.cells import Distinct, Numbers, Words, is_missing, numbers_in
 from protovine.stream.dataset import DataSet
-from protovine.stream.encode import MISSING_WORDS, check_options, encode, parse_texts
+from protovine.stream.dialect import (
+    COMPRESSIONS,
+    HEAD_CHARS,
+    Dialect,
+    base_ending,
+    cells_of,
+    decode,
+    open_bytes,
+    read_errors,
+    sniff,
+    unreadable,
+    without_comments,
+)
+from protovine.stream.encode import encode
+from protovine.stream.options import ENCODED_ONLY, PAIRS_ONLY, TEXT_FILE_ONLY, ReadOptions
+from protovine.stream.table import Table, check_titles, find_columns
 
 if TYPE_CHECKING:
     import pandas as pd
 
-EXTENSIONS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".arff")
+TEXT_ENDINGS = (".csv", ".tsv", ".arff")
+EXTENSIONS = (*TEXT_ENDINGS, ".parquet", *(text + packed for text in TEXT_ENDINGS for packed in COMPRESSIONS))
+
+# Two cells that begin with 0 and have another digit behind it; in numbers the 0 would be lost.
+_LEADING_ZERO = re.compile(rb"""[,;\t| "\n\r]-?0[0-9]""")
 
 
-def read_file(
-    path: str | os.PathLike[str], *, label: str | None = None, text: str = "one-hot", missing: str = "impute"
-) -> DataSet:
+def read_file(path: str | os.PathLike[str], options: ReadOptions | None = None, **settings: Any) -> DataSet:
     """The data set in a file, read according to the ending of its name.
 
     Parameters
     ----------
     path : str or path
-        A name that ends in ``.csv``, ``.tsv`` (both UTF-8 with a header line, also with ``.gz``), ``.parquet`` or
-        ``.arff``.
-    label : str, optional
-        Name of the label column; the last column when not given.
-    text, missing : str
-        See `protovine.stream.encode.encode`, which also describes how columns become numbers.
+        A name that ends in ``.csv``, ``.tsv`` or ``.arff``, perhaps with ``.gz``, ``.bz2``, ``.xz`` or ``.zst``, or in
+        ``.parquet``.
+    options : ReadOptions, optional
+        How to read it; or the same as `settings`, for example ``label="species"``.
 
     Returns
     -------
@@ -41,7 +60,7 @@ def read_file(
     Raises
     ------
     ConfigError
-        `text` or `missing` is unknown.
+        An option is unknown, out of range, or does not apply to this type of file.
     DataError
         The file is missing, unreadable, empty or of an unknown type; there is no such label column; or a column cannot
         be encoded.
@@ -57,23 +76,28 @@ def read_file(
     >>> data.notes
     ("1 row with a missing value: filled with the column's median",)
     """
-    check_options(text, missing)
+    options = ReadOptions.of(**settings) if options is None else options
+    options.without("a file", PAIRS_ONLY)
     place = Path(path).expanduser()
-    kind = next((ending for ending in EXTENSIONS if place.name.lower().endswith(ending)), None)
     if not place.exists():
         raise DataError(f"no such file: {place}")
-    if kind is None or place.is_dir():
-        raise DataError(f"{place}: not a data file; known file types are {', '.join(EXTENSIONS)}")
+    kind = base_ending(place.name).rpartition(".")[2]
+    if not place.name.lower().endswith(EXTENSIONS) or place.is_dir():
+        raise DataError(
+            f"{place}: not a data file; known file types are {', '.join(EXTENSIONS[:4])}, the first three "
+            f"also with {', '.join(COMPRESSIONS)}"
+        )
     if place.stat().st_size == 0:
         raise DataError(f"{place}: the file is empty")
-    if kind == ".parquet":
-        frame = _read_parquet(place)
-    elif kind == ".arff":
-        frame = _read_arff(place)
+    if kind == "parquet":
+        options.without("a Parquet file", (*TEXT_FILE_ONLY, *ENCODED_ONLY))
+        table = _read_parquet(place)
+    elif kind == "arff":
+        options.without("an ARFF file", (*TEXT_FILE_ONLY, "decimal", "thousands"))
+        table = arff.read(place.name, _text(place, options))
     else:
-        frame = _read_csv(place, "," if kind.startswith(".csv") else "\t")
-    features, labels = split_label(place.name, frame, label)
-    return encode(place.name, features, labels, text=text, missing=missing)
+        table = _read_text(place, "," if kind == "csv" else "\t", options)
+    return encode(table, options)
 
 
 def is_file_name(source: str) -> bool:
@@ -87,90 +111,193 @@ def is_file_name(source: str) -> bool:
     return source.lower().endswith(EXTENSIONS) or "/" in source or os.sep in source
 
 
-def split_label(name: str, frame: pd.DataFrame, label: str | None) -> tuple[pd.DataFrame, pd.Series]:
-    """The feature columns and the label column, which is the named one or the last.
-
-    Raises
-    ------
-    DataError
-        There is no such column, or more than one, or no feature column.
-    """
-    titles = [str(title) for title in frame.columns]
-    if len(titles) < 2:
-        only = f"one: {titles[0]!r}" if titles else "none"
-        raise DataError(f"{name}: a label column and at least one feature column are needed, got {only}")
-    wanted = titles[-1] if label is None else str(label)
-    if wanted not in titles:
-        raise DataError(f"{name}: no column {wanted!r} to use as label{suggest(wanted, titles)}")
-    if titles.count(wanted) > 1:
-        raise DataError(f"{name}: column names must differ, got {wanted!r} more than once")
-    place = titles.index(wanted)
-    return frame.iloc[:, [j for j in range(len(titles)) if j != place]], frame.iloc[:, place]
+def _text(path: Path, options: ReadOptions) -> str:
+    try:
+        with open_bytes(path) as file:
+            data = file.read()
+    except read_errors() as error:
+        raise unreadable(path, error) from error
+    return decode(path.name, data, options)
 
 
-def _read_csv(path: Path, separator: str) -> pd.DataFrame:
+def _read_text(path: Path, usual: str, options: ReadOptions) -> Table:
+    """The table in a CSV or TSV file."""
+
+    name, text = path.name, _text(path, options)
+    head = text if len(text) <= HEAD_CHARS else text[: max(text.rfind(end, 0, HEAD_CHARS) for end in "\r\n") + 1]
+    dialect = sniff(name, head or text, usual, options)
+    notes = list(dialect.notes)
+    body = text[dialect.body :]
+    mark = options.comment or "#"
+    if body.startswith(mark) or f"\n{mark}" in body or f"\r{mark}" in body:
+        body, count = without_comments(body, dialect.separator, len(dialect.titles), options)
+        notes += [f"{count} comment line{'s' * (count > 1)} left out"] * (count > 0)
+    del text
+    titles = list(dialect.titles)
+    titles = ["", *titles] if dialect.row_names else [*titles, ""] if dialect.spare else titles
+    raw = body.encode()
+    width = len(titles)
+    as_text = _as_text(titles, options)
+    words = Words()
+
+    def read(decimal: str, only: Sequence[int] | None = None) -> pd.DataFrame:
+        texts = as_text if only is None else only
+        found = _parse(path, raw, dialect.separator, width, decimal, texts, only)
+        words.counts.clear()
+        gone = {} if only is not None else _missing_in(found, as_text, Numbers(decimal), options, words)
+        # Read again without these words, such columns are numbers at once.
+        return _parse(path, raw, dialect.separator, width, decimal, texts, only, gone) if gone else found
+
+    frame = read(options.decimal or ("," if options.thousands == "." else "."))
+    if len(frame) and frame[width - 1].isna().any():
+        _check_widths(name, body, dialect, width)
+    closer = _closer(titles, frame, as_text)
+    points = any(bool((frame[j] % 1 > 0).any()) for j in range(width) if frame[j].dtype == float)
+    numbers = numbers_in(name, closer, options, points=points)
+    if numbers.decimal == "," and options.decimal is None and options.thousands is None:
+        # Numbers with a point were read with a decimal point.
+        frame = read(",")
+        comma = next(
+            ((t, c) for t, cells in closer for c in cells if "," in c and Numbers(",").parse(c) is not None), None
+        )
+        group = numbers.thousands
+        numbers = numbers_in(name, _closer(titles, frame, as_text), options, comma=comma)
+        numbers = Numbers(",", numbers.thousands or group)
+    if options.decimal is None and options.thousands is None:
+        notes += ["numbers have a decimal comma"] * (numbers.decimal == ",")
+        notes += [f"numbers have the separator of thousands {numbers.thousands!r}"] * (numbers.thousands is not None)
+    whole = [j for j in range(width) if j not in as_text and frame[j].dtype.kind in "iu"]
+    if whole and _LEADING_ZERO.search(raw):
+        texts = read(numbers.decimal, whole)
+        zeros = [titles[j] for j in whole if texts[j].str.match(r"\s*-?0\d", na=False).any()]
+        notes += [
+            f"column {title!r} has numbers that begin with 0, read as numbers; text_columns keeps the 0"
+            for title in zeros
+        ]
+
+    def written(j: int) -> Distinct:
+        return Distinct.of(read(numbers.decimal, [j])[j])
+
+    columns = [frame[j] for j in range(width)]
+    return Table(name, titles, columns, notes, numbers=numbers, written=written, from_text=True, words=words)
+
+
+def _as_text(titles: list[str], options: ReadOptions) -> list[int]:
+    """The columns that pandas must not convert: the label and columns of text, also in a header with faults."""
+    dropped = {place for wanted in options.drop for place in find_columns(titles, wanted)}
+    kept = [place for place, title in enumerate(titles) if title and place not in dropped]
+    label = kept[-1:] if options.label is None else find_columns(titles, options.label)
+    return sorted({*label, *(place for wanted in options.text_columns for place in find_columns(titles, wanted))})
+
+
+def _missing_in(
+    frame: pd.DataFrame, as_text: Sequence[int], numbers: Numbers, options: ReadOptions, words: Words
+) -> dict[int, list[str]]:
+    """The cells that are missing values in columns whose other cells are numbers; `words` counts them."""
     import pandas as pd
 
+    found: dict[int, list[str]] = {}
+    for j in range(frame.shape[1]):
+        column = frame[j]
+        if j in as_text or column.dtype.kind not in "OTU":
+            continue
+        plain = column if numbers.decimal == "." else column.astype(object).str.replace(",", ".")
+        other = column[pd.to_numeric(plain, errors="coerce").isna() & column.notna()]
+        counts = {str(text): int(count) for text, count in other.value_counts().items()}
+        if len(other) < column.count() and all(is_missing(t.strip(), options, among_numbers=True) for t in counts):
+            found[j] = list(counts)
+            words.counts.update({text.strip(): count for text, count in counts.items()})
+    return found
+
+
+def _closer(titles: list[str], frame: pd.DataFrame, as_text: Sequence[int]) -> list[tuple[str, list[str]]]:
+    """The different texts of the columns that pandas has not read as numbers."""
+    places = [j for j in range(len(titles)) if j not in as_text and frame[j].dtype.kind in "OTU"]
+    return [(titles[j], Distinct.of(frame[j]).texts) for j in places]
+
+
+def _parse(
+    path: Path,
+    raw: bytes,
+    separator: str,
+    width: int,
+    decimal: str,
+    as_text: Sequence[int],
+    only: Sequence[int] | None,
+    gone: dict[int, list[str]] | None = None,
+) -> pd.DataFrame:
+    """The columns, called 0, 1, …; an empty cell is missing, and no other."""
+    import pandas as pd
+
+    # Older versions need to be told to read numbers to the last digit.
+    missing: Any = {j: ["", *gone.get(j, ())] for j in range(width)} if gone else [""]
+    exact: Any = {} if tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1) else {"float_precision": "round_trip"}
     try:
         with warnings.catch_warnings():
             # pandas only warns when it cuts off cells of a row that is longer than the header.
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            frame = pd.read_csv(
-                path,
+            frame: pd.DataFrame = pd.read_csv(
+                io.BytesIO(raw),
                 sep=separator,
+                header=None,
+                names=list(range(width)),
+                usecols=None if only is None else list(only),
+                dtype=dict.fromkeys(as_text, str),
                 index_col=False,
                 keep_default_na=False,
-                na_values=list(MISSING_WORDS),
+                na_values=missing,
                 skipinitialspace=True,
                 low_memory=False,
+                decimal=decimal,
+                **exact,
             )
-    except (OSError, EOFError, zlib.error, ValueError, pd.errors.ParserWarning) as error:
-        raise _unreadable(path, error) from error
-    frame.columns = pd.Index([str(title).strip() for title in frame.columns])
-    return frame
+            return frame
+    except pd.errors.EmptyDataError:
+        raise DataError(f"{path.name}: there are no rows") from None
+    except (ValueError, pd.errors.ParserWarning) as error:
+        try:
+            _check_rows(path.name, cells_of(io.StringIO(raw.decode(), newline=""), separator), width)
+        except _csv_error() as worse:
+            raise unreadable(path, worse) from error
+        raise unreadable(path, error) from error
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
+def _csv_error() -> type[Exception]:
+    import csv
+
+    return csv.Error
+
+
+def _check_widths(name: str, body: str, dialect: Dialect, width: int) -> None:
+    """pandas fills rows that are too short; such a row is cut off or has lost a cell."""
+    try:
+        _check_rows(name, cells_of(io.StringIO(body, newline=""), dialect.separator), width)
+    except _csv_error() as error:
+        raise unreadable(name, error) from error
+
+
+def _check_rows(name: str, rows: Any, width: int) -> None:
+    for number, row in enumerate(rows, start=1):
+        if len(row) != width:
+            cells = f"{len(row)} cell{'s' * (len(row) != 1)}"
+            hint = "; set comment = '#' if such lines are comments" if row[0].startswith("#") else ""
+            raise DataError(
+                f"{name}: row {number} has {cells}, but there are {width} columns; is separator right?{hint}"
+            )
+
+
+def _read_parquet(path: Path) -> Table:
     try:
         import pyarrow
+        from pyarrow import parquet
     except ImportError as error:
         raise DataError(f"{path.name}: Parquet files need pyarrow ({error}): pip install pyarrow") from error
     import pandas as pd
 
     try:
-        return pd.read_parquet(path, engine="pyarrow")
+        check_titles(path.name, [str(title) for title in parquet.read_schema(path).names], droppable=False)
+        return Table.of(path.name, pd.read_parquet(path, engine="pyarrow"))
     except (OSError, ValueError, pyarrow.ArrowException) as error:
-        raise _unreadable(path, error) from error
-
-
-def _read_arff(path: Path) -> pd.DataFrame:
-    import pandas as pd
-    from scipy.io import arff
-
-    try:
-        with path.open(encoding="utf-8") as file:
-            table, meta = arff.loadarff(file)
-    # On malformed files SciPy's reader raises many types of error besides its ArffError, which is an OSError.
-    except (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, StopIteration) as error:
-        raise _unreadable(path, error if str(error) else ValueError("there is no @data section")) from error
-    columns: dict[str, Any] = {}
-    for title, kind in zip(meta.names(), meta.types(), strict=True):
-        columns[title] = _nominal(table[title]) if kind == "nominal" else table[title]
-    return pd.DataFrame(columns)
-
-
-def _nominal(cells: Any) -> list[Any]:
-    """SciPy's bytes as texts, or as numbers or bools if all are such, as the same data would be in a CSV file."""
-    texts = [cell.decode("utf-8").strip() for cell in cells]
-    present = [text for text in texts if text not in MISSING_WORDS]
-    parsed = parse_texts(present)
-    if parsed is None:
-        return [None if text in MISSING_WORDS else text for text in texts]
-    words = present and present[0].lower() in ("true", "false")
-    values = iter([bool(value) for value in parsed] if words else parsed)
-    return [None if text in MISSING_WORDS else next(values) for text in texts]
-
-
-def _unreadable(path: Path, error: Exception) -> DataError:
-    """An error whose message is one line, also if the reader's message had several."""
-    return DataError(f"{path.name}: cannot be read: {' '.join(str(error).split())}")
+        if isinstance(error, DataError):
+            raise
+        raise unreadable(path, error) from error

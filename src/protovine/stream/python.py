@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,9 @@ import numpy.typing as npt
 from protovine.errors import ConfigError, DataError
 from protovine.stream.dataset import DataSet
 from protovine.stream.download import fetch
-from protovine.stream.encode import check_options, encode
-from protovine.stream.files import split_label
+from protovine.stream.encode import encode
+from protovine.stream.options import ENCODED_ONLY, PAIRS_ONLY, TEXT_FILE_ONLY, ReadOptions
+from protovine.stream.table import Table, check_titles
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,84 +28,145 @@ def from_python(
     obj: object,
     *,
     name: str = "python",
-    label: str | None = None,
     rows: int | None = None,
-    text: str = "one-hot",
-    missing: str = "impute",
+    options: ReadOptions | None = None,
+    **settings: Any,
 ) -> DataSet:
     """The data set in a Python object.
 
     Parameters
     ----------
     obj : tuple, DataFrame, iterable or DataSet
-        - ``(X, y)``: X an array of shape (n, d), whose columns are called x0, x1, …, or a DataFrame; y n labels;
-        - a pandas DataFrame, one column of which is the label;
+        - ``(X, y)``: X an array or SciPy sparse array of shape (n, d), whose columns are called x0, x1, …, or a
+          DataFrame; y n labels. Masked values are missing;
+        - a DataFrame of pandas or polars, or a pyarrow Table, one column of which is the label;
         - a River data set, or any finite iterable of (dict, label) pairs: features stand in the order in which they
-          first appear, and a feature that a row lacks is a missing value;
+          first appear. A key that a row lacks is 0 as in River's sparse dictionaries, or a missing value if it stands
+          in more than half of the rows with values that differ, or if its values are texts;
         - a `DataSet`, which is returned unchanged.
     name : str
         The name of the data set; a `DataSet` keeps its name.
-    label : str, optional
-        The label column of a DataFrame; the last column by default.
     rows : int >= 1, optional
         How many rows to read from an iterable (by default 5000 of River's endless generators), or how many of the first
         rows to keep of other objects.
-    text, missing : str
-        See `protovine.stream.encode.encode`, which also describes how columns become numbers.
+    options : ReadOptions, optional
+        How to read it; or the same as `settings`, for example ``label="species"``.
 
     Raises
     ------
     ConfigError
-        A setting is out of range, or `label` is given for something that is not a DataFrame.
+        A setting is unknown, out of range, or does not apply to this kind of object.
     DataError
         The object is of another type, or its values cannot be encoded.
 
     Examples
     --------
-    >>> data = from_python([({"a": 1, "b": True}, "no"), ({"b": False}, "yes"), ({"a": 3}, "no")])
+    >>> data = from_python([({"a": 1, "b": True}, "no"), ({"b": False}, "yes"), ({"a": 3, "c": 1}, "no")])
     >>> data.features, data.x.tolist()
-    (('a', 'b'), [[1.0, 1.0], [2.0, 0.0], [3.0, 0.5]])
+    (('a', 'b', 'c'), [[1.0, 1.0, 0.0], [2.0, 0.0, 0.0], [3.0, 0.5, 1.0]])
     """
+    options = ReadOptions.of(**settings) if options is None else options
+    check_rows(rows)
+    if isinstance(obj, DataSet):
+        options.only("a DataSet", ())
+        return obj if rows is None else obj.head(rows)
+    frame = _frame(name, obj)
+    if frame is None and options.label is not None:
+        raise ConfigError("a label column can be named for files and DataFrames only")
+    options.without("a Python object", (*TEXT_FILE_ONLY, *ENCODED_ONLY))
+    if frame is not None:
+        options.without("a DataFrame", PAIRS_ONLY)
+        table = Table.of(name, frame)
+    elif isinstance(obj, tuple) and len(obj) == 2 and not _is_pair(obj[0]):
+        options.without("arrays", PAIRS_ONLY)
+        table = _from_arrays(name, *obj)
+    else:
+        table = _from_pairs(name, obj, rows, options.absent)
+    data = encode(table, options)
+    return data if rows is None else data.head(rows)
+
+
+def check_rows(rows: int | None) -> None:
+    """`ConfigError` unless the number of rows is in range."""
+    if rows is not None and rows < 1:
+        raise ConfigError(f"the number of rows must be at least 1, got {rows}")
+
+
+def _frame(name: str, obj: Any) -> pd.DataFrame | None:
+    """A pandas DataFrame with the cells of a DataFrame of any kind; None if it is none."""
     import pandas as pd
 
-    check_options(text, missing, rows)
-    if label is not None and not isinstance(obj, pd.DataFrame):
-        raise ConfigError("a label column can be named for files and DataFrames only")
-    if isinstance(obj, DataSet):
-        data = obj
-    else:
-        if isinstance(obj, pd.DataFrame):
-            features, labels = split_label(name, obj, label)
-        elif isinstance(obj, tuple) and len(obj) == 2 and not _is_pair(obj[0]):
-            features, labels = _from_arrays(name, *obj)
-        else:
-            features, labels = _from_pairs(name, obj, rows)
-        data = encode(name, features, labels, text=text, missing=missing)
-    return data if rows is None else data.head(rows)
+    if isinstance(obj, pd.DataFrame):
+        return obj
+    import narwhals.stable.v2 as nw
+
+    if hasattr(obj, "column_names"):  # Arrow allows names to be repeated.
+        check_titles(name, [str(title) for title in obj.column_names], droppable=False)
+    try:
+        frame = nw.from_native(obj, pass_through=True)
+    except Exception as error:  # Other libraries' own errors.
+        raise DataError(f"{name}: cannot use {type(obj).__name__} as data: {' '.join(str(error).split())}") from error
+    if isinstance(frame, nw.LazyFrame):
+        raise DataError(f"{name}: a {type(obj).__name__} must be collected first, with its own method for that")
+    if not isinstance(frame, nw.DataFrame):
+        return None
+    columns = {}
+    for place, title in enumerate(frame.columns):
+        column = frame.get_column(title)
+        plain = column.dtype.is_numeric() and not column.is_null().any()
+        columns[place] = pd.Series(column.to_numpy() if plain else column.to_list(), dtype=None if plain else object)
+    made = pd.DataFrame(columns)
+    made.columns = pd.Index(frame.columns)
+    return made
 
 
 def _is_pair(item: object) -> bool:
     return isinstance(item, tuple | list) and len(item) == 2 and isinstance(item[0], Mapping)
 
 
-def _from_arrays(name: str, x: Any, y: Any) -> tuple[pd.DataFrame, pd.Series]:
+def _from_arrays(name: str, x: Any, y: Any) -> Table:
     import pandas as pd
+    from scipy import sparse
 
-    if not isinstance(x, pd.DataFrame):
-        try:
-            x = np.asarray(x)
-        except ValueError as error:
-            raise DataError(f"{name}: the rows of X must be equally long") from error
-        if x.ndim != 2 or x.shape[1] == 0:
+    frame = None if isinstance(x, np.ndarray | list | tuple) else _frame(name, x)
+    if frame is None:
+        if sparse.issparse(x):
+            x = x.toarray()
+        x = _array(name, x)
+        if x.dtype.names:
+            frame = pd.DataFrame({title: pd.Series(x[title]) for title in x.dtype.names})
+        elif x.ndim != 2 or x.shape[1] == 0:
             raise DataError(f"{name}: X must have the shape (rows, features), got {x.shape}")
-        x = pd.DataFrame(x, dtype=_kept(x), columns=[f"x{j}" for j in range(x.shape[1])])
+        else:
+            frame = pd.DataFrame(x, dtype=_kept(x), columns=[f"x{j}" for j in range(x.shape[1])])
     if not isinstance(y, pd.Series):
+        if isinstance(y, pd.DataFrame) or hasattr(y, "to_list"):
+            y = y.to_list() if not isinstance(y, pd.DataFrame) else y.to_numpy()
         # NumPy would turn mixed labels into texts, so they stay objects.
-        y = np.asarray(y) if isinstance(y, np.ndarray) else np.asarray(y, dtype=object)
+        y = _array(name, y) if isinstance(y, np.ndarray) else np.asarray(y, dtype=object)
         if y.ndim != 1:
             raise DataError(f"{name}: y must have the shape (rows,), got {y.shape}")
         y = pd.Series(y, dtype=_kept(y))
-    return x, y
+    return Table.of(name, frame, y)
+
+
+def _array(name: str, values: Any) -> npt.NDArray[Any]:
+    """An array; masked values are None."""
+    try:
+        array = values if isinstance(values, np.ndarray) else np.asarray(values, dtype=_mixed(values))
+    except ValueError as error:
+        raise DataError(f"{name}: the rows of X must be equally long") from error
+    if isinstance(array, np.ma.MaskedArray):
+        mask = np.ma.getmaskarray(array)
+        array = np.array(array.data, dtype=object if mask.any() else None)
+        array[mask] = None
+    return array
+
+
+def _mixed(values: Any) -> type | None:
+    """Objects, if NumPy would turn numbers beside texts into texts."""
+    probe = np.asarray(values)
+    return object if probe.dtype.kind in "USO" else None
 
 
 def _kept(array: npt.NDArray[Any]) -> type | None:
@@ -111,7 +174,7 @@ def _kept(array: npt.NDArray[Any]) -> type | None:
     return object if array.dtype == object else None
 
 
-def _from_pairs(name: str, obj: object, rows: int | None) -> tuple[pd.DataFrame, pd.Series]:
+def _from_pairs(name: str, obj: object, rows: int | None, absent: str) -> Table:
     import pandas as pd
 
     if not isinstance(obj, Iterable) or isinstance(obj, str | bytes | Mapping):
@@ -130,11 +193,38 @@ def _from_pairs(name: str, obj: object, rows: int | None) -> tuple[pd.DataFrame,
             raise DataError(f"{name}: row {number} must be a pair (dict, label), got {type(item).__name__}")
         table.append(item[0])
         labels.append(item[1])
-    # A dict keeps the order in which keys were added first.
-    titles = list(dict.fromkeys(title for row in table for title in row))
-    columns = {place: [row.get(title) for row in table] for place, title in enumerate(titles)}
-    frame = pd.DataFrame(columns, dtype=object)
-    frame.columns = pd.Index([str(title) for title in titles])
-    if labels and not titles:
+    # A counter keeps the order in which keys were added first.
+    present: Counter[Any] = Counter(title for row in table for title in row)
+    if not labels:
+        raise DataError(f"{name}: there are no rows")
+    if not present:
         raise DataError(f"{name}: the rows have no features")
-    return frame, pd.Series(labels, dtype=object)
+    columns: list[pd.Series] = []
+    zero: list[str] = []
+    dropped_out: list[str] = []
+    for title, count in present.items():
+        fill = None
+        if count < len(table):
+            as_zero = _absent_is_zero([row[title] for row in table if title in row], len(table), absent)
+            (zero if as_zero else dropped_out).append(str(title).strip())
+            fill = 0 if as_zero else None
+        columns.append(pd.Series([row.get(title, fill) for row in table], dtype=object))
+    notes = []
+    if zero or dropped_out:
+        notes.append(
+            f"keys that some rows lack: {len(zero)} read as 0 there, {len(dropped_out)} as missing; absent = 'zero' or "
+            "'missing' changes that"
+        )
+    titles = [str(title).strip() for title in present]
+    return Table(name, titles, columns, notes, pd.Series(labels, dtype=object), absent_zero=tuple(zero))
+
+
+def _absent_is_zero(values: Sequence[Any], rows: int, absent: str) -> bool:
+    """Whether a key that a row lacks is 0 there, as the learners' rule has it, given its values in the other rows."""
+    import pandas as pd
+
+    known = [value for value in values if value is not None and value is not pd.NA and value == value]
+    if absent == "missing" or any(isinstance(value, str) for value in known):
+        return False
+    differ = any(value != known[0] for value in known)
+    return absent == "zero" or not (2 * len(values) > rows and differ)

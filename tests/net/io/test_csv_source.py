@@ -101,9 +101,10 @@ def test_a_replay_keeps_its_rate(tmp_path):
     ("content", "settings", "error", "message"),
     [
         (WEATHER, {"label": "rian"}, DataError, r"^w.csv: no column 'rian' to use as label \(did you mean 'rain'\?\)$"),
-        ("wind,wnd,rain\n", {}, DataError, "^w.csv: the schema has no feature 'wnd'$"),
-        ("wind,wind,rain\n", {}, DataError, "^w.csv: column names must differ, got 'wind' more than once$"),
-        ("", {}, DataError, "^w.csv: a header with a label column and at least one feature is needed"),
+        ("wind,wnd,rain\n1,2,dry\n", {}, DataError, "^w.csv: the schema has no feature 'wnd'; drop leaves"),
+        ("wind,wind,rain\n", {}, DataError, "^w.csv: column names must differ, got 'wind' more than once "),
+        ("", {}, DataError, "^w.csv: there are no rows$"),
+        ("wind\n1\n", {}, DataError, "^w.csv: a header with a label column and at least one feature is needed"),
         (WEATHER, {"rate_hz": -1}, ConfigError, "^rate_hz must be between 0 and "),
         (WEATHER, {"rate_hz": math.nan}, ConfigError, "^rate_hz must be between 0 and "),
         (WEATHER, {"loops": -1}, ConfigError, "^loops must be >= 0, got -1$"),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
 from protovine.errors import ConfigError
+from protovine.stream.options import OPTION_NAMES, ReadOptions
 from protovine.system import (
     GossipSettings,
     Probability,
@@ -24,15 +26,39 @@ from protovine.system import (
 )
 
 
+def _reading(name: str) -> Any:
+    """The field for an option of `ReadOptions`: its default and description."""
+    option = next(option for option in fields(ReadOptions) if option.name == name)
+    return Field(option.default, description=option.metadata["about"])
+
+
 class DataOptions(Section):
     """How a stream is read and used, whatever its source."""
 
-    label: str | None = Field(None, description="label column of a file or DataFrame; the last one by default")
+    label: str | int | None = _reading("label")
     positive: str | None = Field(None, description="positive class of two; the last in sorted order by default")
     limit: int | None = Field(None, ge=1, description="rows to use, cut before the split")
-    text: Literal["one-hot", "ordinal"] = Field("one-hot", description="how text columns become numbers")
-    missing: Literal["impute", "drop", "error"] = Field("impute", description="what happens to missing values")
+    text: Literal["one-hot", "ordinal"] = _reading("text")
+    missing: Literal["impute", "drop", "error"] = _reading("missing")
+    missing_words: tuple[str, ...] | str = _reading("missing_words")
+    infinity: Literal["error", "missing"] = _reading("infinity")
+    drop: tuple[str | int, ...] | str | int = _reading("drop")
+    text_columns: tuple[str | int, ...] | str | int = _reading("text_columns")
+    number_columns: tuple[str | int, ...] | str | int = _reading("number_columns")
+    day_first: bool | None = _reading("day_first")
+    decimal: str | None = _reading("decimal")
+    thousands: str | None = _reading("thousands")
+    header: bool | None = _reading("header")
+    separator: str | None = _reading("separator")
+    encoding: str | None = _reading("encoding")
+    comment: str | None = _reading("comment")
+    units: bool = _reading("units")
+    absent: Literal["auto", "zero", "missing"] = _reading("absent")
     holdout: bool = Field(False, description="keep the last 20 % of the merged stream to test every node at the end")
+
+    def reading(self) -> dict[str, Any]:
+        """The options of `ReadOptions`, by name."""
+        return {name: getattr(self, name) for name in OPTION_NAMES}
 
 
 class DataSettings(DataOptions):

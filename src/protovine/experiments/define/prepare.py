@@ -81,14 +81,7 @@ def prepare(experiment: Experiment) -> Prepared:
 
 def load_data(options: DataSettings, seed: int) -> DataSet:
     """The stream that the settings name; `ConfigError` or `DataError` if it does not exist or has one class."""
-    data = stream.load(
-        options.source,
-        label=options.label,
-        rows=options.limit,
-        seed=seed,
-        text=options.text,
-        missing=options.missing,
-    )
+    data = stream.load(options.source, rows=options.limit, seed=seed, **options.reading())
     stream.require_classes(data)
     return data
 

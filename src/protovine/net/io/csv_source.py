@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import csv
-import gzip
 import io
 import os
 from collections.abc import AsyncGenerator, Iterator
@@ -12,35 +11,55 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from protovine.errors import ConfigError, DataError, check_range, suggest
+import numpy as np
+
+from protovine.errors import ConfigError, DataError, check_range
 from protovine.net.io.base import Event, ParsedSource, Report
 from protovine.net.io.parser import Parser
 from protovine.net.io.schema import Schema, shown
-from protovine.stream.encode import MISSING_WORDS, parse_texts
+from protovine.stream import ReadOptions
+from protovine.stream.cells import day_first, is_missing, iso_date, numbers_in
+from protovine.stream.dialect import (
+    COMPRESSIONS,
+    HEAD_CHARS,
+    Dialect,
+    base_ending,
+    encoding_of,
+    open_bytes,
+    read_errors,
+    sniff,
+    unreadable,
+)
+from protovine.stream.table import check_titles, find_column, find_columns
 
 _CSV_BATCH = 256
+# The rows that show how numbers and dates are written.
+_SAMPLE_ROWS = 1000
 
 
 class CsvReplay(ParsedSource):
     """The rows of a CSV or TSV file as labelled samples, at a given rate.
 
-    Columns hold numbers, true/false, or texts that the schema has one-hot features for; what
-    `protovine.stream.read_file` takes for missing is missing. Every name in the header must be in the schema, whose
-    other features stay missing. A row without a label is a sample without one. Refused rows have the reasons of
-    `Parser`, or ``row``: not as long as the header.
+    The rules are those of `protovine.stream.read_file`: which cells are missing, how numbers and dates are written, and
+    what the beginning of the file shows of its dialect. Columns hold numbers, true/false, or texts that the schema has
+    one-hot features for. Every name in the header must be in the schema, whose other features stay missing; a column
+    without values may be any. A row without a label is a sample without one. Refused rows have the reasons of `Parser`,
+    or ``row``: not as long as the header.
 
     Parameters
     ----------
     schema : Schema
         What the names and labels must be.
     path : path
-        ``.csv`` or ``.tsv``, perhaps with ``.gz``: UTF-8 with a header line.
-    label : str, optional
-        The label column; the last one when not given.
+        ``.csv`` or ``.tsv``, perhaps with ``.gz``, ``.bz2``, ``.xz`` or ``.zst``.
+    label : str or int, optional
+        The label column, by name or place; the last one when not given.
     rate_hz : float >= 0
         Samples a second; 0 as fast as they are taken.
     loops : int >= 0
         How many times the file is played; 0 for ever.
+    read : ReadOptions, optional
+        How the file is written; what it says of features and of imputing does not apply.
     refused : callable(reason, text), optional
         Called once per reason.
 
@@ -57,9 +76,10 @@ class CsvReplay(ParsedSource):
         schema: Schema,
         path: str | os.PathLike[str],
         *,
-        label: str | None = None,
+        label: str | int | None = None,
         rate_hz: float = 0.0,
         loops: int = 1,
+        read: ReadOptions | None = None,
         refused: Report | None = None,
     ) -> None:
         check_range("rate_hz", rate_hz, 0, 1e6)
@@ -67,14 +87,24 @@ class CsvReplay(ParsedSource):
         self._path = Path(path).expanduser()
         if not self._path.is_file():
             raise ConfigError(f"path: no such file: {self._path}")
-        ending = self._path.name.lower().removesuffix(".gz")
+        ending = base_ending(self._path.name)
         if not ending.endswith((".csv", ".tsv")):
-            raise ConfigError(f"path must end in .csv, .tsv, .csv.gz or .tsv.gz, got {self._path}")
-        self._separator = "," if ending.endswith(".csv") else "\t"
+            raise ConfigError(f"path must end in .csv, .tsv or these with {', '.join(COMPRESSIONS)}, got {self._path}")
+        self._options = ReadOptions() if read is None else read
+        self._options.without("a CSV replay", ("text", "missing", "absent"))
         self._rate_hz, self._loops = rate_hz, loops
         self._parser = Parser(schema, refused)
-        with self._open() as file:
-            self._header, self._label = self._read_header(next(self._rows(file), []), label)
+        self._numeric, self._times = set(schema.features), set(getattr(schema, "times", ()))
+        head = self._head()
+        self._dialect = sniff(self._path.name, head, "," if ending.endswith(".csv") else "\t", self._options)
+        body = head[self._dialect.body :]
+        rows = list(islice(self._rows(io.StringIO(body, newline="")), _SAMPLE_ROWS))
+        self._header, self._label = self._read_header(self._dialect, label, rows)
+        self._numbers = numbers_in(self._path.name, self._sample(rows, self._numeric - self._times), self._options)
+        self._day_first = {
+            name: day_first(self._path.name, name, texts, self._options)[0]
+            for name, texts in self._sample(rows, self._times)
+        }
 
     async def events(self) -> AsyncGenerator[Event]:
         """The rows in order; `DataError` if the file cannot be read any more."""
@@ -83,8 +113,8 @@ class CsvReplay(ParsedSource):
         while self._loops == 0 or played < self._loops:
             before = number
             with self._open() as file:
+                file.read(self._dialect.body)
                 rows = self._rows(file)
-                next(rows, None)
                 while batch := await asyncio.to_thread(_take, rows, _CSV_BATCH):
                     for row in batch:
                         event = self._event(row)
@@ -100,66 +130,104 @@ class CsvReplay(ParsedSource):
                 return
 
     def _event(self, row: list[str]) -> Event | None:
-        if not row:
+        mark = self._options.comment or "#"
+        if not row or (len(row) == 1 and not row[0].strip()):
             return None  # A blank line.
+        if row[0].startswith(mark) and (self._options.comment is not None or len(row) != len(self._header)):
+            return None
         if len(row) != len(self._header):
             self._parser.refuse("row", f"the header has {len(self._header)} columns, a row has {len(row)}")
             return None
         cells = [cell.strip() for cell in row]
-        x = {
-            name: self._value(name, cell)
-            for place, (name, cell) in enumerate(zip(self._header, cells, strict=True))
-            if place != self._label and cell not in MISSING_WORDS
-        }
-        label = cells[self._label]
-        return self._parser.row(x, None if label in MISSING_WORDS else self._label_value(label))
+        x: dict[str, float | str | None] = {}
+        for place, (name, cell) in enumerate(zip(self._header, cells, strict=True)):
+            if place != self._label and name is not None:
+                x[name] = self._value(name, cell)  # None, not left out: that may mean 0.
+        return self._parser.row(x, self._label_value(cells[self._label]))
 
-    def _value(self, name: str, cell: str) -> float | str:
-        """A number where the schema has the column itself; a text where it has one-hot features for it."""
+    def _value(self, name: str, cell: str) -> float | str | None:
+        """A number where the schema has the column itself; a text where it has one-hot features; None if missing."""
+        if is_missing(cell, self._options, among_numbers=name in self._numeric):
+            return None
         if name not in self._numeric:
             return cell
-        parsed = parse_texts([cell])
-        return cell if parsed is None else parsed[0]
+        if name in self._times:
+            iso = iso_date(cell, self._day_first.get(name))
+            return cell if iso is None else iso
+        if cell.lower() in ("true", "false"):
+            return float(cell.lower() == "true")
+        number = self._numbers.parse(cell)
+        if number is not None and np.isinf(number):
+            return None if self._options.infinity == "missing" else number
+        return cell if number is None else number
 
     def _label_value(self, cell: str) -> Any:
-        """The label as it is written if that is a class, else the number that it stands for."""
+        """The label as it is written if that is a class, else the number that it stands for; None if missing."""
+        schema = self._parser.schema
         try:
-            self._parser.schema.code(cell)
+            schema.code(cell)
         except DataError:
-            parsed = parse_texts([cell])
-            return cell if parsed is None else parsed[0]
+            of_numbers = not any(isinstance(label, str) for label in schema.classes)
+            if is_missing(cell, self._options, among_numbers=of_numbers):
+                return None
+            number = self._numbers.parse(cell)
+            return cell if number is None else number
         return cell
 
-    def _read_header(self, cells: list[str], label: str | None) -> tuple[list[str], int]:
-        """The columns' names, and which is the label."""
+    def _read_header(
+        self, dialect: Dialect, label: str | int | None, rows: list[list[str]]
+    ) -> tuple[list[str | None], int]:
+        """The columns' names, None for those that are left out, and which is the label."""
         schema, where = self._parser.schema, self._path.name
-        names = [cell.strip() for cell in cells]
-        if len(names) < 2:
+        names: list[str] = ["", *dialect.titles] if dialect.row_names else [*dialect.titles, *[""] * dialect.spare]
+        dropped = {place for wanted in self._options.drop for place in find_columns(names, wanted)}
+        kept = [place for place, name in enumerate(names) if name and place not in dropped]
+        if len(kept) < 2:
             raise DataError(f"{where}: a header with a label column and at least one feature is needed, got {names}")
-        wanted = names[-1] if label is None else label
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise DataError(f"{where}: column names must differ, got {shown(twice)} more than once")
-        if wanted not in names:
-            raise DataError(f"{where}: no column {wanted!r} to use as label{suggest(wanted, names)}")
-        for name in names:
-            if name != wanted and not schema.names(name):
-                raise DataError(f"{where}: the schema has no feature {shown(name)}")
-        self._numeric = set(schema.features)
-        return names, names.index(wanted)
+        check_titles(where, [names[place] for place in kept])
+        wanted = self._options.label if label is None else label
+        at = kept[-1] if wanted is None else find_column(where, names, wanted, "label")
+        found: list[str | None] = [name if place in kept else None for place, name in enumerate(names)]
+        for place, name in enumerate(names):
+            values = any(len(row) > place and not is_missing(row[place].strip(), self._options) for row in rows)
+            if place == at or place in dropped or (name and schema.names(name)):
+                continue
+            if values and name:
+                raise DataError(f"{where}: the schema has no feature {shown(name)}; drop leaves the column out")
+            if values and place > 0:
+                raise DataError(f"{where}: column {place} (counted from 0) has no name; drop leaves it out")
+            found[place] = None
+        return found, at
+
+    def _sample(self, rows: list[list[str]], names: Any) -> list[tuple[str, list[str]]]:
+        """The columns of the first rows that have one of these names."""
+        return [
+            (name, sorted({row[place].strip() for row in rows if len(row) == len(self._header)}))
+            for place, name in enumerate(self._header)
+            if name is not None and name in names and place != self._label
+        ]
+
+    def _head(self) -> str:
+        """The first lines of the file."""
+        with self._open() as file:
+            try:
+                head = file.read(HEAD_CHARS)
+                return head + file.readline() if len(head) == HEAD_CHARS else head
+            except read_errors() as error:
+                raise unreadable(self._path, error) from error
 
     def _open(self) -> io.TextIOBase:
-        # Bytes that are no UTF-8 spoil their cell, not the file.
-        opened: Any = gzip.open if self._path.name.lower().endswith(".gz") else open
         try:
-            file: io.TextIOBase = opened(self._path, "rt", encoding="utf-8-sig", errors="replace", newline="")
-            return file
-        except OSError as error:
-            raise self._unreadable(error) from error
+            with open_bytes(self._path) as probe:
+                encoding = encoding_of(self._path.name, probe.read(4096), self._options)
+            # Bytes that are not of the encoding spoil their cell, not the file.
+            return io.TextIOWrapper(open_bytes(self._path), encoding=encoding, errors="replace", newline="")
+        except read_errors() as error:
+            raise unreadable(self._path, error) from error
 
     def _rows(self, file: io.TextIOBase) -> Iterator[list[str]]:
-        """The rows, the header first; one that is beyond reading, such as a quote that never ends, has no length."""
-        reader = csv.reader(file, delimiter=self._separator, skipinitialspace=True)
+        """The rows; one that is beyond reading, such as a quote that never ends, has no length."""
+        reader = csv.reader(file, delimiter=self._dialect.separator, skipinitialspace=True)
         while True:
             try:
                 yield next(reader)
@@ -167,11 +235,8 @@ class CsvReplay(ParsedSource):
                 return
             except csv.Error as error:
                 yield [f"{error}"]
-            except (OSError, EOFError) as error:
-                raise self._unreadable(error) from error
-
-    def _unreadable(self, error: Exception) -> DataError:
-        return DataError(f"{self._path}: cannot be read: {' '.join(str(error).split())}")
+            except read_errors() as error:
+                raise unreadable(self._path, error) from error
 
 
 def _take(rows: Iterator[list[str]], count: int) -> list[list[str]]:

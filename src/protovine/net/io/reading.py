@@ -15,10 +15,10 @@ from protovine.errors import ConfigError, DataError
 from protovine.net.io.shown import shown
 from protovine.net.io.times import CHOICES, seconds_since, to_ns
 from protovine.prototypes import FEATURE_MAX
-from protovine.stream.encode import MISSING_WORDS
+from protovine.stream.options import MISSING_AMONG_NUMBERS, MISSING_WORDS
 
-# Home Assistant writes unavailable, unknown and none; capitals do not matter.
-_MISSING = frozenset(word.casefold() for word in (*MISSING_WORDS, "unavailable", "unknown", "none", "undefined"))
+# As among numbers in files; capitals do not matter.
+_MISSING = frozenset(word.casefold() for word in (*MISSING_WORDS, *MISSING_AMONG_NUMBERS))
 _TRUTHS = {"true": 1.0, "false": 0.0}
 
 
