@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from protovine.errors import ConfigError, DataError, suggest
-from protovine.stream import elec2, synthetic
+from protovine.stream import elec2, lgr, synthetic
 from protovine.stream.dataset import DataSet
 from protovine.stream.files import is_file_name, read_file
 from protovine.stream.options import ReadOptions
@@ -90,7 +90,16 @@ def catalog() -> list[Entry]:
         )
         for name, recipe in synthetic.RECIPES.items()
     ]
-    return [*embedded, electricity, random, each, *generated]
+    rotating = Entry(
+        "lgr",
+        lgr.ROWS_DEFAULT,
+        2 + lgr.REDUNDANT,
+        2,
+        "generated",
+        "continuous, and a jump back every 500 rows",
+        "the side of a line that turns by 180 degrees, as the paper's five nodes read it; lgr:X,Y turns it about X, Y",
+    )
+    return [*embedded, electricity, random, each, *generated, rotating]
 
 
 def is_seeded(source: object) -> bool:
@@ -101,7 +110,7 @@ def is_seeded(source: object) -> bool:
     >>> is_seeded("sea"), is_seeded("phishing"), is_seeded("my.csv")
     (True, False, False)
     """
-    return isinstance(source, str) and (source in synthetic.RECIPES or source in _RANDOM)
+    return isinstance(source, str) and (source in synthetic.RECIPES or source in _RANDOM or _is_lgr(source))
 
 
 def load(source: object, *, rows: int | None = None, seed: int = 0, **options: Any) -> DataSet:
@@ -113,7 +122,7 @@ def load(source: object, *, rows: int | None = None, seed: int = 0, **options: A
         A name from `catalog`; or a file (a path object, or a string that ends in a known extension or contains a path
         separator), see `read_file`; or anything that `from_python` takes.
     rows : int >= 1, optional
-        How many rows to generate (default 5000) or to read from an iterable. Of other sources the first rows are
+        How many rows to generate (default 5000, of ``lgr`` 2500) or to read from an iterable. Of other sources the first rows are
         kept; the cut comes after encoding, so columns and classes are those of the whole.
     seed : int >= 0
         Seeds generated streams and random parts of elec2; other sources ignore it.
@@ -155,7 +164,7 @@ def load(source: object, *, rows: int | None = None, seed: int = 0, **options: A
 
 def _by_name(name: str, rows: int | None, seed: int, options: ReadOptions) -> DataSet:
     known = [entry.name for entry in catalog()]
-    if name not in known:
+    if name not in known and not _is_lgr(name):
         raise DataError(f"unknown data set {name!r}{suggest(name, known)}")
     if options.label is not None:
         raise ConfigError(f"the label of {name} is fixed; a label column can be named for files and DataFrames only")
@@ -164,11 +173,18 @@ def _by_name(name: str, rows: int | None, seed: int, options: ReadOptions) -> Da
         return elec2.load_elec2()
     if name in _RANDOM:
         return elec2.load_elec2_random(rows or elec2.ROWS_RANDOM, seed, each=name == "elec2-random-each")
+    if _is_lgr(name):
+        axis = lgr.parse_axis(name[len("lgr:") :]) if name != "lgr" else lgr.AXIS
+        return lgr.generate_lgr(rows or lgr.ROWS_DEFAULT, seed, axis)
     if name in synthetic.RECIPES:
         return synthetic.generate(name, rows or synthetic.ROWS_DEFAULT, seed)
     from river import datasets
 
     return from_python(getattr(datasets, _EMBEDDED[name][0])(), name=name, options=options)
+
+
+def _is_lgr(name: str) -> bool:
+    return name == "lgr" or name.startswith("lgr:")
 
 
 def _river_has(module: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from protovine.errors import ConfigError
+from protovine.errors import ConfigError, DataError
 from protovine.rng import stream
 from protovine.stream.dataset import DataSet
 
@@ -19,6 +19,26 @@ AXIS = (0.0, 0.0)
 SIDE = 10.0
 REDUNDANT = 3
 NOISE = 0.02
+
+
+def parse_axis(text: str) -> tuple[float, float]:
+    """The spin axis in the name ``lgr:X,Y``.
+
+    Raises
+    ------
+    DataError
+        It is not two numbers.
+
+    Examples
+    --------
+    >>> parse_axis("1,-0.5")
+    (1.0, -0.5)
+    """
+    try:
+        x, y = (float(part) for part in text.split(","))
+    except ValueError:
+        raise DataError(f"the axis of lgr must be two numbers, such as lgr:1,1, got 'lgr:{text}'") from None
+    return x, y
 
 
 def generate_lgr(rows: int, seed: int, axis: tuple[float, float] = AXIS) -> DataSet:

@@ -19,8 +19,8 @@ def generate_rotation(rows: int, seed: int) -> DataSet:
     """Points in the unit square; the class is the side of a line through the centre.
 
     The line turns by 45 degrees at each quarter of the stream. A turn is gradual: over a tenth of the stream, the
-    probability that a row follows the new line rises linearly from 0 to 1. 10 % of the labels are wrong. The stream
-    resembles the paper's stream with gradual rotation, whose parameters are not published.
+    probability that a row follows the new line rises linearly from 0 to 1. 10 % of the labels are wrong. The paper's
+    own stream with gradual rotation is ``lgr``.
 
     Examples
     --------
