@@ -122,8 +122,8 @@ def load(source: object, *, rows: int | None = None, seed: int = 0, **options: A
         A name from `catalog`; or a file (a path object, or a string that ends in a known extension or contains a path
         separator), see `read_file`; or anything that `from_python` takes.
     rows : int >= 1, optional
-        How many rows to generate (default 5000, of ``lgr`` 2500) or to read from an iterable. Of other sources the first rows are
-        kept; the cut comes after encoding, so columns and classes are those of the whole.
+        How many rows to generate (default 5000, of ``lgr`` 2500) or to read from an iterable. Of other sources the
+        first rows are kept; the cut comes after encoding, so columns and classes are those of the whole.
     seed : int >= 0
         Seeds generated streams and random parts of elec2; other sources ignore it.
     options
