@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from protovine import compress
+from protovine import compress, values
 from protovine.learn.classifier import CoreClassifier
 from protovine.learn.hedged.core import HedgedLVQCore
 from protovine.learn.xuilvq.core import XuILVQCore
@@ -97,11 +97,14 @@ class HedgedLVQ(CoreClassifier):
 
     _takes_missing = True
 
-    def __init__(self, size_max: int = 200, margin: float = 0.25, hedge_decay: float = 0.99) -> None:
+    def __init__(
+        self, size_max: int = 200, margin: float = 0.25, hedge_decay: float = 0.99, absent: str = "auto"
+    ) -> None:
         self.size_max = size_max
         self.margin = margin
         self.hedge_decay = hedge_decay
-        self._forget()
+        self.absent = absent
+        self._forget(absent)
 
     def _make_core(self, dim: int, n_classes: int) -> HedgedLVQCore:
         return HedgedLVQCore(dim, n_classes, size_max=self.size_max, margin=self.margin, hedge_decay=self.hedge_decay)
@@ -131,11 +134,14 @@ class HedgedLVQ(CoreClassifier):
         at_ns = self._core.clock_ns[0] if t_ns is None else self._time(t_ns)
         if not 0.0 < weight <= FEATURE_MAX:
             raise ValueError(f"weight must be positive, got {weight}")
-        vector = self._learnable(x)
+        label, sender = values.label(y), operator.index(origin)
+        if label is None:
+            raise ValueError(f"a received prototype must have a label, got {y!r}")
+        vector = self._learnable(x, received=True)
         made = PrototypeSet.of(
-            self._core.filled(vector)[np.newaxis], [self._code(y)], weight=[weight], event_ns=[at_ns]
+            self._core.filled(vector)[np.newaxis], [self._code(label)], weight=[weight], event_ns=[at_ns]
         )
-        self._core.learn_received(made, np.array([operator.index(origin)]))
+        self._core.learn_received(made, np.array([sender]))
 
     # Unlike River's methods these take no other keywords: a misspelt one would be lost.
     def predict_one(self, x: dict[Any, Any], *, t_ns: int | None = None) -> Any:  # type: ignore[override]
@@ -169,7 +175,7 @@ class HedgedLVQ(CoreClassifier):
                 )
         return Explanation(self._encoding.by_class(prediction.proba), reasons, self._encoding.by_class(linear), doubt)
 
-    def learn(self, x: ArrayLike, y: Sequence[Any] | NDArray[Any], t_ns: ArrayLike | None = None) -> None:
+    def learn(self, x: Any, y: Any, t_ns: ArrayLike | None = None) -> None:
         """Learn rows ``x`` (n, d) with labels ``y`` (n,) and times ``t_ns`` (n,) in order.
 
         Columns are features in the order of `features`; NaN is a missing value.
@@ -181,16 +187,16 @@ class HedgedLVQ(CoreClassifier):
         """
         times = None if t_ns is None else np.ascontiguousarray(t_ns)
         if times is not None:
-            if times.shape != (len(y),) or times.dtype.kind != "i" or (np.abs(times) > _TIME_MAX).any():
+            if times.ndim != 1 or times.dtype.kind != "i" or (np.abs(times) > _TIME_MAX).any():
                 raise ValueError(f"t_ns must have a whole number within ±2**62 for each row, got {t_ns!r}")
             times = times.astype(np.int64, copy=False)
         self._learn_rows(x, y, times)
 
-    def predict(self, x: ArrayLike, t_ns: int | None = None) -> NDArray[Any]:
+    def predict(self, x: Any, t_ns: int | None = None) -> NDArray[Any]:
         """Labels (n,) for rows ``x`` (n, d) measured at one time; ``ValueError`` as `predict_proba`."""
         return self._encoding.labels(self._predict_rows(x, self._time(t_ns))[0])
 
-    def predict_proba(self, x: ArrayLike, t_ns: int | None = None) -> NDArray[np.float64]:
+    def predict_proba(self, x: Any, t_ns: int | None = None) -> NDArray[np.float64]:
         """Probabilities (n, n_classes) in the order of `classes`, for rows ``x`` (n, d) measured at one time.
 
         Raises
@@ -199,6 +205,18 @@ class HedgedLVQ(CoreClassifier):
             Nothing was learnt yet, shapes do not fit, or a value is infinite.
         """
         return self._predict_rows(x, self._time(t_ns))[1]
+
+    def learn_many(self, X: Any, y: Any, *, t_ns: ArrayLike | None = None) -> None:
+        """`learn` by River's name, for the mini-batches of its pipelines."""
+        self.learn(X, y, t_ns)
+
+    def predict_many(self, X: Any, *, t_ns: int | None = None) -> Any:
+        """`predict`, as a column of the library that the DataFrame ``X`` (n, d) is of; None before the first sample."""
+        return self._predict_many(X, self._time(t_ns))
+
+    def predict_proba_many(self, X: Any, *, t_ns: int | None = None) -> Any:
+        """`predict_proba`, as a DataFrame of the library that ``X`` (n, d) is of, with a column for each class."""
+        return self._predict_proba_many(X, self._time(t_ns))
 
     def _time(self, t_ns: int | None) -> int:
         if t_ns is not None:
@@ -276,7 +294,7 @@ class XuILVQ(CoreClassifier):
         self.target_low = target_low
         self.target_high = target_high
         self.compressor_weights = compressor_weights
-        self._forget()
+        self._forget("zero")
 
     def _make_core(self, dim: int, n_classes: int) -> XuILVQCore:
         made = compress.compressor(
@@ -306,7 +324,7 @@ class XuILVQ(CoreClassifier):
         """Fraction of the vote for each label seen so far, empty before the first sample."""
         return self._predict_proba_one(x, None)
 
-    def learn(self, x: ArrayLike, y: Sequence[Any] | NDArray[Any]) -> None:
+    def learn(self, x: Any, y: Any) -> None:
         """Learn rows ``x`` (n, d) with labels ``y`` (n,) in order; columns are features in the order of `features`.
 
         Raises
@@ -316,6 +334,22 @@ class XuILVQ(CoreClassifier):
         """
         self._learn_rows(x, y, None)
 
-    def predict(self, x: ArrayLike) -> NDArray[Any]:
+    def predict(self, x: Any) -> NDArray[Any]:
         """Labels (n,) for rows ``x`` (n, d); ``ValueError`` before the first sample or if shapes do not fit."""
         return self._encoding.labels(self._predict_rows(x)[0])
+
+    def predict_proba(self, x: Any) -> NDArray[np.float64]:
+        """Fractions of the vote (n, n_classes) in the order of `classes`; ``ValueError`` as `predict`."""
+        return self._predict_rows(x)[1]
+
+    def learn_many(self, X: Any, y: Any) -> None:
+        """`learn` by River's name, for the mini-batches of its pipelines."""
+        self.learn(X, y)
+
+    def predict_many(self, X: Any) -> Any:
+        """`predict`, as a column of the library that the DataFrame ``X`` (n, d) is of; None before the first sample."""
+        return self._predict_many(X)
+
+    def predict_proba_many(self, X: Any) -> Any:
+        """`predict_proba`, as a DataFrame of the library that ``X`` (n, d) is of, with a column for each class."""
+        return self._predict_proba_many(X)

@@ -322,6 +322,31 @@ class HedgedLVQCore:
         self._state = wider
         refresh(wider)
 
+    def reset_features(
+        self, columns: NDArray[np.intp], mean: NDArray[np.float64], deviation: NDArray[np.float64]
+    ) -> None:
+        """Features that counted as 0 where they had no value count as their mean there, in all that was learnt.
+
+        Parameters
+        ----------
+        columns : int array, shape (k,)
+            Features whose values lie far from 0.
+        mean, deviation : float64 arrays, shape (k,)
+            Mean and standard deviation of their values.
+        """
+        s = self._state
+        held = s.x[:, columns]
+        s.x[:, columns] = np.where(np.abs(held) < np.abs(mean) / 2, mean, held)
+        s.mean[columns], s.class_mean[:, columns] = mean, mean
+        s.spread[columns] = s.scalars[WEIGHT] * deviation**2
+        if len(s.scatter):
+            s.scatter[columns], s.scatter[:, columns] = 0.0, 0.0
+            s.scatter[columns, columns] = s.spread[columns]
+        s.local_low[columns], s.local_high[columns] = mean - 3 * deviation, mean + 3 * deviation
+        s.relief[:, columns], s.linear[:, FEATURES + columns] = 0.0, 0.0
+        s.counts[FRESH] = 0
+        refresh(s)
+
     def state(self) -> dict[str, Any]:
         """Everything needed to go on after a crash."""
         return {
