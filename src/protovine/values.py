@@ -83,8 +83,13 @@ def label(value: Any) -> Hashable | None:
     try:
         hash(value)
     except TypeError:
-        raise TypeError(f"a label must be hashable, such as text or a number, got {reprlib.repr(value)}") from None
+        raise TypeError(f"a label must be hashable, such as text or a number, got {shown(value)}") from None
     return value  # type: ignore[no-any-return]
+
+
+def shown(value: Any) -> str:
+    """A value in one short line of a message."""
+    return " ".join(reprlib.repr(value).split())
 
 
 def _scalar(value: Any) -> Any:

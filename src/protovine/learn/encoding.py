@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from math import fsum
 from typing import Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from protovine import values
 from protovine.absence import ABSENT, Presence
 from protovine.errors import ConfigError, SnapshotError
+from protovine.learn.validate import no_number
 from protovine.prototypes import FEATURE_MAX
 
 # Types of numbers that need no conversion.
@@ -170,20 +170,8 @@ class Encoding:
         return found
 
 
-def no_number(where: str, value: Any, number: float | None) -> ValueError:
-    """The error for a ``value`` that is not usable; ``number`` is what `protovine.values.number` makes of it."""
-    hint = ""
-    if number is not None and number != number:
-        hint = (
-            "; this learner takes no missing values: fill them first, for example with river.preprocessing.StatImputer"
-        )
-    elif isinstance(value, str):
-        hint = "; encode text first, for example with river.preprocessing.OneHotEncoder"
-    return ValueError(f"{where} must be a finite number within ±{FEATURE_MAX:g}, got {reprlib.repr(value)}{hint}")
-
-
 def _no_dictionary(x: Any) -> TypeError:
     return TypeError(
-        f"a sample must be a dictionary of features, got {type(x).__name__} {reprlib.repr(x)}; "
+        f"a sample must be a dictionary of features, got {type(x).__name__} {values.shown(x)}; "
         "learn, predict and predict_proba take arrays and DataFrames"
     )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from protovine import values
-from protovine.learn.encoding import no_number
+from protovine.learn.validate import floats_of, no_number
 from protovine.prototypes import FEATURE_MAX
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def columns_of(frame: nw.DataFrame[Any], takes_missing: bool) -> dict[Hashable, 
         column = frame.get_column(name)
         if isinstance(column.dtype, nw.Categorical | nw.Enum):
             raise ValueError(f"column {name!r} holds categories; encode them as numbers first")
-        found[name] = _checked(column.to_numpy(), lambda i, name=name: f"column {name!r}, row {i[0]}", takes_missing)
+        found[name] = _checked(column.to_numpy(), _in_column(name), takes_missing)
     return found
 
 
@@ -157,20 +157,13 @@ def frame_like(frame: nw.DataFrame[Any], columns: Mapping[Any, Floats]) -> Any:
     return nw.from_dict(named, backend=frame.implementation).to_native()
 
 
-def _checked(array: NDArray[Any], where: Any, takes_missing: bool) -> Floats:
+def _in_column(name: Hashable) -> Callable[[tuple[int, ...]], str]:
+    return lambda i: f"column {name!r}, row {i[0]},"
+
+
+def _checked(array: NDArray[Any], where: Callable[[tuple[int, ...]], str], takes_missing: bool) -> Floats:
     """An array of any type as float64, NaN for missing values; ``where`` names the place of an index for errors."""
-    if array.dtype.kind in "biuf":
-        with np.errstate(over="ignore"):
-            numbers = np.ascontiguousarray(np.ma.getdata(array), dtype=np.float64)
-        if np.ma.is_masked(array):
-            numbers = np.where(np.ma.getmaskarray(array), np.nan, numbers)
-    else:
-        numbers = np.empty(array.shape)
-        for i, value in np.ndenumerate(np.ma.filled(array.astype(object), None)):
-            found = values.number(value)
-            if found is None:
-                raise no_number(where(i), value, None)
-            numbers[i] = found
+    numbers = floats_of(array, where)
     usable = np.abs(numbers) <= FEATURE_MAX
     if takes_missing:
         usable |= np.isnan(numbers)
