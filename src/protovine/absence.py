@@ -76,13 +76,16 @@ class Presence:
     """Which keys a learner's own dictionaries have had, and what it counts those as that a sample lacks.
 
     A key that no own sample has had yet, but samples of peers, is missing where a sample lacks it.
+
+    ``samples`` counts own samples. From ``noted_until`` on, one that has all keys need not be noted but only counted,
+    except for every `NOTED_EVERY`-th.
     """
 
     def __init__(self) -> None:
         self.samples = 0
         self.table = np.zeros((N_COUNTS, 0))
         self.measured = np.zeros(0, np.bool_)
-        self._noted_until = NOTED
+        self.noted_until = NOTED
 
     def widen(self, dim: int) -> None:
         """Add keys up to ``dim``; all are missing until an own sample has them."""
@@ -90,7 +93,7 @@ class Presence:
         self.table = np.hstack([self.table, np.zeros((N_COUNTS, more))])
         self.table[BEFORE, dim - more :] = -1.0
         self.measured = np.concatenate([self.measured, np.ones(more, np.bool_)])
-        self._noted_until = self.samples + NOTED
+        self.noted_until = self.samples + NOTED
 
     def blank(self, received: bool = False) -> Floats:
         """A vector (d,) of what every key counts as where a sample lacks it: 0, or NaN for missing.
@@ -103,14 +106,6 @@ class Presence:
             missing = missing | (self.table[VALUES] < VALUES_MIN)
         return np.where(missing, np.nan, 0.0)
 
-    def is_due(self) -> bool:
-        """Whether the values of the next sample are to be noted if it has all keys; if not, `skip` suffices."""
-        return self.samples < self._noted_until or self.samples % NOTED_EVERY == 0
-
-    def skip(self) -> None:
-        """Count a sample that has all keys."""
-        self.samples += 1
-
     def note(self, values: Floats, there: Flags | None = None) -> tuple[NDArray[np.intp], Floats, Floats] | None:
         """Count a sample with ``values`` (d,), NaN for missing ones; keys that are not ``there`` (d,) are NaN too.
 
@@ -119,7 +114,7 @@ class Presence:
         """
         if there is None:
             there = np.ones(len(values), np.bool_)
-        is_reviewed = self.samples < self._noted_until or self.samples % REVIEWED_EVERY == 0
+        is_reviewed = self.samples < self.noted_until or self.samples % REVIEWED_EVERY == 0
         turned = _note(values, there, self.samples, is_reviewed, self.table, self.measured)
         self.samples += 1
         if not turned:
@@ -134,7 +129,7 @@ class Presence:
             "samples": self.samples,
             "table": self.table.copy(),
             "measured": self.measured.copy(),
-            "noted_until": self._noted_until,
+            "noted_until": self.noted_until,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -144,7 +139,7 @@ class Presence:
         if not fits or measured.dtype != np.bool_ or not np.isfinite(table).all() or state["samples"] < 0:
             raise SnapshotError(f"the counts of keys do not fit {len(self.measured)} features")
         self.table, self.measured = table.astype(np.float64), measured
-        self.samples, self._noted_until = int(state["samples"]), int(state["noted_until"])
+        self.samples, self.noted_until = int(state["samples"]), int(state["noted_until"])
 
 
 @kernel

@@ -230,6 +230,9 @@ class CoreClassifier(base.Classifier):
 
     def _learnable(self, x: dict[Any, Any], received: bool = False) -> NDArray[np.float64]:
         """The vector of a sample, for whose new features there is room now."""
+        plain = self._encoding.plain(x)
+        if plain is not None:
+            return plain
         first = self._encoding.new_features(x)
         if first is not None:
             if not received and self._encoding.unborn():

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protovine import values
-from protovine.absence import ABSENT, Presence
+from protovine.absence import ABSENT, NOTED_EVERY, Presence
 from protovine.errors import ConfigError, SnapshotError
 from protovine.learn.validate import no_number
 from protovine.prototypes import FEATURE_MAX
@@ -44,11 +44,13 @@ class Encoding:
         self.presence = Presence() if absent == "auto" else None
         self._columns: dict[Hashable, int] = {}
         self._codes: dict[Any, int] = {}
+        self._names = self._columns.keys()
 
     def add_features(self, names: Sequence[Hashable]) -> None:
         """Give new features the next columns."""
         self.features += tuple(names)
         self._columns = {name: i for i, name in enumerate(self.features)}
+        self._names = self._columns.keys()
         if self.presence is not None:
             self.presence.widen(len(self.features))
 
@@ -83,6 +85,19 @@ class Encoding:
                 raise SnapshotError("there are no counts of the keys of dictionaries")
             self.presence.restore(state["presence"])
 
+    def plain(self, x: Any) -> NDArray[np.float64] | None:
+        """The `vector` of a dictionary with all known features, none new, and plain numbers; None for all others."""
+        if type(x) is not dict or x.keys() != self._names:
+            return None
+        given = [x[name] for name in self.features]
+        try:
+            # The sum is NaN if a value is.
+            if given and _PLAIN.issuperset(map(type, given)) and fsum(map(abs, given)) <= FEATURE_MAX:
+                return np.array(given, np.float64)
+        except OverflowError:
+            pass
+        return None
+
     def new_features(self, x: Mapping[Hashable, Any]) -> dict[Hashable, float] | None:
         """The first values of features that are new in a sample, None if all are known; ``ValueError`` as `vector`.
 
@@ -100,16 +115,15 @@ class Encoding:
 
     def vector(self, x: Mapping[Hashable, Any], received: bool = False) -> NDArray[np.float64]:
         """Values of the known features (max(d, 1),); ``ValueError`` names the first that is not a finite number."""
+        plain = self.plain(x)
+        if plain is not None:
+            return plain
         if not isinstance(x, Mapping):
             raise _no_dictionary(x)
-        if x.keys() != self._columns.keys():
-            known = [(name, value) for name, value in x.items() if name in self._columns]
-            vector = self._blank(received)
-            vector[[self._columns[name] for name, _ in known]] = self._checked([value for _, value in known], known)
-            return vector
-        given = [x[name] for name in self.features]
-        numbers = self._checked(given, zip(self.features, given, strict=True))
-        return np.array(numbers, dtype=np.float64) if numbers else np.zeros(1)
+        known = [(name, value) for name, value in x.items() if name in self._columns]
+        vector = self._blank(received)
+        vector[[self._columns[name] for name, _ in known]] = self._numbers(known)
+        return vector
 
     def count(
         self, x: Mapping[Hashable, Any], vector: NDArray[np.float64]
@@ -118,11 +132,11 @@ class Encoding:
         presence = self.presence
         if presence is None or not self.features:
             return None
-        if x.keys() == self._columns.keys():
-            if presence.is_due():
-                return presence.note(vector)
-            presence.skip()
-            return None
+        if x.keys() == self._names:
+            if presence.samples >= presence.noted_until and presence.samples % NOTED_EVERY:
+                presence.samples += 1
+                return None
+            return presence.note(vector)
         there = np.zeros(len(self.features), np.bool_)
         there[[self._columns[name] for name in x if name in self._columns]] = True
         return presence.note(np.where(there, vector, np.nan), there)
@@ -149,21 +163,11 @@ class Encoding:
             return self.presence.blank(received)
         return np.full(max(1, len(self.features)), np.nan if self.absent == "missing" and self.features else 0.0)
 
-    def _checked(self, given: list[Any], items: Iterable[tuple[Hashable, Any]]) -> list[Any]:
-        """``given`` if these are plain numbers within the range, otherwise the same ``items`` as such numbers."""
-        try:
-            # The sum is NaN if a value is.
-            if _PLAIN.issuperset(map(type, given)) and fsum(map(abs, given)) <= FEATURE_MAX:
-                return given
-        except OverflowError:
-            pass
-        return self._numbers(items)
-
     def _numbers(self, items: Iterable[tuple[Hashable, Any]]) -> list[float]:
         """Values as numbers, NaN for missing ones; ``ValueError`` at the first that is neither."""
         found = []
         for name, value in items:
-            number = values.number(value)
+            number = float(value) if type(value) is float or type(value) is bool else values.number(value)
             if number is None or not (abs(number) <= FEATURE_MAX or (self.takes_missing and number != number)):
                 raise no_number(f"feature {name!r}", value, number)
             found.append(number)

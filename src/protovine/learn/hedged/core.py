@@ -51,6 +51,8 @@ FREQUENT = 1.6
 # Places for each class, where `size_max` has fewer; and the largest table of projections that the discriminant metric
 # may need for that (numbers of 8 bytes). With more classes it is left out.
 PER_CLASS, PROJECTED_MAX = 4, 2**17
+# Beyond this many deviations from its mean a value of a feature that is reset is not one of its own.
+RESET_DEVIATIONS = 4.0
 # Plain learning asks for no predictions.
 _NO_ROWS, _NO_CODES = np.empty((0, 0)), np.empty(0, np.int64)
 
@@ -342,7 +344,8 @@ class HedgedLVQCore:
         """
         s = self._state
         held = s.x[:, columns]
-        s.x[:, columns] = np.where(np.abs(held) < np.abs(mean) / 2, mean, held)
+        # Zeros, and prototypes on their way from zero.
+        s.x[:, columns] = np.where(np.abs(held - mean) > RESET_DEVIATIONS * deviation, mean, held)
         s.mean[columns], s.class_mean[:, columns] = mean, mean
         s.spread[columns] = s.scalars[WEIGHT] * deviation**2
         if len(s.scatter):
