@@ -44,13 +44,11 @@ class Encoding:
         self.presence = Presence() if absent == "auto" else None
         self._columns: dict[Hashable, int] = {}
         self._codes: dict[Any, int] = {}
-        self._names = self._columns.keys()
 
     def add_features(self, names: Sequence[Hashable]) -> None:
         """Give new features the next columns."""
         self.features += tuple(names)
         self._columns = {name: i for i, name in enumerate(self.features)}
-        self._names = self._columns.keys()
         if self.presence is not None:
             self.presence.widen(len(self.features))
 
@@ -87,7 +85,7 @@ class Encoding:
 
     def plain(self, x: Any) -> NDArray[np.float64] | None:
         """The `vector` of a dictionary with all known features, none new, and plain numbers; None for all others."""
-        if type(x) is not dict or x.keys() != self._names:
+        if type(x) is not dict or x.keys() != self._columns.keys():
             return None
         given = [x[name] for name in self.features]
         try:
@@ -132,7 +130,7 @@ class Encoding:
         presence = self.presence
         if presence is None or not self.features:
             return None
-        if x.keys() == self._names:
+        if x.keys() == self._columns.keys():
             if presence.samples >= presence.noted_until and presence.samples % NOTED_EVERY:
                 presence.samples += 1
                 return None
