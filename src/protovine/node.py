@@ -7,11 +7,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from protovine import records
+from protovine import records, values
 from protovine.errors import CodecError, LocalProtocolError, RemoteProtocolError, SnapshotError, check_range
 from protovine.exchange import Exchange, Outputs, SetExchange, surprisal_bits
 from protovine.gossip import PeerView
 from protovine.learn import ArrayLearner, Prediction
+from protovine.learn.validate import vector_of
 from protovine.prototypes import FEATURE_MAX
 from protovine.records import Record
 from protovine.share import Inbox, LocalSample
@@ -127,7 +128,7 @@ class Node:
         x : array-like of shape (d,)
             Features. NaN is a missing value; learners that accept them use the feature's mean so far.
         y : int, optional
-            Class code. Without it the sample waits for `label` under ``sample_id``.
+            Class code. Without it (None, NaN, pd.NA) the sample waits for `label` under ``sample_id``.
         now_ns, event_ns : int
             The time, and when the sample was measured (by default now; a time from the future counts as now).
         sample_id : int, optional
@@ -136,12 +137,12 @@ class Node:
         Raises
         ------
         ValueError
-            The vector has another length or is not finite, or the class is out of range. Nothing was learnt.
+            The vector has another length or is not finite, or the class is no code or out of range. Nothing was learnt.
         LocalProtocolError
             Time goes backwards.
         """
         # A copy: samples that wait for labels must not change, and kernels get one kind of array.
-        sample = np.array(x, dtype=np.float64, order="C")
+        sample = np.array(vector_of(x), order="C")
         if sample.shape != (self.learner.dim,):
             raise ValueError(f"a sample must have shape ({self.learner.dim},), got {sample.shape}")
         missing = np.isnan(sample)
@@ -149,7 +150,7 @@ class Node:
             sample = np.where(missing, self.learner.scale()[0], sample)
         if not np.abs(sample).max() <= FEATURE_MAX:  # False for NaN too.
             raise ValueError(f"a sample must be finite and within ±{FEATURE_MAX:g}, got {sample.tolist()}")
-        self._check_class(y)
+        y = self._class(y)
         self._advance(now_ns)
         name = self.samples_learnt if sample_id is None else sample_id
         event = now_ns if event_ns is None else min(event_ns, now_ns)
@@ -166,14 +167,19 @@ class Node:
         return prediction
 
     def label(self, sample_id: int, y: int, now_ns: int) -> bool:
-        """Learn an observed sample whose label came late; false if the label is not (or no longer) awaited."""
-        self._check_class(y)
+        """Learn an observed sample whose label came late; false if the label is not (or no longer) awaited.
+
+        A missing label (None, NaN, pd.NA) is false too, and the sample goes on waiting.
+        """
+        code = self._class(y)
         self._advance(now_ns)
+        if code is None:
+            return False
         waiting = self._unlabelled.pop(sample_id, None)
         if waiting is None:
             return False
         sample, event_ns = waiting
-        self._learn(sample, y, event_ns, sample_id)
+        self._learn(sample, code, event_ns, sample_id)
         return True
 
     def receive(self, data: bytes, sender: int, now_ns: int) -> None:
@@ -305,9 +311,14 @@ class Node:
                 records.Compressed(self.now_ns, self.id, compressions.before, compressions.after, compressions.exact)
             )
 
-    def _check_class(self, y: int | None) -> None:
-        if y is not None and not 0 <= y < self.learner.n_classes:
-            raise ValueError(f"a class must be between 0 and {self.learner.n_classes - 1}, got {y}")
+    def _class(self, y: int | None) -> int | None:
+        """A class code as a plain integer, None for a missing one."""
+        code = values.label(y)
+        if code is None:
+            return None
+        if not isinstance(code, int | float) or not 0 <= code < self.learner.n_classes or code != int(code):
+            raise ValueError(f"a class must be between 0 and {self.learner.n_classes - 1}, got {y!r}")
+        return int(code)
 
 
 def pump(node: Node, send: Callable[[int, bytes], None], record: Callable[[Record], None]) -> None:

@@ -1,25 +1,29 @@
-"""What the River classifiers have in common: a core behind an encoding, rows at once, and files."""
+"""What the River classifiers have in common: a core behind an encoding, arrays, DataFrames and files."""
 
 from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from river import base
 
+from protovine import values
 from protovine.errors import SnapshotError
-from protovine.learn.encoding import Encoding, first_values
+from protovine.learn import tables
+from protovine.learn.encoding import Encoding
 from protovine.prototypes import PrototypeSet
 from protovine.snapshot import pack, unpack
 
 # The largest parameter that a file may have; a larger one is damage.
 _PARAMETER_MAX = 10**6
+# Names of columns in one message.
+_NAMES_MAX = 8
 
 
 class CoreClassifier(base.Classifier):
@@ -28,9 +32,9 @@ class CoreClassifier(base.Classifier):
     _core: Any
     _takes_missing = False
 
-    def _forget(self) -> None:
+    def _forget(self, absent: str) -> None:
+        self._encoding = Encoding(self._takes_missing, absent)
         self._core = self._make_core(1, 1)
-        self._encoding = Encoding(self._takes_missing)
 
     @abstractmethod
     def _make_core(self, dim: int, n_classes: int) -> Any:
@@ -80,8 +84,7 @@ class CoreClassifier(base.Classifier):
                 {
                     "is": type(self).__name__,
                     "parameters": self._get_params(),
-                    "features": list(self.features),
-                    "classes": list(self.classes),
+                    "encoding": self._encoding.state(),
                     "core": self._core.state(),
                 }
             )
@@ -98,7 +101,7 @@ class CoreClassifier(base.Classifier):
             if max(saved["parameters"].get(name, 0) for name in ("n_neighbors", "size_max")) > _PARAMETER_MAX:
                 raise ValueError("a parameter is out of range")
             model = cls(**saved["parameters"])
-            model._encoding.load(saved["features"], saved["classes"])
+            model._encoding.restore(saved["encoding"])
             model._core = model._make_core(max(1, len(model.features)), max(1, len(model.classes)))
             model._core.restore(saved["core"])
         except (KeyError, TypeError, ValueError, RecursionError) as error:
@@ -106,8 +109,17 @@ class CoreClassifier(base.Classifier):
         return model
 
     def _learn_one(self, x: dict[Any, Any], y: Any, at_ns: int) -> None:
+        label = values.label(y)
+        if label is None:
+            # Nothing is learnt, but what is no sample is an error as always.
+            self._encoding.new_features(x)
+            self._encoding.vector(x)
+            return
         vector = self._learnable(x)
-        self._core.learn_checked(vector[np.newaxis], np.array([self._code(y)]), np.array([at_ns], np.int64))
+        self._core.learn_checked(vector[np.newaxis], np.array([self._code(label)]), np.array([at_ns], np.int64))
+        turned = self._encoding.count(x, vector)
+        if turned is not None:
+            self._core.reset_features(*turned)
 
     def _predict_one(self, x: dict[Any, Any], at_ns: int | None) -> Any:
         if not len(self._core):
@@ -119,44 +131,114 @@ class CoreClassifier(base.Classifier):
             return {}
         return self._encoding.by_class(self._core.predict(self._encoding.vector(x), at_ns).proba)
 
-    def _learn_rows(self, x: ArrayLike, y: Sequence[Any] | NDArray[Any], times: NDArray[np.int64] | None) -> None:
-        rows, labels = self._encoding.rows(x), np.asarray(y, dtype=object)
-        if labels.shape != (len(rows),):
-            raise ValueError(f"y must have one label for each of the {len(rows)} rows, got shape {labels.shape}")
-        if not self.features:
-            self._add_features(dict(enumerate(first_values(rows))))
-        if rows.shape[1] != len(self.features):
-            raise ValueError(f"rows must have {len(self.features)} features, got {rows.shape[1]}")
+    def _learn_rows(self, x: Any, y: Any, times: NDArray[np.int64] | None) -> None:
+        frame = tables.frame_of(x)
+        if frame is None:
+            columns, rows = None, tables.rows_of(x, self._takes_missing)
+            self._check_width(rows)
+        else:
+            columns = tables.columns_of(frame, self._takes_missing)
+            self._check_columns(columns)
+            rows = np.empty((len(frame), 0))
+        labels = tables.labels_of(y, len(rows))
+        if times is not None and times.shape != (len(rows),):
+            raise ValueError(f"t_ns must have a time for each of the {len(rows)} rows, got shape {times.shape}")
+        labelled = np.array([label is not None for label in labels], dtype=np.bool_)
+        if not labelled.any():
+            return
+        if columns is not None:
+            self._add_columns({name: column[labelled] for name, column in columns.items()})
+            rows = self._matrix(columns, len(rows))
+        elif not self.features:
+            self._add_features(dict(enumerate(tables.first_values(rows[labelled]))))
+        if not labelled.all():
+            rows, labels = rows[labelled], [label for label in labels if label is not None]
+            times = None if times is None else times[labelled]
         if times is None:
             times = self._times(len(rows))
         first: dict[Any, int] = {}
-        for i, label in enumerate(labels.tolist()):
+        for i, label in enumerate(labels):
             first.setdefault(label, i)
         # A class exists from its first sample on, as with `learn_one`.
         starts = [i for label, i in first.items() if i and self._encoding.code(label) is None]
         for start, stop in pairwise([0, *starts, len(rows)]):
-            codes = np.array([self._code(label) for label in labels[start:stop].tolist()], dtype=np.int64)
+            codes = np.array([self._code(label) for label in labels[start:stop]], dtype=np.int64)
             self._core.learn(rows[start:stop], codes, times[start:stop])
 
     def _times(self, n: int) -> NDArray[np.int64]:
         """Event times (n,) of rows without times."""
         return np.zeros(n, np.int64)
 
-    def _predict_rows(self, x: ArrayLike, *at_ns: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        rows = self._encoding.rows(x)
+    def _predict_rows(self, x: Any, *at_ns: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        frame = tables.frame_of(x)
+        if frame is None:
+            rows = tables.rows_of(x, self._takes_missing)
+        else:
+            columns = tables.columns_of(frame, self._takes_missing)
         if not len(self._core):
             raise ValueError("nothing was learnt yet: there is no label to predict")
-        if rows.shape[1] != self._core.dim:
-            raise ValueError(f"rows must have {self._core.dim} features, got {rows.shape[1]}")
+        if frame is None:
+            self._check_width(rows)
+        else:
+            self._check_columns(columns)
+            unknown = [name for name in columns if self._encoding.column(name) is None]
+            if unknown:
+                raise ValueError(f"x has columns that were never learnt: {_listed(unknown)}")
+            rows = self._matrix(columns, len(frame))
         found: tuple[NDArray[np.int64], NDArray[np.float64]] = self._core.predict_many(rows, *at_ns)
         return found
 
-    def _learnable(self, x: dict[Any, Any]) -> NDArray[np.float64]:
+    def _predict_many(self, x: Any, *at_ns: int) -> Any:
+        """`predict_many`: labels of the kind of column that belongs to ``x``."""
+        frame = tables.frame_of(x)
+        if not len(self._core) and frame is not None:
+            return tables.series_like(frame, [None] * len(frame))
+        labels = self._encoding.labels(self._predict_rows(x, *at_ns)[0])
+        return labels if frame is None else tables.series_like(frame, labels.tolist())
+
+    def _predict_proba_many(self, x: Any, *at_ns: int) -> Any:
+        """`predict_proba_many`: a column for each class in the kind of table that ``x`` is."""
+        frame = tables.frame_of(x)
+        if not len(self._core) and frame is not None:
+            return tables.frame_like(frame, {})
+        proba = self._predict_rows(x, *at_ns)[1]
+        return proba if frame is None else tables.frame_like(frame, dict(zip(self.classes, proba.T, strict=True)))
+
+    def _check_width(self, rows: NDArray[np.float64]) -> None:
+        if self.features and rows.shape[1] != len(self.features):
+            raise ValueError(f"rows must have {len(self.features)} features, got {rows.shape[1]}")
+
+    def _check_columns(self, columns: Mapping[Hashable, NDArray[np.float64]]) -> None:
+        lacking = [name for name in self.features if name not in columns]
+        if lacking and getattr(self, "absent", "auto") == "auto":
+            hint = ' (absent="missing" or absent="zero" allows that)' if self._takes_missing else ""
+            raise ValueError(f"x lacks columns that were learnt: {_listed(lacking)}{hint}")
+
+    def _add_columns(self, columns: Mapping[Hashable, NDArray[np.float64]]) -> None:
+        """Make room for new columns (n,) of a DataFrame that have any value; in earlier samples they had the first."""
+        new = [name for name in columns if self._encoding.column(name) is None and not np.isnan(columns[name]).all()]
+        if new:
+            first = tables.first_values(np.column_stack([columns[name] for name in new]))
+            zero = self._encoding.absent == "zero"
+            self._add_features(dict.fromkeys(new, 0.0) if zero else dict(zip(new, first, strict=True)))
+
+    def _matrix(self, columns: Mapping[Hashable, NDArray[np.float64]], n: int) -> NDArray[np.float64]:
+        """Rows (n, max(d, 1)) of a DataFrame's columns in the order of the features."""
+        lacking = np.full(n, 0.0 if self._encoding.absent == "zero" else np.nan)
+        found = [columns.get(name, lacking) for name in self.features]
+        return np.column_stack(found) if found else np.zeros((n, 1))
+
+    def _learnable(self, x: dict[Any, Any], received: bool = False) -> NDArray[np.float64]:
         """The vector of a sample, for whose new features there is room now."""
+        plain = self._encoding.plain(x)
+        if plain is not None:
+            return plain
         first = self._encoding.new_features(x)
         if first is not None:
+            if not received and self._encoding.unborn():
+                first = dict.fromkeys(first, 0.0)
             self._add_features(first)
-        return self._encoding.vector(x)
+        return self._encoding.vector(x, received)
 
     def _add_features(self, first: dict[Hashable, float]) -> None:
         """Make room for features, of which ``first`` has the first values."""
@@ -173,3 +255,9 @@ class CoreClassifier(base.Classifier):
             code = self._encoding.add_class(label)
             self._core.widen(self._core.dim, code + 1)
         return code
+
+
+def _listed(names: Sequence[Hashable]) -> str:
+    """The first names of a list that may be long."""
+    more = len(names) - _NAMES_MAX
+    return ", ".join(map(repr, names[:_NAMES_MAX])) + (f" and {more} more" if more > 0 else "")

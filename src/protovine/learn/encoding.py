@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from numbers import Real
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from math import fsum
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from protovine import values
+from protovine.absence import ABSENT, NOTED_EVERY, Presence
+from protovine.errors import ConfigError, SnapshotError
+from protovine.learn.validate import no_number
 from protovine.prototypes import FEATURE_MAX
+
+# Types of numbers that need no conversion.
+_PLAIN = frozenset((float, int, bool, np.float64))
 
 
 class Encoding:
@@ -18,13 +25,23 @@ class Encoding:
     Parameters
     ----------
     takes_missing : bool
-        Whether a value may be absent, None or NaN, which is encoded as NaN. If not, an absent feature counts as 0.
+        Whether a value may be missing (None, NaN, pd.NA), which is encoded as NaN.
+    absent : {"auto", "zero", "missing"}
+        What a key counts as that a dictionary lacks; "auto" decides for each key, see `protovine.absence`.
+
+    Raises
+    ------
+    ConfigError
+        ``absent`` is none of these.
     """
 
-    def __init__(self, takes_missing: bool) -> None:
-        self.takes_missing = takes_missing
+    def __init__(self, takes_missing: bool, absent: str) -> None:
+        if absent not in ABSENT:
+            raise ConfigError(f"absent must be one of {', '.join(ABSENT)}, got {absent!r}")
+        self.takes_missing, self.absent = takes_missing, absent
         self.features: tuple[Hashable, ...] = ()
         self.classes: list[Any] = []
+        self.presence = Presence() if absent == "auto" else None
         self._columns: dict[Hashable, int] = {}
         self._codes: dict[Any, int] = {}
 
@@ -32,6 +49,12 @@ class Encoding:
         """Give new features the next columns."""
         self.features += tuple(names)
         self._columns = {name: i for i, name in enumerate(self.features)}
+        if self.presence is not None:
+            self.presence.widen(len(self.features))
+
+    def column(self, name: Hashable) -> int | None:
+        """The column of a feature; None if it is new."""
+        return self._columns.get(name)
 
     def add_class(self, label: Any) -> int:
         """Give a new label the next code."""
@@ -43,52 +66,82 @@ class Encoding:
         """The code of a label; None if it is new."""
         return self._codes.get(label)
 
-    def load(self, features: Sequence[Hashable], classes: Sequence[Any]) -> None:
-        """Start from saved names; ``ValueError`` if one stands there twice."""
-        self.add_features(features)
-        for label in classes:
+    def state(self) -> dict[str, Any]:
+        """Everything needed to go on, as plain values."""
+        counts = None if self.presence is None else self.presence.state()
+        return {"features": list(self.features), "classes": list(self.classes), "presence": counts}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Start from ``state``; ``ValueError`` if a name stands there twice, `SnapshotError` if counts do not fit."""
+        self.add_features(state["features"])
+        for label in state["classes"]:
             self.add_class(label)
         if len(self._codes) != len(self.classes) or len(self._columns) != len(self.features):
             raise ValueError("a label or a feature stands there twice")
+        if self.presence is not None:
+            if not isinstance(state["presence"], Mapping):
+                raise SnapshotError("there are no counts of the keys of dictionaries")
+            self.presence.restore(state["presence"])
+
+    def plain(self, x: Any) -> NDArray[np.float64] | None:
+        """The `vector` of a dictionary with all known features, none new, and plain numbers; None for all others."""
+        if type(x) is not dict or x.keys() != self._columns.keys():
+            return None
+        given = [x[name] for name in self.features]
+        try:
+            # The sum is NaN if a value is.
+            if given and _PLAIN.issuperset(map(type, given)) and fsum(map(abs, given)) <= FEATURE_MAX:
+                return np.array(given, np.float64)
+        except OverflowError:
+            pass
+        return None
 
     def new_features(self, x: Mapping[Hashable, Any]) -> dict[Hashable, float] | None:
         """The first values of features that are new in a sample, None if all are known; ``ValueError`` as `vector`.
 
         A feature without a value in its first sample waits for one.
         """
+        if not isinstance(x, Mapping):
+            raise _no_dictionary(x)
         if x.keys() == self._columns.keys():
             return None
         new = [name for name in x if name not in self._columns]
         if not new:
             return None
-        numbers = dict(zip(x, self._numbers(x, x), strict=True))
+        numbers = dict(zip(x, self._numbers(x.items()), strict=True))
         return {name: numbers[name] for name in new if numbers[name] == numbers[name]}
 
-    def vector(self, x: Mapping[Hashable, Any]) -> NDArray[np.float64]:
+    def vector(self, x: Mapping[Hashable, Any], received: bool = False) -> NDArray[np.float64]:
         """Values of the known features (max(d, 1),); ``ValueError`` names the first that is not a finite number."""
-        if x.keys() != self._columns.keys():
-            absent = None if self.takes_missing else 0.0
-            x = {name: x.get(name, absent) for name in self.features}
-        values = [x[name] for name in self.features]
-        try:
-            usable = sum(map(abs, values)) <= FEATURE_MAX  # False for NaN too.
-        except TypeError:
-            usable = False
-        if not usable:
-            values = self._numbers(x, self.features)
-        return np.array(values, dtype=np.float64) if values else np.zeros(1)
+        plain = self.plain(x)
+        if plain is not None:
+            return plain
+        if not isinstance(x, Mapping):
+            raise _no_dictionary(x)
+        known = [(name, value) for name, value in x.items() if name in self._columns]
+        vector = self._blank(received)
+        vector[[self._columns[name] for name, _ in known]] = self._numbers(known)
+        return vector
 
-    def rows(self, x: ArrayLike) -> NDArray[np.float64]:
-        """Rows (n, d) as float64; ``ValueError`` if they have another shape or a value is infinite."""
-        rows = np.ascontiguousarray(x, dtype=np.float64)
-        if rows.ndim != 2:
-            raise ValueError(f"x must have shape (n, d), got {rows.shape}")
-        usable = np.abs(rows) <= FEATURE_MAX
-        if self.takes_missing:
-            usable |= np.isnan(rows)
-        if not usable.all():
-            raise ValueError(f"x must be finite and within ±{FEATURE_MAX:g}")
-        return rows
+    def count(
+        self, x: Mapping[Hashable, Any], vector: NDArray[np.float64]
+    ) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]] | None:
+        """Count the keys of an own sample with its `vector`; returns as `protovine.absence.Presence.note`."""
+        presence = self.presence
+        if presence is None or not self.features:
+            return None
+        if x.keys() == self._columns.keys():
+            if presence.samples >= presence.noted_until and presence.samples % NOTED_EVERY:
+                presence.samples += 1
+                return None
+            return presence.note(vector)
+        there = np.zeros(len(self.features), np.bool_)
+        there[[self._columns[name] for name in x if name in self._columns]] = True
+        return presence.note(np.where(there, vector, np.nan), there)
+
+    def unborn(self) -> bool:
+        """Whether a key that is new in an own sample counts as 0 in earlier samples, rather than as its first value."""
+        return self.absent == "zero" or (self.presence is not None and self.presence.samples > 0)
 
     def labels(self, codes: NDArray[np.int64]) -> NDArray[Any]:
         """Labels of class codes, in an array of their own type if they have a common one."""
@@ -102,22 +155,25 @@ class Encoding:
         """Probabilities (n_classes,) by label."""
         return dict(zip(self.classes, proba.tolist(), strict=True))
 
-    def _numbers(self, x: Mapping[Hashable, Any], names: Sequence[Hashable] | Mapping[Hashable, Any]) -> list[float]:
+    def _blank(self, received: bool) -> NDArray[np.float64]:
+        """What every feature (max(d, 1),) counts as where a sample lacks it."""
+        if self.presence is not None and self.features:
+            return self.presence.blank(received)
+        return np.full(max(1, len(self.features)), np.nan if self.absent == "missing" and self.features else 0.0)
+
+    def _numbers(self, items: Iterable[tuple[Hashable, Any]]) -> list[float]:
         """Values as numbers, NaN for missing ones; ``ValueError`` at the first that is neither."""
         found = []
-        for name in names:
-            value = x[name]
-            if self.takes_missing and (value is None or value != value):
-                value = np.nan
-            elif not (isinstance(value, Real) and abs(value) <= FEATURE_MAX):  # type: ignore[operator]
-                raise ValueError(f"feature '{name}' must be a finite number within ±{FEATURE_MAX:g}, got {value!r}")
-            found.append(float(value))
+        for name, value in items:
+            number = float(value) if type(value) is float or type(value) is bool else values.number(value)
+            if number is None or not (abs(number) <= FEATURE_MAX or (self.takes_missing and number != number)):
+                raise no_number(f"feature {name!r}", value, number)
+            found.append(number)
         return found
 
 
-def first_values(rows: NDArray[np.float64]) -> list[float]:
-    """The first value of each column that is not missing, 0 where there is none."""
-    found = ~np.isnan(rows)
-    first = rows[found.argmax(axis=0), np.arange(rows.shape[1])] if len(rows) else np.zeros(rows.shape[1])
-    values: list[float] = np.nan_to_num(first).tolist()
-    return values
+def _no_dictionary(x: Any) -> TypeError:
+    return TypeError(
+        f"a sample must be a dictionary of features, got {type(x).__name__} {values.shown(x)}; "
+        "learn, predict and predict_proba take arrays and DataFrames"
+    )

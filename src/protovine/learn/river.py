@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from protovine import compress
+from protovine import compress, values
 from protovine.learn.classifier import CoreClassifier
 from protovine.learn.hedged.core import HedgedLVQCore
 from protovine.learn.xuilvq.core import XuILVQCore
@@ -57,8 +57,10 @@ class HedgedLVQ(CoreClassifier):
     calibrated to a few points, rather too low than too high, and `explain_one` gives their summands. Takes River's
     dictionaries one by one, or arrays for speed.
 
-    A feature that is absent, None or NaN in a sample counts as its mean so far. One that appears later counts as its
-    first value in what was learnt before. Classes may appear at any time, labels as late as they like, or never.
+    A feature that is None, NaN or pd.NA in a sample is missing and counts as its mean so far. A key that a dictionary
+    lacks counts as 0, or is missing too if the key is a measurement; see ``absent``. Classes and features may appear at
+    any time, labels as late as they like, or never: a sample whose label is None or NaN is not learnt. Labels that are
+    equal in Python are one class, such as 1 and True.
 
     Age counts in calls of `learn_one`, unless times are given as ``t_ns``: whole nanoseconds, of the measurement rather
     than of its label, in predictions as well. A sample without a time comes one mean step after the newest.
@@ -66,11 +68,15 @@ class HedgedLVQ(CoreClassifier):
     Parameters
     ----------
     size_max : int >= 2
-        Prototypes that are kept.
+        Prototypes that are kept, or 4 for each class if that is more.
     margin : float in [0, 1)
         GLVQ margin from which the nearest prototype absorbs a sample; with a larger one more samples are kept.
     hedge_decay : float in (0, 1]
         Forgetting of the experts' losses per sample; 1 never forgets which expert was best.
+    absent : {"auto", "zero", "missing"}
+        What a key counts as that a dictionary lacks. "auto" decides for each key by the learner's own samples: 0 as in
+        River's sparse dictionaries, but missing if it is in nearly all samples, or in many with values far from 0, and
+        these differ (`protovine.absence`).
 
     References
     ----------
@@ -97,20 +103,25 @@ class HedgedLVQ(CoreClassifier):
 
     _takes_missing = True
 
-    def __init__(self, size_max: int = 200, margin: float = 0.25, hedge_decay: float = 0.99) -> None:
+    def __init__(
+        self, size_max: int = 200, margin: float = 0.25, hedge_decay: float = 0.99, absent: str = "auto"
+    ) -> None:
         self.size_max = size_max
         self.margin = margin
         self.hedge_decay = hedge_decay
-        self._forget()
+        self.absent = absent
+        self._forget(absent)
 
     def _make_core(self, dim: int, n_classes: int) -> HedgedLVQCore:
         return HedgedLVQCore(dim, n_classes, size_max=self.size_max, margin=self.margin, hedge_decay=self.hedge_decay)
 
     def learn_one(self, x: dict[Any, Any], y: Any, *, t_ns: int | None = None) -> None:
-        """Learn one sample, measured at ``t_ns``.
+        """Learn one sample, measured at ``t_ns``; nothing if the label is missing (None, NaN, pd.NA).
 
         Raises
         ------
+        TypeError
+            ``x`` is no dictionary, or the label is not hashable. Nothing was learnt.
         ValueError
             A value is infinite, beyond `FEATURE_MAX` or no number, or the time beyond ±2**62. Nothing was learnt.
         """
@@ -126,16 +137,19 @@ class HedgedLVQ(CoreClassifier):
         Raises
         ------
         ValueError
-            As `learn_one`; or ``weight`` is not positive. Nothing was learnt.
+            As `learn_one`; or ``weight`` is not positive, or the label is missing. Nothing was learnt.
         """
         at_ns = self._core.clock_ns[0] if t_ns is None else self._time(t_ns)
         if not 0.0 < weight <= FEATURE_MAX:
             raise ValueError(f"weight must be positive, got {weight}")
-        vector = self._learnable(x)
+        label, sender = values.label(y), operator.index(origin)
+        if label is None:
+            raise ValueError(f"a received prototype must have a label, got {y!r}")
+        vector = self._learnable(x, received=True)
         made = PrototypeSet.of(
-            self._core.filled(vector)[np.newaxis], [self._code(y)], weight=[weight], event_ns=[at_ns]
+            self._core.filled(vector)[np.newaxis], [self._code(label)], weight=[weight], event_ns=[at_ns]
         )
-        self._core.learn_received(made, np.array([operator.index(origin)]))
+        self._core.learn_received(made, np.array([sender]))
 
     # Unlike River's methods these take no other keywords: a misspelt one would be lost.
     def predict_one(self, x: dict[Any, Any], *, t_ns: int | None = None) -> Any:  # type: ignore[override]
@@ -169,36 +183,54 @@ class HedgedLVQ(CoreClassifier):
                 )
         return Explanation(self._encoding.by_class(prediction.proba), reasons, self._encoding.by_class(linear), doubt)
 
-    def learn(self, x: ArrayLike, y: Sequence[Any] | NDArray[Any], t_ns: ArrayLike | None = None) -> None:
+    def learn(self, x: Any, y: Any, t_ns: ArrayLike | None = None) -> None:
         """Learn rows ``x`` (n, d) with labels ``y`` (n,) and times ``t_ns`` (n,) in order.
 
-        Columns are features in the order of `features`; NaN is a missing value.
+        ``x`` is an array or a DataFrame of pandas, Polars or Arrow. Columns of an array are features in the order of
+        `features`; those of a DataFrame go by name, and new ones add features. NaN is a missing value. Rows whose label
+        is missing are not learnt.
 
         Raises
         ------
+        TypeError
+            ``x`` is no table or ``y`` no sequence, or a label is not hashable. Nothing was learnt.
         ValueError
-            Shapes do not fit, or a value is infinite or beyond `FEATURE_MAX`. Nothing was learnt.
+            Shapes do not fit, a column that was learnt is not there, or a value is no number, infinite or beyond
+            `FEATURE_MAX`. Nothing was learnt.
         """
         times = None if t_ns is None else np.ascontiguousarray(t_ns)
         if times is not None:
-            if times.shape != (len(y),) or times.dtype.kind != "i" or (np.abs(times) > _TIME_MAX).any():
+            if times.ndim != 1 or times.dtype.kind != "i" or (np.abs(times) > _TIME_MAX).any():
                 raise ValueError(f"t_ns must have a whole number within ±2**62 for each row, got {t_ns!r}")
             times = times.astype(np.int64, copy=False)
         self._learn_rows(x, y, times)
 
-    def predict(self, x: ArrayLike, t_ns: int | None = None) -> NDArray[Any]:
+    def predict(self, x: Any, t_ns: int | None = None) -> NDArray[Any]:
         """Labels (n,) for rows ``x`` (n, d) measured at one time; ``ValueError`` as `predict_proba`."""
         return self._encoding.labels(self._predict_rows(x, self._time(t_ns))[0])
 
-    def predict_proba(self, x: ArrayLike, t_ns: int | None = None) -> NDArray[np.float64]:
+    def predict_proba(self, x: Any, t_ns: int | None = None) -> NDArray[np.float64]:
         """Probabilities (n, n_classes) in the order of `classes`, for rows ``x`` (n, d) measured at one time.
 
         Raises
         ------
         ValueError
-            Nothing was learnt yet, shapes do not fit, or a value is infinite.
+            Nothing was learnt yet, shapes do not fit, a DataFrame lacks columns or has others than were learnt, or a
+            value is no number or infinite.
         """
         return self._predict_rows(x, self._time(t_ns))[1]
+
+    def learn_many(self, X: Any, y: Any, *, t_ns: ArrayLike | None = None) -> None:
+        """`learn` by River's name, for the mini-batches of its pipelines."""
+        self.learn(X, y, t_ns)
+
+    def predict_many(self, X: Any, *, t_ns: int | None = None) -> Any:
+        """`predict`, as a column of the library that the DataFrame ``X`` (n, d) is of; None before the first sample."""
+        return self._predict_many(X, self._time(t_ns))
+
+    def predict_proba_many(self, X: Any, *, t_ns: int | None = None) -> Any:
+        """`predict_proba`, as a DataFrame of the library that ``X`` (n, d) is of, with a column for each class."""
+        return self._predict_proba_many(X, self._time(t_ns))
 
     def _time(self, t_ns: int | None) -> int:
         if t_ns is not None:
@@ -220,7 +252,8 @@ class XuILVQ(CoreClassifier):
 
     Takes River's dictionaries one by one, or arrays for speed. Features are used as they are, so scale them first
     (for example with `river.preprocessing.StandardScaler`) unless the paper's numbers are wanted. A feature that
-    appears later counts as 0 in what was learnt before, and a known one that is missing from a sample as 0 in it.
+    appears later counts as 0 in what was learnt before, and a known one that a dictionary lacks as 0 in it. None and
+    NaN are errors: fill such values first. A sample whose label is missing is not learnt.
 
     Parameters
     ----------
@@ -276,7 +309,7 @@ class XuILVQ(CoreClassifier):
         self.target_low = target_low
         self.target_high = target_high
         self.compressor_weights = compressor_weights
-        self._forget()
+        self._forget("zero")
 
     def _make_core(self, dim: int, n_classes: int) -> XuILVQCore:
         made = compress.compressor(
@@ -295,7 +328,7 @@ class XuILVQ(CoreClassifier):
         return core
 
     def learn_one(self, x: dict[Any, Any], y: Any) -> None:
-        """Learn one sample; ``ValueError`` if a feature is not a finite number."""
+        """Learn one sample; ``ValueError`` if a feature is no finite number, ``TypeError`` as `HedgedLVQ.learn_one`."""
         self._learn_one(x, y, 0)
 
     def predict_one(self, x: dict[Any, Any], **_: Any) -> Any:
@@ -306,8 +339,8 @@ class XuILVQ(CoreClassifier):
         """Fraction of the vote for each label seen so far, empty before the first sample."""
         return self._predict_proba_one(x, None)
 
-    def learn(self, x: ArrayLike, y: Sequence[Any] | NDArray[Any]) -> None:
-        """Learn rows ``x`` (n, d) with labels ``y`` (n,) in order; columns are features in the order of `features`.
+    def learn(self, x: Any, y: Any) -> None:
+        """Learn rows ``x`` (n, d) with labels ``y`` (n,) in order; arrays and DataFrames as in `HedgedLVQ.learn`.
 
         Raises
         ------
@@ -316,6 +349,22 @@ class XuILVQ(CoreClassifier):
         """
         self._learn_rows(x, y, None)
 
-    def predict(self, x: ArrayLike) -> NDArray[Any]:
+    def predict(self, x: Any) -> NDArray[Any]:
         """Labels (n,) for rows ``x`` (n, d); ``ValueError`` before the first sample or if shapes do not fit."""
         return self._encoding.labels(self._predict_rows(x)[0])
+
+    def predict_proba(self, x: Any) -> NDArray[np.float64]:
+        """Fractions of the vote (n, n_classes) in the order of `classes`; ``ValueError`` as `predict`."""
+        return self._predict_rows(x)[1]
+
+    def learn_many(self, X: Any, y: Any) -> None:
+        """`learn` by River's name, for the mini-batches of its pipelines."""
+        self.learn(X, y)
+
+    def predict_many(self, X: Any) -> Any:
+        """`predict`, as a column of the library that the DataFrame ``X`` (n, d) is of; None before the first sample."""
+        return self._predict_many(X)
+
+    def predict_proba_many(self, X: Any) -> Any:
+        """`predict_proba`, as a DataFrame of the library that ``X`` (n, d) is of, with a column for each class."""
+        return self._predict_proba_many(X)

@@ -2,11 +2,83 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+from protovine import values
 from protovine.jit import kernel
 from protovine.prototypes import FEATURE_MAX
+
+
+def no_number(where: str, value: Any, number: float | None) -> ValueError:
+    """The error for a ``value`` that is not usable; ``number`` is what `protovine.values.number` makes of it."""
+    hint = ""
+    if number is not None and number != number:
+        hint = (
+            "; this learner takes no missing values: fill them first, for example with river.preprocessing.StatImputer"
+        )
+    elif isinstance(value, str):
+        hint = "; encode text first, for example with river.preprocessing.OneHotEncoder"
+    return ValueError(f"{where} must be a finite number within ±{FEATURE_MAX:g}, got {values.shown(value)}{hint}")
+
+
+def floats_of(array: NDArray[Any], where: Callable[[tuple[int, ...]], str]) -> NDArray[np.float64]:
+    """An array of any type as float64, NaN for missing and masked values.
+
+    Raises
+    ------
+    ValueError
+        A value is no number, nor missing; ``where`` tells its place from its index.
+    """
+    if array.dtype.kind in "biuf":
+        with np.errstate(over="ignore"):
+            numbers = np.ascontiguousarray(np.ma.getdata(array), dtype=np.float64)
+        return np.where(np.ma.getmaskarray(array), np.nan, numbers) if np.ma.isMaskedArray(array) else numbers
+    plain = np.ma.getdata(array).astype(object)
+    plain[np.ma.getmaskarray(array)] = None
+    numbers = np.empty(array.shape)
+    for i, value in np.ndenumerate(plain):
+        number = values.number(value)
+        if number is None:
+            raise no_number(where(i), value, None)
+        numbers[i] = number
+    return numbers
+
+
+def vector_of(x: Any) -> NDArray[np.float64]:
+    """An array or a sequence of numbers of any type as float64, NaN for missing ones; ``ValueError`` for others."""
+    if type(x) is np.ndarray and x.dtype == np.float64:
+        return x
+    array = np.asanyarray(x)
+    if array.dtype.kind in "US" and not isinstance(x, np.ndarray):
+        array = np.array(x, dtype=object)  # NumPy makes text of the numbers beside text.
+    return floats_of(array, lambda i: f"feature {', '.join(map(str, i))} of a sample")
+
+
+def labelled(
+    x: NDArray[np.float64], codes: Any, events_ns: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """The rows that have a class code, with their codes as int64; a missing one is None, NaN or masked.
+
+    Raises
+    ------
+    ValueError
+        A code is no whole number.
+    """
+    if type(codes) is np.ndarray and codes.dtype == np.int64:
+        return x, codes, events_ns
+    given = np.asanyarray(codes)
+    numbers = floats_of(given, lambda i: f"code {i[0]}")
+    known = ~np.isnan(numbers)
+    whole = np.where(known, numbers, 0.0).astype(np.int64)
+    if known.shape != (len(x),) or len(events_ns) != len(x):
+        return x, whole, events_ns  # `check_samples` says what does not fit.
+    if (whole[known] != numbers[known]).any():
+        raise ValueError(f"codes must be whole numbers, got {values.shown(given.tolist())}")
+    return x[known], whole[known], events_ns[known]
 
 
 def check_vector(x: NDArray[np.float64], dim: int) -> None:
@@ -33,6 +105,8 @@ def check_samples(
 ) -> None:
     """``ValueError`` unless rows (n, dim) pass `check_rows` and have n codes of classes and n times."""
     n = len(x)
+    if codes.dtype != np.int64:
+        raise ValueError(f"codes must be int64, got {codes.dtype}")
     if codes.shape != (n,) or events_ns.shape != (n,):
         raise ValueError(f"{n} rows need as many codes and times, got {codes.shape} and {events_ns.shape}")
     if x.shape != (n, dim) or not _fits(x, codes, n_classes, FEATURE_MAX, missing):

@@ -11,6 +11,7 @@ from protovine import HedgedLVQ
 from protovine.checks import check_learner
 from protovine.errors import ConfigError, SnapshotError
 from protovine.learn import HedgedLVQCore
+from protovine.learn.hedged.core import PER_CLASS
 from protovine.learn.hedged.state import DISCRIMINANT_DIM_MAX
 from protovine.prototypes import FEATURE_MAX
 from tests.learn.hedged.streams import SECOND, blobs, receive, seconds
@@ -71,7 +72,7 @@ def test_any_stream_gives_probabilities_and_a_bounded_set(
             assert np.allclose(proba.sum(axis=1), 1, rtol=0, atol=1e-9)
         items, labels = awkward(draw, 10, dim, n_classes, kinds)
         receive(core, np.nan_to_num(items), labels, 7)
-        assert len(core) <= size_max
+        assert len(core) <= max(size_max, PER_CLASS * n_classes)
         twin.learn(x[part], codes[part], times[part])
         receive(twin, np.nan_to_num(items), labels, 7)
     held = core.prototypes()

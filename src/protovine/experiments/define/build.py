@@ -35,7 +35,7 @@ from protovine.sim import (
 )
 from protovine.sim.faults import Fault
 from protovine.system import NodeContext, build_node, nanoseconds
-from protovine.system.settings import LogSettings, ServerSettings
+from protovine.system.settings import LogSettings, ServerSettings, XuILVQSettings
 from protovine.topology import neighbours
 
 # The last fifth of the merged stream is held out on request.
@@ -135,7 +135,8 @@ def build(settings: RunSettings, data: stream.DataSet, seed: int) -> Built:
         )
 
     n_classes = len(data.classes)
-    size_max = getattr(settings.learner, "size_max", 0)
+    # The default learner keeps some prototypes of every class.
+    size_max = settings.learner.size_max if isinstance(settings.learner, XuILVQSettings) else 0
     if 0 < size_max < n_classes:
         raise ConfigError(
             f"{data.name} has {n_classes} classes in {len(data)} rows, more than learner.size_max, "

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from protovine.errors import CodecError, SnapshotError, check_range
 from protovine.learn.base import ArrayLearner, Prediction, SetCompression
-from protovine.learn.validate import check_rows, check_samples, check_vector
+from protovine.learn.validate import check_rows, check_samples, check_vector, labelled
 from protovine.prototypes import PrototypeSet
 
 # An ensemble forgets how often each of its models was right at this rate per local sample, within about 100.
@@ -86,6 +86,7 @@ class ModelCore(ABC):
 
     def learn(self, x: NDArray[np.float64], codes: NDArray[np.int64], events_ns: NDArray[np.int64]) -> int:
         """Learn rows (n, d) in order; 0, as none of them becomes a prototype. ``ValueError`` if they do not fit."""
+        x, codes, events_ns = labelled(x, codes, events_ns)
         check_samples(x, codes, events_ns, self.dim, self.n_classes, False)
         for row, code in zip(x, codes.tolist(), strict=True):
             self.learn_one(row, code)

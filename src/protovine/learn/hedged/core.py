@@ -43,11 +43,16 @@ from protovine.learn.hedged.state import (
 )
 from protovine.learn.hedged.trust import weigh
 from protovine.learn.hedged.votes import DOUBT
-from protovine.learn.validate import check_rows, check_samples, check_vector
+from protovine.learn.validate import check_rows, check_samples, check_vector, labelled
 from protovine.prototypes import FEATURE_MAX, PrototypeSet
 
 # A class is frequent from this multiple of the even fraction of recent local labels.
 FREQUENT = 1.6
+# Places for each class, where `size_max` has fewer; and the largest table of projections that the discriminant metric
+# may need for that (numbers of 8 bytes). With more classes it is left out.
+PER_CLASS, PROJECTED_MAX = 4, 2**17
+# Beyond this many deviations from its mean a value of a feature that is reset is not one of its own.
+RESET_DEVIATIONS = 4.0
 # Plain learning asks for no predictions.
 _NO_ROWS, _NO_CODES = np.empty((0, 0)), np.empty(0, np.int64)
 
@@ -67,7 +72,7 @@ class HedgedLVQCore:
     n_classes : int >= 1
         Class codes are 0 to n_classes - 1.
     size_max : int >= 2
-        Prototypes that are kept.
+        Prototypes that are kept, or 4 for each class if that is more; then none of them is the last of its class to go.
     margin : float in [0, 1)
         GLVQ margin (d- - d+)/(d- + d+) from which the nearest prototype absorbs a sample.
     hedge_decay : float in (0, 1]
@@ -141,6 +146,7 @@ class HedgedLVQCore:
             received_per_local_max=received_per_local_max,
             trusting="trust" not in ablate,
             balanced_variant=RAW if "corrected" in ablate else CORRECTED,
+            keeps_classes=False,
         )
         self._slots: dict[int, int] = {}
         self._state = self._new_state(senders=1)
@@ -226,12 +232,14 @@ class HedgedLVQCore:
     def learn(self, x: NDArray[np.float64], codes: NDArray[np.int64], events_ns: NDArray[np.int64]) -> int:
         """Learn local samples, float64 rows (n, d), in order; how many of them became prototypes.
 
+        Rows without a code (NaN, None or masked) are not learnt.
+
         Raises
         ------
         ValueError
             Shapes do not fit, a value is beyond `FEATURE_MAX`, or a code is not a class. Nothing was learnt.
         """
-        x = _plain(x)
+        x, codes, events_ns = labelled(_plain(x), codes, events_ns)
         check_samples(x, codes, events_ns, self.dim, self.n_classes, True)
         return self.learn_checked(x, codes, events_ns)
 
@@ -322,6 +330,32 @@ class HedgedLVQCore:
         self._state = wider
         refresh(wider)
 
+    def reset_features(
+        self, columns: NDArray[np.intp], mean: NDArray[np.float64], deviation: NDArray[np.float64]
+    ) -> None:
+        """Features that counted as 0 where they had no value count as their mean there, in all that was learnt.
+
+        Parameters
+        ----------
+        columns : int array, shape (k,)
+            Features whose values lie far from 0.
+        mean, deviation : float64 arrays, shape (k,)
+            Mean and standard deviation of their values.
+        """
+        s = self._state
+        held = s.x[:, columns]
+        # Zeros, and prototypes on their way from zero.
+        s.x[:, columns] = np.where(np.abs(held - mean) > RESET_DEVIATIONS * deviation, mean, held)
+        s.mean[columns], s.class_mean[:, columns] = mean, mean
+        s.spread[columns] = s.scalars[WEIGHT] * deviation**2
+        if len(s.scatter):
+            s.scatter[columns], s.scatter[:, columns] = 0.0, 0.0
+            s.scatter[columns, columns] = s.spread[columns]
+        s.local_low[columns], s.local_high[columns] = mean - 3 * deviation, mean + 3 * deviation
+        s.relief[:, columns], s.linear[:, FEATURES + columns] = 0.0, 0.0
+        s.counts[FRESH] = 0
+        refresh(s)
+
     def state(self) -> dict[str, Any]:
         """Everything needed to go on after a crash."""
         return {
@@ -345,12 +379,17 @@ class HedgedLVQCore:
     def _new_state(self, senders: int) -> State:
         """A state in which nothing was learnt and no sender has shown anything."""
         has_discriminant = self.dim <= DISCRIMINANT_DIM_MAX and "discriminant" not in self._ablate
+        capacity = max(self.size_max, PER_CLASS * self.n_classes)
+        if capacity > self.size_max:
+            has_discriminant = has_discriminant and capacity * self.n_classes <= PROJECTED_MAX
+        self._options = self._options._replace(keeps_classes=capacity > self.size_max)
         sizes = Sizes(
-            capacity=self.size_max,
+            capacity=capacity,
             features=self.dim,
             classes=self.n_classes,
             senders=senders,
             square=self.dim if has_discriminant else 0,
+            projections=self.n_classes if has_discriminant else 0,
             columns=FEATURES + self.dim,
         )
         made = allocate(sizes, active_experts(has_discriminant, self._ablate))

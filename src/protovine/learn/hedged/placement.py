@@ -111,7 +111,13 @@ def find_room(slot: int, s: State, o: Options) -> int:
         s.counts[SIZE] += 1
         return int(size)
     worst, least = -1, np.inf
+    of_class = np.zeros(s.class_weight.shape[0] if o.keeps_classes else 0, np.int64)
+    if o.keeps_classes:
+        for j in range(size):
+            of_class[s.label[j]] += 1
     for j in range(size):
+        if o.keeps_classes and of_class[s.label[j]] == 1:
+            continue
         # Where senders have filled their part, only prototypes without local mass give way to another one.
         if full and s.local[j, PLAIN] > 0.0:
             continue

@@ -63,6 +63,7 @@ class Options(NamedTuple):
     received_per_local_max: float
     trusting: bool
     balanced_variant: int  # The variant of votes from which local label frequencies can be divided out.
+    keeps_classes: bool  # Whether the last prototype of a class stays, because there are many classes.
 
 
 class Sizes(NamedTuple):
@@ -73,6 +74,7 @@ class Sizes(NamedTuple):
     classes: int
     senders: int  # The node itself and all that sent anything.
     square: int  # Features, or 0 where they are too many for the discriminant metric or it is switched off.
+    projections: int  # Classes, or 0 where there is no discriminant metric.
     columns: int  # Columns of the linear expert.
 
 
@@ -129,7 +131,7 @@ class State(NamedTuple):
     local: Annotated[Floats, _array("capacity", N_RECENCIES)]
     received: Annotated[Floats, _array("capacity", N_RECENCIES)]
     # ``x`` projected by the discriminant metric.
-    projected: Annotated[Floats, _array("capacity", "classes")]
+    projected: Annotated[Floats, _array("capacity", "projections")]
     counts: Annotated[Ints, _array(N_COUNTS, dtype=np.int64)]
     clock: Annotated[Ints, _array(N_TIMES, dtype=np.int64)]
     scalars: Annotated[Floats, _array(N_SCALARS)]

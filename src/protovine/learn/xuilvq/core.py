@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from protovine.compress import Compressor
 from protovine.errors import ConfigError, SnapshotError, check_range
 from protovine.learn.base import Prediction, SetCompression
-from protovine.learn.validate import check_rows, check_samples, check_vector
+from protovine.learn.validate import check_rows, check_samples, check_vector, labelled
 from protovine.learn.xuilvq import kernels
 from protovine.learn.xuilvq.kernels import Scratch, State
 from protovine.prototypes import PrototypeSet
@@ -142,12 +142,15 @@ class XuILVQCore:
     def learn(self, x: NDArray[np.float64], codes: NDArray[np.int64], events_ns: NDArray[np.int64]) -> int:
         """Learn float64 rows (n, d) in order; how many of them became prototypes.
 
+        Rows without a code (NaN, None or masked) are not learnt.
+
         Raises
         ------
         ValueError
             Shapes do not fit, a value is not finite or beyond `FEATURE_MAX`, or a code is not a class. Nothing was
             learnt.
         """
+        x, codes, events_ns = labelled(x, codes, events_ns)
         check_samples(x, codes, events_ns, self.dim, self.n_classes, False)
         return self.learn_checked(x, codes, events_ns)
 
@@ -260,7 +263,7 @@ class XuILVQCore:
                 self.n_neighbors,
                 self.denoise_every,
                 self.edge_age_max,
-                self.size_max,
+                self._limit,
                 self._state,
                 self._scratch,
                 proba,
@@ -272,6 +275,11 @@ class XuILVQCore:
                 self._compress()
                 self._make_room(len(x) - done)
         return inserted
+
+    @property
+    def _limit(self) -> int:
+        """Prototypes from which the set is compressed: no class loses its last one when more classes appear."""
+        return max(self.size_max, self.n_classes) if self.size_max else 0
 
     def _make_room(self, rows: int) -> None:
         """Capacity for ``rows`` more learning steps: each adds at most one prototype and one edge."""
@@ -292,8 +300,8 @@ class XuILVQCore:
     def _compress(self) -> None:
         """Compress the set until it keeps the limit or nothing can be merged any more."""
         assert self.compressor is not None
-        while (before := len(self)) > self.size_max:
-            result = self.compressor.compress(self.prototypes(), self.size_max)
+        while (before := len(self)) > self._limit:
+            result = self.compressor.compress(self.prototypes(), self._limit)
             self._replace(result.prototypes)
             self._compressions.append(SetCompression(before, len(self), result.exact))
             if len(self) == before:  # There is one prototype a class, or the search is at its end.

@@ -1,0 +1,101 @@
+"""What a value from any Python library stands for: a number, a label, or nothing, because it is missing."""
+
+from __future__ import annotations
+
+import reprlib
+import sys
+from collections.abc import Hashable
+from decimal import Decimal
+from math import inf, nan
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a scalar says that there is no value: None, NaN of any type, NaT, ``pandas.NA`` or a masked entry.
+
+    Examples
+    --------
+    >>> [is_missing(each) for each in (None, float("nan"), np.float16("nan"), np.ma.masked, 0, "")]
+    [True, True, True, True, False, False]
+    """
+    if value is None or value is np.ma.masked:
+        return True
+    if isinstance(value, float | complex | np.inexact):
+        return bool(value != value)
+    if isinstance(value, np.datetime64 | np.timedelta64):
+        return bool(np.isnat(value))
+    if isinstance(value, Decimal):
+        return value.is_nan()
+    # Nobody has such a value before pandas is imported.
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and (value is pandas.NA or value is pandas.NaT)
+
+
+def number(value: Any) -> float | None:
+    """A real scalar of any type as a float: NaN if it is missing, infinite if it is too large, None if it is no number.
+
+    Booleans are 0 and 1. Text is no number, nor are dates, durations and complex numbers.
+
+    Examples
+    --------
+    >>> [number(each) for each in (np.uint8(200), np.True_, Decimal("0.5"), None, "7", 1j)]
+    [200.0, 1.0, 0.5, nan, None, None]
+    """
+    value = _scalar(value)
+    if is_missing(value):
+        return nan
+    # NumPy counts durations among the integers.
+    if not isinstance(value, Real | Decimal | np.bool_) or isinstance(value, np.timedelta64):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return inf
+
+
+def label(value: Any) -> Hashable | None:
+    """A label as a plain Python value, or None if it is missing: the sample is unlabelled then.
+
+    NumPy scalars become Python's. Labels are one class if they are equal and have the same hash, as everywhere in
+    Python: 1, 1.0, True and ``np.int64(1)`` are one class, "1" is another.
+
+    Raises
+    ------
+    TypeError
+        The label is not hashable, such as a list or an array.
+
+    Examples
+    --------
+    >>> label(np.str_("on")), label(np.int8(3)), label(np.float32("nan"))
+    ('on', 3, None)
+    """
+    kind = type(value)
+    if kind is str or kind is int or kind is bool:
+        return value  # type: ignore[no-any-return]
+    value = _scalar(value)
+    if is_missing(value):
+        return None
+    if isinstance(value, np.generic) and not isinstance(value, np.datetime64 | np.timedelta64 | np.void):
+        value = value.item()
+    try:
+        hash(value)
+    except TypeError:
+        raise TypeError(f"a label must be hashable, such as text or a number, got {shown(value)}") from None
+    return value  # type: ignore[no-any-return]
+
+
+def shown(value: Any) -> str:
+    """A value in one short line of a message."""
+    return " ".join(reprlib.repr(value).split())
+
+
+def _scalar(value: Any) -> Any:
+    """The scalar in a 0-d array or in a scalar of Arrow; any other value as it is."""
+    if value is not np.ma.masked and not isinstance(value, np.generic) and getattr(value, "ndim", None) == 0:
+        if np.ma.is_masked(value):
+            return None
+        return np.asarray(value)[()]
+    return value.as_py() if hasattr(value, "as_py") else value
