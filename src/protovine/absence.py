@@ -35,8 +35,8 @@ LOOSER = 0.8
 # row marks what the last review has found.
 N_COUNTS = 8
 LACKED, BEFORE, VALUES, MEAN, SPREAD, CANDIDATE, LEAD, TURNED = range(N_COUNTS)
-# Samples whose values are always noted; later only every 16th of those that have all keys. And between two reviews.
-NOTED, NOTED_EVERY, REVIEWED_EVERY = 64, 16, 8
+# Samples whose values are always noted; later only every 64th of those that have all keys. And between two reviews.
+NOTED, NOTED_EVERY, REVIEWED_EVERY = 64, 64, 8
 
 
 @kernel

@@ -115,11 +115,13 @@ class CoreClassifier(base.Classifier):
             self._encoding.new_features(x)
             self._encoding.vector(x)
             return
-        vector = self._learnable(x)
+        plain = self._encoding.plain(x)
+        vector = self._learnable(x) if plain is None else plain
         self._core.learn_checked(vector[np.newaxis], np.array([self._code(label)]), np.array([at_ns], np.int64))
-        turned = self._encoding.count(x, vector)
-        if turned is not None:
-            self._core.reset_features(*turned)
+        if self._encoding.presence is not None:
+            turned = self._encoding.count(x if plain is None else None, vector)
+            if turned is not None:
+                self._core.reset_features(*turned)
 
     def _predict_one(self, x: dict[Any, Any], at_ns: int | None) -> Any:
         if not len(self._core):
@@ -230,9 +232,6 @@ class CoreClassifier(base.Classifier):
 
     def _learnable(self, x: dict[Any, Any], received: bool = False) -> NDArray[np.float64]:
         """The vector of a sample, for whose new features there is room now."""
-        plain = self._encoding.plain(x)
-        if plain is not None:
-            return plain
         first = self._encoding.new_features(x)
         if first is not None:
             if not received and self._encoding.unborn():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from math import fsum
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -44,11 +45,14 @@ class Encoding:
         self.presence = Presence() if absent == "auto" else None
         self._columns: dict[Hashable, int] = {}
         self._codes: dict[Any, int] = {}
+        # Gets all values of a dictionary as a tuple, which it does from two on.
+        self._pick: itemgetter[Any] | None = None
 
     def add_features(self, names: Sequence[Hashable]) -> None:
         """Give new features the next columns."""
         self.features += tuple(names)
         self._columns = {name: i for i, name in enumerate(self.features)}
+        self._pick = itemgetter(*self.features) if len(self.features) > 1 else None
         if self.presence is not None:
             self.presence.widen(len(self.features))
 
@@ -85,12 +89,12 @@ class Encoding:
 
     def plain(self, x: Any) -> NDArray[np.float64] | None:
         """The `vector` of a dictionary with all known features, none new, and plain numbers; None for all others."""
-        if type(x) is not dict or x.keys() != self._columns.keys():
+        if self._pick is None or type(x) is not dict or x.keys() != self._columns.keys():
             return None
-        given = [x[name] for name in self.features]
+        given = self._pick(x)
         try:
             # The sum is NaN if a value is.
-            if given and _PLAIN.issuperset(map(type, given)) and fsum(map(abs, given)) <= FEATURE_MAX:
+            if _PLAIN.issuperset(map(type, given)) and fsum(map(abs, given)) <= FEATURE_MAX:
                 return np.array(given, np.float64)
         except OverflowError:
             pass
@@ -124,13 +128,16 @@ class Encoding:
         return vector
 
     def count(
-        self, x: Mapping[Hashable, Any], vector: NDArray[np.float64]
+        self, x: Mapping[Hashable, Any] | None, vector: NDArray[np.float64]
     ) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]] | None:
-        """Count the keys of an own sample with its `vector`; returns as `protovine.absence.Presence.note`."""
+        """Count the keys of an own sample with its `vector`; returns as `protovine.absence.Presence.note`.
+
+        ``x`` may be None if the sample has all keys.
+        """
         presence = self.presence
         if presence is None or not self.features:
             return None
-        if x.keys() == self._columns.keys():
+        if x is None or x.keys() == self._columns.keys():
             if presence.samples >= presence.noted_until and presence.samples % NOTED_EVERY:
                 presence.samples += 1
                 return None
