@@ -47,9 +47,9 @@ def test_a_frame_is_the_same_as_its_file(tmp_path):
 def test_dicts_are_the_union_of_their_features_in_first_seen_order():
     data = from_python([({"b": 1, "a": 2}, "p"), ({"c": 5.0, "a": 4}, "q"), ({"b": 3}, None)])
     assert data.features == ("b", "a", "c")
-    # A key that is seldom there is 0 where it is not; a and b are usually there, with values that differ.
-    assert data.x.tolist() == [[1, 2, 0], [1, 4, 5]]
-    assert data.absent_zero == ("c",)
+    # With so few values nothing shows that a key is a measurement.
+    assert data.x.tolist() == [[1, 2, 0], [0, 4, 5]]
+    assert data.absent_zero == ("b", "a", "c")
     assert data.notes[1] == "1 row with a missing label: left out"
 
 
@@ -232,7 +232,7 @@ ROWS = [({"a": n, "w": 1} if n % 3 else {"a": n}, n % 2) for n in range(9)] + [(
     ],
 )
 def test_absent_keys_are_zero_or_missing(absent, zero, note):
-    """Most rows have `a`, with values that differ: it has dropped out. All words `w` are alike, and `rare` is rare."""
+    """Almost all rows have `a`, with values that differ: it has dropped out. All `w` are alike, and `rare` is rare."""
     data = from_python(ROWS, absent=absent)
     assert data.absent_zero == zero
     assert data.head(3).absent_zero == zero

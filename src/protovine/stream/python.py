@@ -16,6 +16,7 @@ from protovine.stream.download import fetch
 from protovine.stream.encode import encode
 from protovine.stream.options import ENCODED_ONLY, PAIRS_ONLY, TEXT_FILE_ONLY, ReadOptions
 from protovine.stream.table import Table, check_titles
+from protovine.values import is_missing, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +64,7 @@ def from_python(
     --------
     >>> data = from_python([({"a": 1, "b": True}, "no"), ({"b": False}, "yes"), ({"a": 3, "c": 1}, "no")])
     >>> data.features, data.x.tolist()
-    (('a', 'b', 'c'), [[1.0, 1.0, 0.0], [2.0, 0.0, 0.0], [3.0, 0.5, 1.0]])
+    (('a', 'b', 'c'), [[1.0, 1.0, 0.0], [0.0, 0.0, 0.0], [3.0, 0.0, 1.0]])
     """
     options = ReadOptions.of(**settings) if options is None else options
     check_rows(rows)
@@ -188,9 +189,9 @@ def _from_pairs(name: str, obj: object, rows: int | None, absent: str) -> Table:
         fetch(obj)
     table: list[Mapping[Any, Any]] = []
     labels: list[Any] = []
-    for number, item in enumerate(islice(obj, rows), start=1):
+    for row_number, item in enumerate(islice(obj, rows), start=1):
         if not _is_pair(item):
-            raise DataError(f"{name}: row {number} must be a pair (dict, label), got {type(item).__name__}")
+            raise DataError(f"{name}: row {row_number} must be a pair (dict, label), got {type(item).__name__}")
         table.append(item[0])
         labels.append(item[1])
     # A counter keeps the order in which keys were added first.
@@ -205,7 +206,9 @@ def _from_pairs(name: str, obj: object, rows: int | None, absent: str) -> Table:
     for title, count in present.items():
         fill = None
         if count < len(table):
-            as_zero = _absent_is_zero([row[title] for row in table if title in row], len(table), absent)
+            as_zero = _absent_is_zero(
+                [(at, row[title]) for at, row in enumerate(table) if title in row], len(table), absent
+            )
             (zero if as_zero else dropped_out).append(str(title).strip())
             fill = 0 if as_zero else None
         columns.append(pd.Series([row.get(title, fill) for row in table], dtype=object))
@@ -219,12 +222,17 @@ def _from_pairs(name: str, obj: object, rows: int | None, absent: str) -> Table:
     return Table(name, titles, columns, notes, pd.Series(labels, dtype=object), absent_zero=tuple(zero))
 
 
-def _absent_is_zero(values: Sequence[Any], rows: int, absent: str) -> bool:
-    """Whether a key that a row lacks is 0 there, as the learners' rule has it, given its values in the other rows."""
-    import pandas as pd
+def _absent_is_zero(values: Sequence[tuple[int, Any]], rows: int, absent: str) -> bool:
+    """Whether a key that a row lacks is 0 there, by the learners' rule, given its values by row."""
+    from protovine.absence import is_measurement
 
-    known = [value for value in values if value is not None and value is not pd.NA and value == value]
-    if absent == "missing" or any(isinstance(value, str) for value in known):
+    known = [value for _, value in values if not is_missing(value)]
+    numbers = [found for value in known if (found := number(value)) is not None]
+    if absent == "missing" or len(numbers) < len(known):  # Texts and dates have no 0.
         return False
-    differ = any(value != known[0] for value in known)
-    return absent == "zero" or not (2 * len(values) > rows and differ)
+    if absent == "zero" or not numbers:
+        return True
+    there = len(values) / (rows - values[0][0])
+    repeated = Counter(numbers).most_common(1)[0][1] / len(numbers)
+    mean, deviation = float(np.mean(numbers)), float(np.std(numbers))
+    return not is_measurement(there, float(len(numbers)), repeated, mean, deviation, 1.0)
