@@ -31,7 +31,7 @@ class Record(msgspec.Struct, frozen=True, tag=True, tag_field="is", gc=False):
 
 
 class Arrived(Record, frozen=True, gc=False, tag="arrived"):
-    """Sample ``sample`` reached the node; its true class is ``truth``.
+    """Sample ``sample`` reached the node; its true class is ``truth``, -1 if nobody knows.
 
     Written by the simulator and by replays of a stream on real nodes, which know the true class.
     """

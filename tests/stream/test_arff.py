@@ -37,10 +37,11 @@ def test_quotes_escapes_comments_dates_and_texts(read):
     assert data.features == (
         *("a b", "colour=blue", "colour=dark red", "colour=o'k", "when", "text=it's, ok", "text=x", "last"),
     )
-    assert data.x.tolist() == [[1, 0, 1, 0, 43200, 1, 0, 5], [1, 1, 0, 0, 0, 0, 1, 6]]
+    assert data.x[0].tolist() == [1, 0, 1, 0, 43200, 1, 0, 5]
+    assert data.x[1:].tolist() == [[2, 1, 0, 0, 0, 0, 1, 6], [3, 0, 0, 1, 21600, 0, 1, 7]]
     assert data.times == {"when": "2024-01-01T12:00:00+00:00"}
     # All declared classes, also those that do not occur.
-    assert (data.classes, data.y.tolist()) == (("maybe", "no", "yes"), [2, 1])
+    assert (data.classes, data.y.tolist()) == (("maybe", "no", "yes"), [2, 1, -1])
     assert data.notes[:2] == ("the label is 'class'", "declared classes that do not occur: maybe")
 
 

@@ -25,7 +25,7 @@ def test_the_page_lists_the_catalog():
     for e in catalog():
         assert f"| `{e.name}` | {e.rows} | {e.features} | {e.classes} | {e.source} | {e.drift} |" in lines
     names = {line.split("`")[1] for line in lines if line.startswith("| `") and line.count("|") == 7}
-    assert names == {*_EMBEDDED, "elec2", "elec2-random", "elec2-random-each", *RECIPES}
+    assert names == {*_EMBEDDED, "elec2", "elec2-random", "elec2-random-each", "lgr", *RECIPES}
 
 
 def test_the_page_names_every_setting():

@@ -76,12 +76,13 @@ def test_labels_become_plain_python_values_in_order(read, cells, classes, codes)
     assert data.y.tolist() == codes
 
 
-def test_rows_without_label_are_left_out_with_a_note(read):
+def test_rows_without_label_have_none_and_a_note_says_so(read):
     data = read("a,y\n1,u\n2,\n3,?\n4,v\n5,NaN\n")
-    assert (data.x.tolist(), data.classes) == ([[1.0], [4.0]], ("u", "v"))
+    assert (data.x.ravel().tolist(), data.classes) == ([1, 2, 3, 4, 5], ("u", "v"))
+    assert (data.y.tolist(), data.labels()) == ([0, -1, -1, 1, -1], ["u", None, None, "v", None])
     assert data.notes == (
         "words read as missing: '?' (1 cell), 'NaN' (1 cell)",
-        "3 rows with a missing label: left out",
+        "3 rows with a missing label: predicted, but not learnt and not judged",
     )
 
 
@@ -165,9 +166,9 @@ def test_earliest_date_is_taken_from_the_rows_that_are_left(read):
 def test_arff_nominal_values_are_text_and_question_marks_are_missing(read):
     data = read(ARFF + "?,?,False,yes\ngrey,18,?,?\nclear,20,True,no\n", "w.arff")
     assert data.features == ("sky=clear", "sky=grey", "sky=missing", "degrees", "wet")
-    assert data.x.tolist() == [[0, 0, 1, 20, 0], [1, 0, 0, 20, 1]]
-    assert (data.classes, data.y.tolist()) == (("no", "yes"), [1, 0])
-    assert data.notes[0] == "1 row with a missing label: left out"
+    assert data.x.tolist() == [[0, 0, 1, 19, 0], [0, 1, 0, 18, 0.5], [1, 0, 0, 20, 1]]
+    assert (data.classes, data.y.tolist()) == (("no", "yes"), [1, -1, 0])
+    assert "1 row with a missing label: predicted, but not learnt and not judged" in data.notes
 
 
 def test_arff_nominal_numbers_are_numbers(read):

@@ -37,8 +37,8 @@ def test_a_frame_is_the_same_as_its_file(tmp_path):
     data = from_python(frame, label="y")
     assert data.fingerprint() == read_file(tmp_path / "f.csv", label="y").fingerprint()
     assert data.notes == (
-        "1 row with a missing label: left out",
         "1 row with a missing value: filled with the column's median",
+        "1 row with a missing label: predicted, but not learnt and not judged",
     )
     with pytest.raises(DataError, match=r"no column 'yy' to use as label \(did you mean 'y'\?\)"):
         from_python(frame, label="yy")
@@ -48,9 +48,9 @@ def test_dicts_are_the_union_of_their_features_in_first_seen_order():
     data = from_python([({"b": 1, "a": 2}, "p"), ({"c": 5.0, "a": 4}, "q"), ({"b": 3}, None)])
     assert data.features == ("b", "a", "c")
     # With so few values nothing shows that a key is a measurement.
-    assert data.x.tolist() == [[1, 2, 0], [0, 4, 5]]
+    assert data.x.tolist() == [[1, 2, 0], [0, 4, 5], [3, 0, 0]]
     assert data.absent_zero == ("b", "a", "c")
-    assert data.notes[1] == "1 row with a missing label: left out"
+    assert data.notes[1] == "1 row with a missing label: predicted, but not learnt and not judged"
 
 
 def test_text_in_dicts_is_read_as_in_files():
@@ -195,8 +195,8 @@ def test_frames_of_other_libraries_are_the_same_data():
 def test_masked_values_are_missing():
     x = np.ma.masked_array([[1.0, 2], [3, 4], [5, 6]], mask=[[0, 1], [0, 0], [0, 0]])
     data = from_python((x, np.ma.masked_array([0, 1, 1], mask=[0, 0, 1])))
-    assert (data.x.tolist(), data.y.tolist()) == ([[1, 4], [3, 4]], [0, 1])
-    assert data.notes[0] == "1 row with a missing label: left out"
+    assert (data.x.tolist(), data.y.tolist()) == ([[1, 5], [3, 4], [5, 6]], [0, 1, -1])
+    assert data.notes[1] == "1 row with a missing label: predicted, but not learnt and not judged"
 
 
 @pytest.mark.parametrize("kind", ["f2", "f4", "f8", "g", "i1", "u8", "?"])
@@ -214,10 +214,10 @@ def test_sparse_and_structured_arrays():
     assert from_python(frame).x.ravel().tolist() == [0, 0, 1]
 
 
-def test_missing_labels_of_every_kind_are_left_out():
+def test_missing_labels_of_every_kind():
     for missing in (None, float("nan"), pd.NA, np.float32("nan"), "NA"):
         data = from_python(pd.DataFrame({"a": [1, 2, 3], "y": pd.Series(["p", missing, "q"], dtype=object)}))
-        assert (data.x.ravel().tolist(), data.classes) == ([1, 3], ("p", "q"))
+        assert (data.y.tolist(), data.classes) == ([0, -1, 1], ("p", "q"))
 
 
 ROWS = [({"a": n, "w": 1} if n % 3 else {"a": n}, n % 2) for n in range(9)] + [({"rare": 5}, 0), ({"a": None}, 1)]

@@ -55,15 +55,17 @@ def data_info(source: str, as_json: bool, **flags: Any) -> None:
 
     The options say how a file is read. Columns are named, or given by their place: 0 is the first, -1 the last.
     """
-    from protovine.stream import load
+    from protovine.stream import UNLABELLED, load
 
     loaded = load(source, **take_reading(flags))
     counts = {str(name): int((loaded.y == code).sum()) for code, name in enumerate(loaded.classes)}
+    unlabelled = int((loaded.y == UNLABELLED).sum())
     found = {
         "name": loaded.name,
         "rows": len(loaded),
         "features": list(loaded.features),
         "classes": counts,
+        "unlabelled": unlabelled,
         "drift_points": list(loaded.drift_points),
         "notes": list(loaded.notes),
         "times": {feature: {"origin": origin} for feature, origin in loaded.times.items()},
@@ -82,6 +84,8 @@ def data_info(source: str, as_json: bool, **flags: Any) -> None:
         click.echo(f"  class {name}: {count:,} rows ({count / len(loaded):.1%})")
     if len(counts) > _CLASSES_SHOWN:
         click.echo(f"  and {len(counts) - _CLASSES_SHOWN} more classes")
+    if unlabelled:
+        click.echo(f"  no label: {unlabelled:,} rows ({unlabelled / len(loaded):.1%})")
     if loaded.drift_points:
         click.echo(f"  the concept changes at rows {', '.join(map(str, loaded.drift_points))}")
     for feature, origin in loaded.times.items():

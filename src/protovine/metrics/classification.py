@@ -78,10 +78,13 @@ class Scores:
 
 
 def predictions(records: Iterable[Record], n_nodes: int, n_classes: int) -> list[NodePredictions]:
-    """Predictions of nodes 0 to ``n_nodes`` - 1 with their true classes, in one pass over the records."""
+    """Predictions of nodes 0 to ``n_nodes`` - 1 with their true classes, in one pass over the records.
+
+    Predictions of samples without a label are left out.
+    """
     kept = by_type(records)
     arrived = {(record.node, record.sample): record.truth for record in kept[Arrived]}
-    made = kept[Predicted]
+    made = [record for record in kept[Predicted] if arrived[record.node, record.sample] >= 0]
     truths = [arrived[record.node, record.sample] for record in made]
     unknown = 1.0 / n_classes
     probas = [record.proba[code] if record.proba else unknown for record, code in zip(made, truths, strict=True)]

@@ -87,6 +87,7 @@ def corrupt(
             made_x[:, 0] = made_x[:, 0] * _SENSOR_SCALE + _SENSOR_SHIFT * x[:, 0].std()
         elif byzantine.kind == "flood":
             made_x += 0.2 * x.std(axis=0) * draw.standard_normal(made_x.shape)
+        made_y[y[mine] < 0] = -1  # What has no label gets none.
         xs.append(made_x)
         ys.append(made_y)
         rows[node], at_ns[node] = np.arange(count, count + len(made_y)), times

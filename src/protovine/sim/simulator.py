@@ -139,7 +139,8 @@ class Simulator:
         self._copies = 0
         self._now_ns = 0
         self._arrived = 0
-        self._has_label = rng.stream(scenario.seed, "labelled").random(len(scenario.y)) < scenario.labelled
+        drawn = rng.stream(scenario.seed, "labelled").random(len(scenario.y)) < scenario.labelled
+        self._has_label = drawn & (scenario.y >= 0)
 
     def run(self) -> Outcome:
         """Run until the last local sample has arrived."""

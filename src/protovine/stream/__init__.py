@@ -8,7 +8,7 @@
 """
 
 from protovine.stream.catalog import Entry, catalog, is_seeded, load
-from protovine.stream.dataset import DataSet, Label, require_classes
+from protovine.stream.dataset import UNLABELLED, DataSet, Label, require_classes
 from protovine.stream.files import read_file
 from protovine.stream.options import ReadOptions
 from protovine.stream.python import from_python
@@ -16,6 +16,7 @@ from protovine.stream.split import Split, merged_order, parse_split, split_rows
 from protovine.stream.synthetic import generate
 
 __all__ = [
+    "UNLABELLED",
     "DataSet",
     "Entry",
     "Label",

@@ -96,7 +96,7 @@ def catalog() -> list[Entry]:
         2 + lgr.REDUNDANT,
         2,
         "generated",
-        "continuous, and a jump back every 500 rows",
+        "gradual, and a jump back every 500 rows",
         "the side of a line that turns by 180 degrees, as the paper's five nodes read it; lgr:X,Y turns it about X, Y",
     )
     return [*embedded, electricity, random, each, *generated, rotating]

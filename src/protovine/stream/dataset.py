@@ -17,6 +17,8 @@ from protovine.errors import ConfigError, DataError
 from protovine.prototypes import FEATURE_MAX
 
 Label = bool | int | float | str
+# The class code of a row without a label.
+UNLABELLED = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +32,8 @@ class DataSet:
     x : float64 array, shape (n, d), n >= 1, d >= 1
         Feature values, all finite. Stored C-contiguous and read-only; copied if the caller could still write to it.
     y : int64 array, shape (n,)
-        The class of each row, an index into `classes`. Stored read-only.
+        The class of each row, an index into `classes`; `UNLABELLED`, -1, where the label is missing. Such a sample is
+        predicted but not learnt, and does not count in scores. Stored read-only.
     features : tuple of d different str
         Column names.
     classes : tuple of Label
@@ -83,8 +86,11 @@ class DataSet:
             limit = f"finite and within ±{FEATURE_MAX:g}"
             raise DataError(f"{self.name}: x must be {limit}, got {x[row, column]} in row {row}, column {column}")
         _check_names(self.name, x.shape[1], self.features, self.classes)
-        if y.min() < 0 or y.max() >= len(self.classes):
-            raise DataError(f"{self.name}: y must be between 0 and {len(self.classes) - 1}, got {y.min()} to {y.max()}")
+        if y.min() < UNLABELLED or y.max() >= len(self.classes):
+            raise DataError(
+                f"{self.name}: y must be between 0 and {len(self.classes) - 1}, or {UNLABELLED} without a label, "
+                f"got {y.min()} to {y.max()}"
+            )
         ends = (0, *self.drift_points, len(x))
         if any(before >= after for before, after in pairwise(ends)):
             raise DataError(
@@ -96,6 +102,16 @@ class DataSet:
     def __len__(self) -> int:
         """The number of rows, at least 1."""
         return len(self.y)
+
+    def labels(self) -> list[Label | None]:
+        """The label of each row, None where it is missing; learners take it: ``model.learn(data.x, data.labels())``.
+
+        Examples
+        --------
+        >>> DataSet("tiny", np.zeros((3, 1)), np.array([1, -1, 0]), ("a",), ("no", "yes")).labels()
+        ['yes', None, 'no']
+        """
+        return [None if code == UNLABELLED else self.classes[code] for code in self.y.tolist()]
 
     def head(self, limit: int) -> DataSet:
         """The first `limit` rows, or all if there are fewer, with the same classes and the drift points among them.
@@ -178,9 +194,10 @@ def require_classes(data: DataSet) -> None:
     Traceback (most recent call last):
     protovine.errors.DataError: tiny: needs at least two classes, got one: 'no'
     """
-    present = np.unique(data.y)
+    present = np.unique(data.y[data.y != UNLABELLED])
     if len(present) < 2:
-        raise DataError(f"{data.name}: needs at least two classes, got one: {data.classes[present[0]]!r}")
+        one = f"one: {data.classes[present[0]]!r}" if len(present) else "no label"
+        raise DataError(f"{data.name}: needs at least two classes, got {one}")
 
 
 def sort_labels(labels: Iterable[Label]) -> tuple[Label, ...]:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from protovine.errors import DataError
 from protovine.prototypes import FEATURE_MAX
 from protovine.stream.cells import Distinct, Numbers, Words, is_missing, numbers_in, read_column
-from protovine.stream.dataset import DataSet, Label, sort_labels
+from protovine.stream.dataset import UNLABELLED, DataSet, Label, sort_labels
 from protovine.stream.options import ReadOptions
 from protovine.stream.remarks import remarks
 from protovine.stream.table import Table, split_label
@@ -64,7 +64,7 @@ def encode(table: Table, options: ReadOptions) -> DataSet:
 
     Missing values: ``missing="impute"`` fills numbers with the column's median and gives texts the category
     "missing"; "drop" leaves the row out; "error" raises an error. A column without any value is left out, except with
-    "error". A row whose label is missing is always left out. The notes of the data set list these changes.
+    "error". A row whose label is missing stays, with the code -1. The notes of the data set list these changes.
 
     Labels that are whole numbers become int, true/false bool, text str; mixed labels become text.
 
@@ -96,13 +96,10 @@ def encode(table: Table, options: ReadOptions) -> DataSet:
     label = None if chosen.label is None else table.titles[chosen.label]
     codes, classes = _codes(table, labels, label, options, words)
     notes += words.note()
-    kept = codes >= 0
-    if not kept.all():
-        notes.append(f"{_rows(~kept)} with a missing label: left out")
-        for column in columns:
-            column.values = column.values[kept]
-    columns, kept_too = _without_missing(name, columns, options.missing, notes)
-    codes = codes[kept][kept_too]
+    columns, kept = _without_missing(name, columns, options.missing, notes)
+    codes = codes[kept]
+    if (unlabelled := codes == UNLABELLED).any():
+        notes.append(f"{_rows(unlabelled)} with a missing label: predicted, but not learnt and not judged")
     notes += remarks(columns, codes, len(classes))
     x: dict[str, npt.NDArray[np.float64]] = {}
     for column in columns:

@@ -25,9 +25,13 @@ def remarks(columns: Sequence[Column], codes: npt.NDArray[np.int64], n_classes: 
             notes.append(f"the same value in every row: {_listed(constant)}; drop leaves such columns out")
     if rows < ROWS_MIN:
         return notes
-    present, first = np.unique(codes, return_index=True)
+    labelled = codes >= 0
+    known = codes[labelled]
+    present, first = np.unique(known, return_index=True)
     again = [
-        repr(c.name) for c in columns if 1 < len(present) <= rows / 2 and _is_label(c.values, codes, present, first)
+        repr(c.name)
+        for c in columns
+        if 1 < len(present) <= len(known) / 2 and _is_label(c.values[labelled], known, present, first)
     ]
     if again:
         notes.append(f"the label in other words: {_listed(again)}; drop leaves such columns out")

@@ -145,7 +145,7 @@ async def _feed(
         # At full speed, let messages of peers be handled too.
         await asyncio.sleep(max(0.0, wait_s))
         trace(records.Arrived(max(runtime.node.now_ns, time.time_ns()), spec.node, row, truth))
-        runtime.take(Sample(built.scenario.x[row], truth, row), number=row)
+        runtime.take(Sample(built.scenario.x[row], truth if truth >= 0 else None, row), number=row)
     # Messages in flight still count, and the others may need entries of this member.
     await asyncio.sleep(1.0)
     _say(done=True)

@@ -19,7 +19,7 @@ from protovine.experiments.run.result import Run
 from protovine.experiments.run.trace import RunDescription, hash_of, trace_name
 from protovine.records import AnyRecord, Evaluated, Record, write_trace
 from protovine.sim import Outcome, Simulator
-from protovine.stream import DataSet
+from protovine.stream import UNLABELLED, DataSet
 
 
 def execute(
@@ -89,7 +89,7 @@ def simulate(
 
 def _evaluated(outcome: Outcome, data: DataSet, built: Built) -> Iterator[Evaluated]:
     """Predictions of each honest node's final model on the held-out rows; none for nodes that are down or empty."""
-    rows = built.holdout_rows
+    rows = built.holdout_rows[data.y[built.holdout_rows] != UNLABELLED]
     if not len(rows):
         return
     x, truth = np.ascontiguousarray(data.x[rows]), data.y[rows]
