@@ -16,6 +16,8 @@ Predict, before a run:
 - `percolation_age`, `PercolationAge`: with forwarding, by Monte Carlo on graphs of up to a million nodes. `PushRates`
   describes the graph, `random_regular` draws one, `ball_age` is a fast estimate.
 - `max_age`, `version_moments`: the stalest of several neighbours; version ages from ages.
+- `trained_age`, `TrainedAge`: what a busy node really learns: the fraction of received prototypes that it trains, how
+  old they are then, and the age of trained knowledge, for four disciplines of its queues.
 
 Plan, the other way round:
 
@@ -47,6 +49,7 @@ from protovine.age.symmetric import (
     star_age,
     star_push_age,
 )
+from protovine.age.training import TrainedAge, trained_age
 
 __all__ = [
     "AgeLaw",
@@ -62,6 +65,7 @@ __all__ = [
     "PushRates",
     "RatePlan",
     "SteadyAges",
+    "TrainedAge",
     "UsefulTheory",
     "ball_age",
     "complete_age",
@@ -87,6 +91,7 @@ __all__ = [
     "ring_push_age",
     "star_age",
     "star_push_age",
+    "trained_age",
     "useful_push",
     "version_moments",
 ]
