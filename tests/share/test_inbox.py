@@ -22,21 +22,21 @@ def taken(inbox, count: int) -> list[float]:
 
 def test_queue_is_last_in_first_out_and_visits_peers_in_turn() -> None:
     inbox = QueueInbox(1, [2, 1])
-    inbox.put(1, numbered(10, 11))
-    inbox.put(2, numbered(20))
-    inbox.put(1, numbered(12))
+    inbox.put(1, numbered(10, 11), 0)
+    inbox.put(2, numbered(20), 0)
+    inbox.put(1, numbered(12), 0)
     assert [12, 20, 11, 10] == taken(inbox, 9)
     assert 0 == len(inbox)
 
 
 def test_full_queue_loses_its_oldest() -> None:
     inbox = QueueInbox(1, [1], queue_max=3)
-    assert 0 == inbox.put(1, numbered(1, 2))
-    assert 1 == inbox.put(1, numbered(3, 4))
+    assert 0 == inbox.put(1, numbered(1, 2), 0)
+    assert 1 == inbox.put(1, numbered(3, 4), 0)
     assert 3 == len(inbox)
-    assert 2 == inbox.put(1, numbered(5, 6))
+    assert 2 == inbox.put(1, numbered(5, 6), 0)
     assert [6, 5, 4] == taken(inbox, 3)
-    assert 2 == inbox.put(1, numbered(1, 2, 3, 4, 5))
+    assert 2 == inbox.put(1, numbered(1, 2, 3, 4, 5), 0)
     assert [5, 4, 3] == taken(inbox, 5)
 
 
@@ -48,7 +48,7 @@ def test_queue_equals_a_list(moves: list[tuple[int, int, int]], queue_max: int) 
     for peer, put, take in moves:
         new = [value + i for i in range(put)]
         value += put
-        inbox.put(peer, numbered(*new))
+        inbox.put(peer, numbered(*new), 0)
         lists[peer] = (lists[peer] + new)[-queue_max:]
         expected = []
         while len(expected) < take and any(lists.values()):
@@ -63,9 +63,9 @@ def test_queue_equals_a_list(moves: list[tuple[int, int, int]], queue_max: int) 
 def test_set_inbox_draws_from_the_newest_sets_without_removing_prototypes() -> None:
     inbox = SetInbox(1, [1, 2], np.random.default_rng(0))
     assert [] == taken(inbox, 3)
-    inbox.put(1, numbered(1, 2, 3))
-    assert 3 == inbox.put(1, numbered(10, 11))
-    inbox.put(2, numbered(20))
+    inbox.put(1, numbered(1, 2, 3), 0)
+    assert 3 == inbox.put(1, numbered(10, 11), 0)
+    inbox.put(2, numbered(20), 0)
     drawn = taken(inbox, 200)
     assert drawn[1::2] == [20.0] * 100
     assert {10.0, 11.0} == set(drawn[::2])
@@ -78,8 +78,8 @@ def test_restored_inbox_goes_on_alike(kind: str) -> None:
         return QueueInbox(1, [1, 2]) if kind == "queue" else SetInbox(1, [1, 2], np.random.default_rng(0))
 
     inbox, again = make(), make()
-    inbox.put(1, numbered(1, 2, 3))
-    inbox.put(2, numbered(4, 5))
+    inbox.put(1, numbered(1, 2, 3), 0)
+    inbox.put(2, numbered(4, 5), 0)
     inbox.take(1)
     again.restore(inbox.state(), LIMITS)
     assert taken(inbox, 4) == taken(again, 4)
