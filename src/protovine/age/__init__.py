@@ -4,6 +4,8 @@ Measure, from a trace:
 
 - `measure_age`, `AgeReport`: ages of a run, as exact integrals of the sawtooth. `PairAges` has each pair, `AgeLaw` the
   distribution of the age, `SteadyAges` the ages without the start of the run, with intervals by `BatchMeans`.
+- `measure_training`, `TrainingReport`: what nodes really trained of what they received, how old it was then, and the
+  ages of trained knowledge; `SteadyTraining` is without the start.
 
 Predict, before a run:
 
@@ -49,6 +51,7 @@ from protovine.age.symmetric import (
     star_age,
     star_push_age,
 )
+from protovine.age.trained import SteadyTraining, TrainingReport, measure_training
 from protovine.age.training import TrainedAge, trained_age
 
 __all__ = [
@@ -65,7 +68,9 @@ __all__ = [
     "PushRates",
     "RatePlan",
     "SteadyAges",
+    "SteadyTraining",
     "TrainedAge",
+    "TrainingReport",
     "UsefulTheory",
     "ball_age",
     "complete_age",
@@ -77,6 +82,7 @@ __all__ = [
     "line_push_age",
     "max_age",
     "measure_age",
+    "measure_training",
     "parse_delay",
     "parse_peers",
     "path_age",

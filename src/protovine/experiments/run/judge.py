@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protovine import metrics
-from protovine.age import AgeReport, measure_age
+from protovine.age import AgeReport, TrainingReport, measure_age, measure_training
 from protovine.experiments.define.config import RunSettings
 from protovine.experiments.run.ages import Expected, RunAges, expected_ages
 from protovine.experiments.run.result import Run
@@ -62,7 +62,7 @@ def judge(
     ended: list[Ended] = kept[Ended]
     f1_global = _f1_global(kept[Evaluated], len(run.classes))
     traffic = metrics.traffic(records)
-    ages = _ages(run, records, judged, end_ns) if run.shares else None
+    ages, training = _ages(run, records, judged, end_ns) if run.shares else (None, None)
     so_far = metrics.sliding(together, run.positive, max(1, len(together)))
     found: dict[str, float | None] = {
         **{name: _mean(getattr(scores, name) for scores in each.values()) for name in _SCORES},
@@ -70,14 +70,14 @@ def judge(
         "f1_global": _mean(f1_global.values()),
         "samples_to_95": _per_node(metrics.samples_to(so_far), len(made)),
         **_traffic_metrics(traffic, ended, len(made), virtual_s),
-        **_age_metrics(ages),
+        **_age_metrics(ages, training),
         "virtual_s": virtual_s,
         "wall_s": wall_s,
         "samples_per_wall_s": len(together) / wall_s if wall_s else None,
     }
     if not run.judged:
         found = dict.fromkeys(found)
-    run_ages = RunAges.of(ages, expected) if ages and expected else None
+    run_ages = RunAges.of(ages, expected, training) if ages and expected else None
     return Run(
         preset=run.preset,
         seed=run.seed,
@@ -116,13 +116,15 @@ def judge_trace(path: Path, settings: RunSettings | None = None) -> Run:
     return judge(run, records, expected=expected, wall_s=None, trace_hash=hash_of(records))
 
 
-def _ages(run: RunDescription, records: Sequence[Record], judged: set[int], end_ns: int) -> AgeReport:
-    """Ages between the judged nodes."""
+def _ages(
+    run: RunDescription, records: Sequence[Record], judged: set[int], end_ns: int
+) -> tuple[AgeReport, TrainingReport]:
+    """Ages between the judged nodes: when messages arrive, and when their prototypes are trained."""
     links = [
         [peer for peer in peers if peer in judged] if node in judged else []
         for node, peers in enumerate(run.neighbours)
     ]
-    return measure_age(records, links, end_ns, GRID)
+    return measure_age(records, links, end_ns, GRID), measure_training(records, links, end_ns)
 
 
 def _f1_global(evaluated: Iterable[Evaluated], n_classes: int) -> dict[int, float | None]:
@@ -152,13 +154,20 @@ def _traffic_metrics(
     }
 
 
-def _age_metrics(ages: AgeReport | None) -> dict[str, float | None]:
+def _age_metrics(ages: AgeReport | None, training: TrainingReport | None) -> dict[str, float | None]:
+    known = training.known if training else None
     return {
         "aoi_mean_s": ages.mean_s if ages else None,
         "aoi_peak_s": ages.peak_s if ages else None,
         "aoi_p95_s": ages.p95_s if ages else None,
         "version_age_mean": ages.version_mean if ages else None,
         "aoii_mean_s": ages.incorrect_s if ages else None,
+        "trained_fraction": training.fraction if training else None,
+        "trained_age_mean_s": training.mean_s if training else None,
+        "trained_age_p95_s": training.p95_s if training else None,
+        "aoi_trained_mean_s": known.mean_s if known else None,
+        "aoi_trained_peak_s": known.peak_s if known else None,
+        "aoi_trained_p95_s": known.p95_s if known else None,
     }
 
 
