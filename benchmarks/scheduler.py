@@ -2,7 +2,7 @@
 
     python -m benchmarks.scheduler [--seeds 8]
 
-Three nodes with 5 samples per second send their set to one of the other two. A device trains 60 prototypes per second,
+Three nodes with 5 samples per second send their set to one of the other two. A device trains 75 prototypes per second,
 local samples first. The load follows from the size of the sets, which stays as it is: the learner learns nothing.
 """
 
@@ -29,11 +29,19 @@ from protovine.records import SECOND_NS, Record
 from protovine.share import AlwaysGate, QueueInbox, SetInbox, SetLimits, WholeSets
 from protovine.sim import Link, Scenario, Simulator, arrival_times
 
-NODES, FANOUT, RATE_HZ, SERVICE_HZ, DELAY_S = 3, 1, 5.0, 60.0, 0.01
+NODES, FANOUT, RATE_HZ, SERVICE_HZ, DELAY_S = 3, 1, 5.0, 75.0, 0.01
 LOADS = (0.2, 0.5, 0.9, 1.5, 4.0, 20.0)
 DISCIPLINES: tuple[Discipline, ...] = ("lifo", "fifo", "newest-set", "random")
 # Room in a queue, in sets. The theory of random draws is a limit of large queues.
-ROOM = {"lifo": 30, "fifo": 30, "newest-set": 1, "random": 60}
+ROOM = {"lifo": 20, "fifo": 20, "newest-set": 1, "random": 60}
+SWARM: dict[str, Any] = {
+    "nodes": NODES,
+    "rate_hz": RATE_HZ,
+    "service_hz": SERVICE_HZ,
+    "fanout": FANOUT,
+    "share_probability": 1.0,
+    "delay_s": DELAY_S,
+}
 NAMES = ("fraction_trained", "trained_mean_s", "trained_p95_s", "known_mean_s", "known_peak_s", "known_p95_s")
 
 
@@ -44,14 +52,9 @@ class Case(NamedTuple):
     load: float
 
     @property
-    def share_probability(self) -> float:
-        """T: smaller at small loads, where sets would be too small to tell orders apart."""
-        return 1.0 if self.load > 0.5 else 0.5
-
-    @property
     def set_size(self) -> int:
-        """Prototypes in a set: the load is λ(1 + L T)/μ."""
-        return round((self.load * SERVICE_HZ / RATE_HZ - 1) / self.share_probability)
+        """Prototypes in a set: the load is λ(1 + L)/μ."""
+        return round(self.load * SERVICE_HZ / RATE_HZ - 1)
 
     @property
     def queue_max(self) -> int:
@@ -60,22 +63,15 @@ class Case(NamedTuple):
 
     def theory(self) -> TrainedAge:
         """The predicted ages."""
-        return trained_age(
-            nodes=NODES,
-            rate_hz=RATE_HZ,
-            set_size=self.set_size,
-            service_hz=SERVICE_HZ,
-            fanout=FANOUT,
-            share_probability=self.share_probability,
-            queue_max=self.queue_max,
-            discipline=self.discipline,
-            delay_s=DELAY_S,
-        )
+        return trained_age(**SWARM, set_size=self.set_size, queue_max=self.queue_max, discipline=self.discipline)
 
     @property
     def duration_s(self) -> float:
         """24 mean ages, of which 5 are the warm-up, and at least 100 seconds."""
         return max(24 * (self.theory().trained_mean_s or 0.0), 100.0)
+
+
+CASES = [Case(discipline, load) for load in LOADS for discipline in DISCIPLINES]
 
 
 class FixedSet:
@@ -143,7 +139,7 @@ def simulated(case: Case, seed: int) -> TrainingReport:
         if case.discipline != "newest-set":
             inbox = QueueInbox(1, peers, case.queue_max, case.discipline, draw)
         learner = FixedSet(case.set_size)
-        schedule = make_schedule("coin", FANOUT, case.share_probability, rng.stream(seed, "gossip", number))
+        schedule = make_schedule("coin", FANOUT, 1.0, rng.stream(seed, "gossip", number))
         exchange = SetExchange(learner, PushGossip(number, peers), schedule, WholeSets(AlwaysGate(), SetLimits(1, 2)))
         return Node(learner, exchange, inbox, round(SECOND_NS / SERVICE_HZ), train_local=True)
 
@@ -179,9 +175,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=8)
     asked = parser.parse_args()
-    cases = [Case(discipline, load) for load in LOADS for discipline in DISCIPLINES]
     print(f"{'load':>5} {'':<11}" + "".join(f"{name:>26}" for name in NAMES))
-    for case, reports in measured(cases, asked.seeds).items():
+    for case, reports in measured(CASES, asked.seeds).items():
         theory, found = case.theory(), values(reports)
         cells = []
         for name in NAMES:
