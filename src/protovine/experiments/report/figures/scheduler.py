@@ -53,7 +53,7 @@ def against_completeness() -> Drawing:
     caption = (
         "Newest first, 5 samples per second and node, all peers addressed at every sample, a device that trains 300 "
         "prototypes per second. Left: with smaller sets (clustering) a node trains more of what it receives, at the "
-        "same age of trained knowledge. With fewer sets (a gate) it trains more, too, but of older sets. Nodes that take "
+        "same age of trained knowledge. With fewer sets (a gate) it trains more, too, but of older ones. Nodes taking "
         "turns send n times fewer sets; their knowledge is (n + 1)/2 times as old. Right: the age of trained knowledge "
         "against the number of nodes, with sets of 250; dotted: the age at arrival."
     )
