@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from benchmarks import scheduler
 from scipy import stats
 
-from benchmarks import scheduler
 from protovine.age import BatchMeans, TrainedAge, trained_age
 from protovine.errors import ConfigError
 
@@ -38,7 +38,7 @@ def test_a_delay_makes_everything_older_and_loss_is_a_smaller_rate(discipline: s
     later = trained_age(**PUBLISHED, discipline=discipline, delay_s=0.5)
     for name in ("trained_mean_s", "trained_p95_s", "known_mean_s", "known_peak_s", "known_p95_s"):
         before, after = getattr(now, name), getattr(later, name)
-        assert before is None and after is None or after == pytest.approx(before + 0.5)
+        assert (before is None and after is None) or after == pytest.approx(before + 0.5)
     lossy = trained_age(**PUBLISHED, discipline=discipline, loss=0.5)
     assert lossy == trained_age(**PUBLISHED, discipline=discipline, share_probability=0.5)
 

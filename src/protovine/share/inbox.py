@@ -338,7 +338,7 @@ class SetInbox:
             "turn": self._turn,
             "rng": self._rng.bit_generator.state,
             "sets": [
-                [peer, encode_set(held, "float64"), created_ns, drawn]
+                [peer, encode_set(held, "float64"), created_ns, drawn.copy()]
                 for peer, (held, created_ns, drawn) in sorted(self._sets.items())
             ],
         }
