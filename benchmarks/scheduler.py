@@ -33,7 +33,7 @@ NODES, FANOUT, RATE_HZ, SERVICE_HZ, DELAY_S = 3, 1, 5.0, 75.0, 0.01
 LOADS = (0.2, 0.5, 0.9, 1.5, 4.0, 20.0)
 DISCIPLINES: tuple[Discipline, ...] = ("lifo", "fifo", "newest-set", "random")
 # Room in a queue, in sets. The theory of random draws is a limit of large queues.
-ROOM = {"lifo": 20, "fifo": 20, "newest-set": 1, "random": 60}
+ROOM = {"lifo": 20, "fifo": 20, "newest-set": 1, "random": 40}
 SWARM: dict[str, Any] = {
     "nodes": NODES,
     "rate_hz": RATE_HZ,
@@ -67,8 +67,8 @@ class Case(NamedTuple):
 
     @property
     def duration_s(self) -> float:
-        """24 mean ages, of which 5 are the warm-up, and at least 100 seconds."""
-        return max(24 * (self.theory().trained_mean_s or 0.0), 100.0)
+        """24 mean ages, of which 5 are the warm-up, and at least 60 seconds."""
+        return max(24 * (self.theory().trained_mean_s or 0.0), 60.0)
 
 
 CASES = [Case(discipline, load) for load in LOADS for discipline in DISCIPLINES]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protovine.age import measure_age, measure_training
-from protovine.records import Learned, Received, Trained, TrainedRun
+from protovine.records import Arrived, Learned, Received, Trained, TrainedRun
 
 SECOND = 10**9
 
@@ -57,6 +57,13 @@ def test_knowledge_is_older_when_it_is_trained_than_when_it_arrives() -> None:
     assert (20 * 10 + 30 * 30) / 50 == pytest.approx(at_training.mean_s * SECOND)
     training = measure_training(trace, [[1], []], 50)
     assert (0.25, 25e-9) == (training.fraction, pytest.approx(training.mean_s))
+
+
+def test_ages_end_with_the_last_sample_of_the_sender() -> None:
+    trained = [Trained(at, 0, 1, 1, 1, (TrainedRun(1, 5, at, 0, 1, 1),)) for at in (15, 40)]
+    trace = [heard(10, 5, 2), trained[0], Arrived(30, 1, 0, 0), trained[1], Arrived(50, 0, 0, 0)]
+    found = measure_training(trace, [[1], []], 50)
+    assert (1.0, 10e-9) == (found.fraction, pytest.approx(found.mean_s))
 
 
 def test_pairs_that_are_not_judged_do_not_count() -> None:

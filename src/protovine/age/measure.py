@@ -20,7 +20,7 @@ from protovine.records import SECOND_NS, Arrived, Learned, Missed, Received, Rec
 WARM_UP_AGES = 5
 # Batches of time, and the least length of each in mean ages, which makes neighbouring means nearly independent.
 BATCHES_MAX, BATCH_AGES = 20, 10
-_NEVER = np.iinfo(np.int64).max
+NEVER_NS = np.iinfo(np.int64).max
 
 
 # When knowledge counts as known: when its message arrives, or when the first of its prototypes is trained.
@@ -34,6 +34,7 @@ def measure_age(
     grid: int = 200,
     start_ns: int = 0,
     known_at: KnownAt = "arrival",
+    slow_s: float = 0.0,
 ) -> AgeReport:
     r"""Ages from the start of a run, when every age is 0, until the origin's last local sample (at most ``end_ns``).
 
@@ -58,6 +59,8 @@ def measure_age(
     known_at : {"arrival", "training"}
         With ``training``, a message is accepted when the first of its prototypes is trained: the ages of trained
         knowledge.
+    slow_s : float >= 0
+        An age of something else that settles with them, if it is larger: warm-up and batches are as long as for it.
 
     References
     ----------
@@ -118,7 +121,7 @@ def measure_age(
         age_s=_curve(rows, grid_ns),
         each=each,
         law=law,
-        steady=_steady(seen, rows, wrong, mean_s * SECOND_NS),
+        steady=_steady(seen, rows, wrong, max(mean_s, slow_s) * SECOND_NS),
     )
 
 
@@ -132,7 +135,7 @@ class _Sorted:
     @classmethod
     def of(cls, times: dict[int, list[int]], origins: int) -> _Sorted:
         lengths = np.array([len(times.get(i, ())) + 1 for i in range(origins)], np.int64)
-        flat = [at for i in range(origins) for at in (*times.get(i, ()), _NEVER)]
+        flat = [at for i in range(origins) for at in (*times.get(i, ()), NEVER_NS)]
         return cls(np.array(flat, np.int64), np.concatenate([[0], np.cumsum(lengths)]))
 
     def __getitem__(self, origin: int) -> Times:

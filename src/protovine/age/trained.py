@@ -10,14 +10,14 @@ from operator import mul
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from protovine.age.measure import measure_age
+from protovine.age.measure import NEVER_NS, measure_age
 from protovine.age.report import AgeReport, BatchMeans, SteadyAges, Times
-from protovine.records import SECOND_NS, Received, Record, Trained
+from protovine.records import SECOND_NS, Arrived, Missed, Received, Record, Trained
 
 
 @dataclass(frozen=True)
 class SteadyTraining:
-    """The same after the warm-up of `SteadyAges`, with intervals over the same batches of time.
+    """The same after a warm-up, as in `SteadyAges`: 5 of the larger of the two mean ages, in batches of at least 10.
 
     Parameters
     ----------
@@ -48,7 +48,8 @@ class TrainingReport:
     fraction : float or None
         ``trained / received``.
     mean_s, p95_s : float or None
-        Age of a prototype's message when the prototype is trained, over all prototypes trained.
+        Age of a prototype's message when the prototype is trained, over all that were trained until the sender's last
+        local sample: after it nothing newer can come.
     known : AgeReport or None
         Ages of trained knowledge: of the newest message of which at least one prototype was trained.
     steady : SteadyTraining or None
@@ -102,16 +103,19 @@ def measure_training(
         if count:
             words = "the trace does not say which prototypes were trained"
         return TrainingReport(prototypes, 0, None, None, None, None, None, words if prototypes else "nothing arrived")
-    known = measure_age(records, neighbours, end_ns, start_ns=start_ns, known_at="training")
-    first, step, number, created, fresh = runs.T
+    trained = int(runs[:, 4].sum())
+    runs = runs[runs[:, 0] <= runs[:, 5]]
+    first, step, number, created = runs.T[:4]
     # Twice the sum of ages is a whole number, and Python's have no limit.
     doubled = sum(map(mul, number.tolist(), (2 * (first - created) + step * (number - 1)).tolist()))
-    total, trained = int(number.sum()), int(fresh.sum())
+    total = int(number.sum())
+    mean_s = doubled / (2 * total * SECOND_NS) if total else None
+    known = measure_age(records, neighbours, end_ns, start_ns=start_ns, known_at="training", slow_s=mean_s or 0.0)
     return TrainingReport(
         received=prototypes,
         trained=trained,
         fraction=trained / prototypes if prototypes else None,
-        mean_s=doubled / (2 * total * SECOND_NS),
+        mean_s=mean_s,
         p95_s=_quantile(runs, 0.95),
         known=known,
         steady=_steady(received, runs, known.steady, start_ns),
@@ -119,10 +123,14 @@ def measure_training(
 
 
 def _columns(records: Iterable[Record], neighbours: Sequence[Sequence[int]]) -> tuple[Times, Times, int]:
-    """Time and number of prototypes received (2, k); runs (r, 5); and how many prototypes were trained in all."""
+    """Time and number of prototypes received (2, k); runs (r, 6); and how many prototypes were trained in all.
+
+    The last column of the runs has the time of the sender's last local sample.
+    """
     pairs = {(node, peer) for node, peers in enumerate(neighbours) for peer in peers}
     received: list[tuple[int, int]] = []
-    runs: list[tuple[int, int, int, int, int]] = []
+    runs: list[tuple[int, int, int, int, int, int]] = []
+    last: dict[int, int] = {}
     count = 0
     for record in records:
         if isinstance(record, Received):
@@ -132,13 +140,18 @@ def _columns(records: Iterable[Record], neighbours: Sequence[Sequence[int]]) -> 
             count += record.count
             for run in record.runs:
                 if (record.node, run.peer) in pairs:
-                    runs.append((run.first_ns, run.step_ns, run.count, run.created_ns, run.fresh))
-    return np.array(received, np.int64).reshape(-1, 2).T, np.array(runs, np.int64).reshape(-1, 5), count
+                    runs.append((run.first_ns, run.step_ns, run.count, run.created_ns, run.fresh, run.peer))
+        elif isinstance(record, (Arrived, Missed)):  # A union would be slower to test.
+            last[record.node] = record.at_ns
+    table = np.array(runs, np.int64).reshape(-1, 6)
+    # A trace without arrivals is measured to its end.
+    table[:, 5] = [last.get(peer, 0 if last else NEVER_NS) for peer in table[:, 5].tolist()]
+    return np.array(received, np.int64).reshape(-1, 2).T, table, count
 
 
 def _quantile(runs: Times, q: float) -> float | None:
     """The smallest age that a fraction ``q`` of the prototypes does not exceed."""
-    first, step, number, created, _ = runs.T
+    first, step, number, created = runs.T[:4]
     total = int(number.sum())
     if not total:
         return None
@@ -157,7 +170,7 @@ def _steady(received: Times, runs: Times, known: SteadyAges | None, start_ns: in
     def summed(at_ns: Times, values: ArrayLike) -> NDArray[np.float64]:
         return np.asarray(np.histogram(at_ns, bins=edges, weights=np.asarray(values, np.float64))[0], np.float64)
 
-    first, step, number, created, fresh = runs.T
+    first, step, number, created, fresh, _ = runs.T
     ages = number * ((first - created) + step * (number - 1) / 2)
     within = (first >= edges[0]) & (first < edges[-1])
     return SteadyTraining(
