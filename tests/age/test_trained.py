@@ -77,14 +77,15 @@ def test_pairs_that_are_not_judged_do_not_count() -> None:
 
 
 @pytest.mark.parametrize(
-    ("trace", "reason"),
+    ("trace", "fraction", "reason"),
     [
-        ([], "nothing arrived"),
-        ([heard(10, 5, 2)], "nothing received was trained"),
-        ([heard(10, 5, 2), Trained(20, 0, 1, 1, 1)], "does not say which"),
+        ([], None, "nothing arrived"),
+        ([heard(10, 5, 0)], None, "messages had no prototypes"),
+        ([heard(10, 5, 2)], 0.0, "none of the received prototypes was trained"),
+        ([heard(10, 5, 2), Trained(20, 0, 1, 1, 1)], None, "does not say which"),
     ],
 )
-def test_what_is_not_known_has_a_reason(trace: list, reason: str) -> None:
+def test_what_is_not_known_has_a_reason(trace: list, fraction: float | None, reason: str) -> None:
     found = measure_training(trace, [[1], []], 50)
-    assert (None, None, None, None) == (found.fraction, found.mean_s, found.known, found.steady)
+    assert (fraction, None, None, None) == (found.fraction, found.mean_s, found.known, found.steady)
     assert reason in found.reason

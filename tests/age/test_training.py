@@ -237,6 +237,7 @@ def test_the_simulator_agrees_with_theory_at_every_load() -> None:
         # Intervals from four runs alone are wide: their quantiles of t are those of one comparison.
         level = 0.005 / len(known) if count > 4 else 0.005
         half = stats.t.ppf(1 - level, count - 1) * error
+        assert half < 0.6 * expected, f"{what}: the interval is too wide to test anything"
         if abs(mean - expected) > half + 1e-3 * expected:
             missed.append(f"{what}: {mean:.4f} ± {half:.4f}, expected {expected:.4f}")
     assert [] == missed

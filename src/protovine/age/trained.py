@@ -99,10 +99,16 @@ def measure_training(
     received, runs, count = _columns(records, neighbours)
     prototypes = int(received[1].sum())
     if not len(runs):
-        words = "nothing received was trained; models are used as they arrive"
+        none_trained = prototypes > 0 and not count
         if count:
-            words = "the trace does not say which prototypes were trained"
-        return TrainingReport(prototypes, 0, None, None, None, None, None, words if prototypes else "nothing arrived")
+            reason = "the trace does not say which prototypes were trained"
+        elif prototypes:
+            reason = "none of the received prototypes was trained"
+        elif received.size:
+            reason = "messages had no prototypes, as with models, which are used as they arrive"
+        else:
+            reason = "nothing arrived"
+        return TrainingReport(prototypes, 0, 0.0 if none_trained else None, None, None, None, None, reason)
     trained = int(runs[:, 4].sum())
     runs = runs[runs[:, 0] <= runs[:, 5]]
     first, step, number, created = runs.T[:4]
@@ -134,7 +140,7 @@ def _columns(records: Iterable[Record], neighbours: Sequence[Sequence[int]]) -> 
     count = 0
     for record in records:
         if isinstance(record, Received):
-            if record.prototypes and (record.node, record.peer) in pairs:
+            if (record.node, record.peer) in pairs:
                 received.append((record.at_ns, record.prototypes))
         elif isinstance(record, Trained):
             count += record.count
