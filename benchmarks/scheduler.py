@@ -33,7 +33,7 @@ NODES, FANOUT, RATE_HZ, SERVICE_HZ, DELAY_S = 3, 1, 5.0, 75.0, 0.01
 LOADS = (0.2, 0.5, 0.9, 1.5, 4.0, 20.0)
 DISCIPLINES: tuple[Discipline, ...] = ("lifo", "fifo", "newest-set", "random")
 # Room in a queue, in sets. The theory of random draws is a limit of large queues.
-ROOM = {"lifo": 20, "fifo": 20, "newest-set": 1, "random": 40}
+ROOM = {"lifo": 15, "fifo": 15, "newest-set": 1, "random": 30}
 SWARM: dict[str, Any] = {
     "nodes": NODES,
     "rate_hz": RATE_HZ,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,19 @@ from protovine.experiments.run.ages import Expected, RunAges, expected_ages
 from protovine.experiments.run.result import Run
 from protovine.experiments.run.series import GRID, series
 from protovine.experiments.run.trace import RunDescription, hash_of
-from protovine.records import SECOND_NS, AnyRecord, Ended, Evaluated, Record, read_trace
+from protovine.records import (
+    SECOND_NS,
+    AnyRecord,
+    Arrived,
+    Ended,
+    Evaluated,
+    Learned,
+    Missed,
+    Received,
+    Record,
+    Trained,
+    read_trace,
+)
 
 _SCORES = ("f1", "f1_macro", "f1_paper", "accuracy", "balanced_accuracy", "kappa", "log_loss")
 _NODE_SCORES = ("f1", "f1_macro", "f1_paper", "accuracy", "kappa")
@@ -62,7 +75,7 @@ def judge(
     ended: list[Ended] = kept[Ended]
     f1_global = _f1_global(kept[Evaluated], len(run.classes))
     traffic = metrics.traffic(records)
-    ages, training = _ages(run, records, judged, end_ns) if run.shares else (None, None)
+    ages, training = _ages(run, records, kept, judged, end_ns) if run.shares else (None, None)
     so_far = metrics.sliding(together, run.positive, max(1, len(together)))
     found: dict[str, float | None] = {
         **{name: _mean(getattr(scores, name) for scores in each.values()) for name in _SCORES},
@@ -117,14 +130,17 @@ def judge_trace(path: Path, settings: RunSettings | None = None) -> Run:
 
 
 def _ages(
-    run: RunDescription, records: Sequence[Record], judged: set[int], end_ns: int
+    run: RunDescription, records: Sequence[Record], kept: dict[type, list[Any]], judged: set[int], end_ns: int
 ) -> tuple[AgeReport, TrainingReport]:
     """Ages between the judged nodes: when messages arrive, and when their prototypes are trained."""
     links = [
         [peer for peer in peers if peer in judged] if node in judged else []
         for node, peers in enumerate(run.neighbours)
     ]
-    return measure_age(records, links, end_ns, GRID), measure_training(records, links, end_ns)
+    # What was trained needs few kinds of records.
+    few = [record for kind in (Received, Trained, Learned, Arrived, Missed) for record in kept[kind]]
+    few.sort(key=attrgetter("at_ns"))
+    return measure_age(records, links, end_ns, GRID), measure_training(few, links, end_ns)
 
 
 def _f1_global(evaluated: Iterable[Evaluated], n_classes: int) -> dict[int, float | None]:
