@@ -63,8 +63,42 @@ def test_values_that_are_not_known_are_none() -> None:
             assert (None, None) == (short.fraction_trained, short.trained_mean_s)
             assert "too short" in short.method
     assert trained_age(**PUBLISHED, share_probability=0.0).known_mean_s == math.inf
+    crowded = trained_age(**PUBLISHED | {"rate_hz": 299.9})
+    assert None is crowded.known_mean_s and "99%" in crowded.method
     idle = trained_age(**PUBLISHED | {"rate_hz": 300.0})
     assert (0.0, math.inf) == (idle.fraction_trained, idle.known_mean_s)
+
+
+@pytest.mark.parametrize("local", [0.01, 0.5, 0.98])
+def test_turns_have_the_moments_of_a_busy_period(local: float) -> None:
+    swarm = {"nodes": 4, "rate_hz": 100 * local, "set_size": 500, "service_hz": 100.0, "share_probability": 1.0}
+    w, one = 0.03, local
+    mean, variance = w / (1 - one), w * one / 100 / (1 - one) ** 3
+    nu = 100 * local
+    expected = 1 / nu + (variance + mean**2) / (2 * mean)
+    assert expected == pytest.approx(trained_age(**swarm, discipline="newest-set").known_mean_s, rel=1e-9)
+
+
+def test_every_load_gives_values_or_a_reason() -> None:
+    draw = np.random.default_rng(0)
+    for _ in range(150):
+        swarm = {
+            "nodes": int(draw.integers(2, 8)),
+            "rate_hz": float(10 ** draw.uniform(-2, 2)),
+            "set_size": int(10 ** draw.uniform(0, 3)),
+            "service_hz": float(10 ** draw.uniform(-1, 4)),
+            "share_probability": float(draw.random()),
+            "queue_max": int(10 ** draw.uniform(0, 5)),
+        }
+        for discipline in ("lifo", "newest-set", "random", "fifo"):
+            age = trained_age(**swarm, discipline=discipline)
+            assert age.fraction_trained is None or 0 <= age.fraction_trained <= 1
+            if age.trained_mean_s is None:
+                assert "not" in age.method
+            else:
+                assert 0 < age.trained_mean_s < math.inf
+            for value in (age.trained_p95_s, age.known_mean_s, age.known_peak_s, age.known_p95_s):
+                assert value is None or value > 0  # Not NaN either.
 
 
 @pytest.mark.parametrize(

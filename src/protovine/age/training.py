@@ -18,6 +18,8 @@ from protovine.errors import ConfigError, check_range, suggest
 Discipline = Literal["lifo", "fifo", "newest-set", "random"]
 # Formulas of queues hold while a queue hardly ever drops what it would have trained: up to this probability.
 _DROPPED_MAX = 0.005
+# Above this part of the device, the time between two turns varies so much that its distribution takes too many terms.
+_LOCAL_MAX = 0.99
 # The exact distribution of the age in a full queue takes long if more sets than this fit.
 _SETS_MAX = 2000
 
@@ -148,6 +150,9 @@ def trained_age(
         why = "nothing ever arrives" if nu == 0 else "local samples take all the time of the device"
         inf = math.inf
         return TrainedAge(load, None if nu == 0 else 0.0, None, None, inf, inf, inf, 0.0, f"nothing is trained: {why}")
+    if rate_hz > _LOCAL_MAX * service_hz:
+        method = f"not known: local samples take more than {_LOCAL_MAX:.0%} of the time of the device"
+        return _joined(load, None, (None, None), (None, None, None), 0.0, method)
     queue = _Queue(peers, rate_hz, service_hz, set_size, queue_max, nu, load)
     if discipline == "newest-set":
         found = queue.newest_set()
@@ -244,6 +249,8 @@ class _Queue:
 
     def stable(self, discipline: str) -> TrainedAge:
         """Below saturation the mean number that waits does not depend on the order, so by Little's law no mean does."""
+        if self.nu * self.set_s >= 1:  # By rounding: the load is 1.
+            return self._unknown()
         grow = optimize.brentq(self._growth, 1e-9 / self.set_s, 1e6 / self.set_s)
         if math.exp(-grow * max(0.0, self.queue_max - self.set_size) / self.turn_hz) > _DROPPED_MAX:
             return self._unknown()
@@ -293,7 +300,7 @@ class _Queue:
         w, one = self.peers / self.service_hz, self.rate_hz / self.service_hz
         # Beyond this the terms fall by more than the factor ρ₁ exp(1 - ρ₁) each.
         terms = math.ceil(60 + 40 / -(math.log(one) + 1 - one) + 2 * self.peers * one / (1 - one))
-        k = np.arange(min(terms, 10_000_000), dtype=float)
+        k = np.arange(terms, dtype=float)
         t = w + k / self.service_hz
         chance = w / t * np.exp(special.xlogy(k, self.rate_hz * t) - self.rate_hz * t - special.gammaln(k + 1))
         keep = chance > 1e-18
