@@ -81,6 +81,7 @@ def test_every_option_reaches_its_setting(tmp_path: Path) -> None:
         "label_delay_s": 0.1,
         "labelled": 0.9,
         "train_rate_hz": 50.0,
+        "train_local": False,
         "clock_skew_s": 0.0,
         "clock_drift_ppm": 0.0,
         "centralised": False,

@@ -85,10 +85,13 @@ def _against_load(axes: Axes, swarm: Mapping[str, Any], room: Mapping[str, int],
     if name == "known_mean_s":
         nu = swarm["rate_hz"] * swarm["share_probability"] * swarm["fanout"] / (swarm["nodes"] - 1)
         axes.axhline(1 / nu + swarm["delay_s"], color=GREY, linestyle=":", linewidth=1.2, label="at arrival")
+    axes.set_xlim(0.18, 26)
     log_both(axes, "load ρ", "fraction trained" if name == "fraction_trained" else "age of trained knowledge [s]")
-    axes.set_title("received prototypes ever trained" if name == "fraction_trained" else "mean age", fontsize=10)
     if name == "known_mean_s":
-        axes.legend(fontsize=8.5)
+        axes.legend(fontsize=8.5, loc="center right", bbox_to_anchor=(1.0, 0.62))
+    axes.set_title(
+        "received prototypes that are ever trained" if name == "fraction_trained" else "mean age", fontsize=10
+    )
 
 
 def _at(swarm: Mapping[str, Any], discipline: Discipline, size: int, room: Mapping[str, int]) -> TrainedAge:
