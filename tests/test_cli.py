@@ -81,6 +81,7 @@ def test_every_option_reaches_its_setting(tmp_path: Path) -> None:
         "label_delay_s": 0.1,
         "labelled": 0.9,
         "train_rate_hz": 50.0,
+        "train_local": False,
         "clock_skew_s": 0.0,
         "clock_drift_ppm": 0.0,
         "centralised": False,
@@ -340,6 +341,15 @@ def test_age_calc_says_what_theory_says(tmp_path: Path) -> None:
     assert "p95_s         not known in closed form" in shown and "method        exact" in shown
 
 
+def test_age_calc_says_what_a_busy_node_trains(tmp_path: Path) -> None:
+    busy = ("age", "calc", "--rate", "5", "-T", "1", "--service-rate", "300")
+    found = json.loads(protovine(*busy, "--delay", "fixed:0.1", "--discipline", "fifo", "--json", cwd=tmp_path).stdout)
+    assert (0.059, 204.1) == pytest.approx((found["training"]["fraction_trained"], found["training"]["trained_mean_s"]))
+    assert None is found["training"]["known_peak_s"]
+    shown = protovine(*busy, "--set-size", "50", "--queue-max", "1000", cwd=tmp_path).stdout
+    assert "fraction_trained  0.295" in shown and "known_mean_s      0.206808" in shown
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -347,6 +357,11 @@ def test_age_calc_says_what_theory_says(tmp_path: Path) -> None:
         (["--rate", "0"], "rate_hz must be a finite number > 0, got 0"),
         (["--fanout", "9"], "fanout must be between 1 and 4, got 9"),
         (["--delay", "nowhere"], "cannot read 'nowhere'"),
+        (["--set-size", "9"], "--set-size needs --service-rate"),
+        (["--service-rate", "0"], "service_hz must be a finite number > 0, got 0"),
+        (["--service-rate", "9", "--discipline", "lif"], "unknown discipline 'lif' (did you mean 'lifo'?)"),
+        (["--service-rate", "9", "--schedule", "counter"], "--schedule must be coin, got 'counter'"),
+        (["--service-rate", "9", "--delay", "exp:1"], "--delay must be none or fixed:S"),
     ],
 )
 def test_bad_ages_end_with_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,7 @@ TRACE = [
     records.Predicted(1, 0, 5, 1, (0.1, 0.9)),
     records.Learned(1, 0, 5, True, 3),
     records.Trained(2, 0, 4, 1, 9),
+    records.Trained(2, 0, 4, 1, 9, (records.TrainedRun(1, 5, 7, 2, 3, 3), records.TrainedRun(2, 5, 8, 0, 1, 0))),
     records.Compressed(2, 0, 9, 5, False),
     records.Withheld(2, 0, 1, 9, "jsd", 0.25),
     records.Sent(2, 0, 1, "share", 1, 1, 9, 16, 300, 2**32 - 1),
@@ -124,6 +126,14 @@ def test_trace_hash_depends_on_order_and_every_field() -> None:
 
     a, b = records.Down(1, 0), records.Down(1, 1)
     assert 4 == len({hashed(a), hashed(b), hashed(a, b), hashed(b, a)})
+
+
+def test_trace_hash_is_that_of_older_traces_without_runs() -> None:
+    run = records.TrainedRun(1, 5, 7, 2, 3, 3)
+    made, older = records.TraceHash(), hashlib.blake2b(digest_size=16)
+    made.add(records.Trained(2, 0, 4, 1, 9, (run,)))
+    older.update(b'{"is":"trained","at_ns":2,"node":0,"count":4,"inserted":1,"size":9}')
+    assert older.hexdigest() == made.hexdigest()
 
 
 state = st.recursive(

@@ -14,7 +14,7 @@ from protovine.errors import ConfigError, LocalProtocolError, RemoteProtocolErro
 from protovine.exchange import SetExchange
 from protovine.gossip import Coin, Frame, Kind, PushGossip
 from protovine.learn import XuILVQCore
-from protovine.node import Node, make_example_node
+from protovine.node import Node, _runs, make_example_node
 from protovine.prototypes import PrototypeSet
 from protovine.share import JensenShannonGate, QueueInbox, SetInbox, SetLimits, WholeSets, encode_set
 
@@ -127,6 +127,55 @@ def test_received_prototypes_are_trained_at_the_rate_of_the_device() -> None:
     node.on_timer(100 + 50 * period)
     assert (3, 0) == (len(node.learner), len(node.inbox))
     assert [1, 1, 1] == [r.count for r in node.drain().records if isinstance(r, records.Trained)]
+
+
+def test_records_say_which_message_was_trained_when() -> None:
+    node = make_example_node()
+    period = node.train_period_ns
+    node.receive(share(1, 1.0, 2.0, 3.0), 1, now_ns=100)
+    node.on_timer(100 + 2 * period + 7)
+    node.on_timer(100 + 9 * period)
+    runs = [r.runs for r in node.drain().records if isinstance(r, records.Trained)]
+    created = node.views[1].created_ns
+    first = records.TrainedRun(1, created, 100 + period, period, 2, 2)
+    assert [(first,), (records.TrainedRun(1, created, 100 + 3 * period, 0, 1, 1),)] == runs
+
+
+def test_runs_of_several_peers_and_sets_keep_every_time() -> None:
+    inbox = QueueInbox(1, [1, 2])
+    for peer, created, size in ((1, 5, 2), (2, 6, 1), (1, 7, 3), (2, 8, 2)):
+        inbox.put(peer, PrototypeSet.of(np.zeros((size, 1)), np.zeros(size)), created)
+    batch = inbox.take(8)
+    expected = [
+        (1000 + 10 * i, int(p), int(c)) for i, (p, c) in enumerate(zip(batch.origin, batch.created_ns, strict=True))
+    ]
+    found = [
+        (run.first_ns + run.step_ns * i, run.peer, run.created_ns)
+        for run in _runs(batch, 1000, 10)
+        for i in range(run.count)
+    ]
+    assert expected == sorted(found)
+
+
+def test_local_samples_interrupt_the_training_of_received_ones() -> None:
+    def trained_at(train_local: bool, samples: list[int]) -> list[int]:
+        node = make_example_node()
+        node.train_local, node.train_period_ns = train_local, 10
+        at = [*((now, True) for now in samples), (100, False)]
+        for now, is_sample in sorted(at):
+            if is_sample:
+                node.observe([0.5], 0, now_ns=now)
+            else:
+                node.receive(share(1, 1.0, 2.0, 3.0), 1, now_ns=now)
+        node.on_timer(1000)
+        runs = [run for r in node.drain().records if isinstance(r, records.Trained) for run in r.runs]
+        return [run.first_ns + run.step_ns * i for run in runs for i in range(run.count)]
+
+    assert [110, 120, 130] == trained_at(False, [96, 97, 115])
+    # Two samples keep the device busy until 116, and the one at 130 interrupts the first prototype's successor.
+    assert [126, 146, 156] == trained_at(True, [96, 97, 130])
+    assert [120, 140, 150] == trained_at(True, [105, 125])
+    assert [110, 120, 130] == trained_at(True, [50, 85])
 
 
 def test_idle_time_is_not_saved_up() -> None:

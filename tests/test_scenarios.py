@@ -186,6 +186,8 @@ class Conversation:
 def described(record: Record) -> str:
     fields = []
     for name in record.__struct_fields__:
+        if name == "runs":
+            continue  # Which messages were trained when: the lines before say it.
         value = getattr(record, name)
         if name in ("at_ns", "node", "digest"):
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -14,8 +15,8 @@ from protovine.gossip import PeerView
 from protovine.learn import ArrayLearner, Prediction
 from protovine.learn.validate import vector_of
 from protovine.prototypes import FEATURE_MAX
-from protovine.records import Record
-from protovine.share import Inbox, LocalSample
+from protovine.records import Record, TrainedRun
+from protovine.share import Batch, Inbox, LocalSample
 from protovine.snapshot import pack, unpack
 
 # Samples that wait for their label; beyond this the oldest are given up, and counted.
@@ -40,6 +41,8 @@ class Node:
         Received prototypes that wait to be trained.
     train_period_ns : int >= 1
         Time that training one received prototype takes: the device's compute model.
+    train_local : bool
+        Whether training a local sample takes as long, and interrupts the training of received prototypes.
 
     Raises
     ------
@@ -58,15 +61,21 @@ class Node:
     """
 
     def __init__(
-        self, learner: ArrayLearner, exchange: Exchange, inbox: Inbox, train_period_ns: int = 5_263_158
+        self,
+        learner: ArrayLearner,
+        exchange: Exchange,
+        inbox: Inbox,
+        train_period_ns: int = 5_263_158,
+        train_local: bool = False,
     ) -> None:
         check_range("train_period_ns", train_period_ns, 1)
         self.id = exchange.node
         self.learner, self.exchange, self.inbox = learner, exchange, inbox
-        self.train_period_ns = train_period_ns
+        self.train_period_ns, self.train_local = train_period_ns, train_local
         self.now_ns = 0
         self.samples_learnt = 0  # Local samples only.
         self._train_at_ns = 0
+        self._local_until_ns = 0  # Until then the device trains local samples, if that takes time.
         self._unlabelled: dict[int, tuple[NDArray[np.float64], int]] = {}
         self._given_up = 0
         self._out = Outputs()
@@ -199,8 +208,9 @@ class Node:
             raise
         self._advance(now_ns)
         if not len(self.inbox):
-            self._train_at_ns = max(self._train_at_ns, now_ns + self.train_period_ns)
-        dropped = self.inbox.put(sender, prototypes) if len(prototypes) else 0
+            idle_ns = max(now_ns, self._local_until_ns)
+            self._train_at_ns = max(self._train_at_ns, idle_ns + self.train_period_ns)
+        dropped = self.inbox.put(sender, prototypes, view.created_ns) if len(prototypes) else 0
         self._out.records.append(
             records.Received(
                 now_ns,
@@ -274,7 +284,7 @@ class Node:
             self.inbox.restore(saved["inbox"], self.exchange.limits)
             self._unlabelled = {name: (x, event) for name, x, event in saved["unlabelled"]}
             self.samples_learnt, self._given_up = saved["samples_learnt"], saved["given_up"]
-            self.now_ns = max(saved["now_ns"], now_ns)
+            self.now_ns = self._local_until_ns = max(saved["now_ns"], now_ns)
             self._train_at_ns = max(saved["train_at_ns"], self.now_ns + self.train_period_ns)
         except (KeyError, IndexError, AttributeError, TypeError, ValueError, CodecError) as error:
             raise SnapshotError(f"the snapshot is damaged: {error}") from None
@@ -283,6 +293,10 @@ class Node:
         likelihood = self.learner.likelihood(sample, y, event_ns) if self.exchange.needs_surprisal else 1.0
         inserted = self.learner.learn(sample[np.newaxis], np.array([y]), np.array([event_ns]))
         self.samples_learnt += 1
+        if self.train_local:
+            self._local_until_ns = max(self._local_until_ns, self.now_ns) + self.train_period_ns
+            if len(self.inbox):
+                self._train_at_ns += self.train_period_ns
         self._records_of_shrinking()
         self._out.records.append(records.Learned(self.now_ns, self.id, name, bool(inserted), len(self.learner)))
         learnt = LocalSample(sample, y, event_ns, surprisal_bits(likelihood), bool(inserted))
@@ -296,10 +310,11 @@ class Node:
             due = (now_ns - self._train_at_ns) // self.train_period_ns + 1
             batch = self.inbox.take(min(due, _BATCH_MAX))
             count = len(batch.label)
+            runs = _runs(batch, self._train_at_ns, self.train_period_ns)
             self._train_at_ns += count * self.train_period_ns
             inserted = self.learner.learn_received(batch.prototypes(), batch.origin)
             self._records_of_shrinking()
-            self._out.records.append(records.Trained(now_ns, self.id, count, inserted, len(self.learner)))
+            self._out.records.append(records.Trained(now_ns, self.id, count, inserted, len(self.learner), runs))
 
     def _check_time(self, now_ns: int) -> None:
         if now_ns < self.now_ns:
@@ -319,6 +334,24 @@ class Node:
         if not isinstance(code, int | float) or not 0 <= code < self.learner.n_classes or code != int(code):
             raise ValueError(f"a class must be between 0 and {self.learner.n_classes - 1}, got {y!r}")
         return int(code)
+
+
+def _runs(batch: Batch, first_ns: int, period_ns: int) -> tuple[TrainedRun, ...]:
+    """The messages whose prototypes are trained every ``period_ns`` from ``first_ns`` on."""
+    runs: list[list[int]] = []
+    newest: dict[int, list[int]] = {}  # Of each peer the run that may go on: as in `TrainedRun`, with the last time.
+    columns = (batch.origin.tolist(), batch.created_ns.tolist(), batch.fresh.tolist())
+    for at_ns, peer, created_ns, fresh in zip(itertools.count(first_ns, period_ns), *columns, strict=False):
+        run = newest.get(peer)
+        if run is not None and run[1] == created_ns and (run[4] == 1 or at_ns - run[6] == run[3]):
+            run[3] = at_ns - run[6]
+            run[4] += 1
+            run[5] += fresh
+            run[6] = at_ns
+        else:
+            newest[peer] = run = [peer, created_ns, at_ns, 0, 1, int(fresh), at_ns]
+            runs.append(run)
+    return tuple([TrainedRun(*run[:6]) for run in runs])
 
 
 def pump(node: Node, send: Callable[[int, bytes], None], record: Callable[[Record], None]) -> None:

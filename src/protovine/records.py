@@ -63,12 +63,30 @@ class Learned(Record, frozen=True, gc=False, tag="learned"):
     size: int
 
 
-class Trained(Record, frozen=True, gc=False, tag="trained"):
-    """The node trained ``count`` received prototypes since the last such record, ``inserted`` of them as new ones."""
+class TrainedRun(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """``count`` prototypes of one message from ``peer``, trained at ``first_ns``, ``first_ns + step_ns`` and so on.
+
+    The peer made the message at ``created_ns``. ``fresh`` of the prototypes were trained for the first time.
+    """
+
+    peer: int
+    created_ns: int
+    first_ns: int
+    step_ns: int
+    count: int
+    fresh: int
+
+
+class Trained(Record, frozen=True, gc=False, tag="trained", omit_defaults=True):
+    """The node trained ``count`` received prototypes since the last such record, ``inserted`` of them as new ones.
+
+    ``runs`` says of which messages and when exactly; traces made before it existed have none.
+    """
 
     count: int
     inserted: int
     size: int
+    runs: tuple[TrainedRun, ...] = ()
 
 
 class Compressed(Record, frozen=True, gc=False, tag="compressed"):
@@ -187,6 +205,8 @@ AnyRecord = (
 class TraceHash:
     """Hash of a sequence of records: equal hashes mean equal decisions and equal bytes.
 
+    It leaves out `Trained.runs`, which older traces do not have: what was trained decides all that follows anyway.
+
     Examples
     --------
     >>> a, b = TraceHash(), TraceHash()
@@ -201,6 +221,8 @@ class TraceHash:
 
     def add(self, record: Record) -> None:
         """Take one more record in."""
+        if type(record) is Trained and record.runs:
+            record = Trained(record.at_ns, record.node, record.count, record.inserted, record.size)
         self._hash.update(self._encode(record))
 
     def hexdigest(self) -> str:

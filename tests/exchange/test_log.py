@@ -25,7 +25,7 @@ def build(node: int, n: int = 2, *, incarnation: int = 1, budget: float = 0.0, *
     draw = np.random.default_rng(node)
     selected = LogShare(SetLimits(2, 2), draw, budget_bytes_per_s=budget, recipients=len(peers), **share)
     exchange = LogExchange(learner, gossip, schedule, selected)
-    return Node(learner, exchange, QueueInbox(2, peers, newest_first=False))
+    return Node(learner, exchange, QueueInbox(2, peers, order="fifo"))
 
 
 class Pair:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -73,6 +74,20 @@ def test_a_swarm_survives_everything_at_once(preset: str) -> None:
     assert 200 == len(of(kept, records.Missed)) + len(of(kept, records.Predicted))
     learnt, predicted = len(of(kept, records.Learned)), len(of(kept, records.Predicted))
     assert 0.6 * predicted < learnt < 0.9 * predicted
+
+
+def test_what_was_trained_is_told_in_true_times_whatever_the_clocks_show() -> None:
+    def runs(**swarm: float) -> list[tuple]:
+        kept, _ = simulate("paper-base", swarm=swarm, link={"delay_s": 0.05})
+        messages = {(r.node, r.peer, r.created_ns) for r in of(kept, records.Received)}
+        found = [(r.node, *msgspec.structs.astuple(run)) for r in of(kept, records.Trained) for run in r.runs]
+        assert {run[:3] for run in found} <= messages, "as old as the message that brought it"
+        return [(node, peer, *rest) for node, peer, _, *rest in found]
+
+    exact, skewed = runs(), runs(clock_skew_s=30.0)
+    assert exact == skewed and len(exact) > 100
+    drifting = runs(clock_drift_ppm=1000.0)
+    assert max(abs(a[2] - b[2]) for a, b in zip(exact, drifting, strict=False)) < SECOND
 
 
 def calm(outcome, seconds: int = 60) -> None:

@@ -4,6 +4,8 @@ Measure, from a trace:
 
 - `measure_age`, `AgeReport`: ages of a run, as exact integrals of the sawtooth. `PairAges` has each pair, `AgeLaw` the
   distribution of the age, `SteadyAges` the ages without the start of the run, with intervals by `BatchMeans`.
+- `measure_training`, `TrainingReport`: what nodes really trained of what they received, how old it was then, and the
+  ages of trained knowledge; `SteadyTraining` is without the start.
 
 Predict, before a run:
 
@@ -16,6 +18,8 @@ Predict, before a run:
 - `percolation_age`, `PercolationAge`: with forwarding, by Monte Carlo on graphs of up to a million nodes. `PushRates`
   describes the graph, `random_regular` draws one, `ball_age` is a fast estimate.
 - `max_age`, `version_moments`: the stalest of several neighbours; version ages from ages.
+- `trained_age`, `TrainedAge`: what a busy node really learns: the fraction of received prototypes that it trains, how
+  old they are then, and the age of trained knowledge, for four disciplines of its queues.
 
 Plan, the other way round:
 
@@ -47,6 +51,8 @@ from protovine.age.symmetric import (
     star_age,
     star_push_age,
 )
+from protovine.age.trained import SteadyTraining, TrainingReport, measure_training
+from protovine.age.training import TrainedAge, trained_age
 
 __all__ = [
     "AgeLaw",
@@ -62,6 +68,9 @@ __all__ = [
     "PushRates",
     "RatePlan",
     "SteadyAges",
+    "SteadyTraining",
+    "TrainedAge",
+    "TrainingReport",
     "UsefulTheory",
     "ball_age",
     "complete_age",
@@ -73,6 +82,7 @@ __all__ = [
     "line_push_age",
     "max_age",
     "measure_age",
+    "measure_training",
     "parse_delay",
     "parse_peers",
     "path_age",
@@ -87,6 +97,7 @@ __all__ = [
     "ring_push_age",
     "star_age",
     "star_push_age",
+    "trained_age",
     "useful_push",
     "version_moments",
 ]

@@ -8,22 +8,33 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from operator import mul
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from protovine.age.report import AgeLaw, AgeReport, BatchMeans, Floats, PairAges, SteadyAges, Times
-from protovine.records import SECOND_NS, Arrived, Learned, Missed, Received, Record
+from protovine.records import SECOND_NS, Arrived, Learned, Missed, Received, Record, Trained
 
 # The warm-up in mean ages. Where ages are exponential, e^-5 of the effect of the start is left after it.
 WARM_UP_AGES = 5
 # Batches of time, and the least length of each in mean ages, which makes neighbouring means nearly independent.
 BATCHES_MAX, BATCH_AGES = 20, 10
-_NEVER = np.iinfo(np.int64).max
+NEVER_NS = np.iinfo(np.int64).max
+
+
+# When knowledge counts as known: when its message arrives, or when the first of its prototypes is trained.
+KnownAt = Literal["arrival", "training"]
 
 
 def measure_age(
-    records: Iterable[Record], neighbours: Sequence[Sequence[int]], end_ns: int, grid: int = 200, start_ns: int = 0
+    records: Iterable[Record],
+    neighbours: Sequence[Sequence[int]],
+    end_ns: int,
+    grid: int = 200,
+    start_ns: int = 0,
+    known_at: KnownAt = "arrival",
+    slow_s: float = 0.0,
 ) -> AgeReport:
     r"""Ages from the start of a run, when every age is 0, until the origin's last local sample (at most ``end_ns``).
 
@@ -45,6 +56,11 @@ def measure_age(
         Start and end of the run, 0 <= start_ns <= end_ns.
     grid : int
         Points of the curve over time.
+    known_at : {"arrival", "training"}
+        With ``training``, a message is accepted when the first of its prototypes is trained: the ages of trained
+        knowledge.
+    slow_s : float >= 0
+        An age of something else that settles with them, if it is larger: warm-up and batches are as long as for it.
 
     References
     ----------
@@ -61,7 +77,7 @@ def measure_age(
     """
     node = np.repeat(np.arange(len(neighbours)), [len(origins) for origins in neighbours])
     origin = np.array([other for origins in neighbours for other in origins], np.int64)
-    seen = _Seen.of(records, start_ns, max(len(neighbours), int(origin.max(initial=-1)) + 1))
+    seen = _Seen.of(records, start_ns, known_at, max(len(neighbours), int(origin.max(initial=-1)) + 1))
     end_ns -= start_ns
     grid_ns = np.linspace(0, end_ns, grid + 1)[1:]
     rows, pair_row, silent = _rows(seen, node, origin, end_ns)
@@ -105,7 +121,7 @@ def measure_age(
         age_s=_curve(rows, grid_ns),
         each=each,
         law=law,
-        steady=_steady(seen, rows, wrong, mean_s * SECOND_NS),
+        steady=_steady(seen, rows, wrong, max(mean_s, slow_s) * SECOND_NS),
     )
 
 
@@ -119,7 +135,7 @@ class _Sorted:
     @classmethod
     def of(cls, times: dict[int, list[int]], origins: int) -> _Sorted:
         lengths = np.array([len(times.get(i, ())) + 1 for i in range(origins)], np.int64)
-        flat = [at for i in range(origins) for at in (*times.get(i, ()), _NEVER)]
+        flat = [at for i in range(origins) for at in (*times.get(i, ()), NEVER_NS)]
         return cls(np.array(flat, np.int64), np.concatenate([[0], np.cumsum(lengths)]))
 
     def __getitem__(self, origin: int) -> Times:
@@ -153,19 +169,28 @@ class _Seen:
     last: dict[int, int]
 
     @classmethod
-    def of(cls, records: Iterable[Record], start_ns: int, origins: int) -> _Seen:
+    def of(cls, records: Iterable[Record], start_ns: int, known_at: KnownAt, origins: int) -> _Seen:
         learnt: dict[int, list[int]] = defaultdict(list)
         changed: dict[int, list[int]] = defaultdict(list)
         last: dict[int, int] = {}
         newest: dict[tuple[int, int], int] = {}
         received: list[tuple[int, int, int, int]] = []
+
+        def known(node: int, peer: int, at_ns: int, created_ns: int) -> None:
+            made_ns = created_ns - start_ns
+            # A message made at the very start makes no age smaller.
+            if made_ns > newest.get((node, peer), 0):
+                newest[node, peer] = made_ns
+                received.append((node, peer, at_ns - start_ns, made_ns))
+
         for record in records:
             if isinstance(record, Received):
-                made_ns = record.created_ns - start_ns
-                # A message made at the very start makes no age smaller.
-                if made_ns > newest.get((record.node, record.peer), 0):
-                    newest[record.node, record.peer] = made_ns
-                    received.append((record.node, record.peer, record.at_ns - start_ns, made_ns))
+                if known_at == "arrival":
+                    known(record.node, record.peer, record.at_ns, record.created_ns)
+            elif isinstance(record, Trained):
+                if known_at == "training":
+                    for run in record.runs:
+                        known(record.node, run.peer, run.first_ns, run.created_ns)
             elif isinstance(record, Learned):
                 learnt[record.node].append(record.at_ns - start_ns)
                 if record.inserted:

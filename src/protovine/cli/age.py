@@ -13,7 +13,7 @@ from protovine.cli.common import console_on
 from protovine.errors import ConfigError
 
 if TYPE_CHECKING:
-    from protovine.age import AgePlan, RatePlan
+    from protovine.age import AgePlan, RatePlan, TrainedAge
 
 _FIGURE = click.option(
     "--figure", type=click.Path(path_type=Path), default=None, help="Also draw a figure, to a file .png, .svg or .pdf."
@@ -78,24 +78,88 @@ def age_group() -> None:
     help="none: ages between neighbours. peers: nodes forward the updates of all others. source: nodes forward the "
     "updates of one outside source.",
 )
+@click.option(
+    "--service-rate",
+    type=float,
+    default=None,
+    metavar="HZ",
+    help="Prototypes that a device trains per second. Also predict what a busy node really trains, and how old it is.",
+)
+@click.option("--set-size", default=250, show_default=True, help="With --service-rate: prototypes in a set.")
+@click.option(
+    "--queue-max", default=255_000, show_default=True, help="With --service-rate: room in the queue of one peer."
+)
+@click.option(
+    "--discipline",
+    default="lifo",
+    show_default=True,
+    help="With --service-rate: which prototype is trained next. lifo, fifo, newest-set or random.",
+)
 @_JSON
 @_FIGURE
-def age_calc(rate: float, delay: str, as_json: bool, figure: Path | None, **settings: Any) -> None:
+@click.pass_context
+def age_calc(
+    context: click.Context,
+    /,
+    rate: float,
+    delay: str,
+    service_rate: float | None,
+    set_size: int,
+    queue_max: int,
+    discipline: str,
+    as_json: bool,
+    figure: Path | None,
+    **settings: Any,
+) -> None:
     """Predict the ages in a swarm, in seconds, before it runs."""
     from protovine.age import parse_delay, predict_age
 
     settings |= {"rate_hz": rate, "delay": parse_delay(delay)}
+    scheduler = {"set_size": set_size, "queue_max": queue_max, "discipline": discipline}
+    trained = None
+    if service_rate is not None:
+        trained = _trained(settings, scheduler | {"service_hz": service_rate})
+    elif given := [name for name in scheduler if _given(context, name)]:
+        raise ConfigError(f"--{given[0].replace('_', '-')} needs --service-rate")
     found = predict_age(**settings)
     if figure:
         from protovine.experiments.report.figures.theory import draw_prediction
 
         draw_prediction(figure, **settings)
     if as_json:
-        click.echo(json.dumps(found.as_dict()))
+        click.echo(json.dumps(found.as_dict() | ({"training": trained.as_dict()} if trained else {})))
         return
-    for name, value in vars(found).items():
+    _print_values(vars(found), 13)
+    if trained:
+        click.echo("\nwhen prototypes are trained")
+        _print_values(vars(trained), 17)
+
+
+def _given(context: click.Context, name: str) -> bool:
+    return context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
+
+
+def _trained(settings: dict[str, Any], scheduler: dict[str, Any]) -> TrainedAge:
+    """The ages when prototypes are trained; these are known for one kind of swarm."""
+    from protovine.age import trained_age
+
+    for name, known in (("topology", "full"), ("schedule", "coin"), ("forwarding", "none")):
+        if settings[name] != known:
+            raise ConfigError(f"with --service-rate, --{name} must be {known}, got '{settings[name]}'")
+    delay = settings["delay"]
+    if delay is not None and delay.kind not in ("none", "fixed"):
+        raise ConfigError(f"with --service-rate, --delay must be none or fixed:S, got {delay.kind} delays")
+    names = ("nodes", "rate_hz", "fanout", "share_probability", "loss")
+    swarm = {name: settings[name] for name in names}
+    if swarm["fanout"] is None:
+        swarm["fanout"] = min(4, swarm["nodes"] - 1)
+    return trained_age(**swarm, **scheduler, delay_s=0.0 if delay is None else delay.mean_s)
+
+
+def _print_values(values: dict[str, Any], width: int) -> None:
+    for name, value in values.items():
         text = "not known in closed form" if value is None else f"{value:.6g}" if isinstance(value, float) else value
-        click.echo(f"{name:<13} {text}")
+        click.echo(f"{name:<{width}} {text}")
 
 
 @age_group.command("plan")
@@ -148,7 +212,7 @@ def age_plan(
         raise ConfigError(f"one goal is needed of {known}, got {' and '.join(given) or 'none'}")
     if peers:
         for name in _PEERS_ONLY:
-            if context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE:
+            if _given(context, name):
                 raise ConfigError(f"with --peer there is no --{name.replace('_', '-')}: it plans rates of one node")
         rates = plan_rates(
             *parse_peers(peers), rate_hz=rate, mean_s=target_mean, budget_bps=budget, loss=settings["loss"]

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from protovine.errors import check_range
+from protovine.errors import ConfigError, check_range
 from protovine.prototypes import PrototypeSet
 from protovine.share.codec import SetLimits, decode_set, encode_set
 
+Order = Literal["lifo", "fifo", "random"]
+
 
 class Batch(NamedTuple):
-    """Prototypes to train, in order: float64 (k, d), int64 (k,), float64 (k,), int64 (k,), and their senders (k,)."""
+    """Prototypes to train, in order: float64 (k, d), int64 (k,), float64 (k,), int64 (k,), and their senders (k,).
+
+    ``created_ns`` has when each sender made the message, ``fresh`` is false where the prototype was in a batch before.
+    """
 
     x: NDArray[np.float64]
     label: NDArray[np.int64]
     weight: NDArray[np.float64]
     event_ns: NDArray[np.int64]
     origin: NDArray[np.int64]
+    created_ns: NDArray[np.int64]
+    fresh: NDArray[np.bool_]
 
-    def set(self, i: int, source: PrototypeSet, at: int, peer: int) -> None:
+    def set(self, i: int, source: PrototypeSet, at: int, peer: int, created_ns: int) -> None:
         """Put the prototype at ``at`` of ``source`` into place ``i``."""
         self.x[i], self.label[i], self.weight[i] = source.x[at], source.label[at], source.weight[at]
-        self.event_ns[i], self.origin[i] = source.event_ns[at], peer
+        self.event_ns[i], self.origin[i], self.created_ns[i] = source.event_ns[at], peer, created_ns
 
     def prototypes(self) -> PrototypeSet:
         """All of them as a set."""
@@ -39,8 +47,8 @@ class Inbox(Protocol):
         """Add a peer that may send."""
         ...
 
-    def put(self, peer: int, prototypes: PrototypeSet) -> int:
-        """Store a set from ``peer`` and return how many older prototypes it displaced."""
+    def put(self, peer: int, prototypes: PrototypeSet, created_ns: int) -> int:
+        """Store a set that ``peer`` made at ``created_ns``, and return how many older prototypes it displaced."""
         ...
 
     def take(self, count: int) -> Batch:
@@ -71,46 +79,50 @@ class QueueInbox:
         Peers that may send; visited in ascending order.
     queue_max : int >= 1
         Capacity of one queue; a full queue drops its oldest prototypes. The paper uses 500,000 and 10,000.
-    newest_first : bool
-        Otherwise first in first out.
+    order : {"lifo", "fifo", "random"}
+        Which prototype of a queue is next: the newest, the oldest, or any that waits.
+    rng : numpy Generator, optional
+        Draws the prototypes if the order is ``random``.
     """
 
-    def __init__(self, dim: int, peers: list[int], queue_max: int = 500_000, newest_first: bool = True) -> None:
+    def __init__(
+        self,
+        dim: int,
+        peers: list[int],
+        queue_max: int = 500_000,
+        order: Order = "lifo",
+        rng: np.random.Generator | None = None,
+    ) -> None:
         check_range("queue_max", queue_max, 1)
-        self.queue_max, self.newest_first = queue_max, newest_first
-        self._dim = dim
+        if order == "random" and rng is None:
+            raise ConfigError("the order 'random' needs a random generator")
+        self.queue_max, self.order = queue_max, order
+        self._dim, self._rng = dim, rng
         self._peers = sorted(peers)
-        # Entries are [set, first, end): prototypes first..end-1 still wait.
-        self._stacks: dict[int, deque[list[Any]]] = {peer: deque() for peer in self._peers}
-        self._sizes = dict.fromkeys(self._peers, 0)
+        self._queues: dict[int, _Stack | _Bag] = {peer: self._new_queue() for peer in self._peers}
         self._size = 0
         self._turn = 0
+
+    def _new_queue(self) -> _Stack | _Bag:
+        return _Stack(self.order == "lifo") if self._rng is None or self.order != "random" else _Bag(self._rng)
 
     def __len__(self) -> int:
         return self._size
 
     def add(self, peer: int) -> None:
         """Add a queue for ``peer``."""
-        if peer not in self._stacks:
+        if peer not in self._queues:
             self._peers = sorted([*self._peers, peer])
-            self._stacks[peer], self._sizes[peer] = deque(), 0
+            self._queues[peer] = self._new_queue()
 
-    def put(self, peer: int, prototypes: PrototypeSet) -> int:
+    def put(self, peer: int, prototypes: PrototypeSet, created_ns: int) -> int:
         """Push a set, its last prototype on top; return how many older ones it displaced."""
         if not len(prototypes):
             return 0
-        stack = self._stacks[peer]
-        stack.append([prototypes, 0, len(prototypes)])
-        self._sizes[peer] += len(prototypes)
-        dropped = surplus = max(0, self._sizes[peer] - self.queue_max)
-        while surplus:
-            oldest = stack[0]
-            cut = min(surplus, oldest[2] - oldest[1])
-            oldest[1] += cut
-            surplus -= cut
-            if oldest[1] == oldest[2]:
-                stack.popleft()
-        self._sizes[peer] -= dropped
+        queue = self._queues[peer]
+        queue.push(prototypes, created_ns)
+        dropped = max(0, queue.size - self.queue_max)
+        queue.drop(dropped)
         self._size += len(prototypes) - dropped
         return dropped
 
@@ -119,45 +131,152 @@ class QueueInbox:
         count = min(count, self._size)
         batch = _empty_batch(count, self._dim)
         for i in range(count):
-            peer = self._next_peer()
-            stack = self._stacks[peer]
-            entry = stack[-1 if self.newest_first else 0]
-            source, first, end = entry
-            if self.newest_first:
-                at = entry[2] = end - 1
-            else:
-                at, entry[1] = first, first + 1
-            batch.set(i, source, at, peer)
-            self._sizes[peer] -= 1
-            if end - first == 1:
-                stack.pop() if self.newest_first else stack.popleft()
+            peer, queue = self._next()
+            source, at, created_ns = queue.pop()
+            batch.set(i, source, at, peer, created_ns)
         self._size -= count
         return batch
 
-    def _next_peer(self) -> int:
+    def _next(self) -> tuple[int, _Stack | _Bag]:
         while True:
             peer = self._peers[self._turn]
             self._turn = (self._turn + 1) % len(self._peers)
-            if self._sizes[peer]:
-                return peer
+            queue = self._queues[peer]
+            if queue.size:
+                return peer, queue
 
     def state(self) -> dict[str, Any]:
         """All waiting prototypes."""
         return {
             "turn": self._turn,
+            "rng": None if self._rng is None else self._rng.bit_generator.state,
             "queues": [
-                [peer, [encode_set(s.take(np.arange(a, b)), "float64") for s, a, b in self._stacks[peer]]]
-                for peer in self._peers
+                [peer, [[encode_set(waiting, "float64"), created_ns] for waiting, created_ns in queue.waiting()]]
+                for peer, queue in self._queues.items()
             ],
         }
 
     def restore(self, state: dict[str, Any], limits: SetLimits) -> None:
         """Continue with the prototypes of peers that are still known."""
         self._turn = int(state["turn"]) % max(1, len(self._peers))
+        if self._rng is not None:
+            self._rng.bit_generator.state = state["rng"]
         for peer, sets in state["queues"]:
-            if peer in self._stacks:
-                for data in sets:
-                    self.put(peer, decode_set(data, limits, peer))
+            if peer in self._queues:
+                for data, created_ns in sets:
+                    self.put(peer, decode_set(data, limits, peer), int(created_ns))
+
+
+class _Stack:
+    """The prototypes of one peer, newest or oldest first."""
+
+    def __init__(self, newest_first: bool) -> None:
+        self.size = 0
+        self._newest_first = newest_first
+        # Entries are [set, first, end, created_ns]: prototypes first..end-1 still wait.
+        self._sets: deque[list[Any]] = deque()
+
+    def push(self, prototypes: PrototypeSet, created_ns: int) -> None:
+        """Add a set."""
+        self._sets.append([prototypes, 0, len(prototypes), created_ns])
+        self.size += len(prototypes)
+
+    def drop(self, count: int) -> None:
+        """Remove the oldest ``count``."""
+        self.size -= count
+        while count:
+            oldest = self._sets[0]
+            cut = min(count, oldest[2] - oldest[1])
+            oldest[1] += cut
+            count -= cut
+            if oldest[1] == oldest[2]:
+                self._sets.popleft()
+
+    def pop(self) -> tuple[PrototypeSet, int, int]:
+        """The next prototype as its set, its index in it, and when the set was made."""
+        entry = self._sets[-1 if self._newest_first else 0]
+        source, first, end, created_ns = entry
+        if self._newest_first:
+            at = entry[2] = end - 1
+        else:
+            at, entry[1] = first, first + 1
+        self.size -= 1
+        if end - first == 1:
+            self._sets.pop() if self._newest_first else self._sets.popleft()
+        return source, at, created_ns
+
+    def waiting(self) -> list[tuple[PrototypeSet, int]]:
+        """The sets of those that wait, oldest first, and when each was made."""
+        return [(held.take(np.arange(first, end)), created_ns) for held, first, end, created_ns in self._sets]
+
+
+class _Bag:
+    """The prototypes of one peer, drawn uniformly from all that wait.
+
+    They are numbered as they arrive. ``_numbers`` lists those that wait in any order, and ``_places`` says where.
+    """
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.size = 0
+        self._rng = rng
+        self._numbers: list[int] = []
+        self._places: dict[int, int] = {}
+        self._oldest = self._end = 0
+        self._starts: list[int] = []
+        self._sets: list[tuple[PrototypeSet, int]] = []
+
+    def push(self, prototypes: PrototypeSet, created_ns: int) -> None:
+        """Add a set."""
+        start, self._end = self._end, self._end + len(prototypes)
+        self._starts.append(start)
+        self._sets.append((prototypes, created_ns))
+        self._places.update(zip(range(start, self._end), range(self.size, self.size + len(prototypes)), strict=True))
+        self._numbers.extend(range(start, self._end))
+        self.size += len(prototypes)
+
+    def drop(self, count: int) -> None:
+        """Remove the oldest ``count``."""
+        while count:
+            self._remove(self._oldest)
+            count -= 1
+            self._forget()
+
+    def pop(self) -> tuple[PrototypeSet, int, int]:
+        """A random prototype as its set, its index in it, and when the set was made."""
+        number = self._numbers[int(self._rng.random() * self.size)]
+        self._remove(number)
+        i = bisect_right(self._starts, number) - 1
+        source, created_ns = self._sets[i]
+        at = number - self._starts[i]
+        if number == self._oldest:
+            self._forget()
+        return source, at, created_ns
+
+    def waiting(self) -> list[tuple[PrototypeSet, int]]:
+        """The sets of those that wait, oldest first, and when each was made; from now on they wait in that order."""
+        self._numbers.sort()
+        self._places = {number: place for place, number in enumerate(self._numbers)}
+        found = []
+        for start, (held, created_ns) in zip(self._starts, self._sets, strict=True):
+            left = [i for i in range(len(held)) if start + i in self._places]
+            if left:
+                found.append((held.take(np.array(left)), created_ns))
+        return found
+
+    def _remove(self, number: int) -> None:
+        place = self._places.pop(number)
+        last = self._numbers.pop()
+        if last != number:
+            self._numbers[place] = last
+            self._places[last] = place
+        self.size -= 1
+
+    def _forget(self) -> None:
+        """Move on to the oldest that waits, and forget sets of which none does."""
+        while self._oldest < self._end and self._oldest not in self._places:
+            self._oldest += 1
+        past = bisect_right(self._starts, self._oldest) - 1
+        del self._starts[:past], self._sets[:past]
 
 
 class SetInbox:
@@ -176,24 +295,25 @@ class SetInbox:
     def __init__(self, dim: int, peers: list[int], rng: np.random.Generator) -> None:
         self._dim = dim
         self._peers = sorted(peers)
-        self._sets: dict[int, PrototypeSet] = {}
+        # The newest set, when it was made, and which of its prototypes were drawn.
+        self._sets: dict[int, tuple[PrototypeSet, int, NDArray[np.bool_]]] = {}
         self._turn = 0
         self._rng = rng
 
     def __len__(self) -> int:
-        return sum(len(held) for held in self._sets.values())
+        return sum(len(held) for held, *_ in self._sets.values())
 
     def add(self, peer: int) -> None:
         """Add a peer that may send."""
         if peer not in self._peers:
             self._peers = sorted([*self._peers, peer])
 
-    def put(self, peer: int, prototypes: PrototypeSet) -> int:
+    def put(self, peer: int, prototypes: PrototypeSet, created_ns: int) -> int:
         """Replace the peer's set; return how many prototypes that removed."""
         replaced = self._sets.pop(peer, None)
         if len(prototypes):
-            self._sets[peer] = prototypes
-        return len(replaced) if replaced is not None else 0
+            self._sets[peer] = prototypes, created_ns, np.zeros(len(prototypes), np.bool_)
+        return len(replaced[0]) if replaced is not None else 0
 
     def take(self, count: int) -> Batch:
         """Draw ``count`` prototypes from the peers' sets in turn; none before the first set is received."""
@@ -205,8 +325,11 @@ class SetInbox:
             while (peer := self._peers[self._turn]) not in self._sets:
                 self._turn = (self._turn + 1) % len(self._peers)
             self._turn = (self._turn + 1) % len(self._peers)
-            source = self._sets[peer]
-            batch.set(i, source, int(draws[i] * len(source)), self._peers[self._turn - 1])
+            source, created_ns, drawn = self._sets[peer]
+            at = int(draws[i] * len(source))
+            batch.set(i, source, at, peer, created_ns)
+            batch.fresh[i] = not drawn[at]
+            drawn[at] = True
         return batch
 
     def state(self) -> dict[str, Any]:
@@ -214,18 +337,26 @@ class SetInbox:
         return {
             "turn": self._turn,
             "rng": self._rng.bit_generator.state,
-            "sets": [[peer, encode_set(self._sets[peer], "float64")] for peer in sorted(self._sets)],
+            "sets": [
+                [peer, encode_set(held, "float64"), created_ns, drawn.copy()]
+                for peer, (held, created_ns, drawn) in sorted(self._sets.items())
+            ],
         }
 
     def restore(self, state: dict[str, Any], limits: SetLimits) -> None:
         """Continue with the kept sets of peers that are still known."""
         self._turn = int(state["turn"]) % max(1, len(self._peers))
         self._rng.bit_generator.state = state["rng"]
-        for peer, data in state["sets"]:
+        for peer, data, created_ns, drawn in state["sets"]:
             if peer in self._peers:
-                self._sets[peer] = decode_set(data, limits, peer)
+                held = decode_set(data, limits, peer)
+                if len(drawn) != len(held):
+                    raise ValueError(f"{len(drawn)} marks for {len(held)} prototypes")
+                self._sets[peer] = held, int(created_ns), np.asarray(drawn, np.bool_)
 
 
 def _empty_batch(count: int, dim: int) -> Batch:
-    whole = np.empty((3, count), np.int64)
-    return Batch(np.empty((count, dim)), whole[0], np.empty(count), whole[1], whole[2])
+    whole = np.empty((4, count), np.int64)
+    return Batch(
+        np.empty((count, dim)), whole[0], np.empty(count), whole[1], whole[2], whole[3], np.ones(count, np.bool_)
+    )

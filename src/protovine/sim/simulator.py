@@ -181,8 +181,18 @@ class Simulator:
             if isinstance(record, records.Received):
                 made_ns = self.scenario.clocks[record.peer].when(record.created_ns)
                 record = msgspec.structs.replace(record, created_ns=max(0, min(made_ns, self._now_ns)))
+            elif isinstance(record, records.Trained):
+                runs = tuple(self._true_run(record.node, run) for run in record.runs)
+                record = msgspec.structs.replace(record, runs=runs)
             record = msgspec.structs.replace(record, at_ns=self._now_ns)
         self._record(record)
+
+    def _true_run(self, node: int, run: records.TrainedRun) -> records.TrainedRun:
+        own, steps = self.scenario.clocks[node], run.count - 1
+        first_ns, last_ns = (min(own.when(run.first_ns + run.step_ns * step), self._now_ns) for step in (0, steps))
+        created_ns = max(0, min(self.scenario.clocks[run.peer].when(run.created_ns), first_ns))
+        step_ns = (last_ns - first_ns) // max(1, steps)
+        return records.TrainedRun(run.peer, created_ns, first_ns, step_ns, run.count, run.fresh)
 
     def _arrive(self, node: int, index: int) -> None:
         times, rows = self.scenario.at_ns[node], self.scenario.rows[node]

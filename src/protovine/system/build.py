@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import assert_never, cast
+from typing import Literal, assert_never, cast
 
 import numpy as np
 
 from protovine import compress
 from protovine.errors import ConfigError
-from protovine.exchange import LogExchange, ModelExchange, ServerExchange, SetExchange
+from protovine.exchange import Exchange, LogExchange, ModelExchange, ServerExchange, SetExchange
 from protovine.gossip import LogGossip, PushGossip, Schedule, make_schedule
 from protovine.learn import (
     AggregatorCore,
@@ -90,6 +90,8 @@ class NodeContext:
         Grows each time the node starts again.
     train_period_ns : int >= 1
         Time that training one received prototype takes.
+    train_local : bool
+        Whether local samples take as long, and come first.
     message_bytes_max : int >= 0
         Largest message that links carry; 0 is no limit.
     server : bool
@@ -105,6 +107,7 @@ class NodeContext:
     draw: Draw
     incarnation: int = 1
     train_period_ns: int = 5_263_158
+    train_local: bool = False
     message_bytes_max: int = 0
     server: bool = False
     pickles: OwnPickles | None = None
@@ -116,6 +119,10 @@ class NodeContext:
     def gossip(self) -> PushGossip:
         """The protocol of whole payloads."""
         return PushGossip(self.node, self.peers, incarnation=self.incarnation)
+
+    def member(self, learner: ArrayLearner, exchange: Exchange, inbox: Inbox) -> Node:
+        """The node of these parts, on this device."""
+        return Node(learner, exchange, inbox, self.train_period_ns, self.train_local)
 
 
 def build_node(settings: SystemSettings, context: NodeContext) -> Node:
@@ -167,16 +174,14 @@ def _log_node(settings: SystemSettings, exchange: LogSettings, context: NodeCont
         batch_ns=nanoseconds(exchange.batch_s),
         privacy=Privacy(exchange.microaggregation, exchange.noise, exchange.weight_min),
     )
-    inbox = QueueInbox(context.dim, context.peers, exchange.inbox.queue_max, newest_first=False)
-    return Node(learner, LogExchange(learner, log, schedule, share), inbox, context.train_period_ns)
+    inbox = _queues(exchange.inbox, context, "fifo")
+    return context.member(learner, LogExchange(learner, log, schedule, share), inbox)
 
 
 def _set_node(settings: SystemSettings, exchange: WholeSetSettings, context: NodeContext) -> Node:
     learner, share, inbox = _learner(settings, context), _sets(exchange, context), _inbox(exchange.inbox, context)
     schedule, poll_ns = context.schedule(settings.gossip), nanoseconds(exchange.poll_s)
-    return Node(
-        learner, SetExchange(learner, context.gossip(), schedule, share, poll_ns), inbox, context.train_period_ns
-    )
+    return context.member(learner, SetExchange(learner, context.gossip(), schedule, share, poll_ns), inbox)
 
 
 def _server_node(settings: SystemSettings, exchange: ServerSettings, context: NodeContext) -> Node:
@@ -185,7 +190,7 @@ def _server_node(settings: SystemSettings, exchange: ServerSettings, context: No
     learner = AggregatorCore(context.dim, context.n_classes, compressor, max(context.n_classes, exchange.size))
     share, inbox = _sets(exchange, context), _inbox(exchange.inbox, context)
     server = ServerExchange(learner, context.gossip(), context.schedule(settings.gossip), share)
-    return Node(learner, server, inbox, context.train_period_ns)
+    return context.member(learner, server, inbox)
 
 
 def _model_node(settings: SystemSettings, exchange: ModelSettings, context: NodeContext) -> Node:
@@ -195,7 +200,7 @@ def _model_node(settings: SystemSettings, exchange: ModelSettings, context: Node
     models = ModelExchange(
         cast(ModelLearner, learner), context.gossip(), schedule, limits, nanoseconds(exchange.poll_s)
     )
-    return Node(learner, models, QueueInbox(context.dim, context.peers), context.train_period_ns)
+    return context.member(learner, models, QueueInbox(context.dim, context.peers))
 
 
 def _learner(settings: SystemSettings, context: NodeContext) -> ArrayLearner:
@@ -275,11 +280,17 @@ def _gate(settings: GateSettings, context: NodeContext) -> Gate:
 def _inbox(settings: InboxSettings, context: NodeContext) -> Inbox:
     match settings:
         case QueueInboxSettings():
-            return QueueInbox(context.dim, context.peers, settings.queue_max)
+            return _queues(settings, context, "lifo")
         case SetInboxSettings():
             return SetInbox(context.dim, context.peers, context.draw("inbox"))
         case _:
             assert_never(settings)
+
+
+def _queues(settings: QueueInboxSettings, context: NodeContext, usual: Literal["lifo", "fifo"]) -> QueueInbox:
+    order = settings.order or usual
+    rng = context.draw("inbox") if order == "random" else None
+    return QueueInbox(context.dim, context.peers, settings.queue_max, order, rng)
 
 
 def warm(systems: Iterable[SystemSettings]) -> None:

@@ -158,6 +158,9 @@ class QueueInboxSettings(Section):
 
     kind: Literal["queue"] = "queue"
     queue_max: int = Field(500_000, ge=1, le=10**9, description="received prototypes that one queue holds")
+    order: Literal["lifo", "fifo", "random"] | None = Field(
+        None, description="which prototype of a queue is trained next; by default lifo for sets, fifo for a log"
+    )
 
 
 class SetInboxSettings(Section):

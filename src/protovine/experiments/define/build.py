@@ -128,6 +128,7 @@ def build(settings: RunSettings, data: stream.DataSet, seed: int) -> Built:
                 draw=lambda purpose: rng.stream(seed, purpose, node, incarnation),
                 incarnation=incarnation,
                 train_period_ns=max(1, round(SECOND_NS / swarm.train_rate_hz * swarm.slow.get(node, 1.0))),
+                train_local=swarm.train_local,
                 message_bytes_max=settings.link.message_bytes_max,
                 server=node == server,
                 pickles=pickles,

@@ -83,6 +83,9 @@ class SwarmSettings(Section):
     label_delay_s: Seconds = Field(0.0, description="labels come this long after their samples")
     labelled: Probability = Field(1.0, description="fraction of the samples whose label comes at all")
     train_rate_hz: float = Field(190.0, ge=1e-3, le=1e9, description="received prototypes a node can train per second")
+    train_local: bool = Field(
+        False, description="training a local sample takes as long as a received prototype, and comes first"
+    )
     clock_skew_s: float = Field(0.0, ge=0, le=1e6, description="clocks of nodes are up to this ahead or behind")
     clock_drift_ppm: float = Field(
         0.0, ge=0, le=1e5, description="clocks of nodes are up to this too fast or slow, parts per million"

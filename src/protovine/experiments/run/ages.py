@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from protovine.age import AgeReport, AgeTheory, Delay
+from protovine.age import AgeReport, AgeTheory, Delay, SteadyTraining, TrainingReport
 from protovine.age.measure import WARM_UP_AGES
 from protovine.age.predict import direct_age
 from protovine.age.report import BatchMeans, SteadyAges
@@ -48,7 +48,8 @@ class TheoryAges(NamedTuple):
 class RunAges:
     """The measured ages of one run after its start, and the predicted ones.
 
-    ``steady`` is None if the run is too short for it. ``worst`` are the pairs of the largest mean ages.
+    ``steady`` is None if the run is too short for it. ``worst`` are the pairs of the largest mean ages. ``training``
+    has the ages at which received prototypes were trained, without those of each pair.
     """
 
     predicted: TheoryAges | None
@@ -58,10 +59,11 @@ class RunAges:
     pairs: int
     silent_pairs: int
     worst: list[dict[str, float | int | None]]
+    training: TrainingReport | None = None
 
     @classmethod
-    def of(cls, report: AgeReport, expected: Expected) -> RunAges:
-        """Ages from a measured report and a prediction."""
+    def of(cls, report: AgeReport, expected: Expected, training: TrainingReport | None = None) -> RunAges:
+        """Ages from measured reports and a prediction."""
         theory, predicted = expected.theory, None
         if theory is not None:
             predicted = TheoryAges(theory.mean_s, theory.peak_s, theory.p95_s, theory.version_mean, theory.method)
@@ -73,6 +75,7 @@ class RunAges:
             report.pairs,
             report.silent_pairs,
             report.each.worst(WORST_PAIRS) if report.mean_s is not None else [],
+            replace(training, known=None) if training is not None else None,
         )
 
     def of_live(self) -> RunAges:
@@ -90,6 +93,7 @@ class RunAges:
             "pairs": self.pairs,
             "silent_pairs": self.silent_pairs,
             "worst_pairs": self.worst,
+            "training": training_json(self.training),
         }
 
 
@@ -202,6 +206,35 @@ def steady_json(steady: SteadyAges | None) -> dict[str, Any] | None:
         means: BatchMeans = getattr(steady, name)
         found |= {f"{name}_mean{unit}": means.mean, f"{name}_ci95{unit}": means.half}
     return {**found, "age_p95_s": steady.p95_s}
+
+
+def training_json(training: TrainingReport | None) -> dict[str, Any] | None:
+    """What was trained and its ages as plain values: of the whole run, and after the start."""
+    if training is None:
+        return None
+    names = ("received", "trained", "fraction", "mean_s", "p95_s", "reason")
+    found: dict[str, Any] = {name: getattr(training, name) for name in names}
+    steady = training.steady
+    if steady is None:
+        return {**found, "steady": None}
+    known = steady_json(steady.known) or {}
+    for name, unit in (("fraction", ""), ("age", "_s")):
+        means: BatchMeans = getattr(steady, name)
+        known |= {f"trained_{name}_mean{unit}": means.mean, f"trained_{name}_ci95{unit}": means.half}
+    return {**found, "steady": {**known, "trained_age_p95_s": steady.p95_s}}
+
+
+def pooled_training(runs: Sequence[RunAges], name: str) -> BatchMeans | None:
+    """``fraction`` or ``age`` when trained, or ``known.age``, ``known.peak``: over batches of all runs, as `pooled`."""
+    steady = [run.training.steady for run in runs if run.training is not None]
+    parts = [_part(each, name) for each in steady if each is not None]
+    return BatchMeans.joined(parts) if parts else None
+
+
+def _part(steady: SteadyTraining, name: str) -> BatchMeans:
+    known, _, rest = name.partition(".")
+    found: BatchMeans = getattr(steady.known, rest) if known == "known" else getattr(steady, name)
+    return found
 
 
 def interval(means: BatchMeans | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protovine import metrics
-from protovine.age import AgeReport, measure_age
+from protovine.age import AgeReport, TrainingReport, measure_age, measure_training
 from protovine.experiments.define.config import RunSettings
 from protovine.experiments.run.ages import Expected, RunAges, expected_ages
 from protovine.experiments.run.result import Run
 from protovine.experiments.run.series import GRID, series
 from protovine.experiments.run.trace import RunDescription, hash_of
-from protovine.records import SECOND_NS, AnyRecord, Ended, Evaluated, Record, read_trace
+from protovine.records import (
+    SECOND_NS,
+    AnyRecord,
+    Arrived,
+    Ended,
+    Evaluated,
+    Learned,
+    Missed,
+    Received,
+    Record,
+    Trained,
+    read_trace,
+)
 
 _SCORES = tuple(field.name for field in fields(metrics.Scores))
 _NODE_SCORES = ("f1", "f1_macro", "f1_paper", "accuracy", "kappa", "kappa_temporal", "kappa_m")
@@ -63,7 +76,7 @@ def judge(
     ended: list[Ended] = kept[Ended]
     f1_global = _f1_global(kept[Evaluated], len(run.classes))
     traffic = metrics.traffic(records)
-    ages = _ages(run, records, judged, end_ns) if run.shares else None
+    ages, training = _ages(run, records, kept, judged, end_ns) if run.shares else (None, None)
     so_far = metrics.sliding(together, run.positive, max(1, len(together)))
     found: dict[str, float | None] = {
         **{name: _mean(getattr(scores, name) for scores in each.values()) for name in _SCORES},
@@ -71,14 +84,14 @@ def judge(
         "f1_global": _mean(f1_global.values()),
         "samples_to_95": _per_node(metrics.samples_to(so_far), len(made)),
         **_traffic_metrics(traffic, ended, len(made), virtual_s),
-        **_age_metrics(ages),
+        **_age_metrics(ages, training),
         "virtual_s": virtual_s,
         "wall_s": wall_s,
         "samples_per_wall_s": len(together) / wall_s if wall_s else None,
     }
     if not run.judged:
         found = dict.fromkeys(found)
-    run_ages = RunAges.of(ages, expected) if ages and expected else None
+    run_ages = RunAges.of(ages, expected, training) if ages and expected else None
     return Run(
         preset=run.preset,
         seed=run.seed,
@@ -117,13 +130,18 @@ def judge_trace(path: Path, settings: RunSettings | None = None) -> Run:
     return judge(run, records, expected=expected, wall_s=None, trace_hash=hash_of(records))
 
 
-def _ages(run: RunDescription, records: Sequence[Record], judged: set[int], end_ns: int) -> AgeReport:
-    """Ages between the judged nodes."""
+def _ages(
+    run: RunDescription, records: Sequence[Record], kept: dict[type, list[Any]], judged: set[int], end_ns: int
+) -> tuple[AgeReport, TrainingReport]:
+    """Ages between the judged nodes: when messages arrive, and when their prototypes are trained."""
     links = [
         [peer for peer in peers if peer in judged] if node in judged else []
         for node, peers in enumerate(run.neighbours)
     ]
-    return measure_age(records, links, end_ns, GRID)
+    # What was trained needs few kinds of records.
+    few = [record for kind in (Received, Trained, Learned, Arrived, Missed) for record in kept[kind]]
+    few.sort(key=attrgetter("at_ns"))
+    return measure_age(records, links, end_ns, GRID), measure_training(few, links, end_ns)
 
 
 def _f1_global(evaluated: Iterable[Evaluated], n_classes: int) -> dict[int, float | None]:
@@ -153,13 +171,20 @@ def _traffic_metrics(
     }
 
 
-def _age_metrics(ages: AgeReport | None) -> dict[str, float | None]:
+def _age_metrics(ages: AgeReport | None, training: TrainingReport | None) -> dict[str, float | None]:
+    known = training.known if training else None
     return {
         "aoi_mean_s": ages.mean_s if ages else None,
         "aoi_peak_s": ages.peak_s if ages else None,
         "aoi_p95_s": ages.p95_s if ages else None,
         "version_age_mean": ages.version_mean if ages else None,
         "aoii_mean_s": ages.incorrect_s if ages else None,
+        "trained_fraction": training.fraction if training else None,
+        "trained_age_mean_s": training.mean_s if training else None,
+        "trained_age_p95_s": training.p95_s if training else None,
+        "aoi_trained_mean_s": known.mean_s if known else None,
+        "aoi_trained_peak_s": known.peak_s if known else None,
+        "aoi_trained_p95_s": known.p95_s if known else None,
     }
 
 

@@ -9,10 +9,19 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from protovine.age import AgeReport, measure_age
+from protovine.age import AgeReport, TrainingReport, measure_age, measure_training
 from protovine.errors import ConfigError, DataError
 from protovine.experiments.define.config import RunSettings, read_toml
-from protovine.experiments.run.ages import Expected, RunAges, expected_ages, interval, number, steady_json, verdict
+from protovine.experiments.run.ages import (
+    Expected,
+    RunAges,
+    expected_ages,
+    interval,
+    number,
+    steady_json,
+    training_json,
+    verdict,
+)
 from protovine.experiments.run.folder import read_result
 from protovine.experiments.run.trace import trace_name
 from protovine.records import Arrived, read_trace
@@ -34,13 +43,14 @@ class MeasuredRun:
     report: AgeReport
     expected: Expected | None
     live: bool = False
+    training: TrainingReport | None = None
 
     @property
     def ages(self) -> RunAges | None:
         """The measured and the predicted ages; None without a prediction."""
         if self.expected is None:
             return None
-        ages = RunAges.of(self.report, self.expected)
+        ages = RunAges.of(self.report, self.expected, self.training)
         return ages.of_live() if self.live else ages
 
     def to_json(self, pairs_max: int = PAIRS_MAX) -> dict[str, Any]:
@@ -62,6 +72,7 @@ class MeasuredRun:
             "seed": self.seed,
             **{name: getattr(report, name) for name in names},
             "steady": steady_json(report.steady),
+            "training": training_json(self.training),
             "predicted": ages.predicted._asdict() if ages and ages.predicted else None,
             "reasons": list(ages.reasons) if ages else [],
             "verdict": verdict([ages]).words if ages else None,
@@ -94,6 +105,7 @@ class MeasuredRun:
         table += [(name, number(whole), steady_too, number(known)) for name, whole, steady_too, known in rows]
         p95 = ("exceeded 5 % [s]", number(report.p95_s), number(steady.p95_s if steady else None), number(of("p95_s")))
         table.insert(3, p95)
+        table += self._training_rows()
         lines = [head, *(f"  {name:<26}{a:>12}{b:>20}{c:>12}".rstrip() for name, a, b, c in table)]
         if steady is None:
             lines.append("  too short to leave the start out: this takes 15 mean ages")
@@ -101,7 +113,25 @@ class MeasuredRun:
             batches = len(steady.age.sums)
             words = f"{batches} batch{'' if batches == 1 else 'es'}"
             lines.append(f"  after the start: {steady.from_s:.4g} s to {steady.until_s:.4g} s, in {words}")
+        if self.training is not None and self.training.reason:
+            lines.append(f"  ages when trained are not known: {self.training.reason}")
         return [*lines, f"  {verdict([ages]).words}"] if ages else lines
+
+    def _training_rows(self) -> list[tuple[str, str, str, str]]:
+        """What was trained: rows of the table, without a theory, as sets have no fixed size."""
+        training = self.training
+        if training is None or training.known is None:
+            return []
+        steady, known = training.steady, training.known
+        own, then = (steady, steady.known) if steady else (None, None)
+        return [
+            ("fraction trained", number(training.fraction), interval(own.fraction if own else None), "–"),
+            ("mean age when trained [s]", number(training.mean_s), interval(own.age if own else None), "–"),
+            ("exceeded by 5 % [s]", number(training.p95_s), number(own.p95_s if own else None), "–"),
+            ("trained knowledge [s]", number(known.mean_s), interval(then.age if then else None), "–"),
+            ("its mean peak [s]", number(known.peak_s), interval(then.peak if then else None), "–"),
+            ("exceeded 5 % [s]", number(known.p95_s), number(then.p95_s if then else None), "–"),
+        ]
 
 
 def measured_runs(path: Path, presets: tuple[str, ...] = (), seeds: tuple[int, ...] = ()) -> Iterator[MeasuredRun]:
@@ -169,6 +199,7 @@ def _measured(path: Path, settings: RunSettings | None) -> MeasuredRun:
     if not isinstance(start_ns, int) or not 0 <= start_ns <= end_ns:
         raise DataError(f"the trace {path} must start between 0 and {end_ns} ns, got {start_ns}")
     report = measure_age(records, links, end_ns, start_ns=start_ns)
+    training = measure_training(records, links, end_ns, start_ns)
     expected = expected_ages(settings, neighbours) if settings is not None else None
     preset, seed = str(header.get("preset", "")), header.get("seed", 0)
-    return MeasuredRun(preset, seed, len(neighbours), report, expected, bool(header.get("live")))
+    return MeasuredRun(preset, seed, len(neighbours), report, expected, bool(header.get("live")), training)

@@ -56,7 +56,7 @@ def draw_theory() -> list[Drawing]:
 def against_T() -> Drawing:
     """The coin against T for s = 1 to 4, and the schedules beside each other."""
     coin = {"topology": "full", "nodes": 5, "rate_hz": 10.0, "schedule": "coin", "fanout": 1, "forwarding": "none"}
-    figure = _side_by_side(
+    figure = side_by_side(
         lambda axes: _against_T(axes, coin, 4, others=()), lambda axes: _schedules_against_T(axes, coin, 4)
     )
     caption = (
@@ -69,9 +69,7 @@ def against_T() -> Drawing:
 
 def against_nodes(sizes: Sequence[int] = (4, 9, 16, 36, 64, 144, 256)) -> Drawing:
     """Ages against n on five topologies, direct between neighbours and forwarded between all."""
-    figure = _side_by_side(
-        lambda axes: _topologies(axes, sizes, "none"), lambda axes: _topologies(axes, sizes, "peers")
-    )
+    figure = side_by_side(lambda axes: _topologies(axes, sizes, "none"), lambda axes: _topologies(axes, sizes, "peers"))
     caption = (
         "Predicted mean age against the number of nodes, for one message to one peer per sample. Left: direct "
         "messages, about neighbours. The age grows with the number of neighbours. Right: everything is forwarded, "
@@ -88,7 +86,7 @@ def ratio_against_nodes() -> Drawing:
         "old if messages are rare (small p), half of that if every turn is used (p = 1). Points: the two predictions; "
         "lines: the formula."
     )
-    figure = _side_by_side(lambda axes: _ratios(axes, (0.1, 0.5, 1.0)))
+    figure = side_by_side(lambda axes: _ratios(axes, (0.1, 0.5, 1.0)))
     return Drawing("age-ratio", "Sequential beside parallel gossip", caption, (figure,))
 
 
@@ -99,7 +97,7 @@ def against_bytes() -> Drawing:
         "messages of 100 bytes. Over most of the range the age falls in proportion to the bytes. The lowest line is "
         "the schedule to choose for a budget."
     )
-    return Drawing("age-bytes", "Mean age within a budget", caption, (_side_by_side(_least_ages),))
+    return Drawing("age-bytes", "Mean age within a budget", caption, (side_by_side(_least_ages),))
 
 
 def scaling(sides: Sequence[int] = (4, 8, 16, 32, 64, 128)) -> Drawing:
@@ -109,7 +107,7 @@ def scaling(sides: Sequence[int] = (4, 8, 16, 32, 64, 128)) -> Drawing:
         "with 95 % intervals), exact (solid) and the law for large n (dotted). The age grows with the logarithm of n "
         "on a complete graph, with its cube root on a torus and with its square root on a ring."
     )
-    return Drawing("age-scaling", "How ages grow with n", caption, (_side_by_side(lambda axes: _laws(axes, sides)),))
+    return Drawing("age-scaling", "How ages grow with n", caption, (side_by_side(lambda axes: _laws(axes, sides)),))
 
 
 def draw_prediction(path: Path, **settings: Any) -> None:
@@ -128,7 +126,7 @@ def draw_prediction(path: Path, **settings: Any) -> None:
     if settings["forwarding"] == "none" and settings["share_probability"] * (1 - settings["loss"]) > 0:
         p = settings["share_probability"] * fanout / most * (1 - settings["loss"])
         panels.append(lambda axes: _ratios(axes, (p, 1.0)))
-    save(_side_by_side(*panels), path, DPI)
+    save(side_by_side(*panels), path, DPI)
 
 
 def draw_plan(path: Path, plan: AgePlan, **goal_and_settings: Any) -> None:
@@ -140,10 +138,10 @@ def draw_plan(path: Path, plan: AgePlan, **goal_and_settings: Any) -> None:
         As of `draw_prediction`.
     """
     check_path(path)
-    save(_side_by_side(lambda axes: _around_plan(axes, plan, goal_and_settings)), path, DPI)
+    save(side_by_side(lambda axes: _around_plan(axes, plan, goal_and_settings)), path, DPI)
 
 
-def _side_by_side(*panels: Panel) -> Figure:
+def side_by_side(*panels: Panel) -> Figure:
     """A figure with these panels; the same panels give the same figure."""
     from matplotlib.figure import Figure
 

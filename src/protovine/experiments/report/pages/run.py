@@ -8,7 +8,7 @@ from typing import Any
 from protovine.experiments.report.figures.run import draw_result
 from protovine.experiments.report.pages.page import render_page
 from protovine.experiments.report.text import counted, excludes_zero, flat, formatted, metric_label
-from protovine.experiments.run.ages import interval, number, pooled, predicted, verdict
+from protovine.experiments.run.ages import interval, number, pooled, pooled_training, predicted, verdict
 from protovine.experiments.run.result import METRICS, Result, Run
 from protovine.system import PRESETS
 
@@ -39,6 +39,7 @@ def render_report(result: Result) -> str:
         figures=draw_result(result),
         version=result.versions.get("protovine", ""),
         ages=ages_table(result),
+        trained=trained_table(result),
         nodes=[nodes_table(result, result.of(preset)[0]) for preset in result.presets],
         messages=messages(result),
         data=_data(result),
@@ -115,6 +116,31 @@ def ages_table(result: Result) -> list[dict[str, Any]]:
         cells.insert(2, (number(p95_s), number(expected, ""), _ratio(p95_s, expected)))
         judged = verdict(runs)
         rows.append({"preset": preset, "cells": cells, "verdict": judged, "mark": MARKS[judged.mark]})
+    return rows
+
+
+def trained_table(result: Result) -> list[dict[str, Any]]:
+    """Ages at arrival beside ages at training, a row for each preset that shares: cells, and why some are missing."""
+    rows = []
+    for preset in result.presets:
+        runs = [run.ages for run in result.of(preset) if run.ages is not None]
+        trained = [run.training for run in runs if run.training is not None]
+        if not trained:
+            continue
+        steady = [each.steady for each in trained if each.steady is not None]
+        own = [each.p95_s for each in steady if each.p95_s is not None]
+        cells = [
+            interval(pooled_training(runs, "fraction")),
+            interval(pooled(runs, "age")),
+            interval(pooled_training(runs, "age")),
+            number(sum(own) / len(own) if own else None),
+            interval(pooled_training(runs, "known.age")),
+            interval(pooled_training(runs, "known.peak")),
+            number(sum(each.known.p95_s for each in steady) / len(steady) if steady else None),
+        ]
+        reasons = dict.fromkeys(each.reason for each in trained if each.reason)
+        note = "; ".join(reasons) or ("" if steady else "the runs are too short")
+        rows.append({"preset": preset, "cells": cells, "note": note})
     return rows
 
 

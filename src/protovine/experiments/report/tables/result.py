@@ -30,6 +30,8 @@ SHOWN = (
     "aoi_mean_s",
     "aoi_peak_s",
     "version_age_mean",
+    "trained_age_mean_s",
+    "aoi_trained_mean_s",
 )
 TRAFFIC = (
     "bytes_per_node_per_s",
