@@ -244,7 +244,7 @@ def test_theory_agrees_with_an_event_simulation(swarm: Tiny, discipline: str, wa
 @pytest.mark.slow
 def test_the_simulator_agrees_with_theory_at_every_load() -> None:
     """At a family-wise level of 99 %; seeds and settings were fixed beforehand."""
-    found: list[tuple[str, float, float, float, float]] = []
+    found: list[tuple[str, float, float, float, int, float]] = []
     for case, reports in scheduler.measured(scheduler.CASES, 4).items():
         theory = case.theory()
         steady = [report.steady for report in reports if report.steady is not None]
@@ -258,20 +258,22 @@ def test_the_simulator_agrees_with_theory_at_every_load() -> None:
         for name, parts in means.items():
             joined = BatchMeans.joined(parts)
             batches = joined.sums / joined.weights
-            found.append((f"{case}: {name}", getattr(theory, name), joined.mean, stats.sem(batches), len(batches)))
+            slack = theory.known_error_s if name == "known_mean_s" else 0.0
+            expected = getattr(theory, name)
+            found.append((f"{case}: {name}", expected, joined.mean, stats.sem(batches), len(batches), slack))
         for name, p95s in (
             ("trained_p95_s", [each.p95_s for each in steady]),
             ("known_p95_s", [each.known.p95_s for each in steady]),
         ):
-            found.append((f"{case}: {name}", getattr(theory, name), np.mean(p95s), stats.sem(p95s), len(p95s)))
+            found.append((f"{case}: {name}", getattr(theory, name), np.mean(p95s), stats.sem(p95s), len(p95s), 0.0))
     known = [each for each in found if each[1] is not None]
     assert len(known) > 90
     missed = []
-    for what, expected, mean, error, count in known:
+    for what, expected, mean, error, count, slack in known:
         # Intervals from four runs alone are wide: their quantiles of t are those of one comparison.
         level = 0.005 / len(known) if count > 4 else 0.005
         half = stats.t.ppf(1 - level, count - 1) * error
         assert half < 0.6 * expected, f"{what}: the interval is too wide to test anything"
-        if abs(mean - expected) > half + 1e-3 * expected:
+        if abs(mean - expected) > half + slack + 1e-3 * expected:
             missed.append(f"{what}: {mean:.4f} ± {half:.4f}, expected {expected:.4f}")
     assert [] == missed

@@ -129,7 +129,7 @@ def trained_age(
     lifo 0.059 0.2 0.207
     fifo 0.059 204.0 204.007
     newest-set 0.0558 0.2 0.207
-    random 0.059 103.99 2.154
+    random 0.059 104.15 2.154
     """
     check_whole("nodes", nodes, 2)
     peers = nodes - 1
@@ -230,22 +230,27 @@ class _Queue:
         eta = self._root()
         if self._dropped(eta) > _DROPPED_MAX:
             return self._unknown()
-        nu, size, room = self.nu, self.set_size, self.queue_max
+        nu, size, room, share = self.nu, self.set_size, self.queue_max, self._share()
         rate = self.turn_hz / (room - self.turn_hz / eta)
         # A prototype waits until it is drawn, at this rate, or until the newer ones that wait fill the queue. These are
-        # Poisson sets of which a part is left, and nearly normal. Of its own set half are newer.
-        at = np.linspace(0.0, min(40 / rate, 4 * room / (nu * size * self._share())), 20_001)
+        # Poisson sets of which a part is left, and nearly normal. How many fill it follows from the fraction trained.
+        at = np.linspace(0.0, min(40.0, -4 * math.log1p(-min(share, 1 - 1e-9))) / rate, 20_001)
         left = np.exp(-rate * at)
-        newer = nu * size * (1 - left) / rate + size / 2
+        newer = nu * size * (1 - left) / rate
         spread = size * np.sqrt(nu * np.maximum(1 - left**2, 1e-12) / (2 * rate))
-        density = left * special.ndtr((room - newer) / spread)
-        below = np.cumsum(density)
-        trained = (float(at @ density / below[-1]), float(np.interp(0.95, below / below[-1], at)))
+
+        def density(full: float) -> NDArray[np.float64]:
+            return np.asarray(rate * left * special.ndtr((full - newer) / spread))
+
+        full = optimize.brentq(lambda full: np.trapezoid(density(full), at) - share, 0.1 * room, 4 * room)
+        weight = density(full)
+        below = np.cumsum(weight)
+        trained = (float(at @ weight / below[-1]), float(np.interp(0.95, below / below[-1], at)))
         # The first of the L prototypes of a set is drawn after an exponential time.
         link = poisson_push(nu, nu, Delay.exponential(1 / (rate * size), "unlimited"), 0.0)
         known = (link.mean_s, link.peak_s, link.p95_s)
         method = f"fluid limit of large queues: relative errors are of the order L/B = {size / room:.2g}"
-        return _joined(self.load, self._share(), trained, known, link.mean_s * size / room, method)
+        return _joined(self.load, share, trained, known, link.mean_s * size / room, method)
 
     def stable(self, discipline: str) -> TrainedAge:
         """Below saturation the mean number that waits does not depend on the order, so by Little's law no mean does."""
