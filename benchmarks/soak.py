@@ -39,6 +39,7 @@ class Event:
     y: int | None
     id: int
     time_ns: int | None = None
+    device: str = ""
 
 
 class Pipe:

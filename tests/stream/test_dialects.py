@@ -96,12 +96,21 @@ def test_every_dialect_gives_the_same_data(read, content, options, note):
     assert note is None or any(note in line for line in data.notes)
 
 
+@pytest.mark.parametrize("start", [0, 1])
+def test_columns_that_pandas_has_counted_are_a_header(read, start):
+    rows = "".join(f"{i}.5,{i},{i % 2}\n" for i in range(9))
+    data = read(f"{start},{start + 1},y\n{rows}")
+    assert (data.features, len(data)) == ((str(start), str(start + 1)), 9)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (table([(*row, row[0]) for row in ROWS], "a,b,y, a "), r"got 'a' more than once \(columns 0, 3.*drop = \[3\]"),
         (table([(a, b, b, y) for a, b, y in ROWS], "a,,b,y"), r"column 1 \(counted from 0\) has no name.*drop = \[1\]"),
         (BODY, r"first line looks like a row .*\(cell 1 is '0.0', a number\); set header = false"),
+        ("0,1,ERR\n" + BODY, r"first line looks like a row .*\(cell 1 is '0', a number\); set header = false"),
+        ("0,2,y\n" + "1,2,3\n" * 9, r"first line looks like a row .*\(cell 1 is '0', a number\); set header = false"),
         (table([("red", "big", "yes"), ("blue", "small", "no")] * 5, "red,big,yes"), "'red' occurs again.*set header"),
         (table([("[C]", "kg", "-"), *ROWS]), r"column 'a', row 1: '\[C\]' is not a number.*units = true"),
         (

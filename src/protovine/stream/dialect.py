@@ -292,6 +292,8 @@ def _separator(text: str, usual: str) -> str:
 
 def _doubt(first: Sequence[str], rest: Sequence[Sequence[str]], options: ReadOptions) -> str:
     """Why the first line looks like a row of data; empty if it does not."""
+    if _counts_columns(first, rest, options):
+        return ""
     for place, cell in enumerate(first):
         if not cell:
             continue
@@ -306,6 +308,25 @@ def _doubt(first: Sequence[str], rest: Sequence[Sequence[str]], options: ReadOpt
     if len(wide) > 1 and 2 * len(again) > len(first):
         return f"{first[again[0]]!r} occurs again in column {again[0] + 1}"
     return ""
+
+
+def _counts_columns(first: Sequence[str], rest: Sequence[Sequence[str]], options: ReadOptions) -> bool:
+    """Whether the first line has the columns' numbers, as pandas writes frames without names, and names above numbers.
+
+    At least one name stands above a column of numbers, where no row of data would have it.
+    """
+    counted = [int(cell) for cell in first if cell.isdecimal()]
+    named = [
+        place for place, cell in enumerate(first) if cell and not cell.isdecimal() and not is_missing(cell, options)
+    ]
+    if not counted or counted[0] > 1 or counted != list(range(counted[0], counted[0] + len(counted))):
+        return False
+    return any(
+        Numbers().parse(first[place]) is None
+        and len(cells := [row[place] for row in rest if len(row) == len(first) and row[place]]) > 1
+        and all(Numbers().parse(cell) is not None for cell in cells)
+        for place in named
+    )
 
 
 def _are_row_names(cells: Sequence[str]) -> bool:
