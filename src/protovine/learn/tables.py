@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -32,10 +33,9 @@ def frame_of(x: Any) -> nw.DataFrame[Any] | None:
         return None
     names = getattr(x, "column_names", None) or getattr(x, "columns", None)
     if names is not None and not callable(names):
-        names = list(names)
-        repeated = [name for i, name in enumerate(names) if isinstance(name, Hashable) and name in names[:i]]
-        if repeated:
-            raise ValueError(f"x has more than one column named {repeated[0]!r}")
+        for name, count in Counter(name for name in names if isinstance(name, Hashable)).items():
+            if count > 1:
+                raise ValueError(f"x has more than one column named {name!r}")
     import narwhals.stable.v2 as nw
 
     frame = nw.from_native(x, eager_only=True, pass_through=True)
