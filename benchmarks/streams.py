@@ -173,7 +173,7 @@ def table(found: list[dict[str, Any]], metric: str, form: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, help="at most so many rows of each stream")
+    parser.add_argument("--rows", type=int, help="most rows of each stream")
     parser.add_argument("--stream", action="append", choices=STREAMS, default=[])
     parser.add_argument("--learner", action="append", choices=[*LEARNERS, *moa()], default=[])
     parser.add_argument("--json", type=Path, help="also write every number to this file")

@@ -75,7 +75,7 @@ def test_scores_equal_those_of_scikit_learn_to_the_last_digit(seed: int, n_class
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=80), st.integers(0, 2**32 - 1))
 def test_baselines_without_features(truth: list[int], seed: int) -> None:
-    """The last class as River's classifier predicts it, the majority counted anew for each sample."""
+    """The last class as River's classifier predicts it, the majority counted again for each sample."""
     last = dummy.NoChangeClassifier()
     right_last = right_majority = 0
     for i, code in enumerate(truth):

@@ -35,7 +35,7 @@ def test_each_node_sees_a_half_turn_in_100_rows_and_then_an_inversion() -> None:
     few = 5 * NODES  # The first or last 5 rows of all nodes.
     assert agrees[:few].mean() >= 0.9
     assert agrees[PASS * NODES - few : PASS * NODES].mean() <= 0.1, "at the end of a pass the classes are swapped"
-    assert agrees[PASS * NODES : PASS * NODES + few].mean() >= 0.9, "then it starts anew"
+    assert agrees[PASS * NODES : PASS * NODES + few].mean() >= 0.9, "then it starts again"
 
 
 def test_columns_noise_and_size() -> None:

@@ -20,7 +20,7 @@ from protovine.stream.cells import Numbers, date_like, is_missing
 from protovine.stream.options import ReadOptions
 
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
-# The dialect shows in so many characters, and in so many rows of them.
+# The dialect is read from at most this many characters, and from at most this many rows of them.
 HEAD_CHARS, HEAD_ROWS = 1 << 18, 1000
 
 _BOMS = (
@@ -239,7 +239,7 @@ def _lines(text: str) -> Iterator[str]:
 
 
 def _names_separator(text: str) -> bool:
-    """Whether this is the line with which Excel is told the separator."""
+    """Whether this is a line that names the separator, as Excel writes it."""
     return len(text) == 5 and text.lower().startswith("sep=")
 
 

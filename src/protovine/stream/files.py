@@ -229,8 +229,8 @@ def _parse(
     """The columns, called 0, 1, …; an empty cell is missing, and no other."""
     import pandas as pd
 
-    # Older versions need to be told to read numbers to the last digit.
     missing: Any = {j: ["", *gone.get(j, ())] for j in range(width)} if gone else [""]
+    # Without this, older versions of pandas read numbers wrong in the last digit.
     exact: Any = {} if tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1) else {"float_precision": "round_trip"}
     try:
         with warnings.catch_warnings():

@@ -140,3 +140,22 @@ def test_members_that_are_killed_are_named_and_not_averaged(tmp_path: Path, kill
         assert result.status == "partial" and [each["node"] for each in run.per_node] == [0, 2]
         assert [each["samples"] for each in run.per_node] == [50, 50]
         assert run.metrics["f1"] == pytest.approx(sum(each["f1"] for each in run.per_node) / 2)
+
+
+@pytest.mark.slow
+def test_a_member_that_hangs_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("zenoh")
+    monkeypatch.setattr("protovine.experiments.live.swarm._STOPPED_S", 2.0)
+    monkeypatch.setattr("protovine.experiments.live.swarm._END_TIMEOUT_S", 2.0)
+    stopped: set[int] = set()
+
+    def freeze(swarm: LocalSwarm) -> None:
+        status, child = swarm.members[1].status(), swarm.members[1].child
+        if not stopped and swarm.start_ns and status and status["samples"] >= 5 and child is not None:
+            os.kill(child.pid, signal.SIGSTOP)
+            stopped.add(1)
+
+    chosen = prepared(data={"source": "phishing", "limit": 150}, swarm={"nodes": 3})
+    result = run_live(chosen, secure=False, watch=freeze, keep=tmp_path / "swarm")
+    assert result.status == "partial" and [each["node"] for each in result.runs[0].per_node] == [0, 2]
+    assert [note for note in result.notes if note.startswith("node 1 has taken no sample for 2 s")]

@@ -288,8 +288,8 @@ def run_live(
         notes = [f"node {m.spec.node}: {note}" for m in swarm.members for note in m.notes]
         if swarm.start_ns:
             runs = [swarm.result(trace_folder)]
-            notes += swarm.losses()
         if swarm.ended:
+            notes += swarm.losses()
             n = len(swarm.members)
             status = "failed" if len(swarm.ended) == n else "partial"
             error = f"{len(swarm.ended)} of {n} nodes did not take all their samples; the notes say which and when"
