@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import reprlib
 import sys
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from decimal import Decimal
 from math import inf, nan
 from numbers import Real
 from typing import Any
 
 import numpy as np
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
 
 
 def is_missing(value: Any) -> bool:
@@ -87,9 +90,24 @@ def label(value: Any) -> Hashable | None:
     return value  # type: ignore[no-any-return]
 
 
-def shown(value: Any) -> str:
-    """A value in one short line of a message."""
-    return " ".join(reprlib.repr(value).split())
+def shown(value: object) -> str:
+    """``value`` as Python writes it, in one line without control characters, and no longer than a message can bear.
+
+    Examples
+    --------
+    >>> shown({"a": 1.5}), shown(10**10_000)
+    ("{'a': 1.5}", 'a number with too many digits')
+    """
+    try:
+        text = _SHORT.repr(value)
+    except ValueError:  # Python refuses to write numbers of thousands of digits.
+        return "a number with too many digits"
+    return " ".join(text.split()) if "\n" in text else text
+
+
+def listed(names: Sequence[object]) -> str:
+    """The first twenty names for people."""
+    return ", ".join(map(shown, names[:20])) + (", …" if len(names) > 20 else "")
 
 
 def _scalar(value: Any) -> Any:

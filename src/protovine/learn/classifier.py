@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
@@ -22,8 +22,6 @@ from protovine.snapshot import pack, unpack
 
 # The largest parameter that a file may have; a larger one is damage.
 _PARAMETER_MAX = 10**6
-# Names of columns in one message.
-_NAMES_MAX = 8
 
 
 class CoreClassifier(base.Classifier):
@@ -185,7 +183,7 @@ class CoreClassifier(base.Classifier):
             self._check_columns(columns)
             unknown = [name for name in columns if self._encoding.column(name) is None]
             if unknown:
-                raise ValueError(f"x has columns that were never learnt: {_listed(unknown)}")
+                raise ValueError(f"x has columns that were never learnt: {values.listed(unknown)}")
             rows = self._matrix(columns, len(frame))
         found: tuple[NDArray[np.int64], NDArray[np.float64]] = self._core.predict_many(rows, *at_ns)
         return found
@@ -214,7 +212,7 @@ class CoreClassifier(base.Classifier):
         lacking = [name for name in self.features if name not in columns]
         if lacking and getattr(self, "absent", "auto") == "auto":
             hint = ' (absent="missing" or absent="zero" allows that)' if self._takes_missing else ""
-            raise ValueError(f"x lacks columns that were learnt: {_listed(lacking)}{hint}")
+            raise ValueError(f"x lacks columns that were learnt: {values.listed(lacking)}{hint}")
 
     def _add_columns(self, columns: Mapping[Hashable, NDArray[np.float64]]) -> None:
         """Make room for new columns (n,) of a DataFrame that have any value; in earlier samples they had the first."""
@@ -254,9 +252,3 @@ class CoreClassifier(base.Classifier):
             code = self._encoding.add_class(label)
             self._core.widen(self._core.dim, code + 1)
         return code
-
-
-def _listed(names: Sequence[Hashable]) -> str:
-    """The first names of a list that may be long."""
-    more = len(names) - _NAMES_MAX
-    return ", ".join(map(repr, names[:_NAMES_MAX])) + (f" and {more} more" if more > 0 else "")

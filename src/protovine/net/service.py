@@ -17,7 +17,6 @@ from protovine.net.config import NodeSettings
 from protovine.net.io.base import Output, Sink, Source
 from protovine.net.io.files import check_writable
 from protovine.net.io.schema import Schema
-from protovine.net.io.shown import listed
 from protovine.net.member import Plan, Started, start_member
 from protovine.net.ops.logs import set_up_logs
 from protovine.net.ops.reload import Reloader
@@ -26,6 +25,7 @@ from protovine.net.samples import SamplePrediction
 from protovine.net.store import check_folder
 from protovine.net.tally import Tally
 from protovine.system import warm
+from protovine.values import listed
 
 _log = logging.getLogger("protovine")
 

@@ -3,7 +3,7 @@
 - `schema.py`: the features and classes that members agree on
 - `base.py`: `Event` and `Source`, `Output` and `Sink`
 - `parser.py`: events from JSON objects; `messages.py`, `paths.py`: where things stand in them
-- `reading.py`, `times.py`, `shown.py`: numbers and times from texts, and texts for people
+- `reading.py`, `times.py`: numbers and times from texts
 - `devices.py`: the device in a topic or key; `combine.py`: samples from single values
 - `lines_source.py`, `csv_source.py`, `mqtt_source.py`, `zenoh_source.py`: one source each
 - `lines_sink.py`, `mqtt_sink.py`, `zenoh_sink.py`: one sink each

@@ -10,7 +10,7 @@ from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
 
 from protovine.errors import DataError
-from protovine.net.io.shown import shown
+from protovine.values import shown
 
 SECOND_NS = 1_000_000_000
 # Nanoseconds in one of them.
