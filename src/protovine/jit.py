@@ -47,6 +47,14 @@ def inlined_kernel(function: _Function) -> _Function:
     return _inner(function, forceinline=True)
 
 
+def merged_kernel(function: _Function) -> _Function:
+    """As `inner_kernel`, for a function with one caller: it becomes part of it before anything is compiled.
+
+    A kernel is optimised once by itself and once more in each kernel that calls it, directly or not.
+    """
+    return _compiled(function, inline="always")
+
+
 def _inner(function: _Function, **options: Any) -> _Function:
     compiled = _compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)
     dispatcher: Any = compiled

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+import pickle
+
 import numpy as np
 import pytest
 
@@ -19,10 +23,25 @@ def learnt(dim: int = 3) -> HedgedLVQCore:
 
 
 def test_every_field_of_the_state_is_described() -> None:
-    assert State._fields == tuple(FIELDS)
+    assert [field.name for field in dataclasses.fields(State)] == [*FIELDS, "header"]
     assert {"evidence", "trust", "proven", "offered", "bucket", "far", "sender_votes"} == {
         name for name, field in FIELDS.items() if field.per_sender
     }
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda core: pickle.loads(pickle.dumps(core))])
+def test_a_copy_learns_into_its_own_arrays(copied) -> None:
+    core = learnt()
+    twin = copied(core)
+    if copied is copy.copy:  # It shares the state, as any shallow copy does.
+        assert twin._state is core._state
+        return
+    before = {name: array.copy() for name, array in core.state()["arrays"].items()}
+    x, codes = blobs(30, 3, 3)
+    twin.learn(x, codes, seconds(30) + 10**12)
+    assert all(np.array_equal(before[name], array) for name, array in core.state()["arrays"].items())
+    core.learn(x, codes, seconds(30) + 10**12)
+    assert all(np.array_equal(twin.state()["arrays"][name], array) for name, array in core.state()["arrays"].items())
 
 
 def test_a_new_sender_adds_a_slot_to_every_field_of_senders_and_changes_no_other() -> None:

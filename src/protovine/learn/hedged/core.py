@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from protovine.errors import ConfigError, SnapshotError, check_range
 from protovine.learn.base import Prediction, SetCompression
-from protovine.learn.hedged import hedge, steps
+from protovine.learn.hedged import entry
 from protovine.learn.hedged.experts import (
     CORRECTED,
     LINEAR,
@@ -20,7 +20,6 @@ from protovine.learn.hedged.experts import (
     active_experts,
     coordinates,
 )
-from protovine.learn.hedged.metrics import refresh
 from protovine.learn.hedged.state import (
     BEST_EXPERT,
     DISCRIMINANT_DIM_MAX,
@@ -41,7 +40,6 @@ from protovine.learn.hedged.state import (
     saved,
     with_senders,
 )
-from protovine.learn.hedged.trust import weigh
 from protovine.learn.hedged.votes import DOUBT
 from protovine.learn.validate import check_rows, check_samples, check_vector, labelled
 from protovine.prototypes import FEATURE_MAX, PrototypeSet
@@ -182,7 +180,7 @@ class HedgedLVQCore:
         """
         check_vector(x, self.dim)
         proba = np.zeros(self.n_classes)
-        code = steps.predict(self.filled(x), self._now(at_ns), self._state, proba)
+        code = entry.predict(self.filled(x), self._now(at_ns), self._state.header, proba)
         return Prediction(code, proba)
 
     def predict_many(
@@ -192,7 +190,7 @@ class HedgedLVQCore:
         x = _plain(x)
         check_rows(x, self.dim, True)
         codes, proba = np.empty(len(x), np.int64), np.zeros((len(x), self.n_classes))
-        steps.predict_many(x, self._now(at_ns), self._state, proba, codes)
+        entry.predict_many(x, self._now(at_ns), self._state.header, proba, codes)
         return codes, proba
 
     def predict_balanced(self, x: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -206,7 +204,7 @@ class HedgedLVQCore:
         for i, row in enumerate(x):
             codes[i] = self.predict(row).code
             if codes[i] >= 0:
-                hedge.mix_balanced(self._state, self._options, proba)
+                entry.mix_balanced(self._state.header, self._options, proba)
                 codes[i] = np.argmax(proba)
         return codes
 
@@ -225,7 +223,7 @@ class HedgedLVQCore:
         likelihood = float(s.hedge @ s.proba[:, code])
         if s.recent_labels[code] * self.n_classes > FREQUENT * s.recent_labels.sum():
             proba = np.zeros(self.n_classes)
-            hedge.mix_balanced(s, self._options, proba)
+            entry.mix_balanced(s.header, self._options, proba)
             likelihood = min(likelihood, float(proba[code]))
         return likelihood
 
@@ -284,7 +282,7 @@ class HedgedLVQCore:
         s, parts = self._state, np.zeros(len(self))
         if not len(self):
             return prediction, parts, np.zeros(self.n_classes), 0.0
-        hedge.influence(self._now(at_ns), s, parts)
+        entry.influence(self._now(at_ns), s.header, parts)
         weight = s.hedge[:LINEAR].reshape(s.vote_sum.shape)
         doubt = weight * np.where(s.vote_sum > 0, DOUBT / (s.vote_samples + DOUBT), 1.0)
         return prediction, parts, s.hedge[LINEAR] * s.proba[LINEAR], float(doubt.sum()) / self.n_classes
@@ -316,7 +314,7 @@ class HedgedLVQCore:
 
     def filled(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """``x`` with every NaN replaced by the feature's mean so far."""
-        return steps.complete(_plain(x), self._state)
+        return entry.complete(_plain(x), self._state.header)
 
     def compressions(self) -> list[SetCompression]:
         """None: the set is bounded without compression."""
@@ -328,7 +326,7 @@ class HedgedLVQCore:
         wider = self._new_state(senders=len(self._state.trust))
         copy_into(self._state, wider, first)
         self._state = wider
-        refresh(wider)
+        entry.refresh(wider.header)
 
     def reset_features(
         self, columns: NDArray[np.intp], mean: NDArray[np.float64], deviation: NDArray[np.float64]
@@ -354,7 +352,7 @@ class HedgedLVQCore:
         s.local_low[columns], s.local_high[columns] = mean - 3 * deviation, mean + 3 * deviation
         s.relief[:, columns], s.linear[:, FEATURES + columns] = 0.0, 0.0
         s.counts[FRESH] = 0
-        refresh(s)
+        entry.refresh(s.header)
 
     def state(self) -> dict[str, Any]:
         """Everything needed to go on after a crash."""
@@ -395,7 +393,7 @@ class HedgedLVQCore:
         made = allocate(sizes, active_experts(has_discriminant, self._ablate))
         if self._options.trusting:
             for sender in range(LOCAL_SLOT + 1, senders):
-                weigh(sender, made)
+                entry.weigh(sender, made.header)
         return made
 
     def _now(self, at_ns: int | None) -> int:
@@ -425,7 +423,8 @@ class HedgedLVQCore:
     ) -> int:
         slots = np.full(len(codes), LOCAL_SLOT) if slots is None else slots
         weights = np.ones(len(codes)) if weights is None else weights
-        return int(steps.learn_many(x, codes, events_ns, slots, weights, self._state, self._options, proba, predicted))
+        header = self._state.header
+        return int(entry.learn_many(x, codes, events_ns, slots, weights, header, self._options, proba, predicted))
 
 
 def _check_ablate(ablate: tuple[str, ...], dim: int) -> None:

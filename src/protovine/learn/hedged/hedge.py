@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from protovine.jit import inner_kernel, kernel
+from protovine.jit import inner_kernel
 from protovine.learn.hedged.experts import (
     BANDWIDTH_MIN,
     DISCRIMINANT,
@@ -57,7 +57,7 @@ def mix(s: State, out: Floats) -> int:
     return winner
 
 
-@kernel
+@inner_kernel
 def mix_balanced(s: State, o: Options, out: Floats) -> None:
     """After `predict`: fill ``out`` with probabilities as if all classes were equally frequent."""
     n_classes, least = out.shape[0], np.inf
@@ -129,7 +129,7 @@ def judge_metrics(y: int, weight: float, decay: float, s: State, o: Options) -> 
             s.counts[BEST_METRIC] = metric
 
 
-@kernel
+@inner_kernel
 def influence(now: int, s: State, out: Floats) -> None:
     """After `predict`: fill ``out`` with what each prototype adds to the probability of its class."""
     nearest, measured = nearest_distance(s), n_metrics(s)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from protovine.jit import inlined_kernel, inner_kernel, kernel
+from protovine.jit import inlined_kernel, inner_kernel
 from protovine.learn.hedged.experts import DISCRIMINANT, FISHER, N_DIAGONAL, N_METRICS, RELIEF, Z_SCORE
 from protovine.learn.hedged.state import HIT, MISS, REFRESH_AT, SIZE, STEPS, WEIGHT, Floats, Ints, State
 
@@ -132,7 +132,7 @@ def refresh_if_due(s: State) -> None:
         s.counts[REFRESH_AT] = s.counts[STEPS] + steps
 
 
-@kernel
+@inner_kernel
 def refresh(s: State) -> None:
     """Compute the metrics from the moments; each is scaled to a mean squared distance of about one."""
     if s.scalars[WEIGHT] <= 0.0:
@@ -197,7 +197,9 @@ def refresh_discriminant(usable: Ints, s: State) -> None:
                 distance = (s.class_mean[c, usable[i]] - s.mean[usable[i]]) / deviation[i]
                 centred[c, i] = np.sqrt(s.class_weight[c] / n) * distance
     total, within = scatter_matrices(usable, deviation, centred, s)
-    solved = np.linalg.solve(within, np.ascontiguousarray(centred.T))
+    solved = centred.T.copy()
+    if not solve(within, solved):
+        return
     size = 0.0
     for c in range(n_classes):
         for i in range(d):
@@ -211,6 +213,38 @@ def refresh_discriminant(usable: Ints, s: State) -> None:
             s.discriminant[c, usable[i]] = solved[i, c] / deviation[i] / np.sqrt(size)
     for j in range(s.counts[SIZE]):
         project(j, s)
+
+
+@inner_kernel
+def solve(a: Floats, b: Floats) -> bool:
+    """Solve ``a @ x = b`` by elimination with pivots: ``b`` becomes x, ``a`` is used up; False if ``a`` is singular.
+
+    A few lines, because numba's call of LAPACK takes seven times longer to compile than all of this file's kernels.
+    """
+    d, columns = b.shape
+    for k in range(d):
+        pivot = k
+        for i in range(k + 1, d):
+            if abs(a[i, k]) > abs(a[pivot, k]):
+                pivot = i
+        if a[pivot, k] == 0.0:
+            return False
+        for j in range(k, d):
+            a[k, j], a[pivot, j] = a[pivot, j], a[k, j]
+        for j in range(columns):
+            b[k, j], b[pivot, j] = b[pivot, j], b[k, j]
+        for i in range(k + 1, d):
+            factor = a[i, k] / a[k, k]
+            for j in range(k + 1, d):
+                a[i, j] -= factor * a[k, j]
+            for j in range(columns):
+                b[i, j] -= factor * b[k, j]
+    for k in range(d - 1, -1, -1):
+        for j in range(columns):
+            for i in range(k + 1, d):
+                b[k, j] -= a[k, i] * b[i, j]
+            b[k, j] /= a[k, k]
+    return True
 
 
 @inner_kernel

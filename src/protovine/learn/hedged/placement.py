@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from protovine.arrays import assign
 from protovine.jit import inner_kernel
 from protovine.learn.hedged.experts import PLAIN, ROOT
 from protovine.learn.hedged.metrics import project
@@ -53,7 +54,7 @@ def place(x: Floats, y: int, event: int, slot: int, weight: float, same: int, ot
     j = find_room(slot, s, o)
     if j < 0:
         return REFUSED
-    s.x[j] = x
+    assign(s.x[j], x)
     s.label[j], s.event[j], s.slot[j] = y, event, slot
     s.local[j] = weight if slot == LOCAL_SLOT else 0.0
     s.received[j] = 0.0 if slot == LOCAL_SLOT else weight

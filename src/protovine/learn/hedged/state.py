@@ -5,13 +5,14 @@ A new field is one line of `State`. Kernels take the whole table as one argument
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, NamedTuple, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
+from protovine.arrays import Header, header_of, view_of
 from protovine.learn.hedged.experts import (
     DISCRIMINANT,
     LINEAR,
@@ -119,8 +120,9 @@ def _array(
     return Field(axes, dtype, fill, saved, first_value)
 
 
-class State(NamedTuple):
-    """Arrays of one learner."""
+@dataclass(frozen=True, slots=True, eq=False)
+class State:
+    """Arrays of one learner, and the header by which kernels find them."""
 
     # Prototypes: their vectors, classes, the sender of their received mass, and the newest event that shaped them.
     x: Annotated[Floats, _array("capacity", "features", first_value=True)]
@@ -176,16 +178,30 @@ class State(NamedTuple):
     # Votes of received mass at the best expert, before trust; and distances to all prototypes.
     sender_votes: Annotated[Floats, _array("senders", "classes", saved=False)]
     distance: Annotated[Floats, _array("capacity", N_METRICS, saved=False)]
+    header: Header = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "header", header_of([getattr(self, name) for name in FIELDS]))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A copy has other addresses.
+        return State, tuple(getattr(self, name) for name in FIELDS)
 
 
 FIELDS: dict[str, Field] = {
-    name: hint.__metadata__[0] for name, hint in get_type_hints(State, include_extras=True).items()
+    name: hint.__metadata__[0]
+    for name, hint in get_type_hints(State, include_extras=True).items()
+    if hasattr(hint, "__metadata__")
 }
+
+state_of: Callable[[Header], State] = view_of(
+    "State", {name: (each.dtype, len(each.axes)) for name, each in FIELDS.items()}
+)
 
 
 def allocate(sizes: Sizes, active: Flags) -> State:
     """The state of a learner that has learnt nothing; every metric weighs all features equally."""
-    state = State(**{name: field.allocate(sizes) for name, field in FIELDS.items()})
+    state = State(**{name: about.allocate(sizes) for name, about in FIELDS.items()})
     state.metric_weight[:] = 1.0 / sizes.features
     state.active[:] = active
     return state
@@ -193,12 +209,12 @@ def allocate(sizes: Sizes, active: Flags) -> State:
 
 def copy_into(old: State, new: State, first: Floats | None) -> None:
     """Carry what ``old`` has learnt into the larger ``new``, where the last features were ``first`` until now."""
-    for name, field in FIELDS.items():
+    for name, about in FIELDS.items():
         source, target = getattr(old, name), getattr(new, name)
         # The scatter becomes smaller where the discriminant metric gives way, and is dropped.
-        if field.saved and all(a <= b for a, b in zip(source.shape, target.shape, strict=True)):
+        if about.saved and all(a <= b for a, b in zip(source.shape, target.shape, strict=True)):
             target[tuple(slice(size) for size in source.shape)] = source
-        if field.first_value and first is not None and len(first):
+        if about.first_value and first is not None and len(first):
             target[..., -len(first) :] = first
     if not new.active[new.counts[BEST_EXPERT]]:
         # The discriminant metric has just given way.
@@ -210,21 +226,21 @@ def with_senders(state: State, more: State) -> State:
     """``state`` with the sender slots of ``more``, except its first, after its own."""
     longer = {
         name: np.concatenate([getattr(state, name), getattr(more, name)[1:]])
-        for name, field in FIELDS.items()
-        if field.per_sender
+        for name, about in FIELDS.items()
+        if about.per_sender
     }
-    return state._replace(**longer)
+    return replace(state, **longer)
 
 
 def saved(state: State) -> dict[str, NDArray[Any]]:
     """Copies of the arrays of a snapshot."""
-    return {name: getattr(state, name).copy() for name, field in FIELDS.items() if field.saved}
+    return {name: getattr(state, name).copy() for name, about in FIELDS.items() if about.saved}
 
 
 def load(arrays: Mapping[str, Any], state: State) -> bool:
     """Fill a new ``state`` with the arrays of a snapshot; whether they fit. If not, ``state`` is useless."""
-    for name, field in FIELDS.items():
-        if field.saved:
+    for name, about in FIELDS.items():
+        if about.saved:
             array, target = np.asarray(arrays[name]), getattr(state, name)
             if array.shape != target.shape or array.dtype.kind != target.dtype.kind:
                 return False

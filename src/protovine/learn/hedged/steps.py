@@ -1,14 +1,15 @@
-"""One sample's way through a learner: predict, learn a local sample, learn a received one; then the same for rows."""
+"""One sample's way through a learner: predict, learn a local sample, learn a received one."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from protovine.jit import inner_kernel, kernel
+from protovine.arrays import assign, equal
+from protovine.jit import inner_kernel, merged_kernel
 from protovine.learn.hedged.hedge import judge_experts, mix, note_label
 from protovine.learn.hedged.linear import linear_learn, linear_vote
 from protovine.learn.hedged.metrics import ALL_METRICS, measure, refresh_if_due, update_moments, update_relief
-from protovine.learn.hedged.placement import INSERTED, REFUSED, nearest_two, place
+from protovine.learn.hedged.placement import REFUSED, nearest_two, place
 from protovine.learn.hedged.recency import tick
 from protovine.learn.hedged.state import (
     BEST_METRIC,
@@ -20,7 +21,6 @@ from protovine.learn.hedged.state import (
     QUERY_AT,
     SIZE,
     Floats,
-    Ints,
     Options,
     State,
 )
@@ -33,10 +33,11 @@ WEIGHT_MAX = 100.0
 PROOF_MOMENTS_MIN, PROOF_JUDGE_MIN = 0.05, 0.5
 
 
-@kernel
+@inner_kernel
 def predict(x: Floats, now: int, s: State, out: Floats) -> int:
     """Fill ``out`` with class probabilities at time ``now``; the best class, or -1 without any prototype."""
-    s.query[:], s.clock[QUERY_AT] = x, now
+    assign(s.query, x)
+    s.clock[QUERY_AT] = now
     s.counts[FRESH] = 1
     if s.counts[SIZE] == 0:
         s.proba[:] = 1.0 / out.shape[0]
@@ -49,7 +50,7 @@ def predict(x: Floats, now: int, s: State, out: Floats) -> int:
     return mix(s, out)
 
 
-@inner_kernel
+@merged_kernel
 def learn(x: Floats, y: int, event: int, slot: int, weight: float, s: State, o: Options, scratch: Floats) -> int:
     """Learn a sample, a local one at `LOCAL_SLOT` or a received one; `INSERTED`, `ABSORBED` or `REFUSED`."""
     proven = 1.0
@@ -76,10 +77,10 @@ def learn(x: Floats, y: int, event: int, slot: int, weight: float, s: State, o: 
     return done
 
 
-@inner_kernel
+@merged_kernel
 def judge_by_local(x: Floats, y: int, event: int, s: State, o: Options, scratch: Floats) -> None:
     """Judge senders and experts by a local sample, and extend the range that received ones are judged by."""
-    if s.counts[FRESH] == 0 or s.clock[QUERY_AT] != event or not np.array_equal(x, s.query):
+    if s.counts[FRESH] == 0 or s.clock[QUERY_AT] != event or not equal(x, s.query):
         predict(x, event, s, scratch)
     tick(event, s)
     if s.counts[SIZE] > 0:
@@ -94,7 +95,7 @@ def judge_by_local(x: Floats, y: int, event: int, s: State, o: Options, scratch:
         refill(s, o)
 
 
-@inner_kernel
+@merged_kernel
 def judge_by_received(x: Floats, y: int, event: int, proven: float, s: State, o: Options, scratch: Floats) -> None:
     """Judge experts by a sample of a proven sender; measure distances for one of another."""
     if o.hedge_received > 0.0 and s.counts[SIZE] > 0 and proven > PROOF_JUDGE_MIN:
@@ -105,7 +106,7 @@ def judge_by_received(x: Floats, y: int, event: int, proven: float, s: State, o:
         linear_vote(x, s)
 
 
-@kernel
+@inner_kernel
 def complete(x: Floats, s: State) -> Floats:
     """``x``, or a copy of it with the means so far where values are missing."""
     for k in range(x.shape[0]):
@@ -116,33 +117,3 @@ def complete(x: Floats, s: State) -> Floats:
                     made[i] = s.mean[i]
             return made
     return x
-
-
-@kernel
-def learn_many(
-    xs: Floats,
-    codes: Ints,
-    events: Ints,
-    slots: Ints,
-    weights: Floats,
-    s: State,
-    o: Options,
-    probabilities: Floats,
-    predicted: Ints,
-) -> int:
-    """Learn rows in order; predict each one first where ``probabilities`` has rows. How many were inserted."""
-    scratch = np.empty(s.proba.shape[1])
-    inserted = 0
-    for t in range(xs.shape[0]):
-        x = complete(xs[t], s)
-        if probabilities.shape[0] > 0:
-            predicted[t] = predict(x, events[t], s, probabilities[t])
-        inserted += learn(x, codes[t], events[t], slots[t], weights[t], s, o, scratch) == INSERTED
-    return inserted
-
-
-@kernel
-def predict_many(xs: Floats, now: int, s: State, probabilities: Floats, predicted: Ints) -> None:
-    """Predict rows at one time."""
-    for t in range(xs.shape[0]):
-        predicted[t] = predict(complete(xs[t], s), now, s, probabilities[t])

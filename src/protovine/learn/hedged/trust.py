@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from protovine.jit import inner_kernel, kernel
+from protovine.arrays import assign
+from protovine.jit import inner_kernel
 from protovine.learn.hedged.experts import CORRECTED, PLAIN, coordinates
 from protovine.learn.hedged.metrics import refresh, update_moments
 from protovine.learn.hedged.state import (
@@ -39,7 +40,7 @@ TRUST_PRIOR, TRUST_STEEPNESS, PROOF_NEEDED = 2.0, 5.0, 0.2
 JUDGE_DOUBT = 0.3
 
 
-@kernel
+@inner_kernel
 def weigh(sender: int, s: State) -> None:
     """Update from a sender's evidence what its mass counts, and what it may do to moments and experts."""
     s.evidence[sender] = max(s.evidence[sender], EVIDENCE_MIN)
@@ -192,7 +193,10 @@ def review_senders(s: State, o: Options) -> None:
 def drop(j: int, s: State) -> None:
     """Remove a received prototype; the last one takes its place."""
     last = s.counts[SIZE] - 1
-    s.x[j], s.label[j], s.slot[j], s.event[j] = s.x[last], s.label[last], s.slot[last], s.event[last]
-    s.local[j], s.received[j], s.projected[j] = s.local[last], s.received[last], s.projected[last]
+    s.label[j], s.slot[j], s.event[j] = s.label[last], s.slot[last], s.event[last]
+    assign(s.x[j], s.x[last])
+    assign(s.local[j], s.local[last])
+    assign(s.received[j], s.received[last])
+    assign(s.projected[j], s.projected[last])
     s.counts[SIZE] = last
     s.counts[RECEIVED_HELD] -= 1
