@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from protovine.errors import ConfigError, DataError, suggest
@@ -12,6 +14,7 @@ from protovine.experiments.define.prepare import Prepared, prepare
 from protovine.gossip import SCHEDULES
 from protovine.learn.hedged.experts import PARTS
 from protovine.sim.attacks import ATTACKS
+from protovine.stream import load as load_data
 from protovine.system import merged_tables, nested
 
 # Settings as dotted keys with their values, such as ``{"link.loss": 0.2}``.
@@ -92,8 +95,8 @@ def prepare_suite(name: str, tables: dict[str, Any]) -> PreparedSuite:
     made: list[PreparedCase] = []
     left_out: dict[str, str] = {}
     for stream, keys in streams.items():
-        base = merged_tables(merged_tables({"presets": list(suite.presets)}, _tables(keys)), tables)
         try:
+            base = merged_tables(merged_tables({"presets": list(suite.presets)}, _tables(keys)), tables)
             made += _cases(suite, stream, base)
         except DataError as error:
             if len(streams) == 1:
@@ -142,6 +145,18 @@ def _bundled(name: str) -> Callable[[], Any]:
     return load
 
 
+def _in_data_folder(name: str) -> Callable[[], Any]:
+    """A function that loads a file of the folder that PROTOVINE_DATA names."""
+
+    def load() -> Any:
+        folder = os.environ.get("PROTOVINE_DATA")
+        if not folder:
+            raise DataError(f"PROTOVINE_DATA is not set to a folder with {name}")
+        return load_data(Path(folder, name))
+
+    return load
+
+
 def _of(name: str, limit: int | None = None, **more: Any) -> Keys:
     keys: Keys = {"data.source": name} | ({} if limit is None else {"data.limit": limit})
     return keys | {key.replace("__", "."): value for key, value in more.items()}
@@ -161,6 +176,10 @@ _UNSEEN = ("led-drift", "sine", "waveform", "rbf-drift", "hyperplane", "stagger"
 UNSEEN: dict[str, Keys] = {name: _of(name, 5000) for name in _UNSEEN} | {
     "digits": {"data.source": _bundled("digits")},
     "breast-cancer": {"data.source": _bundled("breast_cancer")},
+}
+_FILES: dict[str, Keys] = {
+    "weather": {"data.source": _in_data_folder("weather.csv.gz"), "data.limit": 5000},
+    "keystroke": {"data.source": _in_data_folder("keystroke.csv.gz")},
 }
 _ABRUPT: dict[str, Keys] = {name: _of(name, 10_000) for name in ("agrawal", "sea", "stagger", "mixed", "sine")}
 
@@ -306,6 +325,7 @@ def _schedules() -> dict[str, Keys]:
 _PAIR = ("default", ISOLATED)
 _THREE = ("default", ISOLATED, CENTRALISED)
 _WITH_SERVER = ("default", "server", ISOLATED)
+_SYSTEMS = ("default", ISOLATED, CENTRALISED, "server", "gossip-trees", "gossip-logistic")
 _SEA = {"sea": _of("sea")}
 
 SUITES = {
@@ -331,6 +351,12 @@ SUITES = {
         ),
         Suite("targets", "the streams that the default's constants were chosen on", _THREE, TUNED),
         Suite("unseen", "streams that no constant was chosen on", _THREE, UNSEEN),
+        Suite(
+            "systems",
+            "the default beside a server, gossiped models, isolated nodes and one model, on every stream",
+            _SYSTEMS,
+            TUNED | UNSEEN | _FILES,
+        ),
         Suite("ablation", "each part of the default disabled in turn", ("default",), TUNED, _variants(_ABLATION)),
         Suite("gates", "which samples, or which whole sets, are worth sending", ("default",), _FOUR, _variants(_GATES)),
         Suite("budget", "a limit on the traffic of every node", ("default",), TUNED, _variants(_BUDGET)),
