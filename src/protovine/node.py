@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -268,7 +269,8 @@ class Node:
     def restore(self, data: bytes, now_ns: int) -> None:
         """Continue from a snapshot of a node with the same settings, as a new incarnation that starts at ``now_ns``.
 
-        Received prototypes that waited at the snapshot still wait: a node that is down trains nothing.
+        Received prototypes that waited at the snapshot still wait: a node that is down trains nothing. If the snapshot
+        was made later than ``now_ns``, times in it that lie in the future are moved back (`shift`).
 
         Raises
         ------
@@ -286,8 +288,32 @@ class Node:
             self.samples_learnt, self._given_up = saved["samples_learnt"], saved["given_up"]
             self.now_ns = self._local_until_ns = max(saved["now_ns"], now_ns)
             self._train_at_ns = max(saved["train_at_ns"], self.now_ns + self.train_period_ns)
+            if now_ns < self.now_ns:  # The clock was ahead and is no longer.
+                self.shift(now_ns - self.now_ns, now_ns, now_ns)
         except (KeyError, IndexError, AttributeError, TypeError, ValueError, CodecError) as error:
             raise SnapshotError(f"the snapshot is damaged: {error}") from None
+
+    def rejoin(self, incarnation: int, now_ns: int) -> None:
+        """Go on as ``incarnation``, which is later, as after a restart: peers know one that is as late as this."""
+        self._advance(now_ns)
+        self.exchange.rejoin(incarnation, now_ns)
+
+    def shift(self, by_ns: int, since_ns: int, now_ns: int) -> None:
+        """The clock was set by ``by_ns`` to ``now_ns``, which may be earlier than the node's time.
+
+        Times of this node move with it: timers, and event times that the learner has since ``since_ns`` by the old
+        clock. None of them is later than ``now_ns`` afterwards.
+        """
+        self.now_ns = now_ns
+        self._train_at_ns += by_ns
+        self._local_until_ns += by_ns
+        self._unlabelled = {
+            name: (x, int(_shifted(event_ns, by_ns, since_ns, now_ns)))
+            for name, (x, event_ns) in self._unlabelled.items()
+        }
+        learnt = self.learner.state()
+        self.learner.restore(_with_times(learnt, by_ns, since_ns, now_ns))
+        self.exchange.shift(by_ns, now_ns)
 
     def _learn(self, sample: NDArray[np.float64], y: int, event_ns: int, name: int) -> None:
         likelihood = self.learner.likelihood(sample, y, event_ns) if self.exchange.needs_surprisal else 1.0
@@ -352,6 +378,27 @@ def _runs(batch: Batch, first_ns: int, period_ns: int) -> tuple[TrainedRun, ...]
             newest[peer] = run = [peer, created_ns, at_ns, 0, 1, int(fresh), at_ns]
             runs.append(run)
     return tuple([TrainedRun(*run[:6]) for run in runs])
+
+
+# The arrays of learners with event times.
+_TIMES = ("event", "clock")
+
+
+def _with_times(state: dict[str, Any], by_ns: int, since_ns: int, now_ns: int) -> dict[str, Any]:
+    """A learner's state with its event times moved."""
+    moved = dict(state)
+    for key, value in state.items():
+        if isinstance(value, dict):
+            moved[key] = _with_times(value, by_ns, since_ns, now_ns)
+        elif key in _TIMES:
+            moved[key] = _shifted(np.asarray(value), by_ns, since_ns, now_ns)
+    return moved
+
+
+def _shifted(times_ns: Any, by_ns: int, since_ns: int, now_ns: int) -> Any:
+    """Times since ``since_ns`` and those in the future, moved, but not beyond ``now_ns``; earlier ones as they are."""
+    moves = (times_ns >= since_ns) | (times_ns > now_ns)
+    return np.where(moves, np.minimum(times_ns + by_ns, now_ns), times_ns)
 
 
 def pump(node: Node, send: Callable[[int, bytes], None], record: Callable[[Record], None]) -> None:

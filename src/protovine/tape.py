@@ -78,11 +78,24 @@ class Restored(Call, frozen=True, tag="restore"):
     data: bytes
 
 
+class Rejoined(Call, frozen=True, tag="rejoin"):
+    """`Node.rejoin`."""
+
+    incarnation: int
+
+
+class Shifted(Call, frozen=True, tag="shift"):
+    """`Node.shift`."""
+
+    by_ns: int
+    since_ns: int
+
+
 class Finished(Call, frozen=True, tag="finish"):
     """`Node.finish`."""
 
 
-AnyCall = Began | Observed | Labelled | Delivered | Ticked | Met | Reached | Restored | Finished
+AnyCall = Began | Observed | Labelled | Delivered | Ticked | Met | Reached | Restored | Rejoined | Shifted | Finished
 
 
 class TapedNode:
@@ -156,6 +169,16 @@ class TapedNode:
         self._write(Restored(now_ns, data))
         self.node.restore(data, now_ns)
 
+    def rejoin(self, incarnation: int, now_ns: int) -> None:
+        """As `Node.rejoin`."""
+        self._write(Rejoined(now_ns, incarnation))
+        self.node.rejoin(incarnation, now_ns)
+
+    def shift(self, by_ns: int, since_ns: int, now_ns: int) -> None:
+        """As `Node.shift`."""
+        self._write(Shifted(now_ns, by_ns, since_ns))
+        self.node.shift(by_ns, since_ns, now_ns)
+
     def finish(self, now_ns: int) -> None:
         """As `Node.finish`."""
         self._write(Finished(now_ns))
@@ -194,6 +217,10 @@ def _make(call: AnyCall, node: Node) -> None:
         node.add_peer(call.peer, call.now_ns)
     elif isinstance(call, Reached):
         node.peer_reached(call.peer, call.now_ns)
+    elif isinstance(call, Rejoined):
+        node.rejoin(call.incarnation, call.now_ns)
+    elif isinstance(call, Shifted):
+        node.shift(call.by_ns, call.since_ns, call.now_ns)
     elif isinstance(call, Finished):
         node.finish(call.now_ns)
     else:

@@ -17,7 +17,7 @@ from protovine.net.config import NodeSettings
 from protovine.net.io.base import Output, Sink, Source
 from protovine.net.io.files import check_writable
 from protovine.net.io.schema import Schema
-from protovine.net.member import Plan, Started, start_member
+from protovine.net.member import Plan, Started, incarnation_at, start_member
 from protovine.net.ops.logs import set_up_logs
 from protovine.net.ops.reload import Reloader
 from protovine.net.ops.server import Server, parse_address
@@ -28,9 +28,6 @@ from protovine.system import warm
 from protovine.values import listed
 
 _log = logging.getLogger("protovine")
-
-# Starts without a state folder, or with a new one, are numbered by the minutes since 2026: peers may know earlier ones.
-_INCARNATIONS_SINCE_S = 1_767_225_600
 
 
 def _report(reason: str, text: str) -> None:
@@ -157,7 +154,7 @@ def _plan(settings: NodeSettings, schema: Schema) -> Plan:
         build=lambda incarnation, peers: settings.build(schema, member.id, incarnation, peers),
         envelope=lambda incarnation: settings.envelope(incarnation, schema),
         state=Path(settings.node.state) if settings.node.state else None,
-        incarnation_min=max(1, int(time.time() - _INCARNATIONS_SINCE_S) // 60),
+        incarnation_min=incarnation_at(time.time_ns()),
         snapshot_s=settings.node.snapshot_s,
         tape=Path(settings.node.tape) if settings.node.tape is not None else None,
     )

@@ -56,6 +56,7 @@ class Tally:
     snapshots_failed: int = 0
     snapshot_ns: int = 0
     reopened: int = 0
+    clock_jumps: int = 0
     latency: Latency = field(default_factory=Latency)
 
     def count_sent(self, peer: PeerKey, kind: str, size: int) -> None:
