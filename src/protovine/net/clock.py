@@ -74,7 +74,12 @@ class Clock:
     @property
     def is_set(self) -> bool:
         """Whether the system's clock shows a possible time."""
-        return self._wall() >= self.least_ns
+        return self.shows_ns >= self.least_ns
+
+    @property
+    def shows_ns(self) -> int:
+        """What the system's clock shows."""
+        return self._wall()
 
     def at_least(self, ns: int) -> None:
         """It cannot be earlier than this, whatever the system's clock shows. Call it before the first reading."""

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -39,6 +39,10 @@ class Plan:
         Folder for snapshots; without one, each start begins with nothing.
     incarnation_min : int
         The number of this start is at least this.
+    about : dict
+        What a snapshot says of its node; it must fit at the next start (`protovine.net.about`).
+    fresh : bool
+        Set the saved state aside and begin with nothing.
     snapshot_s : float
         Seconds between snapshots.
     tape : path or None
@@ -57,6 +61,8 @@ class Plan:
     envelope: Callable[[int], EnvelopeLike]
     state: Path | None = None
     incarnation_min: int = 1
+    about: dict[str, Any] = field(default_factory=dict)
+    fresh: bool = False
     snapshot_s: float = 30.0
     tape: Path | None = None
     record: Callable[[Record], None] = lambda record: None
@@ -97,6 +103,7 @@ def assemble(
 ) -> Assembled:
     """The runtime of a member, from its newest snapshot if there is one; nothing is connected."""
     clock.at_least(plan.least_ns)
+    notes = store.set_aside() if store is not None and plan.fresh else []
     started = store.begin(plan.incarnation_min) if store is not None else plan.incarnation_min
 
     def build(peers: list[int]) -> Node:
@@ -112,7 +119,7 @@ def assemble(
         made.append(restore_node(build, state, clock()))
 
     if store is not None:
-        loaded = store.load(restore)
+        loaded = store.load(restore, plan.about)
     node = made[-1] if made else build([])
     if store is not None:
         store.raise_to(node.incarnation)
@@ -122,13 +129,14 @@ def assemble(
         transport,
         store=store,
         snapshot_s=plan.snapshot_s,
+        about=plan.about,
         record=plan.record,
         neighbours=plan.neighbours,
         clock=clock,
     )
     if loaded.state is not None:
         runtime.restore(loaded.state)
-    return Assembled(runtime, loaded.state is not None, loaded.notes)
+    return Assembled(runtime, loaded.state is not None, (*notes, *loaded.notes))
 
 
 @contextlib.contextmanager

@@ -68,6 +68,8 @@ class Runtime:
         Keeps snapshots.
     snapshot_s : float
         Seconds between snapshots.
+    about : dict, optional
+        What snapshots say of the node.
     record : callable (Record) -> None
         Takes every trace record.
     neighbours : frozenset of int or None
@@ -85,6 +87,7 @@ class Runtime:
         *,
         store: Store | None = None,
         snapshot_s: float = 30.0,
+        about: dict[str, Any] | None = None,
         record: Callable[[Record], None] = lambda record: None,
         neighbours: frozenset[int] | None = None,
         clock: Clock | None = None,
@@ -104,6 +107,7 @@ class Runtime:
         self.samples = LocalSamples(node, self.tally)
         self.claim = Claim(node.incarnation, now_ns)
         self.snapshots = Snapshots(store, self.state, self.clock.steady, self.tally, snapshot_s)
+        self._about = about or {}
         self._keep_record = record
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -356,8 +360,7 @@ class Runtime:
         self.node.rejoin(incarnation, self.now_ns())
         self.envelope.raise_to(incarnation)
         if self.snapshots.store is not None:
-            with contextlib.suppress(OSError):  # Peers will tell the next start, too.
-                self.snapshots.store.raise_to(incarnation)
+            self.snapshots.store.raise_to(incarnation)
         self.roster.ask_again(self.clock.steady())
 
     def _refuse(self, peer: PeerKey, error: RemoteProtocolError) -> None:
@@ -461,6 +464,7 @@ class Runtime:
     def state(self) -> dict[str, Any]:
         """The node, its peers, and which samples wait for labels."""
         return {
+            "about": self._about,
             "at_ns": self.node.now_ns,
             "node": self.node.snapshot(),
             "peers": self.node.peers,
@@ -485,7 +489,8 @@ class Runtime:
         if self.claim.shared(self.clock.steady()):
             found.append("another process runs with this name and certificate")
         if not self.clock.is_set:
-            found.append(f"the clock is not set: it shows {shown(time.time_ns())}")
+            least = shown(self.clock.least_ns)
+            found.append(f"the clock is not set: it shows {shown(self.clock.shows_ns)}, and it is at least {least}")
         return found + self.snapshots.warnings
 
     def _status(self) -> bytes:

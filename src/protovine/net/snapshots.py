@@ -42,12 +42,12 @@ class Snapshots:
     ) -> None:
         self.store, self.tally, self.period_s = store, tally, period_s
         self._state, self._clock = state, clock
-        self.failure: str | None = None
 
     @property
     def warnings(self) -> list[str]:
         """Why nothing is saved now."""
-        return [] if self.failure is None else [f"no snapshot can be saved: {self.failure}"]
+        failure = None if self.store is None else self.store.failure
+        return [] if failure is None else [f"nothing can be saved: {failure}"]
 
     async def keep(self) -> None:
         """Save a snapshot every ``period_s`` seconds, for ever."""
@@ -64,19 +64,18 @@ class Snapshots:
     def save(self, state: dict[str, Any] | None = None) -> None:
         """Save ``state``, by default that of now; a failure is counted, logged when it begins, and not fatal."""
         assert self.store is not None
+        failed = self.store.failure is not None
         try:
             self.store.save(self._state() if state is None else state)
         except OSError as error:
             self.tally.snapshots_failed += 1
-            if self.failure is None:
-                _log.error("no snapshot can be saved until this ends: %s", error, extra={"reason": "snapshot"})
-            self.failure = error.strerror or str(error)
+            if not failed:
+                _log.error("nothing can be saved until this ends: %s", error, extra={"reason": "snapshot"})
             return
         self.tally.snapshots += 1
         self.tally.snapshot_ns = self._clock()
-        if self.failure is not None:
-            _log.info("snapshots are saved again")
-        self.failure = None
+        if failed:
+            _log.warning("snapshots are saved again")
 
 
 def restore_node(build: Callable[[list[int]], Node], state: dict[str, Any], now_ns: int) -> Node:
