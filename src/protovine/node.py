@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from protovine import records, values
 from protovine.errors import CodecError, LocalProtocolError, RemoteProtocolError, SnapshotError, check_range
-from protovine.exchange import Exchange, Outputs, SetExchange, surprisal_bits
+from protovine.exchange import Exchange, Outputs, SetExchange, clamped, surprisal_bits
 from protovine.gossip import PeerView
 from protovine.learn import ArrayLearner, Prediction
 from protovine.learn.validate import vector_of
@@ -79,6 +79,7 @@ class Node:
         self._local_until_ns = 0  # Until then the device trains local samples, if that takes time.
         self._unlabelled: dict[int, tuple[NDArray[np.float64], int]] = {}
         self._given_up = 0
+        self._ahead_ns = 0  # The clock has shown this time; what was received then may lie in the future.
         self._out = Outputs()
 
     @property
@@ -192,6 +193,12 @@ class Node:
         self._learn(sample, code, event_ns, sample_id)
         return True
 
+    def give_up(self, sample_id: int, now_ns: int) -> None:
+        """Await the label of a sample no longer."""
+        self._advance(now_ns)
+        if self._unlabelled.pop(sample_id, None) is not None:
+            self._given_up += 1
+
     def receive(self, data: bytes, sender: int, now_ns: int) -> None:
         """Take in a message.
 
@@ -250,8 +257,11 @@ class Node:
         outputs, self._out = self._out, Outputs()
         return outputs
 
-    def snapshot(self) -> bytes:
-        """Everything needed to continue after a crash, except outputs that were not drained."""
+    def snapshot(self, awaiting: Container[int] | None = None) -> bytes:
+        """Everything needed to continue after a crash, except outputs that were not drained.
+
+        Of the samples that wait for labels, only those in ``awaiting`` are in it; all, if None.
+        """
         return pack(
             {
                 "node": self.id,
@@ -262,7 +272,11 @@ class Node:
                 "learner": self.learner.state(),
                 "exchange": self.exchange.state(),
                 "inbox": self.inbox.state(),
-                "unlabelled": [[name, x, event] for name, (x, event) in self._unlabelled.items()],
+                "unlabelled": [
+                    [name, x, event]
+                    for name, (x, event) in self._unlabelled.items()
+                    if awaiting is None or name in awaiting
+                ],
             }
         )
 
@@ -304,6 +318,7 @@ class Node:
         Times of this node move with it: timers, and event times that the learner has since ``since_ns`` by the old
         clock. None of them is later than ``now_ns`` afterwards.
         """
+        self._ahead_ns = max(self._ahead_ns, self.now_ns)
         self.now_ns = now_ns
         self._train_at_ns += by_ns
         self._local_until_ns += by_ns
@@ -338,7 +353,10 @@ class Node:
             count = len(batch.label)
             runs = _runs(batch, self._train_at_ns, self.train_period_ns)
             self._train_at_ns += count * self.train_period_ns
-            inserted = self.learner.learn_received(batch.prototypes(), batch.origin)
+            prototypes = batch.prototypes()
+            if now_ns < self._ahead_ns:
+                prototypes, _ = clamped(prototypes, now_ns)
+            inserted = self.learner.learn_received(prototypes, batch.origin)
             self._records_of_shrinking()
             self._out.records.append(records.Trained(now_ns, self.id, count, inserted, len(self.learner), runs))
 

@@ -49,6 +49,12 @@ class Labelled(Call, frozen=True, tag="label"):
     y: int
 
 
+class GivenUp(Call, frozen=True, tag="give-up"):
+    """`Node.give_up`."""
+
+    sample_id: int
+
+
 class Delivered(Call, frozen=True, tag="receive"):
     """`Node.receive`, accepted or refused."""
 
@@ -95,7 +101,22 @@ class Finished(Call, frozen=True, tag="finish"):
     """`Node.finish`."""
 
 
-AnyCall = Began | Observed | Labelled | Delivered | Ticked | Met | Reached | Restored | Rejoined | Shifted | Finished
+AnyCall = (
+    Began | Observed | Labelled | GivenUp | Delivered | Ticked | Met | Reached | Restored | Rejoined | Shifted | Finished
+)
+    Began
+    | Observed
+    | Labelled
+    | GivenUp
+    | Delivered
+    | Ticked
+    | Met
+    | Reached
+    | Restored
+    | Rejoined
+    | Shifted
+    | Finished
+)
 
 
 class TapedNode:
@@ -143,6 +164,11 @@ class TapedNode:
         """As `Node.label`."""
         self._write(Labelled(now_ns, sample_id, y))
         return self.node.label(sample_id, y, now_ns)
+
+    def give_up(self, sample_id: int, now_ns: int) -> None:
+        """As `Node.give_up`."""
+        self._write(GivenUp(now_ns, sample_id))
+        self.node.give_up(sample_id, now_ns)
 
     def receive(self, data: bytes, sender: int, now_ns: int) -> None:
         """As `Node.receive`."""
@@ -206,6 +232,8 @@ def _make(call: AnyCall, node: Node) -> None:
         node.observe(x, call.y, now_ns=call.now_ns, event_ns=call.event_ns, sample_id=call.sample_id)
     elif isinstance(call, Labelled):
         node.label(call.sample_id, call.y, call.now_ns)
+    elif isinstance(call, GivenUp):
+        node.give_up(call.sample_id, call.now_ns)
     elif isinstance(call, Delivered):
         try:
             node.receive(call.data, call.sender, call.now_ns)

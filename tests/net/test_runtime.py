@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import AsyncIterator
@@ -15,15 +16,18 @@ import pytest
 
 from protovine.errors import MissingKeysError, SampleError
 from protovine.net import MemberName, PlainEnvelope
+from protovine.net.causes import Causes
 from protovine.net.clock import Clock
 from protovine.net.inbound import InboundLimits
 from protovine.net.roster import RosterTiming
 from protovine.net.runtime import Runtime
-from protovine.net.samples import SamplePrediction
+from protovine.net.samples import AwaitLimits, LocalSamples, SamplePrediction
 from protovine.net.snapshots import restore_node
 from protovine.net.store import Store
-from protovine.net.tally import PeerGroup
+from protovine.net.tally import PeerGroup, Tally
 from protovine.net.transport import Channel
+from protovine.records import SECOND_NS
+from protovine.snapshot import pack, unpack
 from tests.net import attacks
 from tests.net.hub import (
     DIM,
@@ -42,6 +46,7 @@ from tests.net.hub import (
 )
 
 UNKNOWN = PeerGroup.UNKNOWN
+_log = logging.getLogger("protovine")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -427,15 +432,46 @@ def test_a_bad_sample_is_counted_and_not_learnt(event: Event) -> None:
     run(scenario())
 
 
-def test_samples_that_wait_for_labels_are_bounded() -> None:
-    async def scenario() -> None:
-        one = runtime_of(Hub(), 1)
-        one.samples.awaited_max = 10
-        for name in range(50):
-            one.take(Event(np.array([0.0, 3.0]), None, name))
-        assert one.samples.awaited == [("", str(name)) for name in range(40, 50)]
+@pytest.mark.parametrize(
+    ("limits", "kept", "why"),
+    [
+        (AwaitLimits(samples_max=10), 10, "more than 10 samples wait"),
+        (AwaitLimits(bytes_max=10 * 219), 10, "waiting samples take more than"),
+        (AwaitLimits(s_max=9.0), 10, "it did not come in 9 s"),
+    ],
+)
+def test_samples_that_wait_for_labels_are_bounded_and_it_is_said(
+    limits: AwaitLimits, kept: int, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    node, tally = node_of(1), Tally(causes=Causes(lambda reason, text: _log.warning("%s", text)))
+    samples = LocalSamples(node, tally, limits)
+    for name in range(50):
+        samples.take(Event(np.array([0.0, 3.0]), None, name + 100), name + 1, steady_ns=name * SECOND_NS)
+    assert samples.awaited == [("", str(name + 100)) for name in range(50 - kept, 50)]
+    assert (kept, 50 - kept) == (node.unlabelled, tally.labels_given_up)
+    assert caplog.text.count(why) == 1, "at most once a minute"
+    samples.take(Event(None, 1, 149), 60)
+    samples.take(Event(None, 1, 100), 60)
+    assert (1, 1, kept - 1) == (tally.labels, tally.unknown_labels, node.unlabelled)
 
-    run(scenario())
+
+def test_a_snapshot_has_the_newest_samples_that_wait_and_they_go_on_waiting(caplog: pytest.LogCaptureFixture) -> None:
+    node = node_of(1)
+    samples = LocalSamples(node, Tally(), AwaitLimits(saved_bytes_max=2200, s_max=100.0))
+    sizes = []
+    for name in range(3000):
+        samples.take(Event(np.array([0.0, 3.0]), None, name + 1000), name + 1, steady_ns=SECOND_NS)
+        if name in (9, 2999):
+            sizes.append(len(pack(samples.state(steady_ns=51 * SECOND_NS))))
+    assert sizes[1] < sizes[0] + 200, "a snapshot does not grow with labels that never come"
+    state = unpack(pack(samples.state(steady_ns=51 * SECOND_NS)))
+    assert caplog.text.count("only the newest 10 of 3000 samples") == 1
+    again = restore_node(lambda peers: node_of(1, peers=peers), {"peers": [], **state}, 10_000)
+    more = LocalSamples(again, Tally(), samples.limits)
+    more.restore(state, steady_ns=0)
+    assert more.awaited == [("", str(name)) for name in range(3990, 4000)] and again.unlabelled == 10
+    more.take(Event(np.array([0.0, 3.0]), None, 1), 10_001, steady_ns=51 * SECOND_NS)
+    assert more.awaited == [("", "1")], "they have waited 101 s in all"
 
 
 # -- Clocks and disks. -------------------------------------------------------------------------------------------------

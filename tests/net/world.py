@@ -41,6 +41,7 @@ class Disk:
     def __init__(self) -> None:
         self.data: bytes | None = None
         self.started = 0
+        self.failure: str | None = None
 
     def begin(self, first: int = 1) -> int:
         return self.raise_to(max(first, self.started + 1))
@@ -52,7 +53,7 @@ class Disk:
     def save(self, state: dict[str, Any]) -> None:
         self.data = pack(state)
 
-    def load(self, check: Callable[[dict[str, Any]], None]) -> Loaded:
+    def load(self, check: Callable[[dict[str, Any]], None], about: Any = None) -> Loaded:
         if self.data is None:
             return Loaded(None)
         state = unpack(self.data)

@@ -87,6 +87,12 @@ class Claim:
         """Whether another process with this name showed within the last minute that it runs."""
         return self._seen_ns is not None and now_ns - self._seen_ns < _ns(self.timing.remember_s)
 
+    def warnings(self, now_ns: int) -> list[str]:
+        """What a person should know."""
+        stands_by = ["this process stands by, because a later start of this node is known"] if self.stands_by else []
+        shared = ["another process runs with this name and certificate"] if self.shared(now_ns) else []
+        return stands_by + shared
+
     def heard(self, other: OwnNameError, public: bytes, now_ns: int) -> list[ClaimAction]:
         """A hello in this name came from another process; ``public`` is this one's. A repeated one changes nothing."""
         if other.incarnation >= INCARNATION_MAX:

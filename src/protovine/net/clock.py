@@ -81,6 +81,13 @@ class Clock:
         """What the system's clock shows."""
         return self._wall()
 
+    @property
+    def warnings(self) -> list[str]:
+        """What a person should know."""
+        if self.is_set:
+            return []
+        return [f"the clock is not set: it shows {shown(self.shows_ns)}, and it is at least {shown(self.least_ns)}"]
+
     def at_least(self, ns: int) -> None:
         """It cannot be earlier than this, whatever the system's clock shows. Call it before the first reading."""
         self.least_ns = max(self.least_ns, ns)

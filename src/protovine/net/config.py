@@ -26,6 +26,7 @@ from protovine.net.io import (
     ZenohKeys,
     ZenohSink,
 )
+from protovine.net.samples import AwaitLimits
 from protovine.net.security import (
     Envelope,
     EnvelopeLike,
@@ -68,6 +69,10 @@ class NodeTable(Section):
         None, description="folder for snapshots, by default of the member's name (Saved state); `none`: keep nothing"
     )
     snapshot_s: float = Field(30.0, ge=1, le=86_400, description="seconds between snapshots")
+    awaited_max: int = Field(10_000, ge=1, le=100_000, description="samples that may wait for a label that comes later")
+    awaited_mb_max: float = Field(16.0, gt=0, le=10_000, description="memory that they may take")
+    awaited_s_max: float = Field(86_400.0, gt=0, le=1e9, description="seconds that a sample waits for its label")
+    awaited_saved_kb_max: float = Field(64.0, ge=0, le=1e6, description="the newest of them are saved, up to this size")
     tape: str | None = Field(None, description="file that records every call of the node, for replay")
     stay: bool = Field(False, description="go on as a member when the source has ended")
     metrics: str | None = Field(None, description="HOST:PORT for Prometheus metrics and health; none by default")
@@ -360,6 +365,16 @@ class NodeSettings(SystemSettings):
                 "exchange": self.exchange.model_dump(mode="json"),
             },
         }
+
+    def awaiting(self) -> AwaitLimits:
+        """How many samples may wait for their labels."""
+        node = self.node
+        return AwaitLimits(
+            node.awaited_max,
+            round(node.awaited_mb_max * 2**20),
+            node.awaited_s_max,
+            round(node.awaited_saved_kb_max * 2**10),
+        )
 
     def envelope(self, incarnation: int, schema: Schema) -> EnvelopeLike:
         """Keys, or none on an open network."""

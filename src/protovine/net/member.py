@@ -14,6 +14,7 @@ from protovine.errors import ConfigError
 from protovine.net.clock import SET_SINCE_NS, Clock
 from protovine.net.ops.link_log import follow_link_log
 from protovine.net.runtime import Runtime
+from protovine.net.samples import AwaitLimits
 from protovine.net.security.envelope import EnvelopeLike
 from protovine.net.security.identity import MemberName
 from protovine.net.snapshots import restore_node
@@ -53,6 +54,8 @@ class Plan:
         Members to talk to; all, if None.
     least_ns : int
         It cannot be earlier than this: the beginning of the member's certificate.
+    awaiting : AwaitLimits or None
+        How many samples may wait for their labels.
     """
 
     member: MemberName
@@ -68,6 +71,7 @@ class Plan:
     record: Callable[[Record], None] = lambda record: None
     neighbours: frozenset[int] | None = None
     least_ns: int = 0
+    awaiting: AwaitLimits | None = None
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,7 @@ def assemble(
         record=plan.record,
         neighbours=plan.neighbours,
         clock=clock,
+        awaiting=plan.awaiting,
     )
     if loaded.state is not None:
         runtime.restore(loaded.state)

@@ -29,10 +29,10 @@ from protovine.errors import (
 from protovine.gossip import UNSENT, kind_name
 from protovine.net.causes import Causes
 from protovine.net.claim import Claim, ClaimAction
-from protovine.net.clock import Clock, shown
+from protovine.net.clock import Clock
 from protovine.net.inbound import HelloFrom, Inbound, InboundLimits, Message, Refusal
 from protovine.net.roster import Order, Roster, RosterTiming
-from protovine.net.samples import EventLike, LocalSamples, SamplePrediction
+from protovine.net.samples import AwaitLimits, EventLike, LocalSamples, SamplePrediction
 from protovine.net.security.envelope import Envelope, EnvelopeLike
 from protovine.net.security.hello import Member
 from protovine.net.security.identity import Trust
@@ -77,6 +77,8 @@ class Runtime:
     clock : Clock
     timing, limits : RosterTiming, InboundLimits
         When to ask for peers, and how much to take from them.
+    awaiting : AwaitLimits
+        How many samples may wait for their labels.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Runtime:
         clock: Clock | None = None,
         timing: RosterTiming | None = None,
         limits: InboundLimits | None = None,
+        awaiting: AwaitLimits | None = None,
     ) -> None:
         self.node, self.envelope, self.transport, self.neighbours = node, envelope, transport, neighbours
         self.clock = clock or Clock()
@@ -104,7 +107,7 @@ class Runtime:
         expected = 1 if neighbours is None else len(neighbours)
         self.roster = Roster(expected, random.Random(node.id).random, timing or RosterTiming(), now_ns)
         self.inbound = Inbound(envelope, self.tally, limits or InboundLimits(), neighbours, now_ns)
-        self.samples = LocalSamples(node, self.tally)
+        self.samples = LocalSamples(node, self.tally, awaiting)
         self.claim = Claim(node.incarnation, now_ns)
         self.snapshots = Snapshots(store, self.state, self.clock.steady, self.tally, snapshot_s)
         self._about = about or {}
@@ -195,7 +198,7 @@ class Runtime:
 
     def take(self, event: EventLike, number: int | None = None) -> SamplePrediction | None:
         """The prediction of a sample, which is then learnt; None for a late label. As `LocalSamples.take`."""
-        predicted = self.samples.take(event, self.now_ns(), number)
+        predicted = self.samples.take(event, self.now_ns(), number, self.clock.steady())
         self._settle()
         return predicted
 
@@ -466,14 +469,13 @@ class Runtime:
         return {
             "about": self._about,
             "at_ns": self.node.now_ns,
-            "node": self.node.snapshot(),
             "peers": self.node.peers,
-            **self.samples.state(),
+            **self.samples.state(self.clock.steady()),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from ``state``; the node was restored before (see `restore_node`)."""
-        self.samples.restore(state)
+        self.samples.restore(state, self.clock.steady())
 
     def status(self) -> dict[str, Any]:
         """The status of this moment; from any thread."""
@@ -483,15 +485,7 @@ class Runtime:
     @property
     def warnings(self) -> list[str]:
         """What is wrong now and needs a person; from any thread."""
-        found = []
-        if self.claim.stands_by:
-            found.append("this process stands by, because a later start of this node is known")
-        if self.claim.shared(self.clock.steady()):
-            found.append("another process runs with this name and certificate")
-        if not self.clock.is_set:
-            least = shown(self.clock.least_ns)
-            found.append(f"the clock is not set: it shows {shown(self.clock.shows_ns)}, and it is at least {least}")
-        return found + self.snapshots.warnings
+        return self.claim.warnings(self.clock.steady()) + self.clock.warnings + self.snapshots.warnings
 
     def _status(self) -> bytes:
         return msgspec.json.encode(self.status())

@@ -168,6 +168,7 @@ def _plan(settings: NodeSettings, schema: Schema, fresh: bool) -> Plan:
         state=settings.state_folder(member),
         about=settings.about(schema, member),
         fresh=fresh,
+        awaiting=settings.awaiting(),
         least_ns=settings.least_ns(),
         incarnation_min=incarnation_at(time.time_ns()),
         snapshot_s=settings.node.snapshot_s,

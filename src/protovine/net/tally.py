@@ -46,6 +46,7 @@ class Tally:
     samples_refused: int = 0
     labels: int = 0
     unknown_labels: int = 0
+    labels_given_up: int = 0
     right: int = 0
     judged: int = 0
     recent: deque[bool] = field(default_factory=lambda: deque(maxlen=RECENT))
