@@ -102,8 +102,6 @@ class Finished(Call, frozen=True, tag="finish"):
 
 
 AnyCall = (
-    Began | Observed | Labelled | GivenUp | Delivered | Ticked | Met | Reached | Restored | Rejoined | Shifted | Finished
-)
     Began
     | Observed
     | Labelled
