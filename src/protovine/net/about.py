@@ -29,6 +29,8 @@ def misfit(path: Path, saved: Mapping[str, Any], now: Mapping[str, Any], why: st
 def changes(saved: Mapping[str, Any], now: Mapping[str, Any], above: str = "") -> list[str]:
     """Settings that differ, as ``section.key: before -> now``."""
     found = []
+    if saved.get("kind") != now.get("kind"):  # Another kind has other keys.
+        return [f"{above}kind: {saved.get('kind')!r} -> {now.get('kind')!r}"]
     for key in sorted({*saved, *now}):
         before, after, name = saved.get(key), now.get(key), f"{above}{key}"
         if isinstance(before, Mapping) and isinstance(after, Mapping):

@@ -33,7 +33,8 @@ class ClaimTiming:
     Parameters
     ----------
     new_s, raises_max
-        A process raises its incarnation at once, at most so often, for so long after its start.
+        A process raises its incarnation at once, at most so often, for so long after its start and until a peer has
+        accepted it.
     ask_s : float
         A process that stands by asks this often for the other.
     silent_s : float
@@ -44,7 +45,7 @@ class ClaimTiming:
         `Claim.shared` is true for so long after a sign of another process.
     """
 
-    new_s: float = 30.0
+    new_s: float = 10.0
     raises_max: int = 3
     ask_s: float = 3.0
     silent_s: float = 15.0
@@ -77,6 +78,8 @@ class Claim:
         self.stands_by = False
         self._new_until_ns = now_ns + _ns(self.timing.new_s)
         self._raises = 0
+        # Whether a peer knows this process by its present incarnation: a message of a peer opened.
+        self.accepted = False
         # When each other start made its newest hello, by its own clock.
         self._made_ns: dict[tuple[int, bytes], int] = {}
         self._heard_ns = self._due_ns = now_ns
@@ -109,7 +112,8 @@ class Claim:
         if runs:
             self._seen_ns = now_ns
         self.wanted = max(self.wanted, other.incarnation)
-        is_new = now_ns < self._new_until_ns and self._raises < self.timing.raises_max
+        is_new = not self.accepted or now_ns < self._new_until_ns
+        is_new = is_new and self._raises < self.timing.raises_max
         if start > (self.incarnation, public):
             self._heard_ns = now_ns
             if is_new and not self.stands_by:

@@ -67,7 +67,7 @@ class Clock:
         self.least_ns = least_ns
         self._read_at_ns = steady()
         self._now_ns: int | None = None
-        self._since_ns = 0
+        self._since_ns = self._last_ns = 0
         self._jump: Jump | None = None
         self.jumps = 0
 
@@ -89,15 +89,20 @@ class Clock:
         return [f"the clock is not set: it shows {shown(self.shows_ns)}, and it is at least {shown(self.least_ns)}"]
 
     def at_least(self, ns: int) -> None:
-        """It cannot be earlier than this, whatever the system's clock shows. Call it before the first reading."""
+        """A system's clock that shows an earlier time is not set. Call it before the first reading."""
         self.least_ns = max(self.least_ns, ns)
+
+    def go_on_from(self, ns: int) -> None:
+        """The time when this node last ran: time goes on from there while the system's clock is not set."""
+        self._last_ns = ns
 
     def __call__(self) -> int:
         wall_ns, read_at_ns = self._wall(), self.steady()
         passed_ns = read_at_ns - self._read_at_ns
         self._read_at_ns = read_at_ns
         if self._now_ns is None:
-            self._now_ns = self._since_ns = max(wall_ns, self.least_ns)
+            unset_ns = max(self.least_ns, self._last_ns)
+            self._now_ns = self._since_ns = wall_ns if wall_ns >= self.least_ns else unset_ns
             return self._now_ns
         if wall_ns < self.least_ns:
             self._now_ns += passed_ns

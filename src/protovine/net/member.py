@@ -118,8 +118,7 @@ def assemble(
     loaded = Loaded(None)
 
     def restore(state: dict[str, Any]) -> None:
-        if not clock.is_set:
-            clock.at_least(int(state.get("at_ns", 0)))
+        clock.go_on_from(int(state.get("at_ns", 0)))
         made.append(restore_node(build, state, clock()))
 
     if store is not None:

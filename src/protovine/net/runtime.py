@@ -312,6 +312,7 @@ class Runtime:
                     self.roster.unreadable(found.peer, steady_ns)
                     self._carry_out()
                 return
+            self.claim.accepted = True
             self.roster.message(found.peer, steady_ns)
         elif isinstance(found, HelloFrom):
             self.roster.hello(found.member, found.asks, steady_ns)
