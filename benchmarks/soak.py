@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from protovine.net import MemberName, PlainEnvelope
+from protovine.net.clock import Clock
 from protovine.net.runtime import Runtime
 from protovine.net.store import Store
 from protovine.net.transport import Channel
@@ -95,7 +96,7 @@ async def soak(samples: int, folder: Path, step: int = STEP, say: Callable[[str]
                     pipes[member],
                     store=store if member == 0 else None,
                     snapshot_s=5.0,
-                    clock=lambda: now[0],
+                    clock=Clock(lambda: now[0], lambda: now[0], least_ns=0),
                 )
             )
         one, two = runtimes

@@ -42,15 +42,45 @@ class RemoteProtocolError(ProtovineError):
         self.reason = reason
 
 
-class MissingKeysError(RemoteProtocolError):
-    """A message under keys that this node does not have, for example after a restart. Nothing was changed.
+class UnreadableError(RemoteProtocolError):
+    """A message that does not open under the keys of its sender, perhaps because it started again. Nothing was changed.
 
     ``sender`` is claimed, not proven: ask it for its hello and send it this node's, but not often.
     """
 
-    def __init__(self, sender: int, message: str) -> None:
-        super().__init__("keys", message)
+    def __init__(self, reason: str, sender: int, message: str) -> None:
+        super().__init__(reason, message)
         self.sender = sender
+
+
+class MissingKeysError(UnreadableError):
+    """A message under keys that this node does not have, for example after a restart. Nothing was changed."""
+
+    def __init__(self, sender: int, message: str) -> None:
+        super().__init__("keys", sender, message)
+
+
+class StaleHelloError(RemoteProtocolError):
+    """A hello of a member that is known by a later one, or by another of the same incarnation. Nothing was changed.
+
+    ``sender`` is claimed, not proven: send it the hello that is known (`EnvelopeLike.known_hello`), but not often.
+    """
+
+    def __init__(self, sender: int, message: str) -> None:
+        super().__init__("stale", message)
+        self.sender = sender
+
+
+class OwnNameError(RemoteProtocolError):
+    """A hello in the name of this node that another process made: an earlier start, or one that runs now.
+
+    Nothing was changed. ``incarnation``, ``public`` and ``created_ns`` are those of the hello, which this node's key
+    or an earlier one of the same name has signed, if there are certificates.
+    """
+
+    def __init__(self, incarnation: int, public: bytes, created_ns: int, message: str) -> None:
+        super().__init__("twice", message)
+        self.incarnation, self.public, self.created_ns = incarnation, public, created_ns
 
 
 class SnapshotError(ProtovineError):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Container
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from protovine import records, values
 from protovine.errors import CodecError, LocalProtocolError, RemoteProtocolError, SnapshotError, check_range
-from protovine.exchange import Exchange, Outputs, SetExchange, surprisal_bits
+from protovine.exchange import Exchange, Outputs, SetExchange, clamped, surprisal_bits
 from protovine.gossip import PeerView
 from protovine.learn import ArrayLearner, Prediction
 from protovine.learn.validate import vector_of
@@ -78,6 +79,7 @@ class Node:
         self._local_until_ns = 0  # Until then the device trains local samples, if that takes time.
         self._unlabelled: dict[int, tuple[NDArray[np.float64], int]] = {}
         self._given_up = 0
+        self._ahead_ns = 0  # The clock has shown this time; what was received then may lie in the future.
         self._out = Outputs()
 
     @property
@@ -191,6 +193,12 @@ class Node:
         self._learn(sample, code, event_ns, sample_id)
         return True
 
+    def give_up(self, sample_id: int, now_ns: int) -> None:
+        """Await the label of a sample no longer."""
+        self._advance(now_ns)
+        if self._unlabelled.pop(sample_id, None) is not None:
+            self._given_up += 1
+
     def receive(self, data: bytes, sender: int, now_ns: int) -> None:
         """Take in a message.
 
@@ -249,8 +257,11 @@ class Node:
         outputs, self._out = self._out, Outputs()
         return outputs
 
-    def snapshot(self) -> bytes:
-        """Everything needed to continue after a crash, except outputs that were not drained."""
+    def snapshot(self, awaiting: Container[int] | None = None) -> bytes:
+        """Everything needed to continue after a crash, except outputs that were not drained.
+
+        Of the samples that wait for labels, only those in ``awaiting`` are in it; all, if None.
+        """
         return pack(
             {
                 "node": self.id,
@@ -261,14 +272,19 @@ class Node:
                 "learner": self.learner.state(),
                 "exchange": self.exchange.state(),
                 "inbox": self.inbox.state(),
-                "unlabelled": [[name, x, event] for name, (x, event) in self._unlabelled.items()],
+                "unlabelled": [
+                    [name, x, event]
+                    for name, (x, event) in self._unlabelled.items()
+                    if awaiting is None or name in awaiting
+                ],
             }
         )
 
     def restore(self, data: bytes, now_ns: int) -> None:
         """Continue from a snapshot of a node with the same settings, as a new incarnation that starts at ``now_ns``.
 
-        Received prototypes that waited at the snapshot still wait: a node that is down trains nothing.
+        Received prototypes that waited at the snapshot still wait: a node that is down trains nothing. If the snapshot
+        was made later than ``now_ns``, times in it that lie in the future are moved back (`shift`).
 
         Raises
         ------
@@ -286,8 +302,33 @@ class Node:
             self.samples_learnt, self._given_up = saved["samples_learnt"], saved["given_up"]
             self.now_ns = self._local_until_ns = max(saved["now_ns"], now_ns)
             self._train_at_ns = max(saved["train_at_ns"], self.now_ns + self.train_period_ns)
+            if now_ns < self.now_ns:  # The clock was ahead and is no longer.
+                self.shift(now_ns - self.now_ns, now_ns, now_ns)
         except (KeyError, IndexError, AttributeError, TypeError, ValueError, CodecError) as error:
             raise SnapshotError(f"the snapshot is damaged: {error}") from None
+
+    def rejoin(self, incarnation: int, now_ns: int) -> None:
+        """Go on as ``incarnation``, which is later, as after a restart: peers know one that is as late as this."""
+        self._advance(now_ns)
+        self.exchange.rejoin(incarnation, now_ns)
+
+    def shift(self, by_ns: int, since_ns: int, now_ns: int) -> None:
+        """The clock was set by ``by_ns`` to ``now_ns``, which may be earlier than the node's time.
+
+        Times of this node move with it: timers, and event times that the learner has since ``since_ns`` by the old
+        clock. None of them is later than ``now_ns`` afterwards.
+        """
+        self._ahead_ns = max(self._ahead_ns, self.now_ns)
+        self.now_ns = now_ns
+        self._train_at_ns += by_ns
+        self._local_until_ns += by_ns
+        self._unlabelled = {
+            name: (x, int(_shifted(event_ns, by_ns, since_ns, now_ns)))
+            for name, (x, event_ns) in self._unlabelled.items()
+        }
+        learnt = self.learner.state()
+        self.learner.restore(_with_times(learnt, by_ns, since_ns, now_ns))
+        self.exchange.shift(by_ns, now_ns)
 
     def _learn(self, sample: NDArray[np.float64], y: int, event_ns: int, name: int) -> None:
         likelihood = self.learner.likelihood(sample, y, event_ns) if self.exchange.needs_surprisal else 1.0
@@ -312,7 +353,10 @@ class Node:
             count = len(batch.label)
             runs = _runs(batch, self._train_at_ns, self.train_period_ns)
             self._train_at_ns += count * self.train_period_ns
-            inserted = self.learner.learn_received(batch.prototypes(), batch.origin)
+            prototypes = batch.prototypes()
+            if now_ns < self._ahead_ns:
+                prototypes, _ = clamped(prototypes, now_ns)
+            inserted = self.learner.learn_received(prototypes, batch.origin)
             self._records_of_shrinking()
             self._out.records.append(records.Trained(now_ns, self.id, count, inserted, len(self.learner), runs))
 
@@ -352,6 +396,27 @@ def _runs(batch: Batch, first_ns: int, period_ns: int) -> tuple[TrainedRun, ...]
             newest[peer] = run = [peer, created_ns, at_ns, 0, 1, int(fresh), at_ns]
             runs.append(run)
     return tuple([TrainedRun(*run[:6]) for run in runs])
+
+
+# The arrays of learners with event times.
+_TIMES = ("event", "clock")
+
+
+def _with_times(state: dict[str, Any], by_ns: int, since_ns: int, now_ns: int) -> dict[str, Any]:
+    """A learner's state with its event times moved."""
+    moved = dict(state)
+    for key, value in state.items():
+        if isinstance(value, dict):
+            moved[key] = _with_times(value, by_ns, since_ns, now_ns)
+        elif key in _TIMES:
+            moved[key] = _shifted(np.asarray(value), by_ns, since_ns, now_ns)
+    return moved
+
+
+def _shifted(times_ns: Any, by_ns: int, since_ns: int, now_ns: int) -> Any:
+    """Times since ``since_ns`` and those in the future, moved, but not beyond ``now_ns``; earlier ones as they are."""
+    moves = (times_ns >= since_ns) | (times_ns > now_ns)
+    return np.where(moves, np.minimum(times_ns + by_ns, now_ns), times_ns)
 
 
 def pump(node: Node, send: Callable[[int, bytes], None], record: Callable[[Record], None]) -> None:

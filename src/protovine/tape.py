@@ -49,6 +49,12 @@ class Labelled(Call, frozen=True, tag="label"):
     y: int
 
 
+class GivenUp(Call, frozen=True, tag="give-up"):
+    """`Node.give_up`."""
+
+    sample_id: int
+
+
 class Delivered(Call, frozen=True, tag="receive"):
     """`Node.receive`, accepted or refused."""
 
@@ -78,11 +84,37 @@ class Restored(Call, frozen=True, tag="restore"):
     data: bytes
 
 
+class Rejoined(Call, frozen=True, tag="rejoin"):
+    """`Node.rejoin`."""
+
+    incarnation: int
+
+
+class Shifted(Call, frozen=True, tag="shift"):
+    """`Node.shift`."""
+
+    by_ns: int
+    since_ns: int
+
+
 class Finished(Call, frozen=True, tag="finish"):
     """`Node.finish`."""
 
 
-AnyCall = Began | Observed | Labelled | Delivered | Ticked | Met | Reached | Restored | Finished
+AnyCall = (
+    Began
+    | Observed
+    | Labelled
+    | GivenUp
+    | Delivered
+    | Ticked
+    | Met
+    | Reached
+    | Restored
+    | Rejoined
+    | Shifted
+    | Finished
+)
 
 
 class TapedNode:
@@ -131,6 +163,11 @@ class TapedNode:
         self._write(Labelled(now_ns, sample_id, y))
         return self.node.label(sample_id, y, now_ns)
 
+    def give_up(self, sample_id: int, now_ns: int) -> None:
+        """As `Node.give_up`."""
+        self._write(GivenUp(now_ns, sample_id))
+        self.node.give_up(sample_id, now_ns)
+
     def receive(self, data: bytes, sender: int, now_ns: int) -> None:
         """As `Node.receive`."""
         self._write(Delivered(now_ns, bytes(data), sender))
@@ -155,6 +192,16 @@ class TapedNode:
         """As `Node.restore`."""
         self._write(Restored(now_ns, data))
         self.node.restore(data, now_ns)
+
+    def rejoin(self, incarnation: int, now_ns: int) -> None:
+        """As `Node.rejoin`."""
+        self._write(Rejoined(now_ns, incarnation))
+        self.node.rejoin(incarnation, now_ns)
+
+    def shift(self, by_ns: int, since_ns: int, now_ns: int) -> None:
+        """As `Node.shift`."""
+        self._write(Shifted(now_ns, by_ns, since_ns))
+        self.node.shift(by_ns, since_ns, now_ns)
 
     def finish(self, now_ns: int) -> None:
         """As `Node.finish`."""
@@ -183,6 +230,8 @@ def _make(call: AnyCall, node: Node) -> None:
         node.observe(x, call.y, now_ns=call.now_ns, event_ns=call.event_ns, sample_id=call.sample_id)
     elif isinstance(call, Labelled):
         node.label(call.sample_id, call.y, call.now_ns)
+    elif isinstance(call, GivenUp):
+        node.give_up(call.sample_id, call.now_ns)
     elif isinstance(call, Delivered):
         try:
             node.receive(call.data, call.sender, call.now_ns)
@@ -194,6 +243,10 @@ def _make(call: AnyCall, node: Node) -> None:
         node.add_peer(call.peer, call.now_ns)
     elif isinstance(call, Reached):
         node.peer_reached(call.peer, call.now_ns)
+    elif isinstance(call, Rejoined):
+        node.rejoin(call.incarnation, call.now_ns)
+    elif isinstance(call, Shifted):
+        node.shift(call.by_ns, call.since_ns, call.now_ns)
     elif isinstance(call, Finished):
         node.finish(call.now_ns)
     else:

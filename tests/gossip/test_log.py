@@ -202,8 +202,8 @@ FRAME = LogFrame(Kind.LOG, 1, 1, 1, 1, 10**6, 0, 0, 0, ())
         (checked(bytes.fromhex("70140101010101000000") + b"\x01x"), "malformed"),  # A hello with one.
         (checked(bytes.fromhex("70120101010101000000") + bytes(ENTRIES_MAX + 1)), "malformed"),
         (replace(FRAME, incarnation=0).encode(), "stale"),
-        (replace(FRAME, acked_incarnation=1, acked=1).encode(), "malformed"),
-        (replace(FRAME, acked_incarnation=1, acked_mask=2).encode(), "malformed"),
+        (replace(FRAME, acked_incarnation=1, acked=1).encode(), "unsent"),
+        (replace(FRAME, acked_incarnation=1, acked_mask=2).encode(), "unsent"),
         (replace(FRAME, sender=2).encode(), "impostor"),
     ],
 )

@@ -138,8 +138,15 @@ class Swarm:
         return made
 
     async def kill(self, runtime: Runtime) -> None:
-        """As kill -9 does: nothing in order."""
-        with mock.patch.object(runtime, "_leave", runtime.transport.close):
+        """As kill -9 does: nothing in order, and no timer of it runs any more."""
+
+        def end() -> None:
+            runtime._loop = None
+            if runtime._timer is not None:
+                runtime._timer.cancel()
+            runtime.transport.close()
+
+        with mock.patch.object(runtime, "_leave", end):
             self.tasks.pop(runtime).cancel()
             await asyncio.sleep(0.01)
 

@@ -31,27 +31,27 @@ def reason(found: Message | HelloFrom | Refusal) -> tuple[object, str]:
 def test_a_hello_and_then_messages_are_opened_and_counted() -> None:
     inbound, tally, bob = pair()
     sealed = bob.seal(0, b"data")
-    assert (1, "keys") == reason(inbound.open(Channel.MESSAGE, sealed, 0)), "it names the sender that has no keys"
-    hello = inbound.open(Channel.ASK, bob.hello(0), 0)
+    assert (1, "keys") == reason(inbound.open(Channel.MESSAGE, sealed, 0, 0)), "it names the sender that has no keys"
+    hello = inbound.open(Channel.ASK, bob.hello(0), 0, 0)
     assert isinstance(hello, HelloFrom) and (1, "bob", True) == (hello.member.id, hello.member.name, hello.asks)
-    assert Message(1, b"data") == inbound.open(Channel.MESSAGE, sealed, 0)
+    assert Message(1, b"data") == inbound.open(Channel.MESSAGE, sealed, 0, 0)
     assert {(1, "hello"): 1, (1, "unknown"): 1} == tally.received
     assert {(1, "hello"): len(bob.hello(0)), (1, "unknown"): len(sealed)} == tally.received_bytes
-    assert (PeerGroup.UNKNOWN, "malformed") == reason(inbound.open(Channel.HELLO, b"noise", 0))
+    assert (PeerGroup.UNKNOWN, "malformed") == reason(inbound.open(Channel.HELLO, b"noise", 0, 0))
 
 
 def test_hellos_of_others_than_neighbours_are_refused() -> None:
     inbound, tally, bob = pair(neighbours=frozenset({2}))
-    assert (PeerGroup.UNKNOWN, "stranger") == reason(inbound.open(Channel.HELLO, bob.hello(0), 0))
+    assert (PeerGroup.UNKNOWN, "stranger") == reason(inbound.open(Channel.HELLO, bob.hello(0), 0, 0))
     assert not tally.received
 
 
 def test_a_peer_may_send_a_burst_and_then_its_rate() -> None:
     inbound, tally, bob = pair(InboundLimits(peer_messages_per_s=2.0, peer_burst_s=5.0))
-    inbound.open(Channel.HELLO, bob.hello(0), 0)
+    inbound.open(Channel.HELLO, bob.hello(0), 0, 0)
 
     def accepted(count: int, now_ns: int) -> int:
-        found = [inbound.open(Channel.MESSAGE, bob.seal(0, b"x"), now_ns) for _ in range(count)]
+        found = [inbound.open(Channel.MESSAGE, bob.seal(0, b"x"), now_ns, now_ns) for _ in range(count)]
         assert {(1, "flood")} >= {reason(each) for each in found if isinstance(each, Refusal)}
         return sum(isinstance(each, Message) for each in found)
 
@@ -61,22 +61,22 @@ def test_a_peer_may_send_a_burst_and_then_its_rate() -> None:
 
 def test_bytes_are_limited_like_messages() -> None:
     inbound, _, bob = pair(InboundLimits(peer_bytes_per_s=1000.0, peer_burst_s=1.0))
-    inbound.open(Channel.HELLO, bob.hello(0), 0)
-    large = bob.seal(0, bytes(599))
-    assert Message(1, bytes(599)) == inbound.open(Channel.MESSAGE, large, 0)
-    assert (1, "flood") == reason(inbound.open(Channel.MESSAGE, large, 0))
-    assert Message(1, bytes(599)) == inbound.open(Channel.MESSAGE, large, S)
+    inbound.open(Channel.HELLO, bob.hello(0), 0, 0)
+    large = bob.seal(0, bytes(598))
+    assert Message(1, bytes(598)) == inbound.open(Channel.MESSAGE, large, 0, 0)
+    assert (1, "flood") == reason(inbound.open(Channel.MESSAGE, large, 0, 0))
+    assert Message(1, bytes(598)) == inbound.open(Channel.MESSAGE, large, S, S)
 
 
 def test_new_hellos_are_limited_and_known_ones_are_not() -> None:
     inbound, _, bob = pair(InboundLimits(hellos_per_s=1.0, hello_burst=3.0))
     made_up = [plain(f"x{number}", 100 + number).hello(0) for number in range(6)]
-    assert isinstance(inbound.open(Channel.HELLO, bob.hello(0), 0), HelloFrom)
-    found = [inbound.open(Channel.HELLO, hello, 0) for hello in made_up[:4]]
+    assert isinstance(inbound.open(Channel.HELLO, bob.hello(0), 0, 0), HelloFrom)
+    found = [inbound.open(Channel.HELLO, hello, 0, 0) for hello in made_up[:4]]
     assert [True, True, False, False] == [isinstance(each, HelloFrom) for each in found]
     assert (PeerGroup.UNKNOWN, "flood") == reason(found[-1])
-    assert isinstance(inbound.open(Channel.HELLO, bob.hello(0), 0), HelloFrom)
-    assert isinstance(inbound.open(Channel.HELLO, made_up[5], S), HelloFrom)
+    assert isinstance(inbound.open(Channel.HELLO, bob.hello(0), 0, 0), HelloFrom)
+    assert isinstance(inbound.open(Channel.HELLO, made_up[5], S, S), HelloFrom)
 
 
 def test_the_queue_keeps_order_and_bounds_messages_and_bytes() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import AsyncIterator
@@ -15,14 +16,18 @@ import pytest
 
 from protovine.errors import MissingKeysError, SampleError
 from protovine.net import MemberName, PlainEnvelope
+from protovine.net.causes import Causes
+from protovine.net.clock import Clock
 from protovine.net.inbound import InboundLimits
 from protovine.net.roster import RosterTiming
-from protovine.net.runtime import MonotonicClock, Runtime
-from protovine.net.samples import SamplePrediction
+from protovine.net.runtime import Runtime
+from protovine.net.samples import AwaitLimits, LocalSamples, SamplePrediction
 from protovine.net.snapshots import restore_node
 from protovine.net.store import Store
-from protovine.net.tally import PeerGroup
+from protovine.net.tally import PeerGroup, Tally
 from protovine.net.transport import Channel
+from protovine.records import SECOND_NS
+from protovine.snapshot import pack, unpack
 from tests.net import attacks
 from tests.net.hub import (
     DIM,
@@ -41,6 +46,7 @@ from tests.net.hub import (
 )
 
 UNKNOWN = PeerGroup.UNKNOWN
+_log = logging.getLogger("protovine")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -181,6 +187,7 @@ def test_garbage_is_counted_by_reason_and_logged_once(caplog: pytest.LogCaptureF
             one, two = swarm.start(1), swarm.start(2)
             await until(lambda: met(one, two))
             caplog.clear()
+            caplog.set_level("INFO", "protovine")
             for _ in range(200):
                 for channel in Channel:
                     one._deliver(channel, draw.randbytes(draw.randrange(200)))
@@ -192,7 +199,7 @@ def test_garbage_is_counted_by_reason_and_logged_once(caplog: pytest.LogCaptureF
             assert one.tally.refused[UNKNOWN, "malformed"] > 200
             assert one.tally.refused[2, "malformed"] == 200
             assert one.tally.bugs == 0
-            said = [record.message for record in caplog.records if record.levelname == "WARNING"]
+            said = [record.message for record in caplog.records if record.message.startswith("refused")]
             assert len(said) == len(set(one.tally.refused)) <= 12
             before = watermarks(one)
             assert before == {2: (0, 0)} or before[2][1] == two.node.head[1]
@@ -425,15 +432,46 @@ def test_a_bad_sample_is_counted_and_not_learnt(event: Event) -> None:
     run(scenario())
 
 
-def test_samples_that_wait_for_labels_are_bounded() -> None:
-    async def scenario() -> None:
-        one = runtime_of(Hub(), 1)
-        one.samples.awaited_max = 10
-        for name in range(50):
-            one.take(Event(np.array([0.0, 3.0]), None, name))
-        assert one.samples.awaited == [("", str(name)) for name in range(40, 50)]
+@pytest.mark.parametrize(
+    ("limits", "kept", "why"),
+    [
+        (AwaitLimits(samples_max=10), 10, "more than 10 samples wait"),
+        (AwaitLimits(bytes_max=10 * 219), 10, "waiting samples take more than"),
+        (AwaitLimits(s_max=9.0), 10, "it did not come in 9 s"),
+    ],
+)
+def test_samples_that_wait_for_labels_are_bounded_and_it_is_said(
+    limits: AwaitLimits, kept: int, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    node, tally = node_of(1), Tally(causes=Causes(lambda reason, text: _log.warning("%s", text)))
+    samples = LocalSamples(node, tally, limits)
+    for name in range(50):
+        samples.take(Event(np.array([0.0, 3.0]), None, name + 100), name + 1, steady_ns=name * SECOND_NS)
+    assert samples.awaited == [("", str(name + 100)) for name in range(50 - kept, 50)]
+    assert (kept, 50 - kept) == (node.unlabelled, tally.labels_given_up)
+    assert caplog.text.count(why) == 1, "at most once a minute"
+    samples.take(Event(None, 1, 149), 60)
+    samples.take(Event(None, 1, 100), 60)
+    assert (1, 1, kept - 1) == (tally.labels, tally.unknown_labels, node.unlabelled)
 
-    run(scenario())
+
+def test_a_snapshot_has_the_newest_samples_that_wait_and_they_go_on_waiting(caplog: pytest.LogCaptureFixture) -> None:
+    node = node_of(1)
+    samples = LocalSamples(node, Tally(), AwaitLimits(saved_bytes_max=2200, s_max=100.0))
+    sizes = []
+    for name in range(3000):
+        samples.take(Event(np.array([0.0, 3.0]), None, name + 1000), name + 1, steady_ns=SECOND_NS)
+        if name in (9, 2999):
+            sizes.append(len(pack(samples.state(steady_ns=51 * SECOND_NS))))
+    assert sizes[1] < sizes[0] + 200, "a snapshot does not grow with labels that never come"
+    state = unpack(pack(samples.state(steady_ns=51 * SECOND_NS)))
+    assert caplog.text.count("only the newest 10 of 3000 samples") == 1
+    again = restore_node(lambda peers: node_of(1, peers=peers), {"peers": [], **state}, 10_000)
+    more = LocalSamples(again, Tally(), samples.limits)
+    more.restore(state, steady_ns=0)
+    assert more.awaited == [("", str(name)) for name in range(3990, 4000)] and again.unlabelled == 10
+    more.take(Event(np.array([0.0, 3.0]), None, 1), 10_001, steady_ns=51 * SECOND_NS)
+    assert more.awaited == [("", "1")], "they have waited 101 s in all"
 
 
 # -- Clocks and disks. -------------------------------------------------------------------------------------------------
@@ -446,27 +484,23 @@ def test_a_clock_behind_the_snapshots_does_not_stop_a_node() -> None:
         sample(one, 5)
         state = one.state()
         node = restore_node(lambda peers: node_of(1, peers=peers), state, now_ns - 3600 * 10**9)
-        again = runtime_of(Hub(), 1, node, clock=lambda: now_ns - 3600 * 10**9)
+        again = runtime_of(Hub(), 1, node, clock=Clock(lambda: now_ns - 3600 * 10**9))
         sample(again, 5)
         assert again.tally.samples == 5
 
     run(scenario())
 
 
-def test_a_clock_that_is_set_back_runs_at_half_speed_until_the_system_has_caught_up() -> None:
+def test_a_clock_that_is_a_little_ahead_runs_at_half_speed_until_the_system_has_caught_up() -> None:
     system, passed = [1_000_000_000_000], [0]
-    with (
-        mock.patch.object(time, "time_ns", side_effect=lambda: system[0]),
-        mock.patch.object(time, "monotonic_ns", side_effect=lambda: passed[0]),
-    ):
-        clock = MonotonicClock()
-        first = clock()
-        system[0] -= 100
-        found = []
-        for _ in range(5):
-            passed[0], system[0] = passed[0] + 60, system[0] + 60
-            found.append(clock() - first)
-    assert [30, 60, 90, 140, 200] == found
+    clock = Clock(lambda: system[0], lambda: passed[0], least_ns=0)
+    first = clock()
+    system[0] -= 100
+    found = []
+    for _ in range(5):
+        passed[0], system[0] = passed[0] + 60, system[0] + 60
+        found.append(clock() - first)
+    assert [30, 60, 90, 140, 200] == found and clock.take_jump() is None
 
 
 def test_a_full_disk_is_logged_and_not_fatal(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

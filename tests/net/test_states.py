@@ -61,6 +61,8 @@ def happen(roster: Roster, event: PeerEvent) -> None:
         roster.link(PEER, event is PeerEvent.LINK_OPENED, now_ns)
     elif event is PeerEvent.DISTRUSTED:
         roster.distrust(PEER, now_ns)
+    elif event is PeerEvent.STALE:
+        roster.stale(PEER, now_ns)
     elif event is PeerEvent.SILENT:
         wait(roster, 12 * S)
     else:

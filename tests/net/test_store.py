@@ -22,7 +22,7 @@ from protovine.errors import ConfigError, SnapshotError
 from protovine.net import store as module
 from protovine.net.samples import LocalSamples
 from protovine.net.snapshots import restore_node
-from protovine.net.store import FORMAT, Store
+from protovine.net.store import FORMAT, Store, check_folder
 from protovine.net.tally import Tally
 from protovine.node import Node, make_example_node
 from protovine.snapshot import pack
@@ -160,17 +160,127 @@ def test_every_length_of_a_snapshot_but_the_whole_is_damage(tmp_path: Path) -> N
             assert loaded.state is None and len(loaded.notes) == 1
 
 
-def test_a_state_that_the_node_cannot_use_is_set_aside_too(tmp_path: Path) -> None:
-    def check(state: dict[str, Any]) -> None:
-        if state["x"] > 1:
-            raise SnapshotError("of another node")
+def about(**changes: Any) -> dict[str, Any]:
+    whole = {
+        "member": {"swarm": "barn", "name": "ann", "id": 0},
+        "schema": {"features": ["t", "h", "p"], "classes": ["'dry'", "'wet'"]},
+        "settings": {"learner": {"kind": "hedged", "size_max": 100}, "exchange": {"kind": "log"}},
+    }
+    for key, value in changes.items():
+        whole[key] = {**whole[key], **value}
+    return whole
 
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        (
+            about(member={"name": "bob", "id": 1}),
+            "is of ann, number 0 of swarm barn, and this is bob, number 1 of swarm barn",
+        ),
+        (about(schema={"features": ["p", "h", "t"]}), "has the features in another order: t, h, p, and now p, h, t"),
+        (about(schema={"classes": ["'wet'", "'dry'"]}), "has the classes in another order: 'dry', 'wet', and now"),
+        (about(schema={"features": ["t", "h"]}), "had p among its features"),
+        (about(schema={"features": ["t", "h", "q", "p"]}), "did not have q among its features"),
+        (about(schema={"classes": ["'dry'", "'snow'"]}), "had 'wet' and did not have 'snow' among its classes"),
+    ],
+)
+def test_a_state_of_something_else_is_refused_with_the_difference_and_stays(
+    tmp_path: Path, changed: dict[str, Any], words: str
+) -> None:
+    with Store(tmp_path) as store:
+        store.save({"x": 1, "about": about()})
+        store.save({"x": 2, "about": about()})
+        before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+        for _ in range(2):
+            for refuse in (lambda: store.load(about=changed), lambda: check_folder(tmp_path, changed)):
+                with pytest.raises(ConfigError) as refused:
+                    refuse()
+                assert words in str(refused.value) and "--fresh" in str(refused.value)
+        assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+        assert store.load(about=about()).state["x"] == 2
+
+
+def test_settings_may_change_if_the_state_still_fits_and_it_says_which(tmp_path: Path) -> None:
+    def check(state: dict[str, Any]) -> None:
+        raise SnapshotError("the learner's state does not fit 3 features and 2 classes")
+
+    changed = about(settings={"learner": {"kind": "hedged", "size_max": 50}})
+    with Store(tmp_path) as store:
+        store.save({"x": 1, "about": about()})
+        (note,) = store.load(about=changed).notes
+        assert note == "settings have changed since the snapshot: learner.size_max: 100 -> 50"
+        with pytest.raises(ConfigError, match=r"does not fit the settings \(learner.size_max: 100 -> 50\): .*--fresh"):
+            store.load(check, changed)
+        assert (tmp_path / NEWEST).exists() and not list(tmp_path.glob("*.damaged*"))
+
+
+def test_what_was_set_aside_is_never_overwritten(tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        for x in range(3):
+            store.save({"x": x})
+            (note,) = store.set_aside()[:1]
+            assert NEWEST in note
+            store.save({"x": 10 + x})
+            (tmp_path / NEWEST).write_bytes(b"damaged %d" % x)
+            assert store.load().state is None
+    names = sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(NEWEST))
+    assert names == sorted(f"{NEWEST}.{word}{n}" for word in ("before", "damaged") for n in ("", "-2", "-3"))
+    assert [(tmp_path / f"{NEWEST}.damaged{n}").read_bytes() for n in ("", "-2", "-3")] == [
+        b"damaged 0",
+        b"damaged 1",
+        b"damaged 2",
+    ]
+
+
+def test_only_the_owner_can_read_the_state(tmp_path: Path) -> None:
+    old = os.umask(0)
+    try:
+        with Store(tmp_path / "state") as store:
+            store.begin()
+            store.save({"x": 1})
+            store.save({"x": 2})
+    finally:
+        os.umask(old)
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "state").iterdir()} == {0o600}
+
+
+def test_what_may_not_be_read_is_not_damaged(tmp_path: Path) -> None:
     with Store(tmp_path) as store:
         store.save({"x": 1})
-        store.save({"x": 2})
-        loaded = store.load(check)
-        assert loaded.state == {"format": FORMAT, "x": 1}
-        assert "of another node" in loaded.notes[0] and f"{NEWEST}.damaged" in loaded.notes[0]
+        with mock.patch.object(Path, "read_bytes", side_effect=PermissionError(13, "Permission denied")):
+            for refuse in (store.load, lambda: check_folder(tmp_path)):
+                with pytest.raises(ConfigError, match=r"cannot read .*snapshot\.bin: Permission denied"):
+                    refuse()
+        with (
+            mock.patch.object(Path, "read_text", side_effect=PermissionError(13, "Permission denied")),
+            pytest.raises(ConfigError, match=r"cannot read .*incarnation: Permission denied"),
+        ):
+            store.begin()
+        assert store.load().state == {"format": FORMAT, "x": 1}
+
+
+@pytest.mark.parametrize("first", ["mkdir", "open"])
+def test_a_full_disk_at_the_start_does_not_stop_it_and_saving_goes_on_with_room(tmp_path: Path, first: str) -> None:
+    full = OSError(28, "No space left on device")
+    folder = tmp_path / "state"
+    with (
+        mock.patch.object(Path, "mkdir", side_effect=full if first == "mkdir" else None, autospec=True),
+        mock.patch.object(module.os, "open", side_effect=full),
+    ):
+        store = Store(folder)
+        assert store.failure == "No space left on device" and store.begin(7) == 7
+        assert store.load().state is None
+        with pytest.raises(OSError, match="No space"):
+            store.save({"x": 1})
+    store.save({"x": 2})
+    assert store.failure is None
+    with pytest.raises(ConfigError, match="in use"):
+        Store(folder)
+    store.close()
+    with Store(folder) as again:
+        assert again.begin() == 8 and again.load().state["x"] == 2
 
 
 def test_a_newer_format_is_refused_and_stays(tmp_path: Path) -> None:

@@ -29,7 +29,8 @@ _CONNECT_HELP = "Another member to dial, such as tls/10.0.0.7:7447; repeat for s
     metavar="SWARM/NAME/ID",
     help="No certificates: plain TCP without encryption; any process can send in any member's name.",
 )
-@click.option("--state", default=None, metavar="FOLDER", help="Folder for snapshots.")
+@click.option("--state", default=None, metavar="FOLDER", help="Folder for snapshots; none: keep nothing.")
+@click.option("--fresh", is_flag=True, help="Set the saved state aside and begin with nothing.")
 @click.option(
     "--source",
     default=None,
@@ -44,7 +45,7 @@ _CONNECT_HELP = "Another member to dial, such as tls/10.0.0.7:7447; repeat for s
 @click.option(
     "--check", is_flag=True, help="Report what a start would refuse, in settings and files; connect and write nothing."
 )
-def node(file: Path | None, assignments: tuple[str, ...], check: bool, **flags: Any) -> None:
+def node(file: Path | None, assignments: tuple[str, ...], check: bool, fresh: bool, **flags: Any) -> None:
     """Run one member of a swarm on a real network.
 
     Settings are resolved as preset < NODE.toml < --set < options; docs/node.md lists all keys. The node ends with its
@@ -56,12 +57,12 @@ def node(file: Path | None, assignments: tuple[str, ...], check: bool, **flags: 
 
     settings = NodeSettings.read(file, _tables(assignments, flags))
     if check:
-        prepared = prepare(settings)
+        prepared = prepare(settings, fresh)
         member, schema = prepared.plan.member, prepared.schema
         words = f"{len(schema.features)} features and {len(schema.classes)} classes"
         click.echo(f"{member.name}, number {member.id} of swarm {member.swarm}: {words}")
         return
-    if not run_member(settings, lambda: NodeSettings.read(file, _tables(assignments, flags)), file):
+    if not run_member(settings, lambda: NodeSettings.read(file, _tables(assignments, flags)), file, fresh):
         click.echo("protovine: not one message of the source could be used; the log says why", err=True)
         sys.exit(1)
 

@@ -108,6 +108,14 @@ class Exchange(Protocol):
         """Do everything that is due by now."""
         ...
 
+    def rejoin(self, incarnation: int, now_ns: int) -> None:
+        """Go on as ``incarnation``, which is later, as after a restart."""
+        ...
+
+    def shift(self, by_ns: int, now_ns: int) -> None:
+        """The clock was set, by ``by_ns`` to ``now_ns``: times of this node move with it."""
+        ...
+
     def state(self) -> dict[str, Any]:
         """Everything that must be kept to continue after a restart."""
         ...
@@ -218,6 +226,17 @@ class PushExchange(GossipView, ABC):
         if self._poll_at_ns is not None and now_ns >= self._poll_at_ns:
             self._poll_at_ns = None
             self._share(self._chosen(now_ns), samples_learnt, now_ns, out)
+
+    def rejoin(self, incarnation: int, now_ns: int) -> None:
+        """Go on as a later incarnation."""
+        self.gossip.rejoin(incarnation, now_ns)
+
+    def shift(self, by_ns: int, now_ns: int) -> None:
+        """The clock was set: times move with it."""
+        self.gossip.shift(by_ns, now_ns)
+        self.schedule.shift(by_ns)
+        if self._poll_at_ns is not None:
+            self._poll_at_ns += by_ns
 
     def state(self) -> dict[str, Any]:
         """The protocol's and the schedule's state."""

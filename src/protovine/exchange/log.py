@@ -101,6 +101,17 @@ class LogExchange(GossipView):
             standing = self._standing(samples_learnt, now_ns)
             self._put(self.gossip.on_timer(peers, standing, self._summary, now_ns), now_ns, out)
 
+    def rejoin(self, incarnation: int, now_ns: int) -> None:
+        """Go on as a later incarnation, with a new log that follows the old one."""
+        self.gossip.rejoin(incarnation, now_ns)
+        self.share.begin_log()
+
+    def shift(self, by_ns: int, now_ns: int) -> None:
+        """The clock was set: times move with it."""
+        self.gossip.shift(by_ns, now_ns)
+        self.schedule.shift(by_ns)
+        self.share.shift(by_ns)
+
     def state(self) -> dict[str, Any]:
         """The log's and the batch's state; the schedule starts again."""
         return {"gossip": self.gossip.state(), "share": self.share.state(), "covered": self._covered}

@@ -8,13 +8,14 @@
 
 from protovine.gossip.frame import MESSAGE_BYTES_MAX, Frame, Kind, LogFrame, kind_name
 from protovine.gossip.log import LogGossip, LogOutgoing, Standing, Summary
-from protovine.gossip.peers import PeerView
+from protovine.gossip.peers import UNSENT, PeerView
 from protovine.gossip.push import OfferLike, Outgoing, PushGossip
 from protovine.gossip.schedule import SCHEDULES, Coin, RoundRobin, Schedule, make_schedule
 
 __all__ = [
     "MESSAGE_BYTES_MAX",
     "SCHEDULES",
+    "UNSENT",
     "Coin",
     "Frame",
     "Kind",

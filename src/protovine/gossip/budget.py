@@ -60,6 +60,11 @@ class Budget:
         self._tokens -= size if self.bytes_per_s else 0
         return True
 
+    def shift(self, by_ns: int) -> None:
+        """The clock was set: times that this object keeps move with it."""
+        if self._tokens_ns is not None:
+            self._tokens_ns += by_ns
+
     def empty(self) -> None:
         """Empty the bucket, as after a restart."""
         self._tokens = 0.0

@@ -27,7 +27,7 @@ from protovine.errors import RemoteProtocolError
 from protovine.gossip.budget import Budget
 from protovine.gossip.frame import ENTRIES_MAX, LOG_MESSAGE_BYTES_MAX, Kind, LogFrame
 from protovine.gossip.peer_log import PROBE_NS, TICK_NS, PeerLog
-from protovine.gossip.peers import PeerView, check_peers, check_sender, stale
+from protovine.gossip.peers import UNSENT, PeerView, check_peers, check_sender, stale
 from protovine.records import SECOND_NS
 
 # The longest message without entries, and the longest encoding of an entry's length.
@@ -126,7 +126,7 @@ class LogGossip:
     @property
     def views(self) -> dict[int, PeerView]:
         """What is known of each peer; samples_learnt and time are those up to which nothing is missing."""
-        return {peer: _view(state) for peer, state in self._states.items()}
+        return {peer: state.view() for peer, state in self._states.items()}
 
     @property
     def watermarks(self) -> dict[int, tuple[int, int]]:
@@ -227,7 +227,7 @@ class LogGossip:
             raise stale(sender, f"incarnation {frame.incarnation}", str(state.incarnation))
         known = frame.acked + frame.acked_mask.bit_length()
         if frame.acked_incarnation == self.incarnation and known > self._sequence:
-            raise RemoteProtocolError("malformed", f"node {sender} claims to know entry {known} of this node")
+            raise RemoteProtocolError(UNSENT, f"node {sender} claims to know entry {known} of this node")
         return frame
 
     def is_new(self, frame: LogFrame, index: int) -> bool:
@@ -273,7 +273,7 @@ class LogGossip:
         acknowledged_ns = self._hear(state, frame, now_ns)
         if self.active:
             self._plan(state, now_ns, now_ns)
-        return _view(state), acknowledged_ns
+        return state.view(), acknowledged_ns
 
     def _restarted(self, state: PeerLog, incarnation: int) -> None:
         """A peer runs for the first time, or again and may have lost its memory: only new messages count."""
@@ -408,6 +408,25 @@ class LogGossip:
                 state.fresh = max(state.fresh, run[-1].sequence + 1)
         return LogOutgoing(state.id, frame, data, sum([entry.items for entry in run]))
 
+    def rejoin(self, incarnation: int, now_ns: int) -> None:
+        """Go on as a later incarnation, as after a restart: a new log follows the old one."""
+        before = self.state()
+        self.incarnation, self._sequence = incarnation, 0
+        self._log.clear()
+        self._states = {peer: PeerLog(peer) for peer in self.peers}
+        self.restore(before)
+        if self.active and self.peers:
+            self._wake(now_ns)
+
+    def shift(self, by_ns: int, now_ns: int) -> None:
+        """The clock was set: times move with it."""
+        self._budget.shift(by_ns)
+        self._pushed_ns += by_ns
+        if self._tick_ns is not None:
+            self._tick_ns += by_ns
+        for state in self._states.values():
+            state.shift(by_ns, now_ns)
+
     def _wake(self, at_ns: int) -> None:
         if self._tick_ns is None or at_ns < self._tick_ns:
             self._tick_ns = at_ns
@@ -478,9 +497,3 @@ class LogGossip:
 def _few(sequence: int) -> int:
     """Entries that a peer may lack and still do without a summary."""
     return min(_SUMMARY_ENTRIES, sequence // 4)
-
-
-def _view(state: PeerLog) -> PeerView:
-    return PeerView(
-        state.id, state.incarnation, state.watermark, state.samples_learnt, state.created_ns, state.accepted
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from protovine.gossip.peers import PeerView
 from protovine.records import SECOND_NS
 
 TICK_NS = SECOND_NS  # How often a node looks for due work.
@@ -46,6 +47,21 @@ class PeerLog:
     unanswered_ns: int = 0
     probe_ns: int = 0
     probe_wait_ns: int = PROBE_NS
+
+    def view(self) -> PeerView:
+        """What is known of the peer."""
+        return PeerView(self.id, self.incarnation, self.watermark, self.samples_learnt, self.created_ns, self.accepted)
+
+    def shift(self, by_ns: int, now_ns: int) -> None:
+        """The clock was set: times move with it. When the peer made its newest message is by the peer's clock."""
+        self.created_ns, self.ahead = min(self.created_ns, now_ns), (*self.ahead[:2], min(self.ahead[2], now_ns))
+        self.owed_ns = None if self.owed_ns is None else self.owed_ns + by_ns
+        self.heard_ns = None if self.heard_ns is None else self.heard_ns + by_ns
+        self.flight = {sequence: (at_ns + by_ns, tries) for sequence, (at_ns, tries) in self.flight.items()}
+        self.summary_ns += by_ns
+        self.sent_ns += by_ns
+        self.unanswered_ns += by_ns
+        self.probe_ns += by_ns
 
     def has(self, sequence: int) -> bool:
         """Whether the peer is known to have an entry of this node."""

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 from protovine.errors import ConfigError, RemoteProtocolError
 
+# Why a message is refused whose sender knows more of this node than it has made: of an earlier start that used the same
+# incarnation, or a lie.
+UNSENT = "unsent"
+
 
 @dataclass(frozen=True, slots=True)
 class PeerView:

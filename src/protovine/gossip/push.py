@@ -10,13 +10,13 @@ Promises kept here:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from protovine import varint
 from protovine.errors import CodecError, RemoteProtocolError
 from protovine.gossip.frame import MESSAGE_BYTES_MAX, Frame, Kind
-from protovine.gossip.peers import PeerView, check_peers, check_sender, stale
+from protovine.gossip.peers import UNSENT, PeerView, check_peers, check_sender, stale
 
 # Header and checksum together are shorter than this, whatever the numbers in them.
 _FRAME_BYTES_MAX = 64
@@ -151,7 +151,7 @@ class PushGossip:
         if frame.kind == Kind.ACKNOWLEDGEMENT:
             incarnation, sequence = _acknowledged(frame)
             if incarnation == self.incarnation and sequence > self._sequence:
-                raise RemoteProtocolError("malformed", f"node {sender} acknowledges message {sequence}, not yet sent")
+                raise RemoteProtocolError(UNSENT, f"node {sender} acknowledges message {sequence}, not yet sent")
             return frame
         # A message that was seen before is the normal case in gossip: count it and stop.
         if (frame.incarnation, frame.sequence) <= (view.incarnation, view.sequence):
@@ -190,6 +190,16 @@ class PushGossip:
             made.append(Outgoing(peer, frame, frame.encode()))
         self._owed.clear()
         return made
+
+    def rejoin(self, incarnation: int, now_ns: int) -> None:
+        """Go on as a later incarnation."""
+        self.incarnation = incarnation
+
+    def shift(self, by_ns: int, now_ns: int) -> None:
+        """The clock was set: times move with it. When a peer made its newest message is by the peer's clock."""
+        self._made_ns = {sequence: at_ns + by_ns for sequence, at_ns in self._made_ns.items()}
+        self._owed = {peer: at_ns + by_ns for peer, at_ns in self._owed.items()}
+        self.views = {peer: replace(view, created_ns=min(view.created_ns, now_ns)) for peer, view in self.views.items()}
 
     def state(self) -> dict[str, Any]:
         """Views and counters."""

@@ -52,6 +52,10 @@ class Schedule(Protocol):
         """A peer acknowledges the message that this node sent to it at ``made_ns``."""
         ...
 
+    def shift(self, by_ns: int) -> None:
+        """The clock was set: times that the schedule keeps move with it."""
+        ...
+
     def state(self) -> dict[str, Any]:
         """What must be kept to go on after a restart."""
         ...
@@ -112,6 +116,9 @@ class Coin:
 
     def acknowledged(self, peer: int, made_ns: int, now_ns: int) -> None:
         """Nothing to do."""
+
+    def shift(self, by_ns: int) -> None:
+        """A coin keeps no times."""
 
     def state(self) -> dict[str, Any]:
         """The random generator's state."""
@@ -228,6 +235,11 @@ class OldestFirst(Counter):
         sent_ns, tries = self._sent.get(peer, (made_ns, 0))
         self._sent[peer] = sent_ns, tries if made_ns < sent_ns else 0
 
+    def shift(self, by_ns: int) -> None:
+        """Move the times of messages and acknowledgements."""
+        self._has_ns = {peer: at_ns + by_ns for peer, at_ns in self._has_ns.items()}
+        self._sent = {peer: (at_ns + by_ns, tries) for peer, (at_ns, tries) in self._sent.items()}
+
 
 class AgeThreshold(Coin):
     """Serve each peer at the first opportunity at which the last message to it is older than a threshold.
@@ -257,6 +269,11 @@ class AgeThreshold(Coin):
         due = [peer for peer in candidates if peer not in self._sent_ns or now_ns - self._sent_ns[peer] >= wait_ns]
         self._sent_ns |= dict.fromkeys(due, now_ns)
         return due
+
+    def shift(self, by_ns: int) -> None:
+        """Move the times of the last messages."""
+        self._gap.shift(by_ns)
+        self._sent_ns = {peer: at_ns + by_ns for peer, at_ns in self._sent_ns.items()}
 
 
 class DriftAge(Coin):
@@ -302,6 +319,11 @@ class DriftAge(Coin):
         """Add to the drift."""
         self._errors += error
 
+    def shift(self, by_ns: int) -> None:
+        """Move the times of the last messages."""
+        self._gap.shift(by_ns)
+        self._sent = {peer: (at_ns + by_ns, errors) for peer, (at_ns, errors) in self._sent.items()}
+
     def state(self) -> dict[str, Any]:
         """Threshold and generator; the last messages to the peers are forgotten."""
         return {**super().state(), "log_threshold": self._log_threshold}
@@ -326,6 +348,11 @@ class _MeanGap:
     def residual_ns(self) -> float:
         """E[G²]/(2E[G]): the whole mean gap if gaps are exponential, half of it if they are equal."""
         return self._squared / (2 * self.mean_ns) if self.mean_ns else 0.0
+
+    def shift(self, by_ns: int) -> None:
+        """Move the time of the last opportunity."""
+        if self._last_ns is not None:
+            self._last_ns += by_ns
 
     def tick(self, now_ns: int) -> None:
         if self._last_ns is not None:

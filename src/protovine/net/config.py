@@ -26,7 +26,17 @@ from protovine.net.io import (
     ZenohKeys,
     ZenohSink,
 )
-from protovine.net.security import Envelope, EnvelopeLike, MemberName, PlainEnvelope, load_member
+from protovine.net.samples import AwaitLimits
+from protovine.net.security import (
+    Envelope,
+    EnvelopeLike,
+    Identity,
+    MemberName,
+    PlainEnvelope,
+    Trust,
+    load_member,
+)
+from protovine.net.security.identity import read_certificate
 from protovine.net.transport import Endpoints
 from protovine.node import Node
 from protovine.records import SECOND_NS
@@ -43,6 +53,8 @@ from protovine.system import (
 )
 
 Failed = Callable[[str, str], None]
+# The value of ``node.state`` that switches saving off.
+NO_STATE = "none"
 _Queue = Annotated[int, Field(ge=1, le=1_000_000)]
 _Qos = Literal[0, 1, 2]
 
@@ -53,8 +65,14 @@ class NodeTable(Section):
     preset: str = Field("default", description="system to run; all members should run the same")
     seed: int = Field(0, ge=0, description="drives the peer choice and other random streams")
     train_rate_hz: float = Field(190.0, ge=1e-3, le=1e9, description="received prototypes trained per second")
-    state: str | None = Field(None, description="folder for snapshots; without one a restart forgets everything")
+    state: str | None = Field(
+        None, description="folder for snapshots, by default of the member's name (Saved state); `none`: keep nothing"
+    )
     snapshot_s: float = Field(30.0, ge=1, le=86_400, description="seconds between snapshots")
+    awaited_max: int = Field(10_000, ge=1, le=100_000, description="samples that may wait for a label that comes later")
+    awaited_mb_max: float = Field(16.0, gt=0, le=10_000, description="memory that they may take")
+    awaited_s_max: float = Field(86_400.0, gt=0, le=1e9, description="seconds that a sample waits for its label")
+    awaited_saved_kb_max: float = Field(64.0, ge=0, le=1e6, description="the newest of them are saved, up to this size")
     tape: str | None = Field(None, description="file that records every call of the node, for replay")
     stay: bool = Field(False, description="go on as a member when the source has ended")
     metrics: str | None = Field(None, description="HOST:PORT for Prometheus metrics and health; none by default")
@@ -253,7 +271,8 @@ class NodeSettings(SystemSettings):
         def at(value: str | None) -> str | None:
             return None if value is None else str(home / os.path.expanduser(value))
 
-        node = self.node.model_copy(update={"state": at(self.node.state), "tape": at(self.node.tape)})
+        state = self.node.state if self.node.state == NO_STATE else at(self.node.state)
+        node = self.node.model_copy(update={"state": state, "tape": at(self.node.tape)})
         network = self.network.model_copy(update={"certificates": at(self.network.certificates)})
         schema = at(self.schema_) if isinstance(self.schema_, str) else self.schema_
         update: dict[str, Any] = {"node": node, "network": network, "schema_": schema}
@@ -307,15 +326,61 @@ class NodeSettings(SystemSettings):
         """Who this is, by its certificate or, on an open network, as it says."""
         network = self.network
         if network.certificates is not None:
-            return load_member(Path(network.certificates), datetime.now(UTC))[0].member
+            return self._certified()[0].member
         assert network.swarm is not None and network.name is not None and network.id is not None
         return MemberName(network.swarm, network.name, network.id)
+
+    def _certified(self) -> tuple[Identity, Trust]:
+        """Certificate and trust. A clock before the certificate's beginning is not set; the node starts until it is."""
+        assert self.network.certificates is not None
+        folder = Path(self.network.certificates)
+        begin = read_certificate(folder / "member.pem").not_valid_before_utc
+        return load_member(folder, max(datetime.now(UTC), begin))
+
+    def least_ns(self) -> int:
+        """A time before which this start cannot be: the beginning of the member's certificate."""
+        if self.network.certificates is None:
+            return 0
+        return int(self._certified()[0].certificate.not_valid_before_utc.timestamp()) * SECOND_NS
+
+    def state_folder(self, member: MemberName) -> Path | None:
+        """Where the state is kept: as named, or by default in a folder of the member's name."""
+        if self.node.state == NO_STATE:
+            return None
+        if self.node.state is not None:
+            return Path(self.node.state)
+        found = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]  # systemd sets it.
+        if not found:
+            found = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+            found = os.path.join(found, "protovine")
+        return Path(found) / member.swarm / member.name
+
+    def about(self, schema: Schema, member: MemberName) -> dict[str, Any]:
+        """What a snapshot says of its node: member, schema, and the settings that its state depends on."""
+        return {
+            "member": {"swarm": member.swarm, "name": member.name, "id": member.id},
+            "schema": {"features": list(schema.features), "classes": [repr(each) for each in schema.classes]},
+            "settings": {
+                "learner": self.learner.model_dump(mode="json"),
+                "exchange": self.exchange.model_dump(mode="json"),
+            },
+        }
+
+    def awaiting(self) -> AwaitLimits:
+        """How many samples may wait for their labels."""
+        node = self.node
+        return AwaitLimits(
+            node.awaited_max,
+            round(node.awaited_mb_max * 2**20),
+            node.awaited_s_max,
+            round(node.awaited_saved_kb_max * 2**10),
+        )
 
     def envelope(self, incarnation: int, schema: Schema) -> EnvelopeLike:
         """Keys, or none on an open network."""
         if self.network.certificates is None:
             return PlainEnvelope(self.member(), incarnation=incarnation, schema=schema.fingerprint())
-        identity, trust = load_member(Path(self.network.certificates), datetime.now(UTC))
+        identity, trust = self._certified()
         return Envelope(identity, trust, incarnation=incarnation, schema=schema.fingerprint())
 
     def build(self, schema: Schema, member: int, incarnation: int, peers: list[int]) -> Node:

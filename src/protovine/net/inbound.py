@@ -1,6 +1,7 @@
 """What arrives: a bounded queue, then the envelope and limits per peer, before the node sees a message.
 
-Like the roster, it does no I/O and reads no clock: the time is an argument. Calls must not overlap.
+Like the roster, it does no I/O and reads no clock: the time is an argument, of a clock that never jumps. Calls must not
+overlap.
 """
 
 from __future__ import annotations
@@ -118,12 +119,12 @@ class Inbound:
         self._queue_bytes -= len(data)
         return channel, data
 
-    def open(self, channel: Channel, data: bytes, now_ns: int) -> Message | HelloFrom | Refusal:
-        """What the bytes are, if the envelope and the limits accept them."""
+    def open(self, channel: Channel, data: bytes, now_ns: int, wall_ns: int) -> Message | HelloFrom | Refusal:
+        """What the bytes are, if envelope and limits accept them; certificates and hellos are judged by ``wall_ns``."""
         try:
             if channel is Channel.MESSAGE:
                 return self._message(data, now_ns)
-            return self._hello(data, channel is Channel.ASK, now_ns)
+            return self._hello(data, channel is Channel.ASK, now_ns, wall_ns)
         except MissingKeysError as error:
             return Refusal(error.sender, error)
         except RemoteProtocolError as error:
@@ -137,8 +138,8 @@ class Inbound:
             return Refusal(peer, RemoteProtocolError("flood", f"node {peer} sends more than it may"))
         return Message(peer, payload)
 
-    def _hello(self, data: bytes, asks: bool, now_ns: int) -> HelloFrom:
-        member = self.envelope.accept_hello(data, now_ns, lambda: self._hellos.take(now_ns))
+    def _hello(self, data: bytes, asks: bool, now_ns: int, wall_ns: int) -> HelloFrom:
+        member = self.envelope.accept_hello(data, wall_ns, lambda: self._hellos.take(now_ns))
         if self.neighbours is not None and member.id not in self.neighbours:
             raise RemoteProtocolError("stranger", f"{member.name} is not a neighbour")
         self.tally.count_received(member.id, HELLO, len(data))

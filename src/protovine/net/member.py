@@ -6,20 +6,22 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from protovine.errors import ConfigError
+from protovine.net.clock import SET_SINCE_NS, Clock
 from protovine.net.ops.link_log import follow_link_log
-from protovine.net.runtime import MonotonicClock, Runtime
+from protovine.net.runtime import Runtime
+from protovine.net.samples import AwaitLimits
 from protovine.net.security.envelope import EnvelopeLike
 from protovine.net.security.identity import MemberName
 from protovine.net.snapshots import restore_node
 from protovine.net.store import Loaded, Store
-from protovine.net.transport import Endpoints, ZenohTransport
+from protovine.net.transport import Endpoints, Transport, ZenohTransport
 from protovine.node import Node
-from protovine.records import Record
+from protovine.records import SECOND_NS, Record
 from protovine.tape import AnyCall, TapedNode, encode
 
 
@@ -38,6 +40,10 @@ class Plan:
         Folder for snapshots; without one, each start begins with nothing.
     incarnation_min : int
         The number of this start is at least this.
+    about : dict
+        What a snapshot says of its node; it must fit at the next start (`protovine.net.about`).
+    fresh : bool
+        Set the saved state aside and begin with nothing.
     snapshot_s : float
         Seconds between snapshots.
     tape : path or None
@@ -46,6 +52,10 @@ class Plan:
         Takes every trace record.
     neighbours : frozenset of int or None
         Members to talk to; all, if None.
+    least_ns : int
+        It cannot be earlier than this: the beginning of the member's certificate.
+    awaiting : AwaitLimits or None
+        How many samples may wait for their labels.
     """
 
     member: MemberName
@@ -54,10 +64,14 @@ class Plan:
     envelope: Callable[[int], EnvelopeLike]
     state: Path | None = None
     incarnation_min: int = 1
+    about: dict[str, Any] = field(default_factory=dict)
+    fresh: bool = False
     snapshot_s: float = 30.0
     tape: Path | None = None
     record: Callable[[Record], None] = lambda record: None
     neighbours: frozenset[int] | None = None
+    least_ns: int = 0
+    awaiting: AwaitLimits | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +82,65 @@ class Started:
     transport: ZenohTransport
     restored: bool
     notes: tuple[str, ...]
+
+
+# Starts are numbered at least by the minutes since 2026: peers may know earlier ones whose state was lost.
+_INCARNATIONS_SINCE_NS = SET_SINCE_NS
+
+
+def incarnation_at(now_ns: int) -> int:
+    """The least number of a start at this time."""
+    return max(1, (now_ns - _INCARNATIONS_SINCE_NS) // (60 * SECOND_NS))
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """A runtime that is ready to run, the number of samples it continues from, and notes on its saved state."""
+
+    runtime: Runtime
+    restored: bool
+    notes: tuple[str, ...]
+
+
+def assemble(
+    plan: Plan, store: Store | None, transport: Transport, clock: Clock, tape: BinaryIO | None = None
+) -> Assembled:
+    """The runtime of a member, from its newest snapshot if there is one; nothing is connected."""
+    clock.at_least(plan.least_ns)
+    notes = store.set_aside() if store is not None and plan.fresh else []
+    started = store.begin(plan.incarnation_min) if store is not None else plan.incarnation_min
+
+    def build(peers: list[int]) -> Node:
+        node = plan.build(started, peers)
+        return node if tape is None else _taped(node, tape)
+
+    made: list[Node] = []
+    loaded = Loaded(None)
+
+    def restore(state: dict[str, Any]) -> None:
+        clock.go_on_from(int(state.get("at_ns", 0)))
+        made.append(restore_node(build, state, clock()))
+
+    if store is not None:
+        loaded = store.load(restore, plan.about)
+    node = made[-1] if made else build([])
+    if store is not None:
+        store.raise_to(node.incarnation)
+    runtime = Runtime(
+        node,
+        plan.envelope(node.incarnation),
+        transport,
+        store=store,
+        snapshot_s=plan.snapshot_s,
+        about=plan.about,
+        record=plan.record,
+        neighbours=plan.neighbours,
+        clock=clock,
+        awaiting=plan.awaiting,
+    )
+    if loaded.state is not None:
+        runtime.restore(loaded.state)
+    return Assembled(runtime, loaded.state is not None, (*notes, *loaded.notes))
 
 
 @contextlib.contextmanager
@@ -81,42 +154,17 @@ def start_member(plan: Plan) -> Iterator[Started]:
     ConfigError
         The state's folder, the tape, the certificates or the network cannot be used.
     """
-    clock = MonotonicClock()
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(Store(plan.state)) if plan.state is not None else None
-        started = store.begin(plan.incarnation_min) if store is not None else plan.incarnation_min
         tape = stack.enter_context(_opened(plan.tape)) if plan.tape is not None else None
-
-        def build(peers: list[int]) -> Node:
-            node = plan.build(started, peers)
-            return node if tape is None else _taped(node, tape)
-
-        made: list[Node] = []
-        loaded = Loaded(None)
-        if store is not None:
-            loaded = store.load(lambda state: made.append(restore_node(build, state, clock())))
-        node = made[-1] if made else build([])
-        if store is not None:
-            store.raise_to(node.incarnation)
         transport = ZenohTransport(plan.member.swarm, plan.member.id, plan.endpoints)
-        runtime = Runtime(
-            node,
-            plan.envelope(node.incarnation),
-            transport,
-            store=store,
-            snapshot_s=plan.snapshot_s,
-            record=plan.record,
-            neighbours=plan.neighbours,
-            clock=clock,
-        )
-        if loaded.state is not None:
-            runtime.restore(loaded.state)
+        made = assemble(plan, store, transport, Clock(), tape)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, runtime.stop)
+            loop.add_signal_handler(number, made.runtime.stop)
         if plan.endpoints.certificates is not None:
-            follow_link_log(runtime.link_refused)
-        yield Started(runtime, transport, loaded.state is not None, loaded.notes)
+            follow_link_log(made.runtime.link_refused)
+        yield Started(made.runtime, transport, made.restored, made.notes)
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -95,6 +95,7 @@ class Roster:
         self._draw = draw
         self._orders: list[Order] = []
         self._hello_at_ns: dict[int, int] = {}
+        self._returned_at_ns: dict[int, int] = {}
         self._stranger_hellos = TokenBucket(timing.strangers_per_s, timing.stranger_burst, now_ns)
         self._some = Patience(_ns(timing.reopen_s), _ns(timing.reopen_s_max), now_ns)
         self._all = Patience(_ns(timing.reopen_alone_s), _ns(timing.reopen_alone_s_max), now_ns)
@@ -145,6 +146,10 @@ class Roster:
         """A message came under keys that are not known; ``peer`` is its claimed sender."""
         self._step(peer, PeerEvent.UNREADABLE, now_ns)
 
+    def stale(self, peer: int, now_ns: int) -> None:
+        """A hello is older than the one that is known; ``peer`` is its claimed sender."""
+        self._step(peer, PeerEvent.STALE, now_ns)
+
     def link(self, peer: int, open: bool, now_ns: int) -> None:
         """The transport has a link to ``peer``, or has lost it."""
         self._step(peer, PeerEvent.LINK_OPENED if open else PeerEvent.LINK_CLOSED, now_ns)
@@ -157,6 +162,12 @@ class Roster:
         """The session was opened again, or could not be."""
         self._session_step(SessionEvent.OPENED if opened else SessionEvent.NOT_OPENED)
         self._look_at_ns = now_ns + self._look_period_ns()
+
+    def ask_again(self, now_ns: int) -> None:
+        """Ask all for hellos now, and soon again if too few answer."""
+        self._ask_wait_s = self.timing.ask_s
+        self._ask_at_ns = now_ns + _ns(self._ask_wait_s * (0.5 + self._draw()))
+        self._orders.append(Order(Action.ASK_ALL))
 
     # -- Time. ---------------------------------------------------------------------------------------------------------
 
@@ -208,7 +219,11 @@ class Roster:
             assert isinstance(step.state, PeerState)
             self.peers[peer].state = step.state
         for action in step.actions:
-            if action not in (Action.ASK, Action.REPLY) or self._may_send_hello(peer, now_ns):
+            if action is Action.RETURN:
+                allowed = self._may_return(peer, now_ns)
+            else:
+                allowed = action not in (Action.ASK, Action.REPLY) or self._may_send_hello(peer, now_ns)
+            if allowed:
                 self._orders.append(Order(action, (peer,)))
 
     def _session_step(self, event: SessionEvent) -> None:
@@ -234,6 +249,14 @@ class Roster:
         if len(self._hello_at_ns) > _HELLO_TIMES_MAX:
             self._hello_at_ns.clear()
         self._hello_at_ns[peer] = now_ns
+        return True
+
+    def _may_return(self, peer: int, now_ns: int) -> bool:
+        """Whether a member may be sent its own hello now."""
+        last_ns = self._returned_at_ns.get(peer)
+        if last_ns is not None and now_ns - last_ns < _ns(self.timing.hello_s):
+            return False
+        self._returned_at_ns[peer] = now_ns
         return True
 
 

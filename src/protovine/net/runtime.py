@@ -17,12 +17,22 @@ from typing import Any
 
 import msgspec
 
-from protovine.errors import LocalProtocolError, MissingKeysError, RemoteProtocolError, SampleError
-from protovine.gossip import kind_name
+from protovine.errors import (
+    LocalProtocolError,
+    MissingKeysError,
+    OwnNameError,
+    RemoteProtocolError,
+    SampleError,
+    StaleHelloError,
+    UnreadableError,
+)
+from protovine.gossip import UNSENT, kind_name
 from protovine.net.causes import Causes
-from protovine.net.inbound import HelloFrom, Inbound, InboundLimits, Message
+from protovine.net.claim import Claim, ClaimAction
+from protovine.net.clock import Clock
+from protovine.net.inbound import HelloFrom, Inbound, InboundLimits, Message, Refusal
 from protovine.net.roster import Order, Roster, RosterTiming
-from protovine.net.samples import EventLike, LocalSamples, SamplePrediction
+from protovine.net.samples import AwaitLimits, EventLike, LocalSamples, SamplePrediction
 from protovine.net.security.envelope import Envelope, EnvelopeLike
 from protovine.net.security.hello import Member
 from protovine.net.security.identity import Trust
@@ -43,22 +53,6 @@ _INBOUND_STEP = 200
 _LOGGED_MAX = 1000
 
 
-class MonotonicClock:
-    """The system's time in nanoseconds, which never goes back.
-
-    When the system's clock is set back, this one runs at half speed until the other has caught up.
-    """
-
-    def __init__(self) -> None:
-        self._now_ns, self._read_at_ns = 0, time.monotonic_ns()
-
-    def __call__(self) -> int:
-        read_at_ns = time.monotonic_ns()
-        slow_ns = self._now_ns + (read_at_ns - self._read_at_ns) // 2
-        self._now_ns, self._read_at_ns = max(slow_ns, time.time_ns()), read_at_ns
-        return self._now_ns
-
-
 class Runtime:
     """Drives a node until its source ends or it is stopped.
 
@@ -74,14 +68,17 @@ class Runtime:
         Keeps snapshots.
     snapshot_s : float
         Seconds between snapshots.
+    about : dict, optional
+        What snapshots say of the node.
     record : callable (Record) -> None
         Takes every trace record.
     neighbours : frozenset of int or None
         Members to talk to; all that say hello, if None.
-    clock : callable () -> int
-        Nanoseconds since 1970, never decreasing.
+    clock : Clock
     timing, limits : RosterTiming, InboundLimits
         When to ask for peers, and how much to take from them.
+    awaiting : AwaitLimits
+        How many samples may wait for their labels.
     """
 
     def __init__(
@@ -92,38 +89,49 @@ class Runtime:
         *,
         store: Store | None = None,
         snapshot_s: float = 30.0,
+        about: dict[str, Any] | None = None,
         record: Callable[[Record], None] = lambda record: None,
         neighbours: frozenset[int] | None = None,
-        clock: Callable[[], int] | None = None,
+        clock: Clock | None = None,
         timing: RosterTiming | None = None,
         limits: InboundLimits | None = None,
+        awaiting: AwaitLimits | None = None,
     ) -> None:
         self.node, self.envelope, self.transport, self.neighbours = node, envelope, transport, neighbours
-        self.started_ns = 0
+        self.clock = clock or Clock()
+        self.started_ns = self._started_at_ns = 0
         self.tally = Tally(causes=Causes(_log_cause))
         for peer, view in node.views.items():
             self.tally.latency.expect(peer, view.created_ns)
-        self._clock = clock or MonotonicClock()
-        now_ns = self.now_ns()
+        now_ns = self.clock.steady()
         expected = 1 if neighbours is None else len(neighbours)
         self.roster = Roster(expected, random.Random(node.id).random, timing or RosterTiming(), now_ns)
         self.inbound = Inbound(envelope, self.tally, limits or InboundLimits(), neighbours, now_ns)
-        self.samples = LocalSamples(node, self.tally)
-        self.snapshots = Snapshots(store, self.state, self.now_ns, self.tally, snapshot_s)
+        self.samples = LocalSamples(node, self.tally, awaiting)
+        self.claim = Claim(node.incarnation, now_ns)
+        self.snapshots = Snapshots(store, self.state, self.clock.steady, self.tally, snapshot_s)
+        self._about = about or {}
         self._keep_record = record
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._stopped = asyncio.Event()
         self._bug: BaseException | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_ns: int | None = None
+        self._timer_key: tuple[int | None, ...] = ()
         self._inbound_lock = threading.Lock()
         self._draining = False
         self._logged: set[tuple[PeerKey, str]] = set()
 
     def now_ns(self) -> int:
-        """The clock, which may have been ahead when the node's state was saved."""
-        return max(self._clock(), self.node.now_ns)
+        """The node's time, after it has followed what the system's clock did; in the loop only."""
+        now_ns = self.clock()
+        jump = self.clock.take_jump()
+        if jump is not None:
+            self.node.shift(jump.by_ns, jump.since_ns, now_ns)
+            self.tally.clock_jumps += 1
+            _log.warning("%s", jump, extra={"reason": "clock"})
+            self.roster.ask_again(self.clock.steady())  # Hellos and certificates may be good now.
+        return max(now_ns, self.node.now_ns)
 
     # -- Running. ------------------------------------------------------------------------------------------------------
 
@@ -133,7 +141,7 @@ class Runtime:
         Without one, or with ``keep_on``, only `stop` ends it.
         """
         self._loop = asyncio.get_running_loop()
-        self.started_ns = self.now_ns()
+        self.started_ns, self._started_at_ns = self.now_ns(), self.clock.steady()
         self.transport.open(self._deliver, self._link_changed, self._status)
         if self.snapshots.store is not None:
             self._tasks.append(asyncio.ensure_future(self.snapshots.keep()))
@@ -190,37 +198,38 @@ class Runtime:
 
     def take(self, event: EventLike, number: int | None = None) -> SamplePrediction | None:
         """The prediction of a sample, which is then learnt; None for a late label. As `LocalSamples.take`."""
-        predicted = self.samples.take(event, self.now_ns(), number)
+        predicted = self.samples.take(event, self.now_ns(), number, self.clock.steady())
         self._settle()
         return predicted
 
     def run_due(self) -> None:
         """Do what is due by the clock. The loop calls it; with a clock faster than the loop's, call it too."""
-        now_ns = self.now_ns()
+        now_ns, steady_ns = self.now_ns(), self.clock.steady()
         due_ns = self.node.next_timer_ns()
         if due_ns is not None and due_ns <= now_ns:
             self.node.on_timer(now_ns)
-        self.roster.on_timer(now_ns)
+        self.roster.on_timer(steady_ns)
+        self._act(self.claim.on_timer(steady_ns))
         self._settle()
 
     def _settle(self) -> None:
         """Carry out what the roster and the node want done, and set the next timer."""
         self._carry_out()
         pump(self.node, self._send, self._record)
-        due_ns = self.roster.next_timer_ns()
-        node_due_ns = self.node.next_timer_ns()
-        if node_due_ns is not None:
-            due_ns = min(due_ns, node_due_ns)
-        if due_ns != self._timer_ns or self._timer is None:
+        key = self.roster.next_timer_ns(), self.claim.next_timer_ns(), self.node.next_timer_ns()
+        if key != self._timer_key or self._timer is None:
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer, self._timer_ns = None, due_ns
+            self._timer, self._timer_key = None, key
             if self._loop is not None:
-                wait_s = max(0.0, (due_ns - self.now_ns()) / SECOND_NS)
-                self._timer = self._loop.call_later(wait_s, self._on_timer)
+                *steady, node_due_ns = key
+                due_ns = min(at_ns for at_ns in steady if at_ns is not None) - self.clock.steady()
+                if node_due_ns is not None:
+                    due_ns = min(due_ns, node_due_ns - self.now_ns())
+                self._timer = self._loop.call_later(max(0.0, due_ns / SECOND_NS), self._on_timer)
 
     def _on_timer(self) -> None:
-        self._timer = self._timer_ns = None
+        self._timer = None
         with self._bug_ends_run():
             self.run_due()
 
@@ -247,7 +256,7 @@ class Runtime:
     # -- Messages. -----------------------------------------------------------------------------------------------------
 
     def _send(self, peer: int, data: bytes) -> None:
-        if peer not in self.roster.peers:
+        if peer not in self.roster.peers or self.claim.stands_by:
             return  # Known from a snapshot, but it has not said hello yet; gossip repeats the message then.
         try:
             sealed = self.envelope.seal(peer, data)
@@ -290,35 +299,89 @@ class Runtime:
                     _log.exception("a message was left out because of a bug")
 
     def _handle(self, channel: Channel, data: bytes) -> None:
-        now_ns = self.now_ns()
-        found = self.inbound.open(channel, data, now_ns)
+        if self.claim.stands_by and channel is Channel.MESSAGE:
+            return  # It is for the process that has the name.
+        now_ns, steady_ns = self.now_ns(), self.clock.steady()
+        found = self.inbound.open(channel, data, steady_ns, now_ns)
         if isinstance(found, Message):
             try:
                 self.node.receive(found.payload, found.peer, now_ns)
             except RemoteProtocolError as error:
                 self._refuse(found.peer, error)
+                if error.reason == UNSENT:  # It may know an earlier start of this node.
+                    self.roster.unreadable(found.peer, steady_ns)
+                    self._carry_out()
                 return
-            self.roster.message(found.peer, now_ns)
+            self.claim.accepted = True
+            self.roster.message(found.peer, steady_ns)
         elif isinstance(found, HelloFrom):
-            self.roster.hello(found.member, found.asks, now_ns)
+            self.roster.hello(found.member, found.asks, steady_ns)
         else:
-            self._refuse(found.peer, found.error)
-            if isinstance(found.error, MissingKeysError):
-                self.roster.unreadable(found.error.sender, now_ns)
+            self._refused(found, steady_ns)
         self._carry_out()
+
+    def _refused(self, found: Refusal, steady_ns: int) -> None:
+        """Count what was refused, and find out whether a process has started again or runs twice."""
+        error = found.error
+        if isinstance(error, OwnNameError):
+            self.tally.refused[PeerGroup.UNKNOWN, error.reason] += 1
+            was_shared = self.claim.shared(steady_ns)
+            self._act(self.claim.heard(error, self.envelope.public, steady_ns))
+            if self.claim.shared(steady_ns) and not was_shared:
+                _log.error(
+                    "another process runs with this name and certificate: end one of them, or revoke the certificate "
+                    "and issue new ones",
+                    extra={"reason": error.reason},
+                )
+            return
+        self._refuse(found.peer, error)
+        if isinstance(error, UnreadableError):
+            self.roster.unreadable(error.sender, steady_ns)
+        elif isinstance(error, StaleHelloError):
+            self.roster.stale(error.sender, steady_ns)
+
+    def _act(self, actions: list[ClaimAction]) -> None:
+        """Do what the claim to this name asks for."""
+        for action in actions:
+            if action is ClaimAction.RAISE:
+                self._raise_to(self.claim.wanted)
+            elif action is ClaimAction.STAND_BY:
+                _log.warning(
+                    "a later start of this node is known, incarnation %d: standing by until it is silent",
+                    self.claim.wanted,
+                    extra={"reason": "twice"},
+                )
+            else:
+                self.transport.send_hello(self.node.id, self.envelope.hello(self.now_ns(), fresh=True), True)
+
+    def _raise_to(self, incarnation: int) -> None:
+        """Go on as a later incarnation, because peers know one that is as late as this."""
+        _log.info(
+            "peers know an earlier start of this node: going on as incarnation %d",
+            incarnation,
+            extra={"incarnation": incarnation},
+        )
+        self.node.rejoin(incarnation, self.now_ns())
+        self.envelope.raise_to(incarnation)
+        if self.snapshots.store is not None:
+            self.snapshots.store.raise_to(incarnation)
+        self.roster.ask_again(self.clock.steady())
 
     def _refuse(self, peer: PeerKey, error: RemoteProtocolError) -> None:
         """Count it, and log it once per peer and reason."""
         known = peer if peer in self.roster.peers else PeerGroup.UNKNOWN
         self.tally.refused[known, error.reason] += 1
         who = self.tally.name(known)
-        self._log_once(known, error.reason, f"refused from {who}: {error}")
+        # After a restart of either end some messages and hellos are too old.
+        usual = isinstance(error, MissingKeysError | StaleHelloError) or error.reason == "echo"
+        level = logging.INFO if usual else logging.WARNING
+        self._log_once(known, error.reason, f"refused from {who}: {error}", level)
 
-    def _log_once(self, peer: PeerKey, reason: str, text: str) -> None:
-        """Log a warning, the first time for this peer and reason."""
+    def _log_once(self, peer: PeerKey, reason: str, text: str, level: int = logging.WARNING) -> None:
+        """Log it the first time for this peer and reason."""
         if (peer, reason) not in self._logged and len(self._logged) < _LOGGED_MAX:
             self._logged.add((peer, reason))
-            _log.warning("%s", text, extra={"peer": self.tally.name(peer), "reason": reason})
+            _log.log(level, "%s", text, extra={"peer": self.tally.name(peer), "reason": reason})
 
     def link_refused(self, why: str) -> None:
         """Count a link that the transport did not let in; from any thread."""
@@ -332,7 +395,7 @@ class Runtime:
 
     def _link(self, peer: int, open: bool) -> None:
         with self._bug_ends_run():
-            self.roster.link(peer, open, self.now_ns())
+            self.roster.link(peer, open, self.clock.steady())
             self._settle()
 
     def _carry_out(self) -> None:
@@ -342,6 +405,8 @@ class Runtime:
 
     def _do(self, order: Order) -> None:
         action, peers = order.action, order.peers
+        if self.claim.stands_by and action in (Action.ASK, Action.REPLY, Action.ASK_ALL, Action.RETURN):
+            return
         if action is Action.ADD:
             known = self.roster.peers[peers[0]]
             self.tally.names[peers[0]] = known.name
@@ -353,6 +418,11 @@ class Runtime:
             self._send_hello(peers[0], ask=action is Action.ASK)
         elif action is Action.ASK_ALL:
             self._send_hello(None, ask=True)
+        elif action is Action.RETURN:
+            hello = self.envelope.known_hello(peers[0])
+            if hello is not None:
+                self.tally.count_sent(peers[0], HELLO, len(hello))
+                self.transport.send_hello(peers[0], hello, False)
         elif action is Action.REPORT_LOSS:
             name = self.tally.name(peers[0])
             _log.info("lost the link to %s", name, extra={"peer": name})
@@ -377,7 +447,7 @@ class Runtime:
             _log.error("could not open the network: %s", error)
             opened = False
         with self._bug_ends_run():
-            self.roster.reopened(opened, self.now_ns())
+            self.roster.reopened(opened, self.clock.steady())
             self._settle()
 
     def update_trust(self, trust: Trust) -> list[Member]:
@@ -389,7 +459,7 @@ class Runtime:
             return []
         gone = self.envelope.update_trust(trust, self.now_ns())
         for member in gone:
-            self.roster.distrust(member.id, self.now_ns())
+            self.roster.distrust(member.id, self.clock.steady())
             _log.warning("%s is no longer trusted", member.name, extra={"peer": member.name})
         return gone
 
@@ -397,15 +467,26 @@ class Runtime:
 
     def state(self) -> dict[str, Any]:
         """The node, its peers, and which samples wait for labels."""
-        return {"node": self.node.snapshot(), "peers": self.node.peers, **self.samples.state()}
+        return {
+            "about": self._about,
+            "at_ns": self.node.now_ns,
+            "peers": self.node.peers,
+            **self.samples.state(self.clock.steady()),
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from ``state``; the node was restored before (see `restore_node`)."""
-        self.samples.restore(state)
+        self.samples.restore(state, self.clock.steady())
 
     def status(self) -> dict[str, Any]:
         """The status of this moment; from any thread."""
-        return status(self.node, self.envelope, self.roster, self.tally, self.started_ns, time.time_ns())
+        up_ns = self.clock.steady() - self._started_at_ns
+        return status(self.node, self.envelope, self.roster, self.tally, up_ns, time.time_ns(), self.warnings)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is wrong now and needs a person; from any thread."""
+        return self.claim.warnings(self.clock.steady()) + self.clock.warnings + self.snapshots.warnings
 
     def _status(self) -> bytes:
         return msgspec.json.encode(self.status())

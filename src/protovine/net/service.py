@@ -17,7 +17,7 @@ from protovine.net.config import NodeSettings
 from protovine.net.io.base import Output, Sink, Source
 from protovine.net.io.files import check_writable
 from protovine.net.io.schema import Schema
-from protovine.net.member import Plan, Started, start_member
+from protovine.net.member import Plan, Started, incarnation_at, start_member
 from protovine.net.ops.logs import set_up_logs
 from protovine.net.ops.reload import Reloader
 from protovine.net.ops.server import Server, parse_address
@@ -28,9 +28,6 @@ from protovine.system import warm
 from protovine.values import listed
 
 _log = logging.getLogger("protovine")
-
-# Starts without a state folder, or with a new one, are numbered by the minutes since 2026: peers may know earlier ones.
-_INCARNATIONS_SINCE_S = 1_767_225_600
 
 
 def _report(reason: str, text: str) -> None:
@@ -51,8 +48,10 @@ class Prepared:
     started: list[Started]
 
 
-def prepare(settings: NodeSettings) -> Prepared:
+def prepare(settings: NodeSettings, fresh: bool = False) -> Prepared:
     """Build everything that the settings name, and check the files and folders; nothing is connected or written.
+
+    The saved state need not fit if it will be set aside (``fresh``).
 
     Raises
     ------
@@ -60,11 +59,11 @@ def prepare(settings: NodeSettings) -> Prepared:
         Something that the settings name is missing or cannot be used.
     """
     schema = settings.schema_of()
-    plan = _plan(settings, schema)
+    plan = _plan(settings, schema, fresh)
     settings.envelope(1, schema)
     settings.build(schema, plan.member.id, 1, [])
     if plan.state is not None:
-        check_folder(plan.state)
+        check_folder(plan.state, {} if fresh else plan.about)
     if plan.tape is not None:
         check_writable(plan.tape, "node.tape")
     if settings.node.metrics is not None:
@@ -78,8 +77,12 @@ def prepare(settings: NodeSettings) -> Prepared:
     return Prepared(schema, plan, source, settings.sink_of(session, _report), causes, started)
 
 
-def run_member(settings: NodeSettings, read_again: Callable[[], NodeSettings], file: Path | None = None) -> bool:
+def run_member(
+    settings: NodeSettings, read_again: Callable[[], NodeSettings], file: Path | None = None, fresh: bool = False
+) -> bool:
     """Run a member until its source ends or a signal comes; ``file`` is watched for changes of the settings.
+
+    If ``fresh``, the saved state is set aside first.
 
     Returns false if messages came and not one of them could be used.
 
@@ -89,11 +92,11 @@ def run_member(settings: NodeSettings, read_again: Callable[[], NodeSettings], f
         Something that the settings name is missing or cannot be used.
     """
     set_up_logs(settings.node.log_format, settings.node.log_level)
-    return asyncio.run(_run(settings, read_again, file))
+    return asyncio.run(_run(settings, read_again, file, fresh))
 
 
-async def _run(settings: NodeSettings, read_again: Callable[[], NodeSettings], file: Path | None) -> bool:
-    prepared = prepare(settings)
+async def _run(settings: NodeSettings, read_again: Callable[[], NodeSettings], file: Path | None, fresh: bool) -> bool:
+    prepared = prepare(settings, fresh)
     schema, plan = prepared.schema, prepared.plan
     useless: bool | None = None
     warm([settings])
@@ -104,8 +107,14 @@ async def _run(settings: NodeSettings, read_again: Callable[[], NodeSettings], f
         runtime = started.runtime
         prepared.started.append(started)
         runtime.tally.causes, runtime.samples.features = prepared.causes, schema.features
+        if plan.state is None:
+            _log.warning("nothing is saved (node.state none): a restart forgets what was learnt")
+        else:
+            _log.info("state is kept in %s", plan.state, extra={"path": str(plan.state)})
         for note in started.notes:
-            _log.error("%s", note)
+            _log.warning("%s", note)
+        for warning in runtime.warnings:
+            _log.warning("%s", warning)
         if started.restored:
             samples = runtime.node.samples_learnt
             _log.info("continued from a snapshot with %d samples", samples, extra={"samples": samples})
@@ -149,15 +158,19 @@ def _end_of_source(prepared: Prepared, tally: Tally) -> bool:
     return useless
 
 
-def _plan(settings: NodeSettings, schema: Schema) -> Plan:
+def _plan(settings: NodeSettings, schema: Schema, fresh: bool) -> Plan:
     member = settings.member()
     return Plan(
         member,
         settings.endpoints(),
         build=lambda incarnation, peers: settings.build(schema, member.id, incarnation, peers),
         envelope=lambda incarnation: settings.envelope(incarnation, schema),
-        state=Path(settings.node.state) if settings.node.state else None,
-        incarnation_min=max(1, int(time.time() - _INCARNATIONS_SINCE_S) // 60),
+        state=settings.state_folder(member),
+        about=settings.about(schema, member),
+        fresh=fresh,
+        awaiting=settings.awaiting(),
+        least_ns=settings.least_ns(),
+        incarnation_min=incarnation_at(time.time_ns()),
         snapshot_s=settings.node.snapshot_s,
         tape=Path(settings.node.tape) if settings.node.tape is not None else None,
     )

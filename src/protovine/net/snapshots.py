@@ -25,6 +25,7 @@ class Snapshots:
     state : callable () -> dict
         The state of this moment.
     clock : callable () -> int
+        Nanoseconds, by a clock that never jumps.
     tally : Tally
         Counts snapshots and failures.
     period_s : float
@@ -42,6 +43,12 @@ class Snapshots:
         self.store, self.tally, self.period_s = store, tally, period_s
         self._state, self._clock = state, clock
 
+    @property
+    def warnings(self) -> list[str]:
+        """Why nothing is saved now."""
+        failure = None if self.store is None else self.store.failure
+        return [] if failure is None else [f"nothing can be saved: {failure}"]
+
     async def keep(self) -> None:
         """Save a snapshot every ``period_s`` seconds, for ever."""
         while True:
@@ -55,15 +62,20 @@ class Snapshots:
                 raise
 
     def save(self, state: dict[str, Any] | None = None) -> None:
-        """Save ``state``, by default that of now; a failure is logged and counted, and is not fatal."""
+        """Save ``state``, by default that of now; a failure is counted, logged when it begins, and not fatal."""
         assert self.store is not None
+        failed = self.store.failure is not None
         try:
             self.store.save(self._state() if state is None else state)
-            self.tally.snapshots += 1
-            self.tally.snapshot_ns = self._clock()
         except OSError as error:
             self.tally.snapshots_failed += 1
-            _log.error("no snapshot was saved: %s", error)
+            if not failed:
+                _log.error("nothing can be saved until this ends: %s", error, extra={"reason": "snapshot"})
+            return
+        self.tally.snapshots += 1
+        self.tally.snapshot_ns = self._clock()
+        if failed:
+            _log.warning("snapshots are saved again")
 
 
 def restore_node(build: Callable[[list[int]], Node], state: dict[str, Any], now_ns: int) -> Node:

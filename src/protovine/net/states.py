@@ -29,6 +29,7 @@ class PeerEvent(enum.Enum):
     UNREADABLE = "a message under keys that are not known"
     LINK_OPENED = "the transport has a link to it"
     LINK_CLOSED = "the transport has lost the link to it"
+    STALE = "a hello of an earlier incarnation, or of another process with the same one"
     SILENT = "it is missing, and 10 s have passed since missing peers were last asked"
     REOPENING = "the session is opened again"
     DISTRUSTED = "its certificate was revoked or has expired"
@@ -58,6 +59,7 @@ class Action(enum.Enum):
     REPEAT = "the node sends again what the peer has not acknowledged"
     ASK = "send a hello that asks for one"
     REPLY = "send a hello"
+    RETURN = "send it the newest hello that is known of it"
     REPORT_LOSS = "log that the link is lost"
     REOPEN = "close and open the session"
     ASK_ALL = "send all members a hello that asks for one"
@@ -80,6 +82,7 @@ def _table() -> dict[tuple[enum.Enum, enum.Enum], Step]:
         table[state, on.NEW_HELLO] = Step(alive, (Action.ADD, Action.REPEAT, Action.ASK))
         table[state, on.NEW_ASK] = Step(alive, (Action.ADD, Action.REPEAT, Action.REPLY))
         table[state, on.UNREADABLE] = Step(state, (Action.ASK,))
+        table[state, on.STALE] = Step(state, (Action.RETURN,) if state is not unknown else ())
         table[state, on.DISTRUSTED] = Step(unknown)
     return table | {
         (unknown, on.MESSAGE): Step(unknown),

@@ -16,7 +16,7 @@ _CAUSES = 20
 
 
 def status(
-    node: Node, envelope: EnvelopeLike, roster: Roster, tally: Tally, started_ns: int, now_ns: int
+    node: Node, envelope: EnvelopeLike, roster: Roster, tally: Tally, up_ns: int, now_ns: int, warnings: list[str]
 ) -> dict[str, Any]:
     """A member's peers, how old its view of each is, and what it has done. Any thread may call it."""
     views = dict(node.views)
@@ -24,7 +24,8 @@ def status(
         "id": node.id,
         "name": getattr(getattr(envelope, "member", None), "name", str(node.id)),
         "incarnation": node.incarnation,
-        "up_s": round((now_ns - started_ns) / SECOND_NS, 3),
+        "up_s": round(up_ns / SECOND_NS, 3),
+        "warnings": warnings,
         "sequence": node.head[1],
         "samples": tally.samples,
         "accuracy": tally.right / tally.judged if tally.judged else None,
@@ -45,7 +46,7 @@ def status(
                 "alive": roster.state(peer) is PeerState.ALIVE,
                 "sequence": view.sequence,
                 "samples_learnt": view.samples_learnt,
-                "age_s": (now_ns - view.created_ns) / SECOND_NS if view.created_ns else None,
+                "age_s": max(0, now_ns - view.created_ns) / SECOND_NS if view.created_ns else None,
             }
             for peer, view in sorted(views.items())
         ],

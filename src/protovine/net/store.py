@@ -8,16 +8,19 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from protovine.errors import ConfigError, SnapshotError
+from protovine.net.about import changes, check_about, misfit
 from protovine.snapshot import pack, unpack
 
+# A start without saving is better than none.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 # Layout of what a runtime keeps besides the node's own snapshot; older ones are read, newer ones refused.
-FORMAT = 2
+FORMAT = 3
 _STARTS_MAX = 2**62
 _NEWEST, _PREVIOUS = "snapshot.bin", "snapshot.previous.bin"
 
@@ -33,8 +36,9 @@ class Loaded:
 class Store:
     """A folder for one node's state; no two processes can hold it at a time.
 
-    Files appear whole or not at all: written beside, synced, then renamed. A snapshot that cannot be read is set aside
-    as ``….damaged`` and the one before is used.
+    Files appear whole or not at all: written beside, synced, then renamed; only their owner can read them. A snapshot
+    that is damaged is set aside as ``….damaged`` and the one before is used. What was set aside is never overwritten.
+    On a full disk nothing is saved until there is room again (`failure`).
 
     Parameters
     ----------
@@ -59,21 +63,40 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        # Why nothing can be saved now, if that is so.
+        self.failure: str | None = None
         self._saving = threading.Lock()
         self._lock: int | None = None
+        self._started: int | None = None  # A start that could not be written yet.
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._hold()
         except BlockingIOError:
-            self.close()
             raise ConfigError(f"the state folder {folder} is in use by another process") from None
         except OSError as error:
-            self.close()
-            raise ConfigError(f"cannot use the state folder {folder}: {error.strerror}") from None
+            if error.errno not in _NO_ROOM:
+                raise ConfigError(f"cannot use the state folder {folder}: {error.strerror}") from None
+            self.failure = error.strerror
+
+    def _hold(self) -> None:
+        """Make the folder and keep others out of it."""
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, exist_ok=True)
+        lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            raise
+        self._lock = lock
 
     def begin(self, first: int = 1) -> int:
-        """The number of this start, at least ``first``; the next start gets a higher one whatever happens to this."""
+        """The number of this start, at least ``first``; the next start gets a higher one, unless the disk is full.
+
+        Raises
+        ------
+        ConfigError
+            The last number may not be read.
+        """
         path = self.folder / "incarnation"
         last = 0
         try:
@@ -82,15 +105,28 @@ class Store:
                 raise ValueError(last)
         except FileNotFoundError:
             pass
+        except PermissionError as error:
+            raise ConfigError(f"cannot read {path}: {error.strerror}") from None
         except (OSError, ValueError):
-            os.replace(path, path.with_suffix(".damaged"))
+            self._set_aside(path, "damaged")
             last = int(time.time())  # At most one start per second, so this is beyond every former number.
         return self.raise_to(max(first, last + 1))
 
     def raise_to(self, incarnation: int) -> int:
-        """Remember that this start counts as ``incarnation``, and return it."""
-        self._write("incarnation", str(incarnation).encode("ascii"))
+        """Remember that this start counts as ``incarnation``, and return it; on a full disk with the next snapshot."""
+        self._started = incarnation
+        try:
+            self._write_started()
+        except OSError as error:
+            self.failure = error.strerror or str(error)
         return incarnation
+
+    def _write_started(self) -> None:
+        if self._lock is None:
+            self._hold()
+        if self._started is not None:
+            self._write("incarnation", str(self._started).encode("ascii"))
+            self._started = None
 
     def save(self, state: dict[str, Any]) -> None:
         """Keep ``state``; the last one becomes the previous one. From any thread, one at a time.
@@ -102,21 +138,41 @@ class Store:
         """
         data = pack({"format": FORMAT, **state})
         newest = self.folder / _NEWEST
+        partial = self.folder / (_NEWEST + ".part")
         with self._saving:
-            self._write(_NEWEST + ".part", data, rename=False)
+            try:
+                self._write_started()
+                self._write(partial.name, data, rename=False)
+            except OSError as error:
+                self.failure = error.strerror or str(error)
+                with contextlib.suppress(OSError):  # The room may be needed.
+                    partial.unlink(missing_ok=True)
+                raise
             if newest.exists():
                 os.replace(newest, self.folder / _PREVIOUS)
-            os.replace(self.folder / (_NEWEST + ".part"), newest)
+            os.replace(partial, newest)
             self._sync_folder()
+            self.failure = None
 
-    def load(self, check: Callable[[dict[str, Any]], None] = lambda state: None) -> Loaded:
-        """The newest state that can be read and that ``check`` raises no `SnapshotError` for.
+    def load(
+        self, check: Callable[[dict[str, Any]], None] = lambda state: None, about: Mapping[str, Any] | None = None
+    ) -> Loaded:
+        """The newest state that is whole, and that ``check`` raises no `SnapshotError` for.
+
+        Parameters
+        ----------
+        check : callable (dict)
+            Restores the state.
+        about : mapping, optional
+            What the node that starts is; see `protovine.net.about`.
 
         Raises
         ------
         ConfigError
-            A newer version of protovine wrote it, or it can be neither read nor set aside. Everything stays.
+            It is of another member, schema or settings, a newer version of protovine wrote it, or it may not be read.
+            Everything stays as it was.
         """
+        about = about or {}
         notes: list[str] = []
         for name in (_NEWEST, _PREVIOUS):
             path = self.folder / name
@@ -125,19 +181,42 @@ class Store:
                 written = state.get("format")
                 if not isinstance(written, int) or written < 1:
                     raise SnapshotError(f"it has format {written!r}, expected 1 to {FORMAT}")
-                _check_format(path, written)
-                check(state)
-                return Loaded(state, tuple(notes))
             except FileNotFoundError:
                 continue
+            except PermissionError as error:
+                raise ConfigError(f"cannot read {path}: {error.strerror}") from None
             except (OSError, SnapshotError) as error:
-                aside = path.with_name(path.name + ".damaged")
-                try:
-                    os.replace(path, aside)
-                except OSError as stuck:
-                    raise ConfigError(f"cannot use the state folder {self.folder}: {stuck.strerror}") from None
-                notes.append(f"{path} cannot be used and was set aside as {aside.name}: {error}")
+                notes.append(f"{path} is damaged and was set aside as {self._set_aside(path, 'damaged')}: {error}")
+                continue
+            _check_format(path, written)
+            saved = state.get("about") or {}
+            check_about(path, saved, about)
+            try:
+                check(state)
+            except SnapshotError as error:
+                # The bytes are those that were written, so it is the settings.
+                raise misfit(path, saved, about, str(error)) from None
+            changed = changes(saved.get("settings", {}), about.get("settings", {})) if saved and about else []
+            if changed:
+                notes.append(f"settings have changed since the snapshot: {'; '.join(changed)}")
+            return Loaded(state, tuple(notes))
         return Loaded(None, tuple(notes))
+
+    def set_aside(self) -> list[str]:
+        """Begin without the saved state, which is kept under other names; notes that say so."""
+        found = [path for path in (self.folder / _NEWEST, self.folder / _PREVIOUS) if path.exists()]
+        return [f"{path} was set aside as {self._set_aside(path, 'before')}" for path in found]
+
+    def _set_aside(self, path: Path, word: str) -> str:
+        """The new name of a file, which no other file has."""
+        number = 1
+        while (aside := path.with_name(f"{path.name}.{word}" + (f"-{number}" if number > 1 else ""))).exists():
+            number += 1
+        try:
+            os.replace(path, aside)
+        except OSError as error:
+            raise ConfigError(f"cannot use the state folder {self.folder}: {error.strerror}") from None
+        return aside.name
 
     def close(self) -> None:
         """Let others have the folder."""
@@ -154,7 +233,7 @@ class Store:
     def _write(self, name: str, data: bytes, rename: bool = True) -> None:
         path = self.folder / name
         partial = path.with_name(name + ".part") if rename else path
-        with open(partial, "wb") as file:
+        with open(partial, "wb", opener=_owner_only) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -170,8 +249,15 @@ class Store:
             os.close(handle)
 
 
-def check_folder(folder: Path) -> None:
-    """`ConfigError` if a `Store` could not use ``folder``, which is not made; another process may hold it now."""
+def _owner_only(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def check_folder(folder: Path, about: Mapping[str, Any] | None = None) -> None:
+    """`ConfigError` if a node that ``about`` describes could not use ``folder``.
+
+    The folder is not made, another process may hold it now, and whether a state fits the settings shows at the start.
+    """
     try:
         found = next(place for place in (folder, *folder.absolute().parents) if place.exists())
         if not found.is_dir():
@@ -183,10 +269,16 @@ def check_folder(folder: Path) -> None:
     except OSError as error:
         raise ConfigError(f"cannot use the state folder {folder}: {error.strerror}") from None
     for name in (_NEWEST, _PREVIOUS):
-        with contextlib.suppress(OSError, SnapshotError):  # What is damaged is set aside at the start.
-            written = unpack((folder / name).read_bytes()).get("format")
+        with contextlib.suppress(FileNotFoundError, SnapshotError):  # What is damaged is set aside at the start.
+            try:
+                state = unpack((folder / name).read_bytes())
+            except PermissionError as error:
+                raise ConfigError(f"cannot read {folder / name}: {error.strerror}") from None
+            written = state.get("format")
             if isinstance(written, int):
                 _check_format(folder / name, written)
+            check_about(folder / name, state.get("about") or {}, about or {})
+            return
 
 
 def _check_format(path: Path, written: int) -> None:

@@ -46,6 +46,7 @@ class Tally:
     samples_refused: int = 0
     labels: int = 0
     unknown_labels: int = 0
+    labels_given_up: int = 0
     right: int = 0
     judged: int = 0
     recent: deque[bool] = field(default_factory=lambda: deque(maxlen=RECENT))
@@ -56,6 +57,7 @@ class Tally:
     snapshots_failed: int = 0
     snapshot_ns: int = 0
     reopened: int = 0
+    clock_jumps: int = 0
     latency: Latency = field(default_factory=Latency)
 
     def count_sent(self, peer: PeerKey, kind: str, size: int) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -366,6 +366,16 @@ class LogShare:
         if len(prototypes) <= size:
             return prototypes
         return self._merge.compress(prototypes, size).prototypes
+
+    def begin_log(self) -> None:
+        """A new log begins, which needs scales of its own."""
+        self._scales, self._scales_at, self._saturated = None, 0, 0
+
+    def shift(self, by_ns: int) -> None:
+        """The clock was set: times of local samples move with it."""
+        self._last_ns += by_ns
+        self._pending_since_ns += by_ns
+        self._pending = [replace(sample, event_ns=sample.event_ns + by_ns) for sample in self._pending]
 
     def state(self) -> dict[str, Any]:
         """Everything that must be kept to continue after a restart."""

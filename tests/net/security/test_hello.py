@@ -79,7 +79,7 @@ def test_no_member_speaks_for_another(
     hello_refused("impostor", fresh, rewritten(hello, cat, certificate=der))
     hello_refused("impostor", fresh, rewritten(hello, cat, certificate=der, name="cat"))
     hello_refused("impostor", bob, rewritten(hello, cat, certificate=der, name="cat", incarnation=2))
-    hello_refused("impostor", bob, bob.hello(NOW_NS))
+    hello_refused("echo", bob, bob.hello(NOW_NS))
     assert "cat" == fresh.accept_hello(rewritten(hello, cat, certificate=der, name="cat", id=2), NOW_NS).name
 
 

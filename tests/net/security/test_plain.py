@@ -18,12 +18,14 @@ def test_a_plain_swarm_checks_what_can_be_checked() -> None:
     assert 0 == refused("keys", bob, bytes([0]) + b"data").sender
     met(ann, bob)
     sealed = bob.seal(0, b"data")
-    assert (2 + 4, (200, b"data")) == (len(sealed), ann.open(sealed))
+    assert (3 + 4, (200, b"data")) == (len(sealed), ann.open(sealed))
     assert [True] == [member.confirmed for member in ann.members()]
     hello_refused("stale", ann, plain("bob", 200, incarnation=2).hello(NOW_NS))
     hello_refused("swarm", ann, plain("cat", 2, swarm="shed").hello(NOW_NS))
     hello_refused("schema", ann, plain("cat", 2, schema=b"").hello(NOW_NS))
     hello_refused("impostor", ann, plain("cat", 0).hello(NOW_NS))
+    hello_refused("twice", ann, plain("ann", 0).hello(NOW_NS))
+    hello_refused("echo", ann, ann.hello(NOW_NS))
     hello_refused("impostor", ann, plain("cat", 200, incarnation=9).hello(NOW_NS))
     refused("malformed", ann, b"")
     refused("oversize", ann, bytes(2**24 + OVERHEAD_BYTES_MAX + 1))

@@ -78,6 +78,7 @@ _VALUES: dict[str, tuple[str, str]] = {
     "samples_refused": ("counter", "Local samples or labels that the learner cannot take."),
     "labels": ("counter", "Labels that came later than their samples and were learnt."),
     "unknown_labels": ("counter", "Late labels of samples that are not, or no longer, awaited."),
+    "labels_given_up": ("counter", "Samples whose label is awaited no longer, because too many wait or for too long."),
     "judged": ("counter", "Predictions whose true class became known."),
     "right": ("counter", "Predictions that were right."),
     "prototypes": ("gauge", "Prototypes in the learner."),
@@ -91,6 +92,12 @@ _VALUES: dict[str, tuple[str, str]] = {
     "snapshots": ("counter", "Snapshots saved."),
     "snapshot_failures": ("counter", "Snapshots that could not be saved, as on a full disk."),
     "snapshot_age_seconds": ("gauge", "Time since the last snapshot of this start; missing before the first."),
+    "stands_by": ("gauge", "1 while the node stands by, because a later start of its name is known."),
+    "name_shared": (
+        "gauge",
+        "1 if another process with this node's name and certificate was heard in the last minute.",
+    ),
+    "clock_jumps": ("counter", "Times that the system's clock was set by 5 s or more."),
     "network_reopened": ("counter", "Times that the network was opened again because peers could not be heard."),
     "loop_lag_seconds": ("gauge", "How late the event loop was when it last looked at the clock."),
     "certificate_expiry_timestamp_seconds": ("gauge", "When the node's certificate ends, in seconds since 1970."),
@@ -167,6 +174,7 @@ def read(
         "samples_refused": tally.samples_refused,
         "labels": tally.labels,
         "unknown_labels": tally.unknown_labels,
+        "labels_given_up": tally.labels_given_up,
         "judged": tally.judged,
         "right": tally.right,
         "prototypes": len(node.learner),
@@ -179,10 +187,13 @@ def read(
         "bugs": tally.bugs,
         "snapshots": tally.snapshots,
         "snapshot_failures": tally.snapshots_failed,
+        "stands_by": runtime.claim.stands_by,
+        "name_shared": runtime.claim.shared(runtime.clock.steady()),
+        "clock_jumps": tally.clock_jumps,
         "network_reopened": tally.reopened,
     }
     if tally.snapshot_ns:
-        values["snapshot_age_seconds"] = (now_ns - tally.snapshot_ns) / SECOND_NS
+        values["snapshot_age_seconds"] = (runtime.clock.steady() - tally.snapshot_ns) / SECOND_NS
     if lag_s is not None:
         values["loop_lag_seconds"] = lag_s
     end_ns = getattr(runtime.envelope, "certificate_end_ns", None)

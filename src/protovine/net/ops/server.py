@@ -193,12 +193,15 @@ class Server:
         met = len(self.runtime.roster.peers)
         if not good:
             why = body["why"]
+        elif self.runtime.claim.stands_by:
+            good, why = False, "it stands by, because a later start of this node is known"
         elif not self.peers_expected:
             why = "no peers are expected"
         else:
             good = met > 0
             why = f"peers met: {met}" if met else "no peer was met yet"
-        return good, {"ready": good, "why": why, "peers_met": met, "peers_alive": len(self.runtime.roster.alive)}
+        alive, warnings = len(self.runtime.roster.alive), self.runtime.warnings
+        return good, {"ready": good, "why": why, "peers_met": met, "peers_alive": alive, "warnings": warnings}
 
 
 class _Http(ThreadingHTTPServer):

@@ -16,7 +16,8 @@ A sealed message::
 Promises, whatever arrives and in whatever order:
 
 - A payload comes out at most once, and only if the named peer sealed it for this member under its present hello.
-- Only a hello of a higher incarnation replaces a peer's keys.
+- Only a hello of a higher incarnation replaces a peer's keys. A member that starts with one that is not higher is sent
+  the hello that is known of it, which nobody else can have signed, and raises its own.
 - A refused message changes nothing.
 
 The envelope has no sockets, no clocks (times are arguments, nanoseconds since 1970) and no threads (calls must not
@@ -35,7 +36,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import msgspec
 from cryptography import x509
@@ -47,7 +48,15 @@ from cryptography.hazmat.primitives.ciphers.aead import AESCCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from protovine import varint
-from protovine.errors import CodecError, ConfigError, LocalProtocolError, MissingKeysError, RemoteProtocolError
+from protovine.errors import (
+    CodecError,
+    ConfigError,
+    LocalProtocolError,
+    MissingKeysError,
+    RemoteProtocolError,
+    StaleHelloError,
+    UnreadableError,
+)
 from protovine.gossip import MESSAGE_BYTES_MAX
 from protovine.net.security.hello import (
     ECDSA,
@@ -59,7 +68,10 @@ from protovine.net.security.hello import (
     Member,
     check_afforded,
     check_hello,
+    check_own_name,
     check_parameters,
+    check_raised,
+    own_name,
     read_hello,
     signed_bytes,
     write_hello,
@@ -81,8 +93,21 @@ _KEY_BYTES, _NONCE_BYTES = 16, 11
 class EnvelopeLike(Protocol):
     """What a runtime needs of `Envelope` or `PlainEnvelope`."""
 
-    def hello(self, now_ns: int) -> bytes:
-        """The hello that introduces this node to peers."""
+    @property
+    def public(self) -> bytes:
+        """What tells this start of the process, in this incarnation, from all others."""
+        ...
+
+    def hello(self, now_ns: int, fresh: bool = False) -> bytes:
+        """The hello that introduces this node to peers; a ``fresh`` one says that it is made now."""
+        ...
+
+    def known_hello(self, peer: int) -> bytes | None:
+        """The newest hello that was accepted of a peer that is trusted."""
+        ...
+
+    def raise_to(self, incarnation: int) -> None:
+        """Go on as a higher incarnation, with the same peers."""
         ...
 
     def accept_hello(self, data: bytes, now_ns: int, afford: Callable[[], bool] = lambda: True) -> Member:
@@ -119,7 +144,7 @@ class _Peer:
     open: Callable[[bytes, bytes, bytes], bytes]
     nonce_out: int
     nonce_in: int
-    hello_hash: bytes = b""
+    hello: bytes = b""
     trusted: bool = True
     confirmed: bool = False
     counter: int = 0
@@ -192,22 +217,48 @@ class Envelope:
         self.member = identity.member
         self.id, self.incarnation = identity.member.id, incarnation
         self._identity, self._trust = identity, trust
+        self._mine: set[bytes] = set()  # Public keys of earlier incarnations of this process.
         self._schema, self._payload_bytes_max = schema, payload_bytes_max
-        self._private = X25519PrivateKey.generate()
-        self._public = self._private.public_key().public_bytes_raw()
+        self._renew()
+        # Digest of the last good hello that another process made in this node's name.
+        self._own_hello = b""
         self._certificate = identity.certificate.public_bytes(serialization.Encoding.DER)
         self._fingerprint = fingerprint(identity.certificate)
-        self._hello: tuple[int, bytes] | None = None
         self._peers: dict[int, _Peer] = {}
+
+    def _renew(self) -> None:
+        """Make a key that no other start and no other incarnation has."""
+        self._private = X25519PrivateKey.generate()
+        self.public = self._private.public_key().public_bytes_raw()
+        self._hello: tuple[int, bytes] | None = None
 
     @property
     def certificate_end_ns(self) -> int:
         """When the own certificate ends, in nanoseconds since 1970."""
         return int(self._identity.certificate.not_valid_after_utc.timestamp()) * 10**9
 
-    def hello(self, now_ns: int) -> bytes:
-        """The hello that introduces this node, about 700 bytes; signed again when the last one is an hour old."""
-        if self._hello is None or not 0 <= now_ns - self._hello[0] < HELLO_REFRESH_NS:
+    def raise_to(self, incarnation: int) -> None:
+        """Go on as a higher incarnation, with new keys for the same peers.
+
+        A peer refuses this node's messages as ``keys`` or ``forged`` until it has the new hello.
+
+        Raises
+        ------
+        LocalProtocolError
+            It is not higher.
+        """
+        check_raised(self.incarnation, incarnation)
+        self._mine.add(self.public)
+        self.incarnation = incarnation
+        self._renew()
+        for id, peer in self._peers.items():
+            same = self._with_keys(id, peer.name, peer.incarnation, peer.public, peer.certificate, peer.certificate_der)
+            same.trusted, same.hello = peer.trusted, peer.hello
+            self._peers[id] = same
+
+    def hello(self, now_ns: int, fresh: bool = False) -> bytes:
+        """The hello that introduces this node, about 700 bytes; signed again if ``fresh`` or when it is an hour old."""
+        if fresh or self._hello is None or not 0 <= now_ns - self._hello[0] < HELLO_REFRESH_NS:
             body = HelloBody(
                 self.member.swarm,
                 self.member.name,
@@ -215,7 +266,7 @@ class Envelope:
                 self.incarnation,
                 now_ns,
                 self._schema,
-                self._public,
+                self.public,
                 self._certificate,
             )
             self._hello = now_ns, write_hello(SIGNED, body, self._identity.key)
@@ -232,31 +283,38 @@ class Envelope:
         Raises
         ------
         RemoteProtocolError
-            ``oversize``, ``malformed``, ``version``, ``kind``; ``swarm``, ``schema``; ``impostor``: in the name of this
-            node, or with the id or the certificate of another member; ``stale``: of an earlier incarnation, of another
-            key in this one, or made more than a day from now; ``certificate``, ``revoked``, ``signature``;
-            ``flood``: not checked, because ``afford`` said no.
+            ``oversize``, ``malformed``, ``version``, ``kind``; ``swarm``, ``schema``; ``impostor``: with the id or the
+            certificate of another member; ``stale``: made more than a day from now; ``certificate``, ``revoked``,
+            ``signature``; ``echo``: this node's own; ``flood``: not checked, because ``afford`` said no.
+        StaleHelloError
+            Of an earlier incarnation, or of another key in the same one.
+        OwnNameError
+            In the name of this node, and signed by a key of that name.
         """
         body, hello = read_hello(data, SIGNED)
+        if check_own_name(body, self.member):
+            self._refuse_own(body, hello, data, afford)
         peer = self._peers.get(body.id)
         check_hello(body, now_ns, self.member, self._schema, peer)
-        digest = _sha256(data)
         # The same bytes again are the normal case: hellos are repeated until every member has them.
-        if peer and peer.trusted and peer.hello_hash == digest and now_ns <= peer.end_ns:
+        if peer and peer.trusted and peer.hello == data and now_ns <= peer.end_ns:
             return peer.member(body.id)
         same = peer is not None and peer.incarnation == body.incarnation
-        if peer and same and (peer.public, peer.certificate_der) != (body.public, body.certificate):
-            raise RemoteProtocolError(
-                "stale", f"{body.name} has other keys in incarnation {body.incarnation} than before: does it run twice?"
-            )
+        if peer and same and peer.certificate_der != body.certificate:
+            raise StaleHelloError(body.id, f"{body.name} has another certificate in incarnation {body.incarnation}")
         check_afforded(afford)
         certificate = parse_certificate(body.certificate)
         self._check_signed(body, hello, certificate, now_ns)
         if peer is None or not same:
-            peer = self._new_peer(body, certificate)
+            peer = self._with_keys(body.id, body.name, body.incarnation, body.public, certificate, body.certificate)
             self._peers[body.id] = peer
-        peer.trusted, peer.hello_hash = True, digest
+        peer.trusted, peer.hello = True, data
         return peer.member(body.id)
+
+    def known_hello(self, peer: int) -> bytes | None:
+        """The newest hello that was accepted of a peer that is trusted."""
+        known = self._peers.get(peer)
+        return known.hello if known is not None and known.trusted else None
 
     def members(self) -> list[Member]:
         """Peers whose hello was accepted, by id."""
@@ -308,9 +366,11 @@ class Envelope:
         ------
         MissingKeysError
             ``keys``: the sender's present hello is missing here, or ours is missing there.
+        UnreadableError
+            ``replay``: opened before, or too old to tell; ``forged``: not written by the sender for this node, or
+            written before either started again.
         RemoteProtocolError
-            ``oversize``, ``malformed``; ``replay``: opened before, or too old to tell; ``forged``: not written by the
-            sender for this node, or written before either started again.
+            ``oversize``, ``malformed``.
         """
         if len(data) > self._payload_bytes_max + OVERHEAD_BYTES_MAX:
             raise RemoteProtocolError("oversize", f"a message of {len(data)} bytes")
@@ -320,11 +380,13 @@ class Envelope:
             raise MissingKeysError(sender, f"a message under keys with node {sender} that are not known")
         behind = peer.newest - counter
         if behind >= WINDOW or (behind >= 0 and peer.seen >> behind & 1):
-            raise RemoteProtocolError("replay", f"message {counter} of node {sender} came before")
+            raise UnreadableError("replay", sender, f"message {counter} of node {sender} came before")
         try:
             payload = peer.open((peer.nonce_in ^ counter).to_bytes(_NONCE_BYTES), data[at:], data[:at])
         except InvalidTag:
-            raise RemoteProtocolError("forged", f"message {counter} of node {sender} was not sealed by it") from None
+            raise UnreadableError(
+                "forged", sender, f"message {counter} of node {sender} was not sealed by it"
+            ) from None
         if behind < 0:
             peer.seen = (peer.seen << -behind | 1) & ((1 << WINDOW) - 1) if -behind < WINDOW else 1
             peer.newest = counter
@@ -332,6 +394,18 @@ class Envelope:
             peer.seen |= 1 << behind
         peer.confirmed = True
         return sender, payload
+
+    def _refuse_own(self, body: HelloBody, hello: HelloFrame, data: bytes, afford: Callable[[], bool]) -> NoReturn:
+        """Refuse a hello in this node's own name, after it was found who made it."""
+        if body.public == self.public or body.public in self._mine:
+            raise RemoteProtocolError("echo", "this node's own hello came back")
+        digest = hashlib.sha256(data).digest()
+        if digest != self._own_hello:
+            check_afforded(afford)
+            # Peers return hellos of any age, whose certificate may have been renewed since.
+            self._check_signed(body, hello, parse_certificate(body.certificate), body.created_ns)
+            self._own_hello = digest
+        raise own_name(body)
 
     def _check_signed(self, body: HelloBody, hello: HelloFrame, certificate: x509.Certificate, now_ns: int) -> None:
         """`RemoteProtocolError` unless the member in the certificate signed the hello and has the name in it."""
@@ -347,15 +421,17 @@ class Envelope:
         except InvalidSignature:
             raise RemoteProtocolError("signature", f"the hello of {body.name} is not signed by it") from None
 
-    def _new_peer(self, body: HelloBody, certificate: x509.Certificate) -> _Peer:
+    def _with_keys(
+        self, id: int, name: str, incarnation: int, public: bytes, certificate: x509.Certificate, der: bytes
+    ) -> _Peer:
         """A peer with keys from both hellos. Both sides order the two members by id and so derive the same keys."""
         try:
-            shared = self._private.exchange(X25519PublicKey.from_public_bytes(body.public))
+            shared = self._private.exchange(X25519PublicKey.from_public_bytes(public))
         except ValueError:
-            raise RemoteProtocolError("malformed", f"{body.name} has an unusable public key") from None
-        ours = [self.id, self.member.name, self.incarnation, self._fingerprint, self._public]
-        theirs = [body.id, body.name, body.incarnation, fingerprint(certificate), body.public]
-        lower = self.id < body.id
+            raise RemoteProtocolError("malformed", f"{name} has an unusable public key") from None
+        ours = [self.id, self.member.name, self.incarnation, self._fingerprint, self.public]
+        theirs = [id, name, incarnation, fingerprint(certificate), public]
+        lower = self.id < id
         info = msgspec.msgpack.encode(
             [
                 "protovine keys",
@@ -369,12 +445,12 @@ class Envelope:
         made = HKDF(hashes.SHA256(), length=2 * size, salt=None, info=info).derive(shared)
         out, in_ = (made[:size], made[size:]) if lower else (made[size:], made[:size])
         return _Peer(
-            body.name,
-            body.incarnation,
-            public=body.public,
+            name,
+            incarnation,
+            public=public,
             certificate=certificate,
-            certificate_der=body.certificate,
-            hint=(self.incarnation + body.incarnation) % 8,
+            certificate_der=der,
+            hint=(self.incarnation + incarnation) % 8,
             seal=AESCCM(out[:_KEY_BYTES], tag_length=TAG_BYTES).encrypt,
             open=AESCCM(in_[:_KEY_BYTES], tag_length=TAG_BYTES).decrypt,
             nonce_out=int.from_bytes(out[_KEY_BYTES:]),
@@ -392,10 +468,6 @@ def _read_head(data: bytes) -> tuple[int, int, int, int]:
     if first >> 3 > MEMBER_ID_MAX or counter > COUNTER_MAX or len(data) < at + TAG_BYTES:
         raise RemoteProtocolError("malformed", "not a sealed message")
     return first >> 3, first & 7, counter, at
-
-
-def _sha256(data: bytes) -> bytes:
-    return hashlib.sha256(data).digest()
 
 
 def _datetime(now_ns: int) -> datetime:

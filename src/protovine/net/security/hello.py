@@ -16,7 +16,7 @@ import msgspec
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from protovine.errors import RemoteProtocolError, check_range
+from protovine.errors import LocalProtocolError, OwnNameError, RemoteProtocolError, StaleHelloError, check_range
 from protovine.gossip import MESSAGE_BYTES_MAX
 from protovine.net.security.identity import CERTIFICATE_BYTES_MAX, MEMBER_ID_MAX, MemberName
 
@@ -27,6 +27,7 @@ SCHEMA_BYTES_MAX = 64
 # A hello is signed again after an hour and believed for a day, so clocks may differ by most of a day.
 HELLO_REFRESH_NS = 3_600 * 10**9
 HELLO_AGE_MAX_NS = 24 * HELLO_REFRESH_NS
+INCARNATION_MAX = 2**63 - 1
 
 SIGNED, PLAIN = 1, 2
 ECDSA = ec.ECDSA(hashes.SHA256())
@@ -57,8 +58,9 @@ class HelloBody(msgspec.Struct, array_like=True, forbid_unknown_fields=True, fro
     incarnation: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
     created_ns: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
     schema: Annotated[bytes, msgspec.Meta(max_length=SCHEMA_BYTES_MAX)]
-    # Empty in a plain hello.
+    # A fresh key for Diffie-Hellman; in a plain hello random bytes. Other bytes are another start of the process.
     public: Annotated[bytes, msgspec.Meta(max_length=32)]
+    # Empty in a plain hello.
     certificate: Annotated[bytes, msgspec.Meta(max_length=CERTIFICATE_BYTES_MAX)]
 
 
@@ -77,13 +79,20 @@ _body_decoder = msgspec.msgpack.Decoder(HelloBody)
 class _Known(Protocol):
     name: str
     incarnation: int
+    public: bytes
 
 
 def check_parameters(incarnation: int, schema: bytes, payload_bytes_max: int) -> None:
     """`ConfigError` unless an envelope can have these parameters."""
-    check_range("incarnation", incarnation, 0, 2**63 - 1)
+    check_range("incarnation", incarnation, 0, INCARNATION_MAX)
     check_range("the schema's length", len(schema), 0, SCHEMA_BYTES_MAX)
     check_range("payload_bytes_max", payload_bytes_max, 0, MESSAGE_BYTES_MAX)
+
+
+def check_raised(incarnation: int, higher: int) -> None:
+    """`LocalProtocolError` unless ``higher`` can follow ``incarnation``."""
+    if not incarnation < higher <= INCARNATION_MAX:
+        raise LocalProtocolError(f"incarnation {higher} cannot follow {incarnation}")
 
 
 def signed_bytes(kind: int, body: bytes) -> bytes:
@@ -127,16 +136,36 @@ def check_hello(body: HelloBody, now_ns: int, own: MemberName, schema: bytes, kn
         raise RemoteProtocolError("swarm", f"a hello of swarm {body.swarm!r}, this is {own.swarm}")
     if body.schema != schema:
         raise RemoteProtocolError("schema", f"{body.name!r} has schema {body.schema.hex()}, this node {schema.hex()}")
-    if body.id == own.id:
-        raise RemoteProtocolError("impostor", f"a hello with the id of this node, {own.id}")
     if known is not None and known.name != body.name:
         raise RemoteProtocolError("impostor", f"a hello of {body.name!r} with the id of {known.name}")
     if known is not None and body.incarnation < known.incarnation:
-        raise RemoteProtocolError(
-            "stale", f"incarnation {body.incarnation} of {body.name}, already at {known.incarnation}"
+        raise StaleHelloError(body.id, f"incarnation {body.incarnation} of {body.name}, already at {known.incarnation}")
+    if known is not None and body.incarnation == known.incarnation and body.public != known.public:
+        raise StaleHelloError(
+            body.id,
+            f"{body.name} has another key in incarnation {body.incarnation}: it lost its state, or runs twice",
         )
     if abs(now_ns - body.created_ns) > HELLO_AGE_MAX_NS:
         raise RemoteProtocolError("stale", f"the hello of {body.name!r} was made more than a day from now")
+
+
+def check_own_name(body: HelloBody, own: MemberName) -> bool:
+    """Whether a hello claims to be of this node; `RemoteProtocolError` if only its id does."""
+    if body.swarm != own.swarm or body.id != own.id:
+        return False
+    if body.name != own.name:
+        raise RemoteProtocolError("impostor", f"a hello of {body.name!r} with the id of this node, {own.id}")
+    return True
+
+
+def own_name(body: HelloBody) -> OwnNameError:
+    """What is raised for a hello in the name of this node."""
+    return OwnNameError(
+        body.incarnation,
+        body.public,
+        body.created_ns,
+        f"a hello of {body.name}, this node, that another process made as incarnation {body.incarnation}",
+    )
 
 
 def check_afforded(afford: Callable[[], bool]) -> None:

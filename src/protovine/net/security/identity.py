@@ -136,7 +136,8 @@ class Trust:
             policy.build_client_verifier().verify(certificate, [])
             member = member_name(certificate)
         except VerificationError as error:
-            raise RemoteProtocolError("certificate", f"the certificate is not valid: {error}") from None
+            why = out_of_time(certificate, now) or f"is not valid: {error}"
+            raise RemoteProtocolError("certificate", f"the certificate {why}") from None
         except CERTIFICATE_ERRORS as error:
             raise RemoteProtocolError("certificate", f"the certificate cannot be used: {error}") from None
         if certificate.serial_number in self.revoked:
@@ -144,6 +145,16 @@ class Trust:
         if member.swarm != self.swarm:
             raise RemoteProtocolError("swarm", f"the certificate is of swarm {member.swarm}, this is {self.swarm}")
         return member
+
+
+def out_of_time(certificate: x509.Certificate, now: datetime) -> str | None:
+    """How ``now`` lies before or after the time of the certificate, with both dates; None within it."""
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if now > end:
+        return f"ended on {end:%Y-%m-%d %H:%M} UTC, and the clock here shows {now:%Y-%m-%d %H:%M}"
+    if now < begin:
+        return f"is valid from {begin:%Y-%m-%d %H:%M} UTC on, and the clock here shows {now:%Y-%m-%d %H:%M}: is it set?"
+    return None
 
 
 # All that the parsing of a malformed certificate can raise.
@@ -179,8 +190,8 @@ def load_member(folder: Path, now: datetime) -> tuple[Identity, Trust]:
     try:
         trust.verify(identity.certificate, now)
     except RemoteProtocolError as error:
-        end = identity.certificate.not_valid_after_utc
-        reason = f"it ended on {end:%Y-%m-%d}" if now > end else str(error)
+        why = out_of_time(identity.certificate, now)
+        reason = f"it {why}" if why else str(error)
         raise ConfigError(f"{folder / 'member.pem'} cannot be used: {reason}") from None
     return identity, trust
 

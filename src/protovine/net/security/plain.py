@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,17 +17,24 @@ from protovine.net.security.hello import (
     Member,
     check_afforded,
     check_hello,
+    check_own_name,
     check_parameters,
+    check_raised,
+    own_name,
     read_hello,
     write_hello,
 )
 from protovine.net.security.identity import MEMBER_ID_MAX, MemberName, check_name
+
+_PUBLIC_BYTES = 16
 
 
 @dataclass(slots=True)
 class _PlainPeer:
     name: str
     incarnation: int
+    public: bytes
+    hello: bytes
     trusted: bool = True
     confirmed: bool = False
 
@@ -33,7 +42,8 @@ class _PlainPeer:
 class PlainEnvelope:
     """The same calls as `Envelope` without certificates: anyone on the network can read, and send in any name.
 
-    It also serves to measure what security costs. The header of a message is the sender's id.
+    It also serves to measure what security costs. The header of a message is the sender's id, and a
+    byte that tells starts of both processes apart.
 
     Parameters
     ----------
@@ -68,12 +78,22 @@ class PlainEnvelope:
         self.member, self.id, self.incarnation = member, member.id, incarnation
         self._schema, self._payload_bytes_max = schema, payload_bytes_max
         self._peers: dict[int, _PlainPeer] = {}
+        self.public = os.urandom(_PUBLIC_BYTES)
+        self._mine = {self.public}
 
-    def hello(self, now_ns: int) -> bytes:
+    def raise_to(self, incarnation: int) -> None:
+        """As `Envelope.raise_to`; there are no keys."""
+        check_raised(self.incarnation, incarnation)
+        self.incarnation, self.public = incarnation, os.urandom(_PUBLIC_BYTES)
+        self._mine.add(self.public)
+
+    def hello(self, now_ns: int, fresh: bool = False) -> bytes:
         """The hello that introduces this node to peers."""
         who = self.member
         return write_hello(
-            PLAIN, HelloBody(who.swarm, who.name, who.id, self.incarnation, now_ns, self._schema, b"", b""), None
+            PLAIN,
+            HelloBody(who.swarm, who.name, who.id, self.incarnation, now_ns, self._schema, self.public, b""),
+            None,
         )
 
     def accept_hello(self, data: bytes, now_ns: int, afford: Callable[[], bool] = lambda: True) -> Member:
@@ -85,24 +105,38 @@ class PlainEnvelope:
             As of `Envelope.accept_hello`, without the reasons that need certificates or signatures.
         """
         body, _ = read_hello(data, PLAIN)
+        if check_own_name(body, self.member):
+            if body.public in self._mine:
+                raise RemoteProtocolError("echo", "this node's own hello came back")
+            raise own_name(body)
         peer = self._peers.get(body.id)
         check_hello(body, now_ns, self.member, self._schema, peer)
         if peer is None or peer.incarnation < body.incarnation:
             check_afforded(afford)
-            peer = self._peers[body.id] = _PlainPeer(body.name, body.incarnation)
+            peer = self._peers[body.id] = _PlainPeer(body.name, body.incarnation, body.public, data)
+        peer.hello = data
         return Member(body.id, peer.name, peer.incarnation, peer.confirmed)
+
+    def known_hello(self, peer: int) -> bytes | None:
+        """The newest hello that was accepted of a peer."""
+        known = self._peers.get(peer)
+        return None if known is None else known.hello
 
     def members(self) -> list[Member]:
         """Peers whose hello was accepted, by id."""
         return [Member(id, peer.name, peer.incarnation, peer.confirmed) for id, peer in sorted(self._peers.items())]
 
     def seal(self, peer: int, payload: bytes) -> bytes:
-        """``payload`` for one peer, 1 to 3 bytes longer; `LocalProtocolError` if it is too long or the peer unknown."""
+        """``payload`` for one peer, 2 to 4 bytes longer; `LocalProtocolError` if it is too long or the peer unknown."""
         if peer not in self._peers:
             raise LocalProtocolError(f"no hello of node {peer} was accepted")
         if len(payload) > self._payload_bytes_max:
             raise LocalProtocolError(f"a payload may have {self._payload_bytes_max} bytes, got {len(payload)}")
-        return varint.write(self.id) + payload
+        return varint.write(self.id) + self._hint(self._peers[peer]) + payload
+
+    def _hint(self, peer: _PlainPeer) -> bytes:
+        """A byte that tells the present starts of two processes from others."""
+        return zlib.crc32(min(self.public, peer.public) + max(self.public, peer.public)).to_bytes(4)[:1]
 
     def open(self, data: bytes) -> tuple[int, bytes]:
         """The claimed sender of the message, and the payload.
@@ -110,7 +144,7 @@ class PlainEnvelope:
         Raises
         ------
         MissingKeysError
-            ``keys``: no hello of that sender was accepted.
+            ``keys``: no hello of that sender's present start was accepted, or it has none of ours.
         RemoteProtocolError
             ``oversize``, ``malformed``.
         """
@@ -121,7 +155,7 @@ class PlainEnvelope:
         except CodecError as error:
             raise RemoteProtocolError("malformed", str(error)) from None
         peer = self._peers.get(sender)
-        if peer is None:
-            raise MissingKeysError(sender, f"a message of node {sender}, which has not said hello")
+        if peer is None or data[at : at + 1] != self._hint(peer):
+            raise MissingKeysError(sender, f"a message of node {sender}, which has not said hello since either started")
         peer.confirmed = True
-        return sender, data[at:]
+        return sender, data[at + 1 :]

@@ -1,0 +1,69 @@
+"""Whose state a snapshot is, and for which schema and settings: what differs from the node that starts, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from protovine.errors import ConfigError
+
+_NAMES_SHOWN = 5
+_GO_ON = "start with --fresh, which sets the saved state aside, or name another folder (node.state)"
+
+
+def check_about(path: Path, saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """`ConfigError` if the snapshot at ``path`` is of another member or schema; it says what differs and what to do."""
+    found = [*_member(saved, now), *_schema(saved.get("schema", {}), now.get("schema", {}))]
+    if found:
+        raise ConfigError(f"the state in {path.parent} {'; '.join(found)}: {_GO_ON}")
+
+
+def misfit(path: Path, saved: Mapping[str, Any], now: Mapping[str, Any], why: str) -> ConfigError:
+    """What is raised for a snapshot that does not fit the settings."""
+    changed = changes(saved.get("settings", {}), now.get("settings", {}))
+    listed = f" ({'; '.join(changed[:_NAMES_SHOWN])})" if changed else ""
+    return ConfigError(f"the state in {path.parent} does not fit the settings{listed}: {why}; {_GO_ON}")
+
+
+def changes(saved: Mapping[str, Any], now: Mapping[str, Any], above: str = "") -> list[str]:
+    """Settings that differ, as ``section.key: before -> now``."""
+    found = []
+    if saved.get("kind") != now.get("kind"):  # Another kind has other keys.
+        return [f"{above}kind: {saved.get('kind')!r} -> {now.get('kind')!r}"]
+    for key in sorted({*saved, *now}):
+        before, after, name = saved.get(key), now.get(key), f"{above}{key}"
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            found += changes(before, after, f"{name}.")
+        elif before != after:
+            found.append(f"{name}: {before!r} -> {after!r}")
+    return found
+
+
+def _member(saved: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    before, after = saved.get("member"), now.get("member")
+    if not before or not after or before == after:
+        return []
+    one, other = (f"{each['name']}, number {each['id']} of swarm {each['swarm']}" for each in (before, after))
+    return [f"is of {one}, and this is {other}"]
+
+
+def _schema(saved: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    found = []
+    for what in ("features", "classes"):
+        before, after = saved.get(what), now.get(what)
+        if not before or not after or before == after:
+            continue
+        if sorted(before) == sorted(after):
+            found.append(f"has the {what} in another order: {_listed(before)}, and now {_listed(after)}")
+            continue
+        gone = [name for name in before if name not in after]
+        come = [name for name in after if name not in before]
+        parts = [f"{word} {_listed(names)}" for word, names in (("had", gone), ("did not have", come)) if names]
+        found.append(f"{' and '.join(parts)} among its {what}")
+    return found
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return ", ".join(names[:_NAMES_SHOWN]) + more

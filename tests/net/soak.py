@@ -1,0 +1,314 @@
+"""A soak in virtual time: members that restart, lose their state or clock, are cloned, revoked and cut off, at random.
+
+A schedule is a list of events, made from a seed. While it runs, and when all causes have ended, promises are checked:
+
+- An honest member is not shut out for longer than 30 s after the cause is gone.
+- A node has learnt again, after a restart, what its last snapshot had, and goes on from there.
+- Nobody revoked is believed: no message of it is accepted after the list was read.
+- Of several processes with one name one is active, when all can reach each other.
+
+`minimal` makes a schedule that fails shorter, event by event. As a program::
+
+    python -m tests.net.soak HOURS [FIRST_SEED]
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from protovine.net import Identity, Trust
+from tests.net.world import HOUR, Disk, Process, S, World, certify, repeatable
+
+MEMBERS = 4
+# What may happen, how often, and what its number means.
+KINDS = {
+    "restart": 4,  # ends in order, and is away for so many seconds
+    "kill": 4,  # as kill -9
+    "lose": 2,  # killed, and its disk is lost
+    "clock": 3,  # set by so many seconds
+    "clone": 2,  # a second process with a copy of the disk, for so many seconds
+    "part": 2,  # cut from the next member for so many seconds
+    "slow": 1,  # everything takes up to 2 s and 30 % is lost, for so many seconds
+    "revoke": 1,  # and certified again after so many seconds
+    "teach": 6,  # so many samples
+    "save": 4,
+}
+JUMPS_S = [sign * by for by in (10, 3600, 23 * 3600, 86_400, 30 * 31_536_000) for sign in (1, -1)]
+RECOVERY_NS = 30 * S
+
+
+@dataclass(frozen=True)
+class Step:
+    """An event of a member, after a wait."""
+
+    wait_s: int
+    kind: str
+    member: int
+    number: int
+
+
+class Broken(AssertionError):
+    """A promise was not kept."""
+
+
+def schedule(seed: int, hours: float) -> list[Step]:
+    """Random events for so many hours of the swarm, about one in two minutes."""
+    draw = random.Random(seed)
+    made: list[Step] = []
+    left_s = hours * 3600
+    while left_s > 0:
+        kind = draw.choices(list(KINDS), list(KINDS.values()))[0]
+        wait_s = draw.choice([0, 1, 5, 30, 60, 300, 600])
+        number = draw.choice(JUMPS_S) if kind == "clock" else draw.choice([0, 1, 5, 20, 60, 200])
+        made.append(Step(wait_s, kind, draw.randrange(MEMBERS), number))
+        left_s -= wait_s
+    return made
+
+
+class Soak:
+    """A world and what must be true of it."""
+
+    def __init__(self, certified: tuple[dict[str, Identity], Trust]) -> None:
+        self.members, self.trust = certified
+        self.world = World(self.members, self.trust)
+        self.disks = [Disk() for _ in range(MEMBERS)]
+        self.saved = [0] * MEMBERS
+        self.ahead_ns = [0] * MEMBERS
+        self.up: list[Process | None] = [None] * MEMBERS
+        self.clones: list[Process] = []
+        self.revoked: set[int] = set()
+        self.cut: set[tuple[int, int]] = set()
+        for member in range(MEMBERS):
+            self.start(member)
+        self.settle("the start")
+
+    def start(self, member: int) -> None:
+        if self.up[member] is not None:
+            return
+        made = self.world.start(member, self.disks[member], self.ahead_ns[member])
+        made.runtime.update_trust(self.world.trust)
+        self.up[member] = made
+        if made.runtime.node.samples_learnt != self.saved[member]:
+            raise Broken(f"node-{member} has {made.runtime.node.samples_learnt} samples, saved {self.saved[member]}")
+
+    def stop(self, member: int, save: bool) -> None:
+        process = self.up[member]
+        if process is None:
+            return
+        if save:
+            self.save(member)
+        self.world.kill(process)
+        self.up[member] = None
+
+    def save(self, member: int) -> None:
+        process = self.up[member]
+        if process is not None:
+            process.save()
+            self.saved[member] = process.runtime.node.samples_learnt
+
+    def later(self, seconds: float, call: Callable[[], None]) -> None:
+        self.world.at(self.world.now_ns + round(seconds * S), call)
+
+    def do(self, step: Step) -> None:
+        self.world.run(step.wait_s * S)
+        member, number, world = step.member, step.number, self.world
+        if step.kind in ("restart", "kill", "lose"):
+            self.stop(member, save=step.kind == "restart")
+            if step.kind == "lose":
+                self.disks[member], self.saved[member] = Disk(), 0
+            self.later(number, lambda: self.start(member))
+        elif step.kind == "clock":
+            self.ahead_ns[member] = number * S
+            process = self.up[member]
+            if process is not None:
+                process.ahead_ns = number * S
+        elif step.kind == "clone":
+            clone = world.start(member, self.disks[member].copy(), self.ahead_ns[member])
+            self.clones.append(clone)
+            self.later(number, lambda: self.end(clone))
+        elif step.kind == "part":
+            pair = (member, (member + 1) % MEMBERS)
+            self.cut.add(pair)
+            world.part(*self.cut)
+            self.later(number, lambda: self.heal(pair))
+        elif step.kind == "slow":
+            world.delay_ns, world.loss = S, 0.3
+            self.later(number, self.quick)
+        elif step.kind == "revoke":
+            self.revoke(member)
+            self.later(number, lambda: self.certify(member))
+        elif step.kind == "teach" and (process := self.up[member]) is not None:
+            for _ in range(number):
+                process.take()
+                world.run(S // 20)
+        elif step.kind == "save":
+            self.save(member)
+        self.check()
+
+    def quick(self) -> None:
+        self.world.delay_ns, self.world.loss = 20_000_000, 0.0
+
+    def heal(self, pair: tuple[int, int]) -> None:
+        self.cut.discard(pair)
+        self.world.part(*self.cut)
+
+    def end(self, clone: Process) -> None:
+        if clone in self.clones:
+            self.clones.remove(clone)
+            self.world.kill(clone)
+
+    def revoke(self, member: int) -> None:
+        self.revoked.add(member)
+        self.read_list()
+
+    def certify(self, member: int) -> None:
+        """The list was wrong: it is read again without the member."""
+        self.revoked.discard(member)
+        self.read_list()
+
+    def read_list(self) -> None:
+        serials = frozenset(self.members[f"node-{member}"].certificate.serial_number for member in self.revoked)
+        self.world.trust = Trust(self.trust.certificate, serials)
+        for process in list(self.world.processes):
+            process.runtime.update_trust(self.world.trust)
+            process.settle()
+
+    def check(self) -> None:
+        """What must be true at any time."""
+        for process in self.world.processes:
+            believed = self.revoked & process.runtime.roster.peers.keys()
+            if believed:
+                raise Broken(f"node-{process.member} believes {believed}, which were revoked")
+            if process.runtime.tally.bugs:
+                raise Broken(f"node-{process.member} met a bug")
+
+    def settle(self, when: str) -> None:
+        """All causes end; soon every member hears every other."""
+        world = self.world
+        self.cut.clear()
+        world.part()
+        self.quick()
+        for clone in list(self.clones):
+            self.end(clone)
+        self.revoked.clear()
+        self.read_list()
+        for member in range(MEMBERS):
+            self.ahead_ns[member] = 0
+            process = self.up[member]
+            if process is None:
+                self.start(member)
+            else:
+                process.ahead_ns = 0
+        live = [process for process in self.up if process is not None]
+        world.run(RECOVERY_NS)
+        for _ in range(3):
+            for process in live:
+                process.take()
+            world.run(S)
+        began_ns = world.now_ns
+        while True:
+            deaf = [
+                f"node-{by.member} does not hear node-{of.member}"
+                for of in live
+                for by in live
+                if of is not by and not world.heard(of, by)
+            ]
+            if not deaf:
+                break
+            if world.now_ns - began_ns > 20 * S:
+                raise Broken(f"30 s after {when} {deaf[0]} (and {len(deaf) - 1} more)")
+            world.run(S)
+        for process in live:
+            if process.runtime.claim.stands_by:
+                raise Broken(f"30 s after {when} node-{process.member} stands by")
+            if abs(process.runtime.now_ns() - world.now_ns) > 5 * S:
+                raise Broken(f"30 s after {when} node-{process.member} has another time")
+            latest = process.runtime.node.learner.prototypes().event_ns
+            if len(latest) and latest.max() > process.runtime.now_ns():
+                raise Broken(f"node-{process.member} has learnt of the future")
+        self.check()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    logger = logging.getLogger("protovine")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def run(steps: Sequence[Step], certified: tuple[dict[str, Identity], Trust], rest: int = 15) -> float:
+    """Run a schedule, with all causes ended after every ``rest`` steps; the member-hours that it took."""
+    with repeatable(), quiet():
+        soak = Soak(certified)
+        began_ns = soak.world.now_ns
+        for number, step in enumerate(steps, 1):
+            soak.do(step)
+            if number % rest == 0:
+                soak.settle(f"step {number}")
+        soak.settle("the end")
+        return MEMBERS * (soak.world.now_ns - began_ns) / HOUR
+
+
+def fails(steps: Sequence[Step], certified: tuple[dict[str, Identity], Trust]) -> str | None:
+    """Why a schedule fails; None if it does not."""
+    try:
+        run(steps, certified)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def minimal(steps: list[Step], fails: Callable[[list[Step]], object]) -> list[Step]:
+    """A schedule that still fails, and from which no event can be taken (delta debugging)."""
+    size = len(steps)
+    while size:
+        at = 0
+        while at < len(steps):
+            shorter = steps[:at] + steps[at + size :]
+            if fails(shorter):
+                steps = shorter
+            else:
+                at += size
+        size //= 2
+    return steps
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    hours, seed = float(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1
+    certified = certify(Path(tempfile.mkdtemp()), MEMBERS)
+    began, done = time.perf_counter(), 0.0
+    while done < hours:
+        steps = schedule(seed, 2.0)
+        try:
+            done += run(steps, certified)
+        except Exception as error:
+            say(f"seed {seed}: {type(error).__name__}: {error}")
+            steps = minimal(steps, lambda steps: fails(steps, certified))
+            say(f"minimal: {fails(steps, certified)}")
+            for step in steps:
+                say(f"    {step!r},")
+            sys.exit(1)
+        took = time.perf_counter() - began
+        say(f"seed {seed}: {done:,.0f} member-hours in {took:.0f} s")
+        seed += 1
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""A member that starts again, with or without its state, and one that runs twice, in virtual time."""
+
+from __future__ import annotations
+
+import pytest
+
+from protovine.net import Identity, Trust
+from tests.net.world import DAY, HOUR, MINUTE, Disk, Process, S, World, certify, repeatable
+
+
+@pytest.fixture(scope="module")
+def certified(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Identity], Trust]:
+    return certify(tmp_path_factory.mktemp("certificates"), 3)
+
+
+@pytest.fixture(params=["certificates", "plain"])
+def world(request: pytest.FixtureRequest, certified: tuple[dict[str, Identity], Trust]) -> World:
+    with repeatable():
+        yield World(*certified) if request.param == "certificates" else World()
+
+
+def both_hear(world: World, one: Process, two: Process) -> bool:
+    return world.heard(one, two) and world.heard(two, one)
+
+
+def teach(world: World, *processes: Process, count: int = 10) -> None:
+    for _ in range(count):
+        for process in processes:
+            process.take()
+        world.run(S // 10)
+
+
+@pytest.mark.parametrize("down_ns", [S // 10, 5 * S, 20 * S])
+def test_a_restart_without_state_within_the_same_minute_is_heard_at_once(world: World, down_ns: int) -> None:
+    one, two, three = (world.start(member) for member in range(3))
+    teach(world, one, two, three)
+    world.until(lambda: both_hear(world, one, two), 5 * S)
+    before = two.runtime.node.incarnation
+    world.kill(two)
+    world.run(down_ns)
+    again = world.start(1)
+    assert again.runtime.node.incarnation == before, "the minute counter did not move"
+    teach(world, one, again, three)
+    took_ns = world.until(lambda: both_hear(world, one, again) and both_hear(world, three, again), 10 * S)
+    assert took_ns < 5 * S and again.runtime.node.incarnation == before + 1
+    assert not again.runtime.claim.shared(world.now_ns) and not again.runtime.warnings
+    # What was learnt of it before is not learnt twice, and it has what the others had shared.
+    assert len(again.runtime.node.learner) > 1
+
+
+def test_restarts_that_outrun_the_minutes_and_a_lost_clock_are_heard(world: World) -> None:
+    one = world.start(0)
+    for _ in range(5):
+        two = world.start(1)
+        teach(world, one, two, count=3)
+        world.until(lambda two=two: both_hear(world, one, two), 5 * S)
+        world.kill(two)
+        world.run(2 * S)
+    # Its clock was a day ahead, and then its state was lost.
+    two = world.start(1, ahead_ns=23 * HOUR)
+    teach(world, one, two)
+    world.until(lambda: both_hear(world, one, two), 10 * S)
+    ahead = two.runtime.node.incarnation
+    world.kill(two)
+    world.run(MINUTE)
+    two = world.start(1)
+    assert two.runtime.node.incarnation < ahead - 1000
+    teach(world, one, two)
+    world.until(lambda: both_hear(world, one, two), 5 * S)
+    assert two.runtime.node.incarnation == ahead + 1
+
+
+def test_a_restart_is_heard_although_half_of_everything_is_lost(world: World) -> None:
+    one, two = world.start(0), world.start(1)
+    teach(world, one, two)
+    world.until(lambda: both_hear(world, one, two), 5 * S)
+    world.kill(two)
+    world.loss = 0.5
+    again = world.start(1)
+    teach(world, one, again)
+    world.until(lambda: both_hear(world, one, again), 60 * S)
+
+
+def test_of_two_processes_with_one_name_the_last_one_wins_and_both_say_so(world: World) -> None:
+    one, rightful, three = (world.start(member) for member in range(3))
+    teach(world, one, rightful, three)
+    world.run(2 * MINUTE)
+    clone = world.start(1)
+    world.run(10 * S)
+    assert clone.runtime.claim.shared(world.now_ns) and rightful.runtime.claim.shared(world.now_ns)
+    assert rightful.runtime.claim.stands_by and not clone.runtime.claim.stands_by
+    assert any("another process" in line for line in clone.runtime.warnings)
+    assert any("stands by" in line for line in rightful.runtime.warnings)
+    teach(world, one, clone, rightful)
+    world.until(lambda: both_hear(world, one, clone) and both_hear(world, three, clone), 10 * S)
+    seen = clone.runtime.node.incarnation
+    world.run(HOUR)
+    assert clone.runtime.node.incarnation == seen and rightful.runtime.claim.stands_by, "they do not take turns"
+    world.kill(clone)
+    teach(world, rightful)
+    took_ns = world.until(lambda: both_hear(world, one, rightful) and both_hear(world, three, rightful), 30 * S)
+    assert took_ns < 25 * S
+    world.run(2 * MINUTE)
+    assert not rightful.runtime.warnings and rightful.runtime.tally.samples == 30
+
+
+def test_a_copied_disk_is_no_better_than_no_disk(world: World) -> None:
+    one, disk = world.start(0), Disk()
+    rightful = world.start(1, disk)
+    teach(world, one, rightful)
+    rightful.save()
+    world.run(MINUTE)
+    clone = world.start(1, disk.copy())
+    world.run(10 * S)
+    assert rightful.runtime.claim.stands_by != clone.runtime.claim.stands_by
+    assert rightful.runtime.claim.stands_by
+    world.kill(clone)
+    teach(world, one, rightful)
+    world.until(lambda: both_hear(world, one, rightful), 30 * S)
+
+
+def test_two_that_start_in_the_same_moment_agree(world: World) -> None:
+    one = world.start(0)
+    pair = [world.start(1), world.start(1)]
+    world.run(MINUTE)
+    assert [False, True] == sorted(each.runtime.claim.stands_by for each in pair)
+    winner = next(each for each in pair if not each.runtime.claim.stands_by)
+    teach(world, one, winner)
+    world.until(lambda: both_hear(world, one, winner), 10 * S)
+
+
+def test_a_partition_with_a_clone_in_each_half_ends_with_one(world: World) -> None:
+    one, three = world.start(0), world.start(2)
+    world.part((0, 2), (0, 1))
+    left = world.start(1)
+    world.part((0, 2))
+    world.run(DAY // 100)
+    assert not left.runtime.claim.stands_by
+    right = world.start(1)
+    world.part()
+    world.run(MINUTE)
+    assert [False, True] == sorted(each.runtime.claim.stands_by for each in (left, right))
+    winner = right if left.runtime.claim.stands_by else left
+    teach(world, one, three, winner)
+    world.until(lambda: both_hear(world, one, winner) and both_hear(world, three, winner), 10 * S)
