@@ -72,6 +72,12 @@ class Reached(Call, frozen=True, tag="reached"):
     peer: int
 
 
+class Distrusted(Call, frozen=True, tag="distrust"):
+    """`Node.distrust`."""
+
+    peer: int
+
+
 class Restored(Call, frozen=True, tag="restore"):
     """`Node.restore`."""
 
@@ -82,7 +88,7 @@ class Finished(Call, frozen=True, tag="finish"):
     """`Node.finish`."""
 
 
-AnyCall = Began | Observed | Labelled | Delivered | Ticked | Met | Reached | Restored | Finished
+AnyCall = Began | Observed | Labelled | Delivered | Ticked | Met | Reached | Distrusted | Restored | Finished
 
 
 class TapedNode:
@@ -151,6 +157,11 @@ class TapedNode:
         self._write(Reached(now_ns, peer))
         self.node.peer_reached(peer, now_ns)
 
+    def distrust(self, peer: int, now_ns: int) -> int:
+        """As `Node.distrust`."""
+        self._write(Distrusted(now_ns, peer))
+        return self.node.distrust(peer, now_ns)
+
     def restore(self, data: bytes, now_ns: int) -> None:
         """As `Node.restore`."""
         self._write(Restored(now_ns, data))
@@ -194,6 +205,8 @@ def _make(call: AnyCall, node: Node) -> None:
         node.add_peer(call.peer, call.now_ns)
     elif isinstance(call, Reached):
         node.peer_reached(call.peer, call.now_ns)
+    elif isinstance(call, Distrusted):
+        node.distrust(call.peer, call.now_ns)
     elif isinstance(call, Finished):
         node.finish(call.now_ns)
     else:

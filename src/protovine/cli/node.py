@@ -111,17 +111,18 @@ def status(
     from datetime import UTC, datetime
 
     from protovine.errors import ConfigError, check_range
-    from protovine.net.security.identity import load_member
+    from protovine.net.security.identity import common_name, load_member
     from protovine.net.transport import Endpoints, ask_status
 
     check_range("--timeout", timeout, 0.1, 600)
     if (certificates is None) == (plain is None):
         raise ConfigError("either --certificates or --plain is required")
-    swarm, home = plain or "", None
+    swarm, home, denied = plain or "", None, set[str]()
     if certificates is not None:
         home = Path(certificates)
-        swarm = load_member(home, datetime.now(UTC))[0].member.swarm
-    answers = ask_status(swarm, Endpoints((), connect, "client", home), timeout)
+        identity, trust = load_member(home, datetime.now(UTC))
+        swarm, denied = identity.member.swarm, set(map(common_name, trust.revoked))
+    answers = ask_status(swarm, Endpoints((), connect, "client", home), timeout, denied)
     found = [json.loads(answer) for answer in answers.values()]
     if as_json:
         click.echo(json.dumps(found))

@@ -334,7 +334,7 @@ class NodeSettings(SystemSettings):
         )
 
     def source_of(self, schema: Schema, session: Any, refused: Failed) -> Source | None:
-        """Where samples come from; None without a source. ``session`` may be a function that gives it later."""
+        """Where samples come from; None without a source. ``session`` is a Zenoh session, or gives one later."""
         table = self.source
         if table is None:
             return None

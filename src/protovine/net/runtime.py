@@ -25,7 +25,8 @@ from protovine.net.roster import Order, Roster, RosterTiming
 from protovine.net.samples import EventLike, LocalSamples, SamplePrediction
 from protovine.net.security.envelope import Envelope, EnvelopeLike
 from protovine.net.security.hello import Member
-from protovine.net.security.identity import Trust
+from protovine.net.security.identity import Trust, common_name
+from protovine.net.security.revocations import Revocations
 from protovine.net.snapshots import Snapshots
 from protovine.net.states import Action
 from protovine.net.status import status
@@ -110,6 +111,11 @@ class Runtime:
         self.inbound = Inbound(envelope, self.tally, limits or InboundLimits(), neighbours, now_ns)
         self.samples = LocalSamples(node, self.tally)
         self.snapshots = Snapshots(store, self.state, self.now_ns, self.tally, snapshot_s)
+        self.revocations: Revocations | None = None
+        # Gets a revocation list that came from another member.
+        self.keep_list: Callable[[Trust], None] = lambda trust: None
+        if isinstance(envelope, Envelope):
+            self.revocations = Revocations(envelope.id, envelope.trust, now_ns)
         self._keep_record = record
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -120,6 +126,8 @@ class Runtime:
         self._inbound_lock = threading.Lock()
         self._draining = False
         self._logged: set[tuple[PeerKey, str]] = set()
+        self._reopening: asyncio.Task[None] | None = None
+        self._reopen_again = False
 
     def now_ns(self) -> int:
         """The clock, which may have been ahead when the node's state was saved."""
@@ -134,6 +142,7 @@ class Runtime:
         """
         self._loop = asyncio.get_running_loop()
         self.started_ns = self.now_ns()
+        self._deny_revoked()
         self.transport.open(self._deliver, self._link_changed, self._status)
         if self.snapshots.store is not None:
             self._tasks.append(asyncio.ensure_future(self.snapshots.keep()))
@@ -201,6 +210,8 @@ class Runtime:
         if due_ns is not None and due_ns <= now_ns:
             self.node.on_timer(now_ns)
         self.roster.on_timer(now_ns)
+        if self.revocations is not None:
+            self.revocations.on_timer(now_ns)
         self._settle()
 
     def _settle(self) -> None:
@@ -211,6 +222,8 @@ class Runtime:
         node_due_ns = self.node.next_timer_ns()
         if node_due_ns is not None:
             due_ns = min(due_ns, node_due_ns)
+        if self.revocations is not None:
+            due_ns = min(due_ns, self.revocations.next_timer_ns())
         if due_ns != self._timer_ns or self._timer is None:
             if self._timer is not None:
                 self._timer.cancel()
@@ -291,6 +304,10 @@ class Runtime:
 
     def _handle(self, channel: Channel, data: bytes) -> None:
         now_ns = self.now_ns()
+        if channel is Channel.REVOCATIONS:
+            self._take_list(data, now_ns)
+            self._carry_out()
+            return
         found = self.inbound.open(channel, data, now_ns)
         if isinstance(found, Message):
             try:
@@ -339,6 +356,10 @@ class Runtime:
         """Do what the roster orders."""
         for order in self.roster.drain():
             self._do(order)
+        if self.revocations is not None:
+            for peer, data in self.revocations.drain():
+                self.tally.count_sent(PeerGroup.ALL if peer is None else PeerGroup.UNKNOWN, "revocations", len(data))
+                self.transport.send_revocations(peer, data)
 
     def _do(self, order: Order) -> None:
         action, peers = order.action, order.peers
@@ -349,6 +370,8 @@ class Runtime:
             self.node.add_peer(peers[0], self.now_ns())
         elif action is Action.REPEAT:
             self.node.peer_reached(peers[0], self.now_ns())
+            if self.revocations is not None:
+                self.revocations.met(peers[0])
         elif action is Action.ASK or action is Action.REPLY:
             self._send_hello(peers[0], ask=action is Action.ASK)
         elif action is Action.ASK_ALL:
@@ -360,7 +383,9 @@ class Runtime:
             names = ", ".join(self.tally.name(peer) for peer in peers[:5])
             _log.warning("no sign of %s: opening the network again", names)
             self.tally.reopened += 1
-            self._tasks.append(asyncio.ensure_future(self._reopen()))
+            self._start_reopening()
+        elif action is Action.RENEW:
+            self._start_reopening()
 
     def _send_hello(self, peer: int | None, ask: bool) -> None:
         hello = self.envelope.hello(self.now_ns())
@@ -369,13 +394,21 @@ class Runtime:
         self.tally.count_sent(peer if peer is not None and peer in self.roster.peers else unproven, HELLO, len(hello))
         self.transport.send_hello(peer, hello, ask)
 
+    def _start_reopening(self) -> None:
+        self._reopen_again = True
+        if self._reopening is None or self._reopening.done():
+            self._reopening = asyncio.ensure_future(self._reopen())
+            self._tasks.append(self._reopening)
+
     async def _reopen(self) -> None:
         opened = True
-        try:
-            await asyncio.to_thread(self.transport.reopen)
-        except Exception as error:
-            _log.error("could not open the network: %s", error)
-            opened = False
+        while opened and self._reopen_again:
+            self._reopen_again = False
+            try:
+                await asyncio.to_thread(self.transport.reopen)
+            except Exception as error:
+                _log.error("could not open the network: %s", error)
+                opened = False
         with self._bug_ends_run():
             self.roster.reopened(opened, self.now_ns())
             self._settle()
@@ -383,15 +416,45 @@ class Runtime:
     def update_trust(self, trust: Trust) -> list[Member]:
         """Replace the trust, and drop the members whose certificates are no longer valid: these are returned.
 
-        What was learnt from them stays. A member that comes back with a valid certificate is met again.
+        Nothing passes between this node and a revoked certificate any more, other members hear of the list, and what
+        waits to be trained from a dropped member is forgotten. What was learnt from it stays. A member that comes back
+        with a valid certificate is met again. An older list than the present one changes nothing.
         """
-        if not isinstance(self.envelope, Envelope):
+        if not isinstance(self.envelope, Envelope) or self.revocations is None:
             return []
-        gone = self.envelope.update_trust(trust, self.now_ns())
+        more = trust.revoked != self.revocations.trust.revoked
+        if not self.revocations.replace(trust):
+            return []
+        now_ns = self.now_ns()
+        gone = self.envelope.update_trust(trust, now_ns)
         for member in gone:
-            self.roster.distrust(member.id, self.now_ns())
+            self.roster.distrust(member.id, now_ns)
+            self.node.distrust(member.id, now_ns)
             _log.warning("%s is no longer trusted", member.name, extra={"peer": member.name})
+        if more:
+            self._deny_revoked()
+            self.roster.renew()
+        self._settle()
         return gone
+
+    def _deny_revoked(self) -> None:
+        if self.revocations is not None:
+            self.transport.deny(frozenset(map(common_name, self.revocations.trust.revoked)))
+
+    def _take_list(self, data: bytes, now_ns: int) -> None:
+        """A word about revoked certificates, from any process."""
+        if self.revocations is None:
+            return
+        try:
+            found = self.revocations.take(data, now_ns)
+        except RemoteProtocolError as error:
+            self._refuse(PeerGroup.UNKNOWN, error)
+            return
+        if found is not None:
+            new = len(found.revoked - self.revocations.trust.revoked)
+            _log.info("a newer revocation list came from another member", extra={"number": found.number, "new": new})
+            self.update_trust(found)
+            self.keep_list(found)
 
     # -- State. --------------------------------------------------------------------------------------------------------
 

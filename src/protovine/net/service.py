@@ -71,8 +71,8 @@ def prepare(settings: NodeSettings) -> Prepared:
         parse_address(settings.node.metrics)
     causes, started = Causes(_report), list[Started]()
 
-    def session() -> Any:
-        return started[0].transport.session
+    def session(declare: Callable[[Any], None]) -> None:
+        started[0].transport.attach(declare)
 
     source = settings.source_of(schema, session, causes)
     return Prepared(schema, plan, source, settings.sink_of(session, _report), causes, started)

@@ -6,6 +6,7 @@ from typing import Any
 
 from protovine.net.roster import Roster
 from protovine.net.security.envelope import EnvelopeLike
+from protovine.net.security.identity import Trust
 from protovine.net.states import PeerState
 from protovine.net.tally import Tally, in_order
 from protovine.node import Node
@@ -20,6 +21,10 @@ def status(
 ) -> dict[str, Any]:
     """A member's peers, how old its view of each is, and what it has done. Any thread may call it."""
     views = dict(node.views)
+    trust: Trust | None = getattr(envelope, "trust", None)
+    # A name whose certificate was revoked may have got another since.
+    revoked = {} if trust is None else {name.id: name.name for name in trust.names.values()}
+    members = {**dict.fromkeys(revoked), **views}
     return {
         "id": node.id,
         "name": getattr(getattr(envelope, "member", None), "name", str(node.id)),
@@ -38,15 +43,19 @@ def status(
         "unknown_labels": tally.unknown_labels,
         "causes": [cause.as_dict() for cause in tally.causes.sorted()[:_CAUSES]],
         "bugs": tally.bugs,
+        "revoked": trust is not None and getattr(envelope, "serial", None) in trust.revoked,
+        "revocations": None if trust is None else trust.number,
         "peers": [
             {
                 "id": peer,
-                "name": tally.name(peer),
+                "name": tally.names.get(peer) or revoked.get(peer) or tally.name(peer),
                 "alive": roster.state(peer) is PeerState.ALIVE,
-                "sequence": view.sequence,
-                "samples_learnt": view.samples_learnt,
-                "age_s": (now_ns - view.created_ns) / SECOND_NS if view.created_ns else None,
+                "revoked": peer in revoked and peer not in roster.peers,
+                "sequence": view.sequence if view is not None else 0,
+                "samples_learnt": view.samples_learnt if view is not None else 0,
+                "age_s": (now_ns - view.created_ns) / SECOND_NS if view is not None and view.created_ns else None,
             }
-            for peer, view in sorted(views.items())
+            for peer, view in sorted(members.items())
+            if peer != node.id
         ],
     }

@@ -94,6 +94,8 @@ _VALUES: dict[str, tuple[str, str]] = {
     "network_reopened": ("counter", "Times that the network was opened again because peers could not be heard."),
     "loop_lag_seconds": ("gauge", "How late the event loop was when it last looked at the clock."),
     "certificate_expiry_timestamp_seconds": ("gauge", "When the node's certificate ends, in seconds since 1970."),
+    "revoked_certificates": ("gauge", "Certificates on the revocation list."),
+    "revocation_list_timestamp_seconds": ("gauge", "When the authority signed the list; what is newest is in force."),
     "source_dropped": ("counter", "Messages of the source that came faster than they were taken, and were lost."),
     "sink_dropped": ("counter", "Predictions that could not be written as fast as they came, and were lost."),
 }
@@ -188,6 +190,9 @@ def read(
     end_ns = getattr(runtime.envelope, "certificate_end_ns", None)
     if end_ns is not None:
         values["certificate_expiry_timestamp_seconds"] = end_ns / SECOND_NS
+    if runtime.revocations is not None:
+        values["revoked_certificates"] = len(runtime.revocations.trust.revoked)
+        values["revocation_list_timestamp_seconds"] = runtime.revocations.trust.number
     if source is not None:
         values["source_dropped"] = source.dropped
         labelled["source_refused"] = {(reason,): count for reason, count in sorted(source.refusals.items())}

@@ -16,6 +16,7 @@ from typing import Any
 from protovine.errors import ConfigError, DataError
 from protovine.net.ops.logs import set_level
 from protovine.net.runtime import Runtime
+from protovine.net.security.authority import write_revocations
 from protovine.net.security.identity import Trust, load_trust
 
 _log = logging.getLogger("protovine")
@@ -58,7 +59,7 @@ class Reloader:
         self.runtime, self.certificates = runtime, certificates
         self._read = read
         self._settings = flatten(read()) if read is not None else {}
-        self._trust: Trust | None = load_trust(certificates) if certificates is not None else None
+        runtime.keep_list = self._keep
         self._trusted_at = time.monotonic()
         self._asked = asyncio.Event()
         self._files = {
@@ -99,9 +100,9 @@ class Reloader:
             _log.warning("%s: other certificates are taken up at the next start", self.certificates)
         if self.certificates is not None and (everything or changed & {"trust", "fixed"}):
             await self._take_trust(self.certificates)
-        elif self._trust is not None and time.monotonic() - self._trusted_at > _TRUST_S:
+        elif self.runtime.revocations is not None and time.monotonic() - self._trusted_at > _TRUST_S:
             self._trusted_at = time.monotonic()
-            self.runtime.update_trust(self._trust)
+            self.runtime.update_trust(self.runtime.revocations.trust)
 
     def _take_settings(self) -> None:
         assert self._read is not None
@@ -138,12 +139,19 @@ class Reloader:
         except ConfigError as error:
             _log.error("the revocation list stays as it was: %s", error)
             return
-        assert self._trust is not None
-        if found.certificate != self._trust.certificate:
+        if self.runtime.revocations is None:
+            return
+        before = self.runtime.revocations.trust
+        if found.certificate != before.certificate:
             _log.error("%s is of another authority: it is taken up at the next start", folder / "revoked.pem")
             return
-        new = len(found.revoked - self._trust.revoked)
-        self._trust, self._trusted_at = found, time.monotonic()
+        if found.number < before.number:
+            _log.error(
+                "%s has list %d, older than list %d, which stays", folder / "revoked.pem", found.number, before.number
+            )
+            return
+        new = len(found.revoked - before.revoked)
+        self._trusted_at = time.monotonic()
         gone = self.runtime.update_trust(found)
         _log.info(
             "%d certificates are revoked, %d of them since the list was last read",
@@ -151,6 +159,17 @@ class Reloader:
             new,
             extra={"revoked": len(found.revoked), "new": new, "dropped": len(gone)},
         )
+
+    def _keep(self, trust: Trust) -> None:
+        """Write a list that came from another member, for the next start."""
+        if self.certificates is None:
+            return
+        path = self.certificates / "revoked.pem"
+        try:
+            write_revocations(path, trust)
+        except ConfigError as error:
+            _log.info("the list is in memory only, until others send it again after the next start: %s", error)
+        self._seen["trust"] = _signatures(self._files["trust"])
 
 
 def flatten(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

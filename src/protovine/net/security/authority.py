@@ -32,17 +32,21 @@ from protovine.net.security.identity import (
     CERTIFICATE_ERRORS,
     LABEL,
     MEMBER_ID_MAX,
+    REVOKED_MEMBER,
     URI_SCHEME,
     MemberName,
+    Trust,
     authority_swarm,
     check_authority,
     check_name,
+    common_name,
     fingerprint,
     is_authority,
     member_name,
     read_certificate,
     read_file,
     read_key,
+    read_trust,
 )
 
 AUTHORITY_DAYS, AUTHORITY_DAYS_MAX = 3650, 7300
@@ -89,7 +93,7 @@ def create_authority(folder: Path, swarm: str, *, now: datetime, days: int = AUT
     key = ec.generate_private_key(ec.SECP256R1())
     subject = _x509_name(f"{swarm} authority")
     certificate = (
-        _builder(subject, subject, key, now, now + timedelta(days=days))
+        _builder(subject, subject, key, now, now + timedelta(days=days), x509.random_serial_number())
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_key_usage(authority=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
@@ -160,8 +164,11 @@ def issue(
                     "revoke that one if its key is lost"
                 )
         key = ec.generate_private_key(ec.SECP256R1())
+        serial = x509.random_serial_number()
+        # The transport can tell certificates apart only by their common names, so each has one of its own.
+        subject = _x509_name(common_name(serial))
         certificate = (
-            _builder(_x509_name(name), opened.certificate.subject, key, now, _end(opened.certificate, now, days))
+            _builder(subject, opened.certificate.subject, key, now, _end(opened.certificate, now, days), serial)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(authority=False), critical=True)
             .add_extension(
@@ -181,7 +188,7 @@ def issue(
             Issued(
                 name,
                 member.id,
-                f"{certificate.serial_number:x}",
+                f"{serial:x}",
                 certificate.not_valid_before_utc,
                 certificate.not_valid_after_utc,
             )
@@ -195,7 +202,7 @@ def issue(
                     "member.key": _key_pem(key),
                     "member.pem": _pem(certificate),
                     "authority.pem": _pem(opened.certificate),
-                    "revoked.pem": _revocations(opened, now),
+                    "revoked.pem": read_file(authority / "revoked.pem"),
                 },
             )
         except ConfigError:
@@ -222,9 +229,15 @@ def revoke(authority: Path, who: str, *, now: datetime) -> list[Issued]:
             raise ConfigError(f"the authority knows no member or serial number {who!r}{hint}")
         for one in found:
             one.revoked = one.revoked or now
+        before = read_trust(opened.certificate, authority / "revoked.pem").number
         _replace(authority / "index.json", _index_json(opened.index))
-        _replace(authority / "revoked.pem", _revocations(opened, now))
+        _replace(authority / "revoked.pem", _revocations(opened, now, before))
     return found
+
+
+def write_revocations(path: Path, trust: Trust) -> None:
+    """Replace a revocation list by that of ``trust``, in one step; `ConfigError` if it cannot be written."""
+    _replace(path, x509.load_der_x509_crl(trust.revocations).public_bytes(serialization.Encoding.PEM))
 
 
 def describe(path: Path, now: datetime) -> dict[str, Any]:
@@ -277,14 +290,14 @@ def describe(path: Path, now: datetime) -> dict[str, Any]:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime, end: datetime
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime, end: datetime, serial: int
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
+        .serial_number(serial)
         .not_valid_before(now - _BACKDATE)
         .not_valid_after(end)
     )
@@ -351,20 +364,28 @@ def _x509_name(common_name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
-def _revocations(authority: _Authority, now: datetime) -> bytes:
-    """The signed list of revoked certificates, in PEM. It does not expire, because people carry it by hand."""
+def _revocations(authority: _Authority, now: datetime, before: int = 0) -> bytes:
+    """The signed list of revoked certificates, in PEM, with a higher number than ``before``.
+
+    It does not expire: no member can make the authority sign another.
+    """
     builder = (
         x509.CertificateRevocationListBuilder()
         .issuer_name(authority.certificate.subject)
         .last_update(now)
         .next_update(max(authority.certificate.not_valid_after_utc, now + timedelta(days=1)))
-        .add_extension(x509.CRLNumber(int(now.timestamp())), critical=False)
+        .add_extension(x509.CRLNumber(max(int(now.timestamp()), before + 1)), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key()), critical=False)
     )
     for one in authority.index.issued:
         if one.revoked:
+            uri = MemberName(authority.index.swarm, one.name, one.id).uri
             builder = builder.add_revoked_certificate(
-                x509.RevokedCertificateBuilder().serial_number(int(one.serial, 16)).revocation_date(one.revoked).build()
+                x509.RevokedCertificateBuilder()
+                .serial_number(int(one.serial, 16))
+                .revocation_date(one.revoked)
+                .add_extension(x509.UnrecognizedExtension(REVOKED_MEMBER, uri.encode()), critical=False)
+                .build()
             )
     return builder.sign(authority.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 

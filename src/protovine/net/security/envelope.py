@@ -201,6 +201,16 @@ class Envelope:
         self._peers: dict[int, _Peer] = {}
 
     @property
+    def trust(self) -> Trust:
+        """The authority and its revocation list."""
+        return self._trust
+
+    @property
+    def serial(self) -> int:
+        """The serial number of the own certificate."""
+        return self._identity.certificate.serial_number
+
+    @property
     def certificate_end_ns(self) -> int:
         """When the own certificate ends, in nanoseconds since 1970."""
         return int(self._identity.certificate.not_valid_after_utc.timestamp()) * 10**9

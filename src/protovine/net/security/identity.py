@@ -8,6 +8,7 @@ names. Every function takes the time as an argument.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -28,6 +29,8 @@ _FILE_BYTES_MAX = 2**24
 URI_SCHEME = "protovine://"
 # Names of swarms and members are single DNS labels.
 LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+# In a revocation list, the extension of an entry that names the member: an arc from a random UUID (ITU-T X.667).
+REVOKED_MEMBER = x509.ObjectIdentifier("2.25.178602173471234021869357418021473962411")
 _MEMBER_URI = re.compile(f"{URI_SCHEME}({LABEL})/({LABEL})/(0|[1-9][0-9]{{0,5}})", re.ASCII)
 
 
@@ -88,6 +91,11 @@ def member_name(certificate: x509.Certificate) -> MemberName:
     return MemberName.parse(uris[0])
 
 
+def common_name(serial: int) -> str:
+    """The common name of the certificate with this serial number: the number in hex."""
+    return f"{serial:x}"
+
+
 def fingerprint(certificate: x509.Certificate) -> bytes:
     """SHA-256 of the certificate, 32 bytes."""
     return certificate.fingerprint(hashes.SHA256())
@@ -112,15 +120,38 @@ class Trust:
         The authority's.
     revoked : set of int
         Serial numbers.
+    number : int
+        Of the revocation list; a newer one has a higher number.
+    names : mapping of int to MemberName
+        The members that the revoked certificates belong to, by serial number, as far as the list says so.
+    revocations : bytes
+        The list itself, in DER and signed, for others.
     """
 
     certificate: x509.Certificate
     revoked: frozenset[int] = frozenset()
+    number: int = 0
+    names: Mapping[int, MemberName] = field(default_factory=dict, repr=False, compare=False)
+    revocations: bytes = field(default=b"", repr=False, compare=False)
 
     @property
     def swarm(self) -> str:
         """The name of the authority's swarm."""
         return authority_swarm(self.certificate)
+
+    def with_revocations(self, der: bytes) -> Trust:
+        """The same authority with another list, which must be signed by it; ``ValueError`` otherwise."""
+        try:
+            found = x509.load_der_x509_crl(der)
+            issued = found.is_signature_valid(self.certificate.public_key())  # type: ignore[arg-type]
+            number = found.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+            names = {entry.serial_number: _revoked_member(entry) for entry in found}
+        except CERTIFICATE_ERRORS as error:
+            raise ValueError(f"not a revocation list: {error}") from None
+        if not issued or found.issuer != self.certificate.subject:
+            raise ValueError("the revocation list is not of this authority")
+        known = {serial: name for serial, name in names.items() if name is not None}
+        return Trust(self.certificate, frozenset(names), number, known, der)
 
     def verify(self, certificate: x509.Certificate, now: datetime) -> MemberName:
         """The member that ``certificate`` belongs to, if it is valid at ``now``.
@@ -144,6 +175,13 @@ class Trust:
         if member.swarm != self.swarm:
             raise RemoteProtocolError("swarm", f"the certificate is of swarm {member.swarm}, this is {self.swarm}")
         return member
+
+
+def _revoked_member(entry: x509.RevokedCertificate) -> MemberName | None:
+    for extension in entry.extensions:
+        if isinstance(extension.value, x509.UnrecognizedExtension) and extension.oid == REVOKED_MEMBER:
+            return MemberName.parse(extension.value.value.decode("ascii"))
+    return None
 
 
 # All that the parsing of a malformed certificate can raise.
@@ -215,16 +253,20 @@ def load_trust(folder: Path) -> Trust:
     """
     certificate = read_certificate(folder / "authority.pem")
     check_authority(certificate, folder / "authority.pem")
-    path = folder / "revoked.pem"
+    return read_trust(certificate, folder / "revoked.pem")
+
+
+def read_trust(certificate: x509.Certificate, path: Path) -> Trust:
+    """The authority with the revocation list in a PEM file; `ConfigError` if there is none of this authority."""
     data = read_file(path)
     try:
-        revocations = x509.load_pem_x509_crl(data)
-        issued = revocations.is_signature_valid(certificate.public_key())  # type: ignore[arg-type]
+        der = x509.load_pem_x509_crl(data).public_bytes(serialization.Encoding.DER)
     except CERTIFICATE_ERRORS:
         raise ConfigError(f"{path} is no revocation list in PEM") from None
-    if not issued or revocations.issuer != certificate.subject:
-        raise ConfigError(f"{path} is not of the authority in {folder / 'authority.pem'}")
-    return Trust(certificate, frozenset(entry.serial_number for entry in revocations))
+    try:
+        return Trust(certificate).with_revocations(der)
+    except ValueError:
+        raise ConfigError(f"{path} is not of the authority in {path.parent / 'authority.pem'}") from None
 
 
 # -- Reading files. ----------------------------------------------------------------------------------------------------
