@@ -29,7 +29,7 @@ from protovine.net.security.identity import Trust, common_name
 from protovine.net.security.revocations import Revocations
 from protovine.net.snapshots import Snapshots
 from protovine.net.states import Action
-from protovine.net.status import status
+from protovine.net.status import SinkLike, SourceLike, status
 from protovine.net.store import Store
 from protovine.net.tally import HELLO, PeerGroup, PeerKey, Tally
 from protovine.net.transport import Channel, Transport
@@ -101,6 +101,9 @@ class Runtime:
     ) -> None:
         self.node, self.envelope, self.transport, self.neighbours = node, envelope, transport, neighbours
         self.started_ns = 0
+        # For health and metrics; whoever feeds the runtime sets them.
+        self.source: SourceLike | None = None
+        self.sink: SinkLike | None = None
         self.tally = Tally(causes=Causes(_log_cause))
         for peer, view in node.views.items():
             self.tally.latency.expect(peer, view.created_ns)
@@ -199,7 +202,10 @@ class Runtime:
 
     def take(self, event: EventLike, number: int | None = None) -> SamplePrediction | None:
         """The prediction of a sample, which is then learnt; None for a late label. As `LocalSamples.take`."""
+        began_s = time.perf_counter()
         predicted = self.samples.take(event, self.now_ns(), number)
+        if predicted is not None:
+            self.tally.predicting.add(time.perf_counter() - began_s)
         self._settle()
         return predicted
 
@@ -468,7 +474,9 @@ class Runtime:
 
     def status(self) -> dict[str, Any]:
         """The status of this moment; from any thread."""
-        return status(self.node, self.envelope, self.roster, self.tally, self.started_ns, time.time_ns())
+        return status(
+            self.node, self.envelope, self.roster, self.tally, self.started_ns, time.time_ns(), self.source, self.sink
+        )
 
     def _status(self) -> bytes:
         return msgspec.json.encode(self.status())

@@ -116,15 +116,14 @@ async def _run(settings: NodeSettings, read_again: Callable[[], NodeSettings], f
             certificates=Path(settings.network.certificates) if settings.network.certificates else None,
         )
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.request)
-        server = None
         if settings.node.metrics is not None:
             expected = bool(settings.network.connect)
-            server = stack.enter_context(Server(runtime, settings.node.metrics, peers_expected=expected))
+            stack.enter_context(Server(runtime, settings.node.metrics, peers_expected=expected))
         watching = asyncio.ensure_future(reloader.watch())
 
         async def feed() -> None:
             nonlocal useless
-            await _feed(prepared, plan.member.name, started, server)
+            await _feed(prepared, plan.member.name, started)
             useless = _end_of_source(prepared, runtime.tally)
 
         try:
@@ -163,11 +162,10 @@ def _plan(settings: NodeSettings, schema: Schema) -> Plan:
     )
 
 
-async def _feed(prepared: Prepared, name: str, started: Started, server: Server | None) -> None:
+async def _feed(prepared: Prepared, name: str, started: Started) -> None:
     """Take samples from the source and write predictions to the sink, until the source ends."""
     source, sink = prepared.source, prepared.sink
-    if server is not None:
-        server.source, server.sink = source, sink
+    started.runtime.source, started.runtime.sink = source, sink
 
     async def put(made: SamplePrediction) -> None:
         if sink is not None and not sink.closed:

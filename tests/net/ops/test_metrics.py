@@ -81,6 +81,7 @@ def test_openmetrics_if_the_client_asks_for_it() -> None:
 def test_snapshots_and_source_and_sink_are_counted(tmp_path: Any) -> None:
     class Source:
         dropped = 4
+        connected = True
 
         @property
         def refusals(self) -> dict[str, int]:
@@ -88,11 +89,13 @@ def test_snapshots_and_source_and_sink_are_counted(tmp_path: Any) -> None:
 
     class Sink:
         dropped = 5
+        connected = False
 
     async def play() -> None:
         with Store(tmp_path / "state") as store:
             async with swarm("ann", store=store) as (ann,):
-                with Server(ann, "127.0.0.1:0", source=Source(), sink=Sink()) as server:
+                ann.source, ann.sink = Source(), Sink()
+                with Server(ann, "127.0.0.1:0") as server:
                     before = parsed((await ask(server, "/metrics"))[1])
                     ann.snapshots.save()
                     after = parsed((await ask(server, "/metrics"))[1])
@@ -109,6 +112,8 @@ def test_snapshots_and_source_and_sink_are_counted(tmp_path: Any) -> None:
             one(after, "source_dropped_total"),
             one(after, "sink_dropped_total"),
         )
+        assert (1, 0) == (one(after, "source_connected"), one(after, "sink_connected"))
+        assert ("protovine_source_sample_age_seconds", ()) not in after
 
     asyncio.run(play())
 

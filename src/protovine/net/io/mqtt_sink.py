@@ -33,7 +33,7 @@ class MqttSink(ReportingSink):
     queue : int, 1 to 1,000,000
         Outputs that may wait, also while the broker is away.
     failed : callable(reason, text), optional
-        Called the first time that a connection cannot be made or breaks (``connection``; it is made again).
+        Called for every outage of the connection (``connection``; it is made again), as in `Broker.keep_connected`.
     **broker
         Other settings of `protovine.net.io.mqtt.Broker`.
 
@@ -71,6 +71,11 @@ class MqttSink(ReportingSink):
         return self._queue.dropped + self._late + unsent
 
     @property
+    def connected(self) -> bool:
+        """Whether there is a connection to the broker."""
+        return self.broker.connected
+
+    @property
     def closed(self) -> bool:
         """Whether `close` was called; a broker that is away may come back."""
         return self._task is not None and self._task.done()
@@ -82,7 +87,7 @@ class MqttSink(ReportingSink):
             return
         self._queue.put((self._topic.of(output.device), encode(output)))
         if self._task is None:
-            self._task = self.broker.connect(self._publish, _ignore, self._report_once, self._ended)
+            self._task = self.broker.connect(self._publish, _ignore, self._failed or _ignore_failure, self._ended)
 
     async def close(self) -> None:
         """Send what waits, for at most two seconds, and disconnect."""
@@ -118,6 +123,10 @@ class MqttSink(ReportingSink):
     def _ended(self, error: BaseException | None) -> None:
         if self._failed is not None:
             self._failed("closed", f"{self.broker}: {error!r}")
+
+
+def _ignore_failure(reason: str, text: str) -> None:
+    """Nobody asked."""
 
 
 def _ignore(message: aiomqtt.Message) -> None:

@@ -73,6 +73,11 @@ class ZenohSink(ReportingSink):
         return self._late
 
     @property
+    def connected(self) -> bool:
+        """Whether it has an open session."""
+        return not self._closed and self._session is not None
+
+    @property
     def closed(self) -> bool:
         """Whether `close` was called or the session was closed."""
         return self._closed

@@ -81,6 +81,7 @@ class ZenohKeys(QueuedSource):
             if not ended:
                 try:
                     subscriber = session.declare_subscriber(self._key, take)
+                    self._open = True
                 except zenoh.ZError as error:
                     self._queue.end(DataError(f"Zenoh key {self._key}: cannot be read: {error}"))
 
@@ -93,6 +94,7 @@ class ZenohKeys(QueuedSource):
                 yield await self._next_event()
         finally:
             ended = True
+            self._open = False
             if subscriber is not None:
                 with contextlib.suppress(zenoh.ZError):  # The session was closed first.
                     subscriber.undeclare()

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import accumulate, islice
-from typing import Protocol
 
 from protovine.errors import ConfigError
 from protovine.net.ops.latency import BOUNDS_S
@@ -33,29 +32,6 @@ PEERS_MAX = 256
 OTHERS = "(others)"
 
 
-class SourceLike(Protocol):
-    """The counts of a source."""
-
-    @property
-    def refusals(self) -> Mapping[str, int]:
-        """What was refused so far, by reason."""
-        ...
-
-    @property
-    def dropped(self) -> int:
-        """What came faster than it was taken."""
-        ...
-
-
-class SinkLike(Protocol):
-    """The counts of a sink."""
-
-    @property
-    def dropped(self) -> int:
-        """What could not be written as fast as it came."""
-        ...
-
-
 Counts = dict[tuple[str, ...], float]
 
 
@@ -67,7 +43,7 @@ class Reading:
     traffic: dict[str, Counts]
     labelled: dict[str, Counts]
     values: dict[str, float]
-    latency: tuple[list[int], float]
+    durations: dict[str, tuple[list[int], float]]
 
 
 # Kind and help of every metric without labels; a reading has some or all of them.
@@ -82,6 +58,7 @@ _VALUES: dict[str, tuple[str, str]] = {
     "right": ("counter", "Predictions that were right."),
     "prototypes": ("gauge", "Prototypes in the learner."),
     "inbox_prototypes": ("gauge", "Received prototypes that wait to be trained."),
+    "inbox_dropped": ("counter", "Received prototypes that were dropped because too many waited to be trained."),
     "awaiting_labels": ("gauge", "Samples whose label has not come."),
     "inbound_queue_messages": ("gauge", "Messages that have arrived and wait to be read."),
     "inbound_queue_bytes": ("gauge", "Bytes that have arrived and wait to be read."),
@@ -96,6 +73,9 @@ _VALUES: dict[str, tuple[str, str]] = {
     "certificate_expiry_timestamp_seconds": ("gauge", "When the node's certificate ends, in seconds since 1970."),
     "revoked_certificates": ("gauge", "Certificates on the revocation list."),
     "revocation_list_timestamp_seconds": ("gauge", "When the authority signed the list; what is newest is in force."),
+    "source_connected": ("gauge", "1 while messages can come: the file is open, the broker or the network there."),
+    "source_sample_age_seconds": ("gauge", "Time since the last local sample; missing before the first."),
+    "sink_connected": ("gauge", "1 while predictions can leave."),
     "source_dropped": ("counter", "Messages of the source that came faster than they were taken, and were lost."),
     "sink_dropped": ("counter", "Predictions that could not be written as fast as they came, and were lost."),
 }
@@ -113,6 +93,10 @@ _LABELLED: dict[str, tuple[str, str, tuple[str, ...]]] = {
         ("reason", "field", "topic"),
     ),
 }
+_DURATIONS = {
+    "share_latency": "Time from a peer's making of a message to its use here, by both clocks.",
+    "prediction": "Time that the node takes to predict and learn a local sample.",
+}
 _TRAFFIC = {
     "messages_sent": "Messages handed to the transport, by recipient and kind.",
     "bytes_sent": "Their bytes, sealed, without the transport's framing.",
@@ -121,12 +105,10 @@ _TRAFFIC = {
 }
 
 
-def read(
-    runtime: Runtime, *, lag_s: float | None = None, source: SourceLike | None = None, sink: SinkLike | None = None
-) -> Reading:
+def read(runtime: Runtime, *, lag_s: float | None = None) -> Reading:
     """A copy of the counts of ``runtime``. Call it in the runtime's event loop."""
     tally, node, now_ns = runtime.tally, runtime.node, time.time_ns()
-    names = tally.names
+    names, source, sink = tally.names, runtime.source, runtime.sink
     named = dict(islice(names.items(), PEERS_MAX))
 
     def name_of(peer: PeerKey) -> str:
@@ -173,6 +155,7 @@ def read(
         "right": tally.right,
         "prototypes": len(node.learner),
         "inbox_prototypes": len(node.inbox),
+        "inbox_dropped": tally.inbox_dropped,
         "awaiting_labels": node.unlabelled,
         "inbound_queue_messages": runtime.inbound.waiting[0],
         "inbound_queue_bytes": runtime.inbound.waiting[1],
@@ -195,9 +178,13 @@ def read(
         values["revocation_list_timestamp_seconds"] = runtime.revocations.trust.number
     if source is not None:
         values["source_dropped"] = source.dropped
+        values["source_connected"] = source.connected
+        if tally.sample_ns:
+            values["source_sample_age_seconds"] = (now_ns - tally.sample_ns) / SECOND_NS
         labelled["source_refused"] = {(reason,): count for reason, count in sorted(source.refusals.items())}
     if sink is not None:
         values["sink_dropped"] = sink.dropped
+        values["sink_connected"] = sink.connected
     if tally.judged:
         recent = sum(tally.recent) / len(tally.recent)
         labelled["accuracy"] = {("recent",): recent, ("total",): tally.right / tally.judged}
@@ -217,7 +204,10 @@ def read(
         },
         labelled=labelled,
         values=values,
-        latency=(list(tally.latency.counts), tally.latency.sum_s),
+        durations={
+            name: (list(each.counts), each.sum_s)
+            for name, each in (("share_latency", tally.latency), ("prediction", tally.predicting))
+        },
     )
 
 
@@ -264,14 +254,14 @@ def families(reading: Reading) -> Iterator[Metric]:
     for name, (kind, about) in _VALUES.items():
         if name in reading.values:
             yield _family(kind, name, about, (), {(): reading.values[name]})
-    counts, sum_s = reading.latency
     bounds = [*(str(bound) for bound in BOUNDS_S), "+Inf"]
-    yield HistogramMetricFamily(
-        "protovine_share_latency_seconds",
-        "Time from a peer's making of a message to its use here, by both clocks.",
-        buckets=list(zip(bounds, accumulate(counts), strict=True)),
-        sum_value=sum_s,
-    )
+    for name, (counts, sum_s) in reading.durations.items():
+        yield HistogramMetricFamily(
+            f"protovine_{name}_seconds",
+            _DURATIONS[name],
+            buckets=list(zip(bounds, accumulate(counts), strict=True)),
+            sum_value=sum_s,
+        )
 
 
 def _family(kind: str, name: str, about: str, labels: tuple[str, ...], samples: Counts) -> Metric:
@@ -287,5 +277,5 @@ _NOTHING = Reading(
     traffic={},
     labelled={name: {} for name in _LABELLED},
     values=dict.fromkeys(_VALUES, 0.0),
-    latency=([0] * (len(BOUNDS_S) + 1), 0.0),
+    durations=dict.fromkeys(_DURATIONS, ([0] * (len(BOUNDS_S) + 1), 0.0)),
 )

@@ -30,7 +30,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from protovine.errors import ConfigError
-from protovine.net.ops.metrics import SinkLike, SourceLike, make_registry, read
+from protovine.net.ops.metrics import make_registry, read
 from protovine.net.runtime import Runtime
 
 _log = logging.getLogger("protovine")
@@ -79,8 +79,6 @@ class Server:
         ``HOST:PORT``.
     peers_expected : bool
         False for a node that may have no peers: it is ready at once.
-    source, sink
-        The node's source and sink, if they are to be counted too.
 
     Raises
     ------
@@ -94,10 +92,8 @@ class Server:
         address: str = ADDRESS,
         *,
         peers_expected: bool = True,
-        source: SourceLike | None = None,
-        sink: SinkLike | None = None,
     ) -> None:
-        self.runtime, self.source, self.sink = runtime, source, sink
+        self.runtime = runtime
         self.peers_expected = peers_expected and runtime.neighbours != frozenset()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._beat: asyncio.TimerHandle | None = None
@@ -153,7 +149,7 @@ class Server:
         self._beat = self._loop.call_at(now_s + _BEAT_S, self._listen_to_loop, now_s + _BEAT_S)
 
     def _read(self) -> Any:
-        return read(self.runtime, lag_s=self._lag_s, source=self.source, sink=self.sink)
+        return read(self.runtime, lag_s=self._lag_s)
 
     # -- For the threads that answer. ----------------------------------------------------------------------------------
 
