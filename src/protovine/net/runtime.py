@@ -437,11 +437,18 @@ class Runtime:
             self.roster.distrust(member.id, now_ns)
             self.node.distrust(member.id, now_ns)
             _log.warning("%s is no longer trusted", member.name, extra={"peer": member.name})
+        if more and self.revoked:
+            _log.error("the certificate of this node was revoked: no member listens to it any more")
         if more:
             self._deny_revoked()
             self.roster.renew()
         self._settle()
         return gone
+
+    @property
+    def revoked(self) -> bool:
+        """Whether the own certificate is on the revocation list."""
+        return isinstance(self.envelope, Envelope) and self.envelope.serial in self.envelope.trust.revoked
 
     def _deny_revoked(self) -> None:
         if self.revocations is not None:

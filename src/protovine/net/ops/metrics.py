@@ -27,6 +27,8 @@ try:
 except ImportError:
     raise ConfigError("metrics need the Prometheus client: pip install 'protovine[net]'") from None
 
+# Reasons of refusals that alerts are about.
+_AWAITED = ("forged", "impostor", "overrun", "revoked", "signature")
 # Without certificates any process can invent members: those met after this many share one label.
 PEERS_MAX = 256
 OTHERS = "(others)"
@@ -71,6 +73,7 @@ _VALUES: dict[str, tuple[str, str]] = {
     "network_reopened": ("counter", "Times that the network was opened again because peers could not be heard."),
     "loop_lag_seconds": ("gauge", "How late the event loop was when it last looked at the clock."),
     "certificate_expiry_timestamp_seconds": ("gauge", "When the node's certificate ends, in seconds since 1970."),
+    "revoked": ("gauge", "1 if the node's own certificate was revoked."),
     "revoked_certificates": ("gauge", "Certificates on the revocation list."),
     "revocation_list_timestamp_seconds": ("gauge", "When the authority signed the list; what is newest is in force."),
     "source_connected": ("gauge", "1 while messages can come: the file is open, the broker or the network there."),
@@ -138,7 +141,8 @@ def read(runtime: Runtime, *, lag_s: float | None = None) -> Reading:
         key = (name_of(peer),)
         from_future[key] = from_future.get(key, 0) + count
     labelled: dict[str, Counts] = {
-        "refused": by_name(tally.refused),
+        # Prometheus cannot tell a counter that begins above 0 from one that stays, so what alerts count begins at 0.
+        "refused": {(PeerGroup.UNKNOWN.value, reason): 0 for reason in _AWAITED} | by_name(tally.refused),
         "from_future": from_future,
         "view_age_seconds": ages_s,
         "peer_alive": alive,
@@ -174,6 +178,7 @@ def read(runtime: Runtime, *, lag_s: float | None = None) -> Reading:
     if end_ns is not None:
         values["certificate_expiry_timestamp_seconds"] = end_ns / SECOND_NS
     if runtime.revocations is not None:
+        values["revoked"] = runtime.revoked
         values["revoked_certificates"] = len(runtime.revocations.trust.revoked)
         values["revocation_list_timestamp_seconds"] = runtime.revocations.trust.number
     if source is not None:
