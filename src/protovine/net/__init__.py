@@ -4,6 +4,7 @@
 - `member.py`: `start_member`, for nodes and local swarms: state, incarnation, tape, network, signals
 - `runtime.py`: the asyncio loop around a node
 - `roster.py`: which members are there, without I/O; `states.py`: its table of states
+- `trusting.py`: whom a member trusts, and what follows when that changes
 - `inbound.py`: the queue and the checks of what arrives, without I/O; `pacing.py`: limits over time
 - `samples.py`: local samples and late labels; `causes.py`: why input was refused
 - `tally.py`: counts; `status.py`: the status of a member

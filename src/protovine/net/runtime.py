@@ -23,16 +23,16 @@ from protovine.net.causes import Causes
 from protovine.net.inbound import HelloFrom, Inbound, InboundLimits, Message
 from protovine.net.roster import Order, Roster, RosterTiming
 from protovine.net.samples import EventLike, LocalSamples, SamplePrediction
-from protovine.net.security.envelope import Envelope, EnvelopeLike
+from protovine.net.security.envelope import EnvelopeLike
 from protovine.net.security.hello import Member
-from protovine.net.security.identity import Trust, common_name
-from protovine.net.security.revocations import Revocations
+from protovine.net.security.identity import Trust
 from protovine.net.snapshots import Snapshots
 from protovine.net.states import Action
 from protovine.net.status import SinkLike, SourceLike, status
 from protovine.net.store import Store
 from protovine.net.tally import HELLO, PeerGroup, PeerKey, Tally
 from protovine.net.transport import Channel, Transport
+from protovine.net.trusting import Trusting
 from protovine.node import Node, pump
 from protovine.records import SECOND_NS, Received, Record
 
@@ -104,6 +104,8 @@ class Runtime:
         # For health and metrics; whoever feeds the runtime sets them.
         self.source: SourceLike | None = None
         self.sink: SinkLike | None = None
+        # Whether samples are being taken from the source.
+        self.feeding = False
         self.tally = Tally(causes=Causes(_log_cause))
         for peer, view in node.views.items():
             self.tally.latency.expect(peer, view.created_ns)
@@ -114,11 +116,7 @@ class Runtime:
         self.inbound = Inbound(envelope, self.tally, limits or InboundLimits(), neighbours, now_ns)
         self.samples = LocalSamples(node, self.tally)
         self.snapshots = Snapshots(store, self.state, self.now_ns, self.tally, snapshot_s)
-        self.revocations: Revocations | None = None
-        # Gets a revocation list that came from another member.
-        self.keep_list: Callable[[Trust], None] = lambda trust: None
-        if isinstance(envelope, Envelope):
-            self.revocations = Revocations(envelope.id, envelope.trust, now_ns)
+        self.trusting = Trusting(envelope, self.roster, node, transport, self.tally, now_ns)
         self._keep_record = record
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -145,7 +143,7 @@ class Runtime:
         """
         self._loop = asyncio.get_running_loop()
         self.started_ns = self.now_ns()
-        self._deny_revoked()
+        self.trusting.deny()
         self.transport.open(self._deliver, self._link_changed, self._status)
         if self.snapshots.store is not None:
             self._tasks.append(asyncio.ensure_future(self.snapshots.keep()))
@@ -216,8 +214,7 @@ class Runtime:
         if due_ns is not None and due_ns <= now_ns:
             self.node.on_timer(now_ns)
         self.roster.on_timer(now_ns)
-        if self.revocations is not None:
-            self.revocations.on_timer(now_ns)
+        self.trusting.on_timer(now_ns)
         self._settle()
 
     def _settle(self) -> None:
@@ -225,11 +222,9 @@ class Runtime:
         self._carry_out()
         pump(self.node, self._send, self._record)
         due_ns = self.roster.next_timer_ns()
-        node_due_ns = self.node.next_timer_ns()
-        if node_due_ns is not None:
-            due_ns = min(due_ns, node_due_ns)
-        if self.revocations is not None:
-            due_ns = min(due_ns, self.revocations.next_timer_ns())
+        for other_ns in (self.node.next_timer_ns(), self.trusting.next_timer_ns()):
+            if other_ns is not None:
+                due_ns = min(due_ns, other_ns)
         if due_ns != self._timer_ns or self._timer is None:
             if self._timer is not None:
                 self._timer.cancel()
@@ -311,7 +306,10 @@ class Runtime:
     def _handle(self, channel: Channel, data: bytes) -> None:
         now_ns = self.now_ns()
         if channel is Channel.REVOCATIONS:
-            self._take_list(data, now_ns)
+            try:
+                self.trusting.take(data, now_ns)
+            except RemoteProtocolError as error:
+                self._refuse(PeerGroup.UNKNOWN, error)
             self._carry_out()
             return
         found = self.inbound.open(channel, data, now_ns)
@@ -335,13 +333,15 @@ class Runtime:
         known = peer if peer in self.roster.peers else PeerGroup.UNKNOWN
         self.tally.refused[known, error.reason] += 1
         who = self.tally.name(known)
-        self._log_once(known, error.reason, f"refused from {who}: {error}")
+        # After a restart of either side that is normal, and remedied at once.
+        level = logging.INFO if isinstance(error, MissingKeysError) else logging.WARNING
+        self._log_once(known, error.reason, f"refused from {who}: {error}", level)
 
-    def _log_once(self, peer: PeerKey, reason: str, text: str) -> None:
-        """Log a warning, the first time for this peer and reason."""
+    def _log_once(self, peer: PeerKey, reason: str, text: str, level: int = logging.WARNING) -> None:
+        """Log it, the first time for this peer and reason."""
         if (peer, reason) not in self._logged and len(self._logged) < _LOGGED_MAX:
             self._logged.add((peer, reason))
-            _log.warning("%s", text, extra={"peer": self.tally.name(peer), "reason": reason})
+            _log.log(level, "%s", text, extra={"peer": self.tally.name(peer), "reason": reason})
 
     def link_refused(self, why: str) -> None:
         """Count a link that the transport did not let in; from any thread."""
@@ -362,10 +362,7 @@ class Runtime:
         """Do what the roster orders."""
         for order in self.roster.drain():
             self._do(order)
-        if self.revocations is not None:
-            for peer, data in self.revocations.drain():
-                self.tally.count_sent(PeerGroup.ALL if peer is None else PeerGroup.UNKNOWN, "revocations", len(data))
-                self.transport.send_revocations(peer, data)
+        self.trusting.send()
 
     def _do(self, order: Order) -> None:
         action, peers = order.action, order.peers
@@ -376,8 +373,7 @@ class Runtime:
             self.node.add_peer(peers[0], self.now_ns())
         elif action is Action.REPEAT:
             self.node.peer_reached(peers[0], self.now_ns())
-            if self.revocations is not None:
-                self.revocations.met(peers[0])
+            self.trusting.met(peers[0])
         elif action is Action.ASK or action is Action.REPLY:
             self._send_hello(peers[0], ask=action is Action.ASK)
         elif action is Action.ASK_ALL:
@@ -420,54 +416,10 @@ class Runtime:
             self._settle()
 
     def update_trust(self, trust: Trust) -> list[Member]:
-        """Replace the trust, and drop the members whose certificates are no longer valid: these are returned.
-
-        Nothing passes between this node and a revoked certificate any more, other members hear of the list, and what
-        waits to be trained from a dropped member is forgotten. What was learnt from it stays. A member that comes back
-        with a valid certificate is met again. An older list than the present one changes nothing.
-        """
-        if not isinstance(self.envelope, Envelope) or self.revocations is None:
-            return []
-        more = trust.revoked != self.revocations.trust.revoked
-        if not self.revocations.replace(trust):
-            return []
-        now_ns = self.now_ns()
-        gone = self.envelope.update_trust(trust, now_ns)
-        for member in gone:
-            self.roster.distrust(member.id, now_ns)
-            self.node.distrust(member.id, now_ns)
-            _log.warning("%s is no longer trusted", member.name, extra={"peer": member.name})
-        if more and self.revoked:
-            _log.error("the certificate of this node was revoked: no member listens to it any more")
-        if more:
-            self._deny_revoked()
-            self.roster.renew()
+        """Replace the trust, as `Trusting.update`; from the loop's thread."""
+        gone = self.trusting.update(trust, self.now_ns())
         self._settle()
         return gone
-
-    @property
-    def revoked(self) -> bool:
-        """Whether the own certificate is on the revocation list."""
-        return isinstance(self.envelope, Envelope) and self.envelope.serial in self.envelope.trust.revoked
-
-    def _deny_revoked(self) -> None:
-        if self.revocations is not None:
-            self.transport.deny(frozenset(map(common_name, self.revocations.trust.revoked)))
-
-    def _take_list(self, data: bytes, now_ns: int) -> None:
-        """A word about revoked certificates, from any process."""
-        if self.revocations is None:
-            return
-        try:
-            found = self.revocations.take(data, now_ns)
-        except RemoteProtocolError as error:
-            self._refuse(PeerGroup.UNKNOWN, error)
-            return
-        if found is not None:
-            new = len(found.revoked - self.revocations.trust.revoked)
-            _log.info("a newer revocation list came from another member", extra={"number": found.number, "new": new})
-            self.update_trust(found)
-            self.keep_list(found)
 
     # -- State. --------------------------------------------------------------------------------------------------------
 

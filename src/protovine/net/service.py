@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from protovine.jit import compilations
 from protovine.net.causes import Causes
 from protovine.net.config import NodeSettings
 from protovine.net.io.base import Output, Sink, Source
@@ -21,6 +25,7 @@ from protovine.net.member import Plan, Started, start_member
 from protovine.net.ops.logs import set_up_logs
 from protovine.net.ops.reload import Reloader
 from protovine.net.ops.server import Server, parse_address
+from protovine.net.ops.systemd import Notifier
 from protovine.net.samples import SamplePrediction
 from protovine.net.store import check_folder
 from protovine.net.tally import Tally
@@ -31,6 +36,8 @@ _log = logging.getLogger("protovine")
 
 # Starts without a state folder, or with a new one, are numbered by the minutes since 2026: peers may know earlier ones.
 _INCARNATIONS_SINCE_S = 1_767_225_600
+# What the kernels of the default take on a desktop processor; they are cached then. Progress is told this often.
+COMPILE_S, _SAY_S = 40, 10.0
 
 
 def _report(reason: str, text: str) -> None:
@@ -93,13 +100,29 @@ def run_member(settings: NodeSettings, read_again: Callable[[], NodeSettings], f
 
 
 async def _run(settings: NodeSettings, read_again: Callable[[], NodeSettings], file: Path | None) -> bool:
+    _log.info("protovine %s starts", version("protovine"), extra={"pid": os.getpid()})
+    systemd, stopped = Notifier(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)  # Everything is being read anyway.
     prepared = prepare(settings)
     schema, plan = prepared.schema, prepared.plan
     useless: bool | None = None
-    warm([settings])
     if settings.network.plain:
         _log.warning("plain TCP without encryption; any process can send in any member's name")
     with contextlib.ExitStack() as stack:
+        server = None
+        if settings.node.metrics is not None:
+            expected = bool(settings.network.connect)
+            server = stack.enter_context(Server(None, settings.node.metrics, peers_expected=expected))
+
+        def doing(what: str) -> None:
+            systemd.starting(what)
+            if server is not None:
+                server.phase = what
+
+        await compile_kernels(settings, stopped, doing)
         started = stack.enter_context(start_member(plan))
         runtime = started.runtime
         prepared.started.append(started)
@@ -115,27 +138,80 @@ async def _run(settings: NodeSettings, read_again: Callable[[], NodeSettings], f
             settings=file,
             certificates=Path(settings.network.certificates) if settings.network.certificates else None,
         )
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.request)
-        if settings.node.metrics is not None:
-            expected = bool(settings.network.connect)
-            stack.enter_context(Server(runtime, settings.node.metrics, peers_expected=expected))
-        watching = asyncio.ensure_future(reloader.watch())
+        loop.add_signal_handler(signal.SIGHUP, reloader.request)
+        if server is not None:
+            server.serve(runtime)
+        watching = [asyncio.ensure_future(each) for each in (reloader.watch(), systemd.watch())]
 
         async def feed() -> None:
             nonlocal useless
+            systemd.send(READY=1, STATUS=f"{plan.member.name} of swarm {plan.member.swarm}")
             await _feed(prepared, plan.member.name, started)
             useless = _end_of_source(prepared, runtime.tally)
 
         try:
             await runtime.run(feed, keep_on=settings.node.stay or settings.source is None)
         finally:
-            watching.cancel()
+            systemd.send(STOPPING=1)
+            for each in watching:
+                each.cancel()
             for line in prepared.causes.summary():
                 _log.warning("in all %s", line)
         if useless is None:  # A signal came before the source had ended.
             useless = _end_of_source(prepared, runtime.tally)
         _log.info("left after %d samples", runtime.tally.samples, extra={"samples": runtime.tally.samples})
     return not useless
+
+
+async def compile_kernels(settings: NodeSettings, stopped: asyncio.Event, doing: Callable[[str], None]) -> None:
+    """Compile the kernels in a thread, or load them from the cache, and say what takes long.
+
+    When ``stopped`` is set meanwhile, the process ends at once, with exit code 0: there is nothing to save yet.
+    """
+    loop, began_s, count = asyncio.get_running_loop(), time.monotonic(), 0
+    done: asyncio.Future[Any] = loop.create_future()
+
+    def settle(error: BaseException | None) -> None:
+        if not done.done():
+            done.set_result(None) if error is None else done.set_exception(error)
+
+    def begun() -> None:
+        nonlocal count
+        count += 1
+        if count == 1:
+            loop.call_soon_threadsafe(say)
+
+    def say() -> None:
+        about = f"compiling kernels (once, about {COMPILE_S} s)"
+        spent_s = time.monotonic() - began_s
+        text = about if spent_s < _SAY_S else f"{about}: {count} functions in {spent_s:.0f} s so far"
+        _log.info("%s", text)
+        doing(text)
+
+    def work() -> None:
+        error: BaseException | None = None
+        try:
+            with compilations(begun):
+                warm([settings])
+        except BaseException as raised:
+            error = raised
+        loop.call_soon_threadsafe(settle, error)
+
+    # Not one of the loop's threads: the loop would wait for it.
+    threading.Thread(target=work, name="protovine-compile", daemon=True).start()
+    stopping: asyncio.Future[Any] = asyncio.ensure_future(stopped.wait())
+    while not done.done():
+        await asyncio.wait({done, stopping}, timeout=_SAY_S, return_when=asyncio.FIRST_COMPLETED)
+        if stopped.is_set():
+            _log.info("left while starting")
+            logging.shutdown()
+            os._exit(0)  # The compiler cannot be stopped, and Python would end under its feet.
+        if count and not done.done():
+            say()
+    stopping.cancel()
+    done.result()
+    if count:
+        _log.info("kernels are ready after %.0f s", time.monotonic() - began_s)
 
 
 def _end_of_source(prepared: Prepared, tally: Tally) -> bool:
@@ -165,7 +241,8 @@ def _plan(settings: NodeSettings, schema: Schema) -> Plan:
 async def _feed(prepared: Prepared, name: str, started: Started) -> None:
     """Take samples from the source and write predictions to the sink, until the source ends."""
     source, sink = prepared.source, prepared.sink
-    started.runtime.source, started.runtime.sink = source, sink
+    runtime = started.runtime
+    runtime.source, runtime.sink = source, sink
 
     async def put(made: SamplePrediction) -> None:
         if sink is not None and not sink.closed:
@@ -186,7 +263,9 @@ async def _feed(prepared: Prepared, name: str, started: Started) -> None:
             await asyncio.Event().wait()
             return
         async with contextlib.aclosing(source.events()) as events:
-            await started.runtime.feed(events, put)
+            runtime.feeding = True
+            await runtime.feed(events, put)
     finally:
+        runtime.feeding = False
         if sink is not None:
             await sink.close()

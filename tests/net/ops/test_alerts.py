@@ -172,7 +172,7 @@ async def _(field: Field) -> None:
 
 @case("NodeRevoked", certified)
 def _(field: Field) -> None:
-    if not field.ann.revoked:
+    if not field.ann.trusting.revoked:
         revoke(field.folder / "ca", "ann", now=datetime.now(UTC) + timedelta(seconds=1))
         field.ann.update_trust(load_trust(field.folder / "ca"))
 

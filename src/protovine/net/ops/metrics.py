@@ -177,10 +177,10 @@ def read(runtime: Runtime, *, lag_s: float | None = None) -> Reading:
     end_ns = getattr(runtime.envelope, "certificate_end_ns", None)
     if end_ns is not None:
         values["certificate_expiry_timestamp_seconds"] = end_ns / SECOND_NS
-    if runtime.revocations is not None:
-        values["revoked"] = runtime.revoked
-        values["revoked_certificates"] = len(runtime.revocations.trust.revoked)
-        values["revocation_list_timestamp_seconds"] = runtime.revocations.trust.number
+    if runtime.trusting.trust is not None:
+        values["revoked"] = runtime.trusting.revoked
+        values["revoked_certificates"] = len(runtime.trusting.trust.revoked)
+        values["revocation_list_timestamp_seconds"] = runtime.trusting.trust.number
     if source is not None:
         values["source_dropped"] = source.dropped
         values["source_connected"] = source.connected
@@ -221,11 +221,11 @@ class RuntimeCollector(Collector):
 
     Parameters
     ----------
-    source : callable () -> Reading
-        Calls `read` in the event loop.
+    source : callable () -> Reading or None
+        Calls `read` in the event loop; None before there is a runtime.
     """
 
-    def __init__(self, source: Callable[[], Reading]) -> None:
+    def __init__(self, source: Callable[[], Reading | None]) -> None:
         self._source = source
 
     def describe(self) -> Iterable[Metric]:
@@ -234,10 +234,11 @@ class RuntimeCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The metrics of this moment."""
-        return families(self._source())
+        reading = self._source()
+        return iter(()) if reading is None else families(reading)
 
 
-def make_registry(source: Callable[[], Reading]) -> CollectorRegistry:
+def make_registry(source: Callable[[], Reading | None]) -> CollectorRegistry:
     """A new registry with a runtime's metrics, and on Linux with the memory and processor time of the process."""
     registry = CollectorRegistry()
     registry.register(RuntimeCollector(source))

@@ -59,7 +59,7 @@ class Reloader:
         self.runtime, self.certificates = runtime, certificates
         self._read = read
         self._settings = flatten(read()) if read is not None else {}
-        runtime.keep_list = self._keep
+        runtime.trusting.keep = self._keep
         self._trusted_at = time.monotonic()
         self._asked = asyncio.Event()
         self._files = {
@@ -100,9 +100,9 @@ class Reloader:
             _log.warning("%s: other certificates are taken up at the next start", self.certificates)
         if self.certificates is not None and (everything or changed & {"trust", "fixed"}):
             await self._take_trust(self.certificates)
-        elif self.runtime.revocations is not None and time.monotonic() - self._trusted_at > _TRUST_S:
+        elif self.runtime.trusting.trust is not None and time.monotonic() - self._trusted_at > _TRUST_S:
             self._trusted_at = time.monotonic()
-            self.runtime.update_trust(self.runtime.revocations.trust)
+            self.runtime.update_trust(self.runtime.trusting.trust)
 
     def _take_settings(self) -> None:
         assert self._read is not None
@@ -139,9 +139,9 @@ class Reloader:
         except ConfigError as error:
             _log.error("the revocation list stays as it was: %s", error)
             return
-        if self.runtime.revocations is None:
+        before = self.runtime.trusting.trust
+        if before is None:
             return
-        before = self.runtime.revocations.trust
         if found.certificate != before.certificate:
             _log.error("%s is of another authority: it is taken up at the next start", folder / "revoked.pem")
             return
