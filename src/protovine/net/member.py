@@ -115,7 +115,7 @@ def start_member(plan: Plan) -> Iterator[Started]:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, runtime.stop)
         if plan.endpoints.certificates is not None:
-            follow_link_log(runtime.link_refused)
+            follow_link_log(runtime.link_refused, runtime.not_accepted)
         yield Started(runtime, transport, loaded.state is not None, loaded.notes)
 
 

@@ -25,7 +25,7 @@ from protovine.net.roster import Order, Roster, RosterTiming
 from protovine.net.samples import EventLike, LocalSamples, SamplePrediction
 from protovine.net.security.envelope import EnvelopeLike
 from protovine.net.security.hello import Member
-from protovine.net.security.identity import Trust
+from protovine.net.security.identity import Identity, Trust
 from protovine.net.snapshots import Snapshots
 from protovine.net.states import Action
 from protovine.net.status import SinkLike, SourceLike, status
@@ -347,6 +347,15 @@ class Runtime:
         """Count a link that the transport did not let in; from any thread."""
         self._soon(self._refuse, PeerGroup.UNKNOWN, RemoteProtocolError("tls", f"a link: {why}"))
 
+    def not_accepted(self, endpoint: str, why: str) -> None:
+        """Count an endpoint that was dialled and whose certificate this side does not accept; from any thread."""
+        self._soon(self._not_accepted, endpoint, why)
+
+    def _not_accepted(self, endpoint: str, why: str) -> None:
+        self.tally.refused[PeerGroup.UNKNOWN, "tls"] += 1
+        self.tally.dialled[endpoint] = why
+        self._log_once(PeerGroup.UNKNOWN, f"tls {endpoint}", f"dialled {endpoint}, and refused it: {why}")
+
     # -- Peers. --------------------------------------------------------------------------------------------------------
 
     def _link_changed(self, peer: int, open: bool) -> None:
@@ -420,6 +429,11 @@ class Runtime:
         gone = self.trusting.update(trust, self.now_ns())
         self._settle()
         return gone
+
+    def renew(self, identity: Identity) -> None:
+        """Go on with another certificate of this member; `ConfigError` if it is another member's."""
+        self.trusting.renew(identity)
+        self._settle()
 
     # -- State. --------------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from protovine.net.io.files import check_writable
 from protovine.net.io.schema import Schema
 from protovine.net.member import Plan, Started, start_member
 from protovine.net.ops.logs import set_up_logs
+from protovine.net.ops.probe import check_ports
 from protovine.net.ops.reload import Reloader
 from protovine.net.ops.server import Server, parse_address
 from protovine.net.ops.systemd import Notifier
@@ -74,8 +75,8 @@ def prepare(settings: NodeSettings) -> Prepared:
         check_folder(plan.state)
     if plan.tape is not None:
         check_writable(plan.tape, "node.tape")
-    if settings.node.metrics is not None:
-        parse_address(settings.node.metrics)
+    metrics = None if settings.node.metrics is None else parse_address(settings.node.metrics)
+    check_ports(settings.network.listen, metrics, plan.state)
     causes, started = Causes(_report), list[Started]()
 
     def session(declare: Callable[[Any], None]) -> None:

@@ -102,6 +102,7 @@ def status(
         "unknown_labels": tally.unknown_labels,
         "causes": [cause.as_dict() for cause in tally.causes.sorted()[:_CAUSES]],
         "bugs": tally.bugs,
+        "not_accepted": dict(sorted(tally.dialled.items())),
         "revoked": trust is not None and getattr(envelope, "serial", None) in trust.revoked,
         "revocations": None if trust is None else trust.number,
         "peers": [

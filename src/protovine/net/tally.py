@@ -53,6 +53,8 @@ class Tally:
     recent: deque[bool] = field(default_factory=lambda: deque(maxlen=RECENT))
     # What was wrong with messages of the source, samples and labels.
     causes: Causes = field(default_factory=Causes)
+    # Why the certificates of endpoints that were dialled were not accepted, the last time.
+    dialled: dict[str, str] = field(default_factory=dict)
     bugs: int = 0
     snapshots: int = 0
     snapshots_failed: int = 0

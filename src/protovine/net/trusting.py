@@ -11,7 +11,7 @@ from collections.abc import Callable
 from protovine.net.roster import Roster
 from protovine.net.security.envelope import Envelope, EnvelopeLike
 from protovine.net.security.hello import Member
-from protovine.net.security.identity import Trust, common_name
+from protovine.net.security.identity import Identity, Trust, common_name
 from protovine.net.security.revocations import Revocations
 from protovine.net.tally import PeerGroup, Tally
 from protovine.net.transport import Transport
@@ -84,6 +84,12 @@ class Trusting:
             self.deny()
             self._roster.renew()
         return gone
+
+    def renew(self, identity: Identity) -> None:
+        """Go on with another certificate of this member; `ConfigError` if it is another member's."""
+        if self._envelope is not None:
+            self._envelope.renew(identity)
+            self._roster.renew()
 
     def take(self, data: bytes, now_ns: int) -> None:
         """A word about revoked certificates, from any process; `RemoteProtocolError` if it is none."""

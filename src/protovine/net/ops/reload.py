@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from protovine.errors import ConfigError, DataError
 from protovine.net.ops.logs import set_level
 from protovine.net.runtime import Runtime
 from protovine.net.security.authority import write_revocations
-from protovine.net.security.identity import Trust, load_trust
+from protovine.net.security.identity import Trust, load_member, load_trust
 
 _log = logging.getLogger("protovine")
 
@@ -65,7 +66,8 @@ class Reloader:
         self._files = {
             "settings": [settings] if settings is not None else [],
             "trust": [certificates / "revoked.pem"] if certificates is not None else [],
-            "fixed": [certificates / name for name in ("authority.pem", "member.pem")] if certificates else [],
+            "identity": [certificates / name for name in ("member.pem", "member.key")] if certificates else [],
+            "authority": [certificates / "authority.pem"] if certificates else [],
         }
         self._seen = {name: _signatures(paths) for name, paths in self._files.items()}
 
@@ -96,9 +98,11 @@ class Reloader:
                 self._seen[name] = now
         if self._read is not None and (everything or "settings" in changed):
             self._take_settings()
-        if "fixed" in changed:
-            _log.warning("%s: other certificates are taken up at the next start", self.certificates)
-        if self.certificates is not None and (everything or changed & {"trust", "fixed"}):
+        if "authority" in changed:
+            _log.warning("%s: another authority is taken up at the next start", self.certificates)
+        if self.certificates is not None and "identity" in changed:
+            await self._take_identity(self.certificates)
+        if self.certificates is not None and (everything or changed & {"trust", "authority"}):
             await self._take_trust(self.certificates)
         elif self.runtime.trusting.trust is not None and time.monotonic() - self._trusted_at > _TRUST_S:
             self._trusted_at = time.monotonic()
@@ -131,6 +135,18 @@ class Reloader:
             set_level(value)
         elif key == "node.snapshot_s":
             self.runtime.snapshots.period_s = float(value)  # After the snapshot that is due next.
+
+    async def _take_identity(self, folder: Path) -> None:
+        try:
+            identity, trust = await asyncio.to_thread(load_member, folder, datetime.now(UTC))
+            if self.runtime.trusting.trust is None or trust.certificate != self.runtime.trusting.trust.certificate:
+                raise ConfigError(f"{folder / 'member.pem'} is of another authority")
+            self.runtime.renew(identity)
+        except ConfigError as error:  # Of two files, one may be on its way.
+            _log.warning("the certificate stays as it was: %s", error)
+            return
+        end = identity.certificate.not_valid_after_utc
+        _log.info("another certificate was taken up, until %s", f"{end:%Y-%m-%d}")
 
     async def _take_trust(self, folder: Path) -> None:
         try:

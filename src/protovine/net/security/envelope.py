@@ -3,7 +3,7 @@
 The transport's TLS keeps strangers out, but other members may relay a message, and TLS does not say who wrote it. So
 every member sends a signed hello (`hello.py`) with a fresh public key for Diffie-Hellman. From two hellos both sides
 compute keys that no third member knows, one per direction (X25519, then HKDF-SHA256 over both members' names, ids,
-incarnations, certificates and public keys). A message is then sealed with AES-128-CCM and a tag of 8 bytes: no other
+incarnations and public keys). A message is then sealed with AES-128-CCM and a tag of 8 bytes: no other
 process can write, change or read it.
 
 A sealed message::
@@ -64,7 +64,7 @@ from protovine.net.security.hello import (
     signed_bytes,
     write_hello,
 )
-from protovine.net.security.identity import MEMBER_ID_MAX, Identity, Trust, fingerprint, parse_certificate
+from protovine.net.security.identity import MEMBER_ID_MAX, Identity, Trust, parse_certificate
 
 TAG_BYTES = 8
 # Sender and counter in at most 4 + 5 bytes.
@@ -113,7 +113,6 @@ class _Peer:
     incarnation: int
     public: bytes
     certificate: x509.Certificate
-    certificate_der: bytes
     hint: int
     seal: Callable[[bytes, bytes, bytes], bytes]
     open: Callable[[bytes, bytes, bytes], bytes]
@@ -196,7 +195,6 @@ class Envelope:
         self._private = X25519PrivateKey.generate()
         self._public = self._private.public_key().public_bytes_raw()
         self._certificate = identity.certificate.public_bytes(serialization.Encoding.DER)
-        self._fingerprint = fingerprint(identity.certificate)
         self._hello: tuple[int, bytes] | None = None
         self._peers: dict[int, _Peer] = {}
 
@@ -214,6 +212,13 @@ class Envelope:
     def certificate_end_ns(self) -> int:
         """When the own certificate ends, in nanoseconds since 1970."""
         return int(self._identity.certificate.not_valid_after_utc.timestamp()) * 10**9
+
+    def renew(self, identity: Identity) -> None:
+        """Show another certificate of the same member from now on; keys with peers stay as they are."""
+        if identity.member != self.member:
+            raise ConfigError(f"the certificate is of {identity.member.uri}, this is {self.member.uri}")
+        self._identity, self._hello = identity, None
+        self._certificate = identity.certificate.public_bytes(serialization.Encoding.DER)
 
     def hello(self, now_ns: int) -> bytes:
         """The hello that introduces this node, about 700 bytes; signed again when the last one is an hour old."""
@@ -255,7 +260,7 @@ class Envelope:
         if peer and peer.trusted and peer.hello_hash == digest and now_ns <= peer.end_ns:
             return peer.member(body.id)
         same = peer is not None and peer.incarnation == body.incarnation
-        if peer and same and (peer.public, peer.certificate_der) != (body.public, body.certificate):
+        if peer and same and peer.public != body.public:
             raise RemoteProtocolError(
                 "stale", f"{body.name} has other keys in incarnation {body.incarnation} than before: does it run twice?"
             )
@@ -265,6 +270,8 @@ class Envelope:
         if peer is None or not same:
             peer = self._new_peer(body, certificate)
             self._peers[body.id] = peer
+        elif not peer.trusted or certificate.not_valid_before_utc >= peer.certificate.not_valid_before_utc:
+            peer.certificate = certificate  # A renewed one: the keys stay.
         peer.trusted, peer.hello_hash = True, digest
         return peer.member(body.id)
 
@@ -363,8 +370,9 @@ class Envelope:
             shared = self._private.exchange(X25519PublicKey.from_public_bytes(body.public))
         except ValueError:
             raise RemoteProtocolError("malformed", f"{body.name} has an unusable public key") from None
-        ours = [self.id, self.member.name, self.incarnation, self._fingerprint, self._public]
-        theirs = [body.id, body.name, body.incarnation, fingerprint(certificate), body.public]
+        # Not the certificates, which sign these and may be renewed meanwhile.
+        ours = [self.id, self.member.name, self.incarnation, self._public]
+        theirs = [body.id, body.name, body.incarnation, body.public]
         lower = self.id < body.id
         info = msgspec.msgpack.encode(
             [
@@ -383,7 +391,6 @@ class Envelope:
             body.incarnation,
             public=body.public,
             certificate=certificate,
-            certificate_der=body.certificate,
             hint=(self.incarnation + body.incarnation) % 8,
             seal=AESCCM(out[:_KEY_BYTES], tag_length=TAG_BYTES).encrypt,
             open=AESCCM(in_[:_KEY_BYTES], tag_length=TAG_BYTES).decrypt,

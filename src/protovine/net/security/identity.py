@@ -26,9 +26,10 @@ MEMBER_ID_MAX = 999_999
 CERTIFICATE_BYTES_MAX = 4096
 # A revocation list of 100,000 members has 4 MB.
 _FILE_BYTES_MAX = 2**24
-URI_SCHEME = "protovine://"
+URI_SCHEME, OPERATOR_SCHEME = "protovine://", "protovine-operator://"
 # Names of swarms and members are single DNS labels.
 LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_OPERATOR_URI = re.compile(f"{OPERATOR_SCHEME}({LABEL})/({LABEL})", re.ASCII)
 # In a revocation list, the extension of an entry that names the member: an arc from a random UUID (ITU-T X.667).
 REVOKED_MEMBER = x509.ObjectIdentifier("2.25.178602173471234021869357418021473962411")
 _MEMBER_URI = re.compile(f"{URI_SCHEME}({LABEL})/({LABEL})/(0|[1-9][0-9]{{0,5}})", re.ASCII)
@@ -77,8 +78,27 @@ class MemberName:
         return cls(found[1], found[2], int(found[3]))
 
 
-def member_name(certificate: x509.Certificate) -> MemberName:
-    """The member that ``certificate`` belongs to; ``ValueError`` unless it has one URI and an ECDSA P-256 key."""
+@dataclass(frozen=True, slots=True, order=True)
+class OperatorName:
+    """The person or program that a certificate belongs to, who may ask members for their status and is no member.
+
+    Examples
+    --------
+    >>> OperatorName("barn", "kim").uri
+    'protovine-operator://barn/kim'
+    """
+
+    swarm: str
+    name: str
+
+    @property
+    def uri(self) -> str:
+        """The form that the certificate has."""
+        return f"{OPERATOR_SCHEME}{self.swarm}/{self.name}"
+
+
+def name_of(certificate: x509.Certificate) -> MemberName | OperatorName:
+    """Whom ``certificate`` belongs to; ``ValueError`` unless it has one URI and an ECDSA P-256 key."""
     if certificate.signature_algorithm_oid != x509.SignatureAlgorithmOID.ECDSA_WITH_SHA256:
         raise ValueError("it is not signed by ECDSA with SHA-256")
     key = certificate.public_key()
@@ -88,7 +108,16 @@ def member_name(certificate: x509.Certificate) -> MemberName:
     uris = names.get_values_for_type(x509.UniformResourceIdentifier)
     if len(uris) != 1:
         raise ValueError(f"it has {len(uris)} URIs instead of one")
-    return MemberName.parse(uris[0])
+    found = _OPERATOR_URI.fullmatch(uris[0])
+    return OperatorName(found[1], found[2]) if found else MemberName.parse(uris[0])
+
+
+def member_name(certificate: x509.Certificate) -> MemberName:
+    """As `name_of`; ``ValueError`` for an operator."""
+    name = name_of(certificate)
+    if isinstance(name, OperatorName):
+        raise ValueError(f"it is of operator {name.name}, who is no member")
+    return name
 
 
 def common_name(serial: int) -> str:
@@ -162,16 +191,23 @@ class Trust:
             ``certificate``: of another authority, not valid at ``now``, or not of the form that authorities here issue;
             ``revoked``; ``swarm``: of another swarm.
         """
+        member = self.check(certificate, now)
+        if isinstance(member, OperatorName):
+            raise RemoteProtocolError("certificate", f"operator {member.name} is no member")
+        return member
+
+    def check(self, certificate: x509.Certificate, now: datetime) -> MemberName | OperatorName:
+        """As `verify`, also for operators."""
         policy = PolicyBuilder().store(Store([self.certificate])).time(now.replace(tzinfo=None)).max_chain_depth(0)
         try:
             policy.build_client_verifier().verify(certificate, [])
-            member = member_name(certificate)
+            member = name_of(certificate)
         except VerificationError as error:
             raise RemoteProtocolError("certificate", f"the certificate is not valid: {error}") from None
         except CERTIFICATE_ERRORS as error:
             raise RemoteProtocolError("certificate", f"the certificate cannot be used: {error}") from None
         if certificate.serial_number in self.revoked:
-            raise RemoteProtocolError("revoked", f"the certificate of {member.name} ({member.id}) was revoked")
+            raise RemoteProtocolError("revoked", f"the certificate of {member.uri} was revoked")
         if member.swarm != self.swarm:
             raise RemoteProtocolError("swarm", f"the certificate is of swarm {member.swarm}, this is {self.swarm}")
         return member
@@ -217,22 +253,37 @@ def load_member(folder: Path, now: datetime) -> tuple[Identity, Trust]:
     try:
         trust.verify(identity.certificate, now)
     except RemoteProtocolError as error:
-        end = identity.certificate.not_valid_after_utc
-        reason = f"it ended on {end:%Y-%m-%d}" if now > end else str(error)
+        reason = when(identity.certificate, now) or error
         raise ConfigError(f"{folder / 'member.pem'} cannot be used: {reason}") from None
     return identity, trust
+
+
+def load_client(folder: Path, now: datetime) -> tuple[str, Trust]:
+    """The swarm that a member or an operator may ask, and its trust, from a folder; `ConfigError` as `load_member`."""
+    certificate, trust = read_certificate(folder / "member.pem"), load_trust(folder)
+    check_key(folder / "member.key")
+    try:
+        trust.check(certificate, now)
+    except RemoteProtocolError as error:
+        raise ConfigError(f"{folder / 'member.pem'} cannot be used: {when(certificate, now) or error}") from None
+    return trust.swarm, trust
+
+
+def when(certificate: x509.Certificate, now: datetime) -> str:
+    """Why a certificate is not valid at ``now``, with both dates; nothing if it is."""
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if now > end:
+        return f"it ended on {end:%Y-%m-%d}, and this computer's clock says {now:%Y-%m-%d %H:%M} UTC"
+    if now < begin:
+        return f"it begins on {begin:%Y-%m-%d %H:%M} UTC, and this computer's clock says {now:%Y-%m-%d %H:%M} UTC"
+    return ""
 
 
 def load_identity(folder: Path) -> Identity:
     """Certificate and key from a member's folder; `ConfigError` if they do not fit or others can read the key."""
     certificate = read_certificate(folder / "member.pem")
     path = folder / "member.key"
-    try:
-        open_to = path.stat().st_mode & 0o077
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
-    if open_to:
-        raise ConfigError(f"{path} can be read by others: chmod 600 {path}")
+    check_key(path)
     key = read_key(path)
     if key.public_key() != certificate.public_key():
         raise ConfigError(f"{path} is not the key of {folder / 'member.pem'}")
@@ -304,6 +355,16 @@ def read_certificate(path: Path) -> x509.Certificate:
         return x509.load_pem_x509_certificate(data)
     except CERTIFICATE_ERRORS:
         raise ConfigError(f"{path} is no certificate in PEM") from None
+
+
+def check_key(path: Path) -> None:
+    """`ConfigError` unless the file is there and only its owner can read it."""
+    try:
+        open_to = path.stat().st_mode & 0o077
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+    if open_to:
+        raise ConfigError(f"{path} can be read by others: chmod 600 {path}")
 
 
 def read_key(path: Path) -> ec.EllipticCurvePrivateKey:
