@@ -12,6 +12,7 @@ from typing import BinaryIO, cast
 
 from protovine.errors import ConfigError
 from protovine.net.ops.link_log import follow_link_log
+from protovine.net.roster import RosterTiming
 from protovine.net.runtime import MonotonicClock, Runtime
 from protovine.net.security.envelope import EnvelopeLike
 from protovine.net.security.identity import MemberName
@@ -46,6 +47,8 @@ class Plan:
         Takes every trace record.
     neighbours : frozenset of int or None
         Members to talk to; all, if None.
+    timing : RosterTiming or None
+        How often peers are asked and looked for.
     """
 
     member: MemberName
@@ -58,6 +61,7 @@ class Plan:
     tape: Path | None = None
     record: Callable[[Record], None] = lambda record: None
     neighbours: frozenset[int] | None = None
+    timing: RosterTiming | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,7 @@ def start_member(plan: Plan) -> Iterator[Started]:
             snapshot_s=plan.snapshot_s,
             record=plan.record,
             neighbours=plan.neighbours,
+            timing=plan.timing,
             clock=clock,
         )
         if loaded.state is not None:

@@ -235,6 +235,7 @@ def _plan(settings: NodeSettings, schema: Schema) -> Plan:
         state=Path(settings.node.state) if settings.node.state else None,
         incarnation_min=max(1, int(time.time() - _INCARNATIONS_SINCE_S) // 60),
         snapshot_s=settings.node.snapshot_s,
+        timing=settings.roster_timing(),
         tape=Path(settings.node.tape) if settings.node.tape is not None else None,
     )
 

@@ -26,10 +26,8 @@ from protovine.gossip import MESSAGE_BYTES_MAX
 from protovine.net.security.envelope import OVERHEAD_BYTES_MAX
 
 MODES = ("peer", "router", "client")
-# A link that is silent for this long is closed. It is dialled again after a pause that grows to the longest.
-_LEASE_MS, _RETRY_MS, _RETRY_MAX_MS, _DIAL_MS = 5000, 300, 2000, 3000
-# A client that finds no router gives up after this long.
-_CLIENT_MS = 5000
+# A client that finds no router tries for this much longer than one attempt.
+_CLIENT_MS = 2000
 # Files of a member's folder: the authority's certificate, its own, and its key.
 # Everything that Zenoh can be told to keep from passing a link.
 _ZENOH_MESSAGES = (
@@ -46,6 +44,48 @@ _ZENOH_MESSAGES = (
 _FILES = ("authority.pem", "member.pem", "member.key")
 # The longest sealed message, and what Zenoh writes around it.
 _MESSAGE_BYTES_MAX = MESSAGE_BYTES_MAX + OVERHEAD_BYTES_MAX + 1024
+
+
+@dataclass(frozen=True, slots=True)
+class LinkTiming:
+    """Periods of links, in seconds.
+
+    Parameters
+    ----------
+    dial_s : float
+        An attempt to open a link is given up after this time. It takes some six round trips, more if packets are lost.
+    lease_s : float
+        A link that is silent for this long is closed.
+    keep_alive_s : float
+        A link that has nothing to carry is used this often.
+    retry_s, retry_s_max : float
+        An endpoint that does not answer is dialled again after a pause that grows from the first to the last.
+    """
+
+    dial_s: float = 3.0
+    lease_s: float = 5.0
+    keep_alive_s: float = 1.25
+    retry_s: float = 0.3
+    retry_s_max: float = 2.0
+
+    def __post_init__(self) -> None:
+        if self.lease_s < 2 * self.keep_alive_s:
+            raise ConfigError(
+                f"network.lease_s must be at least two network.keep_alive_s, got {self.lease_s:g} and "
+                f"{self.keep_alive_s:g}"
+            )
+        if self.retry_s_max < self.retry_s:
+            raise ConfigError(
+                f"network.retry_s_max must be at least {self.retry_s:g}, the first pause, got {self.retry_s_max:g}"
+            )
+
+
+# By the kind of network: quick to notice everything; metered and slower; a round trip of seconds and lost packets.
+PROFILES = {
+    "lan": LinkTiming(),
+    "cellular": LinkTiming(dial_s=20.0, lease_s=60.0, keep_alive_s=25.0, retry_s=1.0, retry_s_max=30.0),
+    "satellite": LinkTiming(dial_s=90.0, lease_s=180.0, keep_alive_s=60.0, retry_s=2.0, retry_s_max=60.0),
+}
 
 
 class Channel(enum.Enum):
@@ -70,12 +110,14 @@ class Endpoints:
         that dial it: it assumes that they reach each other. A client only dials.
     certificates : path or None
         A member's folder (`protovine.net.issue`) for mutual TLS; without it endpoints must be ``tcp``.
+    timing : LinkTiming
     """
 
     listen: Sequence[str]
     connect: Sequence[str]
     mode: str = "peer"
     certificates: str | Path | None = None
+    timing: LinkTiming = PROFILES["lan"]
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -101,11 +143,15 @@ class Endpoints:
 
     def config(self, denied: Iterable[str] = ()) -> dict[str, Any]:
         """The configuration of a Zenoh session; ``denied`` are the common names of certificates that were revoked."""
-        client = self.mode == "client"
+        client, timing = self.mode == "client", self.timing
+        dial_ms = round(1000 * timing.dial_s)
         link: dict[str, Any] = {
             # No other protocol is used, whatever endpoints members tell each other of.
             "protocols": ["tcp" if self.certificates is None else "tls"],
-            "tx": {"lease": _LEASE_MS, "keep_alive": 4},
+            "tx": {
+                "lease": round(1000 * timing.lease_s),
+                "keep_alive": max(2, round(timing.lease_s / timing.keep_alive_s)),
+            },
             # A message comes in fragments, which could otherwise pile up to 1 GiB before the first is delivered.
             "rx": {"max_message_size": _MESSAGE_BYTES_MAX},
         }
@@ -127,17 +173,17 @@ class Endpoints:
             "connect": {
                 "endpoints": list(self.connect),
                 # The others may start later, so this tries for ever; 0 would be once.
-                "timeout_ms": _CLIENT_MS if client else -1,
+                "timeout_ms": dial_ms + _CLIENT_MS if client else -1,
                 "exit_on_failure": client,  # Without a router there is no session.
                 "retry": {
-                    "period_init_ms": _RETRY_MS,
-                    "period_max_ms": _RETRY_MAX_MS,
+                    "period_init_ms": round(1000 * timing.retry_s),
+                    "period_max_ms": round(1000 * timing.retry_s_max),
                     "period_increase_factor": 1.5,
                 },
             },
             "scouting": {"multicast": {"enabled": False}, "gossip": {"enabled": not client}},
             # While a network is cut, an attempt to dial waits longer and longer for an answer: a new one is faster.
-            "transport": {"link": link, "unicast": {"open_timeout": _DIAL_MS}},
+            "transport": {"link": link, "unicast": {"open_timeout": dial_ms, "accept_timeout": max(10_000, dial_ms)}},
             "adminspace": {"enabled": False},
         }
         names = sorted(denied)
@@ -259,7 +305,7 @@ class ZenohTransport:
                 self._begin(open_session(self.endpoints, self._denied), opened)
                 return
             except ConfigError:
-                time.sleep(_RETRY_MS / 1000)
+                time.sleep(self.endpoints.timing.retry_s)
 
     def _begin(self, session: Any, opened: int) -> None:
         zenoh = zenoh_module()

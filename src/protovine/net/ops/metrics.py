@@ -16,6 +16,7 @@ from itertools import accumulate, islice
 
 from protovine.errors import ConfigError
 from protovine.net.ops.latency import BOUNDS_S
+from protovine.net.ops.meter import SocketMeter
 from protovine.net.runtime import Runtime
 from protovine.net.tally import PeerGroup, PeerKey, in_order
 from protovine.records import SECOND_NS
@@ -90,6 +91,11 @@ _LABELLED: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "peer_alive": ("gauge", "1 if there is a link to the peer, or it was heard since one was lost.", ("peer",)),
     "accuracy": ("gauge", "Fraction of right predictions: of the newest 1,000 judged, or of all (total).", ("window",)),
     "source_refused": ("counter", "Messages of the source that were refused, by reason.", ("reason",)),
+    "socket_bytes": (
+        "counter",
+        "Bytes through all TCP sockets of the process, with TLS, retransmissions and headers of TCP and IP.",
+        ("direction",),
+    ),
     "input_causes": (
         "counter",
         "Messages, samples and labels that could not be used, by cause.",
@@ -108,7 +114,7 @@ _TRAFFIC = {
 }
 
 
-def read(runtime: Runtime, *, lag_s: float | None = None) -> Reading:
+def read(runtime: Runtime, *, lag_s: float | None = None, meter: SocketMeter | None = None) -> Reading:
     """A copy of the counts of ``runtime``. Call it in the runtime's event loop."""
     tally, node, now_ns = runtime.tally, runtime.node, time.time_ns()
     names, source, sink = tally.names, runtime.source, runtime.sink
@@ -148,6 +154,9 @@ def read(runtime: Runtime, *, lag_s: float | None = None) -> Reading:
         "peer_alive": alive,
         "input_causes": {(each.reason, each.field, each.topic): each.count for each in tally.causes.sorted()},
     }
+    counted = None if meter is None else meter.read()
+    if counted is not None:
+        labelled["socket_bytes"] = {("sent",): counted[0], ("received",): counted[1]}
     values: dict[str, float] = {
         "incarnation": node.incarnation,
         "start_time_seconds": runtime.started_ns / SECOND_NS,

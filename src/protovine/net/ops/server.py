@@ -30,6 +30,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from protovine.errors import ConfigError
+from protovine.net.ops.meter import SocketMeter
 from protovine.net.ops.metrics import make_registry, read
 from protovine.net.runtime import Runtime
 from protovine.net.status import sink_status, source_status
@@ -96,6 +97,7 @@ class Server:
         peers_expected: bool = True,
     ) -> None:
         self.runtime, self._peers_expected = runtime, peers_expected
+        self._meter = SocketMeter(headers=True)
         # What a node without a runtime does.
         self.phase = "starting"
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -156,7 +158,7 @@ class Server:
         self._beat = self._loop.call_at(now_s + _BEAT_S, self._listen_to_loop, now_s + _BEAT_S)
 
     def _read(self) -> Any:
-        return None if self.runtime is None else read(self.runtime, lag_s=self._lag_s)
+        return None if self.runtime is None else read(self.runtime, lag_s=self._lag_s, meter=self._meter)
 
     # -- For the threads that answer. ----------------------------------------------------------------------------------
 
