@@ -145,6 +145,8 @@ class Endpoints:
         """The configuration of a Zenoh session; ``denied`` are the common names of certificates that were revoked."""
         client, timing = self.mode == "client", self.timing
         dial_ms = round(1000 * timing.dial_s)
+        # Who is dialled waits as long, but has no key for it among the others.
+        handshake = "" if self.certificates is None else f"#tls_handshake_timeout_ms={max(10_000, dial_ms)}"
         link: dict[str, Any] = {
             # No other protocol is used, whatever endpoints members tell each other of.
             "protocols": ["tcp" if self.certificates is None else "tls"],
@@ -169,7 +171,7 @@ class Endpoints:
             }
         found = {
             "mode": self.mode,
-            "listen": {"endpoints": list(self.listen), "exit_on_failure": True},
+            "listen": {"endpoints": [f"{endpoint}{handshake}" for endpoint in self.listen], "exit_on_failure": True},
             "connect": {
                 "endpoints": list(self.connect),
                 # The others may start later, so this tries for ever; 0 would be once.

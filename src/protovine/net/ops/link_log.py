@@ -102,5 +102,7 @@ def _keep(line: str, asked: bool) -> None:
     """Make a record of a line; without being asked, of warnings and errors only."""
     found = _RECORD.match(line)
     level = _LEVELS[found[1]] if found else logging.WARNING
+    if found and not asked and found[2].endswith("orchestrator"):
+        return  # Of these only dials matter.
     if asked or level >= logging.WARNING:
         _log.log(level, "%s", found[3] if found else line, extra={"target": found[2] if found else ""})
