@@ -228,6 +228,8 @@ class MqttSinkTable(_Broker):
     topic: str
     qos: _Qos = 1
     retain: bool = False
+    status_topic: str | None = None
+    home_assistant: str | None = None
     queue: _Queue = 1000
 
 
@@ -396,7 +398,7 @@ class NodeSettings(SystemSettings):
         options = {"queue": table.queue, "device": table.device, "messages": table.messages()}
         return ZenohKeys(schema, session, table.key, **options, refused=refused)
 
-    def sink_of(self, session: Any, failed: Failed) -> Sink | None:
+    def sink_of(self, schema: Schema, session: Any, failed: Failed) -> Sink | None:
         """Where predictions go; None without a sink."""
         table = self.sink
         if table is None:
@@ -406,8 +408,10 @@ class NodeSettings(SystemSettings):
         if isinstance(table, FileSink):
             return JsonLinesSink(table.path, queue=table.queue, failed=failed)
         if isinstance(table, MqttSinkTable):
-            options: dict[str, Any] = {"qos": table.qos, "retain": table.retain, "queue": table.queue}
-            return MqttSink(table.host, table.topic, **options, **table.broker(), failed=failed)
+            options = {
+                name: getattr(table, name) for name in ("qos", "retain", "queue", "status_topic", "home_assistant")
+            }
+            return MqttSink(table.host, table.topic, **options, **table.broker(), classes=schema.classes, failed=failed)
         return ZenohSink(session, table.key, failed=failed)
 
 

@@ -83,7 +83,7 @@ def prepare(settings: NodeSettings) -> Prepared:
         started[0].transport.attach(declare)
 
     source = settings.source_of(schema, session, causes)
-    return Prepared(schema, plan, source, settings.sink_of(session, _report), causes, started)
+    return Prepared(schema, plan, source, settings.sink_of(schema, session, _report), causes, started)
 
 
 def run_member(settings: NodeSettings, read_again: Callable[[], NodeSettings], file: Path | None = None) -> bool:
@@ -101,7 +101,6 @@ def run_member(settings: NodeSettings, read_again: Callable[[], NodeSettings], f
 
 
 async def _run(settings: NodeSettings, read_again: Callable[[], NodeSettings], file: Path | None) -> bool:
-    _log.info("protovine %s starts", version("protovine"), extra={"pid": os.getpid()})
     systemd, stopped = Notifier(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -109,6 +108,8 @@ async def _run(settings: NodeSettings, read_again: Callable[[], NodeSettings], f
     loop.add_signal_handler(signal.SIGHUP, lambda: None)  # Everything is being read anyway.
     prepared = prepare(settings)
     schema, plan = prepared.schema, prepared.plan
+    name, swarm = plan.member.name, plan.member.swarm
+    _log.info("protovine %s starts as %s of swarm %s", version("protovine"), name, swarm, extra={"pid": os.getpid()})
     useless: bool | None = None
     if settings.network.plain:
         _log.warning("plain TCP without encryption; any process can send in any member's name")
@@ -146,8 +147,8 @@ async def _run(settings: NodeSettings, read_again: Callable[[], NodeSettings], f
 
         async def feed() -> None:
             nonlocal useless
-            systemd.send(READY=1, STATUS=f"{plan.member.name} of swarm {plan.member.swarm}")
-            await _feed(prepared, plan.member.name, started)
+            systemd.send(READY=1, STATUS=f"{name} of swarm {swarm}")
+            await _feed(prepared, name, started)
             useless = _end_of_source(prepared, runtime.tally)
 
         try:
@@ -260,6 +261,8 @@ async def _feed(prepared: Prepared, name: str, started: Started) -> None:
                 )
             )
 
+    if sink is not None:
+        await sink.open()
     try:
         if source is None:
             await asyncio.Event().wait()

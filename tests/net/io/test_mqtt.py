@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -408,3 +409,46 @@ def test_outages_are_reported_at_a_bounded_rate():
         now_s[0] += 1
         outages.connected()
     assert 60 <= len(reports) - before <= 72 and "more outages" in reports[-1][1]
+
+
+def test_home_assistant_sees_predictions_and_whether_the_node_is_there(start):
+    """Discovery, values and availability as its MQTT integration reads them; the last will when the node is killed."""
+    broker, found = start(), {}
+    script = (
+        "import asyncio, sys; from protovine.net import MqttSink, Output\n"
+        "async def main():\n"
+        "    sink = MqttSink('127.0.0.1', 'barn/{device}/out', port=int(sys.argv[1]), classes=('dry', 'wet'),\n"
+        "                    status_topic='barn/gate-1/status', home_assistant='homeassistant')\n"
+        "    await sink.open()\n"
+        "    for device in ('north', 'south', 'north'):\n"
+        "        await sink.put(Output(1, 0.0, 'wet', {'wet': 1.0}, 3, 'gate-1', device))\n"
+        "    await asyncio.to_thread(sys.stdin.read)\n"
+        "    await sink.close()\n"
+        "asyncio.run(main())\n"
+    )
+
+    async def main(how):
+        child = subprocess.Popen([sys.executable, "-c", script, str(broker.port)], stdin=subprocess.PIPE)
+        try:
+            async with aiomqtt.Client("127.0.0.1", broker.port) as client:
+                await client.subscribe("#", 1)
+                async for message in client.messages:
+                    found[str(message.topic)] = message.payload.decode()
+                    if found.get("barn/gate-1/status") == "online" and len(found) == 5 and child.poll() is None:
+                        child.kill() if how == "killed" else child.stdin.close()
+                        child.wait()
+                    if found.get("barn/gate-1/status") == "offline" and len(found) == 5:
+                        return
+        finally:
+            child.kill()
+            child.wait()
+
+    for how in ("killed", "closed"):
+        found.clear()
+        run(main(how))
+        config = json.loads(found["homeassistant/sensor/protovine/gate-1_north/config"])
+        assert "homeassistant/sensor/protovine/gate-1_south/config" in found
+        assert ("barn/north/out", "barn/gate-1/status") == (config["state_topic"], config["availability_topic"])
+        assert (["dry", "wet"], "enum") == (config["options"], config["device_class"])
+        assert "wet" == json.loads(found[config["state_topic"]])["prediction"]
+        assert config["unique_id"] == "protovine_gate-1_north"

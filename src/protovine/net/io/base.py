@@ -197,6 +197,9 @@ class Sink(Protocol):
     def closed(self) -> bool:
         """Whether nothing can be written any more, such as to a pipe without a reader."""
 
+    async def open(self) -> None:
+        """Connect, so that the first output does not have to; without it the first output does."""
+
     async def put(self, output: Output) -> None:
         """Write it now or soon."""
 
@@ -211,6 +214,9 @@ class ReportingSink:
         self._failed = failed
         self._reported = False
         self._late = 0
+
+    async def open(self) -> None:
+        """Connect, if there is something to connect to."""
 
     def _report_once(self, reason: str, text: str) -> None:
         if self._failed is not None and not self._reported:

@@ -161,6 +161,8 @@ class Broker:
         check_range("port", self.port, 1, 65_535)
         self.connections = 0
         self.connected = False
+        # A message that the broker publishes when this client is gone without a word: topic and payload.
+        self.will: tuple[str, str] | None = None
         self._client_id, self._retry_s_min, self._retry_s_max = client_id, retry_s_min, retry_s_max
         self._username, self._password = (
             _variable("username_env", username_env),
@@ -239,6 +241,7 @@ class Broker:
             identifier=self._client_id,
             clean_session=self._client_id is None,
             tls_context=self._tls,
+            will=None if self.will is None else aiomqtt.Will(*self.will, qos=1, retain=True),
             timeout=_TIMEOUT_S,
             queue_type=functools.partial(_Tap, take),  # type: ignore[arg-type]
         )

@@ -82,11 +82,15 @@ class ZenohSink(ReportingSink):
         """Whether `close` was called or the session was closed."""
         return self._closed
 
-    async def put(self, output: Output) -> None:
-        """Hand it to Zenoh."""
+    async def open(self) -> None:
+        """Take the session, if it comes from a function."""
         if self._attach is not None:
             attach, self._attach, self._replaced = self._attach, None, True
             attach(self._open)
+
+    async def put(self, output: Output) -> None:
+        """Hand it to Zenoh."""
+        await self.open()
         if not self._closed and self._session is not None:
             try:
                 self._put(output)
