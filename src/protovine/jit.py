@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
+from numba.core import event
 from numba.core.registry import CPUDispatcher
 
 # Imports at the top level of a file. Parsing whole files would take longer than importing them.
@@ -53,6 +55,31 @@ def merged_kernel(function: _Function) -> _Function:
     A kernel is optimised once by itself and once more in each kernel that calls it, directly or not.
     """
     return _compiled(function, inline="always")
+
+
+class _Compilations(event.Listener):
+    def __init__(self, begun: Callable[[], None]) -> None:
+        self._begun = begun
+
+    def on_start(self, event: object) -> None:
+        self._begun()
+
+    def on_end(self, event: object) -> None:
+        pass
+
+
+@contextmanager
+def compilations(begun: Callable[[], None]) -> Iterator[None]:
+    """Call ``begun`` for every function whose compilation begins meanwhile, in the thread that compiles it.
+
+    Kernels that come from the cache do not count. Functions of numba that kernels use do.
+    """
+    listener = _Compilations(begun)
+    event.register("numba:compile", listener)  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        event.unregister("numba:compile", listener)  # type: ignore[no-untyped-call]
 
 
 def _inner(function: _Function, **options: Any) -> _Function:

@@ -123,6 +123,11 @@ class Node:
         self._advance(now_ns)
         self.exchange.peer_reached(peer, now_ns)
 
+    def distrust(self, peer: int, now_ns: int) -> int:
+        """Forget the prototypes of a peer that wait to be trained, and return their number; what was learnt stays."""
+        self._advance(now_ns)
+        return self.inbox.discard(peer)
+
     def observe(
         self,
         x: ArrayLike,

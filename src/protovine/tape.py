@@ -78,6 +78,12 @@ class Reached(Call, frozen=True, tag="reached"):
     peer: int
 
 
+class Distrusted(Call, frozen=True, tag="distrust"):
+    """`Node.distrust`."""
+
+    peer: int
+
+
 class Restored(Call, frozen=True, tag="restore"):
     """`Node.restore`."""
 
@@ -110,6 +116,7 @@ AnyCall = (
     | Ticked
     | Met
     | Reached
+    | Distrusted
     | Restored
     | Rejoined
     | Shifted
@@ -188,6 +195,11 @@ class TapedNode:
         self._write(Reached(now_ns, peer))
         self.node.peer_reached(peer, now_ns)
 
+    def distrust(self, peer: int, now_ns: int) -> int:
+        """As `Node.distrust`."""
+        self._write(Distrusted(now_ns, peer))
+        return self.node.distrust(peer, now_ns)
+
     def restore(self, data: bytes, now_ns: int) -> None:
         """As `Node.restore`."""
         self._write(Restored(now_ns, data))
@@ -247,6 +259,8 @@ def _make(call: AnyCall, node: Node) -> None:
         node.rejoin(call.incarnation, call.now_ns)
     elif isinstance(call, Shifted):
         node.shift(call.by_ns, call.since_ns, call.now_ns)
+    elif isinstance(call, Distrusted):
+        node.distrust(call.peer, call.now_ns)
     elif isinstance(call, Finished):
         node.finish(call.now_ns)
     else:

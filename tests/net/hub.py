@@ -84,6 +84,14 @@ class Memory:
             if other != self.member:
                 self.hub.carry(self.member, other, Channel.ASK if ask else Channel.HELLO, data)
 
+    def send_revocations(self, peer: int | None, data: bytes) -> None:
+        for other in sorted(self.hub.there) if peer is None else [peer]:
+            if other != self.member:
+                self.hub.carry(self.member, other, Channel.REVOCATIONS, data)
+
+    def deny(self, names: frozenset[str]) -> None:
+        self.denied = names
+
     def reopen(self) -> None:
         self.reopened += 1
         if self.fails:

@@ -53,6 +53,14 @@ class End:
         for other in others:
             self._hand(other, Channel.ASK if ask else Channel.HELLO, data)
 
+    def send_revocations(self, peer: int | None, data: bytes) -> None:
+        others = [other for other in self.wire.ends if other != self.member] if peer is None else [peer]
+        for other in others:
+            self._hand(other, Channel.REVOCATIONS, data)
+
+    def deny(self, names: frozenset[str]) -> None:
+        self.denied = names
+
     def _hand(self, peer: int, channel: Channel, data: bytes) -> None:
         end = self.wire.ends.get(peer)
         if end is not None and end.deliver is not None and self.member in self.wire.ends:

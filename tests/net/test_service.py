@@ -23,7 +23,7 @@ import pytest
 import protovine
 from protovine.net import create_authority, issue
 from protovine.net.config import NodeSettings
-from protovine.net.transport import Endpoints, open_session
+from protovine.net.transport import Endpoints, ask_status, open_session
 from protovine.records import Learned, Predicted
 from protovine.tape import Began, play, read_tape
 
@@ -126,7 +126,12 @@ def test_two_nodes_meet_learn_answer_and_leave_and_their_tapes_play_the_same(nod
     for name in ("bob", "ann"):
         nodes.start(name, f"{name}.toml")
     wait_for(lambda: min(len(lines(folder / f"{name}.out")) for name in ("ann", "bob")) == 60, "all samples")
-    time.sleep(3.0)  # The last messages are on their way.
+
+    def learnt_of_peers() -> list[int]:
+        at = Endpoints([], [endpoint(folder, "ann")], "client", folder / "watch")
+        return [peer["samples_learnt"] for one in ask_status("barn", at).values() for peer in json.loads(one)["peers"]]
+
+    wait_for(lambda: learnt_of_peers() == [60, 60], "the last messages")
     asked = command("status", "--connect", endpoint(folder, "ann"), "--certificates", "watch", "--json", cwd=folder)
     assert 0 == asked.returncode, asked.stderr
     status = {each["name"]: each for each in json.loads(asked.stdout)}

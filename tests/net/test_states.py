@@ -100,12 +100,18 @@ def test_every_step_of_the_session_happens_as_the_table_says(state: SessionState
     assert state is roster.session
     if event in (SessionEvent.OPENED, SessionEvent.NOT_OPENED):
         roster.reopened(event is SessionEvent.OPENED, now_ns)
+    elif event is SessionEvent.RENEWED:
+        roster.renew()
     else:
         while roster.session is state:
             roster.on_timer(roster.next_timer_ns())
     step = TRANSITIONS[state, event]
     assert step.state is roster.session
-    missing = {Action.REOPEN: (PEER,) if state is SessionState.OPEN else (PEER, OTHER), Action.ASK_ALL: ()}
+    missing = {
+        Action.REOPEN: (PEER,) if state is SessionState.OPEN else (PEER, OTHER),
+        Action.ASK_ALL: (),
+        Action.RENEW: (),
+    }
     assert [Order(action, missing[action]) for action in step.actions] == [
         order for order in roster.drain() if order.action in missing
     ]

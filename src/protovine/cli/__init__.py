@@ -10,10 +10,11 @@ from protovine import __version__
 from protovine.cli.age import age_group
 from protovine.cli.cert import cert
 from protovine.cli.data import data
-from protovine.cli.node import node, status
+from protovine.cli.node import doctor, node, status
 from protovine.cli.run import replay, run
 from protovine.cli.swarm import swarm
 from protovine.cli.sweep import report, sweep
+from protovine.cli.warm import warm
 from protovine.errors import ConfigError, DataError
 
 # Module -> the optional extra that installs it.
@@ -49,5 +50,5 @@ def main() -> None:
     """
 
 
-for _command in (run, sweep, report, swarm, node, status, replay, data, age_group, cert):
+for _command in (run, sweep, report, swarm, node, doctor, status, warm, replay, data, age_group, cert):
     main.add_command(_command)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -48,6 +48,7 @@ def cert_init(folder: Path, swarm: str, days: int) -> None:
     "--id", "member_id", type=int, default=None, help="Number of the member. [default: the old one, or the lowest free]"
 )
 @click.option("--renew", is_flag=True, help="Issue another certificate although the last one is still valid.")
+@click.option("--operator", is_flag=True, help="For someone who asks for the status, and is no member.")
 def cert_issue(
     name: str,
     authority: Path,
@@ -56,14 +57,94 @@ def cert_issue(
     days: int | None,
     member_id: int | None,
     renew: bool,
+    operator: bool,
 ) -> None:
     """Make a member's key and certificate in a new folder."""
-    from protovine.net.security import describe, issue
+    from protovine.net.security import issue
+
+    options: dict[str, Any] = {"days": days, "id": member_id, "renew": renew, "operator": operator}
+    issue(authority, name, out, now=_now(), addresses=addresses, **options)
+    _tell(out)
+
+
+def _tell(out: Path) -> None:
+    """Say whom the certificate in a folder belongs to."""
+    from protovine.net.security import describe
+
+    found = describe(out / "member.pem", _now())
+    who = f"id {found['id']}" if "id" in found else "operator"
+    click.echo(f"{out}: {found['name']}, {who} of swarm {found['swarm']}, until {found['not_after'][:10]}")
+
+
+@cert.command("request")
+@click.argument("name")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="The member's folder; new, or with its key."
+)
+@click.option(
+    "--address", "addresses", multiple=True, metavar="IP|DNS", help="Address that peers dial; repeat for several."
+)
+def cert_request(name: str, out: Path, addresses: tuple[str, ...]) -> None:
+    """On the member: make a key that never leaves it, and a request for a certificate.
+
+    A folder that has a key already keeps it: so a certificate is renewed.
+    """
+    from protovine.net.security.authority import key_fingerprint, request
+
+    made = request(out, name, addresses)
+    click.echo(f"{out / 'request.pem'}: {name}, key {key_fingerprint(made.public_key())}")
+    click.echo("take the request to the authority: protovine cert sign")
+
+
+@cert.command("sign")
+@click.argument("file", metavar="REQUEST.pem", type=click.Path(path_type=Path))
+@click.option("--authority", required=True, type=click.Path(path_type=Path), help="Folder that `cert init` made.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="New folder for the answer.")
+@click.option("--days", type=int, default=None, help="Lifetime. [default: 365, or as long as the authority's]")
+@click.option(
+    "--id", "member_id", type=int, default=None, help="Number of the member. [default: the old one, or the lowest free]"
+)
+@click.option("--renew", is_flag=True, help="Sign although the last certificate is still valid.")
+@click.option("--operator", is_flag=True, help="For someone who asks for the status, and is no member.")
+def cert_sign(
+    file: Path, authority: Path, out: Path, days: int | None, member_id: int | None, renew: bool, operator: bool
+) -> None:
+    """At the authority: sign a request. The answer has no secrets.
+
+    Compare the key with what `cert request` said. Then copy the files of the answer into the member's folder.
+    """
+    from protovine.net.security.authority import key_fingerprint, read_request, sign
+
+    name, addresses, key = read_request(file)
+    click.echo(f"{file}: {name}, key {key_fingerprint(key)}, addresses {' '.join(addresses) or 'none'}")
+    sign(authority, file, out, now=_now(), days=days, id=member_id, renew=renew, operator=operator)
+    _tell(out)
+
+
+@cert.command("list")
+@click.option("--authority", required=True, type=click.Path(path_type=Path), help="Folder that `cert init` made.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+def cert_list(authority: Path, as_json: bool) -> None:
+    """List every certificate that the authority issued."""
+    from protovine.net.security.authority import issued
 
     now = _now()
-    member = issue(authority, name, out, now=now, addresses=addresses, days=days, id=member_id, renew=renew)
-    until = describe(out / "member.pem", now)["not_after"][:10]
-    click.echo(f"{out}: {member.name}, id {member.id} of swarm {member.swarm}, until {until}")
+    rows = [
+        {
+            "name": one.name,
+            "id": one.id,
+            "serial": one.serial,
+            "until": one.not_after.isoformat(),
+            "state": "revoked" if one.revoked else "valid" if one.live(now) else "ended",
+        }
+        for one in issued(authority, now)
+    ]
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    for row in rows:
+        id = "operator" if row["id"] is None else row["id"]
+        click.echo(f"{row['name']:<20} {id:>8}  {row['state']:<8} {str(row['until'])[:10]}  {row['serial']}")
 
 
 @cert.command("show")
@@ -95,8 +176,9 @@ def cert_revoke(who: str, authority: Path) -> None:
     from protovine.net.security import revoke
 
     for one in revoke(authority, who, now=_now()):
-        click.echo(f"revoked {one.name}, id {one.id}, serial {one.serial}")
-    click.echo(f"copy {authority / 'revoked.pem'} into every member's folder")
+        who = "operator" if one.id is None else f"id {one.id}"
+        click.echo(f"revoked {one.name}, {who}, serial {one.serial}")
+    click.echo(f"copy {authority / 'revoked.pem'} into the folder of a running member: the others hear of it")
 
 
 def _now() -> datetime:

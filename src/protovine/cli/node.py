@@ -12,6 +12,8 @@ import click
 from protovine.cli.common import console_on
 from protovine.cli.swarm import status_table
 
+# Options that name something of the settings, besides those of one value.
+_LISTS = ("listen", "connect", "source", "sink")
 _LISTEN_HELP = "Where to listen, such as tls/0.0.0.0:7447; repeat for several."
 _CONNECT_HELP = "Another member to dial, such as tls/10.0.0.7:7447; repeat for several."
 
@@ -100,8 +102,32 @@ def _tables(assignments: tuple[str, ...], flags: dict[str, Any]) -> dict[str, An
 
 
 @click.command()
+@click.argument("file", type=click.Path(path_type=Path), metavar="NODE.toml")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any key, as for `protovine node`.")
+@click.option("--timeout", default=5.0, show_default=True, help="Seconds to wait for each answer.")
+def doctor(file: Path, assignments: tuple[str, ...], timeout: float) -> None:
+    """Check everything that a node needs, also by dialling its peers and brokers; nothing is written.
+
+    The exit code is 1 if something that is dialled does not answer as it should, and 2 if the start would refuse.
+    """
+    from protovine.errors import check_range
+    from protovine.net.config import NodeSettings
+    from protovine.net.doctor import examine
+
+    check_range("--timeout", timeout, 0.1, 600)
+    flags = dict.fromkeys(("preset", "state", "metrics", "log_level", "log_format", "certificates", "plain", "schema"))
+    settings = NodeSettings.read(file, _tables(assignments, {**flags, **dict.fromkeys(_LISTS)}))
+    failed = False
+    for found in examine(settings, timeout):
+        click.echo(f"{found.state:<4} {found.text}")
+        failed = failed or found.state == "fail"
+    if failed:
+        sys.exit(1)
+
+
+@click.command()
 @click.option("--connect", multiple=True, required=True, metavar="ENDPOINT", help=_CONNECT_HELP)
-@click.option("--certificates", default=None, metavar="FOLDER", help="Folder that `protovine cert issue` made.")
+@click.option("--certificates", default=None, metavar="FOLDER", help="Folder of a member or an operator.")
 @click.option("--plain", default=None, metavar="SWARM", help="No certificates: the name of the swarm.")
 @click.option("--timeout", default=3.0, show_default=True, help="Seconds to wait for answers.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
@@ -112,17 +138,23 @@ def status(
     from datetime import UTC, datetime
 
     from protovine.errors import ConfigError, check_range
-    from protovine.net.security.identity import load_member
+    from protovine.net.ops.probe import ProbeError, dial
+    from protovine.net.security.identity import common_name, load_client
     from protovine.net.transport import Endpoints, ask_status
 
     check_range("--timeout", timeout, 0.1, 600)
     if (certificates is None) == (plain is None):
         raise ConfigError("either --certificates or --plain is required")
-    swarm, home = plain or "", None
+    swarm, home, denied = plain or "", None, set[str]()
     if certificates is not None:
         home = Path(certificates)
-        swarm = load_member(home, datetime.now(UTC))[0].member.swarm
-    answers = ask_status(swarm, Endpoints((), connect, "client", home), timeout)
+        swarm, trust = load_client(home, datetime.now(UTC))
+        denied = set(map(common_name, trust.revoked))
+    endpoints = Endpoints((), connect, "client", home)
+    try:
+        answers = ask_status(swarm, endpoints, timeout, denied)
+    except ConfigError:
+        answers = {}
     found = [json.loads(answer) for answer in answers.values()]
     if as_json:
         click.echo(json.dumps(found))
@@ -131,4 +163,9 @@ def status(
         console.print(status_table(found))
     if not found:
         click.echo("protovine: no member answered", err=True)
+        for endpoint in connect:
+            try:
+                click.echo(f"protovine: {dial(endpoint, home, timeout)}", err=True)
+            except ProbeError as error:
+                click.echo(f"protovine: {error}", err=True)
         sys.exit(1)

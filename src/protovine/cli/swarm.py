@@ -82,9 +82,11 @@ def status_table(found: list[dict[str, Any] | None]) -> Any:
         if status is None:
             table.add_row("…", *[""] * 8)
             continue
-        ages = [peer["age_s"] for peer in status["peers"] if peer["age_s"] is not None]
+        ages = [peer["age_s"] for peer in status["peers"] if peer["age_s"] is not None and not peer.get("revoked")]
         there = sum(peer["alive"] for peer in status["peers"])
         accuracy = status["accuracy"]
+        revoked = [peer["name"] for peer in status["peers"] if peer.get("revoked")]
+        known = len(status["peers"]) - len(revoked)
         table.add_row(
             status["name"],
             f"{status['up_s']:.0f}",
@@ -92,7 +94,7 @@ def status_table(found: list[dict[str, Any] | None]) -> Any:
             "–" if accuracy is None else f"{accuracy:.3f}",
             f"{status['prototypes']:,}",
             f"{status['bytes_sent']:,}",
-            f"{there} of {len(status['peers'])}",
+            f"{there} of {known}" + (f", revoked: {' '.join(revoked)}" if revoked else ""),
             f"{max(ages):.1f}" if ages else "–",
             f"{sum(status['refused'].values()):,}",
         )

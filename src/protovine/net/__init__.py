@@ -1,10 +1,13 @@
 """A swarm on a real network: members as processes that find each other and know who sent what.
 
 - `service.py`: `protovine node`, from settings to a running member; `config.py`: its settings
+- `doctor.py`: what a node needs, checked by dialling
 - `member.py`: `start_member`, for nodes and local swarms: state, incarnation, tape, network, signals
 - `runtime.py`: the asyncio loop around a node
 - `roster.py`: which members are there, without I/O; `states.py`: its table of states
-- `inbound.py`: the queue and the checks of what arrives, without I/O; `pacing.py`: limits over time
+- `trusting.py`: whom a member trusts, and what follows when that changes
+- `inbound.py`: the queue and the checks of what arrives, without I/O; `refusals.py`: what is refused, counted and said
+- `claim.py`: who has a name that two processes use; `clock.py`: time that survives jumps; `pacing.py`: limits over time
 - `samples.py`: local samples and late labels; `causes.py`: why input was refused
 - `tally.py`: counts; `status.py`: the status of a member
 - `transport.py`: messages over Zenoh; `store.py`: state on disk; `snapshots.py`: when it is saved

@@ -15,6 +15,8 @@ CAUSES_MAX = 100
 OTHERS = "(others)"
 # A cause that goes on is reported again after this long.
 PERIOD_S = 60.0
+# Whoever counts this bounds the rate itself.
+CONNECTION = "connection"
 _NAME_LENGTH, _TEXT_LENGTH = 100, 300
 
 
@@ -71,7 +73,7 @@ class Causes:
             cause = self._found.setdefault((reason, field, topic), Cause(reason, field, topic, text))
         cause.count += 1
         now_s = self._clock()
-        if cause.count == 1 or now_s - cause.reported_s >= PERIOD_S:
+        if cause.count == 1 or reason == CONNECTION or now_s - cause.reported_s >= PERIOD_S:
             cause.reported_s = now_s
             if self.report is not None:
                 self.report(reason, text if cause.count == 1 else f"{text} ({cause.count:,} times so far)")

@@ -17,6 +17,10 @@ from protovine.errors import OwnNameError
 from protovine.net.security.hello import INCARNATION_MAX
 from protovine.records import SECOND_NS
 
+SHARED = (
+    "another process runs with this name and certificate: end one of them, or revoke the certificate and issue new ones"
+)
+
 
 class ClaimAction(enum.Enum):
     """What the claim asks its runtime to do."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -26,18 +27,12 @@ from protovine.net.io import (
     ZenohKeys,
     ZenohSink,
 )
+from protovine.net.ops.probe import is_own
+from protovine.net.roster import RosterTiming
 from protovine.net.samples import AwaitLimits
-from protovine.net.security import (
-    Envelope,
-    EnvelopeLike,
-    Identity,
-    MemberName,
-    PlainEnvelope,
-    Trust,
-    load_member,
-)
+from protovine.net.security import Envelope, EnvelopeLike, Identity, MemberName, PlainEnvelope, Trust, load_member
 from protovine.net.security.identity import read_certificate
-from protovine.net.transport import Endpoints
+from protovine.net.transport import PROFILES, Endpoints, LinkTiming
 from protovine.node import Node
 from protovine.records import SECOND_NS
 from protovine.stream import ReadOptions
@@ -51,7 +46,25 @@ from protovine.system import (
     read_tables,
     resolve,
 )
+from protovine.system.settings import LogSettings
 
+# By network.profile: a dial may take longer than members wait for peers on a quick network.
+_ROSTERS = {
+    "lan": RosterTiming(),
+    "cellular": RosterTiming(
+        ask_s=3.0, ask_s_max=600.0, ask_missing_s=60.0, reopen_s=300.0, reopen_alone_s=120.0, reopen_alone_s_max=900.0
+    ),
+    "satellite": RosterTiming(
+        ask_s=10.0,
+        ask_s_max=1800.0,
+        ask_missing_s=120.0,
+        reopen_s=900.0,
+        reopen_alone_s=300.0,
+        reopen_alone_s_max=3600.0,
+    ),
+}
+# Longest wait for a batch, if exchange.batch_s does not say.
+_BATCHES_S = {"lan": 0.0, "cellular": 10.0, "satellite": 30.0}
 Failed = Callable[[str, str], None]
 # The value of ``node.state`` that switches saving off.
 NO_STATE = "none"
@@ -88,6 +101,14 @@ class NetworkTable(Section):
     mode: Literal["peer", "router", "client"] = Field(
         "peer", description="router relays between clients, which only dial ([network.md](network.md))"
     )
+    profile: Literal["lan", "cellular", "satellite"] = Field(
+        "lan",
+        description="kind of network, for all periods ([network.md](network.md)); the next four change one each",
+    )
+    dial_s: float | None = Field(None, ge=0.1, le=600, description="an attempt to open a link is given up after this")
+    lease_s: float | None = Field(None, ge=1, le=3600, description="a link that is silent for this long is closed")
+    keep_alive_s: float | None = Field(None, ge=0.1, le=1800, description="an idle link is used this often")
+    retry_s_max: float | None = Field(None, ge=0.1, le=3600, description="longest pause before dialling again")
     certificates: str | None = Field(None, description="the member's folder from `protovine cert issue`")
     plain: bool = Field(False, description="plain TCP without certificates: swarm, name and id are then needed")
     swarm: str | None = Field(None, description="plain: name of the swarm")
@@ -217,6 +238,8 @@ class MqttSinkTable(_Broker):
     topic: str
     qos: _Qos = 1
     retain: bool = False
+    status_topic: str | None = None
+    home_assistant: str | None = None
     queue: _Queue = 1000
 
 
@@ -263,6 +286,10 @@ class NodeSettings(SystemSettings):
             raise ConfigError(f"node.preset '{name}' is one node with the samples of all: it has no peers")
         made = resolve(chosen, tables, cls)
         made._check()
+        batch_s = _BATCHES_S[made.network.profile]
+        if batch_s and isinstance(made.exchange, LogSettings) and not made.exchange.batch_s:
+            exchange = made.exchange.model_copy(update={"batch_s": batch_s})
+            made = made.model_copy(update={"exchange": exchange})
         return made.with_paths(path.parent if path else Path())
 
     def with_paths(self, home: Path) -> NodeSettings:
@@ -320,7 +347,19 @@ class NodeSettings(SystemSettings):
         """Where to listen and whom to dial."""
         network = self.network
         home = Path(network.certificates) if network.certificates is not None else None
-        return Endpoints(network.listen, network.connect, network.mode, home)
+        # A list that all members share names this one, too: dialling itself would fail again and again.
+        connect = [endpoint for endpoint in network.connect if not is_own(endpoint, network.listen)]
+        return Endpoints(network.listen, connect, network.mode, home, self._timing())
+
+    def _timing(self) -> LinkTiming:
+        given = {name: getattr(self.network, name) for name in ("dial_s", "lease_s", "keep_alive_s", "retry_s_max")}
+        return replace(
+            PROFILES[self.network.profile], **{name: value for name, value in given.items() if value is not None}
+        )
+
+    def roster_timing(self) -> RosterTiming:
+        """How often peers are asked and looked for."""
+        return _ROSTERS[self.network.profile]
 
     def member(self) -> MemberName:
         """Who this is, by its certificate or, on an open network, as it says."""
@@ -399,7 +438,7 @@ class NodeSettings(SystemSettings):
         )
 
     def source_of(self, schema: Schema, session: Any, refused: Failed) -> Source | None:
-        """Where samples come from; None without a source. ``session`` may be a function that gives it later."""
+        """Where samples come from; None without a source. ``session`` is a Zenoh session, or gives one later."""
         table = self.source
         if table is None:
             return None
@@ -416,7 +455,7 @@ class NodeSettings(SystemSettings):
         options = {"queue": table.queue, "device": table.device, "messages": table.messages()}
         return ZenohKeys(schema, session, table.key, **options, refused=refused)
 
-    def sink_of(self, session: Any, failed: Failed) -> Sink | None:
+    def sink_of(self, schema: Schema, session: Any, failed: Failed) -> Sink | None:
         """Where predictions go; None without a sink."""
         table = self.sink
         if table is None:
@@ -426,8 +465,10 @@ class NodeSettings(SystemSettings):
         if isinstance(table, FileSink):
             return JsonLinesSink(table.path, queue=table.queue, failed=failed)
         if isinstance(table, MqttSinkTable):
-            options: dict[str, Any] = {"qos": table.qos, "retain": table.retain, "queue": table.queue}
-            return MqttSink(table.host, table.topic, **options, **table.broker(), failed=failed)
+            options = {
+                name: getattr(table, name) for name in ("qos", "retain", "queue", "status_topic", "home_assistant")
+            }
+            return MqttSink(table.host, table.topic, **options, **table.broker(), classes=schema.classes, failed=failed)
         return ZenohSink(session, table.key, failed=failed)
 
 

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, cast
 from protovine.errors import ConfigError
 from protovine.net.clock import SET_SINCE_NS, Clock
 from protovine.net.ops.link_log import follow_link_log
+from protovine.net.roster import RosterTiming
 from protovine.net.runtime import Runtime
 from protovine.net.samples import AwaitLimits
 from protovine.net.security.envelope import EnvelopeLike
@@ -56,6 +57,8 @@ class Plan:
         It cannot be earlier than this: the beginning of the member's certificate.
     awaiting : AwaitLimits or None
         How many samples may wait for their labels.
+    timing : RosterTiming or None
+        How often peers are asked and looked for.
     """
 
     member: MemberName
@@ -72,6 +75,7 @@ class Plan:
     neighbours: frozenset[int] | None = None
     least_ns: int = 0
     awaiting: AwaitLimits | None = None
+    timing: RosterTiming | None = None
 
 
 @dataclass(frozen=True)
@@ -136,6 +140,7 @@ def assemble(
         record=plan.record,
         neighbours=plan.neighbours,
         clock=clock,
+        timing=plan.timing,
         awaiting=plan.awaiting,
     )
     if loaded.state is not None:
@@ -163,7 +168,7 @@ def start_member(plan: Plan) -> Iterator[Started]:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, made.runtime.stop)
         if plan.endpoints.certificates is not None:
-            follow_link_log(made.runtime.link_refused)
+            follow_link_log(made.runtime.refusals.link_refused, made.runtime.refusals.not_accepted)
         yield Started(made.runtime, transport, made.restored, made.notes)
 
 

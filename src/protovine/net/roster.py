@@ -158,6 +158,10 @@ class Roster:
         """The certificate of ``peer`` is no longer valid."""
         self._step(peer, PeerEvent.DISTRUSTED, now_ns)
 
+    def renew(self) -> None:
+        """Other certificates are revoked than before, or the own one is another."""
+        self._session_step(SessionEvent.RENEWED)
+
     def reopened(self, opened: bool, now_ns: int) -> None:
         """The session was opened again, or could not be."""
         self._session_step(SessionEvent.OPENED if opened else SessionEvent.NOT_OPENED)

@@ -19,7 +19,6 @@ import msgspec
 
 from protovine.errors import (
     LocalProtocolError,
-    MissingKeysError,
     OwnNameError,
     RemoteProtocolError,
     SampleError,
@@ -28,20 +27,22 @@ from protovine.errors import (
 )
 from protovine.gossip import UNSENT, kind_name
 from protovine.net.causes import Causes
-from protovine.net.claim import Claim, ClaimAction
+from protovine.net.claim import SHARED, Claim, ClaimAction
 from protovine.net.clock import Clock
 from protovine.net.inbound import HelloFrom, Inbound, InboundLimits, Message, Refusal
+from protovine.net.refusals import Refusals
 from protovine.net.roster import Order, Roster, RosterTiming
 from protovine.net.samples import AwaitLimits, EventLike, LocalSamples, SamplePrediction
-from protovine.net.security.envelope import Envelope, EnvelopeLike
+from protovine.net.security.envelope import EnvelopeLike
 from protovine.net.security.hello import Member
-from protovine.net.security.identity import Trust
+from protovine.net.security.identity import Identity, Trust
 from protovine.net.snapshots import Snapshots
 from protovine.net.states import Action
-from protovine.net.status import status
+from protovine.net.status import SinkLike, SourceLike, status
 from protovine.net.store import Store
 from protovine.net.tally import HELLO, PeerGroup, PeerKey, Tally
 from protovine.net.transport import Channel, Transport
+from protovine.net.trusting import Trusting
 from protovine.node import Node, pump
 from protovine.records import SECOND_NS, Received, Record
 
@@ -49,8 +50,6 @@ _log = logging.getLogger("protovine")
 
 # Messages handled before the loop's other work gets its turn.
 _INBOUND_STEP = 200
-# Kinds of trouble that are logged by name; all are counted.
-_LOGGED_MAX = 1000
 
 
 class Runtime:
@@ -100,6 +99,11 @@ class Runtime:
         self.node, self.envelope, self.transport, self.neighbours = node, envelope, transport, neighbours
         self.clock = clock or Clock()
         self.started_ns = self._started_at_ns = 0
+        # For health and metrics; whoever feeds the runtime sets them.
+        self.source: SourceLike | None = None
+        self.sink: SinkLike | None = None
+        # Whether samples are being taken from the source.
+        self.feeding = False
         self.tally = Tally(causes=Causes(_log_cause))
         for peer, view in node.views.items():
             self.tally.latency.expect(peer, view.created_ns)
@@ -111,6 +115,7 @@ class Runtime:
         self.claim = Claim(node.incarnation, now_ns)
         self.snapshots = Snapshots(store, self.state, self.clock.steady, self.tally, snapshot_s)
         self._about = about or {}
+        self.trusting = Trusting(envelope, self.roster, node, transport, self.tally, now_ns)
         self._keep_record = record
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -120,7 +125,9 @@ class Runtime:
         self._timer_key: tuple[int | None, ...] = ()
         self._inbound_lock = threading.Lock()
         self._draining = False
-        self._logged: set[tuple[PeerKey, str]] = set()
+        self.refusals = Refusals(self.tally, lambda peer: peer in self.roster.peers, self._soon)
+        self._reopening: asyncio.Task[None] | None = None
+        self._reopen_again = False
 
     def now_ns(self) -> int:
         """The node's time, after it has followed what the system's clock did; in the loop only."""
@@ -142,6 +149,7 @@ class Runtime:
         """
         self._loop = asyncio.get_running_loop()
         self.started_ns, self._started_at_ns = self.now_ns(), self.clock.steady()
+        self.trusting.deny()
         self.transport.open(self._deliver, self._link_changed, self._status)
         if self.snapshots.store is not None:
             self._tasks.append(asyncio.ensure_future(self.snapshots.keep()))
@@ -198,7 +206,10 @@ class Runtime:
 
     def take(self, event: EventLike, number: int | None = None) -> SamplePrediction | None:
         """The prediction of a sample, which is then learnt; None for a late label. As `LocalSamples.take`."""
+        began_s = time.perf_counter()
         predicted = self.samples.take(event, self.now_ns(), number, self.clock.steady())
+        if predicted is not None:
+            self.tally.predicting.add(time.perf_counter() - began_s)
         self._settle()
         return predicted
 
@@ -210,13 +221,15 @@ class Runtime:
             self.node.on_timer(now_ns)
         self.roster.on_timer(steady_ns)
         self._act(self.claim.on_timer(steady_ns))
+        self.trusting.on_timer(steady_ns)
         self._settle()
 
     def _settle(self) -> None:
         """Carry out what the roster and the node want done, and set the next timer."""
         self._carry_out()
         pump(self.node, self._send, self._record)
-        key = self.roster.next_timer_ns(), self.claim.next_timer_ns(), self.node.next_timer_ns()
+        steady_timers = self.roster.next_timer_ns(), self.claim.next_timer_ns(), self.trusting.next_timer_ns()
+        key = *steady_timers, self.node.next_timer_ns()
         if key != self._timer_key or self._timer is None:
             if self._timer is not None:
                 self._timer.cancel()
@@ -261,7 +274,7 @@ class Runtime:
         try:
             sealed = self.envelope.seal(peer, data)
         except LocalProtocolError as error:
-            self._log_once(peer, "seal", f"nothing can be sent to {self.tally.name(peer)} any more: {error}")
+            self.refusals.log_once(peer, "seal", f"nothing can be sent to {self.tally.name(peer)} any more: {error}")
             return
         self.tally.count_sent(peer, kind_name(data), len(sealed))
         self.transport.send(peer, sealed)
@@ -302,12 +315,19 @@ class Runtime:
         if self.claim.stands_by and channel is Channel.MESSAGE:
             return  # It is for the process that has the name.
         now_ns, steady_ns = self.now_ns(), self.clock.steady()
+        if channel is Channel.REVOCATIONS:
+            try:
+                self.trusting.take(data, now_ns, steady_ns)
+            except RemoteProtocolError as error:
+                self.refusals.add(PeerGroup.UNKNOWN, error)
+            self._carry_out()
+            return
         found = self.inbound.open(channel, data, steady_ns, now_ns)
         if isinstance(found, Message):
             try:
                 self.node.receive(found.payload, found.peer, now_ns)
             except RemoteProtocolError as error:
-                self._refuse(found.peer, error)
+                self.refusals.add(found.peer, error)
                 if error.reason == UNSENT:  # It may know an earlier start of this node.
                     self.roster.unreadable(found.peer, steady_ns)
                     self._carry_out()
@@ -328,13 +348,9 @@ class Runtime:
             was_shared = self.claim.shared(steady_ns)
             self._act(self.claim.heard(error, self.envelope.public, steady_ns))
             if self.claim.shared(steady_ns) and not was_shared:
-                _log.error(
-                    "another process runs with this name and certificate: end one of them, or revoke the certificate "
-                    "and issue new ones",
-                    extra={"reason": error.reason},
-                )
+                _log.error("%s", SHARED, extra={"reason": error.reason})
             return
-        self._refuse(found.peer, error)
+        self.refusals.add(found.peer, error)
         if isinstance(error, UnreadableError):
             self.roster.unreadable(error.sender, steady_ns)
         elif isinstance(error, StaleHelloError):
@@ -356,36 +372,13 @@ class Runtime:
 
     def _raise_to(self, incarnation: int) -> None:
         """Go on as a later incarnation, because peers know one that is as late as this."""
-        _log.info(
-            "peers know an earlier start of this node: going on as incarnation %d",
-            incarnation,
-            extra={"incarnation": incarnation},
-        )
+        text = "peers know an earlier start of this node: going on as incarnation %d"
+        _log.info(text, incarnation, extra={"incarnation": incarnation})
         self.node.rejoin(incarnation, self.now_ns())
         self.envelope.raise_to(incarnation)
         if self.snapshots.store is not None:
             self.snapshots.store.raise_to(incarnation)
         self.roster.ask_again(self.clock.steady())
-
-    def _refuse(self, peer: PeerKey, error: RemoteProtocolError) -> None:
-        """Count it, and log it once per peer and reason."""
-        known = peer if peer in self.roster.peers else PeerGroup.UNKNOWN
-        self.tally.refused[known, error.reason] += 1
-        who = self.tally.name(known)
-        # After a restart of either end some messages and hellos are too old.
-        usual = isinstance(error, MissingKeysError | StaleHelloError) or error.reason == "echo"
-        level = logging.INFO if usual else logging.WARNING
-        self._log_once(known, error.reason, f"refused from {who}: {error}", level)
-
-    def _log_once(self, peer: PeerKey, reason: str, text: str, level: int = logging.WARNING) -> None:
-        """Log it the first time for this peer and reason."""
-        if (peer, reason) not in self._logged and len(self._logged) < _LOGGED_MAX:
-            self._logged.add((peer, reason))
-            _log.log(level, "%s", text, extra={"peer": self.tally.name(peer), "reason": reason})
-
-    def link_refused(self, why: str) -> None:
-        """Count a link that the transport did not let in; from any thread."""
-        self._soon(self._refuse, PeerGroup.UNKNOWN, RemoteProtocolError("tls", f"a link: {why}"))
 
     # -- Peers. --------------------------------------------------------------------------------------------------------
 
@@ -402,6 +395,7 @@ class Runtime:
         """Do what the roster orders."""
         for order in self.roster.drain():
             self._do(order)
+        self.trusting.send()
 
     def _do(self, order: Order) -> None:
         action, peers = order.action, order.peers
@@ -414,6 +408,7 @@ class Runtime:
             self.node.add_peer(peers[0], self.now_ns())
         elif action is Action.REPEAT:
             self.node.peer_reached(peers[0], self.now_ns())
+            self.trusting.met(peers[0])
         elif action is Action.ASK or action is Action.REPLY:
             self._send_hello(peers[0], ask=action is Action.ASK)
         elif action is Action.ASK_ALL:
@@ -430,7 +425,9 @@ class Runtime:
             names = ", ".join(self.tally.name(peer) for peer in peers[:5])
             _log.warning("no sign of %s: opening the network again", names)
             self.tally.reopened += 1
-            self._tasks.append(asyncio.ensure_future(self._reopen()))
+            self._start_reopening()
+        elif action is Action.RENEW:
+            self._start_reopening()
 
     def _send_hello(self, peer: int | None, ask: bool) -> None:
         hello = self.envelope.hello(self.now_ns())
@@ -439,29 +436,35 @@ class Runtime:
         self.tally.count_sent(peer if peer is not None and peer in self.roster.peers else unproven, HELLO, len(hello))
         self.transport.send_hello(peer, hello, ask)
 
+    def _start_reopening(self) -> None:
+        self._reopen_again = True
+        if self._reopening is None or self._reopening.done():
+            self._reopening = asyncio.ensure_future(self._reopen())
+            self._tasks.append(self._reopening)
+
     async def _reopen(self) -> None:
         opened = True
-        try:
-            await asyncio.to_thread(self.transport.reopen)
-        except Exception as error:
-            _log.error("could not open the network: %s", error)
-            opened = False
+        while opened and self._reopen_again:
+            self._reopen_again = False
+            try:
+                await asyncio.to_thread(self.transport.reopen)
+            except Exception as error:
+                _log.error("could not open the network: %s", error)
+                opened = False
         with self._bug_ends_run():
             self.roster.reopened(opened, self.clock.steady())
             self._settle()
 
     def update_trust(self, trust: Trust) -> list[Member]:
-        """Replace the trust, and drop the members whose certificates are no longer valid: these are returned.
-
-        What was learnt from them stays. A member that comes back with a valid certificate is met again.
-        """
-        if not isinstance(self.envelope, Envelope):
-            return []
-        gone = self.envelope.update_trust(trust, self.now_ns())
-        for member in gone:
-            self.roster.distrust(member.id, self.clock.steady())
-            _log.warning("%s is no longer trusted", member.name, extra={"peer": member.name})
+        """Replace the trust, as `Trusting.update`; from the loop's thread."""
+        gone = self.trusting.update(trust, self.now_ns(), self.clock.steady())
+        self._settle()
         return gone
+
+    def renew(self, identity: Identity) -> None:
+        """Go on with another certificate of this member; `ConfigError` if it is another member's."""
+        self.trusting.renew(identity)
+        self._settle()
 
     # -- State. --------------------------------------------------------------------------------------------------------
 
@@ -481,7 +484,8 @@ class Runtime:
     def status(self) -> dict[str, Any]:
         """The status of this moment; from any thread."""
         up_ns = self.clock.steady() - self._started_at_ns
-        return status(self.node, self.envelope, self.roster, self.tally, up_ns, time.time_ns(), self.warnings)
+        now_ns, ends = time.time_ns(), (self.source, self.sink)
+        return status(self.node, self.envelope, self.roster, self.tally, up_ns, now_ns, self.warnings, *ends)
 
     @property
     def warnings(self) -> list[str]:

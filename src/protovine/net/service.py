@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from protovine.jit import compilations
 from protovine.net.causes import Causes
 from protovine.net.config import NodeSettings
 from protovine.net.io.base import Output, Sink, Source
@@ -19,8 +23,10 @@ from protovine.net.io.files import check_writable
 from protovine.net.io.schema import Schema
 from protovine.net.member import Plan, Started, incarnation_at, start_member
 from protovine.net.ops.logs import set_up_logs
+from protovine.net.ops.probe import check_ports
 from protovine.net.ops.reload import Reloader
 from protovine.net.ops.server import Server, parse_address
+from protovine.net.ops.systemd import Notifier
 from protovine.net.samples import SamplePrediction
 from protovine.net.store import check_folder
 from protovine.net.tally import Tally
@@ -28,6 +34,9 @@ from protovine.system import warm
 from protovine.values import listed
 
 _log = logging.getLogger("protovine")
+
+# What the kernels of the default take on a desktop processor; they are cached then. Progress is told this often.
+COMPILE_S, _SAY_S = 40, 10.0
 
 
 def _report(reason: str, text: str) -> None:
@@ -66,15 +75,15 @@ def prepare(settings: NodeSettings, fresh: bool = False) -> Prepared:
         check_folder(plan.state, {} if fresh else plan.about)
     if plan.tape is not None:
         check_writable(plan.tape, "node.tape")
-    if settings.node.metrics is not None:
-        parse_address(settings.node.metrics)
+    metrics = None if settings.node.metrics is None else parse_address(settings.node.metrics)
+    check_ports(settings.network.listen, metrics, plan.state)
     causes, started = Causes(_report), list[Started]()
 
-    def session() -> Any:
-        return started[0].transport.session
+    def session(declare: Callable[[Any], None]) -> None:
+        started[0].transport.attach(declare)
 
     source = settings.source_of(schema, session, causes)
-    return Prepared(schema, plan, source, settings.sink_of(session, _report), causes, started)
+    return Prepared(schema, plan, source, settings.sink_of(schema, session, _report), causes, started)
 
 
 def run_member(
@@ -96,13 +105,30 @@ def run_member(
 
 
 async def _run(settings: NodeSettings, read_again: Callable[[], NodeSettings], file: Path | None, fresh: bool) -> bool:
+    systemd, stopped = Notifier(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)  # Everything is being read anyway.
     prepared = prepare(settings, fresh)
     schema, plan = prepared.schema, prepared.plan
+    name, swarm = plan.member.name, plan.member.swarm
+    _log.info("protovine %s starts as %s of swarm %s", version("protovine"), name, swarm, extra={"pid": os.getpid()})
     useless: bool | None = None
-    warm([settings])
     if settings.network.plain:
         _log.warning("plain TCP without encryption; any process can send in any member's name")
     with contextlib.ExitStack() as stack:
+        server = None
+        if settings.node.metrics is not None:
+            expected = bool(settings.network.connect)
+            server = stack.enter_context(Server(None, settings.node.metrics, peers_expected=expected))
+
+        def doing(what: str) -> None:
+            systemd.starting(what)
+            if server is not None:
+                server.phase = what
+
+        await compile_kernels(settings, stopped, doing)
         started = stack.enter_context(start_member(plan))
         runtime = started.runtime
         prepared.started.append(started)
@@ -124,28 +150,80 @@ async def _run(settings: NodeSettings, read_again: Callable[[], NodeSettings], f
             settings=file,
             certificates=Path(settings.network.certificates) if settings.network.certificates else None,
         )
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.request)
-        server = None
-        if settings.node.metrics is not None:
-            expected = bool(settings.network.connect)
-            server = stack.enter_context(Server(runtime, settings.node.metrics, peers_expected=expected))
-        watching = asyncio.ensure_future(reloader.watch())
+        loop.add_signal_handler(signal.SIGHUP, reloader.request)
+        if server is not None:
+            server.serve(runtime)
+        watching = [asyncio.ensure_future(each) for each in (reloader.watch(), systemd.watch())]
 
         async def feed() -> None:
             nonlocal useless
-            await _feed(prepared, plan.member.name, started, server)
+            systemd.send(READY=1, STATUS=f"{name} of swarm {swarm}")
+            await _feed(prepared, name, started)
             useless = _end_of_source(prepared, runtime.tally)
 
         try:
             await runtime.run(feed, keep_on=settings.node.stay or settings.source is None)
         finally:
-            watching.cancel()
+            systemd.send(STOPPING=1)
+            for each in watching:
+                each.cancel()
             for line in prepared.causes.summary():
                 _log.warning("in all %s", line)
         if useless is None:  # A signal came before the source had ended.
             useless = _end_of_source(prepared, runtime.tally)
         _log.info("left after %d samples", runtime.tally.samples, extra={"samples": runtime.tally.samples})
     return not useless
+
+
+async def compile_kernels(settings: NodeSettings, stopped: asyncio.Event, doing: Callable[[str], None]) -> None:
+    """Compile the kernels in a thread, or load them from the cache, and say what takes long.
+
+    When ``stopped`` is set meanwhile, the process ends at once, with exit code 0: there is nothing to save yet.
+    """
+    loop, began_s, count = asyncio.get_running_loop(), time.monotonic(), 0
+    done: asyncio.Future[Any] = loop.create_future()
+
+    def settle(error: BaseException | None) -> None:
+        if not done.done():
+            done.set_result(None) if error is None else done.set_exception(error)
+
+    def begun() -> None:
+        nonlocal count
+        count += 1
+        if count == 1:
+            loop.call_soon_threadsafe(say)
+
+    def say() -> None:
+        about = f"compiling kernels (once, about {COMPILE_S} s)"
+        spent_s = time.monotonic() - began_s
+        text = about if spent_s < _SAY_S else f"{about}: {count} functions in {spent_s:.0f} s so far"
+        _log.info("%s", text)
+        doing(text)
+
+    def work() -> None:
+        error: BaseException | None = None
+        try:
+            with compilations(begun):
+                warm([settings])
+        except BaseException as raised:
+            error = raised
+        loop.call_soon_threadsafe(settle, error)
+
+    # Not one of the loop's threads: the loop would wait for it.
+    threading.Thread(target=work, name="protovine-compile", daemon=True).start()
+    stopping: asyncio.Future[Any] = asyncio.ensure_future(stopped.wait())
+    while not done.done():
+        await asyncio.wait({done, stopping}, timeout=_SAY_S, return_when=asyncio.FIRST_COMPLETED)
+        if stopped.is_set():
+            _log.info("left while starting")
+            logging.shutdown()
+            os._exit(0)  # The compiler cannot be stopped, and Python would end under its feet.
+        if count and not done.done():
+            say()
+    stopping.cancel()
+    done.result()
+    if count:
+        _log.info("kernels are ready after %.0f s", time.monotonic() - began_s)
 
 
 def _end_of_source(prepared: Prepared, tally: Tally) -> bool:
@@ -172,15 +250,16 @@ def _plan(settings: NodeSettings, schema: Schema, fresh: bool) -> Plan:
         least_ns=settings.least_ns(),
         incarnation_min=incarnation_at(time.time_ns()),
         snapshot_s=settings.node.snapshot_s,
+        timing=settings.roster_timing(),
         tape=Path(settings.node.tape) if settings.node.tape is not None else None,
     )
 
 
-async def _feed(prepared: Prepared, name: str, started: Started, server: Server | None) -> None:
+async def _feed(prepared: Prepared, name: str, started: Started) -> None:
     """Take samples from the source and write predictions to the sink, until the source ends."""
     source, sink = prepared.source, prepared.sink
-    if server is not None:
-        server.source, server.sink = source, sink
+    runtime = started.runtime
+    runtime.source, runtime.sink = source, sink
 
     async def put(made: SamplePrediction) -> None:
         if sink is not None and not sink.closed:
@@ -196,12 +275,16 @@ async def _feed(prepared: Prepared, name: str, started: Started, server: Server 
                 )
             )
 
+    if sink is not None:
+        await sink.open()
     try:
         if source is None:
             await asyncio.Event().wait()
             return
         async with contextlib.aclosing(source.events()) as events:
-            await started.runtime.feed(events, put)
+            runtime.feeding = True
+            await runtime.feed(events, put)
     finally:
+        runtime.feeding = False
         if sink is not None:
             await sink.close()

@@ -50,6 +50,7 @@ class SessionEvent(enum.Enum):
     OPENED = "it was opened again"
     NOT_OPENED = "it could not be opened again"
     LOOK = "one to two seconds have passed"
+    RENEWED = "certificates were revoked or renewed"
 
 
 class Action(enum.Enum):
@@ -62,6 +63,7 @@ class Action(enum.Enum):
     RETURN = "send it the newest hello that is known of it"
     REPORT_LOSS = "log that the link is lost"
     REOPEN = "close and open the session"
+    RENEW = "close and open the session with the present certificates"
     ASK_ALL = "send all members a hello that asks for one"
 
 
@@ -102,6 +104,10 @@ def _table() -> dict[tuple[enum.Enum, enum.Enum], Step]:
         (missing, on.SILENT): Step(missing, (Action.ASK,)),
         (missing, on.REOPENING): Step(missing),
         (SessionState.OPEN, SessionEvent.PATIENCE_OVER): Step(SessionState.REOPENING, (Action.REOPEN,)),
+        # What is under way may have begun with the former certificates.
+        (SessionState.OPEN, SessionEvent.RENEWED): Step(SessionState.REOPENING, (Action.RENEW,)),
+        (SessionState.REOPENING, SessionEvent.RENEWED): Step(SessionState.REOPENING, (Action.RENEW,)),
+        (SessionState.FAILED, SessionEvent.RENEWED): Step(SessionState.FAILED),
         (SessionState.FAILED, SessionEvent.LOOK): Step(SessionState.REOPENING, (Action.REOPEN,)),
         (SessionState.REOPENING, SessionEvent.OPENED): Step(SessionState.OPEN, (Action.ASK_ALL,)),
         (SessionState.REOPENING, SessionEvent.NOT_OPENED): Step(SessionState.FAILED, (Action.ASK_ALL,)),

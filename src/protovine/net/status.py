@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from protovine.net.roster import Roster
 from protovine.net.security.envelope import EnvelopeLike
+from protovine.net.security.identity import Trust
 from protovine.net.states import PeerState
 from protovine.net.tally import Tally, in_order
 from protovine.node import Node
@@ -15,11 +17,69 @@ from protovine.records import SECOND_NS
 _CAUSES = 20
 
 
+class SourceLike(Protocol):
+    """What is told of a source."""
+
+    @property
+    def refusals(self) -> Mapping[str, int]:
+        """What was refused so far, by reason."""
+        ...
+
+    @property
+    def dropped(self) -> int:
+        """What came faster than it was taken."""
+        ...
+
+    @property
+    def connected(self) -> bool:
+        """Whether messages can come now."""
+        ...
+
+
+class SinkLike(Protocol):
+    """What is told of a sink."""
+
+    @property
+    def dropped(self) -> int:
+        """What could not be written as fast as it came."""
+        ...
+
+    @property
+    def connected(self) -> bool:
+        """Whether outputs can leave now."""
+        ...
+
+
+def source_status(source: SourceLike | None, tally: Tally, now_ns: int) -> dict[str, Any] | None:
+    """Whether the source is connected, how old its last sample is, and what was lost; None without a source."""
+    if source is None:
+        return None
+    age_s = round((now_ns - tally.sample_ns) / SECOND_NS, 3) if tally.sample_ns else None
+    return {"connected": source.connected, "last_sample_s": age_s, "dropped": source.dropped}
+
+
+def sink_status(sink: SinkLike | None) -> dict[str, Any] | None:
+    """Whether the sink is connected, and what was lost; None without a sink."""
+    return None if sink is None else {"connected": sink.connected, "dropped": sink.dropped}
+
+
 def status(
-    node: Node, envelope: EnvelopeLike, roster: Roster, tally: Tally, up_ns: int, now_ns: int, warnings: list[str]
+    node: Node,
+    envelope: EnvelopeLike,
+    roster: Roster,
+    tally: Tally,
+    up_ns: int,
+    now_ns: int,
+    warnings: list[str],
+    source: SourceLike | None = None,
+    sink: SinkLike | None = None,
 ) -> dict[str, Any]:
     """A member's peers, how old its view of each is, and what it has done. Any thread may call it."""
     views = dict(node.views)
+    trust: Trust | None = getattr(envelope, "trust", None)
+    # A name whose certificate was revoked may have got another since.
+    revoked = {} if trust is None else {name.id: name.name for name in trust.names.values()}
+    members = {**dict.fromkeys(revoked), **views}
     return {
         "id": node.id,
         "name": getattr(getattr(envelope, "member", None), "name", str(node.id)),
@@ -33,21 +93,31 @@ def status(
         "bytes_sent": sum(list(tally.sent_bytes.values())),
         "bytes_received": sum(list(tally.received_bytes.values())),
         "latency_s": tally.latency.summary(),
+        "prediction_s": tally.predicting.summary(),
+        "source": source_status(source, tally, now_ns),
+        "sink": sink_status(sink),
+        "awaiting_labels": node.unlabelled,
+        "inbox_dropped": tally.inbox_dropped,
         "refused": {f"{tally.name(peer)}: {reason}": n for (peer, reason), n in in_order(tally.refused.copy())},
         "samples_refused": tally.samples_refused,
         "labels": tally.labels,
         "unknown_labels": tally.unknown_labels,
         "causes": [cause.as_dict() for cause in tally.causes.sorted()[:_CAUSES]],
         "bugs": tally.bugs,
+        "not_accepted": dict(sorted(tally.dialled.items())),
+        "revoked": trust is not None and getattr(envelope, "serial", None) in trust.revoked,
+        "revocations": None if trust is None else trust.number,
         "peers": [
             {
                 "id": peer,
-                "name": tally.name(peer),
+                "name": tally.names.get(peer) or revoked.get(peer) or tally.name(peer),
                 "alive": roster.state(peer) is PeerState.ALIVE,
-                "sequence": view.sequence,
-                "samples_learnt": view.samples_learnt,
-                "age_s": max(0, now_ns - view.created_ns) / SECOND_NS if view.created_ns else None,
+                "revoked": peer in revoked and peer not in roster.peers,
+                "sequence": view.sequence if view is not None else 0,
+                "samples_learnt": view.samples_learnt if view is not None else 0,
+                "age_s": max(0, now_ns - view.created_ns) / SECOND_NS if view is not None and view.created_ns else None,
             }
-            for peer, view in sorted(views.items())
+            for peer, view in sorted(members.items())
+            if peer != node.id
         ],
     }

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from protovine.net.causes import Causes
-from protovine.net.ops.latency import Latency
+from protovine.net.ops.latency import Durations, Latency
 from protovine.records import Received
 
 # The newest predictions that the recent accuracy is about.
@@ -44,6 +44,8 @@ class Tally:
     names: dict[int, str] = field(default_factory=dict)
     samples: int = 0
     samples_refused: int = 0
+    # When the last sample was taken.
+    sample_ns: int = 0
     labels: int = 0
     unknown_labels: int = 0
     labels_given_up: int = 0
@@ -52,13 +54,18 @@ class Tally:
     recent: deque[bool] = field(default_factory=lambda: deque(maxlen=RECENT))
     # What was wrong with messages of the source, samples and labels.
     causes: Causes = field(default_factory=Causes)
+    # Why the certificates of endpoints that were dialled were not accepted, the last time.
+    dialled: dict[str, str] = field(default_factory=dict)
     bugs: int = 0
     snapshots: int = 0
     snapshots_failed: int = 0
     snapshot_ns: int = 0
     reopened: int = 0
     clock_jumps: int = 0
+    # Received prototypes that were dropped because too many waited to be trained.
+    inbox_dropped: int = 0
     latency: Latency = field(default_factory=Latency)
+    predicting: Durations = field(default_factory=Durations)
 
     def count_sent(self, peer: PeerKey, kind: str, size: int) -> None:
         """A message went to the transport."""
@@ -73,6 +80,7 @@ class Tally:
     def count_accepted(self, record: Received) -> None:
         """The node accepted a message."""
         self.latency.note(record)
+        self.inbox_dropped += record.dropped
         self.from_future[record.peer] += record.from_future > 0
 
     def judge(self, predicted: int, truth: int) -> None:

@@ -4,8 +4,9 @@ A transport neither proves who sent a message (`Envelope` does) nor that it arri
 the functions that the runtime gives to `open` from threads of its own.
 
 A member listens at ``protovine/SWARM/ID/…``: ``message`` for sealed messages, ``hello`` for hellos, ``ask`` for hellos
-that want one back; these also go to ``protovine/SWARM/all/ask``. A liveliness token at ``…/alive`` tells others within
-milliseconds when a link to it opens or closes. It is only a hint.
+that want one back; these also go to ``protovine/SWARM/all/ask``. ``revocations``, of one member or of all, is for
+lists of revoked certificates. A liveliness token at ``…/alive`` tells others within milliseconds when a link to it
+opens or closes. It is only a hint.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,22 +26,75 @@ from protovine.gossip import MESSAGE_BYTES_MAX
 from protovine.net.security.envelope import OVERHEAD_BYTES_MAX
 
 MODES = ("peer", "router", "client")
-# A link that is silent for this long is closed. It is dialled again after a pause that grows to the longest.
-_LEASE_MS, _RETRY_MS, _RETRY_MAX_MS, _DIAL_MS = 5000, 300, 2000, 3000
-# A client that finds no router gives up after this long.
-_CLIENT_MS = 5000
+# A client that finds no router tries for this much longer than one attempt.
+_CLIENT_MS = 2000
 # Files of a member's folder: the authority's certificate, its own, and its key.
+# Everything that Zenoh can be told to keep from passing a link.
+_ZENOH_MESSAGES = (
+    "put",
+    "delete",
+    "declare_subscriber",
+    "query",
+    "declare_queryable",
+    "reply",
+    "liveliness_token",
+    "liveliness_query",
+    "declare_liveliness_subscriber",
+)
 _FILES = ("authority.pem", "member.pem", "member.key")
 # The longest sealed message, and what Zenoh writes around it.
 _MESSAGE_BYTES_MAX = MESSAGE_BYTES_MAX + OVERHEAD_BYTES_MAX + 1024
 
 
+@dataclass(frozen=True, slots=True)
+class LinkTiming:
+    """Periods of links, in seconds.
+
+    Parameters
+    ----------
+    dial_s : float
+        An attempt to open a link is given up after this time. It takes some six round trips, more if packets are lost.
+    lease_s : float
+        A link that is silent for this long is closed.
+    keep_alive_s : float
+        A link that has nothing to carry is used this often.
+    retry_s, retry_s_max : float
+        An endpoint that does not answer is dialled again after a pause that grows from the first to the last.
+    """
+
+    dial_s: float = 3.0
+    lease_s: float = 5.0
+    keep_alive_s: float = 1.25
+    retry_s: float = 0.3
+    retry_s_max: float = 2.0
+
+    def __post_init__(self) -> None:
+        if self.lease_s < 2 * self.keep_alive_s:
+            raise ConfigError(
+                f"network.lease_s must be at least two network.keep_alive_s, got {self.lease_s:g} and "
+                f"{self.keep_alive_s:g}"
+            )
+        if self.retry_s_max < self.retry_s:
+            raise ConfigError(
+                f"network.retry_s_max must be at least {self.retry_s:g}, the first pause, got {self.retry_s_max:g}"
+            )
+
+
+# By the kind of network: quick to notice everything; metered and slower; a round trip of seconds and lost packets.
+PROFILES = {
+    "lan": LinkTiming(),
+    "cellular": LinkTiming(dial_s=20.0, lease_s=60.0, keep_alive_s=25.0, retry_s=1.0, retry_s_max=30.0),
+    "satellite": LinkTiming(dial_s=90.0, lease_s=180.0, keep_alive_s=60.0, retry_s=2.0, retry_s_max=60.0),
+}
+
+
 class Channel(enum.Enum):
-    """What arrived: a sealed message, a hello, or a hello that asks for one."""
+    """What arrived: a sealed message, a hello, a hello that asks for one, or a word about revoked certificates."""
 
     MESSAGE = "message"
     HELLO = "hello"
     ASK = "ask"
+    REVOCATIONS = "revocations"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +110,14 @@ class Endpoints:
         that dial it: it assumes that they reach each other. A client only dials.
     certificates : path or None
         A member's folder (`protovine.net.issue`) for mutual TLS; without it endpoints must be ``tcp``.
+    timing : LinkTiming
     """
 
     listen: Sequence[str]
     connect: Sequence[str]
     mode: str = "peer"
     certificates: str | Path | None = None
+    timing: LinkTiming = PROFILES["lan"]
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -85,13 +141,19 @@ class Endpoints:
         """The authority's certificate, the member's, and its key; none without certificates."""
         return [] if self.certificates is None else [Path(self.certificates) / name for name in _FILES]
 
-    def config(self) -> dict[str, Any]:
-        """The configuration of a Zenoh session."""
-        client = self.mode == "client"
+    def config(self, denied: Iterable[str] = ()) -> dict[str, Any]:
+        """The configuration of a Zenoh session; ``denied`` are the common names of certificates that were revoked."""
+        client, timing = self.mode == "client", self.timing
+        dial_ms = round(1000 * timing.dial_s)
+        # Who is dialled waits as long, but has no key for it among the others.
+        handshake = "" if self.certificates is None else f"#tls_handshake_timeout_ms={max(10_000, dial_ms)}"
         link: dict[str, Any] = {
             # No other protocol is used, whatever endpoints members tell each other of.
             "protocols": ["tcp" if self.certificates is None else "tls"],
-            "tx": {"lease": _LEASE_MS, "keep_alive": 4},
+            "tx": {
+                "lease": round(1000 * timing.lease_s),
+                "keep_alive": max(2, round(timing.lease_s / timing.keep_alive_s)),
+            },
             # A message comes in fragments, which could otherwise pile up to 1 GiB before the first is delivered.
             "rx": {"max_message_size": _MESSAGE_BYTES_MAX},
         }
@@ -107,25 +169,48 @@ class Endpoints:
                 "verify_name_on_connect": True,
                 "close_link_on_expiration": True,
             }
-        return {
+        found = {
             "mode": self.mode,
-            "listen": {"endpoints": list(self.listen), "exit_on_failure": True},
+            "listen": {"endpoints": [f"{endpoint}{handshake}" for endpoint in self.listen], "exit_on_failure": True},
             "connect": {
                 "endpoints": list(self.connect),
                 # The others may start later, so this tries for ever; 0 would be once.
-                "timeout_ms": _CLIENT_MS if client else -1,
+                "timeout_ms": dial_ms + _CLIENT_MS if client else -1,
                 "exit_on_failure": client,  # Without a router there is no session.
                 "retry": {
-                    "period_init_ms": _RETRY_MS,
-                    "period_max_ms": _RETRY_MAX_MS,
+                    "period_init_ms": round(1000 * timing.retry_s),
+                    "period_max_ms": round(1000 * timing.retry_s_max),
                     "period_increase_factor": 1.5,
                 },
             },
             "scouting": {"multicast": {"enabled": False}, "gossip": {"enabled": not client}},
             # While a network is cut, an attempt to dial waits longer and longer for an answer: a new one is faster.
-            "transport": {"link": link, "unicast": {"open_timeout": _DIAL_MS}},
+            "transport": {"link": link, "unicast": {"open_timeout": dial_ms, "accept_timeout": max(10_000, dial_ms)}},
             "adminspace": {"enabled": False},
         }
+        names = sorted(denied)
+        if names and self.certificates is not None:
+            # TLS knows no revocation list. So a link to a revoked member may open, but it carries nothing, either way.
+            found["access_control"] = {
+                "enabled": True,
+                "default_permission": "allow",
+                "rules": [
+                    {
+                        "id": "nothing",
+                        "permission": "deny",
+                        "flows": ["ingress", "egress"],
+                        "key_exprs": ["**"],
+                        "messages": list(_ZENOH_MESSAGES),
+                    }
+                ],
+                "subjects": [{"id": "revoked", "cert_common_names": names}],
+                "policies": [{"rules": ["nothing"], "subjects": ["revoked"]}],
+            }
+        return found
+
+
+# Declares subscribers and publishers at a session.
+Attached = Callable[[Any], None]
 
 
 class Transport(Protocol):
@@ -146,6 +231,14 @@ class Transport(Protocol):
 
     def send_hello(self, peer: int | None, data: bytes, ask: bool) -> None:
         """Send a hello to a peer, or to all; ``ask`` wants one back."""
+        ...
+
+    def send_revocations(self, peer: int | None, data: bytes) -> None:
+        """Send a word about revoked certificates to a peer, or to all."""
+        ...
+
+    def deny(self, names: frozenset[str]) -> None:
+        """From the next opening on, let nothing pass to or from certificates with these common names."""
         ...
 
     def reopen(self) -> None:
@@ -185,6 +278,8 @@ class ZenohTransport:
         self._publishers: dict[str, Any] = {}
         self._declared: list[Any] = []  # Zenoh withdraws a token that is not referenced.
         self._handlers: tuple[Callable[..., Any], ...] = ()
+        self._denied: frozenset[str] = frozenset()
+        self._attached: list[Attached] = []
 
     def open(
         self, deliver: Callable[[Channel, bytes], None], alive: Callable[[int, bool], None], status: Callable[[], bytes]
@@ -203,16 +298,16 @@ class ZenohTransport:
         if self.endpoints.mode == "client":
             threading.Thread(target=self._dial, args=(self._opened,), daemon=True).start()
         else:
-            self._begin(open_session(self.endpoints), self._opened)
+            self._begin(open_session(self.endpoints, self._denied), self._opened)
 
     def _dial(self, opened: int) -> None:
         """Try to reach a router until there is one, or the transport is closed."""
         while self._opened == opened:
             try:
-                self._begin(open_session(self.endpoints), opened)
+                self._begin(open_session(self.endpoints, self._denied), opened)
                 return
             except ConfigError:
-                time.sleep(_RETRY_MS / 1000)
+                time.sleep(self.endpoints.timing.retry_s)
 
     def _begin(self, session: Any, opened: int) -> None:
         zenoh = zenoh_module()
@@ -238,6 +333,8 @@ class ZenohTransport:
         subscribe(f"{root}/{self.member}/hello", Channel.HELLO)
         subscribe(f"{root}/{self.member}/ask", Channel.ASK)
         subscribe(f"{root}/all/ask", Channel.ASK)
+        subscribe(f"{root}/{self.member}/revocations", Channel.REVOCATIONS)
+        subscribe(f"{root}/all/revocations", Channel.REVOCATIONS)
         liveliness, own = session.liveliness(), f"{root}/{self.member}/status"
         declared += [
             liveliness.declare_subscriber(f"{root}/*/alive", changed, history=True),
@@ -248,13 +345,29 @@ class ZenohTransport:
             wanted = self._opened == opened
             if wanted:
                 self._session, self._declared = session, declared
+                attached = list(self._attached)
         if not wanted:
             session.close()
+            return
+        for declare in attached:
+            declare(session)
 
     @property
     def session(self) -> Any:
         """The open session; None before and after."""
         return self._session
+
+    def attach(self, declare: Attached) -> None:
+        """Call ``declare`` with the open session, and with every session that replaces it; maybe in another thread."""
+        with self._lock:
+            self._attached.append(declare)
+            session = self._session
+        if session is not None:
+            declare(session)
+
+    def deny(self, names: frozenset[str]) -> None:
+        """From the next opening on, let nothing pass to or from certificates with these common names."""
+        self._denied = names
 
     def send(self, peer: int, data: bytes) -> None:
         """Send a sealed message to a peer."""
@@ -277,11 +390,17 @@ class ZenohTransport:
 
     def send_hello(self, peer: int | None, data: bytes, ask: bool) -> None:
         """Send a hello to a peer, or to all."""
-        to = "all" if peer is None else str(peer)
+        self._put(peer, Channel.ASK if ask else Channel.HELLO, data)
+
+    def send_revocations(self, peer: int | None, data: bytes) -> None:
+        """Send a word about revoked certificates to a peer, or to all."""
+        self._put(peer, Channel.REVOCATIONS, data)
+
+    def _put(self, peer: int | None, channel: Channel, data: bytes) -> None:
         zenoh = zenoh_module()
-        key = f"protovine/{self.swarm}/{to}/{'ask' if ask else 'hello'}"
+        key = f"protovine/{self.swarm}/{'all' if peer is None else peer}/{channel.value}"
         with self._lock:
-            # No publisher is kept for hellos, because any process can make this node send one to an id it made up.
+            # No publisher is kept for these, because any process can make this node send one to an id it made up.
             if self._session is not None:
                 self._session.put(key, data, congestion_control=zenoh.CongestionControl.DROP, express=True)
 
@@ -301,19 +420,21 @@ class ZenohTransport:
             session.close()
 
 
-def open_session(endpoints: Endpoints) -> Any:
-    """A Zenoh session; `ConfigError` if it cannot be opened."""
+def open_session(endpoints: Endpoints, denied: Iterable[str] = ()) -> Any:
+    """A Zenoh session; `ConfigError` if it cannot be opened. ``denied`` as for `Endpoints.config`."""
     zenoh = zenoh_module()
     try:
-        return zenoh.open(zenoh.Config.from_json5(json.dumps(endpoints.config())))
+        return zenoh.open(zenoh.Config.from_json5(json.dumps(endpoints.config(denied))))
     except zenoh.ZError as error:
         where = ", ".join((*endpoints.listen, *endpoints.connect))
         raise ConfigError(f"cannot open the network at {where}: {first_line(error)}") from None
 
 
-def ask_status(swarm: str, endpoints: Endpoints, timeout_s: float = 2.0) -> dict[int, bytes]:
-    """The status of every member that can be reached, by id."""
-    session = open_session(endpoints)
+def ask_status(
+    swarm: str, endpoints: Endpoints, timeout_s: float = 2.0, denied: Iterable[str] = ()
+) -> dict[int, bytes]:
+    """The status of every member that can be reached, by id; not of certificates with a ``denied`` common name."""
+    session = open_session(endpoints, denied)
     try:
         found: dict[int, bytes] = {}
         for reply in session.get(f"protovine/{swarm}/*/status", timeout=timeout_s):

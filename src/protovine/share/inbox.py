@@ -55,6 +55,10 @@ class Inbox(Protocol):
         """Up to ``count`` prototypes to train now."""
         ...
 
+    def discard(self, peer: int) -> int:
+        """Forget what waits of ``peer``, and return how many prototypes that were."""
+        ...
+
     def __len__(self) -> int:
         """Prototypes waiting."""
         ...
@@ -136,6 +140,15 @@ class QueueInbox:
             batch.set(i, source, at, peer, created_ns)
         self._size -= count
         return batch
+
+    def discard(self, peer: int) -> int:
+        """Forget what waits of ``peer``, and return how many prototypes that were."""
+        queue = self._queues.get(peer)
+        if queue is None:
+            return 0
+        self._queues[peer] = self._new_queue()
+        self._size -= queue.size
+        return queue.size
 
     def _next(self) -> tuple[int, _Stack | _Bag]:
         while True:
@@ -331,6 +344,10 @@ class SetInbox:
             batch.fresh[i] = not drawn[at]
             drawn[at] = True
         return batch
+
+    def discard(self, peer: int) -> int:
+        """Forget the set of ``peer``, and return how many prototypes it had."""
+        return self.put(peer, PrototypeSet.empty(self._dim), 0)
 
     def state(self) -> dict[str, Any]:
         """The sets and the random generator's state."""

@@ -7,12 +7,14 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from protovine.net import Mqtt, MqttSink, Output, Schema
+from protovine.net.io.mqtt import Outages
 from protovine.net.io.parser import MESSAGE_BYTES_MAX
 
 aiomqtt = pytest.importorskip("aiomqtt")
@@ -179,7 +181,8 @@ def test_what_the_broker_retained_is_not_learnt_again(start):
     assert (2, {"retained": 1}) == (run(main()), source.refusals)
 
 
-def test_a_source_comes_back_after_its_broker_does(start):
+def test_a_source_comes_back_after_its_broker_does(start, caplog):
+    caplog.set_level("INFO")
     broker, failures = start(), []
     source = Mqtt(
         SCHEMA, "127.0.0.1", ["barn/wind"], port=broker.port, refused=lambda *why: failures.append(why), **QUICK
@@ -199,8 +202,11 @@ def test_a_source_comes_back_after_its_broker_does(start):
         return found
 
     assert [0, 1, 2] == run(main())
-    assert 2 < source.refusals["connection"] and ["connection"] == [reason for reason, _ in failures]
-    assert failures[0][1].startswith(f"mqtt://127.0.0.1:{broker.port}: ") and failures[0][1].endswith("; trying again")
+    assert 3 == source.refusals["connection"], "each outage once, however many attempts fail"
+    assert ["connection"] * 3 == [reason for reason, _ in failures]
+    for _, text in failures:
+        assert text.startswith(f"mqtt://127.0.0.1:{broker.port}: ") and "; trying again" in text
+    assert 2 == caplog.text.count("connected again after"), "the third time it was ended first"
 
 
 def test_with_a_client_id_the_broker_keeps_what_comes_meanwhile(start):
@@ -260,7 +266,7 @@ def test_user_and_password_come_from_the_environment(start, tmp_path, monkeypatc
                 await connected(source)
                 await sink.put(output(1))
             # An output is no sample, so the source refuses it, but it came.
-            while not source.refusals["form"] and source.refusals["connection"] < 3:
+            while not source.refusals["form"] and not source.refusals["connection"]:
                 await asyncio.sleep(0.01)
         await sink.close()
         return source, sink
@@ -304,7 +310,7 @@ def test_a_sink_publishes_every_output_through_restarts_of_the_broker(start):
 
     assert 1 == run(main())
     assert [0, 1, 2] == sorted(set(found))
-    assert ["connection"] == [reason for reason, _ in failures]
+    assert ["connection"] * 3 == [reason for reason, _ in failures]
 
 
 def test_a_sink_without_a_broker_counts_what_is_lost_and_ends_in_time():
@@ -377,3 +383,72 @@ def test_tls_checks_the_broker_and_shows_a_certificate(start, tmp_path, monkeypa
     assert not run(connects(ca_file=tmp_path / "stranger.pem", **own))
     assert not run(connects(tls=True, **own))
     assert not run(connects(ca_file=files["authority.pem"]))
+
+
+def test_outages_are_reported_at_a_bounded_rate():
+    """In virtual time: each outage once and every minute while it lasts, and of a flapping line a few."""
+    now_s, reports = [0.0], []
+    outages = Outages(lambda reason, text: reports.append((now_s[0], text)), lambda: now_s[0])
+    assert outages.connected() is None
+    for number in range(3):  # Three outages of half a minute, with an attempt every second.
+        for _ in range(30):
+            outages.failed("gone")
+            now_s[0] += 1
+        assert 30 == outages.connected()
+        assert number + 1 == len(reports)
+        now_s[0] += 60
+    began_s = now_s[0]
+    for _ in range(3600):  # An hour without a broker.
+        outages.failed("gone")
+        now_s[0] += 1
+    assert 3 + 60 == len(reports) and (began_s + 3540, "gone (not connected for 3540 s)") == reports[-1]
+    outages.connected()
+    before = len(reports)
+    for _ in range(3600):  # An hour in which it breaks every second.
+        outages.failed("flaps")
+        now_s[0] += 1
+        outages.connected()
+    assert 60 <= len(reports) - before <= 72 and "more outages" in reports[-1][1]
+
+
+def test_home_assistant_sees_predictions_and_whether_the_node_is_there(start):
+    """Discovery, values and availability as its MQTT integration reads them; the last will when the node is killed."""
+    broker, found = start(), {}
+    script = (
+        "import asyncio, sys; from protovine.net import MqttSink, Output\n"
+        "async def main():\n"
+        "    sink = MqttSink('127.0.0.1', 'barn/{device}/out', port=int(sys.argv[1]), classes=('dry', 'wet'),\n"
+        "                    status_topic='barn/gate-1/status', home_assistant='homeassistant')\n"
+        "    await sink.open()\n"
+        "    for device in ('north', 'south', 'north'):\n"
+        "        await sink.put(Output(1, 0.0, 'wet', {'wet': 1.0}, 3, 'gate-1', device))\n"
+        "    await asyncio.to_thread(sys.stdin.read)\n"
+        "    await sink.close()\n"
+        "asyncio.run(main())\n"
+    )
+
+    async def main(how):
+        child = subprocess.Popen([sys.executable, "-c", script, str(broker.port)], stdin=subprocess.PIPE)
+        try:
+            async with aiomqtt.Client("127.0.0.1", broker.port) as client:
+                await client.subscribe("#", 1)
+                async for message in client.messages:
+                    found[str(message.topic)] = message.payload.decode()
+                    if found.get("barn/gate-1/status") == "online" and len(found) == 5 and child.poll() is None:
+                        child.kill() if how == "killed" else child.stdin.close()
+                        child.wait()
+                    if found.get("barn/gate-1/status") == "offline" and len(found) == 5:
+                        return
+        finally:
+            child.kill()
+            child.wait()
+
+    for how in ("killed", "closed"):
+        found.clear()
+        run(main(how))
+        config = json.loads(found["homeassistant/sensor/protovine/gate-1_north/config"])
+        assert "homeassistant/sensor/protovine/gate-1_south/config" in found
+        assert ("barn/north/out", "barn/gate-1/status") == (config["state_topic"], config["availability_topic"])
+        assert (["dry", "wet"], "enum") == (config["options"], config["device_class"])
+        assert "wet" == json.loads(found[config["state_topic"]])["prediction"]
+        assert config["unique_id"] == "protovine_gate-1_north"

@@ -81,7 +81,7 @@ def test_objects_put_to_keys_are_events(sessions):
 
 def test_an_id_belongs_to_the_key_that_it_came_on_and_predictions_go_to_its_device(sessions):
     ours, theirs = sessions
-    source = ZenohKeys(SCHEMA, lambda: ours, "farm/**", device="farm/{device}/**")
+    source = ZenohKeys(SCHEMA, lambda declare: declare(ours), "farm/**", device="farm/{device}/**")
     found, said = [], []
 
     async def main():
@@ -97,7 +97,7 @@ def test_an_id_belongs_to_the_key_that_it_came_on_and_predictions_go_to_its_devi
             found.append(await following)
             found.extend([await anext(events) for _ in range(3)])
         subscriber = theirs.declare_subscriber("out/**", lambda put: said.append(str(put.key_expr)))
-        sink = ZenohSink(lambda: ours, "out/{device}")
+        sink = ZenohSink(lambda declare: declare(ours), "out/{device}")
         while not said:  # Until the subscription has reached the other session.
             await sink.put(Output(0, 1.5, "wet", {}, 31, "barn", "first"))
             await asyncio.sleep(0.01)

@@ -81,6 +81,7 @@ def test_openmetrics_if_the_client_asks_for_it() -> None:
 def test_snapshots_and_source_and_sink_are_counted(tmp_path: Any) -> None:
     class Source:
         dropped = 4
+        connected = True
 
         @property
         def refusals(self) -> dict[str, int]:
@@ -88,11 +89,13 @@ def test_snapshots_and_source_and_sink_are_counted(tmp_path: Any) -> None:
 
     class Sink:
         dropped = 5
+        connected = False
 
     async def play() -> None:
         with Store(tmp_path / "state") as store:
             async with swarm("ann", store=store) as (ann,):
-                with Server(ann, "127.0.0.1:0", source=Source(), sink=Sink()) as server:
+                ann.source, ann.sink = Source(), Sink()
+                with Server(ann, "127.0.0.1:0") as server:
                     before = parsed((await ask(server, "/metrics"))[1])
                     ann.snapshots.save()
                     after = parsed((await ask(server, "/metrics"))[1])
@@ -109,6 +112,8 @@ def test_snapshots_and_source_and_sink_are_counted(tmp_path: Any) -> None:
             one(after, "source_dropped_total"),
             one(after, "sink_dropped_total"),
         )
+        assert (1, 0) == (one(after, "source_connected"), one(after, "sink_connected"))
+        assert ("protovine_source_sample_age_seconds", ()) not in after
 
     asyncio.run(play())
 
@@ -122,9 +127,10 @@ def test_invented_members_cannot_fill_a_scrape() -> None:
             for number, name in enumerate(members[1:], 1):
                 ann.roster.hello(Member(number, name, 1), False, ann.now_ns())
                 ann._carry_out()
-                ann._refuse(number, RemoteProtocolError("stale", "as a test"))
+                ann.refusals.add(number, RemoteProtocolError("stale", "as a test"))
             found = parsed(generate_latest(make_registry(lambda: read(ann))).decode())
         peers = {dict(labels)["peer"] for name, labels in found if name == "protovine_refused_total"}
+        peers.discard("(unknown)")  # Counted from 0.
         # One for the two bobs, and one for those beyond the limit.
         assert PEERS_MAX - 1 + 1 == len(peers)
         assert 2 == one(found, "refused_total", peer="bob", reason="stale")

@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,7 @@ def test_a_revoked_member_is_dropped_while_others_stay(today: Path) -> None:
         revoke(today / "authority", "bob", now=datetime.now(UTC))
         replace(today / "authority" / "revoked.pem", today / "ann" / "revoked.pem")
         await until(lambda: 1 not in ann.roster.peers)
-        assert ({2: "cat"}, {2}) == (ann.roster.names, ann.roster.alive)
+        await until(lambda: ({2: "cat"}, {2}) == (ann.roster.names, ann.roster.alive))
         bob.take(sample(0.7, 1))
         cat.take(sample(0.7, 1))
         ann.take(sample(0.7, 1))
@@ -117,6 +117,61 @@ def test_an_unreadable_list_admits_no_member(today: Path, caplog: pytest.LogCapt
         caplog.set_level("INFO")
         await reloader.look()
         assert "1 certificates are revoked, 0 of them since" in caplog.text
+
+    with_members(today, play)
+
+
+def test_a_renewed_certificate_is_taken_up_while_messages_go_on(today: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The key and the certificate are replaced one after the other; peers keep their keys, and new ones get theirs."""
+    caplog.set_level("INFO")
+
+    async def play(made: list[Runtime]) -> None:
+        ann, bob, cat = made
+        reloader = Reloader(ann, certificates=today / "ann")
+        before = ann.envelope.certificate_end_ns
+        then = datetime.now(UTC) + timedelta(seconds=1)
+        issue(today / "authority", "ann", today / "next", now=then, days=500, renew=True)
+        replace(today / "next" / "member.key", today / "ann" / "member.key")
+        (today / "ann" / "member.key").chmod(0o600)
+        await reloader.look()
+        assert "stays as it was" in caplog.text and before == ann.envelope.certificate_end_ns
+        replace(today / "next" / "member.pem", today / "ann" / "member.pem")
+        await reloader.look()
+        assert "another certificate was taken up" in caplog.text and before < ann.envelope.certificate_end_ns
+        end_ns = ann.envelope.certificate_end_ns
+
+        def known(other: Runtime) -> bool:
+            return [end_ns] == [each.certificate_end_ns for each in other.envelope.members() if each.id == 0]
+
+        await until(lambda: known(bob) and known(cat))
+        await until(lambda: all(len(each.roster.alive) == 2 for each in made))
+        for each in made:
+            each.take(sample(0.5, 1))
+        for each in made:
+            await until(
+                lambda each=each: sum(n for (_, kind), n in each.tally.received.items() if kind == "share") == 2
+            )
+        assert not {reason for each in made for _, reason in each.tally.refused} & {"forged", "stale", "impostor"}
+        # The old certificate can be revoked now.
+        revoke(today / "authority", f"{ann_serial:x}", now=then)
+        replace(today / "authority" / "revoked.pem", today / "bob" / "revoked.pem")
+        await Reloader(bob, certificates=today / "bob").look(everything=True)
+        await until(lambda: ann.trusting.trust.revoked)
+        assert 0 in bob.roster.peers and not ann.trusting.revoked
+
+    ann_serial = load_member(today / "ann", datetime.now(UTC))[0].certificate.serial_number
+    with_members(today, play)
+
+
+def test_a_certificate_of_another_member_is_not_taken_up(today: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def play(made: list[Runtime]) -> None:
+        reloader = Reloader(made[0], certificates=today / "ann")
+        for name in ("member.key", "member.pem"):
+            replace(today / "bob" / name, today / "ann" / name)
+        (today / "ann" / "member.key").chmod(0o600)
+        await reloader.look()
+        assert "the certificate is of protovine://barn/bob/1, this is protovine://barn/ann/0" in caplog.text
+        assert "ann" == made[0].envelope.member.name
 
     with_members(today, play)
 

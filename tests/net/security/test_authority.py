@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from protovine.cli import main
 from protovine.errors import ConfigError, RemoteProtocolError
 from protovine.net import MemberName, create_authority, describe, issue, load_member, load_trust, revoke
-from protovine.net.security.identity import MEMBER_ID_MAX
+from protovine.net.security.identity import MEMBER_ID_MAX, load_client, read_certificate
 from tests.net.conftest import NOW
 
 DAY = timedelta(days=1)
@@ -28,6 +30,13 @@ def protovine(*arguments: object) -> Result:
 def authority(tmp_path: Path) -> Path:
     create_authority(tmp_path / "authority", "barn", now=NOW, days=400)
     return tmp_path / "authority"
+
+
+@pytest.fixture
+def of_today(tmp_path: Path) -> Path:
+    """Commands read the system's clock."""
+    create_authority(tmp_path / "today", "barn", now=datetime.now(UTC))
+    return tmp_path / "today"
 
 
 def entries(folder: Path) -> dict[str, bytes]:
@@ -132,7 +141,7 @@ def test_a_failed_write_leaves_everything_as_it_was(
         monkeypatch.undo()  # The way back may write again.
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(f"protovine.net.security.authority.os.{failing}", full)
+    monkeypatch.setattr(f"protovine.net.security.files.os.{failing}", full)
     with pytest.raises(ConfigError, match="No space left"):
         issue(authority, "ann", tmp_path / "ann", now=NOW)
     assert before == entries(tmp_path)
@@ -192,3 +201,87 @@ def test_a_mistake_is_one_line_and_changes_nothing(
     assert 2 == done.exit_code, done.output
     assert message in done.stderr and 1 == len(done.stderr.splitlines())
     assert before == entries(workshop)
+
+
+def test_a_key_never_travels(of_today: Path, tmp_path: Path) -> None:
+    """Request on the member, sign at the of_today, and copy the answer back: it has no key."""
+    gate, answer = tmp_path / "gate", tmp_path / "answer"
+    asked = protovine("cert", "request", "gate-1", "--out", gate, "--address", "192.0.2.5")
+    assert 0 == asked.exit_code, asked.stderr
+    assert {"member.key", "request.pem"} == {path.name for path in gate.iterdir()}
+    assert 0o600 == (gate / "member.key").stat().st_mode & 0o777
+    signed = protovine("cert", "sign", gate / "request.pem", "--authority", of_today, "--out", answer)
+    assert 0 == signed.exit_code, signed.stderr
+    key = asked.stdout.split("key ")[1].split()[0].rstrip(",")
+    assert f"gate-1, key {key}, addresses 192.0.2.5" in signed.stdout and "id 0 of swarm barn" in signed.stdout
+    assert {"member.pem", "authority.pem", "revoked.pem"} == {path.name for path in answer.iterdir()}
+    assert b"PRIVATE" not in b"".join(entries(answer).values()) + (gate / "request.pem").read_bytes()
+    for path in answer.iterdir():
+        shutil.copy(path, gate)
+    now = datetime.now(UTC)
+    identity, trust = load_member(gate, now)
+    assert MemberName("barn", "gate-1", 0) == identity.member == trust.verify(identity.certificate, now)
+    assert ["gate-1", "192.0.2.5"] == describe(gate / "member.pem", now)["addresses"]
+    # Renewal keeps the key.
+    before = (gate / "member.key").read_bytes()
+    assert 0 == protovine("cert", "request", "gate-1", "--out", gate, "--address", "192.0.2.6").exit_code
+    assert before == (gate / "member.key").read_bytes()
+    again = ("cert", "sign", gate / "request.pem", "--authority", of_today, "--out", tmp_path / "again")
+    assert "--renew issues one more" in protovine(*again).stderr
+    assert 0 == protovine(*again, "--renew").exit_code
+    shutil.copy(tmp_path / "again" / "member.pem", gate)
+    assert MemberName("barn", "gate-1", 0) == load_member(gate, now)[0].member
+
+
+def test_a_request_that_was_changed_is_not_signed(authority: Path, tmp_path: Path) -> None:
+    protovine("cert", "request", "gate-1", "--out", tmp_path / "gate")
+    path = tmp_path / "gate" / "request.pem"
+    der = bytearray(x509.load_pem_x509_csr(path.read_bytes()).public_bytes(serialization.Encoding.DER))
+    der[der.index(b"gate-1") + 5] = ord("2")
+    changed = x509.load_der_x509_csr(bytes(der))
+    path.write_bytes(changed.public_bytes(serialization.Encoding.PEM))
+    before = entries(authority)
+    for wrong in (path, authority / "authority.pem", authority / "index.json", tmp_path / "nothing"):
+        done = protovine("cert", "sign", wrong, "--authority", authority, "--out", tmp_path / "out")
+        assert (2, 1) == (done.exit_code, len(done.stderr.splitlines())), done.stderr
+    assert before == entries(authority) and not (tmp_path / "out").exists()
+
+
+def test_the_list_has_every_certificate_and_its_state(authority: Path, tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    issue(authority, "old", tmp_path / "old", now=now - 40 * DAY, days=30)
+    for name in ("ann", "bob"):
+        issue(authority, name, tmp_path / name, now=now)
+    issue(authority, "kim", tmp_path / "kim", now=now, operator=True)
+    revoke(authority, "bob", now=now)
+    rows = json.loads(protovine("cert", "list", "--authority", authority, "--json").stdout)
+    found = {row["name"]: (row["id"], row["state"]) for row in rows}
+    assert {"ann": (1, "valid"), "bob": (2, "revoked"), "kim": (None, "valid"), "old": (0, "ended")} == found
+    shown = protovine("cert", "list", "--authority", authority).stdout
+    assert 4 == len(shown.splitlines()) and "operator  valid" in shown
+
+
+def test_an_operator_is_no_member(of_today: Path, tmp_path: Path) -> None:
+    out = tmp_path / "kim"
+    assert 0 == protovine("cert", "issue", "kim", "--authority", of_today, "--out", out, "--operator").exit_code
+    now = datetime.now(UTC)
+    swarm, trust = load_client(out, now)
+    assert "barn" == swarm and "operator" == describe(out / "member.pem", now)["kind"]
+    with pytest.raises(ConfigError, match="operator kim"):
+        load_member(out, now)
+    with pytest.raises(RemoteProtocolError, match="operator kim is no member"):
+        trust.verify(read_certificate(out / "member.pem"), now)
+    with pytest.raises(ConfigError, match="kim is an operator: choose another name"):
+        issue(of_today, "kim", tmp_path / "member", now=now, renew=True)
+    revoke(of_today, "kim", now=now)
+    shutil.copy(of_today / "revoked.pem", out)
+    with pytest.raises(ConfigError, match="was revoked"):
+        load_client(out, now)
+
+
+def test_a_certificate_that_is_not_valid_yet_says_both_dates(authority: Path, tmp_path: Path) -> None:
+    issue(authority, "ann", tmp_path / "ann", now=NOW)
+    with pytest.raises(
+        ConfigError, match="it begins on 2029-12-31 23:00 UTC, and this computer's clock says 1970-01-01"
+    ):
+        load_member(tmp_path / "ann", datetime(1970, 1, 1, tzinfo=UTC))

@@ -63,6 +63,10 @@ class Source(Protocol):
     def dropped(self) -> int:
         """Messages that came faster than they were taken, and were lost."""
 
+    @property
+    def connected(self) -> bool:
+        """Whether messages can come now: the file is open, the broker or the network there."""
+
     def events(self) -> AsyncGenerator[Event]:
         """The events, to the end of a file or for ever; to be called once."""
 
@@ -71,6 +75,13 @@ class ParsedSource:
     """A source with a parser, which counts."""
 
     _parser: Parser
+    # Whether `events` is between its beginning and its end.
+    _open = False
+
+    @property
+    def connected(self) -> bool:
+        """Whether messages can come now."""
+        return self._open
 
     @property
     def taken(self) -> int:
@@ -179,8 +190,15 @@ class Sink(Protocol):
         """Outputs that were lost because they could not be written as fast as they came."""
 
     @property
+    def connected(self) -> bool:
+        """Whether outputs can leave now: the file can be written, the broker or the network is there."""
+
+    @property
     def closed(self) -> bool:
         """Whether nothing can be written any more, such as to a pipe without a reader."""
+
+    async def open(self) -> None:
+        """Connect, so that the first output does not have to; without it the first output does."""
 
     async def put(self, output: Output) -> None:
         """Write it now or soon."""
@@ -196,6 +214,9 @@ class ReportingSink:
         self._failed = failed
         self._reported = False
         self._late = 0
+
+    async def open(self) -> None:
+        """Connect, if there is something to connect to."""
 
     def _report_once(self, reason: str, text: str) -> None:
         if self._failed is not None and not self._reported:

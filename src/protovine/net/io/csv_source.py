@@ -112,7 +112,8 @@ class CsvReplay(ParsedSource):
         start_s, number, played = loop.time(), 0, 0
         while self._loops == 0 or played < self._loops:
             before = number
-            with self._open() as file:
+            with self._opened() as file:
+                self._open = True
                 file.read(self._dialect.body)
                 rows = self._rows(file)
                 while batch := await asyncio.to_thread(_take, rows, _CSV_BATCH):
@@ -127,7 +128,8 @@ class CsvReplay(ParsedSource):
                         yield event
             played += 1
             if number == before:  # There is nothing to play, however often.
-                return
+                break
+        self._open = False
 
     def _event(self, row: list[str]) -> Event | None:
         mark = self._options.comment or "#"
@@ -209,14 +211,14 @@ class CsvReplay(ParsedSource):
 
     def _head(self) -> str:
         """The first lines of the file."""
-        with self._open() as file:
+        with self._opened() as file:
             try:
                 head = file.read(HEAD_CHARS)
                 return head + file.readline() if len(head) == HEAD_CHARS else head
             except read_errors() as error:
                 raise unreadable(self._path, error) from error
 
-    def _open(self) -> io.TextIOBase:
+    def _opened(self) -> io.TextIOBase:
         try:
             with open_bytes(self._path) as probe:
                 encoding = encoding_of(self._path.name, probe.read(4096), self._options)

@@ -59,6 +59,11 @@ class JsonLinesSink(ReportingSink):
         return self._queue.dropped + self._late + (len(self._queue) + self._cut if self.closed else 0)
 
     @property
+    def connected(self) -> bool:
+        """Whether lines can be written: until the reader of a pipe goes, or the disk is full."""
+        return not self.closed
+
+    @property
     def closed(self) -> bool:
         """Whether nothing can be written any more."""
         return self._closed or self._error is not None

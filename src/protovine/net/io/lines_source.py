@@ -72,6 +72,7 @@ class JsonLines(ParsedSource):
         try:
             # Without O_NONBLOCK a FIFO would keep the whole node waiting for its first writer.
             fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK) if self._path else sys.stdin.fileno()
+            self._open = True
             try:
                 async with contextlib.aclosing(self._chunks(fd)) as chunks:
                     async for chunk in chunks:
@@ -80,6 +81,7 @@ class JsonLines(ParsedSource):
                                 yield event
                                 await asyncio.sleep(0)  # A fast reader must not keep others waiting.
             finally:
+                self._open = False
                 if self._path:
                     os.close(fd)
         except OSError as error:

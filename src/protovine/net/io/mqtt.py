@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import ipaddress
+import logging
 import os
 import random
 import re
@@ -16,10 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from protovine.errors import ConfigError, check_range
-from protovine.net.causes import Report
+from protovine.net.causes import CONNECTION, Report
+from protovine.net.pacing import TokenBucket
 
 if TYPE_CHECKING:
     import aiomqtt
+
+_log = logging.getLogger("protovine")
 
 PORT, PORT_TLS = 1883, 8883
 TOPIC_BYTES_MAX = 65_535
@@ -28,6 +32,8 @@ TOPIC_BYTES_MAX = 65_535
 _HOST = re.compile(r"[^\W_](?:[\w.-]*\w)?\.?|_[\w.-]*\w")
 # For an answer of the broker; also how long it takes to notice that it hung up before the first one.
 _TIMEOUT_S = 5.0
+# An outage that lasts is reported again after this long; of many short ones, 10 at once and then one in this time.
+_REMIND_S, _OUTAGES_MAX = 60.0, 10.0
 
 
 class BrokerSettings(TypedDict, total=False):
@@ -43,6 +49,58 @@ class BrokerSettings(TypedDict, total=False):
     client_id: str | None
     retry_s_min: float
     retry_s_max: float
+
+
+class Outages:
+    """Reports every outage of a connection when it begins and while it lasts, at a bounded rate.
+
+    Parameters
+    ----------
+    report : callable (reason, text)
+    clock : callable () -> float
+        Seconds, never decreasing.
+
+    Examples
+    --------
+    >>> now_s = [0.0]
+    >>> outages = Outages(lambda reason, text: print(text), lambda: now_s[0])
+    >>> outages.failed("refused")
+    refused
+    >>> outages.failed("refused")
+    >>> now_s[0] = 61.0
+    >>> outages.failed("refused")
+    refused (not connected for 61 s)
+    >>> outages.connected()
+    61.0
+    """
+
+    def __init__(self, report: Report, clock: Callable[[], float] = time.monotonic) -> None:
+        self._report, self._clock = report, clock
+        self._since_s: float | None = None
+        self._reported_s = 0.0
+        self._left_out = 0
+        self._allowed = TokenBucket(1 / _REMIND_S, _OUTAGES_MAX, round(clock() * 1e9))
+
+    def failed(self, text: str) -> None:
+        """A connection could not be made, or broke."""
+        now_s = self._clock()
+        if self._since_s is None:
+            self._since_s = now_s
+        elif now_s - self._reported_s < _REMIND_S:
+            return
+        if not self._allowed.take(round(now_s * 1e9)):
+            self._left_out += 1
+            return
+        lasts_s = now_s - self._since_s
+        more = f" (not connected for {lasts_s:.0f} s)" if lasts_s else ""
+        more += f" ({self._left_out} more outages since the last report)" if self._left_out else ""
+        self._reported_s, self._left_out = now_s, 0
+        self._report(CONNECTION, text + more)
+
+    def connected(self) -> float | None:
+        """There is a connection again; how long there was none, in seconds, or None at the first connection."""
+        since_s, self._since_s = self._since_s, None
+        return None if since_s is None else self._clock() - since_s
 
 
 class Broker:
@@ -102,6 +160,9 @@ class Broker:
         self.host, self.port = host, port if port is not None else PORT_TLS if with_tls else PORT
         check_range("port", self.port, 1, 65_535)
         self.connections = 0
+        self.connected = False
+        # A message that the broker publishes when this client is gone without a word: topic and payload.
+        self.will: tuple[str, str] | None = None
         self._client_id, self._retry_s_min, self._retry_s_max = client_id, retry_s_min, retry_s_max
         self._username, self._password = (
             _variable("username_env", username_env),
@@ -137,11 +198,13 @@ class Broker:
     ) -> None:
         """Connect, and ``use`` the client until the connection breaks, for ever; ``take`` gets every message.
 
-        ``report("connection", text)`` is called whenever a connection cannot be made or breaks.
+        ``report("connection", text)`` is called when a connection cannot be made or breaks, and again every minute
+        while there is none; after ten outages in a row, once a minute.
         """
         import aiomqtt
 
         pause_s = self._retry_s_min
+        outages = Outages(report)
         client: aiomqtt.Client | None = None
         while True:
             if client is None:
@@ -153,9 +216,15 @@ class Broker:
                     # would take its next connection for made before it is.
                     client = None
                     self.connections += 1
+                    self.connected = True
+                    away_s = outages.connected()
+                    if away_s is not None:
+                        _log.info("%s: connected again after %.1f s", self, away_s)
                     await use(connected)
             except (aiomqtt.MqttError, OSError) as error:
-                report("connection", f"{self}: {error}; trying again")
+                outages.failed(f"{self}: {error}; trying again")
+            finally:
+                self.connected = False
             if client is None and time.monotonic() - connected_s > self._retry_s_max:
                 pause_s = self._retry_s_min
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
@@ -172,6 +241,7 @@ class Broker:
             identifier=self._client_id,
             clean_session=self._client_id is None,
             tls_context=self._tls,
+            will=None if self.will is None else aiomqtt.Will(*self.will, qos=1, retain=True),
             timeout=_TIMEOUT_S,
             queue_type=functools.partial(_Tap, take),  # type: ignore[arg-type]
         )

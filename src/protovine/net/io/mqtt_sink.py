@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Unpack
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Unpack
+
+import msgspec
 
 from protovine.net.causes import Report
 from protovine.net.io.base import CLOSE_TIMEOUT_S, QUEUE, Output, ReportingSink, encode
 from protovine.net.io.devices import DeviceTopic
 from protovine.net.io.mqtt import Broker, BrokerSettings, check_qos, check_topic, until_disconnected
 from protovine.net.io.queues import DropOldest
+from protovine.stream import Label
 
 if TYPE_CHECKING:
     import aiomqtt
 
 _POLL_S = 0.01
+# What the status topic says.
+ONLINE, OFFLINE = "online", "offline"
+# Devices are named by messages, so there may be any number of them.
+SENSORS_MAX = 256
 
 
 class MqttSink(ReportingSink):
@@ -32,8 +41,14 @@ class MqttSink(ReportingSink):
         Let the broker keep the last output for clients that subscribe later.
     queue : int, 1 to 1,000,000
         Outputs that may wait, also while the broker is away.
+    status_topic : str, optional
+        Says ``online`` while this sink is connected, and ``offline`` afterwards, also when the node dies (a last will).
+    home_assistant : str, optional
+        Prefix of Home Assistant's MQTT discovery, as a rule ``homeassistant``: each device then has a sensor there.
+    classes : sequence of labels
+        For that sensor, what predictions can be.
     failed : callable(reason, text), optional
-        Called the first time that a connection cannot be made or breaks (``connection``; it is made again).
+        Called for every outage of the connection (``connection``; it is made again), as in `Broker.keep_connected`.
     **broker
         Other settings of `protovine.net.io.mqtt.Broker`.
 
@@ -51,6 +66,9 @@ class MqttSink(ReportingSink):
         qos: int = 1,
         retain: bool = False,
         queue: int = QUEUE,
+        status_topic: str | None = None,
+        home_assistant: str | None = None,
+        classes: Sequence[Label] = (),
         failed: Report | None = None,
         **broker: Unpack[BrokerSettings],
     ) -> None:
@@ -59,7 +77,17 @@ class MqttSink(ReportingSink):
         check_topic(self._topic.of("a"), pattern=False)
         check_qos(qos)
         self.broker = Broker(host, **broker)
+        for other in (status_topic, home_assistant):
+            if other is not None:
+                check_topic(other, pattern=False)
         self._qos, self._retain = qos, retain
+        self._status_topic, self._prefix, self._classes = status_topic, home_assistant, classes
+        if status_topic is not None:
+            self.broker.will = status_topic, OFFLINE
+        # Home Assistant's sensors by topic, and those that were not published yet.
+        self._sensors: dict[str, str] = {}
+        self._new: list[str] = []
+        self._client: aiomqtt.Client | None = None
         self._queue: DropOldest[tuple[str, bytes]] = DropOldest(queue)
         self._task: asyncio.Task[None] | None = None
         self._sending: tuple[str, bytes] | None = None
@@ -71,6 +99,11 @@ class MqttSink(ReportingSink):
         return self._queue.dropped + self._late + unsent
 
     @property
+    def connected(self) -> bool:
+        """Whether there is a connection to the broker."""
+        return self.broker.connected
+
+    @property
     def closed(self) -> bool:
         """Whether `close` was called; a broker that is away may come back."""
         return self._task is not None and self._task.done()
@@ -80,9 +113,15 @@ class MqttSink(ReportingSink):
         if self.closed:
             self._late += 1
             return
+        if self._prefix is not None:
+            self._add_sensor(self._prefix, output)
         self._queue.put((self._topic.of(output.device), encode(output)))
+        await self.open()
+
+    async def open(self) -> None:
+        """Connect as soon as the broker is there."""
         if self._task is None:
-            self._task = self.broker.connect(self._publish, _ignore, self._report_once, self._ended)
+            self._task = self.broker.connect(self._publish, _ignore, self._failed or _ignore_failure, self._ended)
 
     async def close(self) -> None:
         """Send what waits, for at most two seconds, and disconnect."""
@@ -92,15 +131,21 @@ class MqttSink(ReportingSink):
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 while (len(self._queue) or self._sending is not None) and not self._task.done():
                     await asyncio.sleep(_POLL_S)
+                if self._client is not None and self._status_topic is not None:
+                    await self._client.publish(self._status_topic, OFFLINE, 1, True)
         self._task.cancel()
         await asyncio.wait([self._task])
 
     async def _publish(self, client: aiomqtt.Client) -> None:
+        if self._status_topic is not None:
+            await client.publish(self._status_topic, ONLINE, 1, True)
+        self._client, self._new = client, list(self._sensors)
         # A publication waits long for an acknowledgement, but a broken connection shows at once.
         tasks = [asyncio.create_task(self._send(client)), asyncio.create_task(until_disconnected(client))]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._client = None
             for task in tasks:
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
@@ -112,12 +157,42 @@ class MqttSink(ReportingSink):
         while True:
             if self._sending is None:
                 self._sending = await self._queue.get()
+            while self._new:
+                await client.publish(self._new[0], self._sensors[self._new[0]], 1, True)
+                self._new.pop(0)
             await client.publish(*self._sending, self._qos, self._retain)
             self._sending = None
+
+    def _add_sensor(self, prefix: str, output: Output) -> None:
+        """Have Home Assistant show the predictions for a device."""
+        id = re.sub(r"[^a-zA-Z0-9_-]", "_", f"{output.node}_{output.device}" if self._topic.varies else output.node)
+        topic = f"{prefix}/sensor/protovine/{id}/config"
+        if topic in self._sensors or len(self._sensors) >= SENSORS_MAX:
+            return
+        state = self._topic.of(output.device)
+        sensor: dict[str, Any] = {
+            "name": output.device if self._topic.varies else "prediction",
+            "unique_id": f"protovine_{id}",
+            "state_topic": state,
+            "value_template": "{{ value_json.prediction }}",
+            "json_attributes_topic": state,
+            "device": {"identifiers": [f"protovine_{output.node}"], "name": output.node, "manufacturer": "protovine"},
+        }
+        if self._classes:
+            # Templates render true and false as Python does.
+            sensor |= {"device_class": "enum", "options": [str(label) for label in self._classes]}
+        if self._status_topic is not None:
+            sensor["availability_topic"] = self._status_topic
+        self._sensors[topic] = msgspec.json.encode(sensor).decode()
+        self._new.append(topic)
 
     def _ended(self, error: BaseException | None) -> None:
         if self._failed is not None:
             self._failed("closed", f"{self.broker}: {error!r}")
+
+
+def _ignore_failure(reason: str, text: str) -> None:
+    """Nobody asked."""
 
 
 def _ignore(message: aiomqtt.Message) -> None:

@@ -75,6 +75,11 @@ class Mqtt(QueuedSource):
         self._queue = DropOldest(queue)
         self._parser = Parser(schema, refused, messages, Devices(device, MQTT))
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection to the broker."""
+        return self.broker.connected
+
     async def events(self) -> AsyncGenerator[Event]:
         """The events, for ever."""
         task = self.broker.connect(self._subscribe, self._take, self._parser.refuse, self._queue.end)

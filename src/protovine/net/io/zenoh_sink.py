@@ -24,8 +24,9 @@ class ZenohSink(ReportingSink):
 
     Parameters
     ----------
-    session : zenoh.Session, or callable () -> zenoh.Session
-        An open session, which stays open; a function is called with the first output.
+    session : zenoh.Session, or callable (declare) -> None
+        An open session, which stays open; or a function that calls ``declare`` with a session, and again with every
+        session that replaces it. Outputs that come without an open session are dropped.
     key : str
         A key, without wildcards, such as ``farm/barn-3/prediction``. ``{device}`` stands for the device that the
         prediction is for.
@@ -39,7 +40,11 @@ class ZenohSink(ReportingSink):
     """
 
     def __init__(
-        self, session: zenoh.Session | Callable[[], zenoh.Session], key: str, *, failed: Report | None = None
+        self,
+        session: zenoh.Session | Callable[[Callable[[Any], None]], None],
+        key: str,
+        *,
+        failed: Report | None = None,
     ) -> None:
         super().__init__(failed)
         self._topic = DeviceTopic(key)
@@ -48,11 +53,14 @@ class ZenohSink(ReportingSink):
 
         if "*" in key:
             raise ConfigError(f"a key to put to must not have the wildcard *, got {key!r}")
-        self._session: Any = session
+        # Until the first output: the function that gives sessions.
+        self._attach = session if callable(session) else None
+        self._session: Any = None
         self._key, self._closed = key, False
         self._zenoh_error = zenoh.ZError
         self._drop = zenoh.CongestionControl.DROP
         self._publisher: Any = None
+        self._replaced = False
         if not callable(session):
             try:
                 self._open(session)
@@ -65,30 +73,42 @@ class ZenohSink(ReportingSink):
         return self._late
 
     @property
+    def connected(self) -> bool:
+        """Whether it has an open session."""
+        return not self._closed and self._session is not None
+
+    @property
     def closed(self) -> bool:
         """Whether `close` was called or the session was closed."""
         return self._closed
 
+    async def open(self) -> None:
+        """Take the session, if it comes from a function."""
+        if self._attach is not None:
+            attach, self._attach, self._replaced = self._attach, None, True
+            attach(self._open)
+
     async def put(self, output: Output) -> None:
         """Hand it to Zenoh."""
-        if not self._closed:
+        await self.open()
+        if not self._closed and self._session is not None:
             try:
                 self._put(output)
                 return
             except self._zenoh_error as error:
-                self._closed = True
-                self._report_once("closed", f"Zenoh key {self._key}: cannot be written any more: {error}")
+                self._closed = not self._replaced
+                self._report_once("closed", f"Zenoh key {self._key}: cannot be written: {error}")
         self._late += 1
 
     def _put(self, output: Output) -> None:
-        if callable(self._session):
-            self._open(self._session())
         if self._publisher is not None:
             self._publisher.put(encode(output))
         else:
             self._session.put(self._topic.of(output.device), encode(output), congestion_control=self._drop)
 
     def _open(self, session: zenoh.Session) -> None:
+        if self._closed:
+            return
         self._session = session
         # Devices are named by messages, so a publisher for each could be any number of them.
         if not self._topic.varies:

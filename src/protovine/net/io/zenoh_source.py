@@ -27,8 +27,9 @@ class ZenohKeys(QueuedSource):
     ----------
     schema : Schema
         What the names and labels must be.
-    session : zenoh.Session, or callable () -> zenoh.Session
-        An open session, which stays open; a function is called when events are read.
+    session : zenoh.Session, or callable (declare) -> None
+        An open session, which stays open; or a function that calls ``declare`` with a session, and again with every
+        session that replaces it.
     key : str
         A key expression, such as ``farm/*/weather`` or ``farm/**``.
     queue : int, 1 to 1,000,000
@@ -49,7 +50,7 @@ class ZenohKeys(QueuedSource):
     def __init__(
         self,
         schema: Schema,
-        session: zenoh.Session | Callable[[], zenoh.Session],
+        session: zenoh.Session | Callable[[Callable[[Any], None]], None],
         key: str,
         *,
         queue: int = QUEUE,
@@ -72,14 +73,28 @@ class ZenohKeys(QueuedSource):
             if sample.kind == zenoh.SampleKind.PUT:
                 self._queue.put((str(sample.key_expr), sample.payload.to_bytes()[: MESSAGE_BYTES_MAX + 1]))
 
-        try:
-            session = self._session() if callable(self._session) else self._session
-            subscriber: Any = session.declare_subscriber(self._key, take)
-        except zenoh.ZError as error:
-            raise DataError(f"Zenoh key {self._key}: cannot be read: {error}") from error
+        subscriber: Any = None
+        ended = False
+
+        def declare(session: Any) -> None:
+            nonlocal subscriber
+            if not ended:
+                try:
+                    subscriber = session.declare_subscriber(self._key, take)
+                    self._open = True
+                except zenoh.ZError as error:
+                    self._queue.end(DataError(f"Zenoh key {self._key}: cannot be read: {error}"))
+
+        if callable(self._session):
+            self._session(declare)
+        else:
+            declare(self._session)
         try:
             while True:
                 yield await self._next_event()
         finally:
-            with contextlib.suppress(zenoh.ZError):  # The session was closed first.
-                subscriber.undeclare()
+            ended = True
+            self._open = False
+            if subscriber is not None:
+                with contextlib.suppress(zenoh.ZError):  # The session was closed first.
+                    subscriber.undeclare()

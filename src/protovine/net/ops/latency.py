@@ -14,17 +14,41 @@ BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 _NEWEST = 10_000
 
 
-class Latency:
-    """Seconds from creation to acceptance of every message with prototypes that was newer than those before it.
-
-    Each end is read from that member's clock, so the difference of the clocks is in it; if the sender's clock is ahead
-    by more than the journey, the message counts as 0 s. A log's messages carry whole milliseconds, rounded down.
+class Durations:
+    """A histogram of seconds, and quantiles of the newest 10,000.
 
     Attributes
     ----------
     counts : list of int
-        Messages up to each of `BOUNDS_S` that are above the bound before; the last one is for all beyond.
+        Durations up to each of `BOUNDS_S` that are above the bound before; the last one is for all beyond.
     sum_s : float
+    """
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BOUNDS_S) + 1)
+        self.sum_s = 0.0
+        self._newest_s: deque[float] = deque(maxlen=_NEWEST)
+
+    def add(self, seconds: float) -> None:
+        """Count one more."""
+        self.counts[bisect_left(BOUNDS_S, seconds)] += 1
+        self.sum_s += seconds
+        self._newest_s.append(seconds)
+
+    def summary(self) -> dict[str, float | None]:
+        """``count`` of all, ``p50`` and ``p99`` in seconds of the newest 10,000, or None while there is none."""
+        newest = list(self._newest_s)
+        if not newest:
+            return {"count": 0, "p50": None, "p99": None}
+        p50, p99 = np.quantile(newest, [0.5, 0.99])
+        return {"count": sum(self.counts), "p50": float(p50), "p99": float(p99)}
+
+
+class Latency(Durations):
+    """Seconds from creation to acceptance of every message with prototypes that was newer than those before it.
+
+    Each end is read from that member's clock, so the difference of the clocks is in it; if the sender's clock is ahead
+    by more than the journey, the message counts as 0 s. A log's messages carry whole milliseconds, rounded down.
 
     Examples
     --------
@@ -38,9 +62,7 @@ class Latency:
     """
 
     def __init__(self) -> None:
-        self.counts = [0] * (len(BOUNDS_S) + 1)
-        self.sum_s = 0.0
-        self._newest_s: deque[float] = deque(maxlen=_NEWEST)
+        super().__init__()
         self._known_ns: dict[int, int] = {}
 
     def expect(self, peer: int, created_ns: int) -> None:
@@ -54,15 +76,4 @@ class Latency:
         self._known_ns[record.peer] = record.created_ns
         if not record.prototypes:
             return
-        seconds = max(0, record.at_ns - record.created_ns) / SECOND_NS
-        self.counts[bisect_left(BOUNDS_S, seconds)] += 1
-        self.sum_s += seconds
-        self._newest_s.append(seconds)
-
-    def summary(self) -> dict[str, float | None]:
-        """``count`` of all, ``p50`` and ``p99`` in seconds of the newest 10,000, or None while there is none."""
-        newest = list(self._newest_s)
-        if not newest:
-            return {"count": 0, "p50": None, "p99": None}
-        p50, p99 = np.quantile(newest, [0.5, 0.99])
-        return {"count": sum(self.counts), "p50": float(p50), "p99": float(p99)}
+        self.add(max(0, record.at_ns - record.created_ns) / SECOND_NS)

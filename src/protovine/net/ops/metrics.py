@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import accumulate, islice
-from typing import Protocol
 
 from protovine.errors import ConfigError
 from protovine.net.ops.latency import BOUNDS_S
+from protovine.net.ops.meter import SocketMeter
 from protovine.net.runtime import Runtime
 from protovine.net.tally import PeerGroup, PeerKey, in_order
 from protovine.records import SECOND_NS
@@ -28,32 +28,11 @@ try:
 except ImportError:
     raise ConfigError("metrics need the Prometheus client: pip install 'protovine[net]'") from None
 
+# Reasons of refusals that alerts are about.
+_AWAITED = ("forged", "impostor", "overrun", "revoked", "signature")
 # Without certificates any process can invent members: those met after this many share one label.
 PEERS_MAX = 256
 OTHERS = "(others)"
-
-
-class SourceLike(Protocol):
-    """The counts of a source."""
-
-    @property
-    def refusals(self) -> Mapping[str, int]:
-        """What was refused so far, by reason."""
-        ...
-
-    @property
-    def dropped(self) -> int:
-        """What came faster than it was taken."""
-        ...
-
-
-class SinkLike(Protocol):
-    """The counts of a sink."""
-
-    @property
-    def dropped(self) -> int:
-        """What could not be written as fast as it came."""
-        ...
 
 
 Counts = dict[tuple[str, ...], float]
@@ -67,7 +46,7 @@ class Reading:
     traffic: dict[str, Counts]
     labelled: dict[str, Counts]
     values: dict[str, float]
-    latency: tuple[list[int], float]
+    durations: dict[str, tuple[list[int], float]]
 
 
 # Kind and help of every metric without labels; a reading has some or all of them.
@@ -83,6 +62,7 @@ _VALUES: dict[str, tuple[str, str]] = {
     "right": ("counter", "Predictions that were right."),
     "prototypes": ("gauge", "Prototypes in the learner."),
     "inbox_prototypes": ("gauge", "Received prototypes that wait to be trained."),
+    "inbox_dropped": ("counter", "Received prototypes that were dropped because too many waited to be trained."),
     "awaiting_labels": ("gauge", "Samples whose label has not come."),
     "inbound_queue_messages": ("gauge", "Messages that have arrived and wait to be read."),
     "inbound_queue_bytes": ("gauge", "Bytes that have arrived and wait to be read."),
@@ -101,6 +81,12 @@ _VALUES: dict[str, tuple[str, str]] = {
     "network_reopened": ("counter", "Times that the network was opened again because peers could not be heard."),
     "loop_lag_seconds": ("gauge", "How late the event loop was when it last looked at the clock."),
     "certificate_expiry_timestamp_seconds": ("gauge", "When the node's certificate ends, in seconds since 1970."),
+    "revoked": ("gauge", "1 if the node's own certificate was revoked."),
+    "revoked_certificates": ("gauge", "Certificates on the revocation list."),
+    "revocation_list_timestamp_seconds": ("gauge", "When the authority signed the list; what is newest is in force."),
+    "source_connected": ("gauge", "1 while messages can come: the file is open, the broker or the network there."),
+    "source_sample_age_seconds": ("gauge", "Time since the last local sample; missing before the first."),
+    "sink_connected": ("gauge", "1 while predictions can leave."),
     "source_dropped": ("counter", "Messages of the source that came faster than they were taken, and were lost."),
     "sink_dropped": ("counter", "Predictions that could not be written as fast as they came, and were lost."),
 }
@@ -112,11 +98,20 @@ _LABELLED: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "peer_alive": ("gauge", "1 if there is a link to the peer, or it was heard since one was lost.", ("peer",)),
     "accuracy": ("gauge", "Fraction of right predictions: of the newest 1,000 judged, or of all (total).", ("window",)),
     "source_refused": ("counter", "Messages of the source that were refused, by reason.", ("reason",)),
+    "socket_bytes": (
+        "counter",
+        "Bytes through all TCP sockets of the process, with TLS, retransmissions and headers of TCP and IP.",
+        ("direction",),
+    ),
     "input_causes": (
         "counter",
         "Messages, samples and labels that could not be used, by cause.",
         ("reason", "field", "topic"),
     ),
+}
+_DURATIONS = {
+    "share_latency": "Time from a peer's making of a message to its use here, by both clocks.",
+    "prediction": "Time that the node takes to predict and learn a local sample.",
 }
 _TRAFFIC = {
     "messages_sent": "Messages handed to the transport, by recipient and kind.",
@@ -126,12 +121,10 @@ _TRAFFIC = {
 }
 
 
-def read(
-    runtime: Runtime, *, lag_s: float | None = None, source: SourceLike | None = None, sink: SinkLike | None = None
-) -> Reading:
+def read(runtime: Runtime, *, lag_s: float | None = None, meter: SocketMeter | None = None) -> Reading:
     """A copy of the counts of ``runtime``. Call it in the runtime's event loop."""
     tally, node, now_ns = runtime.tally, runtime.node, time.time_ns()
-    names = tally.names
+    names, source, sink = tally.names, runtime.source, runtime.sink
     named = dict(islice(names.items(), PEERS_MAX))
 
     def name_of(peer: PeerKey) -> str:
@@ -161,12 +154,16 @@ def read(
         key = (name_of(peer),)
         from_future[key] = from_future.get(key, 0) + count
     labelled: dict[str, Counts] = {
-        "refused": by_name(tally.refused),
+        # Prometheus cannot tell a counter that begins above 0 from one that stays, so what alerts count begins at 0.
+        "refused": {(PeerGroup.UNKNOWN.value, reason): 0 for reason in _AWAITED} | by_name(tally.refused),
         "from_future": from_future,
         "view_age_seconds": ages_s,
         "peer_alive": alive,
         "input_causes": {(each.reason, each.field, each.topic): each.count for each in tally.causes.sorted()},
     }
+    counted = None if meter is None else meter.read()
+    if counted is not None:
+        labelled["socket_bytes"] = {("sent",): counted[0], ("received",): counted[1]}
     values: dict[str, float] = {
         "incarnation": node.incarnation,
         "start_time_seconds": runtime.started_ns / SECOND_NS,
@@ -179,6 +176,7 @@ def read(
         "right": tally.right,
         "prototypes": len(node.learner),
         "inbox_prototypes": len(node.inbox),
+        "inbox_dropped": tally.inbox_dropped,
         "awaiting_labels": node.unlabelled,
         "inbound_queue_messages": runtime.inbound.waiting[0],
         "inbound_queue_bytes": runtime.inbound.waiting[1],
@@ -199,11 +197,19 @@ def read(
     end_ns = getattr(runtime.envelope, "certificate_end_ns", None)
     if end_ns is not None:
         values["certificate_expiry_timestamp_seconds"] = end_ns / SECOND_NS
+    if runtime.trusting.trust is not None:
+        values["revoked"] = runtime.trusting.revoked
+        values["revoked_certificates"] = len(runtime.trusting.trust.revoked)
+        values["revocation_list_timestamp_seconds"] = runtime.trusting.trust.number
     if source is not None:
         values["source_dropped"] = source.dropped
+        values["source_connected"] = source.connected
+        if tally.sample_ns:
+            values["source_sample_age_seconds"] = (now_ns - tally.sample_ns) / SECOND_NS
         labelled["source_refused"] = {(reason,): count for reason, count in sorted(source.refusals.items())}
     if sink is not None:
         values["sink_dropped"] = sink.dropped
+        values["sink_connected"] = sink.connected
     if tally.judged:
         recent = sum(tally.recent) / len(tally.recent)
         labelled["accuracy"] = {("recent",): recent, ("total",): tally.right / tally.judged}
@@ -223,7 +229,10 @@ def read(
         },
         labelled=labelled,
         values=values,
-        latency=(list(tally.latency.counts), tally.latency.sum_s),
+        durations={
+            name: (list(each.counts), each.sum_s)
+            for name, each in (("share_latency", tally.latency), ("prediction", tally.predicting))
+        },
     )
 
 
@@ -232,11 +241,11 @@ class RuntimeCollector(Collector):
 
     Parameters
     ----------
-    source : callable () -> Reading
-        Calls `read` in the event loop.
+    source : callable () -> Reading or None
+        Calls `read` in the event loop; None before there is a runtime.
     """
 
-    def __init__(self, source: Callable[[], Reading]) -> None:
+    def __init__(self, source: Callable[[], Reading | None]) -> None:
         self._source = source
 
     def describe(self) -> Iterable[Metric]:
@@ -245,10 +254,11 @@ class RuntimeCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The metrics of this moment."""
-        return families(self._source())
+        reading = self._source()
+        return iter(()) if reading is None else families(reading)
 
 
-def make_registry(source: Callable[[], Reading]) -> CollectorRegistry:
+def make_registry(source: Callable[[], Reading | None]) -> CollectorRegistry:
     """A new registry with a runtime's metrics, and on Linux with the memory and processor time of the process."""
     registry = CollectorRegistry()
     registry.register(RuntimeCollector(source))
@@ -270,14 +280,14 @@ def families(reading: Reading) -> Iterator[Metric]:
     for name, (kind, about) in _VALUES.items():
         if name in reading.values:
             yield _family(kind, name, about, (), {(): reading.values[name]})
-    counts, sum_s = reading.latency
     bounds = [*(str(bound) for bound in BOUNDS_S), "+Inf"]
-    yield HistogramMetricFamily(
-        "protovine_share_latency_seconds",
-        "Time from a peer's making of a message to its use here, by both clocks.",
-        buckets=list(zip(bounds, accumulate(counts), strict=True)),
-        sum_value=sum_s,
-    )
+    for name, (counts, sum_s) in reading.durations.items():
+        yield HistogramMetricFamily(
+            f"protovine_{name}_seconds",
+            _DURATIONS[name],
+            buckets=list(zip(bounds, accumulate(counts), strict=True)),
+            sum_value=sum_s,
+        )
 
 
 def _family(kind: str, name: str, about: str, labels: tuple[str, ...], samples: Counts) -> Metric:
@@ -293,5 +303,5 @@ _NOTHING = Reading(
     traffic={},
     labelled={name: {} for name in _LABELLED},
     values=dict.fromkeys(_VALUES, 0.0),
-    latency=([0] * (len(BOUNDS_S) + 1), 0.0),
+    durations=dict.fromkeys(_DURATIONS, ([0] * (len(BOUNDS_S) + 1), 0.0)),
 )

@@ -10,13 +10,15 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from protovine.errors import ConfigError, DataError
 from protovine.net.ops.logs import set_level
 from protovine.net.runtime import Runtime
-from protovine.net.security.identity import Trust, load_trust
+from protovine.net.security.authority import write_revocations
+from protovine.net.security.identity import Trust, load_member, load_trust
 
 _log = logging.getLogger("protovine")
 
@@ -58,13 +60,14 @@ class Reloader:
         self.runtime, self.certificates = runtime, certificates
         self._read = read
         self._settings = flatten(read()) if read is not None else {}
-        self._trust: Trust | None = load_trust(certificates) if certificates is not None else None
+        runtime.trusting.keep = self._keep
         self._trusted_at = time.monotonic()
         self._asked = asyncio.Event()
         self._files = {
             "settings": [settings] if settings is not None else [],
             "trust": [certificates / "revoked.pem"] if certificates is not None else [],
-            "fixed": [certificates / name for name in ("authority.pem", "member.pem")] if certificates else [],
+            "identity": [certificates / name for name in ("member.pem", "member.key")] if certificates else [],
+            "authority": [certificates / "authority.pem"] if certificates else [],
         }
         self._seen = {name: _signatures(paths) for name, paths in self._files.items()}
 
@@ -95,13 +98,15 @@ class Reloader:
                 self._seen[name] = now
         if self._read is not None and (everything or "settings" in changed):
             self._take_settings()
-        if "fixed" in changed:
-            _log.warning("%s: other certificates are taken up at the next start", self.certificates)
-        if self.certificates is not None and (everything or changed & {"trust", "fixed"}):
+        if "authority" in changed:
+            _log.warning("%s: another authority is taken up at the next start", self.certificates)
+        if self.certificates is not None and "identity" in changed:
+            await self._take_identity(self.certificates)
+        if self.certificates is not None and (everything or changed & {"trust", "authority"}):
             await self._take_trust(self.certificates)
-        elif self._trust is not None and time.monotonic() - self._trusted_at > _TRUST_S:
+        elif self.runtime.trusting.trust is not None and time.monotonic() - self._trusted_at > _TRUST_S:
             self._trusted_at = time.monotonic()
-            self.runtime.update_trust(self._trust)
+            self.runtime.update_trust(self.runtime.trusting.trust)
 
     def _take_settings(self) -> None:
         assert self._read is not None
@@ -131,6 +136,18 @@ class Reloader:
         elif key == "node.snapshot_s":
             self.runtime.snapshots.period_s = float(value)  # After the snapshot that is due next.
 
+    async def _take_identity(self, folder: Path) -> None:
+        try:
+            identity, trust = await asyncio.to_thread(load_member, folder, datetime.now(UTC))
+            if self.runtime.trusting.trust is None or trust.certificate != self.runtime.trusting.trust.certificate:
+                raise ConfigError(f"{folder / 'member.pem'} is of another authority")
+            self.runtime.renew(identity)
+        except ConfigError as error:  # Of two files, one may be on its way.
+            _log.warning("the certificate stays as it was: %s", error)
+            return
+        end = identity.certificate.not_valid_after_utc
+        _log.info("another certificate was taken up, until %s", f"{end:%Y-%m-%d}")
+
     async def _take_trust(self, folder: Path) -> None:
         try:
             # A long list takes a while to read.
@@ -138,12 +155,19 @@ class Reloader:
         except ConfigError as error:
             _log.error("the revocation list stays as it was: %s", error)
             return
-        assert self._trust is not None
-        if found.certificate != self._trust.certificate:
+        before = self.runtime.trusting.trust
+        if before is None:
+            return
+        if found.certificate != before.certificate:
             _log.error("%s is of another authority: it is taken up at the next start", folder / "revoked.pem")
             return
-        new = len(found.revoked - self._trust.revoked)
-        self._trust, self._trusted_at = found, time.monotonic()
+        if found.number < before.number:
+            _log.error(
+                "%s has list %d, older than list %d, which stays", folder / "revoked.pem", found.number, before.number
+            )
+            return
+        new = len(found.revoked - before.revoked)
+        self._trusted_at = time.monotonic()
         gone = self.runtime.update_trust(found)
         _log.info(
             "%d certificates are revoked, %d of them since the list was last read",
@@ -151,6 +175,17 @@ class Reloader:
             new,
             extra={"revoked": len(found.revoked), "new": new, "dropped": len(gone)},
         )
+
+    def _keep(self, trust: Trust) -> None:
+        """Write a list that came from another member, for the next start."""
+        if self.certificates is None:
+            return
+        path = self.certificates / "revoked.pem"
+        try:
+            write_revocations(path, trust)
+        except ConfigError as error:
+            _log.info("the list is in memory only, until others send it again after the next start: %s", error)
+        self._seen["trust"] = _signatures(self._files["trust"])
 
 
 def flatten(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -3,7 +3,7 @@
 ========== =============================================================================================
 /metrics   Prometheus text, or OpenMetrics if the client asks for it
 /healthz   200 while the event loop has run in the last 5 s, else 503; JSON
-/readyz    200 once a member was met, or if none is expected, else 503; JSON
+/readyz    200 once a member was met, or if none is expected, and source and sink are connected; else 503; JSON
 /status    `Runtime.status` as JSON
 ========== =============================================================================================
 
@@ -30,8 +30,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from protovine.errors import ConfigError
-from protovine.net.ops.metrics import SinkLike, SourceLike, make_registry, read
+from protovine.net.ops.meter import SocketMeter
+from protovine.net.ops.metrics import make_registry, read
 from protovine.net.runtime import Runtime
+from protovine.net.status import sink_status, source_status
 
 _log = logging.getLogger("protovine")
 
@@ -74,13 +76,12 @@ class Server:
 
     Parameters
     ----------
-    runtime : Runtime
+    runtime : Runtime or None
+        None while the node is being started; it is set later, with `serve`.
     address : str
         ``HOST:PORT``.
     peers_expected : bool
         False for a node that may have no peers: it is ready at once.
-    source, sink
-        The node's source and sink, if they are to be counted too.
 
     Raises
     ------
@@ -90,15 +91,15 @@ class Server:
 
     def __init__(
         self,
-        runtime: Runtime,
+        runtime: Runtime | None,
         address: str = ADDRESS,
         *,
         peers_expected: bool = True,
-        source: SourceLike | None = None,
-        sink: SinkLike | None = None,
     ) -> None:
-        self.runtime, self.source, self.sink = runtime, source, sink
-        self.peers_expected = peers_expected and runtime.neighbours != frozenset()
+        self.runtime, self._peers_expected = runtime, peers_expected
+        self._meter = SocketMeter(headers=True)
+        # What a node without a runtime does.
+        self.phase = "starting"
         self._loop: asyncio.AbstractEventLoop | None = None
         self._beat: asyncio.TimerHandle | None = None
         self._heard_s, self._lag_s = time.monotonic(), 0.0
@@ -112,6 +113,10 @@ class Server:
         self._thread = threading.Thread(
             target=self._http.serve_forever, kwargs={"poll_interval": 0.25}, name="protovine-http", daemon=True
         )
+
+    def serve(self, runtime: Runtime) -> None:
+        """The node has started: its numbers are served from now on."""
+        self.runtime = runtime
 
     @property
     def port(self) -> int:
@@ -153,7 +158,7 @@ class Server:
         self._beat = self._loop.call_at(now_s + _BEAT_S, self._listen_to_loop, now_s + _BEAT_S)
 
     def _read(self) -> Any:
-        return read(self.runtime, lag_s=self._lag_s, source=self.source, sink=self.sink)
+        return None if self.runtime is None else read(self.runtime, lag_s=self._lag_s, meter=self._meter)
 
     # -- For the threads that answer. ----------------------------------------------------------------------------------
 
@@ -190,18 +195,43 @@ class Server:
     def readiness(self) -> tuple[bool, dict[str, Any]]:
         """Whether the node is part of a swarm, and the reason."""
         good, body = self.health()
-        met = len(self.runtime.roster.peers)
+        runtime = self.runtime
+        if runtime is None:
+            return False, {"ready": False, "why": self.phase if good else body["why"], "peers_met": 0, "peers_alive": 0}
+        met = len(runtime.roster.peers)
+        source = source_status(runtime.source, runtime.tally, time.time_ns())
+        sink = sink_status(runtime.sink)
         if not good:
             why = body["why"]
-        elif self.runtime.claim.stands_by:
+        elif runtime.claim.stands_by:
             good, why = False, "it stands by, because a later start of this node is known"
-        elif not self.peers_expected:
+        elif runtime.trusting.revoked:
+            good, why = False, "the certificate of this node was revoked"
+        elif source is not None and not source["connected"] and runtime.feeding:
+            good, why = False, "the source is not connected"
+        elif sink is not None and not sink["connected"] and runtime.feeding:
+            good, why = False, "the sink is not connected"
+        elif not self._peers_expected or runtime.neighbours == frozenset():
             why = "no peers are expected"
         else:
             good = met > 0
             why = f"peers met: {met}" if met else "no peer was met yet"
-        alive, warnings = len(self.runtime.roster.alive), self.runtime.warnings
-        return good, {"ready": good, "why": why, "peers_met": met, "peers_alive": alive, "warnings": warnings}
+        alive = len(runtime.roster.alive)
+        waiting = runtime.node.unlabelled
+        return good, {
+            "ready": good,
+            "why": why,
+            "peers_met": met,
+            "peers_alive": alive,
+            "source": source,
+            "sink": sink,
+            "awaiting_labels": waiting,
+            "warnings": runtime.warnings,
+        }
+
+    def status(self) -> dict[str, Any]:
+        """The status page."""
+        return {"phase": self.phase} if self.runtime is None else self.ask(self.runtime.status)
 
 
 class _Http(ThreadingHTTPServer):
@@ -289,7 +319,7 @@ class _Handler(BaseHTTPRequestHandler):
             elif path == "/readyz":
                 self._judged(*owner.readiness())
             elif path == "/status":
-                self._json(HTTPStatus.OK, owner.ask(owner.runtime.status))
+                self._json(HTTPStatus.OK, owner.status())
             else:
                 known = ["/metrics", "/healthz", "/readyz", "/status"]
                 self._json(HTTPStatus.NOT_FOUND, {"error": "no such page", "pages": known})

@@ -2,12 +2,15 @@
 
 - `identity.py`: a member's name, certificate and trust, loaded from its folder
 - `authority.py`: issues and revokes certificates (`protovine cert`)
+- `describe.py`: what a certificate contains
+- `revocations.py`: how the newest revocation list spreads
 - `hello.py`: the signed introduction of a member to its peers
 - `envelope.py`: keys for every pair of members, sealed messages
 - `plain.py`: the same calls without certificates
 """
 
-from protovine.net.security.authority import create_authority, describe, issue, revoke
+from protovine.net.security.authority import create_authority, issue, revoke
+from protovine.net.security.describe import describe
 from protovine.net.security.envelope import Envelope, EnvelopeLike
 from protovine.net.security.hello import Member
 from protovine.net.security.identity import Identity, MemberName, Trust, load_identity, load_member, load_trust

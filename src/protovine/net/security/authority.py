@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import ipaddress
-import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,22 +24,24 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from protovine.errors import ConfigError, check_range, suggest
+from protovine.net.security.files import replace_file, write_folder
 from protovine.net.security.identity import (
     CERTIFICATE_BYTES_MAX,
     CERTIFICATE_ERRORS,
     LABEL,
     MEMBER_ID_MAX,
+    REVOKED_MEMBER,
     URI_SCHEME,
     MemberName,
-    authority_swarm,
+    OperatorName,
+    Trust,
     check_authority,
     check_name,
-    fingerprint,
-    is_authority,
-    member_name,
+    common_name,
     read_certificate,
     read_file,
     read_key,
+    read_trust,
 )
 
 AUTHORITY_DAYS, AUTHORITY_DAYS_MAX = 3650, 7300
@@ -57,7 +56,8 @@ class Issued(msgspec.Struct, forbid_unknown_fields=True):
     """One certificate in the index of an authority."""
 
     name: str
-    id: int
+    # None of an operator.
+    id: int | None
     serial: str
     not_before: datetime
     not_after: datetime
@@ -89,7 +89,7 @@ def create_authority(folder: Path, swarm: str, *, now: datetime, days: int = AUT
     key = ec.generate_private_key(ec.SECP256R1())
     subject = _x509_name(f"{swarm} authority")
     certificate = (
-        _builder(subject, subject, key, now, now + timedelta(days=days))
+        _builder(subject, subject, key.public_key(), now, now + timedelta(days=days), x509.random_serial_number())
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_key_usage(authority=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
@@ -100,7 +100,7 @@ def create_authority(folder: Path, swarm: str, *, now: datetime, days: int = AUT
         .sign(key, hashes.SHA256())
     )
     authority = _Authority(folder, certificate, key, _Index(1, swarm, []))
-    _write_folder(
+    write_folder(
         folder,
         {
             "authority.key": _key_pem(key),
@@ -122,8 +122,9 @@ def issue(
     days: int | None = None,
     id: int | None = None,
     renew: bool = False,
-) -> MemberName:
-    """The member that a new certificate and key in a new folder belong to.
+    operator: bool = False,
+) -> MemberName | OperatorName:
+    """Whom a new certificate and key in a new folder belong to.
 
     Parameters
     ----------
@@ -143,6 +144,8 @@ def issue(
         [default: the lowest id that no member has had]
     renew : bool
         Issue another certificate although one is still valid; both are then valid.
+    operator : bool
+        For someone who asks members for their status, and is no member.
 
     Raises
     ------
@@ -151,57 +154,95 @@ def issue(
     """
     check_name("the member's name", name)
     names = _alternative_names(name, addresses)
+    key = ec.generate_private_key(ec.SECP256R1())
     with _opened(authority, now) as opened:
-        member = MemberName(opened.index.swarm, name, _chosen_id(opened.index, name, id))
-        for known in opened.index.issued:
-            if known.name == name and known.live(now) and not renew:
-                raise ConfigError(
-                    f"{name} has a certificate until {known.not_after:%Y-%m-%d}; --renew issues one more, "
-                    "revoke that one if its key is lost"
-                )
-        key = ec.generate_private_key(ec.SECP256R1())
-        certificate = (
-            _builder(_x509_name(name), opened.certificate.subject, key, now, _end(opened.certificate, now, days))
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_key_usage(authority=False), critical=True)
-            .add_extension(
-                x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]),
-                critical=False,
-            )
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(opened.key.public_key()), critical=False)
-            .add_extension(
-                x509.SubjectAlternativeName([x509.UniformResourceIdentifier(member.uri), *names]), critical=False
-            )
-            .sign(opened.key, hashes.SHA256())
-        )
-        if len(certificate.public_bytes(serialization.Encoding.DER)) > CERTIFICATE_BYTES_MAX:
-            raise ConfigError(f"the addresses make the certificate longer than {CERTIFICATE_BYTES_MAX} bytes")
-        before = _index_json(opened.index)
-        opened.index.issued.append(
-            Issued(
-                name,
-                member.id,
-                f"{certificate.serial_number:x}",
-                certificate.not_valid_before_utc,
-                certificate.not_valid_after_utc,
-            )
-        )
-        # The index first: a certificate that it does not know could never be revoked.
-        _replace(authority / "index.json", _index_json(opened.index))
-        try:
-            _write_folder(
-                out,
-                {
-                    "member.key": _key_pem(key),
-                    "member.pem": _pem(certificate),
-                    "authority.pem": _pem(opened.certificate),
-                    "revoked.pem": _revocations(opened, now),
-                },
-            )
-        except ConfigError:
-            _replace(authority / "index.json", before)
-            raise
-    return member
+        who = _whom(opened.index, name, id, operator)
+        terms = _Terms(who, names, key.public_key(), now, days, renew)
+        _certify(opened, terms, out, {"member.key": _key_pem(key)})
+    return who
+
+
+def request(folder: Path, name: str, addresses: Iterable[str] = ()) -> x509.CertificateSigningRequest:
+    """A request for a certificate, written to ``request.pem`` in a folder, with a new key or the one that is there.
+
+    The key is made here and stays here: only the request goes to the authority (`sign`).
+
+    Raises
+    ------
+    ConfigError
+        A name or address is none, or a file cannot be read or written.
+    """
+    check_name("the member's name", name)
+    names = _alternative_names(name, addresses)
+    path = folder / "member.key"
+    known = path.exists()
+    key = read_key(path) if known else ec.generate_private_key(ec.SECP256R1())
+    made = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(_x509_name(name))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = made.public_bytes(serialization.Encoding.PEM)
+    if known:
+        replace_file(folder / "request.pem", pem)
+    else:
+        write_folder(folder, {"member.key": _key_pem(key), "request.pem": pem})
+    return made
+
+
+def read_request(path: Path) -> tuple[str, list[str], ec.EllipticCurvePublicKey]:
+    """The name, the addresses and the key that a request is for; `ConfigError` unless its key signed it."""
+    try:
+        found = x509.load_pem_x509_csr(read_file(path))
+        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        (name,) = (str(each.value) for each in found.subject.get_attributes_for_oid(NameOID.COMMON_NAME))
+        key = found.public_key()
+        signed = found.is_signature_valid
+    except CERTIFICATE_ERRORS:
+        raise ConfigError(f"{path} is no request of `protovine cert request`") from None
+    if not signed or not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise ConfigError(f"{path} is not signed by an ECDSA P-256 key of its own")
+    addresses = [*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))]
+    return name, [each for each in addresses if each != name], key
+
+
+def key_fingerprint(key: Any) -> str:
+    """The beginning of the SHA-256 of a public key, to be compared by people."""
+    der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    digest = hashes.Hash(hashes.SHA256())
+    digest.update(der)
+    return digest.finalize().hex()[:16]
+
+
+def sign(
+    authority: Path,
+    request: Path,
+    out: Path,
+    *,
+    now: datetime,
+    days: int | None = None,
+    id: int | None = None,
+    renew: bool = False,
+    operator: bool = False,
+) -> MemberName | OperatorName:
+    """Whom the certificate for a `request` belongs to; it is written to a new folder, which has no key.
+
+    The other parameters and errors are those of `issue`.
+    """
+    name, addresses, key = read_request(request)
+    check_name("the member's name", name)
+    names = _alternative_names(name, addresses)
+    with _opened(authority, now) as opened:
+        who = _whom(opened.index, name, id, operator)
+        _certify(opened, _Terms(who, names, key, now, days, renew), out, {})
+    return who
+
+
+def issued(authority: Path, now: datetime) -> list[Issued]:
+    """Every certificate that the authority issued, by name and date."""
+    with _opened(authority, now) as opened:
+        return sorted(opened.index.issued, key=lambda one: (one.name, one.not_before))
 
 
 def revoke(authority: Path, who: str, *, now: datetime) -> list[Issued]:
@@ -222,69 +263,90 @@ def revoke(authority: Path, who: str, *, now: datetime) -> list[Issued]:
             raise ConfigError(f"the authority knows no member or serial number {who!r}{hint}")
         for one in found:
             one.revoked = one.revoked or now
-        _replace(authority / "index.json", _index_json(opened.index))
-        _replace(authority / "revoked.pem", _revocations(opened, now))
+        before = read_trust(opened.certificate, authority / "revoked.pem").number
+        replace_file(authority / "index.json", _index_json(opened.index))
+        replace_file(authority / "revoked.pem", _revocations(opened, now, before))
     return found
 
 
-def describe(path: Path, now: datetime) -> dict[str, Any]:
-    """The contents of a certificate or a revocation list, as JSON can hold them.
+def write_revocations(path: Path, trust: Trust) -> None:
+    """Replace a revocation list by that of ``trust``, in one step; `ConfigError` if it cannot be written."""
+    replace_file(path, x509.load_der_x509_crl(trust.revocations).public_bytes(serialization.Encoding.PEM))
 
-    Raises
-    ------
-    ConfigError
-        The file cannot be read, or is none of these.
-    """
-    data = read_file(path)
-    if b"BEGIN X509 CRL" in data:
-        try:
-            revocations = x509.load_pem_x509_crl(data)
-        except CERTIFICATE_ERRORS:
-            raise ConfigError(f"{path} is no revocation list in PEM") from None
-        return {
-            "kind": "revocations",
-            "issuer": _common_name(revocations.issuer),
-            "made": revocations.last_update_utc.isoformat(),
-            "revoked": {f"{one.serial_number:x}": one.revocation_date_utc.isoformat() for one in revocations},
-        }
-    certificate = read_certificate(path)
+
+@dataclass(frozen=True)
+class _Terms:
+    """What a certificate is to say."""
+
+    who: MemberName | OperatorName
+    names: list[x509.GeneralName]
+    key: ec.EllipticCurvePublicKey
+    now: datetime
+    days: int | None
+    renew: bool
+
+
+def _whom(index: _Index, name: str, id: int | None, operator: bool) -> MemberName | OperatorName:
+    for known in index.issued:
+        if known.name == name and operator is not (known.id is None):
+            raise ConfigError(f"{name} is {'a member' if operator else 'an operator'}: choose another name")
+    return OperatorName(index.swarm, name) if operator else MemberName(index.swarm, name, _chosen_id(index, name, id))
+
+
+def _certify(opened: _Authority, terms: _Terms, out: Path, more: dict[str, bytes]) -> None:
+    """Write a certificate and what it is believed by, with other files, to a new folder."""
+    name, now = terms.who.name, terms.now
+    for known in opened.index.issued:
+        if known.name == name and known.live(now) and not terms.renew:
+            raise ConfigError(
+                f"{name} has a certificate until {known.not_after:%Y-%m-%d}; --renew issues one more, "
+                "revoke that one if its key is lost"
+            )
+    serial = x509.random_serial_number()
+    # The transport can tell certificates apart only by their common names, so each has one of its own.
+    subject, issuer = _x509_name(common_name(serial)), opened.certificate.subject
+    uses = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    if isinstance(terms.who, OperatorName):
+        uses = [ExtendedKeyUsageOID.CLIENT_AUTH]
+    certificate = (
+        _builder(subject, issuer, terms.key, now, _end(opened.certificate, now, terms.days), serial)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(authority=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(uses), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(opened.key.public_key()), critical=False)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.UniformResourceIdentifier(terms.who.uri), *terms.names]), critical=False
+        )
+        .sign(opened.key, hashes.SHA256())
+    )
+    if len(certificate.public_bytes(serialization.Encoding.DER)) > CERTIFICATE_BYTES_MAX:
+        raise ConfigError(f"the addresses make the certificate longer than {CERTIFICATE_BYTES_MAX} bytes")
+    before = _index_json(opened.index)
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    id = terms.who.id if isinstance(terms.who, MemberName) else None
+    opened.index.issued.append(Issued(name, id, f"{serial:x}", begin, end))
+    # The index first: a certificate that it does not know could never be revoked.
+    replace_file(opened.folder / "index.json", _index_json(opened.index))
     try:
-        if is_authority(certificate):
-            who: dict[str, Any] = {"kind": "authority", "swarm": authority_swarm(certificate)}
-        else:
-            member = member_name(certificate)
-            names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-            addresses = [
-                *names.get_values_for_type(x509.DNSName),
-                *map(str, names.get_values_for_type(x509.IPAddress)),
-            ]
-            who = {"kind": "member", "swarm": member.swarm, "name": member.name, "id": member.id}
-            who["addresses"] = addresses
-    except CERTIFICATE_ERRORS as error:
-        raise ConfigError(f"{path} is no certificate of a swarm: {error}") from None
-    return {
-        **who,
-        "issuer": _common_name(certificate.issuer),
-        "serial": f"{certificate.serial_number:x}",
-        "not_before": certificate.not_valid_before_utc.isoformat(),
-        "not_after": certificate.not_valid_after_utc.isoformat(),
-        "in_time": certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc,
-        "sha256": fingerprint(certificate).hex(),
-    }
+        files = {"member.pem": _pem(certificate), "authority.pem": _pem(opened.certificate)}
+        write_folder(out, more | files | {"revoked.pem": read_file(opened.folder / "revoked.pem")})
+    except ConfigError:
+        replace_file(opened.folder / "index.json", before)
+        raise
 
 
 # -- Parts of certificates. --------------------------------------------------------------------------------------------
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime, end: datetime
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, now: datetime, end: datetime, serial: int
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
+        .public_key(key)
+        .serial_number(serial)
         .not_valid_before(now - _BACKDATE)
         .not_valid_after(end)
     )
@@ -304,7 +366,7 @@ def _end(authority: x509.Certificate, now: datetime, days: int | None) -> dateti
 
 def _chosen_id(index: _Index, name: str, wanted: int | None) -> int:
     """The id that the name has already, or the wanted one, or the lowest that no member has had."""
-    owners = {one.id: one.name for one in index.issued}
+    owners = {one.id: one.name for one in index.issued if one.id is not None}
     had = next((one.id for one in index.issued if one.name == name), None)
     if wanted is None:
         return had if had is not None else next(i for i in range(len(owners) + 1) if i not in owners)
@@ -351,21 +413,26 @@ def _x509_name(common_name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
-def _revocations(authority: _Authority, now: datetime) -> bytes:
-    """The signed list of revoked certificates, in PEM. It does not expire, because people carry it by hand."""
+def _revocations(authority: _Authority, now: datetime, before: int = 0) -> bytes:
+    """The signed list of revoked certificates, in PEM, with a higher number than ``before``.
+
+    It does not expire: no member can make the authority sign another.
+    """
     builder = (
         x509.CertificateRevocationListBuilder()
         .issuer_name(authority.certificate.subject)
         .last_update(now)
         .next_update(max(authority.certificate.not_valid_after_utc, now + timedelta(days=1)))
-        .add_extension(x509.CRLNumber(int(now.timestamp())), critical=False)
+        .add_extension(x509.CRLNumber(max(int(now.timestamp()), before + 1)), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key()), critical=False)
     )
     for one in authority.index.issued:
         if one.revoked:
-            builder = builder.add_revoked_certificate(
-                x509.RevokedCertificateBuilder().serial_number(int(one.serial, 16)).revocation_date(one.revoked).build()
-            )
+            entry = x509.RevokedCertificateBuilder().serial_number(int(one.serial, 16)).revocation_date(one.revoked)
+            if one.id is not None:
+                uri = MemberName(authority.index.swarm, one.name, one.id).uri
+                entry = entry.add_extension(x509.UnrecognizedExtension(REVOKED_MEMBER, uri.encode()), critical=False)
+            builder = builder.add_revoked_certificate(entry.build())
     return builder.sign(authority.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
@@ -408,48 +475,3 @@ def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-
-
-def _write_folder(path: Path, files: dict[str, bytes]) -> None:
-    """Write all files to a new folder, or none."""
-    path = path.resolve()
-    if path.exists() and not path.is_dir():
-        raise ConfigError(f"{path} is a file; name a new folder")
-    if path.is_dir() and any(path.iterdir()):
-        raise ConfigError(f"{path} is not empty; name a new folder")
-    partial = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-        for name, data in files.items():
-            _write(partial / name, data)
-        os.rename(partial, path)  # Onto an empty folder, or where there is none.
-        partial = None
-    except OSError as error:
-        raise ConfigError(f"cannot write to {path}: {error.strerror}") from None
-    finally:
-        if partial is not None:
-            shutil.rmtree(partial, ignore_errors=True)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        _write(partial, data)
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise ConfigError(f"cannot write {path}: {error.strerror}") from None
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write and sync a new file; only its owner can read a key."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if path.suffix == ".key" else 0o644)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _common_name(name: x509.Name) -> str:
-    return str(name.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value) if name.rdns else ""

@@ -3,7 +3,7 @@
 The transport's TLS keeps strangers out, but other members may relay a message, and TLS does not say who wrote it. So
 every member sends a signed hello (`hello.py`) with a fresh public key for Diffie-Hellman. From two hellos both sides
 compute keys that no third member knows, one per direction (X25519, then HKDF-SHA256 over both members' names, ids,
-incarnations, certificates and public keys). A message is then sealed with AES-128-CCM and a tag of 8 bytes: no other
+incarnations and public keys). A message is then sealed with AES-128-CCM and a tag of 8 bytes: no other
 process can write, change or read it.
 
 A sealed message::
@@ -54,7 +54,6 @@ from protovine.errors import (
     LocalProtocolError,
     MissingKeysError,
     RemoteProtocolError,
-    StaleHelloError,
     UnreadableError,
 )
 from protovine.gossip import MESSAGE_BYTES_MAX
@@ -76,7 +75,7 @@ from protovine.net.security.hello import (
     signed_bytes,
     write_hello,
 )
-from protovine.net.security.identity import MEMBER_ID_MAX, Identity, Trust, fingerprint, parse_certificate
+from protovine.net.security.identity import MEMBER_ID_MAX, Identity, Trust, parse_certificate
 
 TAG_BYTES = 8
 # Sender and counter in at most 4 + 5 bytes.
@@ -138,7 +137,6 @@ class _Peer:
     incarnation: int
     public: bytes
     certificate: x509.Certificate
-    certificate_der: bytes
     hint: int
     seal: Callable[[bytes, bytes, bytes], bytes]
     open: Callable[[bytes, bytes, bytes], bytes]
@@ -223,7 +221,6 @@ class Envelope:
         # Digest of the last good hello that another process made in this node's name.
         self._own_hello = b""
         self._certificate = identity.certificate.public_bytes(serialization.Encoding.DER)
-        self._fingerprint = fingerprint(identity.certificate)
         self._peers: dict[int, _Peer] = {}
 
     def _renew(self) -> None:
@@ -231,6 +228,16 @@ class Envelope:
         self._private = X25519PrivateKey.generate()
         self.public = self._private.public_key().public_bytes_raw()
         self._hello: tuple[int, bytes] | None = None
+
+    @property
+    def trust(self) -> Trust:
+        """The authority and its revocation list."""
+        return self._trust
+
+    @property
+    def serial(self) -> int:
+        """The serial number of the own certificate."""
+        return self._identity.certificate.serial_number
 
     @property
     def certificate_end_ns(self) -> int:
@@ -252,9 +259,16 @@ class Envelope:
         self.incarnation = incarnation
         self._renew()
         for id, peer in self._peers.items():
-            same = self._with_keys(id, peer.name, peer.incarnation, peer.public, peer.certificate, peer.certificate_der)
+            same = self._with_keys(id, peer.name, peer.incarnation, peer.public, peer.certificate)
             same.trusted, same.hello = peer.trusted, peer.hello
             self._peers[id] = same
+
+    def renew(self, identity: Identity) -> None:
+        """Show another certificate of the same member from now on; keys with peers stay as they are."""
+        if identity.member != self.member:
+            raise ConfigError(f"the certificate is of {identity.member.uri}, this is {self.member.uri}")
+        self._identity, self._hello = identity, None
+        self._certificate = identity.certificate.public_bytes(serialization.Encoding.DER)
 
     def hello(self, now_ns: int, fresh: bool = False) -> bytes:
         """The hello that introduces this node, about 700 bytes; signed again if ``fresh`` or when it is an hour old."""
@@ -300,14 +314,14 @@ class Envelope:
         if peer and peer.trusted and peer.hello == data and now_ns <= peer.end_ns:
             return peer.member(body.id)
         same = peer is not None and peer.incarnation == body.incarnation
-        if peer and same and peer.certificate_der != body.certificate:
-            raise StaleHelloError(body.id, f"{body.name} has another certificate in incarnation {body.incarnation}")
         check_afforded(afford)
         certificate = parse_certificate(body.certificate)
         self._check_signed(body, hello, certificate, now_ns)
         if peer is None or not same:
-            peer = self._with_keys(body.id, body.name, body.incarnation, body.public, certificate, body.certificate)
+            peer = self._with_keys(body.id, body.name, body.incarnation, body.public, certificate)
             self._peers[body.id] = peer
+        elif not peer.trusted or certificate.not_valid_before_utc >= peer.certificate.not_valid_before_utc:
+            peer.certificate = certificate  # A renewed one: the keys stay.
         peer.trusted, peer.hello = True, data
         return peer.member(body.id)
 
@@ -421,16 +435,15 @@ class Envelope:
         except InvalidSignature:
             raise RemoteProtocolError("signature", f"the hello of {body.name} is not signed by it") from None
 
-    def _with_keys(
-        self, id: int, name: str, incarnation: int, public: bytes, certificate: x509.Certificate, der: bytes
-    ) -> _Peer:
+    def _with_keys(self, id: int, name: str, incarnation: int, public: bytes, certificate: x509.Certificate) -> _Peer:
         """A peer with keys from both hellos. Both sides order the two members by id and so derive the same keys."""
         try:
             shared = self._private.exchange(X25519PublicKey.from_public_bytes(public))
         except ValueError:
             raise RemoteProtocolError("malformed", f"{name} has an unusable public key") from None
-        ours = [self.id, self.member.name, self.incarnation, self._fingerprint, self.public]
-        theirs = [id, name, incarnation, fingerprint(certificate), public]
+        # Not the certificates, which sign these and may be renewed meanwhile.
+        ours = [self.id, self.member.name, self.incarnation, self.public]
+        theirs = [id, name, incarnation, public]
         lower = self.id < id
         info = msgspec.msgpack.encode(
             [
@@ -449,7 +462,6 @@ class Envelope:
             incarnation,
             public=public,
             certificate=certificate,
-            certificate_der=der,
             hint=(self.incarnation + incarnation) % 8,
             seal=AESCCM(out[:_KEY_BYTES], tag_length=TAG_BYTES).encrypt,
             open=AESCCM(in_[:_KEY_BYTES], tag_length=TAG_BYTES).decrypt,

@@ -8,6 +8,7 @@ names. Every function takes the time as an argument.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -25,9 +26,12 @@ MEMBER_ID_MAX = 999_999
 CERTIFICATE_BYTES_MAX = 4096
 # A revocation list of 100,000 members has 4 MB.
 _FILE_BYTES_MAX = 2**24
-URI_SCHEME = "protovine://"
+URI_SCHEME, OPERATOR_SCHEME = "protovine://", "protovine-operator://"
 # Names of swarms and members are single DNS labels.
 LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_OPERATOR_URI = re.compile(f"{OPERATOR_SCHEME}({LABEL})/({LABEL})", re.ASCII)
+# In a revocation list, the extension of an entry that names the member: an arc from a random UUID (ITU-T X.667).
+REVOKED_MEMBER = x509.ObjectIdentifier("2.25.178602173471234021869357418021473962411")
 _MEMBER_URI = re.compile(f"{URI_SCHEME}({LABEL})/({LABEL})/(0|[1-9][0-9]{{0,5}})", re.ASCII)
 
 
@@ -74,8 +78,27 @@ class MemberName:
         return cls(found[1], found[2], int(found[3]))
 
 
-def member_name(certificate: x509.Certificate) -> MemberName:
-    """The member that ``certificate`` belongs to; ``ValueError`` unless it has one URI and an ECDSA P-256 key."""
+@dataclass(frozen=True, slots=True, order=True)
+class OperatorName:
+    """The person or program that a certificate belongs to, who may ask members for their status and is no member.
+
+    Examples
+    --------
+    >>> OperatorName("barn", "kim").uri
+    'protovine-operator://barn/kim'
+    """
+
+    swarm: str
+    name: str
+
+    @property
+    def uri(self) -> str:
+        """The form that the certificate has."""
+        return f"{OPERATOR_SCHEME}{self.swarm}/{self.name}"
+
+
+def name_of(certificate: x509.Certificate) -> MemberName | OperatorName:
+    """Whom ``certificate`` belongs to; ``ValueError`` unless it has one URI and an ECDSA P-256 key."""
     if certificate.signature_algorithm_oid != x509.SignatureAlgorithmOID.ECDSA_WITH_SHA256:
         raise ValueError("it is not signed by ECDSA with SHA-256")
     key = certificate.public_key()
@@ -85,7 +108,21 @@ def member_name(certificate: x509.Certificate) -> MemberName:
     uris = names.get_values_for_type(x509.UniformResourceIdentifier)
     if len(uris) != 1:
         raise ValueError(f"it has {len(uris)} URIs instead of one")
-    return MemberName.parse(uris[0])
+    found = _OPERATOR_URI.fullmatch(uris[0])
+    return OperatorName(found[1], found[2]) if found else MemberName.parse(uris[0])
+
+
+def member_name(certificate: x509.Certificate) -> MemberName:
+    """As `name_of`; ``ValueError`` for an operator."""
+    name = name_of(certificate)
+    if isinstance(name, OperatorName):
+        raise ValueError(f"it is of operator {name.name}, who is no member")
+    return name
+
+
+def common_name(serial: int) -> str:
+    """The common name of the certificate with this serial number: the number in hex."""
+    return f"{serial:x}"
 
 
 def fingerprint(certificate: x509.Certificate) -> bytes:
@@ -112,15 +149,38 @@ class Trust:
         The authority's.
     revoked : set of int
         Serial numbers.
+    number : int
+        Of the revocation list; a newer one has a higher number.
+    names : mapping of int to MemberName
+        The members that the revoked certificates belong to, by serial number, as far as the list says so.
+    revocations : bytes
+        The list itself, in DER and signed, for others.
     """
 
     certificate: x509.Certificate
     revoked: frozenset[int] = frozenset()
+    number: int = 0
+    names: Mapping[int, MemberName] = field(default_factory=dict, repr=False, compare=False)
+    revocations: bytes = field(default=b"", repr=False, compare=False)
 
     @property
     def swarm(self) -> str:
         """The name of the authority's swarm."""
         return authority_swarm(self.certificate)
+
+    def with_revocations(self, der: bytes) -> Trust:
+        """The same authority with another list, which must be signed by it; ``ValueError`` otherwise."""
+        try:
+            found = x509.load_der_x509_crl(der)
+            issued = found.is_signature_valid(self.certificate.public_key())  # type: ignore[arg-type]
+            number = found.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+            names = {entry.serial_number: _revoked_member(entry) for entry in found}
+        except CERTIFICATE_ERRORS as error:
+            raise ValueError(f"not a revocation list: {error}") from None
+        if not issued or found.issuer != self.certificate.subject:
+            raise ValueError("the revocation list is not of this authority")
+        known = {serial: name for serial, name in names.items() if name is not None}
+        return Trust(self.certificate, frozenset(names), number, known, der)
 
     def verify(self, certificate: x509.Certificate, now: datetime) -> MemberName:
         """The member that ``certificate`` belongs to, if it is valid at ``now``.
@@ -131,17 +191,24 @@ class Trust:
             ``certificate``: of another authority, not valid at ``now``, or not of the form that authorities here issue;
             ``revoked``; ``swarm``: of another swarm.
         """
+        member = self.check(certificate, now)
+        if isinstance(member, OperatorName):
+            raise RemoteProtocolError("certificate", f"operator {member.name} is no member")
+        return member
+
+    def check(self, certificate: x509.Certificate, now: datetime) -> MemberName | OperatorName:
+        """As `verify`, also for operators."""
         policy = PolicyBuilder().store(Store([self.certificate])).time(now.replace(tzinfo=None)).max_chain_depth(0)
         try:
             policy.build_client_verifier().verify(certificate, [])
-            member = member_name(certificate)
+            member = name_of(certificate)
         except VerificationError as error:
             why = out_of_time(certificate, now) or f"is not valid: {error}"
             raise RemoteProtocolError("certificate", f"the certificate {why}") from None
         except CERTIFICATE_ERRORS as error:
             raise RemoteProtocolError("certificate", f"the certificate cannot be used: {error}") from None
         if certificate.serial_number in self.revoked:
-            raise RemoteProtocolError("revoked", f"the certificate of {member.name} ({member.id}) was revoked")
+            raise RemoteProtocolError("revoked", f"the certificate of {member.uri} was revoked")
         if member.swarm != self.swarm:
             raise RemoteProtocolError("swarm", f"the certificate is of swarm {member.swarm}, this is {self.swarm}")
         return member
@@ -154,6 +221,13 @@ def out_of_time(certificate: x509.Certificate, now: datetime) -> str | None:
         return f"ended on {end:%Y-%m-%d %H:%M} UTC, and the clock here shows {now:%Y-%m-%d %H:%M}"
     if now < begin:
         return f"is valid from {begin:%Y-%m-%d %H:%M} UTC on, and the clock here shows {now:%Y-%m-%d %H:%M}: is it set?"
+    return None
+
+
+def _revoked_member(entry: x509.RevokedCertificate) -> MemberName | None:
+    for extension in entry.extensions:
+        if isinstance(extension.value, x509.UnrecognizedExtension) and extension.oid == REVOKED_MEMBER:
+            return MemberName.parse(extension.value.value.decode("ascii"))
     return None
 
 
@@ -196,16 +270,23 @@ def load_member(folder: Path, now: datetime) -> tuple[Identity, Trust]:
     return identity, trust
 
 
+def load_client(folder: Path, now: datetime) -> tuple[str, Trust]:
+    """The swarm that a member or an operator may ask, and its trust, from a folder; `ConfigError` as `load_member`."""
+    certificate, trust = read_certificate(folder / "member.pem"), load_trust(folder)
+    check_key(folder / "member.key")
+    try:
+        trust.check(certificate, now)
+    except RemoteProtocolError as error:
+        why = out_of_time(certificate, now)
+        raise ConfigError(f"{folder / 'member.pem'} cannot be used: {f'it {why}' if why else error}") from None
+    return trust.swarm, trust
+
+
 def load_identity(folder: Path) -> Identity:
     """Certificate and key from a member's folder; `ConfigError` if they do not fit or others can read the key."""
     certificate = read_certificate(folder / "member.pem")
     path = folder / "member.key"
-    try:
-        open_to = path.stat().st_mode & 0o077
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
-    if open_to:
-        raise ConfigError(f"{path} can be read by others: chmod 600 {path}")
+    check_key(path)
     key = read_key(path)
     if key.public_key() != certificate.public_key():
         raise ConfigError(f"{path} is not the key of {folder / 'member.pem'}")
@@ -226,16 +307,20 @@ def load_trust(folder: Path) -> Trust:
     """
     certificate = read_certificate(folder / "authority.pem")
     check_authority(certificate, folder / "authority.pem")
-    path = folder / "revoked.pem"
+    return read_trust(certificate, folder / "revoked.pem")
+
+
+def read_trust(certificate: x509.Certificate, path: Path) -> Trust:
+    """The authority with the revocation list in a PEM file; `ConfigError` if there is none of this authority."""
     data = read_file(path)
     try:
-        revocations = x509.load_pem_x509_crl(data)
-        issued = revocations.is_signature_valid(certificate.public_key())  # type: ignore[arg-type]
+        der = x509.load_pem_x509_crl(data).public_bytes(serialization.Encoding.DER)
     except CERTIFICATE_ERRORS:
         raise ConfigError(f"{path} is no revocation list in PEM") from None
-    if not issued or revocations.issuer != certificate.subject:
-        raise ConfigError(f"{path} is not of the authority in {folder / 'authority.pem'}")
-    return Trust(certificate, frozenset(entry.serial_number for entry in revocations))
+    try:
+        return Trust(certificate).with_revocations(der)
+    except ValueError:
+        raise ConfigError(f"{path} is not of the authority in {path.parent / 'authority.pem'}") from None
 
 
 # -- Reading files. ----------------------------------------------------------------------------------------------------
@@ -273,6 +358,16 @@ def read_certificate(path: Path) -> x509.Certificate:
         return x509.load_pem_x509_certificate(data)
     except CERTIFICATE_ERRORS:
         raise ConfigError(f"{path} is no certificate in PEM") from None
+
+
+def check_key(path: Path) -> None:
+    """`ConfigError` unless the file is there and only its owner can read it."""
+    try:
+        open_to = path.stat().st_mode & 0o077
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+    if open_to:
+        raise ConfigError(f"{path} can be read by others: chmod 600 {path}")
 
 
 def read_key(path: Path) -> ec.EllipticCurvePrivateKey:

@@ -1,0 +1,99 @@
+"""`protovine doctor`: everything that a node's start needs, and everything that it dials."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from protovine.net.config import NodeSettings
+from protovine.net.io import Mqtt, MqttSink
+from protovine.net.io.mqtt import Broker
+from protovine.net.ops.probe import ProbeError, dial, host_and_port, is_own
+from protovine.net.security.describe import describe
+from protovine.net.service import prepare
+
+# Less free space for snapshots, or less time of the certificate, is worth a word.
+_FREE_BYTES, _LEFT = 100 * 2**20, timedelta(days=21)
+_ANY = ("0.0.0.0", "::")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that was looked at: ``state`` is ok, warn or fail."""
+
+    state: str
+    text: str
+
+
+def examine(settings: NodeSettings, timeout_s: float = 5.0) -> Iterator[Finding]:
+    """Look at the settings, the certificate, the disk, the members to dial and the brokers, one after the other.
+
+    Raises
+    ------
+    ConfigError, DataError
+        The start would refuse the settings.
+    """
+    prepared = prepare(settings)
+    member, schema = prepared.plan.member, prepared.schema
+    words = f"{len(schema.features)} features and {len(schema.classes)} classes"
+    yield Finding("ok", f"settings: {member.name}, number {member.id} of swarm {member.swarm}, with {words}")
+    network = settings.network
+    home = None if network.certificates is None else Path(network.certificates)
+    if home is not None:
+        yield from _certificate(home, network.listen)
+    if prepared.plan.state is not None:
+        yield _disk(prepared.plan.state)
+    for endpoint in network.connect:
+        if is_own(endpoint, network.listen):
+            yield Finding("ok", f"peer {endpoint}: this node itself, which is not dialled")
+            continue
+        try:
+            yield Finding("ok", f"peer {dial(endpoint, home, timeout_s)}")
+        except ProbeError as error:
+            yield Finding("fail", f"peer {error}")
+    for part in (prepared.source, prepared.sink):
+        if isinstance(part, Mqtt | MqttSink):
+            yield asyncio.run(_broker(part.broker, "source" if part is prepared.source else "sink", timeout_s))
+
+
+def _certificate(home: Path, listen: tuple[str, ...]) -> Iterator[Finding]:
+    now = datetime.now(UTC)
+    found = describe(home / "member.pem", now)
+    end = datetime.fromisoformat(found["not_after"])
+    state = "ok" if end - now > _LEFT else "warn"
+    yield Finding(state, f"certificate: until {end:%Y-%m-%d}, for {' '.join(found['addresses'])}")
+    for endpoint in listen:
+        host = host_and_port(endpoint)[0]
+        if host not in _ANY and host not in found["addresses"]:
+            yield Finding("warn", f"certificate: it does not have {host}, so nobody can dial {endpoint}")
+
+
+def _disk(state: Path) -> Finding:
+    at = next(folder for folder in (state, *state.resolve().parents) if folder.exists())
+    free = shutil.disk_usage(at).free
+    return Finding("ok" if free > _FREE_BYTES else "warn", f"state: {free // 2**20:,} MB free for {state}")
+
+
+async def _broker(broker: Broker, of: str, timeout_s: float) -> Finding:
+    said: list[str] = []
+    there = asyncio.Event()
+
+    async def use(client: object) -> None:
+        there.set()
+        await asyncio.Event().wait()
+
+    task = broker.connect(use, lambda message: None, lambda reason, text: said.append(text), lambda error: None)
+    try:
+        async with asyncio.timeout(timeout_s):
+            while not there.is_set() and not said:
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        said.append(f"{broker}: no answer within {timeout_s:g} s")
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+    return Finding("ok", f"{of} {broker}") if there.is_set() else Finding("fail", f"{of} {said[0]}")

@@ -1,0 +1,124 @@
+"""Whom a running member trusts, and what follows when that changes.
+
+Like the roster, this does no I/O of its own and reads no clock.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from protovine.net.roster import Roster
+from protovine.net.security.envelope import Envelope, EnvelopeLike
+from protovine.net.security.hello import Member
+from protovine.net.security.identity import Identity, Trust, common_name
+from protovine.net.security.revocations import Revocations
+from protovine.net.tally import PeerGroup, Tally
+from protovine.net.transport import Transport
+from protovine.node import Node
+
+_log = logging.getLogger("protovine")
+
+
+class Trusting:
+    """The trust of one member; on an open network there is none, and nothing happens.
+
+    Parameters
+    ----------
+    envelope, roster, node, transport, tally
+        The member's.
+    steady_ns : int
+        When it begins. Timers follow the steady clock, certificates the node's time.
+
+    Attributes
+    ----------
+    keep : callable (Trust) -> None
+        Gets a trust whose revocation list came from another member.
+    """
+
+    def __init__(
+        self, envelope: EnvelopeLike, roster: Roster, node: Node, transport: Transport, tally: Tally, steady_ns: int
+    ) -> None:
+        self.keep: Callable[[Trust], None] = lambda trust: None
+        self._roster, self._node, self._transport, self._tally = roster, node, transport, tally
+        self._envelope = envelope if isinstance(envelope, Envelope) else None
+        self._revocations = None
+        if self._envelope is not None:
+            self._revocations = Revocations(self._envelope.id, self._envelope.trust, steady_ns)
+
+    @property
+    def trust(self) -> Trust | None:
+        """The authority and its newest list; None on an open network."""
+        return None if self._envelope is None else self._envelope.trust
+
+    @property
+    def revoked(self) -> bool:
+        """Whether the own certificate is on the list."""
+        return self._envelope is not None and self._envelope.serial in self._envelope.trust.revoked
+
+    def deny(self) -> None:
+        """From the next opening of the session on, nothing passes between this member and revoked certificates."""
+        if self._envelope is not None:
+            self._transport.deny(frozenset(map(common_name, self._envelope.trust.revoked)))
+
+    def update(self, trust: Trust, now_ns: int, steady_ns: int) -> list[Member]:
+        """Replace the trust, and drop the members whose certificates are no longer valid: these are returned.
+
+        Nothing passes between this member and a revoked certificate any more, other members hear of the list, and what
+        waits to be trained from a dropped member is forgotten. What was learnt from it stays. A member that comes back
+        with a valid certificate is met again. An older list than the present one changes nothing.
+        """
+        if self._envelope is None or self._revocations is None:
+            return []
+        before, was_revoked = self._envelope.trust.revoked, self.revoked
+        if not self._revocations.replace(trust):
+            return []
+        gone = self._envelope.update_trust(trust, now_ns)
+        for member in gone:
+            self._roster.distrust(member.id, steady_ns)
+            self._node.distrust(member.id, now_ns)
+            _log.warning("%s is no longer trusted", member.name, extra={"peer": member.name})
+        if self.revoked and not was_revoked:
+            _log.error("the certificate of this node was revoked: no member listens to it any more")
+        if trust.revoked != before:
+            self.deny()
+            self._roster.renew()
+        return gone
+
+    def renew(self, identity: Identity) -> None:
+        """Go on with another certificate of this member; `ConfigError` if it is another member's."""
+        if self._envelope is not None:
+            self._envelope.renew(identity)
+            self._roster.renew()
+
+    def take(self, data: bytes, now_ns: int, steady_ns: int) -> None:
+        """A word about revoked certificates, from any process; `RemoteProtocolError` if it is none."""
+        if self._revocations is None:
+            return
+        found = self._revocations.take(data, steady_ns)
+        if found is not None:
+            new = len(found.revoked - self._revocations.trust.revoked)
+            _log.info("a newer revocation list came from another member", extra={"number": found.number, "new": new})
+            self.update(found, now_ns, steady_ns)
+            self.keep(found)
+
+    def met(self, peer: int) -> None:
+        """The peer said hello, or is heard again."""
+        if self._revocations is not None:
+            self._revocations.met(peer)
+
+    def next_timer_ns(self) -> int | None:
+        """When `on_timer` is due, or None."""
+        return None if self._revocations is None else self._revocations.next_timer_ns()
+
+    def on_timer(self, steady_ns: int) -> None:
+        """Do what is due by now."""
+        if self._revocations is not None:
+            self._revocations.on_timer(steady_ns)
+
+    def send(self) -> None:
+        """Send others what they should know."""
+        if self._revocations is not None:
+            for peer, data in self._revocations.drain():
+                self._tally.count_sent(PeerGroup.ALL if peer is None else PeerGroup.UNKNOWN, "revocations", len(data))
+                self._transport.send_revocations(peer, data)
