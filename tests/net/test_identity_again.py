@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from protovine.errors import RemoteProtocolError
 from protovine.net import Identity, Trust
 from tests.net.world import DAY, HOUR, MINUTE, Disk, Process, S, World, certify, repeatable
 
@@ -143,3 +144,21 @@ def test_a_partition_with_a_clone_in_each_half_ends_with_one(world: World) -> No
     winner = right if left.runtime.claim.stands_by else left
     teach(world, one, three, winner)
     world.until(lambda: both_hear(world, one, winner) and both_hear(world, three, winner), 10 * S)
+
+
+def test_a_peer_that_started_again_too_still_knows_the_incarnation(world: World) -> None:
+    """Its keys are gone, but its snapshot knows the last hello of each peer, and old hellos stay refused."""
+    disk = Disk()
+    one, two = world.start(0, disk), world.start(1, ahead_ns=HOUR)
+    teach(world, one, two)
+    world.until(lambda: both_hear(world, one, two), 5 * S)
+    old = two.runtime.envelope.hello(two.runtime.now_ns())
+    one.save()
+    world.kill(one)
+    world.kill(two)
+    world.run(MINUTE)
+    one, two = world.start(0, disk), world.start(1)
+    teach(world, one, two)
+    world.until(lambda: both_hear(world, one, two), 10 * S)
+    with pytest.raises(RemoteProtocolError, match="already at"):
+        one.runtime.envelope.accept_hello(old, one.runtime.now_ns())

@@ -474,12 +474,14 @@ class Runtime:
             "about": self._about,
             "at_ns": self.node.now_ns,
             "peers": self.node.peers,
+            "hellos": self.envelope.hellos(),
             **self.samples.state(self.clock.steady()),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from ``state``; the node was restored before (see `restore_node`)."""
         self.samples.restore(state, self.clock.steady())
+        self.envelope.remember([(int(peer), bytes(hello)) for peer, hello in state.get("hellos", ())])
 
     def status(self) -> dict[str, Any]:
         """The status of this moment; from any thread."""

@@ -84,7 +84,7 @@ def _table() -> dict[tuple[enum.Enum, enum.Enum], Step]:
         table[state, on.NEW_HELLO] = Step(alive, (Action.ADD, Action.REPEAT, Action.ASK))
         table[state, on.NEW_ASK] = Step(alive, (Action.ADD, Action.REPEAT, Action.REPLY))
         table[state, on.UNREADABLE] = Step(state, (Action.ASK,))
-        table[state, on.STALE] = Step(state, (Action.RETURN,) if state is not unknown else ())
+        table[state, on.STALE] = Step(state, (Action.RETURN,))
         table[state, on.DISTRUSTED] = Step(unknown)
     return table | {
         (unknown, on.MESSAGE): Step(unknown),

@@ -65,6 +65,7 @@ from protovine.net.security.hello import (
     HelloBody,
     HelloFrame,
     Member,
+    Remembered,
     check_afforded,
     check_hello,
     check_own_name,
@@ -107,6 +108,14 @@ class EnvelopeLike(Protocol):
 
     def raise_to(self, incarnation: int) -> None:
         """Go on as a higher incarnation, with the same peers."""
+        ...
+
+    def hellos(self) -> list[tuple[int, bytes]]:
+        """The newest hello that is known of each peer, by id."""
+        ...
+
+    def remember(self, hellos: list[tuple[int, bytes]]) -> None:
+        """Know the hellos that an earlier start of this node knew."""
         ...
 
     def accept_hello(self, data: bytes, now_ns: int, afford: Callable[[], bool] = lambda: True) -> Member:
@@ -222,6 +231,7 @@ class Envelope:
         self._own_hello = b""
         self._certificate = identity.certificate.public_bytes(serialization.Encoding.DER)
         self._peers: dict[int, _Peer] = {}
+        self._remembered = Remembered()
 
     def _renew(self) -> None:
         """Make a key that no other start and no other incarnation has."""
@@ -309,7 +319,7 @@ class Envelope:
         if check_own_name(body, self.member):
             self._refuse_own(body, hello, data, afford)
         peer = self._peers.get(body.id)
-        check_hello(body, now_ns, self.member, self._schema, peer)
+        check_hello(body, now_ns, self.member, self._schema, peer or self._remembered.body(body.id))
         # The same bytes again are the normal case: hellos are repeated until every member has them.
         if peer and peer.trusted and peer.hello == data and now_ns <= peer.end_ns:
             return peer.member(body.id)
@@ -328,7 +338,17 @@ class Envelope:
     def known_hello(self, peer: int) -> bytes | None:
         """The newest hello that was accepted of a peer that is trusted."""
         known = self._peers.get(peer)
-        return known.hello if known is not None and known.trusted else None
+        if known is None:
+            return self._remembered.all().get(peer)
+        return known.hello if known.trusted else None
+
+    def hellos(self) -> list[tuple[int, bytes]]:
+        """The newest hello that is known of each peer, by id."""
+        return sorted((self._remembered.all() | {id: peer.hello for id, peer in self._peers.items()}).items())
+
+    def remember(self, hellos: list[tuple[int, bytes]]) -> None:
+        """Know the hellos that an earlier start of this node knew."""
+        self._remembered.add(hellos, SIGNED)
 
     def members(self) -> list[Member]:
         """Peers whose hello was accepted, by id."""

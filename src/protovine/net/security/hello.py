@@ -8,6 +8,7 @@ Layout::
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Protocol
@@ -77,9 +78,36 @@ _body_decoder = msgspec.msgpack.Decoder(HelloBody)
 
 
 class _Known(Protocol):
-    name: str
-    incarnation: int
-    public: bytes
+    @property
+    def name(self) -> str: ...
+    @property
+    def incarnation(self) -> int: ...
+    @property
+    def public(self) -> bytes: ...
+
+
+class Remembered:
+    """The newest hellos of peers that an earlier start of this node knew.
+
+    They are of this node's own disk, so nothing is checked again. A recorded hello from before them stays refused.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[HelloBody, bytes]] = {}
+
+    def add(self, hellos: list[tuple[int, bytes]], kind: int) -> None:
+        """Remember them; those of another kind or version are left out."""
+        for peer, data in hellos:
+            with contextlib.suppress(RemoteProtocolError):
+                self._known[peer] = read_hello(data, kind)[0], data
+
+    def body(self, peer: int) -> HelloBody | None:
+        """What a peer said, if it is remembered."""
+        return self._known[peer][0] if peer in self._known else None
+
+    def all(self) -> dict[int, bytes]:
+        """The hellos by peer."""
+        return {peer: data for peer, (_, data) in self._known.items()}
 
 
 def check_parameters(incarnation: int, schema: bytes, payload_bytes_max: int) -> None:

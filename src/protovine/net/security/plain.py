@@ -15,6 +15,7 @@ from protovine.net.security.hello import (
     PLAIN,
     HelloBody,
     Member,
+    Remembered,
     check_afforded,
     check_hello,
     check_own_name,
@@ -78,6 +79,7 @@ class PlainEnvelope:
         self.member, self.id, self.incarnation = member, member.id, incarnation
         self._schema, self._payload_bytes_max = schema, payload_bytes_max
         self._peers: dict[int, _PlainPeer] = {}
+        self._remembered = Remembered()
         self.public = os.urandom(_PUBLIC_BYTES)
         self._mine = {self.public}
 
@@ -110,7 +112,7 @@ class PlainEnvelope:
                 raise RemoteProtocolError("echo", "this node's own hello came back")
             raise own_name(body)
         peer = self._peers.get(body.id)
-        check_hello(body, now_ns, self.member, self._schema, peer)
+        check_hello(body, now_ns, self.member, self._schema, peer or self._remembered.body(body.id))
         if peer is None or peer.incarnation < body.incarnation:
             check_afforded(afford)
             peer = self._peers[body.id] = _PlainPeer(body.name, body.incarnation, body.public, data)
@@ -120,7 +122,15 @@ class PlainEnvelope:
     def known_hello(self, peer: int) -> bytes | None:
         """The newest hello that was accepted of a peer."""
         known = self._peers.get(peer)
-        return None if known is None else known.hello
+        return self._remembered.all().get(peer) if known is None else known.hello
+
+    def hellos(self) -> list[tuple[int, bytes]]:
+        """The newest hello that is known of each peer, by id."""
+        return sorted((self._remembered.all() | {id: peer.hello for id, peer in self._peers.items()}).items())
+
+    def remember(self, hellos: list[tuple[int, bytes]]) -> None:
+        """Know the hellos that an earlier start of this node knew."""
+        self._remembered.add(hellos, PLAIN)
 
     def members(self) -> list[Member]:
         """Peers whose hello was accepted, by id."""

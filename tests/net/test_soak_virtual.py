@@ -1,0 +1,65 @@
+"""The soak in virtual time, in short; schedules that once failed; and that a schedule that fails becomes minimal.
+
+The whole soak is `python -m tests.net.soak HOURS`.
+"""
+
+from __future__ import annotations
+
+from unittest import mock
+
+import pytest
+
+from protovine.net import Identity, Trust
+from protovine.net.claim import Claim
+from tests.net.soak import MEMBERS, Step, fails, minimal, run, schedule
+from tests.net.world import certify
+
+
+@pytest.fixture(scope="module")
+def certified(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Identity], Trust]:
+    return certify(tmp_path_factory.mktemp("certificates"), MEMBERS)
+
+
+@pytest.mark.parametrize("seed", [101, 102])
+def test_promises_hold_whatever_happens_to_members(certified: tuple[dict[str, Identity], Trust], seed: int) -> None:
+    assert run(schedule(seed, 0.5), certified) > 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(200, 212))
+def test_promises_hold_for_longer(certified: tuple[dict[str, Identity], Trust], seed: int) -> None:
+    assert run(schedule(seed, 2.0), certified) > 8
+
+
+ONCE = {
+    "a snapshot of 2060, and then a clock that is not set": [
+        Step(5, "clock", 2, 30 * 31_536_000),
+        Step(5, "clock", 2, -30 * 31_536_000),
+        Step(0, "save", 2, 5),
+        Step(1, "kill", 2, 5),
+        Step(5, "teach", 3, 5),
+    ],
+    "peers that started again since they met a member that then lost its state and its time": [
+        Step(60, "save", 0, 0),
+        Step(0, "save", 1, 0),
+        Step(1, "clock", 2, -86_400),
+        Step(1, "kill", 0, 60),
+        Step(0, "kill", 1, 60),
+        Step(1, "lose", 2, 20),
+    ],
+}
+
+
+@pytest.mark.parametrize("steps", ONCE.values(), ids=ONCE)
+def test_what_once_failed_does_not_again(certified: tuple[dict[str, Identity], Trust], steps: list[Step]) -> None:
+    run(steps, certified)
+
+
+def test_a_schedule_that_fails_becomes_minimal(certified: tuple[dict[str, Identity], Trust]) -> None:
+    """With nodes that never raise their incarnation, lost states are enough."""
+    lost = [Step(1, "lose", 1, 0)] * 3
+    steps = [*schedule(7, 0.1), *lost]
+    with mock.patch.object(Claim, "heard", return_value=[]):
+        assert "does not hear" in (fails(steps, certified) or "")
+        found = minimal(steps, lambda steps: fails(steps, certified))
+    assert len(found) <= 3 < len(steps) and {step.kind for step in found} <= {"lose", "clone", "clock"}, found
