@@ -92,3 +92,19 @@ def test_warm_compiles_what_is_not_there(tmp_path: Path) -> None:
     assert (0, "") == (done.returncode, done.stderr)
     assert "kernels" in done.stdout
     assert 2 == command("warm", "--preset", "defalt", cwd=tmp_path).returncode
+
+
+def test_a_normal_restart_logs_no_warning(nodes: Processes) -> None:
+    """Ann is restarted, with her state, while bob goes on."""
+    prepare(nodes.folder, ["ann", "bob"], rows=400)
+    for name in ("ann", "bob"):
+        nodes.start(name, f"{name}.toml")
+    wait_for(lambda: "met bob" in nodes.log("ann") and "met ann" in nodes.log("bob"), "they meet")
+    nodes.running["ann"].send_signal(signal.SIGTERM)
+    assert 0 == nodes.running["ann"].wait(LIMIT_S)
+    nodes.start("ann", "ann.toml")
+    wait_for(
+        lambda: nodes.log("ann").count("met bob") == 2 and nodes.log("bob").count("met ann") == 2, "they meet again"
+    )
+    records = [json.loads(line) for name in ("ann", "bob") for line in nodes.log(name).splitlines()]
+    assert {"info"} == {each["level"] for each in records}, records

@@ -131,6 +131,8 @@ async def _run(settings: NodeSettings, read_again: Callable[[], NodeSettings], f
         await compile_kernels(settings, stopped, doing)
         started = stack.enter_context(start_member(plan))
         runtime = started.runtime
+        if stopped.is_set():  # Before the member had handlers of its own.
+            runtime.stop()
         prepared.started.append(started)
         runtime.tally.causes, runtime.samples.features = prepared.causes, schema.features
         if plan.state is None:

@@ -28,7 +28,6 @@ from protovine.net.security.envelope import OVERHEAD_BYTES_MAX
 MODES = ("peer", "router", "client")
 # A client that finds no router tries for this much longer than one attempt.
 _CLIENT_MS = 2000
-# Files of a member's folder: the authority's certificate, its own, and its key.
 # Everything that Zenoh can be told to keep from passing a link.
 _ZENOH_MESSAGES = (
     "put",
@@ -41,6 +40,7 @@ _ZENOH_MESSAGES = (
     "liveliness_query",
     "declare_liveliness_subscriber",
 )
+# Files of a member's folder: the authority's certificate, its own, and its key.
 _FILES = ("authority.pem", "member.pem", "member.key")
 # The longest sealed message, and what Zenoh writes around it.
 _MESSAGE_BYTES_MAX = MESSAGE_BYTES_MAX + OVERHEAD_BYTES_MAX + 1024

@@ -387,3 +387,9 @@ def test_a_real_experiment_is_reported() -> None:
     assert "phishing, 5 nodes, 1 seed" in page.text
     assert page.comparison()["F1"][0] == f"{made.runs[0].metrics['f1']:.3f}"
     assert len([tag for tag, _ in page.tags if tag == "svg"]) == 8
+
+
+def test_a_live_run_says_that_it_is_one(result: Result, no_figures: None) -> None:
+    live = replace(result, experiment={**result.experiment, "live": True})
+    assert "A live run: real processes" in render_report(live)
+    assert "A live run" not in render_report(result)

@@ -86,3 +86,12 @@ def test_a_partial_folder_replays_what_it_has(tmp_path: Path, monkeypatch: pytes
     assert [("paper-isolated", 0), ("paper-base", 0)] == [(r.preset, r.seed) for r in replay(tmp_path / "out", [], [])]
     with pytest.raises(ConfigError, match="no finished run"):
         list(replay(tmp_path / "out", [], [1]))
+
+
+def test_a_live_run_cannot_be_replayed_and_says_what_can(tmp_path: Path) -> None:
+    protovine.run(small(), out=tmp_path / "out")
+    file = tmp_path / "out" / "result.json"
+    result = json.loads(file.read_text())
+    file.write_text(json.dumps(result | {"experiment": {**result["experiment"], "live": True}}))
+    with pytest.raises(DataError, match=r"is a live run.*node\.tape"):
+        list(replay(tmp_path / "out", [], []))

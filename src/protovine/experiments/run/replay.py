@@ -37,11 +37,17 @@ def replay(
     Raises
     ------
     ConfigError, DataError
-        The folder is no run folder, its data is missing or has changed, or it has no finished run of a preset or seed.
+        The folder is no run folder or of a live run, its data is missing or has changed, or it has no finished run of a
+        preset or seed.
     InvariantError
         The bug that stopped the recorded run stopped this one too.
     """
     result = read_result(path)
+    if result.get("experiment", {}).get("live"):
+        raise DataError(
+            f"{path} is a live run, of real processes in real time, and cannot be replayed; a tape of each node can: "
+            "node.tape and protovine.tape.play"
+        )
     if result["data"].get("in_memory"):
         raise DataError(f"{path} cannot be replayed: its data were Python objects, which a run folder does not keep")
     try:

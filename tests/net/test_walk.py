@@ -1,0 +1,127 @@
+"""Every command of docs/three-gateways.md, in the place that it names, on loopback."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.net.ops.scrape import fetch
+from tests.net.test_service import ports
+
+pytest.importorskip("zenoh", reason="the extra `net` is not installed")
+
+# Three processes start at a time, also where others keep the processors busy.
+LIMIT_S = 240.0
+PAGE = Path(__file__).parents[2] / "docs" / "three-gateways.md"
+# Copies between the folders that stand for computers.
+SCP = """#!/bin/sh
+place() { case "$1" in *:*) echo "../${1%%:*}/${1#*:}";; *) echo "$1";; esac; }
+for last; do :; done
+while [ $# -gt 1 ]; do cp "$(place "$1")" "$(place "$last")" || exit 1; shift; done
+"""
+
+
+def wait_for(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + LIMIT_S
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.2)
+
+
+class Walk:
+    """Four folders that stand for computers, and what runs there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (listen,) = ports(1)
+        self.ports = {"7447": listen} | dict(zip(("gate-1", "gate-2", "gate-3"), ports(3), strict=True))
+        self.running: list[subprocess.Popen[bytes]] = []
+        tools = folder / "tools"
+        tools.mkdir()
+        for name, text in (("protovine", f'#!/bin/sh\nexec {sys.executable} -m protovine "$@"\n'), ("scp", SCP)):
+            (tools / name).write_text(text)
+            (tools / name).chmod(0o755)
+        self.environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
+        for place in ("authority", "gate-1", "gate-2", "gate-3"):
+            (folder / place).mkdir()
+
+    def run(self, place: str, commands: str, gate: str, background: bool) -> str:
+        commands = commands.replace("gate-N", gate).replace("192.0.2.1N", f"192.0.2.1{gate[-1]}")
+        commands = commands.replace("192.0.2.", "127.0.0.").replace(":7447", f":{self.ports['7447']}")
+        commands = commands.replace("127.0.0.1:9100", f"127.0.0.1:{self.ports[gate]}")
+        at = self.folder / place
+        if background:
+            with open(at / "log", "wb") as log:
+                command = ["sh", "-c", f"exec {commands.strip()}"]
+                self.running.append(
+                    subprocess.Popen(command, cwd=at, env=self.environment, stdin=subprocess.DEVNULL, stderr=log)
+                )
+            return ""
+        done = subprocess.run(
+            ["sh", "-ec", commands], cwd=at, env=self.environment, capture_output=True, text=True, timeout=LIMIT_S
+        )
+        assert 0 == done.returncode, (commands, done.stdout, done.stderr)
+        return done.stdout
+
+    def ready(self, gate: str) -> dict[str, object]:
+        try:
+            return json.loads(fetch(self.ports[gate], "/readyz")[1])
+        except OSError:
+            return {"ready": False}
+
+
+@pytest.fixture
+def walk(tmp_path: Path) -> Walk:
+    made = Walk(tmp_path)
+    yield made
+    for child in made.running:
+        child.kill()
+        child.wait()
+
+
+def test_the_page_leads_from_nothing_to_three_gateways(walk: Walk) -> None:
+    said: dict[str, str] = {}
+    after: dict[str, Callable[[], object]] = {
+        "protovine node node.toml\n": lambda: wait_for(
+            lambda: all(walk.ready(gate).get("peers_met") == 2 for gate in ("gate-1", "gate-2", "gate-3")), "all met"
+        ),
+        "echo": lambda: wait_for(
+            lambda: all((walk.folder / f"gate-{n}" / "predictions").exists() for n in "123"), "predictions"
+        ),
+    }
+    for block in re.findall(r"```sh\n(.*?)```", PAGE.read_text(), flags=re.S):
+        head, _, commands = block.partition("\n")
+        found = re.fullmatch(r"# (authority|gate-\w)(, for gate-N)?(, in the background)?", head)
+        assert found, head
+        gates = ("gate-1", "gate-2", "gate-3") if "gate-N" in head else ("gate-1",)
+        for gate in gates:
+            place = "authority" if found[1] == "authority" else gate
+            said[commands] = walk.run(place, commands, gate, found[3] is not None)
+        for begin, wait in after.items():
+            if commands.startswith(begin):
+                wait()
+    doctor = next(text for commands, text in said.items() if "doctor" in commands)
+    assert 2 == doctor.count("ok   peer") - doctor.count("this node itself") and "fail" not in doctor
+    status = next(text for commands, text in said.items() if "status" in commands)
+    assert all(f"gate-{n}" in status for n in "123") and 4 == status.count("valid")
+
+    def revoked() -> bool:
+        kim = "protovine status --connect tls/192.0.2.12:7447 --certificates kim --json"
+        found = {each["name"]: each for each in json.loads(walk.run("authority", kim, "gate-2", False))}
+        states = [(p["name"], p["revoked"]) for each in found.values() for p in each["peers"] if p["name"] == "gate-3"]
+        return set(found) == {"gate-1", "gate-2"} and states == [("gate-3", True)] * 2
+
+    wait_for(revoked, "all know")
+    assert walk.ready("gate-1")["ready"] and walk.ready("gate-2")["ready"]
+    logs = [line for n in "12" for line in (walk.folder / f"gate-{n}" / "log").read_text().splitlines()]
+    assert {"gate-3 is no longer trusted"} == {
+        each["message"] for each in map(json.loads, logs) if each["level"] not in ("info",)
+    }
