@@ -282,6 +282,6 @@ def test_an_operator_is_no_member(of_today: Path, tmp_path: Path) -> None:
 def test_a_certificate_that_is_not_valid_yet_says_both_dates(authority: Path, tmp_path: Path) -> None:
     issue(authority, "ann", tmp_path / "ann", now=NOW)
     with pytest.raises(
-        ConfigError, match="it begins on 2029-12-31 23:00 UTC, and this computer's clock says 1970-01-01"
+        ConfigError, match="it is valid from 2029-12-31 23:00 UTC on, and the clock here shows 1970-01-01"
     ):
         load_member(tmp_path / "ann", datetime(1970, 1, 1, tzinfo=UTC))
