@@ -249,7 +249,7 @@ def repeatable(seed: int = 1) -> Iterator[None]:
 
     with (
         mock.patch.object(envelope_module, "X25519PrivateKey", Keys),
-        mock.patch("protovine.net.security.plain.os.urandom", draw.randbytes),
+        mock.patch("protovine.net.security.plain.secrets.token_bytes", draw.randbytes),
     ):
         yield
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import secrets
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -80,13 +80,13 @@ class PlainEnvelope:
         self._schema, self._payload_bytes_max = schema, payload_bytes_max
         self._peers: dict[int, _PlainPeer] = {}
         self._remembered = Remembered()
-        self.public = os.urandom(_PUBLIC_BYTES)
+        self.public = secrets.token_bytes(_PUBLIC_BYTES)
         self._mine = {self.public}
 
     def raise_to(self, incarnation: int) -> None:
         """As `Envelope.raise_to`; there are no keys."""
         check_raised(self.incarnation, incarnation)
-        self.incarnation, self.public = incarnation, os.urandom(_PUBLIC_BYTES)
+        self.incarnation, self.public = incarnation, secrets.token_bytes(_PUBLIC_BYTES)
         self._mine.add(self.public)
 
     def hello(self, now_ns: int, fresh: bool = False) -> bytes:
