@@ -6,6 +6,7 @@ import numpy as np
 
 from protovine.jit import inlined_kernel, inner_kernel, kernel
 from protovine.learn.hedged.experts import DISCRIMINANT, FISHER, N_DIAGONAL, N_METRICS, RELIEF, Z_SCORE
+from protovine.learn.hedged.gaussian import refresh_gaussians
 from protovine.learn.hedged.state import HIT, MISS, REFRESH_AT, SIZE, STEPS, WEIGHT, Floats, Ints, State
 
 ALL_METRICS = -1
@@ -89,19 +90,22 @@ def n_metrics(s: State) -> int:
 
 @inner_kernel
 def update_moments(x: Floats, y: int, weight: float, s: State) -> None:
-    """Welford's update of mean, spread, scatter and class means; far deviations are clipped."""
+    """Welford's update of mean, spread and scatter, in total and of the class; far deviations are clipped."""
     d, before = x.shape[0], s.scalars[WEIGHT]
     s.scalars[WEIGHT] += weight
     s.class_weight[y] += weight
     step = weight / s.scalars[WEIGHT]
-    delta = np.empty(d)
+    class_step = weight / s.class_weight[y]
+    delta, within = np.empty(d), np.empty(d)
     for k in range(d):
         delta[k] = x[k] - s.mean[k]
         if before > CLIP_FROM:
             limit = DEVIATIONS_MAX * np.sqrt(s.spread[k] / before) + CLIP_FLOOR * abs(s.mean[k])
             if limit > 0.0:
                 delta[k] = min(max(delta[k], -limit), limit)
-        s.class_mean[y, k] += weight / s.class_weight[y] * (s.mean[k] + delta[k] - s.class_mean[y, k])
+        within[k] = s.mean[k] + delta[k] - s.class_mean[y, k]
+        s.class_mean[y, k] += class_step * within[k]
+        s.class_spread[y, k] += weight * (1.0 - class_step) * within[k] * within[k]
         s.mean[k] += step * delta[k]
         s.spread[k] += weight * (1.0 - step) * delta[k] * delta[k]
     if s.scatter.shape[0] > 0:
@@ -109,6 +113,11 @@ def update_moments(x: Floats, y: int, weight: float, s: State) -> None:
             scaled = weight * (1.0 - step) * delta[k]
             for i in range(d):
                 s.scatter[k, i] += scaled * delta[i]
+    if s.class_scatter.shape[1] > 0:
+        for k in range(d):
+            scaled = weight * (1.0 - class_step) * within[k]
+            for i in range(k):
+                s.class_scatter[y, k, i] += scaled * within[i]
 
 
 @inner_kernel
@@ -142,6 +151,7 @@ def refresh(s: State) -> None:
     if usable.shape[0] == 0:
         return
     refresh_diagonal(usable, s)
+    refresh_gaussians(usable, s)
     if s.scatter.shape[0] > 0:
         refresh_discriminant(usable, s)
 

@@ -33,8 +33,10 @@ FLOOD_COST = 0.002
 # Evidence is forgotten at this rate per local sample, within about 200, and moves by at most this much with each. The
 # lower bound lets a sender recover within about a thousand samples.
 EVIDENCE_DECAY, GAIN_MAX, EVIDENCE_MIN = 0.995, 1.0, -20.0
-# Logistic functions of the evidence in nats. A new sender is trusted (0.88) but not proven (0.27).
-TRUST_PRIOR, TRUST_STEEPNESS, PROOF_NEEDED = 2.0, 5.0, 0.2
+# Logistic functions of the evidence in standard deviations. A new sender is trusted (0.88) but not proven (0.27).
+TRUST_PRIOR, TRUST_STEEPNESS, PROOF_NEEDED = 2.0, 1.5, 2.0 / 3.0
+# Variance of the evidence of a sender that has shown nothing, in nats squared.
+VARIANCE_PRIOR = 0.1
 # Samples that are spread over all classes in the votes by which senders are judged, so that no gain is infinite.
 JUDGE_DOUBT = 0.3
 
@@ -46,8 +48,10 @@ def weigh(sender: int, s: State) -> None:
     if s.far[sender] > FAR_MAX:
         s.trust[sender] = s.proven[sender] = 0.0
         return
-    s.trust[sender] = 1.0 / (1.0 + np.exp(-(TRUST_PRIOR + TRUST_STEEPNESS * s.evidence[sender])))
-    s.proven[sender] = 1.0 / (1.0 + np.exp(-TRUST_STEEPNESS * (s.evidence[sender] - PROOF_NEEDED)))
+    # Evidence is a sum of noisy gains: what matters is how far it stands out from the noise.
+    sure = s.evidence[sender] / np.sqrt(VARIANCE_PRIOR + s.noise[sender])
+    s.trust[sender] = 1.0 / (1.0 + np.exp(-(TRUST_PRIOR + TRUST_STEEPNESS * sure)))
+    s.proven[sender] = 1.0 / (1.0 + np.exp(-TRUST_STEEPNESS * (sure - PROOF_NEEDED)))
 
 
 @inner_kernel
@@ -65,6 +69,7 @@ def judge_senders(y: int, s: State) -> None:
         if votes > 0.0:
             gain = min(max(gain_of(sender, y, s), -GAIN_MAX), GAIN_MAX)
             s.evidence[sender] = EVIDENCE_DECAY * s.evidence[sender] + gain
+            s.noise[sender] = EVIDENCE_DECAY**2 * s.noise[sender] + gain * gain
             weigh(sender, s)
 
 
@@ -167,8 +172,9 @@ def review(s: State, o: Options) -> bool:
     s.scalars[WEIGHT] = 0.0
     for array in (s.mean, s.spread, s.class_weight, s.loss, s.balanced_loss):
         array[:] = 0.0
-    for table in (s.scatter, s.class_mean, s.relief, s.linear, s.discriminant):
+    for table in (s.scatter, s.class_mean, s.class_spread, s.relief, s.linear, s.discriminant):
         table[:] = 0.0
+    s.class_scatter[:] = 0.0
     for j in range(s.counts[SIZE]):
         update_moments(s.x[j], s.label[j], s.local[j, PLAIN] + s.received[j, PLAIN], s)
     refresh(s)
