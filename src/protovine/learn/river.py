@@ -106,7 +106,7 @@ class HedgedLVQ(CoreClassifier):
     _takes_missing = True
 
     def __init__(
-        self, size_max: int = 200, margin: float = 0.25, hedge_decay: float = 0.99, absent: str = "auto"
+        self, size_max: int = 500, margin: float = 0.25, hedge_decay: float = 0.99, absent: str = "auto"
     ) -> None:
         self.size_max = size_max
         self.margin = margin

@@ -314,10 +314,9 @@ class Twin:
             if by_sender[slot].sum() > 0:
                 ablate = np.maximum(votes - trust[slot] * by_sender[slot], 0.0)
                 gains = [
-                    np.log((v[y] + prior / self.n_classes) / (v.sum() + prior))
-                    for v in (ablate + by_sender[slot], ablate)
+                    (v[y] + prior / self.n_classes) / (v.sum() + prior) for v in (ablate + by_sender[slot], ablate)
                 ]
-                gain = np.clip(gains[0] - gains[1], -1, 1)
+                gain = gains[0] - gains[1]
                 evidence = 0.995 * self.evidence[slot] + gain
                 self.noise[slot] = 0.995**2 * self.noise[slot] + gain**2
                 self.evidence[slot] = max(evidence, EVIDENCE_MIN)

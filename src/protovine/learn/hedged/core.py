@@ -120,7 +120,7 @@ class HedgedLVQCore:
         dim: int,
         n_classes: int,
         *,
-        size_max: int = 200,
+        size_max: int = 500,
         margin: float = 0.25,
         hedge_decay: float = 0.99,
         hedge_received: float = 0.2,

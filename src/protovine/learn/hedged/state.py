@@ -176,7 +176,7 @@ class State(NamedTuple):
     pool_weight: Annotated[Floats, _array(N_INPUTS)]
     curvature: Annotated[Floats, _array(N_INPUTS, N_INPUTS)]
     transition: Annotated[Floats, _array("predecessors", "classes")]
-    # Senders: evidence in nats, its variance, what their mass counts, what their items may do to moments and experts,
+    # Senders: evidence, its variance, what their mass counts, what their items may do to moments and experts,
     # items offered (at `LOCAL_SLOT`: what a node of the swarm has to offer), items that they may still bring, and the
     # fraction of their recent items that was far out of range.
     evidence: Annotated[Floats, _array("senders")]

@@ -28,16 +28,16 @@ LOCAL_FIRST = 8
 FAR_MAX, FAR_RATE = 0.25, 0.05
 # An item this many times further out is refused from any sender.
 ABSURD = 10.0
-# Evidence that an item beyond the allowance costs its sender, in nats: one that does it now and then stays trusted.
+# Evidence that an item beyond the allowance costs its sender: one that does it now and then stays trusted.
 FLOOD_COST = 0.002
-# Evidence is forgotten at this rate per local sample, within about 200, and moves by at most this much with each. The
-# lower bound lets a sender recover within about a thousand samples.
-EVIDENCE_DECAY, GAIN_MAX, EVIDENCE_MIN = 0.995, 1.0, -20.0
+# Evidence is forgotten at this rate per local sample, within about 200. The lower bound lets a sender recover within
+# about a thousand samples.
+EVIDENCE_DECAY, EVIDENCE_MIN = 0.995, -20.0
 # Logistic functions of the evidence in standard deviations. A new sender is trusted (0.88) but not proven (0.27).
 TRUST_PRIOR, TRUST_STEEPNESS, PROOF_NEEDED = 2.0, 1.5, 2.0 / 3.0
-# Variance of the evidence of a sender that has shown nothing, in nats squared.
-VARIANCE_PRIOR = 0.1
-# Samples that are spread over all classes in the votes by which senders are judged, so that no gain is infinite.
+# Variance of the evidence of a sender that has shown nothing.
+VARIANCE_PRIOR = 0.02
+# Samples that are spread over all classes in the votes by which senders are judged.
 JUDGE_DOUBT = 0.3
 
 
@@ -56,7 +56,7 @@ def weigh(sender: int, s: State) -> None:
 
 @inner_kernel
 def judge_senders(y: int, s: State) -> None:
-    """Judge every sender by what its mass adds to the best expert's log probability of the true class ``y``."""
+    """Judge every sender by what its mass adds to the best expert's probability of the true class ``y``."""
     group, recency, variant = coordinates(s.counts[BEST_EXPERT])
     if s.vote_sum[group, recency, variant] <= 0.0 or s.vote_samples[group, recency, variant] <= 0.0:
         return
@@ -67,7 +67,7 @@ def judge_senders(y: int, s: State) -> None:
                 s.sender_votes[sender, c] *= s.correction[recency, c]
             votes += s.sender_votes[sender, c]
         if votes > 0.0:
-            gain = min(max(gain_of(sender, y, s), -GAIN_MAX), GAIN_MAX)
+            gain = gain_of(sender, y, s)
             s.evidence[sender] = EVIDENCE_DECAY * s.evidence[sender] + gain
             s.noise[sender] = EVIDENCE_DECAY**2 * s.noise[sender] + gain * gain
             weigh(sender, s)
@@ -75,9 +75,10 @@ def judge_senders(y: int, s: State) -> None:
 
 @inner_kernel
 def gain_of(sender: int, y: int, s: State) -> float:
-    """Log probability of class ``y`` with the sender's votes, less that without them, in nats.
+    """Probability of class ``y`` with the sender's votes, less that without them.
 
-    Its votes count as if it were fully trusted, so that a sender can recover.
+    Of the logarithms, the difference would be large where both probabilities are small: a sender would lose trust because
+    neither it nor others know a class yet. Its votes count as if it were fully trusted, so that a sender can recover.
     """
     best, n_classes = s.counts[BEST_EXPERT], s.sender_votes.shape[1]
     group, recency, variant = coordinates(best)
@@ -91,8 +92,8 @@ def gain_of(sender: int, y: int, s: State) -> float:
         all_others += others
         if c == y:
             true_with, true_others = others + s.sender_votes[sender, c], others
-    gain = np.log((true_with + JUDGE_DOUBT / n_classes) / (all_with + JUDGE_DOUBT))
-    gain -= np.log((true_others + JUDGE_DOUBT / n_classes) / (all_others + JUDGE_DOUBT))
+    gain = (true_with + JUDGE_DOUBT / n_classes) / (all_with + JUDGE_DOUBT)
+    gain -= (true_others + JUDGE_DOUBT / n_classes) / (all_others + JUDGE_DOUBT)
     return float(gain)
 
 
