@@ -77,8 +77,8 @@ def judge_senders(y: int, s: State) -> None:
 def gain_of(sender: int, y: int, s: State) -> float:
     """Probability of class ``y`` with the sender's votes, less that without them.
 
-    Of the logarithms, the difference would be large where both probabilities are small: a sender would lose trust because
-    neither it nor others know a class yet. Its votes count as if it were fully trusted, so that a sender can recover.
+    The difference of logarithms would be large where both probabilities are small, and take trust from a sender because
+    nobody knows a class yet. The sender's votes count as if it were fully trusted, so that it can recover.
     """
     best, n_classes = s.counts[BEST_EXPERT], s.sender_votes.shape[1]
     group, recency, variant = coordinates(best)
