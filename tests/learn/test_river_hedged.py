@@ -134,7 +134,7 @@ def test_an_explanation_names_prototypes_and_adds_up(phishing: DataSet) -> None:
     assert model.predict_proba_one(x) == why.probabilities
     for label, probability in why.probabilities.items():
         parts = [each.adds for each in why.prototypes if each.label == label]
-        assert sum(parts) + why.linear[label] + why.doubt == pytest.approx(probability, abs=1e-12)
+        assert sum(parts) + why.linear[label] + why.doubt + why.pool[label] == pytest.approx(probability, abs=1e-12)
     added = [each.adds for each in why.prototypes]
     assert sorted(added, reverse=True) == added and min(added) > 0
     assert set(phishing.features) == why.prototypes[0].values.keys()

@@ -41,13 +41,15 @@ class Explanation(NamedTuple):
     """The summands of `HedgedLVQ.predict_proba_one`.
 
     The probability of a class is the sum of what its ``prototypes`` add (largest first), of what the ``linear`` expert
-    adds to it, and of ``doubt``, which every class gets.
+    adds to it, of ``doubt``, which every class gets, and of what the ``pool`` adds or, below 0, takes away: it weighs
+    experts anew, and knows normal distributions of classes and transitions between labels.
     """
 
     probabilities: dict[Any, float]
     prototypes: list[Reason]
     linear: dict[Any, float]
     doubt: float
+    pool: dict[Any, float]
 
 
 class HedgedLVQ(CoreClassifier):
@@ -96,7 +98,7 @@ class HedgedLVQ(CoreClassifier):
     Why a page is taken for phishing:
 
     >>> why = model.explain_one(x)
-    >>> total = sum(each.adds for each in why.prototypes if each.label) + why.linear[True] + why.doubt
+    >>> total = sum(each.adds for each in why.prototypes if each.label) + why.linear[True] + why.doubt + why.pool[True]
     >>> abs(total - model.predict_proba_one(x)[True]) < 1e-9
     True
     """
@@ -104,7 +106,7 @@ class HedgedLVQ(CoreClassifier):
     _takes_missing = True
 
     def __init__(
-        self, size_max: int = 200, margin: float = 0.25, hedge_decay: float = 0.99, absent: str = "auto"
+        self, size_max: int = 500, margin: float = 0.25, hedge_decay: float = 0.99, absent: str = "auto"
     ) -> None:
         self.size_max = size_max
         self.margin = margin
@@ -163,9 +165,9 @@ class HedgedLVQ(CoreClassifier):
     def explain_one(self, x: dict[Any, Any], *, t_ns: int | None = None) -> Explanation:
         """The summands of `predict_proba_one`; without prototypes before the first sample."""
         if not len(self._core):
-            return Explanation({}, [], {}, 0.0)
+            return Explanation({}, [], {}, 0.0, {})
         at_ns = self._time(t_ns)
-        prediction, parts, linear, doubt = self._core.explain(self._encoding.vector(x), at_ns)
+        prediction, parts, linear, pooled, doubt = self._core.explain(self._encoding.vector(x), at_ns)
         held, origins = self._core.prototypes(), self._core.origins()
         gap_ns = self._core.clock_ns[1]
         reasons = []
@@ -181,7 +183,8 @@ class HedgedLVQ(CoreClassifier):
                         adds=float(parts[j]),
                     )
                 )
-        return Explanation(self._encoding.by_class(prediction.proba), reasons, self._encoding.by_class(linear), doubt)
+        by_class = self._encoding.by_class
+        return Explanation(by_class(prediction.proba), reasons, by_class(linear), doubt, by_class(pooled))
 
     def learn(self, x: Any, y: Any, t_ns: ArrayLike | None = None) -> None:
         """Learn rows ``x`` (n, d) with labels ``y`` (n,) and times ``t_ns`` (n,) in order.

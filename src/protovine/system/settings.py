@@ -37,7 +37,7 @@ class HedgedSettings(Section):
 
     has_prototypes: ClassVar[bool] = True
     kind: Literal["hedged"] = "hedged"
-    size_max: int = Field(200, ge=2, le=10**9, description="prototypes that are kept, but at least 4 for each class")
+    size_max: int = Field(500, ge=2, le=10**9, description="prototypes that are kept, but at least 4 for each class")
     margin: float = Field(0.25, ge=0, le=0.99, description="margin from which the nearest prototype absorbs a sample")
     hedge_decay: float = Field(0.99, ge=0.01, le=1, description="forgetting of the experts' losses, per local sample")
     hedge_received: Probability = Field(0.2, description="weight of received samples in the experts' losses")

@@ -202,8 +202,8 @@ def test_an_explanation_adds_up_to_the_prediction(dim: int) -> None:
     core.learn(x[:100], codes[:100], seconds(100))
     receive(core, x[100:110], codes[100:110], 3)
     for row in x[110:]:
-        prediction, parts, linear, doubt = core.explain(row)
-        total = np.bincount(core.prototypes().label, parts, minlength=3) + linear + doubt
+        prediction, parts, linear, pooled, doubt = core.explain(row)
+        total = np.bincount(core.prototypes().label, parts, minlength=3) + linear + pooled + doubt
         assert np.allclose(prediction.proba, total, rtol=0, atol=1e-12)
         assert (parts >= 0).all() and (linear >= 0).all() and doubt >= 0
 

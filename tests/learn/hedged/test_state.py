@@ -79,8 +79,8 @@ def test_nothing_is_left_of_the_discriminant_metric_once_there_are_too_many_feat
     core.predict(np.zeros(DISCRIMINANT_DIM_MAX))
     core.widen(DISCRIMINANT_DIM_MAX + 1, 3)
     x = np.zeros(DISCRIMINANT_DIM_MAX + 1)
-    prediction, parts, linear, doubt = core.explain(x, at_ns=10**11)
-    total = np.bincount(core.prototypes().label, parts, minlength=3) + linear + doubt
+    prediction, parts, linear, pooled, doubt = core.explain(x, at_ns=10**11)
+    total = np.bincount(core.prototypes().label, parts, minlength=3) + linear + pooled + doubt
     assert np.allclose(prediction.proba, total, rtol=0, atol=1e-12)
     likelihoods = [core.likelihood(x, code, 10**11) for code in range(3)]
     assert np.allclose(prediction.proba, likelihoods, rtol=0, atol=1e-12)

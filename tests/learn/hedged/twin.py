@@ -9,10 +9,13 @@ import numpy as np
 from protovine.learn import HedgedLVQCore
 from protovine.learn.hedged.experts import (
     BANDWIDTH_MIN,
+    CORRELATED,
     DISCRIMINANT,
     LINEAR,
+    MIXED,
     N_BANDWIDTHS,
     N_EXPERTS,
+    N_INPUTS,
     N_METRICS,
     N_RECENCIES,
     N_VARIANTS,
@@ -21,6 +24,7 @@ from protovine.learn.hedged.hedge import LABEL_DECAY, RARITY_MAX, TIE
 from protovine.learn.hedged.linear import LEARNING_RATE, Z_MAX
 from protovine.learn.hedged.metrics import DEVIATIONS_MAX, RELIEF_DECAY
 from protovine.learn.hedged.placement import MOVE_MIN
+from protovine.learn.hedged.pool import INPUT_MIN, POOL_DECAY, POOL_LOSS_DECAY, POOL_PRIOR
 from protovine.learn.hedged.recency import AGE_MIN
 from protovine.learn.hedged.state import BURST
 from protovine.learn.hedged.steps import WEIGHT_MAX
@@ -35,6 +39,7 @@ from protovine.learn.hedged.trust import (
     PROOF_NEEDED,
     TRUST_PRIOR,
     TRUST_STEEPNESS,
+    VARIANCE_PRIOR,
 )
 from protovine.learn.hedged.votes import DOUBT, NEGLIGIBLE
 
@@ -63,13 +68,19 @@ class Twin:
         self.metrics = [np.diag(np.full(d, d**-0.5)) for _ in range(3)] + [np.zeros((n_classes, d))]
         self.n, self.mean, self.scatter = 0.0, np.zeros(d), np.zeros((d, d))
         self.class_n, self.class_mean = np.zeros(n_classes), np.zeros((n_classes, d))
+        self.class_scatter = np.zeros((n_classes, d, d))
+        self.gaussians: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self.usable = np.zeros(d, bool)
+        self.pooling = core._state.pooling.copy()
+        self.pool_weight, self.curvature, self.pool_loss = np.zeros(N_INPUTS), np.zeros((N_INPUTS, N_INPUTS)), 0.0
+        self.transition, self.last = np.zeros((n_classes, n_classes)), -1
         self.local_rows: list[np.ndarray] = []
         self.relief = np.zeros((2, d))
         self.linear = np.zeros((n_classes, d + 1))
         self.loss, self.balanced_loss = np.zeros(N_EXPERTS), np.zeros((N_METRICS, N_BANDWIDTHS, N_RECENCIES))
         self.best_metric = self.best_expert = 0
         self.recent = np.zeros(n_classes)
-        self.evidence = np.zeros(senders + 1)
+        self.evidence, self.noise = np.zeros(senders + 1), np.zeros(senders + 1)
         self.bucket = np.full(senders + 1, BURST)
         self.offered, self.allowed = np.zeros(senders + 1), 0
         self.far = np.zeros(senders + 1)
@@ -83,7 +94,7 @@ class Twin:
     def trust(self) -> np.ndarray:
         if not self.o.trusting:
             return np.ones(len(self.evidence))
-        trust = logistic(TRUST_PRIOR + TRUST_STEEPNESS * self.evidence)
+        trust = logistic(TRUST_PRIOR + TRUST_STEEPNESS * self.sure)
         trust[self.far > FAR_MAX] = 0.0
         trust[0] = 1.0
         return trust
@@ -95,7 +106,12 @@ class Twin:
             return float(self.trust[slot])
         if not self.near or self.far[slot] > FAR_MAX or self.local_count < LOCAL_FIRST:
             return 0.0
-        return float(logistic(TRUST_STEEPNESS * (self.evidence[slot] - PROOF_NEEDED)))
+        return float(logistic(TRUST_STEEPNESS * (self.sure[slot] - PROOF_NEEDED)))
+
+    @property
+    def sure(self) -> np.ndarray:
+        """Evidence in standard deviations."""
+        return self.evidence / np.sqrt(VARIANCE_PRIOR + self.noise)
 
     # Prediction.
 
@@ -121,8 +137,8 @@ class Twin:
         p = np.exp(logits - logits.max())
         return 0.99 * p / p.sum() + 0.01 / self.n_classes
 
-    def predict(self, x: np.ndarray, now: int) -> np.ndarray:
-        """Probabilities (classes,); leaves the experts' for learning."""
+    def predict(self, x: np.ndarray, now: int, follows: bool = True) -> np.ndarray:
+        """Probabilities (classes,); leaves the experts' for learning. Whether the sample ``follows`` the last label."""
         if not self.held:
             self.table = np.full((N_EXPERTS, self.n_classes), 1 / self.n_classes)
             return np.zeros(self.n_classes)
@@ -163,8 +179,46 @@ class Twin:
                 by_sender = np.array([untrusted[slots == slot].sum(axis=0) for slot in range(len(self.evidence))])
                 self.judged = (votes, by_sender, effective)
         self.table[LINEAR] = self.linear_vote(x)
-        weight = np.where(self.active, np.exp(self.loss[self.active].min() - self.loss), 0.0)
-        return weight @ self.table / weight.sum()
+        groups = np.arange(LINEAR).reshape(shape)
+        mixed = [np.arange(N_EXPERTS)]
+        mixed += [groups[metric].ravel() for metric in range(N_METRICS)]
+        mixed += [groups[:, :, recency].ravel() for recency in range(N_RECENCIES)]
+        inputs = [self.mean_of(experts) for experts in mixed]
+        inputs += [self.table[LINEAR], *self.gaussian_votes(x)]
+        self.inputs = np.log(np.maximum(inputs, INPUT_MIN))
+        ratio = np.ones(self.n_classes)
+        if follows and self.last >= 0:
+            counts = self.transition[self.last] + 3 * frequency
+            ratio = counts / counts.sum() / frequency
+        self.inputs = np.vstack([self.inputs, np.log(ratio)])
+        self.inputs[~self.pooling] = 0.0
+        if not self.pooling[MIXED]:
+            return inputs[MIXED]
+        logits = self.inputs[MIXED] + self.pool_weight @ self.inputs
+        self.pooled = np.exp(logits - logits.max())
+        self.pooled /= self.pooled.sum()
+        return inputs[MIXED] + logistic(-self.pool_loss) * (self.pooled - inputs[MIXED])
+
+    def mean_of(self, experts: np.ndarray) -> np.ndarray:
+        experts = experts[self.active[experts]]
+        if not len(experts):
+            return np.ones(self.n_classes)
+        weight = np.exp(self.loss[experts].min() - self.loss[experts])
+        return weight @ self.table[experts] / weight.sum()
+
+    def gaussian_votes(self, x: np.ndarray) -> list[np.ndarray]:
+        """Probabilities of naive Bayes and of the quadratic discriminant."""
+        votes = []
+        z = self.z_scores(x)[self.usable]
+        for kind in range(2):
+            density = np.full(self.n_classes, -np.inf)
+            for c, (mean, covariance) in self.gaussians.items():
+                covariance = covariance if kind == CORRELATED else np.diag(np.diag(covariance))
+                far = (z - mean) @ np.linalg.solve(covariance, z - mean)
+                density[c] = np.log(self.recent[c] + 0.5) - 0.5 * (far + np.linalg.slogdet(covariance)[1])
+            p = np.exp(density - density.max()) if self.gaussians else np.ones(self.n_classes)
+            votes.append(0.98 * p / p.sum() + 0.02 / self.n_classes)
+        return votes
 
     # Learning.
 
@@ -180,6 +234,12 @@ class Twin:
             if self.o.trusting:
                 self.judge_senders(y)
             self.judge_experts(y, 1.0, self.o.hedge_decay)
+            if self.pooling[MIXED]:
+                self.judge_pool(y)
+        if self.last >= 0:
+            self.transition[self.last] *= 0.998
+            self.transition[self.last, y] += 1
+        self.last = y
         self.recent = self.recent * LABEL_DECAY
         self.recent[y] += 1
         self.local_rows.append(x.copy())
@@ -208,7 +268,7 @@ class Twin:
             self.bucket[slot] -= 1
             weight = min(weight, WEIGHT_MAX)
         if self.o.hedge_received and self.held and self.proven(slot) > 0.5:
-            self.predict(x, max(self.newest_local, event))
+            self.predict(x, max(self.newest_local, event), False)
             self.judge_experts(y, self.proven(slot) * self.o.hedge_received, 1.0)
         self.settle(x, y, event, slot, weight)
 
@@ -235,6 +295,16 @@ class Twin:
         self.best_metric = first_least(by_metric.ravel()) // (N_BANDWIDTHS * N_RECENCIES)
         self.best_expert = first_least(np.where(np.arange(LINEAR) % N_VARIANTS != LOCAL, loss, np.inf))
 
+    def judge_pool(self, y: int) -> None:
+        self.pool_loss *= POOL_LOSS_DECAY
+        self.pool_loss += self.inputs[MIXED, y] - np.log(max(self.pooled[y], INPUT_MIN))
+        mean = self.inputs @ self.pooled
+        slope = mean - self.inputs[:, y] + (1 - POOL_DECAY) * POOL_PRIOR * self.pool_weight
+        centred = (self.inputs - mean[:, None])[:, self.pooled > 1e-4]
+        self.curvature *= POOL_DECAY
+        self.curvature += centred * self.pooled[self.pooled > 1e-4] @ centred.T
+        self.pool_weight = self.pool_weight - np.linalg.solve(self.curvature + POOL_PRIOR * np.eye(N_INPUTS), slope)
+
     def judge_senders(self, y: int) -> None:
         votes, by_sender, effective = self.judged
         if effective <= 0:
@@ -244,10 +314,11 @@ class Twin:
             if by_sender[slot].sum() > 0:
                 ablate = np.maximum(votes - trust[slot] * by_sender[slot], 0.0)
                 gains = [
-                    np.log((v[y] + prior / self.n_classes) / (v.sum() + prior))
-                    for v in (ablate + by_sender[slot], ablate)
+                    (v[y] + prior / self.n_classes) / (v.sum() + prior) for v in (ablate + by_sender[slot], ablate)
                 ]
-                evidence = 0.995 * self.evidence[slot] + np.clip(gains[0] - gains[1], -1, 1)
+                gain = gains[0] - gains[1]
+                evidence = 0.995 * self.evidence[slot] + gain
+                self.noise[slot] = 0.995**2 * self.noise[slot] + gain**2
                 self.evidence[slot] = max(evidence, EVIDENCE_MIN)
 
     def plausible(self, x: np.ndarray, times: float = 1.0) -> bool:
@@ -271,13 +342,14 @@ class Twin:
         if dropped:
             self.n, self.mean, self.scatter = 0.0, np.zeros(self.d), np.zeros((self.d, self.d))
             self.class_n, self.class_mean = np.zeros(self.n_classes), np.zeros((self.n_classes, self.d))
+            self.class_scatter = np.zeros((self.n_classes, self.d, self.d))
             self.relief, self.linear = np.zeros((2, self.d)), np.zeros((self.n_classes, self.d + 1))
             self.metrics[DISCRIMINANT] = np.zeros((self.n_classes, self.d))
             self.loss, self.balanced_loss = np.zeros_like(self.loss), np.zeros_like(self.balanced_loss)
             for p in self.held:
                 self.update_moments(p.x, p.label, p.local[0] + p.received[0])
             self.refresh()
-            self.predict(x, event)
+            self.predict(x, event, False)
 
     def settle(self, x: np.ndarray, y: int, event: int, slot: int, weight: float) -> None:
         proven = self.proven(slot)
@@ -361,7 +433,9 @@ class Twin:
             delta = np.where(limit > 0, np.clip(delta, -limit, limit), delta)
         self.n += weight
         self.class_n[y] += weight
-        self.class_mean[y] += weight / self.class_n[y] * (self.mean + delta - self.class_mean[y])
+        within, step = self.mean + delta - self.class_mean[y], weight / self.class_n[y]
+        self.class_mean[y] += step * within
+        self.class_scatter[y] += weight * (1 - step) * np.outer(within, within)
         self.mean = self.mean + weight / self.n * delta
         self.scatter = self.scatter + weight * (1 - weight / self.n) * np.outer(delta, delta)
 
@@ -375,6 +449,7 @@ class Twin:
             self.metrics[metric] = np.zeros((self.d, self.d))
         if not usable.any():
             return
+        self.refresh_gaussians(np.flatnonzero(usable))
         centred = self.class_mean - self.mean
         within = variance - self.class_n @ centred**2
         inverse = np.divide(self.n, variance, out=np.zeros(self.d), where=usable)
@@ -389,6 +464,15 @@ class Twin:
             self.metrics[metric] = np.diag(np.sqrt(weight))
         if not self.wide:
             self.refresh_discriminant(np.flatnonzero(usable))
+
+    def refresh_gaussians(self, at: np.ndarray) -> None:
+        deviation = np.sqrt(np.diag(self.scatter)[at] / self.n)
+        for c in np.flatnonzero(self.class_n):
+            squares = self.class_scatter[c][np.ix_(at, at)] / np.outer(deviation, deviation)
+            covariance = squares / (self.class_n[c] + len(at))
+            np.fill_diagonal(covariance, (np.diag(squares) + 3) / (self.class_n[c] + 3) + 1e-3)
+            self.gaussians[c] = ((self.class_mean[c] - self.mean)[at] / deviation, covariance)
+        self.usable = np.isin(np.arange(self.d), at)
 
     def refresh_discriminant(self, at: np.ndarray) -> None:
         n, d = self.n, len(at)

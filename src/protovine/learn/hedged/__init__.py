@@ -7,6 +7,9 @@
 - `votes`: from distances and masses to each expert's probabilities
 - `linear`: the expert that needs no prototypes
 - `hedge`: losses, and the mean of all experts
+- `gaussian`: a normal distribution for each class
+- `pool`: the log-linear mean of all of these, and of transitions between labels
+- `solve`: Cholesky factors for both
 - `trust`: which received samples count
 - `placement`: absorb a sample or insert it
 - `steps`: one sample's way through all of them

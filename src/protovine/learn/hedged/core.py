@@ -19,6 +19,7 @@ from protovine.learn.hedged.experts import (
     RAW,
     active_experts,
     coordinates,
+    pool_inputs,
 )
 from protovine.learn.hedged.state import (
     BEST_EXPERT,
@@ -49,6 +50,9 @@ FREQUENT = 1.6
 # Places for each class, where `size_max` has fewer; and the largest table of projections that the discriminant metric
 # may need for that (numbers of 8 bytes). With more classes it is left out.
 PER_CLASS, PROJECTED_MAX = 4, 2**17
+# The largest covariances of all classes together, in numbers of 8 bytes, and most classes with transitions between
+# them.
+SCATTERS_MAX, TRANSITIONS_MAX = 2**15, 128
 # Beyond this many deviations from its mean a value of a feature that is reset is not one of its own.
 RESET_DEVIATIONS = 4.0
 # Plain learning asks for no predictions.
@@ -114,7 +118,7 @@ class HedgedLVQCore:
         dim: int,
         n_classes: int,
         *,
-        size_max: int = 200,
+        size_max: int = 500,
         margin: float = 0.25,
         hedge_decay: float = 0.99,
         hedge_received: float = 0.2,
@@ -220,7 +224,7 @@ class HedgedLVQCore:
         fresh = s.counts[FRESH] and s.clock[QUERY_AT] == at_ns and np.array_equal(s.query, x)
         if not fresh:
             self.predict(x, at_ns)
-        likelihood = float(s.hedge @ s.proba[:, code])
+        likelihood = float(s.final[code])
         if s.recent_labels[code] * self.n_classes > FREQUENT * s.recent_labels.sum():
             proba = np.zeros(self.n_classes)
             entry.mix_balanced(s.header, self._options, proba)
@@ -272,20 +276,21 @@ class HedgedLVQCore:
 
     def explain(
         self, x: NDArray[np.float64], at_ns: int | None = None
-    ) -> tuple[Prediction, NDArray[np.float64], NDArray[np.float64], float]:
+    ) -> tuple[Prediction, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], float]:
         """A prediction and its summands.
 
-        What each prototype (m,) adds to the probability of its class, what the linear expert adds to each class (C,),
-        and the doubt that every class gets an even part of. All 0 while there is no prototype.
+        What each prototype (m,) adds to the probability of its class, what the linear expert and the pool add to each
+        class (C,), and the doubt that every class gets an even part of. All 0 while there is no prototype.
         """
         prediction = self.predict(x, at_ns)
         s, parts = self._state, np.zeros(len(self))
         if not len(self):
-            return prediction, parts, np.zeros(self.n_classes), 0.0
+            return prediction, parts, np.zeros(self.n_classes), np.zeros(self.n_classes), 0.0
         entry.influence(self._now(at_ns), s.header, parts)
         weight = s.hedge[:LINEAR].reshape(s.vote_sum.shape)
         doubt = weight * np.where(s.vote_sum > 0, DOUBT / (s.vote_samples + DOUBT), 1.0)
-        return prediction, parts, s.hedge[LINEAR] * s.proba[LINEAR], float(doubt.sum()) / self.n_classes
+        pooled = prediction.proba - s.hedge @ s.proba
+        return prediction, parts, s.hedge[LINEAR] * s.proba[LINEAR], pooled, float(doubt.sum()) / self.n_classes
 
     def prototypes(self) -> PrototypeSet:
         """A copy of the set; weights are masses, received ones times the trust in their sender."""
@@ -346,6 +351,9 @@ class HedgedLVQCore:
         s.x[:, columns] = np.where(np.abs(held - mean) > RESET_DEVIATIONS * deviation, mean, held)
         s.mean[columns], s.class_mean[:, columns] = mean, mean
         s.spread[columns] = s.scalars[WEIGHT] * deviation**2
+        s.class_spread[:, columns] = s.class_weight[:, np.newaxis] * deviation**2
+        s.class_scatter[:, columns if s.class_scatter.size else slice(0)] = 0.0
+        s.class_scatter[:, :, columns if s.class_scatter.size else slice(0)] = 0.0
         if len(s.scatter):
             s.scatter[columns], s.scatter[:, columns] = 0.0, 0.0
             s.scatter[columns, columns] = s.spread[columns]
@@ -381,6 +389,9 @@ class HedgedLVQCore:
         if capacity > self.size_max:
             has_discriminant = has_discriminant and capacity * self.n_classes <= PROJECTED_MAX
         self._options = self._options._replace(keeps_classes=capacity > self.size_max)
+        has_scatter = self.dim <= DISCRIMINANT_DIM_MAX and self.n_classes * self.dim**2 <= SCATTERS_MAX
+        has_scatter = has_scatter and not {"gaussian", "pool"} & set(self._ablate)
+        has_transitions = self.n_classes <= TRANSITIONS_MAX and not {"transition", "pool"} & set(self._ablate)
         sizes = Sizes(
             capacity=capacity,
             features=self.dim,
@@ -389,8 +400,11 @@ class HedgedLVQCore:
             square=self.dim if has_discriminant else 0,
             projections=self.n_classes if has_discriminant else 0,
             columns=FEATURES + self.dim,
+            class_square=self.dim if has_scatter else 0,
+            predecessors=self.n_classes if has_transitions else 0,
         )
-        made = allocate(sizes, active_experts(has_discriminant, self._ablate))
+        active = active_experts(has_discriminant, self._ablate)
+        made = allocate(sizes, active, pool_inputs(active, has_scatter, has_transitions, self._ablate))
         if self._options.trusting:
             for sender in range(LOCAL_SLOT + 1, senders):
                 entry.weigh(sender, made.header)

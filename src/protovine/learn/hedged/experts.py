@@ -25,9 +25,19 @@ N_GROUPS = N_METRICS * N_BANDWIDTHS
 LINEAR = N_GROUPS * N_RECENCIES * N_VARIANTS
 N_EXPERTS = LINEAR + 1
 
+# Inputs of the pool: the mean of all experts, of those of one metric and of one recency; the linear expert; a normal
+# distribution for each class, with features that are independent and correlated; transitions between labels.
+MIXED, BY_METRIC = 0, 1
+BY_RECENCY = BY_METRIC + N_METRICS
+N_MIXTURES = BY_LINEAR = BY_RECENCY + N_RECENCIES
+GAUSSIANS = BY_LINEAR + 1
+N_GAUSSIANS, INDEPENDENT, CORRELATED = 2, 0, 1
+BY_TRANSITION = GAUSSIANS + N_GAUSSIANS
+N_INPUTS = BY_TRANSITION + 1
+
 # What an ablation may switch off.
 METRICS = ("z-score", "fisher", "relief", "discriminant")
-PARTS = (*METRICS, "linear", "recency", "corrected", "local", "hedge", "trust")
+PARTS = (*METRICS, "linear", "recency", "corrected", "local", "hedge", "trust", "pool", "gaussian", "transition")
 
 
 @inlined_kernel
@@ -55,3 +65,19 @@ def active_experts(has_discriminant: bool, ablate: tuple[str, ...]) -> NDArray[n
             table[:, :, :, variant] = False
     active[LINEAR] = "linear" not in ablate
     return active
+
+
+def pool_inputs(
+    active: NDArray[np.bool_], has_scatter: bool, has_transitions: bool, ablate: tuple[str, ...]
+) -> NDArray[np.bool_]:
+    """Which inputs (N_INPUTS,) of the pool take part, none without the first; ``active`` is of `active_experts`."""
+    inputs = np.ones(N_INPUTS, np.bool_)
+    table = active[:LINEAR].reshape(N_METRICS, N_BANDWIDTHS, N_RECENCIES, N_VARIANTS)
+    inputs[MIXED] = "pool" not in ablate
+    inputs[BY_METRIC:BY_RECENCY] = table.any(axis=(1, 2, 3))
+    inputs[BY_RECENCY:BY_LINEAR] = table.any(axis=(0, 1, 3))
+    inputs[BY_LINEAR] = active[LINEAR]
+    inputs[GAUSSIANS:BY_TRANSITION] = "gaussian" not in ablate
+    inputs[GAUSSIANS + CORRELATED] &= has_scatter
+    inputs[BY_TRANSITION] = has_transitions
+    return inputs

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import numpy as np
 
+from protovine.arrays import assign
 from protovine.jit import inner_kernel
 from protovine.learn.hedged.experts import (
     BANDWIDTH_MIN,
+    BY_METRIC,
+    BY_RECENCY,
     DISCRIMINANT,
     LINEAR,
     LOCAL,
+    MIXED,
     N_BANDWIDTHS,
     N_EXPERTS,
+    N_METRICS,
+    N_MIXTURES,
     N_RECENCIES,
     N_VARIANTS,
     RAW,
+    coordinates,
     expert_of,
 )
 from protovine.learn.hedged.metrics import n_metrics
 from protovine.learn.hedged.recency import masses
-from protovine.learn.hedged.state import BEST_EXPERT, BEST_METRIC, N_MASSES, SIZE, Floats, Options, State
+from protovine.learn.hedged.state import BEST_EXPERT, BEST_METRIC, LOCAL_SLOT, N_MASSES, SIZE, Floats, Options, State
 from protovine.learn.hedged.votes import DOUBT, LABEL_PRIOR, NEGLIGIBLE, column_of, nearest_distance
 
 # Recent labels are forgotten at this rate per local sample, about 500.
@@ -28,33 +35,87 @@ LABEL_DECAY = 0.998
 RARITY_MAX = 3.0
 # Losses that differ by less differ by rounding: the first expert of them is the best.
 TIE = 1e-9
+# An expert whose loss is this much above the least one of a mixture has no weight there.
+LOSS_MAX = 30.0
 
 
 @inner_kernel
-def mix(s: State, out: Floats) -> int:
-    """Fill ``out`` with the mean of all experts' probabilities, and ``hedge`` with their weights; the best class."""
-    n_classes = out.shape[0]
-    least = np.inf
+def mix(s: State, out: Floats) -> None:
+    """Fill ``out`` with the mean of all experts' probabilities, ``hedge`` with their weights, and inputs of the pool.
+
+    The inputs are the same mean, and the means of the experts of each metric and of each recency.
+    """
+    least = least_losses(s)
+    total = np.zeros(N_MIXTURES)
+    s.inputs[:N_MIXTURES] = 0.0
+    s.hedge[:] = 0.0
+    for metric in range(N_METRICS):
+        for recency in range(N_RECENCIES):
+            mix_cell(metric, recency, least, total, s, out)
+    if s.active[LINEAR]:
+        s.hedge[LINEAR] = np.exp(least[MIXED] - s.loss[LINEAR])
+        total[MIXED] += s.hedge[LINEAR]
+        for c in range(out.shape[0]):
+            s.inputs[MIXED, c] += s.hedge[LINEAR] * s.proba[LINEAR, c]
+    for i in range(N_MIXTURES):
+        if total[i] > 0.0:
+            for c in range(out.shape[0]):
+                s.inputs[i, c] /= total[i]
     for k in range(N_EXPERTS):
+        s.hedge[k] /= total[MIXED]
+    assign(out, s.inputs[MIXED])
+
+
+@inner_kernel
+def least_losses(s: State) -> Floats:
+    """The least loss of the active experts behind each mixture."""
+    least = np.full(N_MIXTURES, np.inf)
+    for k in range(LINEAR):
         if s.active[k]:
-            least = min(least, s.loss[k])
-    out[:] = 0.0
-    total = 0.0
-    for k in range(N_EXPERTS):
-        s.hedge[k] = 0.0
-        if s.active[k]:
-            s.hedge[k] = np.exp(least - s.loss[k])
-            total += s.hedge[k]
-            for c in range(n_classes):
-                out[c] += s.hedge[k] * s.proba[k, c]
-    winner = 0
-    for c in range(n_classes):
-        out[c] /= total
-        if out[c] > out[winner]:
-            winner = c
-    for k in range(N_EXPERTS):
-        s.hedge[k] /= total
-    return winner
+            group, recency, _ = coordinates(k)
+            metric = group // N_BANDWIDTHS
+            least[BY_METRIC + metric] = min(least[BY_METRIC + metric], s.loss[k])
+            least[BY_RECENCY + recency] = min(least[BY_RECENCY + recency], s.loss[k])
+    least[MIXED] = least[BY_METRIC : BY_METRIC + N_METRICS].min()
+    if s.active[LINEAR]:
+        least[MIXED] = min(least[MIXED], s.loss[LINEAR])
+    return least
+
+
+@inner_kernel
+def mix_cell(metric: int, recency: int, least: Floats, total: Floats, s: State, scratch: Floats) -> None:
+    """Add the experts of one metric and recency to the three mixtures that they belong to."""
+    nearest, mass = np.inf, 0.0
+    for bandwidth in range(N_BANDWIDTHS):
+        for variant in range(N_VARIANTS):
+            k = expert_of(metric * N_BANDWIDTHS + bandwidth, recency, variant)
+            if s.active[k]:
+                nearest = min(nearest, s.loss[k])
+    if nearest == np.inf:
+        return
+    scratch[:] = 0.0
+    share = weight_of(nearest - least[MIXED])
+    for bandwidth in range(N_BANDWIDTHS):
+        for variant in range(N_VARIANTS):
+            k = expert_of(metric * N_BANDWIDTHS + bandwidth, recency, variant)
+            weight = weight_of(s.loss[k] - nearest) if s.active[k] else 0.0
+            if weight > 0.0:
+                s.hedge[k] = share * weight
+                mass += weight
+                for c in range(scratch.shape[0]):
+                    scratch[c] += weight * s.proba[k, c]
+    for i in (MIXED, BY_METRIC + metric, BY_RECENCY + recency):
+        part = weight_of(nearest - least[i])
+        if part > 0.0:
+            total[i] += part * mass
+            for c in range(scratch.shape[0]):
+                s.inputs[i, c] += part * scratch[c]
+
+
+@inner_kernel
+def weight_of(loss: float) -> float:
+    """exp(-loss), or 0 where that is negligible."""
+    return float(np.exp(-loss)) if loss < LOSS_MAX else 0.0
 
 
 @inner_kernel
@@ -90,10 +151,14 @@ def note_label(y: int, s: State) -> None:
 @inner_kernel
 def judge_experts(y: int, weight: float, decay: float, s: State, o: Options) -> None:
     """Charge every expert for its probability of the true class ``y``; find the best expert and the best metric."""
-    least = np.inf
+    least, surprisal = np.inf, 0.0
+    all_local = s.trust.shape[0] == LOCAL_SLOT + 1
     for k in range(N_EXPERTS):
+        # Without senders the last variant of votes equals the one before.
+        if not all_local or k == LINEAR or k % N_VARIANTS != LOCAL:
+            surprisal = -np.log(s.proba[k, y])
         if s.active[k]:
-            s.loss[k] = decay * s.loss[k] - weight * np.log(s.proba[k, y])
+            s.loss[k] = decay * s.loss[k] + weight * surprisal
             if k < LINEAR and k % N_VARIANTS != LOCAL and s.loss[k] < least - TIE:
                 least = s.loss[k]
                 s.counts[BEST_EXPERT] = k

@@ -6,6 +6,8 @@ import numpy as np
 
 from protovine.jit import inlined_kernel, inner_kernel
 from protovine.learn.hedged.experts import DISCRIMINANT, FISHER, N_DIAGONAL, N_METRICS, RELIEF, Z_SCORE
+from protovine.learn.hedged.gaussian import refresh_gaussians
+from protovine.learn.hedged.solve import factor, substitute
 from protovine.learn.hedged.state import HIT, MISS, REFRESH_AT, SIZE, STEPS, WEIGHT, Floats, Ints, State
 
 ALL_METRICS = -1
@@ -89,19 +91,22 @@ def n_metrics(s: State) -> int:
 
 @inner_kernel
 def update_moments(x: Floats, y: int, weight: float, s: State) -> None:
-    """Welford's update of mean, spread, scatter and class means; far deviations are clipped."""
+    """Welford's update of mean, spread and scatter, in total and of the class; far deviations are clipped."""
     d, before = x.shape[0], s.scalars[WEIGHT]
     s.scalars[WEIGHT] += weight
     s.class_weight[y] += weight
     step = weight / s.scalars[WEIGHT]
-    delta = np.empty(d)
+    class_step = weight / s.class_weight[y]
+    delta, within = np.empty(d), np.empty(d)
     for k in range(d):
         delta[k] = x[k] - s.mean[k]
         if before > CLIP_FROM:
             limit = DEVIATIONS_MAX * np.sqrt(s.spread[k] / before) + CLIP_FLOOR * abs(s.mean[k])
             if limit > 0.0:
                 delta[k] = min(max(delta[k], -limit), limit)
-        s.class_mean[y, k] += weight / s.class_weight[y] * (s.mean[k] + delta[k] - s.class_mean[y, k])
+        within[k] = s.mean[k] + delta[k] - s.class_mean[y, k]
+        s.class_mean[y, k] += class_step * within[k]
+        s.class_spread[y, k] += weight * (1.0 - class_step) * within[k] * within[k]
         s.mean[k] += step * delta[k]
         s.spread[k] += weight * (1.0 - step) * delta[k] * delta[k]
     if s.scatter.shape[0] > 0:
@@ -109,6 +114,11 @@ def update_moments(x: Floats, y: int, weight: float, s: State) -> None:
             scaled = weight * (1.0 - step) * delta[k]
             for i in range(d):
                 s.scatter[k, i] += scaled * delta[i]
+    if s.class_scatter.shape[1] > 0:
+        for k in range(d):
+            scaled = weight * (1.0 - class_step) * within[k]
+            for i in range(k):
+                s.class_scatter[y, k, i] += scaled * within[i]
 
 
 @inner_kernel
@@ -142,6 +152,7 @@ def refresh(s: State) -> None:
     if usable.shape[0] == 0:
         return
     refresh_diagonal(usable, s)
+    refresh_gaussians(usable, s)
     if s.scatter.shape[0] > 0:
         refresh_discriminant(usable, s)
 
@@ -197,54 +208,22 @@ def refresh_discriminant(usable: Ints, s: State) -> None:
                 distance = (s.class_mean[c, usable[i]] - s.mean[usable[i]]) / deviation[i]
                 centred[c, i] = np.sqrt(s.class_weight[c] / n) * distance
     total, within = scatter_matrices(usable, deviation, centred, s)
-    solved = centred.T.copy()
-    if not solve(within, solved):
-        return
+    factor(within)
+    for c in range(n_classes):
+        substitute(within, centred[c])
     size = 0.0
     for c in range(n_classes):
         for i in range(d):
             for j in range(d):
-                size += solved[i, c] * solved[j, c] * total[i, j]
+                size += centred[c, i] * centred[c, j] * total[i, j]
     if not size > WEIGHT_SUM_MIN:
         return
     s.discriminant[:] = 0.0
     for c in range(n_classes):
         for i in range(d):
-            s.discriminant[c, usable[i]] = solved[i, c] / deviation[i] / np.sqrt(size)
+            s.discriminant[c, usable[i]] = centred[c, i] / deviation[i] / np.sqrt(size)
     for j in range(s.counts[SIZE]):
         project(j, s)
-
-
-@inner_kernel
-def solve(a: Floats, b: Floats) -> bool:
-    """Solve ``a @ x = b`` by elimination with pivots: ``b`` becomes x, ``a`` is used up; False if ``a`` is singular.
-
-    A few lines, because numba's call of LAPACK takes seven times longer to compile than all of this file's kernels.
-    """
-    d, columns = b.shape
-    for k in range(d):
-        pivot = k
-        for i in range(k + 1, d):
-            if abs(a[i, k]) > abs(a[pivot, k]):
-                pivot = i
-        if a[pivot, k] == 0.0:
-            return False
-        for j in range(k, d):
-            a[k, j], a[pivot, j] = a[pivot, j], a[k, j]
-        for j in range(columns):
-            b[k, j], b[pivot, j] = b[pivot, j], b[k, j]
-        for i in range(k + 1, d):
-            factor = a[i, k] / a[k, k]
-            for j in range(k + 1, d):
-                a[i, j] -= factor * a[k, j]
-            for j in range(columns):
-                b[i, j] -= factor * b[k, j]
-    for k in range(d - 1, -1, -1):
-        for j in range(columns):
-            for i in range(k + 1, d):
-                b[k, j] -= a[k, i] * b[i, j]
-            b[k, j] /= a[k, k]
-    return True
 
 
 @inner_kernel

@@ -18,7 +18,9 @@ from protovine.learn.hedged.experts import (
     LINEAR,
     N_DIAGONAL,
     N_EXPERTS,
+    N_GAUSSIANS,
     N_GROUPS,
+    N_INPUTS,
     N_METRICS,
     N_RECENCIES,
     N_VARIANTS,
@@ -35,15 +37,18 @@ BURST = 30.0
 # The slot of the node itself; senders have the slots from 1 on, in the order of their first item.
 LOCAL_SLOT = 0
 
-# Positions in ``counts``.
-N_COUNTS = 8
-SIZE, STEPS, LOCAL_SAMPLES, RECEIVED_HELD, BEST_METRIC, BEST_EXPERT, FRESH, REFRESH_AT = range(N_COUNTS)
+# Positions in ``counts``. The last label is its code + 1, or 0; ``AHEAD`` counts samples that were predicted and not
+# yet learnt, and ``ASKED`` tells whether the query was since the newest label.
+N_COUNTS = 11
+SIZE, STEPS, LOCAL_SAMPLES, RECEIVED_HELD, BEST_METRIC, BEST_EXPERT, FRESH, REFRESH_AT = range(8)
+LAST_LABEL, AHEAD, ASKED = range(8, N_COUNTS)
 # Positions in ``clock``: event time of the newest local sample, of the newest sample, and time of the last query.
 N_TIMES = 3
 NEWEST_LOCAL, NEWEST, QUERY_AT = range(N_TIMES)
-# Positions in ``scalars``: mean time between local samples in ns, and the weight behind the moments.
-N_SCALARS = 2
-GAP, WEIGHT = range(N_SCALARS)
+# Positions in ``scalars``: mean time between local samples in ns, the weight behind the moments, and the loss of the
+# pool less that of the hedge.
+N_SCALARS = 3
+GAP, WEIGHT, POOL_LOSS = range(N_SCALARS)
 # Rows of ``relief``: differences to the nearest prototype of the same class and of another one.
 N_RELIEF = 2
 HIT, MISS = range(N_RELIEF)
@@ -77,6 +82,8 @@ class Sizes(NamedTuple):
     square: int  # Features, or 0 where they are too many for the discriminant metric or it is switched off.
     projections: int  # Classes, or 0 where there is no discriminant metric.
     columns: int  # Columns of the linear expert.
+    class_square: int  # Features, or 0 where classes have no covariances.
+    predecessors: int  # Classes, or 0 where they are too many for transitions between them.
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +150,14 @@ class State:
     scatter: Annotated[Floats, _array("square", "square")]
     class_weight: Annotated[Floats, _array("classes")]
     class_mean: Annotated[Floats, _array("classes", "features", first_value=True)]
+    class_spread: Annotated[Floats, _array("classes", "features")]
+    class_scatter: Annotated[Floats, _array("classes", "class_square", "class_square")]
+    # Normal distributions of the classes in z-scores: means, inverse variances, inverse factors of the covariances, and
+    # logarithms of the determinants.
+    class_z: Annotated[Floats, _array("classes", "features")]
+    class_precision: Annotated[Floats, _array("classes", "features")]
+    whitening: Annotated[Floats, _array("classes", "class_square", "class_square")]
+    log_det: Annotated[Floats, _array(N_GAUSSIANS, "classes")]
     # Range of the local samples.
     local_low: Annotated[Floats, _array("features", first_value=True)]
     local_high: Annotated[Floats, _array("features", first_value=True)]
@@ -157,10 +172,17 @@ class State:
     loss: Annotated[Floats, _array(N_EXPERTS)]
     balanced_loss: Annotated[Floats, _array(N_GROUPS * N_RECENCIES)]
     recent_labels: Annotated[Floats, _array("classes")]
-    # Senders: evidence in nats, what their mass counts, what their items may do to moments and experts, items offered
-    # (at `LOCAL_SLOT`: what a node of the swarm has to offer), items that they may still bring, and the fraction of
-    # their recent items that was far out of range.
+    # The pool: which inputs take part, weights less those that return the hedge, curvature of their log loss, and
+    # counts of labels by the label before.
+    pooling: Annotated[Flags, _array(N_INPUTS, dtype=np.bool_, saved=False)]
+    pool_weight: Annotated[Floats, _array(N_INPUTS)]
+    curvature: Annotated[Floats, _array(N_INPUTS, N_INPUTS)]
+    transition: Annotated[Floats, _array("predecessors", "classes")]
+    # Senders: evidence, its variance, what their mass counts, what their items may do to moments and experts,
+    # items offered (at `LOCAL_SLOT`: what a node of the swarm has to offer), items that they may still bring, and the
+    # fraction of their recent items that was far out of range.
     evidence: Annotated[Floats, _array("senders")]
+    noise: Annotated[Floats, _array("senders")]
     trust: Annotated[Floats, _array("senders", fill=1.0)]
     proven: Annotated[Floats, _array("senders", fill=1.0)]
     offered: Annotated[Ints, _array("senders", dtype=np.int64)]
@@ -175,6 +197,10 @@ class State:
     vote_sum: Annotated[Floats, _array(N_GROUPS, N_RECENCIES, N_VARIANTS, saved=False)]
     vote_samples: Annotated[Floats, _array(N_GROUPS, N_RECENCIES, N_VARIANTS, saved=False)]
     correction: Annotated[Floats, _array(N_MASSES, "classes", saved=False)]
+    # Inputs and opinion of the pool, and the probabilities that were returned.
+    inputs: Annotated[Floats, _array(N_INPUTS, "classes", saved=False)]
+    pooled: Annotated[Floats, _array("classes", saved=False)]
+    final: Annotated[Floats, _array("classes", saved=False)]
     # Votes of received mass at the best expert, before trust; and distances to all prototypes.
     sender_votes: Annotated[Floats, _array("senders", "classes", saved=False)]
     distance: Annotated[Floats, _array("capacity", N_METRICS, saved=False)]
@@ -199,11 +225,11 @@ state_of: Callable[[Header], State] = view_of(
 )
 
 
-def allocate(sizes: Sizes, active: Flags) -> State:
+def allocate(sizes: Sizes, active: Flags, pooling: Flags) -> State:
     """The state of a learner that has learnt nothing; every metric weighs all features equally."""
     state = State(**{name: about.allocate(sizes) for name, about in FIELDS.items()})
     state.metric_weight[:] = 1.0 / sizes.features
-    state.active[:] = active
+    state.active[:], state.pooling[:] = active, pooling
     return state
 
 

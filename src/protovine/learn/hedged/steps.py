@@ -10,8 +10,11 @@ from protovine.learn.hedged.hedge import judge_experts, mix, note_label
 from protovine.learn.hedged.linear import linear_learn, linear_vote
 from protovine.learn.hedged.metrics import ALL_METRICS, measure, refresh_if_due, update_moments, update_relief
 from protovine.learn.hedged.placement import REFUSED, nearest_two, place
+from protovine.learn.hedged.pool import judge_pool, note_transition, pool
 from protovine.learn.hedged.recency import tick
 from protovine.learn.hedged.state import (
+    AHEAD,
+    ASKED,
     BEST_METRIC,
     FRESH,
     LOCAL_SAMPLES,
@@ -36,18 +39,33 @@ PROOF_MOMENTS_MIN, PROOF_JUDGE_MIN = 0.05, 0.5
 @inner_kernel
 def predict(x: Floats, now: int, s: State, out: Floats) -> int:
     """Fill ``out`` with class probabilities at time ``now``; the best class, or -1 without any prototype."""
+    if not asked_for(x, s):
+        s.counts[AHEAD] += 1
+    s.counts[ASKED] = s.counts[FRESH] = 1
     assign(s.query, x)
     s.clock[QUERY_AT] = now
-    s.counts[FRESH] = 1
+    return evaluate(x, now, s.counts[AHEAD] == 1, s, out)
+
+
+@inner_kernel
+def asked_for(x: Floats, s: State) -> bool:
+    """Whether ``x`` is the newest query, and no local sample was learnt since."""
+    return s.counts[ASKED] == 1 and equal(x, s.query)
+
+
+@inner_kernel
+def evaluate(x: Floats, now: int, follows: bool, s: State, out: Floats) -> int:
+    """`predict` for a sample that is the next one after the newest label, or not; it need not be a query."""
     if s.counts[SIZE] == 0:
-        s.proba[:] = 1.0 / out.shape[0]
+        s.proba[:] = s.final[:] = 1.0 / out.shape[0]
         s.z[:] = 0.0
         out[:] = 0.0
         return -1
     measure(x, ALL_METRICS, s)
     vote(now, s)
     linear_vote(x, s)
-    return mix(s, out)
+    mix(s, out)
+    return pool(follows, s, out)
 
 
 @merged_kernel
@@ -80,17 +98,22 @@ def learn(x: Floats, y: int, event: int, slot: int, weight: float, s: State, o: 
 @merged_kernel
 def judge_by_local(x: Floats, y: int, event: int, s: State, o: Options, scratch: Floats) -> None:
     """Judge senders and experts by a local sample, and extend the range that received ones are judged by."""
-    if s.counts[FRESH] == 0 or s.clock[QUERY_AT] != event or not equal(x, s.query):
-        predict(x, event, s, scratch)
+    asked = asked_for(x, s)
+    if not asked or s.counts[FRESH] == 0 or s.clock[QUERY_AT] != event:
+        evaluate(x, event, s.counts[AHEAD] == (1 if asked else 0), s, scratch)
+    s.counts[AHEAD] = 0 if asked else max(s.counts[AHEAD] - 1, 0)
+    s.counts[ASKED] = 0
     tick(event, s)
     if s.counts[SIZE] > 0:
         if o.trusting:
             judge_senders(y, s)
         judge_experts(y, 1.0, o.hedge_decay, s, o)
+        judge_pool(y, s)
     note_label(y, s)
+    note_transition(y, s)
     update_range(x, s)
     if o.trusting and s.counts[LOCAL_SAMPLES] == LOCAL_FIRST and review(s, o):
-        predict(x, event, s, scratch)
+        evaluate(x, event, False, s, scratch)
     if s.counts[LOCAL_SAMPLES] > s.offered[LOCAL_SLOT]:
         refill(s, o)
 
@@ -99,7 +122,7 @@ def judge_by_local(x: Floats, y: int, event: int, s: State, o: Options, scratch:
 def judge_by_received(x: Floats, y: int, event: int, proven: float, s: State, o: Options, scratch: Floats) -> None:
     """Judge experts by a sample of a proven sender; measure distances for one of another."""
     if o.hedge_received > 0.0 and s.counts[SIZE] > 0 and proven > PROOF_JUDGE_MIN:
-        predict(x, max(s.clock[NEWEST_LOCAL], event), s, scratch)
+        evaluate(x, max(s.clock[NEWEST_LOCAL], event), False, s, scratch)
         judge_experts(y, proven * o.hedge_received, 1.0, s, o)
     else:
         measure(x, s.counts[BEST_METRIC], s)

@@ -29,14 +29,16 @@ LOCAL_FIRST = 8
 FAR_MAX, FAR_RATE = 0.25, 0.05
 # An item this many times further out is refused from any sender.
 ABSURD = 10.0
-# Evidence that an item beyond the allowance costs its sender, in nats: one that does it now and then stays trusted.
+# Evidence that an item beyond the allowance costs its sender: one that does it now and then stays trusted.
 FLOOD_COST = 0.002
-# Evidence is forgotten at this rate per local sample, within about 200, and moves by at most this much with each. The
-# lower bound lets a sender recover within about a thousand samples.
-EVIDENCE_DECAY, GAIN_MAX, EVIDENCE_MIN = 0.995, 1.0, -20.0
-# Logistic functions of the evidence in nats. A new sender is trusted (0.88) but not proven (0.27).
-TRUST_PRIOR, TRUST_STEEPNESS, PROOF_NEEDED = 2.0, 5.0, 0.2
-# Samples that are spread over all classes in the votes by which senders are judged, so that no gain is infinite.
+# Evidence is forgotten at this rate per local sample, within about 200. The lower bound lets a sender recover within
+# about a thousand samples.
+EVIDENCE_DECAY, EVIDENCE_MIN = 0.995, -20.0
+# Logistic functions of the evidence in standard deviations. A new sender is trusted (0.88) but not proven (0.27).
+TRUST_PRIOR, TRUST_STEEPNESS, PROOF_NEEDED = 2.0, 1.5, 2.0 / 3.0
+# Variance of the evidence of a sender that has shown nothing.
+VARIANCE_PRIOR = 0.02
+# Samples that are spread over all classes in the votes by which senders are judged.
 JUDGE_DOUBT = 0.3
 
 
@@ -47,13 +49,15 @@ def weigh(sender: int, s: State) -> None:
     if s.far[sender] > FAR_MAX:
         s.trust[sender] = s.proven[sender] = 0.0
         return
-    s.trust[sender] = 1.0 / (1.0 + np.exp(-(TRUST_PRIOR + TRUST_STEEPNESS * s.evidence[sender])))
-    s.proven[sender] = 1.0 / (1.0 + np.exp(-TRUST_STEEPNESS * (s.evidence[sender] - PROOF_NEEDED)))
+    # Evidence is a sum of noisy gains: what matters is how far it stands out from the noise.
+    sure = s.evidence[sender] / np.sqrt(VARIANCE_PRIOR + s.noise[sender])
+    s.trust[sender] = 1.0 / (1.0 + np.exp(-(TRUST_PRIOR + TRUST_STEEPNESS * sure)))
+    s.proven[sender] = 1.0 / (1.0 + np.exp(-TRUST_STEEPNESS * (sure - PROOF_NEEDED)))
 
 
 @inner_kernel
 def judge_senders(y: int, s: State) -> None:
-    """Judge every sender by what its mass adds to the best expert's log probability of the true class ``y``."""
+    """Judge every sender by what its mass adds to the best expert's probability of the true class ``y``."""
     group, recency, variant = coordinates(s.counts[BEST_EXPERT])
     if s.vote_sum[group, recency, variant] <= 0.0 or s.vote_samples[group, recency, variant] <= 0.0:
         return
@@ -64,16 +68,18 @@ def judge_senders(y: int, s: State) -> None:
                 s.sender_votes[sender, c] *= s.correction[recency, c]
             votes += s.sender_votes[sender, c]
         if votes > 0.0:
-            gain = min(max(gain_of(sender, y, s), -GAIN_MAX), GAIN_MAX)
+            gain = gain_of(sender, y, s)
             s.evidence[sender] = EVIDENCE_DECAY * s.evidence[sender] + gain
+            s.noise[sender] = EVIDENCE_DECAY**2 * s.noise[sender] + gain * gain
             weigh(sender, s)
 
 
 @inner_kernel
 def gain_of(sender: int, y: int, s: State) -> float:
-    """Log probability of class ``y`` with the sender's votes, less that without them, in nats.
+    """Probability of class ``y`` with the sender's votes, less that without them.
 
-    Its votes count as if it were fully trusted, so that a sender can recover.
+    The difference of logarithms would be large where both probabilities are small, and take trust from a sender because
+    nobody knows a class yet. The sender's votes count as if it were fully trusted, so that it can recover.
     """
     best, n_classes = s.counts[BEST_EXPERT], s.sender_votes.shape[1]
     group, recency, variant = coordinates(best)
@@ -87,8 +93,8 @@ def gain_of(sender: int, y: int, s: State) -> float:
         all_others += others
         if c == y:
             true_with, true_others = others + s.sender_votes[sender, c], others
-    gain = np.log((true_with + JUDGE_DOUBT / n_classes) / (all_with + JUDGE_DOUBT))
-    gain -= np.log((true_others + JUDGE_DOUBT / n_classes) / (all_others + JUDGE_DOUBT))
+    gain = (true_with + JUDGE_DOUBT / n_classes) / (all_with + JUDGE_DOUBT)
+    gain -= (true_others + JUDGE_DOUBT / n_classes) / (all_others + JUDGE_DOUBT)
     return float(gain)
 
 
@@ -168,8 +174,9 @@ def review(s: State, o: Options) -> bool:
     s.scalars[WEIGHT] = 0.0
     for array in (s.mean, s.spread, s.class_weight, s.loss, s.balanced_loss):
         array[:] = 0.0
-    for table in (s.scatter, s.class_mean, s.relief, s.linear, s.discriminant):
+    for table in (s.scatter, s.class_mean, s.class_spread, s.relief, s.linear, s.discriminant):
         table[:] = 0.0
+    s.class_scatter[:] = 0.0
     for j in range(s.counts[SIZE]):
         update_moments(s.x[j], s.label[j], s.local[j, PLAIN] + s.received[j, PLAIN], s)
     refresh(s)

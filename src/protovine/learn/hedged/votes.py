@@ -7,6 +7,7 @@ import numpy as np
 from protovine.jit import inlined_kernel, inner_kernel
 from protovine.learn.hedged.experts import (
     BANDWIDTH_MIN,
+    CORRECTED,
     LOCAL,
     N_BANDWIDTHS,
     N_GROUPS,
@@ -19,12 +20,21 @@ from protovine.learn.hedged.experts import (
 )
 from protovine.learn.hedged.metrics import n_metrics
 from protovine.learn.hedged.recency import masses
-from protovine.learn.hedged.state import ALL_MASS, BEST_EXPERT, LOCAL_MASS, N_MASSES, SIZE, Floats, State
+from protovine.learn.hedged.state import (
+    ALL_MASS,
+    BEST_EXPERT,
+    LOCAL_MASS,
+    LOCAL_SLOT,
+    N_MASSES,
+    SIZE,
+    Floats,
+    State,
+)
 
 # Samples that are spread over all classes in every vote, so that a single sample makes no expert certain.
 DOUBT = 0.25
 # A kernel value whose fourth power, the value at the next bandwidth, no longer matters.
-NEGLIGIBLE = 1e-5
+NEGLIGIBLE = 1e-3
 # Samples of each class that are added to the recent labels, as in the estimate of Krichevsky and Trofimov.
 LABEL_PRIOR = 0.5
 
@@ -68,27 +78,36 @@ def collect(now: int, votes: Floats, squares: Floats, mass: Floats, s: State) ->
     best_group, best_recency, _ = coordinates(s.counts[BEST_EXPERT])
     weight, square = np.zeros(N_MASSES), np.zeros(N_MASSES)
     s.sender_votes[:] = 0.0
+    # Without senders all mass is local, and its columns are equal.
+    columns = N_MASSES if s.trust.shape[0] > LOCAL_SLOT + 1 else LOCAL_MASS
     for j in range(s.counts[SIZE]):
         received = masses(j, now, s, weight)[best_recency]
         c = s.label[j]
-        for first in (ALL_MASS, LOCAL_MASS):
-            for i in range(first, first + N_RECENCIES):
-                square[i] = weight[i] * weight[i] / weight[first] if weight[first] > 0.0 else 0.0
-        for i in range(N_MASSES):
+        for i in range(columns):
+            plain = weight[LOCAL_MASS if i >= LOCAL_MASS else ALL_MASS]
+            square[i] = weight[i] * weight[i] / plain if plain > 0.0 else 0.0
             mass[c, i] += weight[i]
         for metric in range(measured):
             e = np.exp(-BANDWIDTH_MIN * (s.distance[j, metric] - nearest[metric]))
             for bandwidth in range(N_BANDWIDTHS):
                 group = metric * N_BANDWIDTHS + bandwidth
-                for i in range(N_MASSES):
+                for i in range(ALL_MASS, LOCAL_MASS):
                     votes[group, c, i] += weight[i] * e
                     squares[group, i] += square[i] * e * e
+                if columns > LOCAL_MASS:
+                    for i in range(LOCAL_MASS, N_MASSES):
+                        votes[group, c, i] += weight[i] * e
+                        squares[group, i] += square[i] * e * e
                 if group == best_group and received > 0.0:
                     s.sender_votes[s.slot[j], c] += received * e
                 if e < NEGLIGIBLE:
                     break
                 e *= e
                 e *= e
+    if columns == LOCAL_MASS:
+        votes[:, :, LOCAL_MASS:] = votes[:, :, :LOCAL_MASS]
+        squares[:, LOCAL_MASS:] = squares[:, :LOCAL_MASS]
+        mass[:, LOCAL_MASS:] = mass[:, :LOCAL_MASS]
 
 
 @inner_kernel
@@ -111,11 +130,16 @@ def correct(mass: Floats, s: State) -> None:
 @inner_kernel
 def conclude(votes: Floats, squares: Floats, s: State) -> None:
     """Turn the votes of every expert into probabilities, with `DOUBT` samples more that are spread over all classes."""
-    n_classes = votes.shape[1]
+    n_classes, all_local = votes.shape[1], s.trust.shape[0] == LOCAL_SLOT + 1
     for group in range(n_metrics(s) * N_BANDWIDTHS):
         for recency in range(N_RECENCIES):
             for variant in range(N_VARIANTS):
                 k, i = expert_of(group, recency, variant), column_of(recency, variant)
+                if variant == LOCAL and all_local:
+                    s.proba[k] = s.proba[expert_of(group, recency, CORRECTED)]
+                    s.vote_sum[group, recency, LOCAL] = s.vote_sum[group, recency, CORRECTED]
+                    s.vote_samples[group, recency, LOCAL] = s.vote_samples[group, recency, CORRECTED]
+                    continue
                 total = uncorrected = 0.0
                 for c in range(n_classes):
                     value = votes[group, c, i]
@@ -126,8 +150,8 @@ def conclude(votes: Floats, squares: Floats, s: State) -> None:
                     total += value
                 samples = uncorrected * uncorrected / squares[group, i] if squares[group, i] > 0.0 else 0.0
                 s.vote_sum[group, recency, variant], s.vote_samples[group, recency, variant] = total, samples
+                scale, doubt = samples / total / (samples + DOUBT) if total > 0.0 else 0.0, 1.0 / n_classes
+                if total > 0.0:
+                    doubt *= DOUBT / (samples + DOUBT)
                 for c in range(n_classes):
-                    if total > 0.0:
-                        s.proba[k, c] = (samples * s.proba[k, c] / total + DOUBT / n_classes) / (samples + DOUBT)
-                    else:
-                        s.proba[k, c] = 1.0 / n_classes
+                    s.proba[k, c] = scale * s.proba[k, c] + doubt
