@@ -190,7 +190,7 @@ class State:
     far: Annotated[Floats, _array("senders")]
     # The last prediction: its vector, clipped z-scores, every expert's probabilities and weight, for each expert that
     # votes with prototypes the sum of votes and the number of samples behind it, and corrections of votes by class.
-    query: Annotated[Floats, _array("features", saved=False)]
+    query: Annotated[Floats, _array("features", first_value=True)]
     z: Annotated[Floats, _array("features", saved=False)]
     proba: Annotated[Floats, _array(N_EXPERTS, "classes", saved=False)]
     hedge: Annotated[Floats, _array(N_EXPERTS, saved=False)]

@@ -100,6 +100,7 @@ def judge_by_local(x: Floats, y: int, event: int, s: State, o: Options, scratch:
     """Judge senders and experts by a local sample, and extend the range that received ones are judged by."""
     asked = asked_for(x, s)
     if not asked or s.counts[FRESH] == 0 or s.clock[QUERY_AT] != event:
+        s.query[:], s.clock[QUERY_AT] = x, event
         evaluate(x, event, s.counts[AHEAD] == (1 if asked else 0), s, scratch)
     s.counts[AHEAD] = 0 if asked else max(s.counts[AHEAD] - 1, 0)
     s.counts[ASKED] = 0
