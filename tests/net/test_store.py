@@ -382,20 +382,42 @@ dW5sYWJlbGxlZJGTB8cRAZOjPGY4kQHECAAAAAAAAOA/A6VwZWVyc5EBp2F3YWl0ZWSRlKZiYXJu
 LzGkbGF0ZQcBp25leHRfaWQI
 """
 
+# The same of format 3, with how long samples have waited, what the node is, and hellos of peers.
+FORMAT_3 = """
+cHZzMXh++dWIpmZvcm1hdAOlYWJvdXSApWF0X25zA6ZoZWxsb3OQpG5vZGXFAoFwdnMxnfsF5omk
+bm9kZQCmbm93X25zA65zYW1wbGVzX2xlYXJudAKrdHJhaW5fYXRfbnMAqGdpdmVuX3VwAKdsZWFy
+bmVyiKF4xxoBk6M8ZjiSAgHEEAAAAAAAANA/AAAAAAAA6D+lbGFiZWzHGQGTozxpOJECxBAAAAAA
+AAAAAAEAAAAAAAAApG1hc3PHGQGTozxmOJECxBAAAAAAAAAAAAAAAAAAAAAApWV2ZW50xxkBk6M8
+aTiRAsQQAQAAAAAAAAACAAAAAAAAAKRlZGdlxwoBk6M8aTSSAAPEAKZjb3VudHPHIQGTozxpOJED
+xBgCAAAAAAAAAAAAAAAAAAAAAgAAAAAAAAClcmF0ZXPHGQGTozxmOJECxBDNzMzMzMzsP5qZmZmZ
+mbk/qmNvbXByZXNzb3LAqGV4Y2hhbmdlg6Znb3NzaXCDq2luY2FybmF0aW9uAahzZXF1ZW5jZQKl
+dmlld3ORlgEAAAAAAKhzY2hlZHVsZYGjcm5nhK1iaXRfZ2VuZXJhdG9ypVBDRzY0pXN0YXRlgqVz
+dGF0ZYGnX19pbnRfX9knMTQzNjA5NjU4NDU2NDg2MTgzNjM2MDY2MjcxMDk3NjM0NDEwNzIxo2lu
+Y4GnX19pbnRfX9kmODcxMzYzNzI1MTc1ODI5ODk1NTU0NzgxNTk0MDM3ODM4NDQ3NzeqaGFzX3Vp
+bnQzMgCodWludGVnZXIApXNoYXJlg6RnYXRlgK1sYXN0X3JlY2VpdmVkkKlsYXN0X3NlbnSQpWlu
+Ym94g6R0dXJuAKNybmfApnF1ZXVlc5GSAZCqdW5sYWJlbGxlZJGTB8cRAZOjPGY4kQHECAAAAAAA
+AOA/A6VwZWVyc5EBp2F3YWl0ZWSRlaZiYXJuLzGkbGF0ZQcBBaduZXh0X2lkCA==
+"""
+
 
 def write_fixture() -> str:
-    """What ``FORMAT_2`` was made with; a new format needs a new one beside it."""
+    """What ``FORMAT_3`` was made with; a new format needs a new one beside it."""
     node = make_example_node()
     node.observe([0.25], 0, now_ns=1)
     node.observe([0.75], 1, now_ns=2)
     node.observe([0.5], now_ns=3, sample_id=7)
-    state = {"node": node.snapshot(), "peers": [1], "awaited": [["barn/1", "late", 7, 1]], "next_id": 8}
-    return base64.encodebytes(pack({"format": 2, **state})).decode()
+    more = {"about": {}, "at_ns": 3, "hellos": []}
+    state = {**more, "node": node.snapshot(), "peers": [1], "awaited": [["barn/1", "late", 7, 1, 5]], "next_id": 8}
+    return base64.encodebytes(pack({"format": 3, **state})).decode()
 
 
 @pytest.mark.parametrize(
     ("fixture", "awaited", "device"),
-    [(FORMAT_1, ["late", 7, 1], ""), (FORMAT_2, ["barn/1", "late", 7, 1], "barn/1")],
+    [
+        (FORMAT_1, ["late", 7, 1], ""),
+        (FORMAT_2, ["barn/1", "late", 7, 1], "barn/1"),
+        (FORMAT_3, ["barn/1", "late", 7, 1, 5], "barn/1"),
+    ],
 )
 def test_a_snapshot_of_every_format_is_read(tmp_path: Path, fixture: str, awaited: list[Any], device: str) -> None:
     made: list[Node] = []
