@@ -121,6 +121,23 @@ class Node:
         self._advance(now_ns)
         self.exchange.peer_reached(peer, now_ns)
 
+    def retune(
+        self,
+        now_ns: int,
+        fanout: int | None = None,
+        share_probability: float | None = None,
+        budget_bytes_per_s: float | None = None,
+    ) -> None:
+        """Share by other settings from now on; None keeps what there is.
+
+        Raises
+        ------
+        ConfigError
+            A value is out of range.
+        """
+        self._advance(now_ns)
+        self.exchange.retune(now_ns, fanout, share_probability, budget_bytes_per_s)
+
     def observe(
         self,
         x: ArrayLike,

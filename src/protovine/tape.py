@@ -72,6 +72,14 @@ class Reached(Call, frozen=True, tag="reached"):
     peer: int
 
 
+class Retuned(Call, frozen=True, tag="retune"):
+    """`Node.retune`."""
+
+    fanout: int | None
+    share_probability: float | None
+    budget_bytes_per_s: float | None
+
+
 class Restored(Call, frozen=True, tag="restore"):
     """`Node.restore`."""
 
@@ -82,7 +90,7 @@ class Finished(Call, frozen=True, tag="finish"):
     """`Node.finish`."""
 
 
-AnyCall = Began | Observed | Labelled | Delivered | Ticked | Met | Reached | Restored | Finished
+AnyCall = Began | Observed | Labelled | Delivered | Ticked | Met | Reached | Retuned | Restored | Finished
 
 
 class TapedNode:
@@ -151,6 +159,17 @@ class TapedNode:
         self._write(Reached(now_ns, peer))
         self.node.peer_reached(peer, now_ns)
 
+    def retune(
+        self,
+        now_ns: int,
+        fanout: int | None = None,
+        share_probability: float | None = None,
+        budget_bytes_per_s: float | None = None,
+    ) -> None:
+        """As `Node.retune`."""
+        self._write(Retuned(now_ns, fanout, share_probability, budget_bytes_per_s))
+        self.node.retune(now_ns, fanout, share_probability, budget_bytes_per_s)
+
     def restore(self, data: bytes, now_ns: int) -> None:
         """As `Node.restore`."""
         self._write(Restored(now_ns, data))
@@ -194,6 +213,8 @@ def _make(call: AnyCall, node: Node) -> None:
         node.add_peer(call.peer, call.now_ns)
     elif isinstance(call, Reached):
         node.peer_reached(call.peer, call.now_ns)
+    elif isinstance(call, Retuned):
+        node.retune(call.now_ns, call.fanout, call.share_probability, call.budget_bytes_per_s)
     elif isinstance(call, Finished):
         node.finish(call.now_ns)
     else:

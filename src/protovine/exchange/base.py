@@ -92,6 +92,12 @@ class Exchange(Protocol):
         """The transport reports that a neighbour is there again."""
         ...
 
+    def retune(
+        self, now_ns: int, fanout: int | None, share_probability: float | None, budget_bytes_per_s: float | None
+    ) -> None:
+        """Share by other settings from now on; None keeps what there is, and a budget needs a log."""
+        ...
+
     def learnt(self, sample: LocalSample, samples_learnt: int, now_ns: int, out: Outputs) -> None:
         """The node learnt a local sample, its ``samples_learnt``-th."""
         ...
@@ -180,6 +186,12 @@ class PushExchange(GossipView, ABC):
 
     def peer_reached(self, peer: int, now_ns: int) -> None:
         """Nothing to do: the next payload replaces those that were lost."""
+
+    def retune(
+        self, now_ns: int, fanout: int | None, share_probability: float | None, budget_bytes_per_s: float | None
+    ) -> None:
+        """Other settings of the schedule; whole payloads have no budget."""
+        self.schedule.retune(fanout, share_probability)
 
     def learnt(self, sample: LocalSample, samples_learnt: int, now_ns: int, out: Outputs) -> None:
         """Offer the payload to the peers that the schedule names, now or at the next poll."""

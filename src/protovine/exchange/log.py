@@ -50,6 +50,15 @@ class LogExchange(GossipView):
         """Send again what the peer has not acknowledged."""
         self.gossip.reached(peer, now_ns)
 
+    def retune(
+        self, now_ns: int, fanout: int | None, share_probability: float | None, budget_bytes_per_s: float | None
+    ) -> None:
+        """Other settings of the schedule, and another budget."""
+        self.schedule.retune(fanout, share_probability)
+        if budget_bytes_per_s is not None:
+            self.gossip.change_budget(budget_bytes_per_s, now_ns)
+            self.share.budget_bytes_per_s = budget_bytes_per_s
+
     def learnt(self, sample: LocalSample, samples_learnt: int, now_ns: int, out: Outputs) -> None:
         """Put the sample into a batch if it is selected, and the batch into the log when it is due."""
         if not self.schedule.active:

@@ -83,11 +83,11 @@ def simulate(
             wall_s = time.perf_counter() - started
     finally:
         gc.unfreeze()
-    records.extend(_evaluated(outcome, data, built))
+    records.extend(evaluated(outcome, data, built))
     return records, wall_s
 
 
-def _evaluated(outcome: Outcome, data: DataSet, built: Built) -> Iterator[Evaluated]:
+def evaluated(outcome: Outcome, data: DataSet, built: Built) -> Iterator[Evaluated]:
     """Predictions of each honest node's final model on the held-out rows; none for nodes that are down or empty."""
     rows = built.holdout_rows[data.y[built.holdout_rows] != UNLABELLED]
     if not len(rows):
