@@ -14,10 +14,14 @@ from protovine.cli.node import node, status
 from protovine.cli.run import replay, run
 from protovine.cli.swarm import swarm
 from protovine.cli.sweep import report, sweep
+from protovine.cli.watch import demo, watch
 from protovine.errors import ConfigError, DataError
 
 # Module -> the optional extra that installs it.
-_EXTRAS = dict.fromkeys(("aiomqtt", "cryptography", "prometheus_client", "zenoh"), "net")
+_EXTRAS = {
+    **dict.fromkeys(("aiomqtt", "cryptography", "prometheus_client", "zenoh"), "net"),
+    **dict.fromkeys(("starlette", "uvicorn"), "watch"),
+}
 
 
 class _Group(click.Group):
@@ -49,5 +53,5 @@ def main() -> None:
     """
 
 
-for _command in (run, sweep, report, swarm, node, status, replay, data, age_group, cert):
+for _command in (run, demo, watch, sweep, report, swarm, node, status, replay, data, age_group, cert):
     main.add_command(_command)

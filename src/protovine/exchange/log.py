@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import zlib
-from typing import Any
+from collections import deque
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from protovine import records
 from protovine.errors import CodecError, RemoteProtocolError
@@ -13,6 +17,20 @@ from protovine.learn import ArrayLearner
 from protovine.prototypes import PrototypeSet
 from protovine.share import LearnerView, LocalSample, LogShare, SetLimits, UnknownScales
 from protovine.share.items import Scales
+
+# Newest choices that are kept for those who watch.
+_CHOICES_KEPT = 20
+
+
+class Choice(NamedTuple):
+    """A local sample, and whether it will be shared, by its surprisal in bits."""
+
+    at_ns: int
+    x: NDArray[np.float64]
+    label: int
+    surprisal: float
+    inserted: bool
+    shared: bool
 
 
 class LogExchange(GossipView):
@@ -34,6 +52,7 @@ class LogExchange(GossipView):
     def __init__(self, learner: ArrayLearner, gossip: LogGossip, schedule: Schedule, share: LogShare) -> None:
         super().__init__(gossip)
         self.learner, self.gossip, self.schedule, self.share = learner, gossip, schedule, share
+        self.choices: deque[Choice] = deque(maxlen=_CHOICES_KEPT)
         self._covered = 0  # Local samples that the log covers while a batch waits.
 
     @property
@@ -66,7 +85,8 @@ class LogExchange(GossipView):
         self.schedule.note(sample.error)
         if self.share.waits_since_ns is None:
             self._covered = samples_learnt - 1
-        self.share.note(sample, learner_view(self.learner), now_ns)
+        shared = self.share.note(sample, learner_view(self.learner), now_ns)
+        self.choices.append(Choice(now_ns, sample.x, sample.label, sample.surprisal, sample.inserted, shared))
         self._flush(samples_learnt, now_ns, out)
 
     def receive(self, data: bytes, sender: int, now_ns: int) -> Accepted:
