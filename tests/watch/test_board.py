@@ -10,7 +10,8 @@ from protovine.experiments.run.ages import expected_ages
 from protovine.experiments.run.execute import describe_run, simulate
 from protovine.experiments.run.judge import judge
 from protovine.records import SECOND_NS, Arrived, Lost, Predicted, Received, Sent
-from protovine.watch.board import EVENTS_MAX, POINTS, Board, Facts
+from protovine.watch.board import EVENTS_MAX, Board, Facts
+from protovine.watch.curves import POINTS
 from protovine.watch.guard import is_token
 
 FAULTY = {
@@ -49,8 +50,10 @@ def test_totals_are_those_of_the_result(preset: str, sections: dict) -> None:
     assert down == ([3] if sections and preset != "centralised" else [])
     if sections and preset != "centralised":
         assert "byzantine" == frame["nodes"]["state"][2]
-    assert 0 < len(board.curves["t"]) <= POINTS + 1
-    assert {len(curve) for curve in (*board.curves.values(), *board.kinds.values())} == {len(board.curves["t"])}
+    assert 0 < len(board.curves.points["t"]) <= POINTS + 1
+    assert {len(curve) for curve in (*board.curves.points.values(), *board.curves.kinds.values())} == {
+        len(board.curves.points["t"])
+    }
 
 
 def test_a_board_without_an_end_stays_small() -> None:
@@ -61,9 +64,11 @@ def test_a_board_without_an_end_stays_small() -> None:
         board.add(Predicted(at_ns, 0, second, second % 2, (0.5, 0.5)))
         board.add(Sent(at_ns, 0, 1, f"kind{second % 3}", second, second, 1, 10, 10, 0))
         board.note("hand", "something")
-    assert POINTS <= len(board.curves["t"]) < 2 * POINTS
-    assert board.curves["t"] == sorted(board.curves["t"])
-    assert {len(curve) for curve in (*board.curves.values(), *board.kinds.values())} == {len(board.curves["t"])}
+    assert POINTS <= len(board.curves.points["t"]) < 2 * POINTS
+    assert board.curves.points["t"] == sorted(board.curves.points["t"])
+    assert {len(curve) for curve in (*board.curves.points.values(), *board.curves.kinds.values())} == {
+        len(board.curves.points["t"])
+    }
     assert EVENTS_MAX == len(board.frame()["events"])
     assert [] == board.frame()["pulses"], "pulses are those since the last picture"
 

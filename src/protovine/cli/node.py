@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -108,20 +109,11 @@ def status(
     connect: tuple[str, ...], certificates: str | None, plain: str | None, timeout: float, as_json: bool
 ) -> None:
     """List the members of a running swarm, their state, and the age of each member's views of the others."""
-    from datetime import UTC, datetime
-
-    from protovine.errors import ConfigError, check_range
-    from protovine.net.security.identity import load_member
-    from protovine.net.transport import Endpoints, ask_status
+    from protovine.errors import check_range
 
     check_range("--timeout", timeout, 0.1, 600)
-    if (certificates is None) == (plain is None):
-        raise ConfigError("either --certificates or --plain is required")
-    swarm, home = plain or "", None
-    if certificates is not None:
-        home = Path(certificates)
-        swarm = load_member(home, datetime.now(UTC))[0].member.swarm
-    answers = ask_status(swarm, Endpoints((), connect, "client", home), timeout)
+    _, ask = asker(connect, certificates, plain, timeout)
+    answers = ask()
     found = [json.loads(answer) for answer in answers.values()]
     if as_json:
         click.echo(json.dumps(found))
@@ -131,3 +123,22 @@ def status(
     if not found:
         click.echo("protovine: no member answered", err=True)
         sys.exit(1)
+
+
+def asker(
+    endpoints: tuple[str, ...], certificates: str | None, plain: str | None, timeout_s: float
+) -> tuple[str, Callable[[], dict[int, bytes]]]:
+    """The name of a running swarm, and a function that asks its members for their status."""
+    from datetime import UTC, datetime
+
+    from protovine.errors import ConfigError
+    from protovine.net.security.identity import load_member
+    from protovine.net.transport import Endpoints, ask_status
+
+    if (certificates is None) == (plain is None):
+        raise ConfigError("either --certificates or --plain is required")
+    swarm, home = plain or "", None
+    if certificates is not None:
+        home = Path(certificates)
+        swarm = load_member(home, datetime.now(UTC))[0].member.swarm
+    return swarm, lambda: ask_status(swarm, Endpoints((), endpoints, "client", home), timeout_s)

@@ -49,17 +49,39 @@ def serve(source: Startable, host: str, port: int | None, browser: bool | None, 
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--seed", type=int, default=None, help="Which seed. [default: the first]")
+@click.argument("run", required=False, type=click.Path(path_type=Path), metavar="[RUN]")
+@click.option("--seed", type=int, default=None, help="Which seed of a recorded run. [default: the first]")
+@click.option("--swarm", "endpoints", multiple=True, metavar="ENDPOINT", help="A member of a running swarm to ask.")
+@click.option("--certificates", default=None, metavar="FOLDER", help="Folder that `protovine cert issue` made.")
+@click.option("--plain", default=None, metavar="SWARM", help="No certificates: the name of the swarm.")
 @with_page
-def watch(run: Path, seed: int | None, host: str, port: int | None, browser: bool | None) -> None:
-    """Watch a recorded run in the browser.
+def watch(
+    run: Path | None,
+    seed: int | None,
+    endpoints: tuple[str, ...],
+    certificates: str | None,
+    plain: str | None,
+    host: str,
+    port: int | None,
+    browser: bool | None,
+) -> None:
+    """Watch a recorded run, or a running swarm, in the browser.
 
-    RUN is a folder that `protovine run` or `protovine swarm` made. The page has a slider for time.
+    RUN is a folder that `protovine run` or `protovine swarm` made; the page has a slider for time. With --swarm
+    tcp/127.0.0.1:7447 --plain barn, for example, real nodes are asked for their status once a second, and not changed.
     """
-    from protovine.watch.recorded import Recorded
+    if (run is None) == (not endpoints):
+        raise ConfigError("watch takes either a run folder or --swarm")
+    if run is not None:
+        from protovine.watch.recorded import Recorded
 
-    serve(Recorded(run, seed), host, port, browser)
+        serve(Recorded(run, seed), host, port, browser)
+        return
+    from protovine.cli.node import asker
+    from protovine.watch.swarm import Swarm
+
+    name, ask = asker(endpoints, certificates, plain, timeout_s=2.0)
+    serve(Swarm(name, ask), host, port, browser)
 
 
 @click.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
@@ -30,12 +30,12 @@ from protovine.records import (
     Withheld,
 )
 from protovine.watch.ages import PairAges
+from protovine.watch.curves import Curves, rounded
 from protovine.watch.rates import Rates
 
 # Predictions of each node behind its recent accuracy.
 RECENT = 100
-# Points of a curve; with an unknown end, every second one is dropped at twice as many.
-POINTS = 300
+CURVES = ("t", "mean", "low", "high", "last_class", "bytes", "age", "nodes")
 # Above this many nodes there are no edges, no single curves, and ages of groups.
 NODES_MAX = 64
 GROUPS = 40
@@ -139,13 +139,7 @@ class Board:
         self._events: deque[dict[str, Any]] = deque(maxlen=EVENTS_MAX)
         self._event_number = 0
         self._drifts = deque(sorted(facts.drift_points_s))
-        self._step_ns = max(1, round((facts.end_s or POINTS) / POINTS * SECOND_NS))
-        self._next_ns = self._step_ns
-        self.curves: dict[str, list[Any]] = {
-            name: [] for name in ("t", "mean", "low", "high", "last_class", "bytes", "age", "nodes")
-        }
-        self.kinds: dict[str, list[float]] = {}
-        self.thinned = 0
+        self.curves = Curves(CURVES, facts.end_s)
         self._takes: dict[type[Record], Callable[[Any], None]] = {
             Arrived: self._arrived,
             Missed: self._missed,
@@ -175,17 +169,11 @@ class Board:
         if take is not None:
             take(record)
 
-    def add_all(self, records: Iterable[Record]) -> None:
-        """Take several records in."""
-        for record in records:
-            self.add(record)
-
     def at(self, now_ns: int) -> None:
         """Time passes until ``now_ns``."""
-        while self._next_ns <= now_ns:
-            self.now_ns = self._next_ns
+        while self.curves.next_ns <= now_ns:
+            self.now_ns = self.curves.next_ns
             self._point()
-            self._next_ns += self._step_ns
         self.now_ns = max(self.now_ns, now_ns)
         self._rates.at(self.now_ns)
         while self._drifts and self._drifts[0] * SECOND_NS <= self.now_ns:
@@ -279,29 +267,15 @@ class Board:
         by_kind = self._rates.by_kind()
         values = {
             "t": round(self.now_s, 3),
-            "mean": _rounded(_mean(each)),
-            "low": _rounded(each[len(each) // 10] if each else None),
-            "high": _rounded(each[-1 - len(each) // 10] if each else None),
-            "last_class": _rounded(_mean(last)),
-            "bytes": _rounded(sum(by_kind.values()), 1),
-            "age": _rounded(self.ages.now_s(self.now_ns, self.facts.honest, self._links()), 3),
-            "nodes": [] if self.large else [_rounded(node.accuracy) for node in self._nodes],
+            "mean": rounded(_mean(each)),
+            "low": rounded(each[len(each) // 10] if each else None),
+            "high": rounded(each[-1 - len(each) // 10] if each else None),
+            "last_class": rounded(_mean(last)),
+            "bytes": rounded(sum(by_kind.values()), 1),
+            "age": rounded(self.ages.now_s(self.now_ns, self.facts.honest, self.facts.neighbours), 3),
+            "nodes": [] if self.large else [rounded(node.accuracy) for node in self._nodes],
         }
-        for name, value in values.items():
-            self.curves[name].append(value)
-        points = len(self.curves["t"])
-        for kind in {**self.kinds, **by_kind}:
-            curve = self.kinds.setdefault(kind, [0.0] * (points - 1))
-            curve.append(round(by_kind.get(kind, 0.0), 1))
-        if self.facts.end_s is None and points >= 2 * POINTS:
-            for curve in (*self.curves.values(), *self.kinds.values()):
-                del curve[::2]
-            self._step_ns *= 2
-            self._next_ns = self.now_ns
-            self.thinned += 1
-
-    def _links(self) -> list[list[int]]:
-        return self.facts.neighbours
+        self.curves.add(values, by_kind)
 
     def totals(self) -> dict[str, float | None]:
         """The numbers of `result.json` so far, over the honest nodes."""
@@ -312,7 +286,7 @@ class Board:
             "accuracy": _mean(node.right / node.samples for node in judged),
             "f1": _mean(metrics.f1_of(node.confusion, self.facts.positive) for node in judged),
             "bytes_per_node_per_s": bytes_sent / len(honest) / self.now_s if self.now_ns else 0.0,
-            "aoi_mean_s": self.ages.mean_s(self.facts.honest, self._links()),
+            "aoi_mean_s": self.ages.mean_s(self.facts.honest, self.facts.neighbours),
             "samples": float(sum(node.samples for node in honest)),
         }
 
@@ -323,10 +297,10 @@ class Board:
         self._pulses.clear()
         frame: dict[str, Any] = {
             "t": round(self.now_s, 3),
-            "recent": _rounded(self.recent_accuracy()),
+            "recent": rounded(self.recent_accuracy()),
             "totals": self.totals(),
             "nodes": {
-                "accuracy": [_rounded(node.accuracy) for node in self._nodes],
+                "accuracy": [rounded(node.accuracy) for node in self._nodes],
                 "samples": [node.samples for node in self._nodes],
                 "size": [node.size for node in self._nodes],
                 "bytes": [round(rate) for rate in self._rates.by_node()],
@@ -349,7 +323,7 @@ class Board:
     def _age_table(self) -> dict[str, Any]:
         """Ages of pairs, or mean ages of groups of nodes: rows are receivers, columns origins."""
         alive = [node.up for node in self._nodes]
-        pairs = self.ages.pairs_s(self.now_ns, self._links())
+        pairs = self.ages.pairs_s(self.now_ns, self.facts.neighbours)
         n = len(self._nodes)
         if not self.large:
             table: list[list[float | None]] = [[None] * n for _ in range(n)]
@@ -364,7 +338,7 @@ class Board:
                 sums[node // group, origin // group] += age_s
                 counts[node // group, origin // group] += 1
         means = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
-        return {"table": [[_rounded(each, 2) for each in row] for row in means.tolist()], "group": group}
+        return {"table": [[rounded(each, 2) for each in row] for row in means.tolist()], "group": group}
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
@@ -372,15 +346,6 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return fmean(present) if present else None
 
 
-def _rounded(value: float | None, digits: int = 4) -> float | None:
-    return None if value is None or value != value else round(value, digits)
-
-
 def _is_round(count: int) -> bool:
     """Whether a count is worth a line: 1, 10, 100 and so on."""
-    return count == 10 ** (len(str(count)) - 1)
-
-
-def named(values: Sequence[str], count: int) -> list[str]:
-    """Names of nodes; those that are missing are numbers."""
-    return [*values, *(f"node {number}" for number in range(len(values), count))]
+    return str(count).strip("0") == "1"

@@ -15,7 +15,8 @@ from protovine.experiments.run.lockstep import Lockstep
 from protovine.experiments.run.trace import RunDescription
 from protovine.records import SECOND_NS, AnyRecord, read_trace
 from protovine.system import warm
-from protovine.watch.board import POINTS, Board, Facts
+from protovine.watch.board import Board, Facts
+from protovine.watch.curves import POINTS
 from protovine.watch.describe import system_facts
 from protovine.watch.inside import Projection, inside_of
 from protovine.watch.source import curves_of
@@ -117,7 +118,7 @@ class Recorded:
             self._again = threading.Thread(target=self._compute_again, name="protovine-again", daemon=True)
             self._again.start()
         if self._inside_error:
-            raise ConfigError(self._inside_error)
+            return {"error": self._inside_error}
         if system not in self.frames or not 0 <= node < len(self._headers[system].neighbours):
             raise ConfigError(f"there is no node {node} of a system '{system}'")
         found = self._insides.get((system, node), [])
@@ -181,7 +182,7 @@ class Recorded:
         try:
             self._insides_of(self._prepared_again())
         except ProtovineError as error:
-            self._inside_error = f"prototypes are not in a trace, and the run cannot be computed again: {error}"
+            self._inside_error = f"A trace has no prototypes, and the run cannot be computed again: {error}"
 
     def _prepared_again(self) -> Prepared:
         data = self.result["data"]

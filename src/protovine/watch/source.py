@@ -27,7 +27,7 @@ class Source(Protocol):
         ...
 
     def inside(self, system: str, node: int, at: int | None) -> dict[str, Any]:
-        """The prototypes of one node on the map, and who trusts whom; `ConfigError` if it cannot be known."""
+        """The prototypes of one node on the map, and who trusts whom, or an ``error`` that says why it is not known."""
         ...
 
     def act(self, command: dict[str, Any]) -> None:
@@ -41,13 +41,5 @@ class Source(Protocol):
 
 def curves_of(boards: dict[str, Board], system: str, since: tuple[int, int]) -> dict[str, Any]:
     """The new points of one system's curves, with the mean accuracy of every other system beside it."""
-    board = boards[system]
-    points = len(board.curves["t"])
-    start = since[1] if since[0] == board.thinned and since[1] <= points else 0
-    return {
-        "cursor": [board.thinned, points],
-        "start": start,
-        **{name: curve[start:] for name, curve in board.curves.items()},
-        "kinds": {kind: curve[start:] for kind, curve in board.kinds.items()},
-        "others": {name: other.curves["mean"][start:points] for name, other in boards.items() if name != system},
-    }
+    others = {name: board.curves for name, board in boards.items() if name != system}
+    return boards[system].curves.since(since, others)

@@ -70,7 +70,7 @@ async function begin() {
   takeStatus(about.status);
   if (status.state === "failed") return;
   if (!about.ready) {
-    byId("message").textContent = about.mode === "recorded" ? "Reading the recorded run …" : "Starting: the first start compiles kernels, which can take half a minute …";
+    byId("message").textContent = about.mode === "recorded" ? "Reading the recorded run …" : about.mode === "swarm" ? (status.error ?? "Asking the members of the swarm …") : "Starting: the first start compiles kernels, which can take half a minute …";
     setTimeout(begin, 400);
     return;
   }
@@ -110,8 +110,8 @@ function follow() {
   stream = new EventSource(`/api/stream?system=${encodeURIComponent(system.name)}`);
   stream.onmessage = (message) => {
     const news = JSON.parse(message.data);
-    if (news.status.instance !== about.instance) {
-      begin(); // Another process answers: everything may be new.
+    if (news.status.instance !== about.instance || news.status.version !== about.version) {
+      begin(); // Another process answers, or there are more members: everything may be new.
       return;
     }
     connected = true;
@@ -243,7 +243,7 @@ function showMessage(empty) {
   const others = Object.entries(curves.others).map(([name, values]) => [name, now(values.slice(0, shown))]).filter(([, value]) => known(value));
   const beside = others.map(([name, value]) => `${name} ${percent(value)}`).join(", ");
   const sends = system.shares ? `; each node sends ${bytes(frame.bytes)}` : "; no node sends anything";
-  byId("message").textContent = `${system.name}: ${percent(frame.recent)} of the newest predictions are right${beside ? ` (${beside})` : ""}${sends}.`;
+  byId("message").textContent = `${system.name}: ${percent(frame.recent)} of the ${about.mode === "swarm" ? "" : "newest "}predictions are right${beside ? ` (${beside})` : ""}${sends}.`;
   const totals = frame.totals;
   const down = frame.nodes.state.filter((each) => each === "down").length;
   const numbers = [
@@ -273,7 +273,7 @@ function drawLog() {
 
 function takeStatus(news) {
   status = news;
-  if (status.error) byId("message").textContent = status.error;
+  if (status.state === "failed") byId("message").textContent = status.error;
   showState();
 }
 
