@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from protovine import records, values
+from protovine.drift import DriftWatch
 from protovine.errors import CodecError, LocalProtocolError, RemoteProtocolError, SnapshotError, check_range
-from protovine.exchange import Exchange, Outputs, SetExchange, surprisal_bits
+from protovine.exchange import Exchange, Outputs, Seen, SetExchange, surprisal_bits
 from protovine.gossip import PeerView
 from protovine.learn import ArrayLearner, Prediction
 from protovine.learn.validate import vector_of
@@ -43,6 +45,8 @@ class Node:
         Time that training one received prototype takes: the device's compute model.
     train_local : bool
         Whether training a local sample takes as long, and interrupts the training of received prototypes.
+    drift : DriftWatch, optional
+        Detects drift of the local samples; peers are told.
 
     Raises
     ------
@@ -67,11 +71,15 @@ class Node:
         inbox: Inbox,
         train_period_ns: int = 5_263_158,
         train_local: bool = False,
+        drift: DriftWatch | None = None,
     ) -> None:
         check_range("train_period_ns", train_period_ns, 1)
         self.id = exchange.node
         self.learner, self.exchange, self.inbox = learner, exchange, inbox
         self.train_period_ns, self.train_local = train_period_ns, train_local
+        self.drift = drift
+        self.drift_alarms: Counter[str] = Counter()  # By kind.
+        self.drift_warnings: Counter[tuple[int, str]] = Counter()  # By sender and kind.
         self.now_ns = 0
         self.samples_learnt = 0  # Local samples only.
         self._train_at_ns = 0
@@ -219,7 +227,7 @@ class Node:
         """
         self._check_time(now_ns)
         try:
-            view, prototypes, from_future, kept = self.exchange.receive(data, sender, now_ns)
+            view, prototypes, from_future, kept, alarms = self.exchange.receive(data, sender, now_ns)
         except RemoteProtocolError as error:
             self._out.records.append(records.Refused(now_ns, self.id, sender, error.reason, len(data)))
             raise
@@ -243,6 +251,9 @@ class Node:
                 from_future,
             )
         )
+        for seen in alarms:
+            self.drift_warnings[sender, seen.kind] += 1
+            self._out.records.append(records.Warned(now_ns, self.id, sender, seen.kind, min(seen.at_ns, now_ns)))
 
     def next_timer_ns(self) -> int | None:
         """When `on_timer` is due, or None."""
@@ -307,7 +318,11 @@ class Node:
             raise SnapshotError(f"the snapshot is damaged: {error}") from None
 
     def _learn(self, sample: NDArray[np.float64], y: int, event_ns: int, name: int) -> None:
-        likelihood = self.learner.likelihood(sample, y, event_ns) if self.exchange.needs_surprisal else 1.0
+        watched, likelihood, wrong = self.drift is not None, 1.0, False
+        if watched:
+            wrong = self.learner.predict(sample, event_ns).code != y
+        if watched or self.exchange.needs_surprisal:
+            likelihood = self.learner.likelihood(sample, y, event_ns)
         inserted = self.learner.learn(sample[np.newaxis], np.array([y]), np.array([event_ns]))
         self.samples_learnt += 1
         if self.train_local:
@@ -317,6 +332,11 @@ class Node:
         self._records_of_shrinking()
         self._out.records.append(records.Learned(self.now_ns, self.id, name, bool(inserted), len(self.learner)))
         learnt = LocalSample(sample, y, event_ns, surprisal_bits(likelihood), bool(inserted))
+        alarm = self.drift.note(sample, y, wrong, learnt.surprisal) if self.drift is not None else None
+        if alarm is not None:
+            self.drift_alarms[alarm.kind] += 1
+            self._out.records.append(records.Alarmed(self.now_ns, self.id, *alarm))
+            self.exchange.alarm(Seen(alarm.kind, self.now_ns))
         self.exchange.learnt(learnt, self.samples_learnt, self.now_ns, self._out)
 
     def _advance(self, now_ns: int) -> None:

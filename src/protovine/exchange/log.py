@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from protovine import records
 from protovine.errors import CodecError, RemoteProtocolError
+from protovine.exchange.alarms import Seen, decode_alarm, encode_alarm, is_alarm
 from protovine.exchange.base import Accepted, GossipView, Outputs, clamped
 from protovine.gossip import LogGossip, LogOutgoing, Schedule, Standing
 from protovine.learn import ArrayLearner
@@ -93,10 +94,14 @@ class LogExchange(GossipView):
         """Take in the new entries of a message."""
         frame = self.gossip.read(data, sender)
         new_scales: dict[int, Scales] = {}
-        good, sets = [], []
+        good, sets, alarms = [], [], []
         try:
             for index, entry in enumerate(frame.entries):
                 if not self.gossip.is_new(frame, index):
+                    continue
+                if is_alarm(entry):
+                    alarms.append(decode_alarm(entry))
+                    good.append(index)
                     continue
                 try:
                     prototypes, scales = self.share.read(sender, frame.incarnation, entry, new_scales)
@@ -115,7 +120,12 @@ class LogExchange(GossipView):
         for scales in new_scales.values():
             self.share.commit(sender, frame.incarnation, scales)
         merged, from_future = clamped(PrototypeSet.joined(sets, self.limits.dim, sender), now_ns)
-        return Accepted(view, merged, from_future + (frame.created_ns > now_ns))
+        return Accepted(view, merged, from_future + (frame.created_ns > now_ns), alarms=tuple(alarms))
+
+    def alarm(self, seen: Seen) -> None:
+        """Put the alarm into the log: it leaves with the next message, and reaches every peer."""
+        if self.schedule.active:
+            self.gossip.append(encode_alarm(seen), 0)
 
     def next_timer_ns(self) -> int | None:
         """When a batch or the protocol is due."""

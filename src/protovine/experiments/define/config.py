@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 from protovine.errors import ConfigError
 from protovine.stream.options import OPTION_NAMES, ReadOptions
 from protovine.system import (
+    DriftSettings,
     GossipSettings,
     Probability,
     Seconds,
@@ -255,6 +256,7 @@ class Experiment(Section):
     learner: dict[str, Any] = Field(default_factory=dict, description="overrides of the presets' learners")
     exchange: dict[str, Any] = Field(default_factory=dict, description="overrides of the presets' exchanges")
     gossip: GossipSettings = GossipSettings()
+    drift: DriftSettings = DriftSettings()
     link: LinkSettings = LinkSettings()
     faults: tuple[FaultSettings, ...] = ()
 

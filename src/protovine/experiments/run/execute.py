@@ -59,6 +59,7 @@ def describe_run(settings: RunSettings, preset: str, seed: int, data: DataSet, b
         positive=built.positive,
         shares=settings.gossip.share_probability > 0,
         drift_points_s=built.drift_points_s,
+        watches_drift=settings.drift.detector != "none",
     )
 
 
