@@ -61,9 +61,11 @@ class Lockstep:
                 record(name, made)
 
             self._sims[name] = Simulator(built.scenario, built.make_node, keep)
-        with threadpool_limits(1):
-            for sim in self._sims.values():
-                sim.start()
+        # Clustering makes many small calls, in which threads only wait for each other. To set the limit takes
+        # milliseconds, so it holds until the end.
+        self._limits = threadpool_limits(1)
+        for sim in self._sims.values():
+            sim.start()
 
     @property
     def done(self) -> bool:
@@ -86,9 +88,8 @@ class Lockstep:
 
     def advance(self, until_ns: int) -> None:
         """Do everything in all runs that happens until then."""
-        with threadpool_limits(1):
-            for sim in self._sims.values():
-                sim.advance(until_ns)
+        for sim in self._sims.values():
+            sim.advance(until_ns)
         self.now_ns = max(self.now_ns, until_ns)
 
     # -- By hand. ------------------------------------------------------------------------------------------------------
@@ -227,6 +228,7 @@ class Lockstep:
 
         The result is partial, and has no runs, if they have not come to their end.
         """
+        self._limits.restore_original_limits()
         prepared = self._again
         if not self.done:
             return prepared, result_of(prepared, [], "partial")
