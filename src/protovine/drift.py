@@ -40,8 +40,9 @@ class Alarm(NamedTuple):
 
 def detectors(seed: int) -> dict[str, Callable[[str, int], Any]]:
     """River's detectors by name: functions of a signal and of how many detectors share the chance of a false alarm."""
-    from river import drift
+    from river import drift as river_drift
 
+    drift: Any = river_drift  # River's types are not known here.
     return {
         # A good learner recovers within some samples: a test only every 32 samples would come too late.
         "adwin": lambda signal, shared: drift.ADWIN(delta=_ADWIN_DELTA / shared, clock=1),

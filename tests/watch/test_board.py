@@ -9,7 +9,7 @@ from protovine.experiments.define.build import build
 from protovine.experiments.run.ages import expected_ages
 from protovine.experiments.run.execute import describe_run, simulate
 from protovine.experiments.run.judge import judge
-from protovine.records import SECOND_NS, Arrived, Lost, Predicted, Received, Sent
+from protovine.records import SECOND_NS, Alarmed, Arrived, Lost, Predicted, Received, Sent, Warned
 from protovine.watch.board import EVENTS_MAX, Board, Facts
 from protovine.watch.curves import POINTS
 from protovine.watch.guard import is_token
@@ -81,6 +81,23 @@ def test_a_cut_link_is_seen_until_a_message_arrives() -> None:
     assert 1 == len(board.frame()["events"])
     board.add(Received(3, 1, 0, 1, 1, 1, 1, 1, 10))
     assert [] == board.frame()["cut"]
+
+
+def test_a_drift_of_half_the_nodes_is_global() -> None:
+    board = Board(Facts([[1, 2], [0, 2], [0, 1]], 2, [0, 1, 2]))
+    for second in range(1, 200):
+        for node in range(3):
+            board.add(Arrived(second * SECOND_NS, node, second, 1))
+            board.add(Predicted(second * SECOND_NS, node, second, 1, (0.5, 0.5)))
+    board.add(Alarmed(200 * SECOND_NS, 0, "adwin", "error", "relation"))
+    board.add(Warned(201 * SECOND_NS, 1, 0, "relation", 200 * SECOND_NS))
+    board.add(Alarmed(202 * SECOND_NS, 2, "adwin", "error", "relation"))
+    board.add(Alarmed(203 * SECOND_NS, 1, "adwin", "error", "relation"))
+    texts = [event["text"] for event in board.frame()["events"]]
+    assert 3 == sum("sees a drift of the relation" in text for text in texts)
+    assert 1 == sum("hears that node 0 saw a drift" in text for text in texts)
+    assert ["the drift is global: 2 of 3 honest nodes saw it"] == [text for text in texts if "global" in text]
+    assert {"at": 202.0, "kind": "relation", "signal": "error"} == board.frame()["nodes"]["alarm"][2]
 
 
 def test_tokens() -> None:

@@ -24,11 +24,13 @@ from protovine.metrics.classification import (
     scores,
     sliding,
 )
+from protovine.metrics.drift import TOGETHER as DRIFT_TOGETHER
 from protovine.metrics.drift import DriftReport, Episode, drift
 from protovine.metrics.grouping import by_type
 from protovine.metrics.traffic import PAPER_BYTES_PER_PROTOTYPE, Traffic, traffic
 
 __all__ = [
+    "DRIFT_TOGETHER",
     "NO_MODEL",
     "PAPER_BYTES_PER_PROTOTYPE",
     "Confusion",

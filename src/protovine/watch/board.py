@@ -138,6 +138,7 @@ class Board:
         self._alarms: dict[int, dict[str, Any]] = {}
         self._events: deque[dict[str, Any]] = deque(maxlen=EVENTS_MAX)
         self._event_number = 0
+        self._global_s = -1.0  # When a drift was found to be global.
         self._drifts = deque(sorted(facts.drift_points_s))
         self.curves = Curves(CURVES, facts.end_s)
         self._takes: dict[type[Record], Callable[[Any], None]] = {
@@ -225,7 +226,7 @@ class Board:
     def _lost(self, record: Lost) -> None:
         if record.reason == "cut" and (record.node, record.peer) not in self._cut:
             self._cut.add((record.node, record.peer))
-            self.note("cut", f"a message to node {record.peer} is lost: the link is cut", record.node)
+            self.note("cut", f"loses a message to node {record.peer}: the link is cut", record.node)
 
     def _withhold(self, record: Withheld) -> None:
         key = (record.node, record.gate)
@@ -245,6 +246,13 @@ class Board:
     def _alarmed(self, record: Alarmed) -> None:
         self._alarms[record.node] = {"at": record.at_ns / SECOND_NS, "kind": record.kind, "signal": record.signal}
         self.note("alarm", f"sees a drift of the {record.kind}: {record.signal} ({record.detector})", record.node)
+        samples = max((node.samples for node in self._nodes), default=0)
+        since_s = self.now_s - metrics.DRIFT_TOGETHER * self.now_s / max(1, samples)
+        honest = [self._alarms[node]["at"] for node in self.facts.honest if node in self._alarms]
+        seen = sum(at >= since_s for at in honest)
+        if 2 * seen >= len(self.facts.honest) and self._global_s < since_s:
+            self._global_s = self.now_s
+            self.note("alarm", f"the drift is global: {seen} of {len(self.facts.honest)} honest nodes saw it")
 
     def _warned(self, record: Warned) -> None:
         self.note("warned", f"hears that node {record.peer} saw a drift of the {record.kind}", record.node)

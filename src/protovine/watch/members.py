@@ -186,12 +186,12 @@ def _checked(status: Any) -> dict[str, Any] | None:
         **counts,
         "id": status["id"],
         "name": str(status.get("name", status["id"]))[:NAME_MAX],
-        "accuracy": float(accuracy) if _is_number(accuracy) and 0 <= accuracy <= 1 else None,
+        "accuracy": _number(accuracy, 1.0),
         "refused": {str(k)[:100]: v for k, v in refused.items() if _is_count(v)}
         if isinstance(refused, Mapping)
         else {},
         "peers": [
-            {"id": peer["id"], "age_s": float(peer["age_s"]) if _is_number(peer.get("age_s")) else None}
+            {"id": peer["id"], "age_s": _number(peer.get("age_s"), 1e12)}
             for peer in (peers[:MEMBERS_MAX] if isinstance(peers, list) else ())
             if isinstance(peer, Mapping) and _is_count(peer.get("id"))
         ],
@@ -202,5 +202,7 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e12
+def _number(value: Any, most: float) -> float | None:
+    """A number from 0 to ``most``, or None."""
+    good = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= most
+    return float(value) if good else None

@@ -161,7 +161,7 @@ def read(
         "view_age_seconds": ages_s,
         "peer_alive": alive,
         "drift_alarms": {(kind,): count for kind, count in sorted(node.drift_alarms.items())},
-        "drift_warnings": by_name(node.drift_warnings),
+        "drift_warnings": by_name({(peer, kind): count for (peer, kind), count in node.drift_warnings.items()}),
         "input_causes": {(each.reason, each.field, each.topic): each.count for each in tally.causes.sorted()},
     }
     values: dict[str, float] = {

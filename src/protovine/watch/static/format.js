@@ -44,7 +44,9 @@ export const textOn = (part) => (part > 0.55 ? "#111" : "#fff");
 
 // Classes: colour and shape, so that neither is needed alone.
 const CLASS_COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b3a200", "#8a8a8a"];
-export const classColour = (code) => CLASS_COLOURS[code % CLASS_COLOURS.length];
+const CLASS_COLOURS_DARK = ["#4aa3df", "#e69f00", "#2fc79b", "#d99bc0", "#a8d8f5", "#f0924a", "#d4c52a", "#a5a5a5"];
+const dark = window.matchMedia("(prefers-color-scheme: dark)");
+export const classColour = (code) => (dark.matches ? CLASS_COLOURS_DARK : CLASS_COLOURS)[code % CLASS_COLOURS.length];
 export const SHAPES = ["circle", "square", "triangle", "diamond", "cross", "star"];
 export const classShape = (code) => SHAPES[code % SHAPES.length];
 

@@ -10,7 +10,6 @@ export function ages(frame, system, names) {
   const theory = system.theory;
   const most = ceiling(Math.max(theory?.p95_s ?? 0, quantile(values, 0.95), 0.01));
   const mean = values.length ? values.reduce((a, b) => a + b, 0) / values.length : null;
-  paint(table, (value) => value / most, names, group, (value) => `as of ${seconds(value)} ago`, "knows");
   byId("age-note").textContent = "of what each row knows of each column, s";
   ramp(most, theory?.mean_s, (value) => `${Number(value.toPrecision(3))} s`);
   const words = [`now ${seconds(mean)}`, `over time ${seconds(frame.totals.aoi_mean_s)}`];
@@ -18,15 +17,17 @@ export function ages(frame, system, names) {
   const note = element("span", words.join(" · "));
   if (theory?.reasons.length) note.append(element("span", ` (does not hold exactly: ${theory.reasons[0]})`));
   byId("age-legend").append(note);
+  // The text around a canvas comes first: it decides how much room is left.
+  paint(table, (value) => value / most, names, group, (value) => `as of ${seconds(value)} ago`, "knows");
   if (!system.shares) empty("These nodes do not share, so nothing grows old.");
 }
 
 export function trust(inside, system, names) {
   const n = system.nodes;
   const table = Array.from({ length: n }, (_, i) => Array.from({ length: n }, (_, j) => inside?.trust?.[i]?.[j] ?? null));
-  paint(table, (value) => value, names, 1, (value) => `trusts it with a factor of ${value}`, "and");
   byId("age-note").textContent = "of each row in each column, factor 0 to 1";
   ramp(1, null, (value) => String(value));
+  paint(table, (value) => value, names, 1, (value) => `trusts it with a factor of ${value}`, "and");
   if (!table.flat().some(known)) empty(system.shares ? "Nobody has earned or lost trust yet, or this learner has none." : "These nodes do not share.");
 }
 
@@ -60,10 +61,12 @@ function paint(table, part, names, group, words, verb) {
   context.textBaseline = "middle";
   const step = Math.max(1, Math.ceil(13 / cell.h));
   context.textAlign = "right";
-  for (let i = 0; i < n; i += step) context.fillText(String(i * group), left - 4, (i + 0.5) * cell.h);
+  for (let i = 0; i < n; i += step) context.fillText(String(i * group), left - 4, Math.max(5, (i + 0.5) * cell.h));
   context.textAlign = "center";
   const across = Math.max(1, Math.ceil(18 / cell.w));
-  for (let j = 0; j < n; j += across) context.fillText(String(j * group), left + (j + 0.5) * cell.w, n * cell.h + 9);
+  for (let j = 0; j < n; j += across) {
+    if (left + (j + 0.5) * cell.w + 10 < width) context.fillText(String(j * group), left + (j + 0.5) * cell.w, n * cell.h + 9);
+  }
 }
 
 function empty(text) {

@@ -10,16 +10,21 @@ let classes = [];
 export function draw(inside, about) {
   names = about.names;
   classes = about.classes;
-  const { context, width, height } = canvasOf("map");
   drawn = [];
-  if (!inside || inside.waits || inside.error) {
-    context.fillStyle = css("--soft");
-    context.font = "13px system-ui, sans-serif";
-    context.fillText(inside?.error ?? (inside?.waits ? "computing the run again to see inside …" : "waiting for the first samples …"), 4, 16, width - 8);
+  const words = instead(inside);
+  if (words) {
     byId("map-note").textContent = "";
     byId("map-legend").replaceChildren();
+    const { context, width } = canvasOf("map");
+    context.fillStyle = css("--soft");
+    context.font = "13px system-ui, sans-serif";
+    context.fillText(words, 4, 16, width - 8);
     return;
   }
+  // The text around the canvas comes first: it decides how much room is left.
+  choices = inside.choices.slice(-6);
+  drawWords(inside);
+  const { context, width, height } = canvasOf("map");
   const [left, right, bottom, top] = inside.bounds;
   const place = (x, y) => [8 + ((x - left) / (right - left)) * (width - 16), height - 8 - ((y - bottom) / (top - bottom)) * (height - 16)];
   const heaviest = Math.max(1, ...inside.prototypes.map((each) => each[3]));
@@ -36,8 +41,18 @@ export function draw(inside, about) {
     context.globalAlpha = 1;
     drawn.push({ px, py, r, label, weight, origin, age: inside.now - at });
   }
-  choices = inside.choices.slice(-6).map((choice) => ({ ...choice, at_px: place(...choice.place) }));
+  choices = choices.map((choice) => ({ ...choice, at_px: place(...choice.place) }));
   choices.forEach((choice, i) => ringOf(context, choice, i === choices.length - 1));
+}
+
+function instead(inside) {
+  if (!inside) return "waiting for the first samples …";
+  if (inside.error) return inside.error;
+  if (inside.waits) return "computing the run again to see inside …";
+  return inside.held ? "" : `${names[inside.node]} has no prototypes, or is down.`;
+}
+
+function drawWords(inside) {
   const shown = inside.held > inside.prototypes.length ? `${inside.prototypes.length} heaviest of ` : "";
   byId("map-note").textContent = `${shown}${inside.held ?? 0} of ${names[inside.node]}; size is weight; across: ${inside.axes[0]}, up: ${inside.axes[1]}`;
   drawLegend();
