@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from protovine.cli import main
@@ -47,6 +48,7 @@ def about(address: str) -> dict:
     return json.load(urllib.request.urlopen(address + "api/about", timeout=30))
 
 
+@pytest.mark.slow
 def test_a_watched_run_is_changed_by_hand_and_replayed(tmp_path: Path) -> None:
     out = tmp_path / "run"
     words = ["--preset", "default", "--preset", "isolated", "--limit", "400", "--out", str(out)]
@@ -70,6 +72,7 @@ def test_a_watched_run_is_changed_by_hand_and_replayed(tmp_path: Path) -> None:
     assert [True, True] == [made.same for made in replay(out, [], [])]
 
 
+@pytest.mark.slow
 def test_a_watched_run_that_is_stopped_is_partial(tmp_path: Path) -> None:
     out = tmp_path / "run"
     process = command("run", "--watch", "--limit", "3000", "--preset", "default", "--out", str(out))
@@ -92,7 +95,8 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
         (["run", "--watch", "--suite", "robustness"], "not a suite"),
         (["demo", "--host", "0.0.0.0"], "--host must be one address of this machine"),
         (["demo", "--port", "70000"], "70000"),
-        (["watch"], "Missing argument"),
+        (["watch"], "either a run folder or --swarm"),
+        (["watch", "--swarm", "tcp/127.0.0.1:1"], "either --certificates or --plain is required"),
     ):
         made = CliRunner().invoke(main, words)
         assert (2, True) == (made.exit_code, said in made.output), (words, made.output)

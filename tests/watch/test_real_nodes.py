@@ -13,6 +13,7 @@ from tests.net.test_service import Processes, endpoint, nodes, prepare  # noqa: 
 pytest.importorskip("zenoh", reason="the extra `net` is not installed")
 
 
+@pytest.mark.slow
 def test_real_nodes_are_watched_and_one_dies(nodes: Processes, serve, open_page) -> None:  # noqa: F811
     folder: Path = nodes.folder
     prepare(folder, ["ann", "bob", "watch"])
@@ -24,7 +25,7 @@ def test_real_nodes_are_watched_and_one_dies(nodes: Processes, serve, open_page)
     page = watched.page
     watched.wait(lambda: 2 == page.locator('#graph .node[data-state="up"]').count(), "both nodes are shown")
     watched.wait(lambda: 1 == page.locator("#graph .edge").count(), "they are linked")
-    watched.wait(lambda: watched.frame()["totals"]["samples"] > 60, "they learn")
+    watched.wait(lambda: watched.frame()["totals"]["samples"] > 20, "they learn")
     words = [each.get_attribute("aria-label") for each in page.locator("#graph .node").all()]
     assert ["ann", "bob"] == sorted(each.partition(":")[0] for each in words)
     samples = watched.frame()["totals"]["samples"]

@@ -6,7 +6,7 @@ from protovine.experiments.define.config import Experiment
 
 
 def demo_experiment() -> Experiment:
-    """Five nodes on the stream ``rotation``, with and without sharing, and one model that sees it all; ADWIN watches."""
+    """Five nodes that watch for drift on ``rotation``, with and without sharing, and one model that sees it all."""
     return Experiment(
         presets=["default", "isolated", "centralised"],
         data={"source": "rotation", "limit": 6000},
