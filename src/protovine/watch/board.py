@@ -138,6 +138,7 @@ class Board:
         self._alarms: dict[int, dict[str, Any]] = {}
         self._events: deque[dict[str, Any]] = deque(maxlen=EVENTS_MAX)
         self._event_number = 0
+        self._warned_ns: dict[tuple[int, int], int] = {}  # When a warning of a peer is news again.
         self._global_s = -1.0  # When a drift was found to be global.
         self._drifts = deque(sorted(facts.drift_points_s))
         self.curves = Curves(CURVES, facts.end_s)
@@ -255,7 +256,10 @@ class Board:
             self.note("alarm", f"the drift is global: {seen} of {len(self.facts.honest)} honest nodes saw it")
 
     def _warned(self, record: Warned) -> None:
-        self.note("warned", f"hears that node {record.peer} saw a drift of the {record.kind}", record.node)
+        key = (record.node, record.peer)
+        if record.at_ns >= self._warned_ns.get(key, 0):  # A peer that lies can send hundreds.
+            self._warned_ns[key] = record.at_ns + SECOND_NS
+            self.note("warned", f"hears that node {record.peer} saw a drift of the {record.kind}", record.node)
 
     # -- Pictures. -----------------------------------------------------------------------------------------------------
 
