@@ -98,7 +98,7 @@ def tables() -> dict[str, str]:
         if section not in ("faults", "data"):
             settings += section_rows(section, field.annotation)
     faults = []
-    for model in (config.CrashFault, config.ServerFault, config.JoinFault, config.CutFault, config.PartitionFault):
+    for model in config.FAULTS:
         keys = [
             f"`{name}`" + ("" if field.is_required() else f" (default {str(field.default).lower()})")
             for name, field in model.model_fields.items()

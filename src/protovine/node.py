@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Container
 from typing import Any
 
@@ -10,8 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from protovine import records, values
+from protovine.drift import DriftWatch
 from protovine.errors import CodecError, LocalProtocolError, RemoteProtocolError, SnapshotError, check_range
-from protovine.exchange import Exchange, Outputs, SetExchange, clamped, surprisal_bits
+from protovine.exchange import Exchange, Outputs, Seen, SetExchange, clamped, surprisal_bits
 from protovine.gossip import PeerView
 from protovine.learn import ArrayLearner, Prediction
 from protovine.learn.validate import vector_of
@@ -44,6 +46,8 @@ class Node:
         Time that training one received prototype takes: the device's compute model.
     train_local : bool
         Whether training a local sample takes as long, and interrupts the training of received prototypes.
+    drift : DriftWatch, optional
+        Detects drift of the local samples; peers are told.
 
     Raises
     ------
@@ -68,11 +72,15 @@ class Node:
         inbox: Inbox,
         train_period_ns: int = 5_263_158,
         train_local: bool = False,
+        drift: DriftWatch | None = None,
     ) -> None:
         check_range("train_period_ns", train_period_ns, 1)
         self.id = exchange.node
         self.learner, self.exchange, self.inbox = learner, exchange, inbox
         self.train_period_ns, self.train_local = train_period_ns, train_local
+        self.drift = drift
+        self.drift_alarms: Counter[str] = Counter()  # By kind.
+        self.drift_warnings: Counter[tuple[int, str]] = Counter()  # By sender and kind.
         self.now_ns = 0
         self.samples_learnt = 0  # Local samples only.
         self._train_at_ns = 0
@@ -127,6 +135,23 @@ class Node:
         """Forget the prototypes of a peer that wait to be trained, and return their number; what was learnt stays."""
         self._advance(now_ns)
         return self.inbox.discard(peer)
+
+    def retune(
+        self,
+        now_ns: int,
+        fanout: int | None = None,
+        share_probability: float | None = None,
+        budget_bytes_per_s: float | None = None,
+    ) -> None:
+        """Share by other settings from now on; None keeps what there is.
+
+        Raises
+        ------
+        ConfigError
+            A value is out of range.
+        """
+        self._advance(now_ns)
+        self.exchange.retune(now_ns, fanout, share_probability, budget_bytes_per_s)
 
     def observe(
         self,
@@ -215,7 +240,7 @@ class Node:
         """
         self._check_time(now_ns)
         try:
-            view, prototypes, from_future, kept = self.exchange.receive(data, sender, now_ns)
+            view, prototypes, from_future, kept, alarms = self.exchange.receive(data, sender, now_ns)
         except RemoteProtocolError as error:
             self._out.records.append(records.Refused(now_ns, self.id, sender, error.reason, len(data)))
             raise
@@ -239,6 +264,9 @@ class Node:
                 from_future,
             )
         )
+        for seen in alarms:
+            self.drift_warnings[sender, seen.kind] += 1
+            self._out.records.append(records.Warned(now_ns, self.id, sender, seen.kind, min(seen.at_ns, now_ns)))
 
     def next_timer_ns(self) -> int | None:
         """When `on_timer` is due, or None."""
@@ -336,7 +364,11 @@ class Node:
         self.exchange.shift(by_ns, now_ns)
 
     def _learn(self, sample: NDArray[np.float64], y: int, event_ns: int, name: int) -> None:
-        likelihood = self.learner.likelihood(sample, y, event_ns) if self.exchange.needs_surprisal else 1.0
+        watched, likelihood, wrong = self.drift is not None, 1.0, False
+        if watched:
+            wrong = self.learner.predict(sample, event_ns).code != y
+        if watched or self.exchange.needs_surprisal:
+            likelihood = self.learner.likelihood(sample, y, event_ns)
         inserted = self.learner.learn(sample[np.newaxis], np.array([y]), np.array([event_ns]))
         self.samples_learnt += 1
         if self.train_local:
@@ -346,6 +378,11 @@ class Node:
         self._records_of_shrinking()
         self._out.records.append(records.Learned(self.now_ns, self.id, name, bool(inserted), len(self.learner)))
         learnt = LocalSample(sample, y, event_ns, surprisal_bits(likelihood), bool(inserted))
+        alarm = self.drift.note(sample, y, wrong, learnt.surprisal) if self.drift is not None else None
+        if alarm is not None:
+            self.drift_alarms[alarm.kind] += 1
+            self._out.records.append(records.Alarmed(self.now_ns, self.id, *alarm))
+            self.exchange.alarm(Seen(alarm.kind, self.now_ns))
         self.exchange.learnt(learnt, self.samples_learnt, self.now_ns, self._out)
 
     def _advance(self, now_ns: int) -> None:

@@ -183,6 +183,26 @@ class Evaluated(Record, frozen=True, gc=False, tag="evaluated"):
     counts: tuple[tuple[int, int, int], ...]
 
 
+class Alarmed(Record, frozen=True, gc=False, tag="alarmed"):
+    """A drift detector of the node raised an alarm.
+
+    ``detector`` is its name and ``signal`` what it watches: ``error``, ``surprisal``, ``labels`` or ``features``.
+    ``kind`` is what has changed, as far as the node can tell: ``labels``, ``features`` or ``relation``.
+    """
+
+    detector: str
+    signal: str
+    kind: str
+
+
+class Warned(Record, frozen=True, gc=False, tag="warned"):
+    """A message of ``peer`` brought the news that it saw a drift of this ``kind`` at ``seen_ns`` by its clock."""
+
+    peer: int
+    kind: str
+    seen_ns: int
+
+
 AnyRecord = (
     Arrived
     | Missed
@@ -199,6 +219,8 @@ AnyRecord = (
     | Up
     | Ended
     | Evaluated
+    | Alarmed
+    | Warned
 )
 
 

@@ -84,6 +84,14 @@ class Distrusted(Call, frozen=True, tag="distrust"):
     peer: int
 
 
+class Retuned(Call, frozen=True, tag="retune"):
+    """`Node.retune`."""
+
+    fanout: int | None
+    share_probability: float | None
+    budget_bytes_per_s: float | None
+
+
 class Restored(Call, frozen=True, tag="restore"):
     """`Node.restore`."""
 
@@ -117,6 +125,7 @@ AnyCall = (
     | Met
     | Reached
     | Distrusted
+    | Retuned
     | Restored
     | Rejoined
     | Shifted
@@ -200,6 +209,17 @@ class TapedNode:
         self._write(Distrusted(now_ns, peer))
         return self.node.distrust(peer, now_ns)
 
+    def retune(
+        self,
+        now_ns: int,
+        fanout: int | None = None,
+        share_probability: float | None = None,
+        budget_bytes_per_s: float | None = None,
+    ) -> None:
+        """As `Node.retune`."""
+        self._write(Retuned(now_ns, fanout, share_probability, budget_bytes_per_s))
+        self.node.retune(now_ns, fanout, share_probability, budget_bytes_per_s)
+
     def restore(self, data: bytes, now_ns: int) -> None:
         """As `Node.restore`."""
         self._write(Restored(now_ns, data))
@@ -261,6 +281,8 @@ def _make(call: AnyCall, node: Node) -> None:
         node.shift(call.by_ns, call.since_ns, call.now_ns)
     elif isinstance(call, Distrusted):
         node.distrust(call.peer, call.now_ns)
+    elif isinstance(call, Retuned):
+        node.retune(call.now_ns, call.fanout, call.share_probability, call.budget_bytes_per_s)
     elif isinstance(call, Finished):
         node.finish(call.now_ns)
     else:

@@ -15,10 +15,14 @@ from protovine.cli.run import replay, run
 from protovine.cli.swarm import swarm
 from protovine.cli.sweep import report, sweep
 from protovine.cli.warm import warm
+from protovine.cli.watch import demo, watch
 from protovine.errors import ConfigError, DataError
 
 # Module -> the optional extra that installs it.
-_EXTRAS = dict.fromkeys(("aiomqtt", "cryptography", "prometheus_client", "zenoh"), "net")
+_EXTRAS = {
+    **dict.fromkeys(("aiomqtt", "cryptography", "prometheus_client", "zenoh"), "net"),
+    **dict.fromkeys(("starlette", "uvicorn"), "watch"),
+}
 
 
 class _Group(click.Group):
@@ -50,5 +54,5 @@ def main() -> None:
     """
 
 
-for _command in (run, sweep, report, swarm, node, doctor, status, warm, replay, data, age_group, cert):
+for _command in (run, demo, watch, sweep, report, swarm, node, doctor, status, warm, replay, data, age_group, cert):
     main.add_command(_command)

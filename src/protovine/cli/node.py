@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -135,24 +136,14 @@ def status(
     connect: tuple[str, ...], certificates: str | None, plain: str | None, timeout: float, as_json: bool
 ) -> None:
     """List the members of a running swarm, their state, and the age of each member's views of the others."""
-    from datetime import UTC, datetime
-
     from protovine.errors import ConfigError, check_range
     from protovine.net.ops.probe import ProbeError, dial
-    from protovine.net.security.identity import common_name, load_client
-    from protovine.net.transport import Endpoints, ask_status
 
     check_range("--timeout", timeout, 0.1, 600)
-    if (certificates is None) == (plain is None):
-        raise ConfigError("either --certificates or --plain is required")
-    swarm, home, denied = plain or "", None, set[str]()
-    if certificates is not None:
-        home = Path(certificates)
-        swarm, trust = load_client(home, datetime.now(UTC))
-        denied = set(map(common_name, trust.revoked))
-    endpoints = Endpoints((), connect, "client", home)
+    _, ask = asker(connect, certificates, plain, timeout)
+    home = None if certificates is None else Path(certificates)
     try:
-        answers = ask_status(swarm, endpoints, timeout, denied)
+        answers = ask()
     except ConfigError:
         answers = {}
     found = [json.loads(answer) for answer in answers.values()]
@@ -169,3 +160,23 @@ def status(
             except ProbeError as error:
                 click.echo(f"protovine: {error}", err=True)
         sys.exit(1)
+
+
+def asker(
+    endpoints: tuple[str, ...], certificates: str | None, plain: str | None, timeout_s: float
+) -> tuple[str, Callable[[], dict[int, bytes]]]:
+    """The name of a running swarm, and a function that asks its members for their status."""
+    from datetime import UTC, datetime
+
+    from protovine.errors import ConfigError
+    from protovine.net.security.identity import common_name, load_client
+    from protovine.net.transport import Endpoints, ask_status
+
+    if (certificates is None) == (plain is None):
+        raise ConfigError("either --certificates or --plain is required")
+    swarm, home, denied = plain or "", None, set[str]()
+    if certificates is not None:
+        home = Path(certificates)
+        swarm, trust = load_client(home, datetime.now(UTC))
+        denied = set(map(common_name, trust.revoked))
+    return swarm, lambda: ask_status(swarm, Endpoints((), endpoints, "client", home), timeout_s, denied)

@@ -149,6 +149,10 @@ def show(result: Result, folder: RunFolder, as_json: bool) -> None:
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="New folder for traces and report.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @click.option(
+    "--watch", "is_watched", is_flag=True, help="Watch it in the browser, and interfere. One seed, at --speed."
+)
+@click.option("--speed", type=click.FloatRange(0, 1000), default=1.0, help="With --watch: virtual s per s; 0: fast.")
+@click.option(
     "--suite",
     metavar="NAME",
     help="Compare presets in several cases, with one table; docs/experiments.md lists suites.",
@@ -162,6 +166,8 @@ def run(
     assignments: tuple[str, ...],
     out: Path | None,
     as_json: bool,
+    is_watched: bool,
+    speed: float,
     **flags: Any,
 ) -> None:
     """Compare systems on a stream, in virtual time.
@@ -184,6 +190,13 @@ def run(
         tables = {**tables, "presets": list(presets)}
     if jobs is not None or "jobs" not in tables:
         tables = {**tables, "jobs": jobs if jobs is not None else processors()}
+    if is_watched:
+        from protovine.cli.watch import run_watched
+
+        if suite is not None:
+            raise click.UsageError("--watch shows one experiment, not a suite")
+        run_watched({"seeds": 1, **tables}, out, as_json, speed)
+        return
     if suite is not None:
         _run_suite(suite, tables, out, as_json)
         return

@@ -10,6 +10,7 @@ To add one: a new file here with a class that fits `Exchange` (`PushExchange` is
 settings in `protovine.system`.
 """
 
+from protovine.exchange.alarms import Seen
 from protovine.exchange.base import Accepted, Exchange, Outputs, PushExchange, clamped, surprisal_bits
 from protovine.exchange.log import LogExchange, learner_view
 from protovine.exchange.models import ModelExchange
@@ -23,6 +24,7 @@ __all__ = [
     "ModelExchange",
     "Outputs",
     "PushExchange",
+    "Seen",
     "ServerExchange",
     "SetExchange",
     "clamped",

@@ -12,6 +12,7 @@ import numpy as np
 
 from protovine import records
 from protovine.errors import CodecError, RemoteProtocolError, check_range
+from protovine.exchange.alarms import Seen
 from protovine.gossip import Kind, LogGossip, OfferLike, Outgoing, PeerView, PushGossip, Schedule
 from protovine.prototypes import PrototypeSet
 from protovine.records import Record
@@ -33,13 +34,15 @@ class Accepted(NamedTuple):
     """The outcome of an accepted message.
 
     ``view`` is what is now known of the sender. ``prototypes`` wait to be trained; ``from_future`` of the message's
-    times lay in the future and count as now. ``kept`` prototypes stay with the exchange and are not trained.
+    times lay in the future and count as now. ``kept`` prototypes stay with the exchange and are not trained. ``alarms``
+    are drifts that the sender saw.
     """
 
     view: PeerView
     prototypes: PrototypeSet
     from_future: int
     kept: int = 0
+    alarms: tuple[Seen, ...] = ()
 
 
 class Exchange(Protocol):
@@ -92,12 +95,22 @@ class Exchange(Protocol):
         """The transport reports that a neighbour is there again."""
         ...
 
+    def retune(
+        self, now_ns: int, fanout: int | None, share_probability: float | None, budget_bytes_per_s: float | None
+    ) -> None:
+        """Share by other settings from now on; None keeps what there is, and a budget needs a log."""
+        ...
+
     def learnt(self, sample: LocalSample, samples_learnt: int, now_ns: int, out: Outputs) -> None:
         """The node learnt a local sample, its ``samples_learnt``-th."""
         ...
 
     def receive(self, data: bytes, sender: int, now_ns: int) -> Accepted:
         """Take in a message; `RemoteProtocolError` if it is refused, and then nothing has changed."""
+        ...
+
+    def alarm(self, seen: Seen) -> None:
+        """The node saw a drift: tell the peers with the next message, if messages have room for it."""
         ...
 
     def next_timer_ns(self) -> int | None:
@@ -188,6 +201,15 @@ class PushExchange(GossipView, ABC):
 
     def peer_reached(self, peer: int, now_ns: int) -> None:
         """Nothing to do: the next payload replaces those that were lost."""
+
+    def alarm(self, seen: Seen) -> None:
+        """Nothing to do: a whole payload has no room for alarms."""
+
+    def retune(
+        self, now_ns: int, fanout: int | None, share_probability: float | None, budget_bytes_per_s: float | None
+    ) -> None:
+        """Other settings of the schedule; whole payloads have no budget."""
+        self.schedule.retune(fanout, share_probability)
 
     def learnt(self, sample: LocalSample, samples_learnt: int, now_ns: int, out: Outputs) -> None:
         """Offer the payload to the peers that the schedule names, now or at the next poll."""

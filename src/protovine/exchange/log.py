@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import zlib
-from typing import Any
+from collections import deque
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from protovine import records
 from protovine.errors import CodecError, RemoteProtocolError
+from protovine.exchange.alarms import Seen, decode_alarm, encode_alarm, is_alarm
 from protovine.exchange.base import Accepted, GossipView, Outputs, clamped
 from protovine.gossip import LogGossip, LogOutgoing, Schedule, Standing
 from protovine.learn import ArrayLearner
 from protovine.prototypes import PrototypeSet
 from protovine.share import LearnerView, LocalSample, LogShare, SetLimits, UnknownScales
 from protovine.share.items import Scales
+
+# Newest choices that are kept for those who watch.
+_CHOICES_KEPT = 20
+
+
+class Choice(NamedTuple):
+    """A local sample, and whether it will be shared, by its surprisal in bits."""
+
+    at_ns: int
+    x: NDArray[np.float64]
+    label: int
+    surprisal: float
+    inserted: bool
+    shared: bool
 
 
 class LogExchange(GossipView):
@@ -34,6 +53,7 @@ class LogExchange(GossipView):
     def __init__(self, learner: ArrayLearner, gossip: LogGossip, schedule: Schedule, share: LogShare) -> None:
         super().__init__(gossip)
         self.learner, self.gossip, self.schedule, self.share = learner, gossip, schedule, share
+        self.choices: deque[Choice] = deque(maxlen=_CHOICES_KEPT)
         self._covered = 0  # Local samples that the log covers while a batch waits.
 
     @property
@@ -50,6 +70,15 @@ class LogExchange(GossipView):
         """Send again what the peer has not acknowledged."""
         self.gossip.reached(peer, now_ns)
 
+    def retune(
+        self, now_ns: int, fanout: int | None, share_probability: float | None, budget_bytes_per_s: float | None
+    ) -> None:
+        """Other settings of the schedule, and another budget."""
+        self.schedule.retune(fanout, share_probability)
+        if budget_bytes_per_s is not None:
+            self.gossip.change_budget(budget_bytes_per_s, now_ns)
+            self.share.budget_bytes_per_s = budget_bytes_per_s
+
     def learnt(self, sample: LocalSample, samples_learnt: int, now_ns: int, out: Outputs) -> None:
         """Put the sample into a batch if it is selected, and the batch into the log when it is due."""
         if not self.schedule.active:
@@ -57,17 +86,22 @@ class LogExchange(GossipView):
         self.schedule.note(sample.error)
         if self.share.waits_since_ns is None:
             self._covered = samples_learnt - 1
-        self.share.note(sample, learner_view(self.learner), now_ns)
+        shared = self.share.note(sample, learner_view(self.learner), now_ns)
+        self.choices.append(Choice(now_ns, sample.x, sample.label, sample.surprisal, sample.inserted, shared))
         self._flush(samples_learnt, now_ns, out)
 
     def receive(self, data: bytes, sender: int, now_ns: int) -> Accepted:
         """Take in the new entries of a message."""
         frame = self.gossip.read(data, sender)
         new_scales: dict[int, Scales] = {}
-        good, sets = [], []
+        good, sets, alarms = [], [], []
         try:
             for index, entry in enumerate(frame.entries):
                 if not self.gossip.is_new(frame, index):
+                    continue
+                if is_alarm(entry):
+                    alarms.append(decode_alarm(entry))
+                    good.append(index)
                     continue
                 try:
                     prototypes, scales = self.share.read(sender, frame.incarnation, entry, new_scales)
@@ -86,7 +120,12 @@ class LogExchange(GossipView):
         for scales in new_scales.values():
             self.share.commit(sender, frame.incarnation, scales)
         merged, from_future = clamped(PrototypeSet.joined(sets, self.limits.dim, sender), now_ns)
-        return Accepted(view, merged, from_future + (frame.created_ns > now_ns))
+        return Accepted(view, merged, from_future + (frame.created_ns > now_ns), alarms=tuple(alarms))
+
+    def alarm(self, seen: Seen) -> None:
+        """Put the alarm into the log: it leaves with the next message, and reaches every peer."""
+        if self.schedule.active:
+            self.gossip.append(encode_alarm(seen), 0)
 
     def next_timer_ns(self) -> int | None:
         """When a batch or the protocol is due."""

@@ -36,13 +36,24 @@ class Budget:
     """
 
     def __init__(self, bytes_per_s: float, message_bytes_max: int, full: bool) -> None:
-        check_range("budget_bytes_per_s", bytes_per_s, 0, 1e12)
-        self.bytes_per_s = bytes_per_s
-        self.message_bytes_max = message_bytes_max
-        if bytes_per_s:
-            self.message_bytes_max = min(message_bytes_max, math.floor(bytes_per_s * BURST_S))
+        self._bytes_max = message_bytes_max
+        self._set(bytes_per_s)
         self._tokens = bytes_per_s * BURST_S if full else 0.0
         self._tokens_ns: int | None = None
+
+    def _set(self, bytes_per_s: float) -> None:
+        check_range("budget_bytes_per_s", bytes_per_s, 0, 1e12)
+        self.bytes_per_s = bytes_per_s
+        self.message_bytes_max = self._bytes_max
+        if bytes_per_s:
+            self.message_bytes_max = min(self._bytes_max, math.floor(bytes_per_s * BURST_S))
+
+    def change(self, bytes_per_s: float, now_ns: int) -> None:
+        """From now on the budget is another one. The bucket keeps what it holds; it is empty where there was none."""
+        self.room(now_ns)
+        self._tokens = min(self._tokens, bytes_per_s * BURST_S) if self.bytes_per_s else 0.0
+        self._tokens_ns = now_ns
+        self._set(bytes_per_s)
 
     def room(self, now_ns: int) -> int:
         """Bytes that one message may have now."""

@@ -118,6 +118,11 @@ class LogGossip:
         # First send every peer a digest of its log, so that it sends what is missing.
         self._tick_ns: int | None = 0 if peers and active else None
 
+    def change_budget(self, bytes_per_s: float, now_ns: int) -> None:
+        """From now on the budget is another one."""
+        self._budget.change(bytes_per_s, now_ns)
+        self.message_bytes_max = self._budget.message_bytes_max
+
     @property
     def entry_bytes_max(self) -> int:
         """The largest payload that can ever leave; below 1 if none can."""

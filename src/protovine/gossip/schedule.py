@@ -44,6 +44,10 @@ class Schedule(Protocol):
         """
         ...
 
+    def retune(self, fanout: int | None, share_probability: float | None) -> None:
+        """From now on these hold; None keeps what there is."""
+        ...
+
     def note(self, error: float) -> None:
         """A local sample was learnt. ``error`` in [0, 1] is 1 - p(y|x) by the model before it learnt the sample."""
         ...
@@ -93,11 +97,17 @@ class Coin:
     needs_acknowledgements = False
 
     def __init__(self, fanout: int, share_probability: float, rng: np.random.Generator) -> None:
-        check_range("fanout", fanout, 1)
-        check_range("share_probability", share_probability, 0, 1)
-        self.fanout, self.share_probability = fanout, share_probability
-        self.active = share_probability > 0
+        self.retune(fanout, share_probability)
         self._rng = rng
+
+    def retune(self, fanout: int | None, share_probability: float | None) -> None:
+        """From now on these hold; None keeps what there is."""
+        if fanout is not None:
+            check_range("fanout", fanout, 1)
+            self.fanout = fanout
+        if share_probability is not None:
+            check_range("share_probability", share_probability, 0, 1)
+            self.share_probability, self.active = share_probability, share_probability > 0
 
     def choose(self, candidates: Sequence[int], total: int, now_ns: int) -> list[int]:
         """Draw whether to share, then with whom."""

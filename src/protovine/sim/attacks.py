@@ -74,22 +74,47 @@ def corrupt(
             parts = np.arange(FLOOD) / FLOOD
             times = (times[:, np.newaxis] + gaps[:, np.newaxis] * parts).astype(np.int64).ravel()
             mine = np.repeat(mine, FLOOD)
-        made_x, made_y = x[mine].copy(), y[mine].copy()
-        if byzantine.kind in ("label-flip", "flood"):
-            made_y = (made_y + 1) % n_classes
-        if byzantine.kind in ("random-labels", "random-vectors"):
-            made_y = draw.integers(0, n_classes, len(made_y))
-        if byzantine.kind == "random-vectors":
-            made_x = draw.uniform(x.min(axis=0), x.max(axis=0), made_x.shape)
-        elif byzantine.kind == "bad-scale":
-            made_x *= _SCALE
-        elif byzantine.kind == "bad-sensor":
-            made_x[:, 0] = made_x[:, 0] * _SENSOR_SCALE + _SENSOR_SHIFT * x[:, 0].std()
-        elif byzantine.kind == "flood":
-            made_x += 0.2 * x.std(axis=0) * draw.standard_normal(made_x.shape)
-        made_y[y[mine] < 0] = -1  # What has no label gets none.
+        made_x, made_y = Corruption(byzantine.kind, x, n_classes, draw).of(x[mine], y[mine])
         xs.append(made_x)
         ys.append(made_y)
         rows[node], at_ns[node] = np.arange(count, count + len(made_y)), times
         count += len(made_y)
     return np.concatenate(xs), np.concatenate(ys), rows, at_ns
+
+
+class Corruption:
+    """What an attack makes of samples.
+
+    Parameters
+    ----------
+    kind : str
+        One of `ATTACKS`.
+    x : float64 array, shape (n, d)
+        The honest data, for ranges and deviations of features.
+    n_classes : int
+    draw : numpy Generator
+        Draws what is random.
+    """
+
+    def __init__(self, kind: str, x: NDArray[np.float64], n_classes: int, draw: np.random.Generator) -> None:
+        self.kind, self._n_classes, self._draw = kind, n_classes, draw
+        self._low, self._high = x.min(axis=0), x.max(axis=0)
+        self._first, self._deviation = x[:, 0].std(), x.std(axis=0)
+
+    def of(self, x: NDArray[np.float64], y: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Corrupted copies of samples (k, d) with their class codes (k,); a sample without a label gets none."""
+        made_x, made_y = x.copy(), y.copy()
+        if self.kind in ("label-flip", "flood"):
+            made_y = (made_y + 1) % self._n_classes
+        if self.kind in ("random-labels", "random-vectors"):
+            made_y = self._draw.integers(0, self._n_classes, len(made_y))
+        if self.kind == "random-vectors":
+            made_x = self._draw.uniform(self._low, self._high, made_x.shape)
+        elif self.kind == "bad-scale":
+            made_x *= _SCALE
+        elif self.kind == "bad-sensor":
+            made_x[:, 0] = made_x[:, 0] * _SENSOR_SCALE + _SENSOR_SHIFT * self._first
+        elif self.kind == "flood":
+            made_x += 0.2 * self._deviation * self._draw.standard_normal(made_x.shape)
+        made_y[y < 0] = -1
+        return made_x, made_y

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -67,9 +67,18 @@ class Network:
         self._seed = seed
         self._cuts: dict[tuple[int, int], list[Cut]] = defaultdict(list)
         for cut in cuts:
-            self._cuts[cut.source, cut.target].append(cut)
+            self.cut(cut)
         self._free_at_ns: dict[tuple[int, int], int] = {}
         self._draws: dict[tuple[int, int], np.random.Generator] = {}
+
+    def cut(self, cut: Cut) -> None:
+        """Add a cut."""
+        self._cuts[cut.source, cut.target].append(cut)
+
+    def mend(self, cut: Cut, at_ns: int) -> None:
+        """End a cut at ``at_ns``."""
+        way = self._cuts[cut.source, cut.target]
+        way[way.index(cut)] = replace(cut, until_ns=at_ns)
 
     def send(self, source: int, target: int, size: int, now_ns: int) -> Fate:
         """The fate of ``size`` bytes that ``source`` sends to ``target`` now."""

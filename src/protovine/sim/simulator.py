@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protovine import records, rng
-from protovine.errors import RemoteProtocolError, check_range
+from protovine.errors import LocalProtocolError, RemoteProtocolError, check_range
 from protovine.node import Node, pump
 from protovine.records import Record
-from protovine.sim.faults import Crash, Cut, Fault, Join, Partition, check_faults
+from protovine.sim.faults import Attack, Crash, Cut, Drift, Fault, Join, Partition, Retune, check_faults
 from protovine.sim.invariants import Invariants
 from protovine.sim.network import Link, Network
+from protovine.sim.streams import Streams
 
 # Samples between two calls of the progress callback.
 _PROGRESS_STEP = 50
@@ -67,6 +68,8 @@ class Scenario:
         Fraction of the samples whose label comes at all.
     clocks : tuple of `Clock`
         The clock of each node; exact clocks if empty.
+    owner : int array, shape (rows,), optional
+        Whose drift each row follows, where one node gets the rows of others; by default that of the node that gets it.
     """
 
     x: NDArray[np.float64]
@@ -79,11 +82,12 @@ class Scenario:
     label_delay_ns: int = 0
     labelled: float = 1.0
     clocks: tuple[SkewedClock, ...] = ()
+    owner: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         check_range("label_delay_ns", self.label_delay_ns, 0)
         check_range("labelled", self.labelled, 0, 1)
-        check_faults(self.faults, len(self.rows))
+        check_faults(self.faults, len(self.rows) if self.owner is None else int(self.owner.max(initial=0)) + 1)
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,9 @@ class Outcome:
 
 class Simulator:
     """Drives nodes through a scenario in virtual time.
+
+    `run` does it at once. To watch and to interfere, call `start`, `advance` until `done`, and `finish`; between two
+    calls of `advance`, `act` and the calls beside it change what happens next.
 
     Parameters
     ----------
@@ -139,11 +146,21 @@ class Simulator:
         self._copies = 0
         self._now_ns = 0
         self._arrived = 0
+        self._left = sum(len(times) for times in scenario.at_ns)
+        self._streams = Streams(scenario.x, scenario.y, scenario.seed)
+        self._retunes: list[Retune] = []
         drawn = rng.stream(scenario.seed, "labelled").random(len(scenario.y)) < scenario.labelled
         self._has_label = drawn & (scenario.y >= 0)
 
     def run(self) -> Outcome:
         """Run until the last local sample has arrived."""
+        self.start()
+        while not self.done:
+            self._step()
+        return self.finish()
+
+    def start(self) -> None:
+        """Start the nodes and schedule everything that is known in advance."""
         late = {fault.node: fault.at_ns for fault in self.scenario.faults if isinstance(fault, Join)}
         for node in range(len(self._nodes)):
             if node in late:
@@ -152,16 +169,81 @@ class Simulator:
                 self._nodes[node] = self._make_node(node, 1)
                 self._incarnations[node] = 1
         for fault in self.scenario.faults:
-            if isinstance(fault, Crash):
-                self._at(fault.at_ns, self._crash, fault)
+            if isinstance(fault, Crash | Drift | Attack | Retune):
+                self._at(fault.at_ns, self._begin, fault)
         for node, times in enumerate(self.scenario.at_ns):
             if len(times):
                 self._at(int(times[0]), self._arrive, node, 0)
-        left = sum(len(times) for times in self.scenario.at_ns)
-        while self._arrived < left:
-            self._now_ns, _, action, arguments = heapq.heappop(self._events)
-            action(*arguments)
-        return self._end()
+
+    @property
+    def done(self) -> bool:
+        """Whether the last local sample has arrived."""
+        return self._arrived >= self._left
+
+    @property
+    def now_ns(self) -> int:
+        """The time of the newest event."""
+        return self._now_ns
+
+    @property
+    def next_ns(self) -> int:
+        """The time of the next event; that of the newest one at the end."""
+        return self._events[0][0] if self._events else self._now_ns
+
+    @property
+    def nodes(self) -> list[Node | None]:
+        """The nodes as they are; None for one that is down."""
+        return self._nodes
+
+    def advance(self, until_ns: int) -> None:
+        """Do everything that happens until ``until_ns`` inclusive, or until the last local sample."""
+        while not self.done and self._events[0][0] <= until_ns:
+            self._step()
+
+    def act(self, fault: Crash | Cut | Drift | Attack | Retune) -> None:
+        """Begin ``fault`` now, as if the scenario had it; ``fault.at_ns`` lies between the newest and the next event.
+
+        Raises
+        ------
+        LocalProtocolError
+            It does not: a run from a scenario with this fault could then order events otherwise.
+        """
+        self._move(fault.at_ns)
+        if isinstance(fault, Cut):
+            self._network.cut(fault)
+        else:
+            self._begin(fault)
+
+    def mend(self, cut: Cut, at_ns: int) -> None:
+        """End a cut of `act`, as if it had had this end."""
+        self._move(at_ns)
+        self._network.mend(cut, at_ns)
+
+    def restart(self, node: int, at_ns: int) -> None:
+        """Start a node that is down, as if its crash had had this end."""
+        self._move(at_ns)
+        self._start(node)
+
+    def finish(self) -> Outcome:
+        """Let every node record its final state, and account for all messages."""
+        self._progress(self._arrived % _PROGRESS_STEP)
+        for node, member in enumerate(self._nodes):
+            if member is not None:
+                member.finish(self._shown(node))
+                pump(member, partial(self._send, node), self._record_of_node)
+        for copy in self._books.in_flight():
+            self._lose(copy, "in flight")
+        self._books.ended()
+        return Outcome(self._nodes, self._now_ns, self._books)
+
+    def _step(self) -> None:
+        self._now_ns, _, action, arguments = heapq.heappop(self._events)
+        action(*arguments)
+
+    def _move(self, at_ns: int) -> None:
+        if not self._now_ns < at_ns or (self._events and self._events[0][0] <= at_ns):
+            raise LocalProtocolError(f"{at_ns} ns is not between two events")
+        self._now_ns = at_ns
 
     def _at(self, at_ns: int, action: Callable[..., None], *arguments: object) -> None:
         self._scheduled += 1
@@ -202,14 +284,15 @@ class Simulator:
         if self._arrived % _PROGRESS_STEP == 0:
             self._progress(_PROGRESS_STEP)
         row = int(rows[index])
-        truth = int(self.scenario.y[row])
+        owner = node if self.scenario.owner is None else int(self.scenario.owner[row])
+        x, truth = self._streams.sample(row, node, owner)
         member = self._nodes[node]
         if member is None:
             self._record(records.Missed(self._now_ns, node, row, truth))
             return
         self._record(records.Arrived(self._now_ns, node, row, truth))
         waits = self.scenario.label_delay_ns > 0 or not self._has_label[row]
-        member.observe(self.scenario.x[row], None if waits else truth, now_ns=self._shown(node), sample_id=row)
+        member.observe(x, None if waits else truth, now_ns=self._shown(node), sample_id=row)
         if waits and self._has_label[row]:
             self._at(self._now_ns + self.scenario.label_delay_ns, self._label, node, row, truth)
         self._settle(node, member)
@@ -263,6 +346,21 @@ class Simulator:
         source, target, size = self._books.lost(copy)
         self._record(records.Lost(self._now_ns, source, target, reason, size))
 
+    def _begin(self, fault: Crash | Drift | Attack | Retune) -> None:
+        if isinstance(fault, Crash):
+            self._crash(fault)
+        elif isinstance(fault, Retune):
+            self._retunes.append(fault)
+            for node, member in enumerate(self._nodes):
+                if member is not None:
+                    self._retune(node, member, fault)
+                    self._settle(node, member)
+        else:
+            self._streams.begin(fault)
+
+    def _retune(self, node: int, member: Node, to: Retune) -> None:
+        member.retune(self._shown(node), to.fanout, to.share_probability, to.budget_bytes_per_s)
+
     def _crash(self, fault: Crash) -> None:
         node = fault.node
         member = self._nodes[node]
@@ -283,17 +381,8 @@ class Simulator:
             self._incarnations[node] = member.incarnation
         else:
             self._books.forget(node)
+        for retune in self._retunes:
+            self._retune(node, member, retune)
         self._nodes[node] = member
         self._record(records.Up(self._now_ns, node, self._incarnations[node]))
         self._settle(node, member)
-
-    def _end(self) -> Outcome:
-        self._progress(self._arrived % _PROGRESS_STEP)
-        for node, member in enumerate(self._nodes):
-            if member is not None:
-                member.finish(self._shown(node))
-                pump(member, partial(self._send, node), self._record_of_node)
-        for copy in self._books.in_flight():
-            self._lose(copy, "in flight")
-        self._books.ended()
-        return Outcome(self._nodes, self._now_ns, self._books)

@@ -11,6 +11,7 @@ from protovine.system.build import NodeContext, build_learner, build_node, nanos
 from protovine.system.presets import PRESETS, Preset, preset
 from protovine.system.resolve import resolve, split_by_kind, with_kinds
 from protovine.system.settings import (
+    DriftSettings,
     ExchangeSettings,
     GossipSettings,
     LearnerSettings,
@@ -23,6 +24,7 @@ from protovine.system.tables import explain, kinds, merged_tables, nested, read_
 
 __all__ = [
     "PRESETS",
+    "DriftSettings",
     "ExchangeSettings",
     "GossipSettings",
     "LearnerSettings",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, assert_never, cast
 
 import numpy as np
 
 from protovine import compress
+from protovine.drift import DriftWatch
 from protovine.errors import ConfigError
 from protovine.exchange import Exchange, LogExchange, ModelExchange, ServerExchange, SetExchange
 from protovine.gossip import LogGossip, PushGossip, Schedule, make_schedule
@@ -98,6 +99,8 @@ class NodeContext:
         Whether it is the server of ``exchange.kind`` server, and its peers the clients.
     pickles : OwnPickles, optional
         Shared by all nodes of a simulation; without it there are no classifiers of River.
+    drift : DriftWatch, optional
+        Watches the local samples; `build_node` makes it if the settings say so.
     """
 
     node: int
@@ -111,6 +114,7 @@ class NodeContext:
     message_bytes_max: int = 0
     server: bool = False
     pickles: OwnPickles | None = None
+    drift: DriftWatch | None = None
 
     def schedule(self, settings: GossipSettings) -> Schedule:
         """When to share and with whom."""
@@ -122,7 +126,7 @@ class NodeContext:
 
     def member(self, learner: ArrayLearner, exchange: Exchange, inbox: Inbox) -> Node:
         """The node of these parts, on this device."""
-        return Node(learner, exchange, inbox, self.train_period_ns, self.train_local)
+        return Node(learner, exchange, inbox, self.train_period_ns, self.train_local, self.drift)
 
 
 def build_node(settings: SystemSettings, context: NodeContext) -> Node:
@@ -139,6 +143,9 @@ def build_node(settings: SystemSettings, context: NodeContext) -> Node:
         raise ConfigError(
             f"exchange.kind must be {wanted} with learner.kind {settings.learner.kind}, got '{exchange.kind}'"
         )
+    if settings.drift.detector != "none":
+        seed = int(context.draw("drift").integers(2**31))
+        context = replace(context, drift=DriftWatch(settings.drift.detector, context.dim, seed))
     match exchange:
         case LogSettings():
             return _log_node(settings, exchange, context)

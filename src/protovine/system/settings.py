@@ -247,9 +247,18 @@ class GossipSettings(Section):
     )
 
 
+class DriftSettings(Section):
+    """Whether a node watches its own stream for drift."""
+
+    detector: Literal["none", "adwin", "page-hinkley", "kswin"] = Field(
+        "none", description="River's detector, on errors, surprisal, labels and features; alarms travel with a log"
+    )
+
+
 class SystemSettings(Section):
     """One system: every setting of a node that a preset decides."""
 
     learner: LearnerSettings
     exchange: ExchangeSettings
     gossip: GossipSettings = GossipSettings()
+    drift: DriftSettings = DriftSettings()

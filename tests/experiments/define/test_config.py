@@ -115,7 +115,7 @@ def test_centralised_is_one_node_that_gets_every_sample_in_the_order_of_arrival(
         ({"presets": ["paper-jds"]}, "unknown preset 'paper-jds' (did you mean 'paper-jsd'?)"),
         (
             {"faults": [{"kind": "fire"}]},
-            "faults.0.kind must be one of crash, server, join, cut, partition, got 'fire'",
+            "faults.0.kind must be one of crash, server, join, cut, partition, drift, byzantine, retune, got 'fire'",
         ),
         ({"faults": [{"kind": "join", "node": 1}]}, "faults.0.at_s is required"),
         ({"link": {"delay_s": float("nan")}}, "link.delay_s: input should be a finite number, got nan"),

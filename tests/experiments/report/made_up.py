@@ -48,8 +48,9 @@ class Page(HTMLParser):
             self.tables[-1][-1][-1] += data
 
     def comparison(self) -> dict[str, list[str]]:
-        """The main table: name of the metric to the cells of the presets."""
-        return {row[0]: row[1:] for row in self.tables[0][1:]}
+        """The main table and the one with the other metrics: name of the metric to the cells of the presets."""
+        both = [table for table in self.tables if table[0][0] == "metric"]
+        return {row[0]: row[1:] for table in both for row in table[1:]}
 
 
 def make_run(preset: str = "base", seed: int = 0, n: int = 3, n_classes: int = 2, **changes: Any) -> Run:

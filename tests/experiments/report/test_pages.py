@@ -17,8 +17,10 @@ from protovine.experiments.report.figures.run import draw_result
 from protovine.experiments.report.figures.swarm import positions
 from protovine.experiments.report.pages import render_report
 from protovine.experiments.report.pages import run as pages
+from protovine.experiments.report.pages.run import FIRST, key_message
 from protovine.experiments.report.plot import colour, line_style, marker, over_seeds
 from protovine.experiments.run.result import METRICS, Result, Run
+from protovine.metrics import Episode
 from tests.experiments.report.made_up import GRID, Page, make_result, make_run
 
 
@@ -100,6 +102,7 @@ def test_user_settings_of_matplotlib_have_no_say(result: Result, html: str) -> N
 def test_every_metric_of_every_preset_is_in_the_table(result: Result, page: Page) -> None:
     rows = page.comparison()
     assert page.tables[0][0] == ["metric", "isolated", "base"]
+    assert [len(FIRST) + 1, len(METRICS) - len(FIRST) + 1] == [len(table) for table in page.tables[:2]]
     assert len(rows) == len(METRICS)
     for metric, (name, unit, decimals) in METRICS.items():
         cells = rows[f"{name} [{unit}]" if unit else name]
@@ -393,3 +396,28 @@ def test_a_live_run_says_that_it_is_one(result: Result, no_figures: None) -> Non
     live = replace(result, experiment={**result.experiment, "live": True})
     assert "A live run: real processes" in render_report(live)
     assert "A live run" not in render_report(result)
+
+
+def test_the_key_message_says_who_wins_by_how_much_and_at_which_traffic(result: Result, page: Page) -> None:
+    assert key_message(result) == [
+        "Of 2 systems, base has F1 0.805 ± 0.064, the highest; isolated 0.700 ± 0.000.",
+        "Every difference to isolated is larger than chance.",
+        "Each node sends: base 900 B/s.",
+    ]
+    assert page.text.index("Of 2 systems") < page.text.index("Comparison")
+    one = make_result([make_run("base"), make_run("isolated")])
+    assert "With one seed nothing can be told from chance." in key_message(one)
+    alone = key_message(make_result([make_run("base", seed) for seed in (0, 1)]))
+    assert "base has F1" in alone[0] and "systems" not in alone[0]
+    assert [] == key_message(make_result([]))
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_drifts_that_were_seen_are_listed() -> None:
+    episodes = (Episode(12.0, 14.5, "features", (0, 2), True), Episode(30.0, 30.0, "labels", (1,), False))
+    page = Page(render_report(make_result([replace(make_run("base"), drift=episodes)])))
+    (table,) = [table for table in page.tables if "what changed" in table[0]]
+    assert [
+        ["base", "0", "12.0 – 14.5", "features", "everywhere", "0, 2"],
+        ["base", "0", "30.0 – 30.0", "labels", "local", "1"],
+    ] == table[1:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -40,6 +41,27 @@ def test_alerts_name_existing_metrics() -> None:
     known = set(re.findall(r"`(protovine_\w+)`", table()))
     asked = set(re.findall(r"protovine_\w+", (ROOT / "deploy" / "alerts.yaml").read_text()))
     assert len(asked) > 5 and asked <= known
+
+
+def test_the_dashboard_asks_for_metrics_and_labels_that_there_are() -> None:
+    board = json.loads((ROOT / "deploy" / "grafana-dashboard.json").read_text())
+    assert {"title", "panels", "templating", "schemaVersion"} <= set(board)
+    assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"]) > 10
+    rows = dict(re.findall(r"\| `(protovine_\w+)` \| \w+ \| ([^|]*) \|", table()))
+    known = {**rows, "up": "", "process_cpu_seconds_total": ""}
+    known |= {f"protovine_share_latency_seconds_{part}": "le" for part in ("bucket", "count", "sum")}
+    variables = {each["name"] for each in board["templating"]["list"]}
+    for panel in board["panels"]:
+        assert panel["title"] and panel["description"] and panel["fieldConfig"]["defaults"]["unit"]
+        for target in panel["targets"]:
+            asked = target["expr"]
+            names = re.findall(r"\b(protovine_\w+|process_\w+|up)(?=\{)", asked)
+            assert names and set(names) <= set(known), asked
+            labels = {"instance", "job", "le"} | {label for name in names for label in known[name].split(", ")}
+            used = re.findall(r"(\w+)=~?\"", asked) + re.findall(r"\w+", "".join(re.findall(r"by \(([^)]*)\)", asked)))
+            assert set(used + re.findall(r"{{(\w+)}}", target["legendFormat"])) <= labels, asked
+            assert all(asked.count(a) == asked.count(b) for a, b in ("()", "{}", "[]")), asked
+            assert set(re.findall(r"\$(\w+)", asked)) <= variables | {"__rate_interval"}
 
 
 @pytest.mark.parametrize("name", ["node.toml", "compose/node.toml"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,10 +11,14 @@ from numpy.typing import NDArray
 from protovine import rng, stream
 from protovine.errors import ConfigError
 from protovine.experiments.define.config import (
+    AnyFault,
+    ByzantineFault,
     CrashFault,
     CutFault,
+    DriftFault,
     JoinFault,
     PartitionFault,
+    RetuneFault,
     RunSettings,
     ServerFault,
 )
@@ -22,11 +26,14 @@ from protovine.learn import OwnPickles
 from protovine.node import Node
 from protovine.records import SECOND_NS
 from protovine.sim import (
+    Attack,
     Crash,
     Cut,
+    Drift,
     Join,
     Link,
     Partition,
+    Retune,
     Scenario,
     SkewedClock,
     arrival_times,
@@ -81,7 +88,11 @@ def build(settings: RunSettings, data: stream.DataSet, seed: int) -> Built:
     at_ns = [times + node * nanoseconds(swarm.lag_s) for node, times in enumerate(at_ns)]
     x, y = _shifted(data.x, rows, swarm.feature_shift, seed), data.y
     honest = [node for node in range(swarm.nodes) if node not in byzantine.nodes]
+    owner = None
     if swarm.centralised:
+        owner = np.zeros(len(y), np.int64)
+        for node, mine in enumerate(rows):
+            owner[mine] = node
         # Without Byzantine nodes, as there is no peer to attack.
         rows, at_ns = _merged([rows[node] for node in honest], [at_ns[node] for node in honest])
         links, honest = [[]], [0]
@@ -100,14 +111,21 @@ def build(settings: RunSettings, data: stream.DataSet, seed: int) -> Built:
         at_ns=at_ns,
         seed=seed,
         link=_link(settings),
-        faults=() if swarm.centralised else _faults(settings, server),
+        faults=faults_of(settings, settings.faults),
         label_delay_ns=nanoseconds(swarm.label_delay_s),
         labelled=swarm.labelled,
         clocks=_clocks(settings, seed),
+        owner=owner,
     )
+    late = {fault.node for fault in settings.faults if isinstance(fault, ByzantineFault)}
+    if not swarm.centralised:
+        honest = [node for node in honest if node not in late]
+    if not honest or honest == [server]:
+        raise ConfigError("faults of kind byzantine must leave an honest node")
     end_s = max((int(times[-1]) for times in at_ns if len(times)), default=0) / SECOND_NS
     together = not shuffled and not swarm.lag_s  # Whether all nodes meet a drift at about one time.
-    drifts = tuple(end_s * point / cut for point in data.drift_points if point < cut and together)
+    drifts = [end_s * point / cut for point in data.drift_points if point < cut and together]
+    drifts += [fault.at_s for fault in settings.faults if isinstance(fault, DriftFault) and fault.at_s <= end_s]
     pickles = OwnPickles()
     for node in swarm.slow:
         if not 0 <= node < swarm.nodes:
@@ -147,7 +165,7 @@ def build(settings: RunSettings, data: stream.DataSet, seed: int) -> Built:
     positive = data.positive_code(settings.data.positive) if len(data.classes) == 2 else None
     if settings.data.positive is not None and positive is None:
         raise ConfigError(f"data.positive names one of two classes, but there are {len(data.classes)}")
-    return Built(scenario, make_node, links, order[cut:], positive, honest, drifts, end_s)
+    return Built(scenario, make_node, links, order[cut:], positive, honest, tuple(sorted(drifts)), end_s)
 
 
 def _shifted(
@@ -205,23 +223,43 @@ def _check_server(settings: RunSettings) -> int:
     return settings.swarm.nodes
 
 
-def _faults(settings: RunSettings, server: int | None) -> tuple[Fault, ...]:
-    return tuple(
-        _fault(fault, server) for fault in settings.faults if server is not None or not isinstance(fault, ServerFault)
-    )
+def faults_of(settings: RunSettings, faults: Sequence[AnyFault]) -> tuple[Fault, ...]:
+    """Those of some faults that apply to a system, as the simulator takes them.
+
+    A centralised model has no links and does not fail: only drift reaches it. A system without sharing cannot be
+    retuned, and one without a server loses none.
+    """
+    server = settings.swarm.nodes if isinstance(settings.exchange, ServerSettings) else None
+    found = []
+    for fault in faults:
+        if settings.swarm.centralised and not isinstance(fault, DriftFault):
+            continue
+        if isinstance(fault, RetuneFault) and not settings.gossip.share_probability:
+            continue
+        if server is not None or not isinstance(fault, ServerFault):
+            found.append(_fault(fault, server))
+    return tuple(found)
 
 
-def _fault(fault: CrashFault | ServerFault | JoinFault | CutFault | PartitionFault, server: int | None) -> Fault:
+def _fault(fault: AnyFault, server: int | None) -> Fault:
     at_ns = nanoseconds(fault.at_s)
-    if isinstance(fault, CrashFault | ServerFault):
-        node = fault.node if isinstance(fault, CrashFault) else server
-        assert node is not None
-        if fault.restart_s is not None and fault.restart_s <= fault.at_s:
-            raise ConfigError(f"restart_s of node {node} must be after {fault.at_s}, got {fault.restart_s}")
-        restart_ns = None if fault.restart_s is None else nanoseconds(fault.restart_s)
-        return Crash(node, at_ns, restart_ns, fault.keeps_state)
-    if isinstance(fault, JoinFault):
-        return Join(fault.node, at_ns)
-    if isinstance(fault, CutFault):
-        return Cut(fault.source, fault.target, at_ns, nanoseconds(fault.until_s))
-    return Partition(fault.group, at_ns, nanoseconds(fault.until_s))
+    match fault:
+        case CrashFault() | ServerFault():
+            node = fault.node if isinstance(fault, CrashFault) else server
+            assert node is not None
+            if fault.restart_s is not None and fault.restart_s <= fault.at_s:
+                raise ConfigError(f"restart_s of node {node} must be after {fault.at_s}, got {fault.restart_s}")
+            restart_ns = None if fault.restart_s is None else nanoseconds(fault.restart_s)
+            return Crash(node, at_ns, restart_ns, fault.keeps_state)
+        case JoinFault():
+            return Join(fault.node, at_ns)
+        case CutFault():
+            return Cut(fault.source, fault.target, at_ns, nanoseconds(fault.until_s))
+        case PartitionFault():
+            return Partition(fault.group, at_ns, nanoseconds(fault.until_s))
+        case DriftFault():
+            return Drift(fault.change, at_ns, fault.nodes)
+        case ByzantineFault():
+            return Attack(fault.node, fault.attack, at_ns)
+        case RetuneFault():
+            return Retune(at_ns, fault.fanout, fault.share_probability, fault.budget_bytes_per_s)

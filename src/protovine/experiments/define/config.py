@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 from protovine.errors import ConfigError
 from protovine.stream.options import OPTION_NAMES, ReadOptions
 from protovine.system import (
+    DriftSettings,
     GossipSettings,
     Probability,
     Seconds,
@@ -167,7 +168,48 @@ class PartitionFault(Section):
     until_s: Seconds
 
 
-FaultSettings = Annotated[CrashFault | ServerFault | JoinFault | CutFault | PartitionFault, Field(discriminator="kind")]
+class DriftFault(Section):
+    """The stream of some nodes, or of all, becomes another one: its labels, its features, or their relation."""
+
+    kind: Literal["drift"]
+    change: Literal["labels", "features", "relation"]
+    at_s: Seconds
+    nodes: tuple[Annotated[int, Field(ge=0)], ...] = Field((), description="which nodes; all by default")
+
+
+class ByzantineFault(Section):
+    """A node becomes Byzantine, and counts as such for the whole run."""
+
+    kind: Literal["byzantine"]
+    node: int = Field(ge=0)
+    attack: Literal["label-flip", "random-labels", "random-vectors", "bad-scale", "bad-sensor"]
+    at_s: Seconds
+
+
+class RetuneFault(Section):
+    """All nodes share by other settings, in systems that share."""
+
+    kind: Literal["retune"]
+    at_s: Seconds
+    fanout: int | None = Field(None, ge=1, description="peers addressed per share")
+    share_probability: Probability | None = Field(None, description="probability that an opportunity is used")
+    budget_bytes_per_s: float | None = Field(
+        None, ge=0, le=1e12, description="bytes per second and node; 0 is no limit"
+    )
+
+
+FAULTS = (
+    CrashFault,
+    ServerFault,
+    JoinFault,
+    CutFault,
+    PartitionFault,
+    DriftFault,
+    ByzantineFault,
+    RetuneFault,
+)
+AnyFault = CrashFault | ServerFault | JoinFault | CutFault | PartitionFault | DriftFault | ByzantineFault | RetuneFault
+FaultSettings = Annotated[AnyFault, Field(discriminator="kind")]
 
 
 class RunSettings(SystemSettings):
@@ -214,6 +256,7 @@ class Experiment(Section):
     learner: dict[str, Any] = Field(default_factory=dict, description="overrides of the presets' learners")
     exchange: dict[str, Any] = Field(default_factory=dict, description="overrides of the presets' exchanges")
     gossip: GossipSettings = GossipSettings()
+    drift: DriftSettings = DriftSettings()
     link: LinkSettings = LinkSettings()
     faults: tuple[FaultSettings, ...] = ()
 

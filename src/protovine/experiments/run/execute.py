@@ -59,6 +59,7 @@ def describe_run(settings: RunSettings, preset: str, seed: int, data: DataSet, b
         positive=built.positive,
         shares=settings.gossip.share_probability > 0,
         drift_points_s=built.drift_points_s,
+        watches_drift=settings.drift.detector != "none",
     )
 
 
@@ -83,11 +84,11 @@ def simulate(
             wall_s = time.perf_counter() - started
     finally:
         gc.unfreeze()
-    records.extend(_evaluated(outcome, data, built))
+    records.extend(evaluated(outcome, data, built))
     return records, wall_s
 
 
-def _evaluated(outcome: Outcome, data: DataSet, built: Built) -> Iterator[Evaluated]:
+def evaluated(outcome: Outcome, data: DataSet, built: Built) -> Iterator[Evaluated]:
     """Predictions of each honest node's final model on the held-out rows; none for nodes that are down or empty."""
     rows = built.holdout_rows[data.y[built.holdout_rows] != UNLABELLED]
     if not len(rows):

@@ -36,12 +36,16 @@ class RunFolder:
             if path.is_dir() and any(path.iterdir()):
                 raise ConfigError(f"the output folder {path} is not empty; name a new one")
             folder.traces.mkdir(parents=True)
-            _write(path / "experiment.toml", tomli_w.dumps(describe(prepared)))
-            _write(path / "resolved.toml", tomli_w.dumps(resolved(prepared)))
+            folder.describe(prepared)
             _write_json(path / "result.json", {"format": FORMAT, "status": "running", "data": describe_data(prepared)})
         except OSError as error:
             raise ConfigError(f"cannot write to the output folder {path}: {error.strerror}") from None
         return folder
+
+    def describe(self, prepared: Prepared) -> None:
+        """Write the experiment and its resolved settings, again if somebody interfered with the run."""
+        _write(self.path / "experiment.toml", tomli_w.dumps(describe(prepared)))
+        _write(self.path / "resolved.toml", tomli_w.dumps(resolved(prepared)))
 
     def replay_command(self, preset: str, seed: int) -> str:
         """The command that replays one run."""

@@ -21,6 +21,7 @@ from protovine.experiments.run.series import GRID, series
 from protovine.experiments.run.trace import RunDescription, hash_of
 from protovine.records import (
     SECOND_NS,
+    Alarmed,
     AnyRecord,
     Arrived,
     Ended,
@@ -77,6 +78,7 @@ def judge(
     f1_global = _f1_global(kept[Evaluated], len(run.classes))
     traffic = metrics.traffic(records)
     ages, training = _ages(run, records, kept, judged, end_ns) if run.shares else (None, None)
+    drifts = metrics.drift(kept[Learned] + kept[Alarmed], nodes, run.drift_points_s) if run.watches_drift else None
     so_far = metrics.sliding(together, run.positive, max(1, len(together)))
     found: dict[str, float | None] = {
         **{name: _mean(getattr(scores, name) for scores in each.values()) for name in _SCORES},
@@ -85,6 +87,9 @@ def judge(
         "samples_to_95": _per_node(metrics.samples_to(so_far), len(made)),
         **_traffic_metrics(traffic, ended, len(made), virtual_s),
         **_age_metrics(ages, training),
+        "drift_detected": drifts.detected if drifts else None,
+        "drift_delay_s": drifts.delay_s if drifts else None,
+        "drift_false_alarms": drifts.false_alarms if drifts else None,
         "virtual_s": virtual_s,
         "wall_s": wall_s,
         "samples_per_wall_s": len(together) / wall_s if wall_s else None,
@@ -110,6 +115,7 @@ def judge(
         ),
         drift_points_s=run.drift_points_s,
         ages=run_ages.of_live() if run_ages and run.live else run_ages,
+        drift=drifts.episodes if drifts else (),
     )
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from protovine.experiments.run.ages import RunAges
+from protovine.metrics import Episode
 
 # Version of the JSON form.
 FORMAT = 1
@@ -50,6 +51,9 @@ METRICS: dict[str, tuple[str, str, int]] = {
     "aoi_trained_mean_s": ("mean age of trained knowledge", "s", 2),
     "aoi_trained_peak_s": ("mean peak age of trained knowledge", "s", 2),
     "aoi_trained_p95_s": ("95th percentile of the age of trained knowledge", "s", 2),
+    "drift_detected": ("drift that was detected", "", 3),
+    "drift_delay_s": ("delay of drift alarms", "s", 1),
+    "drift_false_alarms": ("false drift alarms per node", "", 2),
     "virtual_s": ("virtual time", "s", 1),
     "wall_s": ("wall time", "s", 2),
     "samples_per_wall_s": ("samples per wall second", "1/s", 0),
@@ -111,7 +115,7 @@ class Series:
 class Run:
     """One preset with one seed: metrics by name (see `METRICS`; None where not defined), per node and over time.
 
-    ``ages`` is None if nodes do not share.
+    ``ages`` is None if nodes do not share. ``drift`` has the drifts that the nodes' detectors saw, if they have any.
     """
 
     preset: str
@@ -125,6 +129,7 @@ class Run:
     series: Series
     drift_points_s: tuple[float, ...] = ()
     ages: RunAges | None = None
+    drift: tuple[Episode, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The run as one flat object."""
@@ -137,6 +142,7 @@ class Run:
             "messages_refused": self.refused,
             "dropped": self.dropped,
             "ages": self.ages.to_json() if self.ages else None,
+            "drift": [asdict(episode) for episode in self.drift],
             "per_node": self.per_node,
         }
 

@@ -63,8 +63,19 @@ def run_prepared(
             "failed",
             "a worker process died; it may have run out of memory, or have printed the reason above",
         )
+    return result_of(prepared, runs, status, error, failed)
+
+
+def result_of(
+    prepared: Prepared,
+    runs: list[Run],
+    status: str = "complete",
+    error: str | None = None,
+    failed: tuple[str, int] | None = None,
+) -> Result:
+    """The result of an experiment from its runs, in any order."""
     order = {name: i for i, name in enumerate(prepared.settings)}
-    runs.sort(key=lambda made: (order[made.preset], made.seed))
+    runs = sorted(runs, key=lambda made: (order[made.preset], made.seed))
     return Result(
         experiment=describe(prepared),
         resolved=resolved(prepared),

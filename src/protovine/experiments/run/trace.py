@@ -48,6 +48,8 @@ class RunDescription:
         Times at which the concept changes.
     live : bool
         Whether real processes made the run.
+    watches_drift : bool
+        Whether nodes have detectors of drift.
     incomplete : list of int
         Nodes that ended before they had taken all their samples.
     """
@@ -61,6 +63,7 @@ class RunDescription:
     shares: bool
     drift_points_s: tuple[float, ...] = ()
     live: bool = False
+    watches_drift: bool = False
     incomplete: list[int] = field(default_factory=list)
 
     @property
@@ -83,7 +86,7 @@ class RunDescription:
     def header(self) -> dict[str, Any]:
         """The header of the run's trace file."""
         described = dict(vars(self))
-        for name in ("live", "incomplete"):
+        for name in ("live", "watches_drift", "incomplete"):
             if not described[name]:
                 del described[name]
         return {**described, "nodes": len(self.neighbours)}

@@ -97,6 +97,8 @@ _LABELLED: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "view_age_seconds": ("gauge", "Age of the newest message accepted from a peer, by both clocks.", ("peer",)),
     "peer_alive": ("gauge", "1 if there is a link to the peer, or it was heard since one was lost.", ("peer",)),
     "accuracy": ("gauge", "Fraction of right predictions: of the newest 1,000 judged, or of all (total).", ("window",)),
+    "drift_alarms": ("counter", "Drifts of this node's own stream, by what has changed.", ("kind",)),
+    "drift_warnings": ("counter", "Drifts that peers say they saw, by sender and what has changed.", ("peer", "kind")),
     "source_refused": ("counter", "Messages of the source that were refused, by reason.", ("reason",)),
     "socket_bytes": (
         "counter",
@@ -159,6 +161,8 @@ def read(runtime: Runtime, *, lag_s: float | None = None, meter: SocketMeter | N
         "from_future": from_future,
         "view_age_seconds": ages_s,
         "peer_alive": alive,
+        "drift_alarms": {(kind,): count for kind, count in sorted(node.drift_alarms.items())},
+        "drift_warnings": by_name({(peer, kind): count for (peer, kind), count in node.drift_warnings.items()}),
         "input_causes": {(each.reason, each.field, each.topic): each.count for each in tally.causes.sorted()},
     }
     counted = None if meter is None else meter.read()

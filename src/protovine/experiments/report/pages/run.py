@@ -28,11 +28,14 @@ def render_report(result: Result) -> str:
         "run.html.jinja",
         result=result,
         title=title(result),
+        message=key_message(result),
         summary=summary(result),
         about={name: PRESETS[name].about if name in PRESETS else "" for name in result.resolved},
         status=result.status,
         missing=missing(result),
-        comparison=comparison(result),
+        first=comparison(result, FIRST),
+        rest=comparison(result, [metric for metric in METRICS if metric not in FIRST]),
+        drift=drift_table(result),
         one_seed=len({run.seed for run in result.runs}) < 2,
         base=result.presets[0] if several else None,
         same=same_traces(result),
@@ -73,10 +76,81 @@ def missing(result: Result) -> list[str]:
     return lines
 
 
-def comparison(result: Result) -> list[tuple[str, list[tuple[str, str, bool]]]]:
+# The metrics that people ask for first.
+FIRST = (
+    "f1",
+    "accuracy",
+    "kappa",
+    "accuracy_last_class",
+    "samples_to_95",
+    "bytes_per_node_per_s",
+    "prototypes_held_per_node",
+    "aoi_mean_s",
+)
+
+
+def key_message(result: Result) -> list[str]:
+    """What was compared, which system predicts best and by how much, and at which traffic, in a few sentences."""
+    metric = next((name for name in ("f1", "accuracy") if result.interval(_first(result), name)), None)
+    if metric is None:
+        return []
+    scores = {name: found for name in result.presets if (found := result.interval(name, metric)) is not None}
+    title = METRICS[metric][0]
+    best = max(scores, key=lambda name: scores[name].mean)
+    words = f"{best} has {title} {formatted(scores[best], metric)}"
+    if len(scores) == 1:
+        sentences = [f"{words} on {result.data.get('name', 'unnamed')}."]
+    else:
+        others = sorted((name for name in scores if name != best), key=lambda name: -scores[name].mean)
+        listed = ", ".join(f"{name} {formatted(scores[name], metric)}" for name in others)
+        sentences = [f"Of {len(scores)} systems, {words}, the highest; {listed}."]
+        base = result.presets[0]
+        sure = {name: excludes_zero(result.difference(name, metric)) for name in scores if name != base}
+        close = [name for name, is_sure in sure.items() if not is_sure]
+        if len({run.seed for run in result.runs}) < 2:
+            sentences.append("With one seed nothing can be told from chance.")
+        elif close:
+            sentences.append(f"Chance may explain the difference of {_listed(close)} to {base}.")
+        else:
+            sentences.append(f"Every difference to {base} is larger than chance.")
+    traffic = {name: found.mean for name in scores if (found := result.interval(name, "bytes_per_node_per_s"))}
+    sending = {name: value for name, value in traffic.items() if value}
+    if sending:
+        least = min(sending.values())
+        listed = ", ".join(
+            f"{name} {value:,.0f} B/s" + (f" (× {value / least:,.3g})" if value > least else "")
+            for name, value in sending.items()
+        )
+        sentences.append(f"Each node sends: {listed}.")
+    return sentences
+
+
+def drift_table(result: Result) -> list[list[str]]:
+    """The drifts that the detectors saw: preset, seed, when, kind, where, and which nodes."""
+    return [
+        [
+            run.preset,
+            str(run.seed),
+            f"{episode.start_s:.1f} – {episode.end_s:.1f}",
+            episode.kind,
+            "everywhere" if episode.everywhere else "local",
+            _listed(episode.nodes),
+        ]
+        for run in result.runs
+        for episode in run.drift
+    ]
+
+
+def _first(result: Result) -> str:
+    return result.presets[0] if result.presets else ""
+
+
+def comparison(
+    result: Result, metrics: Sequence[str] = tuple(METRICS)
+) -> list[tuple[str, list[tuple[str, str, bool]]]]:
     """The rows of the main table: name of the metric, and per preset its value, the difference and if that is sure."""
     rows = []
-    for metric in METRICS:
+    for metric in metrics:
         if not any(result.interval(preset, metric) for preset in result.presets):
             continue
         cells = []

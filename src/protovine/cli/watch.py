@@ -1,0 +1,136 @@
+"""`protovine watch` and `protovine demo`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from protovine.errors import ConfigError
+
+if TYPE_CHECKING:
+    from protovine.experiments.run.lockstep import Lockstep
+    from protovine.experiments.run.result import Result
+    from protovine.watch.server import Server, Startable
+
+
+def with_page(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of every command that opens the page."""
+    for option in (
+        click.option("--host", default="127.0.0.1", show_default=True, help="Address of this machine to serve at."),
+        click.option("--port", type=click.IntRange(0, 65535), default=None, help="0 is any. [default: 8800 if free]"),
+        click.option("--browser/--no-browser", default=None, help="Open a browser. [default: on a desktop]"),
+    ):
+        command = option(command)
+    return command
+
+
+def serve(source: Startable, host: str, port: int | None, browser: bool | None, quiet: bool = False) -> Server:
+    """Print the link, open a browser, and serve until Ctrl-C."""
+    import webbrowser
+
+    from protovine.watch.server import Server
+
+    server = Server(source, host, port)
+    click.echo(f"watch it at {server.link}", err=quiet)
+    click.echo("Ctrl-C ends it", err=True)
+    desktop = sys.stdout.isatty() and ("DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ)
+    if browser or (browser is None and desktop):
+        webbrowser.open(server.link)
+    try:
+        server.run()
+    except KeyboardInterrupt:
+        click.echo("", err=True)
+    return server
+
+
+@click.command()
+@click.argument("run", required=False, type=click.Path(path_type=Path), metavar="[RUN]")
+@click.option("--seed", type=int, default=None, help="Which seed of a recorded run. [default: the first]")
+@click.option("--swarm", "endpoints", multiple=True, metavar="ENDPOINT", help="A member of a running swarm to ask.")
+@click.option("--certificates", default=None, metavar="FOLDER", help="Folder that `protovine cert issue` made.")
+@click.option("--plain", default=None, metavar="SWARM", help="No certificates: the name of the swarm.")
+@with_page
+def watch(
+    run: Path | None,
+    seed: int | None,
+    endpoints: tuple[str, ...],
+    certificates: str | None,
+    plain: str | None,
+    host: str,
+    port: int | None,
+    browser: bool | None,
+) -> None:
+    """Watch a recorded run, or a running swarm, in the browser.
+
+    RUN is a folder that `protovine run` or `protovine swarm` made; the page has a slider for time. With --swarm
+    tcp/127.0.0.1:7447 --plain barn, for example, real nodes are asked for their status once a second, and not changed.
+    """
+    if (run is None) == (not endpoints):
+        raise ConfigError("watch takes either a run folder or --swarm")
+    if run is not None:
+        from protovine.watch.recorded import Recorded
+
+        serve(Recorded(run, seed), host, port, browser)
+        return
+    from protovine.cli.node import asker
+    from protovine.watch.swarm import Swarm
+
+    name, ask = asker(endpoints, certificates, plain, timeout_s=2.0)
+    serve(Swarm(name, ask), host, port, browser)
+
+
+@click.command()
+@click.option(
+    "--speed", type=click.FloatRange(0, 1000), default=2.0, show_default=True, help="Virtual s per s; 0: fast."
+)
+@with_page
+def demo(speed: float, host: str, port: int | None, browser: bool | None) -> None:
+    """Watch five nodes learn a boundary that turns, in the browser.
+
+    Kill nodes, cut links, begin a drift, and see what happens. Nothing is written.
+    """
+    from protovine.experiments.define.prepare import prepare
+    from protovine.watch.demo import demo_experiment
+    from protovine.watch.live import Live
+
+    serve(Live(prepare(demo_experiment()), speed), host, port, browser)
+
+
+def run_watched(tables: dict[str, Any], out: Path | None, as_json: bool, speed: float) -> None:
+    """Run an experiment while it is watched; its folder has what was done by hand."""
+    from protovine.cli.run import new_folder, show
+    from protovine.experiments.define.config import Experiment
+    from protovine.experiments.define.prepare import prepare
+    from protovine.experiments.report.pages import render_report
+    from protovine.experiments.run.folder import RunFolder
+    from protovine.watch.live import Live
+
+    prepared = prepare(Experiment(**tables))
+    if len(prepared.seeds) > 1:
+        raise ConfigError(f"--watch shows one seed, got {len(prepared.seeds)}: use --seeds 1")
+    folder = RunFolder.create(out or new_folder(prepared.data[prepared.experiment.seed].name), prepared)
+    ended: list[Result] = []
+
+    def finish(lockstep: Lockstep) -> None:
+        again, result = lockstep.finish(folder.traces)
+        folder.describe(again)
+        folder.finish(result, render_report(result))
+        ended.append(result)
+        if not as_json:
+            show(result, folder, as_json)
+            click.echo("the page stays until Ctrl-C", err=True)
+
+    live = Live(prepared, speed, finish)
+    serve(live, "127.0.0.1", None, None, quiet=as_json)
+    if live.error:
+        raise click.ClickException(live.error)
+    if not ended:
+        assert live.lockstep is not None
+        finish(live.lockstep)
+    elif as_json:
+        show(ended[0], folder, as_json)

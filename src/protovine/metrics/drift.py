@@ -1,0 +1,109 @@
+"""Drift alarms of a swarm: which nodes saw what, when, whether it is everywhere, and how alarms fit known drift."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from protovine.records import SECOND_NS, Alarmed, Learned, Record
+
+# Local samples after a known drift within which an alarm is about it.
+HORIZON = 200
+# Alarms of several nodes are about one drift if no more than this many local samples of a node lie between them.
+TOGETHER = 100
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One drift as the swarm saw it: ``nodes`` raised alarms from ``start_s`` to ``end_s``.
+
+    ``kind`` is the most frequent one. It is ``everywhere`` if at least half of the nodes saw it.
+    """
+
+    start_s: float
+    end_s: float
+    kind: str
+    nodes: tuple[int, ...]
+    everywhere: bool
+
+
+@dataclass(frozen=True)
+class DriftReport:
+    """Alarms against known drift points.
+
+    ``detected`` is the fraction of pairs of a node and a drift point with an alarm within 200 local samples of the node
+    after it, and ``delay_s`` the mean time until the first of them; None without drift points, or without such alarms.
+    ``false_alarms`` are all other alarms, per node.
+    """
+
+    detected: float | None
+    delay_s: float | None
+    false_alarms: float
+    episodes: tuple[Episode, ...]
+
+
+def drift(records: Iterable[Record], nodes: Sequence[int], points_s: Sequence[float]) -> DriftReport:
+    """The report on ``nodes``, with the times at which the concept changes.
+
+    Examples
+    --------
+    >>> learned = [Learned(i * SECOND_NS, 0, i, False, 1) for i in range(100)]
+    >>> alarms = [Alarmed(20 * SECOND_NS, 0, "adwin", "error", "relation")]
+    >>> alarms += [Alarmed(57 * SECOND_NS, 0, "adwin", "labels", "labels")]
+    >>> report = drift([*learned, *alarms], [0], [50.0])
+    >>> report.detected, report.delay_s, report.false_alarms, len(report.episodes)
+    (1.0, 7.0, 1.0, 1)
+    """
+    inside = set(nodes)
+    learnt: dict[int, list[int]] = defaultdict(list)
+    alarms: list[Alarmed] = []
+    for record in records:
+        if record.node in inside:
+            if isinstance(record, Learned):
+                learnt[record.node].append(record.at_ns)
+            elif isinstance(record, Alarmed):
+                alarms.append(record)
+    alarms.sort(key=lambda alarm: (alarm.at_ns, alarm.node))
+    delays: dict[tuple[int, float], float] = {}
+    false = 0
+    ends = {(node, point): _end_ns(learnt[node], point) for node in nodes for point in points_s}
+    for alarm in alarms:
+        about = [p for p in points_s if p * SECOND_NS <= alarm.at_ns <= ends[alarm.node, p]]
+        if about:
+            delays.setdefault((alarm.node, about[-1]), alarm.at_ns / SECOND_NS - about[-1])
+        else:
+            false += 1
+    pairs = len(nodes) * len(points_s)
+    return DriftReport(
+        detected=len(delays) / pairs if pairs else None,
+        delay_s=sum(delays.values()) / len(delays) if delays else None,
+        false_alarms=false / len(nodes) if nodes else 0.0,
+        episodes=tuple(_episodes(alarms, learnt, len(nodes))),
+    )
+
+
+def _end_ns(learnt: Sequence[int], point_s: float) -> float:
+    """When a node has learnt `HORIZON` local samples after a time."""
+    after = [at_ns for at_ns in learnt if at_ns >= point_s * SECOND_NS]
+    return after[HORIZON - 1] if len(after) >= HORIZON else float("inf")
+
+
+def _episodes(alarms: Sequence[Alarmed], learnt: dict[int, list[int]], n: int) -> list[Episode]:
+    longest = max((len(times) for times in learnt.values()), default=0)
+    last_ns = max((times[-1] for times in learnt.values() if times), default=0)
+    gap_ns = TOGETHER * last_ns / longest if longest else 0.0
+    groups: list[list[Alarmed]] = []
+    for alarm in alarms:
+        if groups and alarm.at_ns - groups[-1][-1].at_ns <= gap_ns:
+            groups[-1].append(alarm)
+        else:
+            groups.append([alarm])
+    found = []
+    for group in groups:
+        seen = tuple(sorted({alarm.node for alarm in group}))
+        kinds = Counter(alarm.kind for alarm in group)
+        kind = min(kinds, key=lambda each: (-kinds[each], each))
+        start_s, end_s = group[0].at_ns / SECOND_NS, group[-1].at_ns / SECOND_NS
+        found.append(Episode(start_s, end_s, kind, seen, 2 * len(seen) >= n))
+    return found

@@ -1,0 +1,208 @@
+"""Statuses of real nodes folded into what the page shows; no I/O, no clock."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from protovine.records import SECOND_NS
+from protovine.watch.board import CURVES, EVENTS_MAX, NODES_MAX
+from protovine.watch.curves import Curves, rounded
+
+# Without certificates any process can invent members.
+MEMBERS_MAX = 1000
+NAME_MAX = 60
+
+
+class Members:
+    """What the members of a swarm say of themselves, poll by poll.
+
+    Members keep their place, in the order in which they were first seen. One that no longer answers is down. A status
+    is data from elsewhere: what does not look like one is left out.
+
+    Examples
+    --------
+    >>> members = Members()
+    >>> gate = {"id": 7, "name": "gate", "accuracy": 0.5, "bytes_sent": 100}
+    >>> members.take([gate], at_s=1.0); members.take([{**gate, "bytes_sent": 300}], at_s=2.0)
+    >>> members.names, members.frame()["nodes"]["bytes"], members.frame()["nodes"]["state"]
+    (['gate'], [200], ['up'])
+    """
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.curves = Curves(CURVES, None)
+        self.links: set[tuple[int, int]] = set()
+        self._place: dict[int, int] = {}
+        self._newest: list[dict[str, Any]] = []
+        self._rates: list[float] = []
+        self._up: list[bool] = []
+        self._events: deque[dict[str, Any]] = deque(maxlen=EVENTS_MAX)
+        self._number = 0
+        self._t = 0.0
+
+    @property
+    def version(self) -> int:
+        """Grows when there are more members, links or names."""
+        return len(self.names) + len(self.links)
+
+    def take(self, statuses: Sequence[Any], at_s: float) -> None:
+        """The answers of one poll at ``at_s`` seconds after the first."""
+        good = [status for status in map(_checked, statuses) if status is not None]
+        passed_s = at_s - self._t
+        self._t = at_s
+        heard = set()
+        for status in good:
+            place = self._place_of(status)
+            if place is None:
+                continue
+            heard.add(place)
+            before = self._newest[place]
+            sent = status["bytes_sent"] - before.get("bytes_sent", status["bytes_sent"])
+            self._rates[place] = max(0.0, sent / passed_s) if passed_s > 0 and sent >= 0 else 0.0
+            if before.get("incarnation", status["incarnation"]) != status["incarnation"]:
+                self._note("up", f"runs again, incarnation {status['incarnation']}", place)
+            self._compare("refused", before, status, place)
+            self._newest[place] = status
+        for place in range(len(self.names)):
+            self._seen(place, place in heard)
+        self._link()
+        while self.curves.next_ns <= at_s * SECOND_NS:
+            self._point()
+
+    def _place_of(self, status: dict[str, Any]) -> int | None:
+        place = self._place.get(status["id"])
+        if place is None and len(self.names) < MEMBERS_MAX:
+            place = self._place[status["id"]] = len(self.names)
+            self.names.append(status["name"])
+            self._newest.append({})
+            self._rates.append(0.0)
+            self._up.append(False)
+        return place
+
+    def _seen(self, place: int, up: bool) -> None:
+        if up != self._up[place]:
+            self._up[place] = up
+            self._note("up" if up else "down", "answers" if up else "does not answer", place)
+        if not up:
+            self._rates[place] = 0.0
+
+    def _compare(self, what: str, before: dict[str, Any], status: dict[str, Any], place: int) -> None:
+        for reason, count in list(status[what].items())[:20]:
+            if before and count > before[what].get(reason, 0):
+                self._note("refused", f"has refused {count:,} messages: {reason}", place)
+
+    def _note(self, kind: str, text: str, place: int) -> None:
+        self._number += 1
+        self._events.append(
+            {"id": self._number, "at": round(self._t, 1), "kind": kind, "text": text[:200], "node": place}
+        )
+
+    def _link(self) -> None:
+        for place, status in enumerate(self._newest):
+            for peer in status.get("peers", ()):
+                other = self._place.get(peer["id"])
+                if other is not None and other != place:
+                    self.links.add((min(place, other), max(place, other)))
+
+    def _accuracies(self) -> list[float | None]:
+        return [status.get("accuracy") for status in self._newest]
+
+    def _ages(self) -> dict[tuple[int, int], float]:
+        return {
+            (place, self._place[peer["id"]]): peer["age_s"]
+            for place, status in enumerate(self._newest)
+            if self._up[place]
+            for peer in status.get("peers", ())
+            if peer["age_s"] is not None and peer["id"] in self._place
+        }
+
+    def _point(self) -> None:
+        each = sorted(value for value in self._accuracies() if value is not None)
+        ages = list(self._ages().values())
+        count = max(1, len(self.names))
+        large = count > NODES_MAX
+        values = {
+            "t": self.curves.next_ns / SECOND_NS,
+            "mean": rounded(fmean(each)) if each else None,
+            "low": rounded(each[len(each) // 10]) if each else None,
+            "high": rounded(each[-1 - len(each) // 10]) if each else None,
+            "last_class": None,
+            "bytes": round(sum(self._rates) / count, 1),
+            "age": rounded(fmean(ages), 3) if ages else None,
+            "nodes": [] if large else [rounded(value) for value in self._accuracies()],
+        }
+        self.curves.add(values, {})
+
+    def frame(self) -> dict[str, Any]:
+        """The picture now, as `Board.frame`; accuracies are of all predictions, as statuses have no others."""
+        n = len(self.names)
+        accuracies, ages = self._accuracies(), self._ages()
+        known = [value for value in accuracies if value is not None]
+        samples = [status.get("samples", 0) for status in self._newest]
+        table: list[list[float | None]] = [[None] * n for _ in range(n)] if n <= NODES_MAX else []
+        for (place, other), age_s in ages.items() if table else ():
+            table[place][other] = round(age_s, 2)
+        return {
+            "t": round(self._t, 1),
+            "recent": rounded(fmean(known)) if known else None,
+            "totals": {
+                "accuracy": fmean(known) if known else None,
+                "f1": None,
+                "bytes_per_node_per_s": None,
+                "aoi_mean_s": fmean(ages.values()) if ages else None,
+                "samples": float(sum(samples)),
+            },
+            "nodes": {
+                "accuracy": [rounded(value) for value in accuracies],
+                "samples": samples,
+                "size": [status.get("prototypes", 0) for status in self._newest],
+                "bytes": [round(rate) for rate in self._rates],
+                "state": ["up" if up else "down" for up in self._up],
+                "alarm": [],
+            },
+            "bytes": round(sum(self._rates) / max(1, n), 1),
+            "pulses": [],
+            "events": list(self._events),
+            "age": {"table": table, "group": 1},
+            "edges": [],
+            "cut": [],
+        }
+
+
+def _checked(status: Any) -> dict[str, Any] | None:
+    """The keys of a status that are shown, each of its kind; None if it is no status."""
+    if not isinstance(status, Mapping) or not _is_count(status.get("id")):
+        return None
+    counts = {name: status.get(name, 0) for name in ("samples", "bytes_sent", "prototypes", "incarnation")}
+    if not all(map(_is_count, counts.values())):
+        return None
+    accuracy = status.get("accuracy")
+    peers = status.get("peers")
+    refused = status.get("refused")
+    return {
+        **counts,
+        "id": status["id"],
+        "name": str(status.get("name", status["id"]))[:NAME_MAX],
+        "accuracy": _number(accuracy, 1.0),
+        "refused": {str(k)[:100]: v for k, v in refused.items() if _is_count(v)}
+        if isinstance(refused, Mapping)
+        else {},
+        "peers": [
+            {"id": peer["id"], "age_s": _number(peer.get("age_s"), 1e12)}
+            for peer in (peers[:MEMBERS_MAX] if isinstance(peers, list) else ())
+            if isinstance(peer, Mapping) and _is_count(peer.get("id"))
+        ],
+    }
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def _number(value: Any, most: float) -> float | None:
+    """A number from 0 to ``most``, or None."""
+    good = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= most
+    return float(value) if good else None

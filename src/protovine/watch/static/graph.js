@@ -1,0 +1,184 @@
+// The swarm: a graph of up to 64 nodes, or a mosaic of more.
+
+import { byId, canvasOf, css, element, key, known, percent, bytes, scaleColour, shape, textOn, tipOn } from "./format.js";
+
+const svg = byId("graph");
+const PULSES_SHOWN = 60;
+const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
+let nodes = [];
+let edges = new Map();
+let places = [];
+let system = null;
+let cells = null;
+let newest = null;
+
+const edgeKey = (a, b) => (a < b ? `${a}-${b}` : `${b}-${a}`);
+export const isLarge = (n) => n > 64;
+
+export function build(chosen, names, select) {
+  system = chosen;
+  newest = null;
+  svg.replaceChildren();
+  nodes = [];
+  edges = new Map();
+  const large = isLarge(chosen.nodes);
+  svg.toggleAttribute("hidden", large);
+  byId("mosaic").hidden = !large;
+  if (large) return;
+  const box = svg.getBoundingClientRect();
+  const [width, height] = [Math.max(200, box.width), Math.max(150, box.height)];
+  svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  const n = chosen.nodes;
+  const r = Math.max(7, Math.min(19, (0.9 * Math.min(width, height)) / Math.max(6, n / 2.2)));
+  const [rx, ry] = [width / 2 - r - 6, height / 2 - r - 6];
+  places = Array.from({ length: n }, (_, i) => {
+    const angle = (2 * Math.PI * i) / n - Math.PI / 2;
+    return n === 1 ? [width / 2, height / 2] : [width / 2 + rx * Math.cos(angle), height / 2 + ry * Math.sin(angle)];
+  });
+  for (const [a, b] of chosen.links) {
+    const line = shape("line", { class: "edge", x1: places[a][0], y1: places[a][1], x2: places[b][0], y2: places[b][1] });
+    line.dataset.link = `${a}-${b}`;
+    svg.append(line);
+    edges.set(edgeKey(a, b), line);
+  }
+  places.forEach(([x, y], i) => nodes.push(drawNode(i, x, y, r, names[i], select)));
+}
+
+function drawNode(i, x, y, r, name, select) {
+  const group = shape("g", { class: "node", tabindex: 0, role: "button", "aria-pressed": "false" });
+  group.dataset.node = i;
+  const disc = shape("circle", { cx: x, cy: y, r });
+  const ring = shape("circle", { class: "ring", cx: x, cy: y, r: r + 3 });
+  const mark = shape("path", { fill: "none", "stroke-width": 2.5 });
+  const roomy = r >= 16;
+  const label = shape("text", { x, y: roomy ? y - 5 : y });
+  const part = shape("text", { class: "percent", x, y: y + 7 });
+  const title = shape("title");
+  group.append(title, disc, ring, mark, label, part);
+  svg.append(group);
+  group.addEventListener("click", () => select(i));
+  group.addEventListener("keydown", (event) => {
+    if (event.key === "Enter") select(i);
+  });
+  return { group, disc, mark, label, part, roomy, title, name, x, y, r };
+}
+
+export function draw(frame, chosenNode) {
+  newest = frame;
+  if (isLarge(system.nodes)) {
+    drawMosaic(frame, chosenNode);
+    return;
+  }
+  const { accuracy, state, bytes: rate, size, alarm } = frame.nodes;
+  nodes.forEach((node, i) => {
+    const value = accuracy[i];
+    const down = state[i] === "down";
+    const fill = down || !known(value) ? css("--dead") : scaleColour(shade(value));
+    node.disc.setAttribute("fill", fill);
+    node.disc.setAttribute("fill-opacity", down ? 0.45 : 1);
+    node.group.dataset.state = state[i];
+    node.group.setAttribute("aria-pressed", String(i === chosenNode));
+    node.mark.setAttribute("d", markOf(state[i], node));
+    node.mark.setAttribute("stroke", state[i] === "byzantine" ? css("--alert") : css("--ink"));
+    node.label.textContent = down ? "" : String(i);
+    node.part.textContent = node.roomy && !down && known(value) ? `${Math.round(100 * value)} %` : "";
+    for (const text of [node.label, node.part]) text.setAttribute("fill", known(value) ? textOn(shade(value)) : "#fff");
+    const alarmed = alarm[i] ? `, drift of the ${alarm[i].kind} at ${alarm[i].at.toFixed(1)} s` : "";
+    const words = `${node.name}: ${stateWords(state[i])}, accuracy ${percent(value)}, sends ${bytes(rate[i])}, ${size[i]} prototypes${alarmed}`;
+    node.group.setAttribute("aria-label", words);
+    node.title.textContent = words;
+  });
+  drawEdges(frame);
+  if (!calm.matches) frame.pulses.slice(0, PULSES_SHOWN).forEach(([a, b, count]) => pulse(a, b, count));
+}
+
+const stateWords = (state) => ({ up: "up", down: "down", byzantine: "Byzantine" })[state] ?? state;
+
+// Accuracies below one half are all dark.
+export const shade = (accuracy) => (accuracy - 0.5) / 0.5;
+
+function markOf(state, { x, y, r }) {
+  const d = r * 0.55;
+  if (state === "down") return `M${x - d} ${y - d}L${x + d} ${y + d}M${x + d} ${y - d}L${x - d} ${y + d}`;
+  if (state === "byzantine") {
+    const e = r + 5;
+    return `M${x} ${y - e}L${x + e} ${y}L${x} ${y + e}L${x - e} ${y}Z`;
+  }
+  return "";
+}
+
+function drawEdges(frame) {
+  const rates = new Map();
+  for (const [a, b, rate] of frame.edges) rates.set(edgeKey(a, b), (rates.get(edgeKey(a, b)) ?? 0) + rate);
+  const cut = new Set(frame.cut.map(([a, b]) => edgeKey(a, b)));
+  const most = Math.max(1, ...rates.values());
+  for (const [name, line] of edges) {
+    const part = (rates.get(name) ?? 0) / most;
+    line.setAttribute("stroke-width", (0.6 + 3 * part).toFixed(2));
+    line.setAttribute("stroke-opacity", (0.18 + 0.55 * part).toFixed(2));
+    line.classList.toggle("cut", cut.has(name));
+    if (cut.has(name)) line.setAttribute("stroke-opacity", 0.9);
+  }
+}
+
+function pulse(a, b, count) {
+  if (!places[a] || !places[b]) return;
+  const dot = shape("circle", { class: "pulse", r: Math.min(5, 2 + Math.sqrt(count)) });
+  svg.insertBefore(dot, nodes[0]?.group ?? null);
+  const [from, to] = [places[a], places[b]].map(([x, y]) => ({ transform: `translate(${x}px, ${y}px)` }));
+  dot.animate([from, to], { duration: 500, easing: "ease-in-out" }).finished.then(() => dot.remove(), () => dot.remove());
+}
+
+function drawMosaic(frame, chosenNode) {
+  const { context, width, height } = canvasOf("mosaic");
+  const n = system.nodes;
+  const columns = Math.ceil(Math.sqrt((n * width) / height));
+  const side = Math.floor(Math.min(width / columns, height / Math.ceil(n / columns)));
+  cells = { columns, side };
+  for (let i = 0; i < n; i++) {
+    const [x, y] = [(i % columns) * side, Math.floor(i / columns) * side];
+    const down = frame.nodes.state[i] === "down";
+    const value = frame.nodes.accuracy[i];
+    context.fillStyle = down || !known(value) ? css("--dead") : scaleColour(shade(value));
+    context.globalAlpha = down ? 0.4 : 1;
+    context.fillRect(x, y, Math.max(1, side - 1), Math.max(1, side - 1));
+    context.globalAlpha = 1;
+    if (frame.nodes.state[i] === "byzantine" || i === chosenNode) {
+      context.strokeStyle = i === chosenNode ? css("--ink") : css("--alert");
+      context.strokeRect(x + 0.5, y + 0.5, side - 2, side - 2);
+    }
+  }
+}
+
+function cellAt(x, y) {
+  if (!cells || !newest) return null;
+  const i = Math.floor(y / cells.side) * cells.columns + Math.floor(x / cells.side);
+  return Math.floor(x / cells.side) < cells.columns && i < system.nodes ? i : null;
+}
+
+export function prepareMosaic(select) {
+  const canvas = byId("mosaic");
+  tipOn(canvas, (x, y) => {
+    const i = cellAt(x, y);
+    return i === null ? "" : `node ${i}: ${stateWords(newest.nodes.state[i])}, accuracy ${percent(newest.nodes.accuracy[i])}, ${bytes(newest.nodes.bytes[i])}`;
+  });
+  canvas.addEventListener("click", (event) => {
+    const box = canvas.getBoundingClientRect();
+    const i = cellAt(event.clientX - box.left, event.clientY - box.top);
+    if (i !== null) select(i);
+  });
+}
+
+export function legend(n) {
+  const box = byId("graph-legend");
+  const ramp = element("span", "", { class: "key" });
+  const sign = shape("svg", { width: 62, height: 10, viewBox: "0 0 62 10", "aria-hidden": "true" });
+  for (let i = 0; i < 31; i++) sign.append(shape("rect", { x: 2 * i, y: 0, width: 2.2, height: 10, fill: scaleColour(i / 30) }));
+  ramp.append(element("span", "≤ 50 %"), sign, element("span", "100 %"));
+  const down = shape("path", { d: "M5 1L13 9M13 1L5 9", stroke: css("--ink"), "stroke-width": 2 });
+  const byzantine = shape("path", { d: "M9 0L15 5L9 10L3 5Z", fill: "none", stroke: css("--alert"), "stroke-width": 2 });
+  box.replaceChildren(ramp, key("down", down), key("Byzantine", byzantine));
+  if (!isLarge(n)) box.append(key("traffic", lineOf()), key("share", shape("circle", { cx: 9, cy: 5, r: 3.5, fill: css("--mean") })));
+}
+
+const lineOf = () => shape("line", { x1: 0, x2: 18, y1: 5, y2: 5, stroke: css("--soft"), "stroke-width": 3, "stroke-opacity": 0.7 });

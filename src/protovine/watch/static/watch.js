@@ -1,0 +1,412 @@
+// The page: asks what there is, follows it, draws it, and sends what is done by hand.
+
+import * as charts from "./charts.js";
+import { byId, bytes, css, element, known, percent, seconds } from "./format.js";
+import * as graph from "./graph.js";
+import * as heat from "./heat.js";
+import * as map from "./map.js";
+
+const TOKEN = "protovine-token";
+const RETRY_MS = 1000;
+const INSIDE_MS = 1000;
+const EVENTS_SHOWN = 200;
+const STATES = { running: "live", paused: "paused", ended: "ended", starting: "starting", recorded: "recorded", failed: "failed" };
+
+let about = null; // What does not change.
+let system = null; // The system that is shown.
+let status = { state: "starting" };
+let frame = null;
+let curves = null;
+let events = [];
+let inside = null;
+let node = 0; // The chosen node.
+let tab = "age";
+let stream = null;
+let connected = false;
+let playing = null; // The timer of a recorded run that is played.
+let wanted = 0; // The picture of a recorded run that was asked for last.
+
+// -- The token comes in the fragment of the link, which a browser never sends. It stays in this tab.
+
+function takeToken() {
+  const given = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (given) {
+    sessionStorage.setItem(TOKEN, given);
+    history.replaceState(null, "", location.pathname + location.search);
+  }
+}
+
+async function ask(path) {
+  const answer = await fetch(path);
+  if (!answer.ok) throw new Error(await answer.text());
+  return answer.json();
+}
+
+async function act(command) {
+  const headers = { "content-type": "application/json", "x-protovine-token": sessionStorage.getItem(TOKEN) ?? "" };
+  try {
+    const answer = await fetch("/api/act", { method: "POST", headers, body: JSON.stringify(command) });
+    if (!answer.ok) throw new Error(await answer.text());
+    takeStatus(await answer.json());
+    hint("");
+  } catch (error) {
+    hint(error.message);
+  }
+}
+
+const hint = (text) => (byId("hint").textContent = text);
+
+// -- What there is.
+
+async function begin() {
+  stop();
+  try {
+    about = await ask("/api/about");
+  } catch {
+    disconnected();
+    return;
+  }
+  connected = true;
+  takeStatus(about.status);
+  if (status.state === "failed") return;
+  if (!about.ready) {
+    byId("message").textContent = about.mode === "recorded" ? "Reading the recorded run …" : about.mode === "swarm" ? (status.error ?? "Asking the members of the swarm …") : "Starting: the first start compiles kernels, which can take half a minute …";
+    setTimeout(begin, 400);
+    return;
+  }
+  const before = system?.name;
+  const select = byId("system");
+  select.replaceChildren(...about.systems.map((each) => element("option", each.name, { value: each.name })));
+  choose(about.systems.some((each) => each.name === before) ? before : about.systems[0].name);
+}
+
+function choose(name) {
+  stop();
+  system = about.systems.find((each) => each.name === name);
+  byId("system").value = name;
+  byId("system").title = system.about;
+  about.names = Array.from({ length: system.nodes }, (_, i) => about.names[i] ?? `node ${i}`);
+  frame = curves = inside = null;
+  events = [];
+  node = Math.min(node, system.nodes - 1);
+  byId("title").textContent = `protovine: ${about.title}`;
+  document.title = `${about.title} – protovine watch`;
+  prepareControls();
+  layOut();
+  if (about.mode === "recorded") follow_recorded();
+  else follow();
+}
+
+function layOut() {
+  if (!system) return;
+  graph.build(system, about.names, selectNode);
+  graph.legend(system.nodes);
+  byId("graph-note").textContent = graph.isLarge(system.nodes) ? `${system.nodes} nodes, coloured by accuracy` : "coloured by accuracy; edges by traffic";
+}
+
+// -- Following: pictures come as server-sent events.
+
+function follow() {
+  stream = new EventSource(`/api/stream?system=${encodeURIComponent(system.name)}`);
+  stream.onmessage = (message) => {
+    const news = JSON.parse(message.data);
+    if (news.status.instance !== about.instance || news.status.version !== about.version) {
+      begin(); // Another process answers, or there are more members: everything may be new.
+      return;
+    }
+    connected = true;
+    takeStatus(news.status);
+    if (!news.frame) return;
+    frame = news.frame;
+    takeCurves(news.curves);
+    events = [...news.events.reverse(), ...events].slice(0, EVENTS_SHOWN);
+    if (news.events.length) drawLog();
+    draw();
+  };
+  stream.onerror = () => {
+    disconnected(false);
+    if (stream?.readyState === EventSource.CLOSED) {
+      stop();
+      setTimeout(begin, RETRY_MS);
+    }
+  };
+}
+
+function stop() {
+  stream?.close();
+  stream = null;
+  clearInterval(playing);
+  playing = null;
+}
+
+function disconnected(again = true) {
+  connected = false;
+  showState();
+  byId("message").textContent = "The program does not answer. This page connects again as soon as it does.";
+  if (again) setTimeout(begin, RETRY_MS);
+}
+
+function takeCurves(news) {
+  if (!curves || news.start === 0) {
+    curves = news;
+    return;
+  }
+  for (const [name, values] of Object.entries(news)) {
+    if (Array.isArray(values) && name !== "cursor") curves[name] = [...curves[name].slice(0, news.start), ...values];
+  }
+  for (const group of ["kinds", "others"]) {
+    for (const [name, values] of Object.entries(news[group])) {
+      const before = curves[group][name] ?? new Array(news.start).fill(0);
+      curves[group][name] = [...before.slice(0, news.start), ...values];
+    }
+  }
+}
+
+// -- A recorded run: pictures by number.
+
+async function follow_recorded() {
+  byId("slider").max = about.frames - 1;
+  try {
+    curves = await ask(`/api/curves?system=${encodeURIComponent(system.name)}`);
+    await goTo(about.frames - 1);
+  } catch {
+    disconnected();
+  }
+}
+
+async function goTo(number) {
+  wanted = Math.min(about.frames - 1, Math.max(0, number));
+  byId("slider").value = wanted;
+  const asked = wanted;
+  try {
+    const answer = await ask(`/api/frame?system=${encodeURIComponent(system.name)}&at=${asked}`);
+    if (asked !== wanted) return; // A later one was asked for meanwhile.
+    connected = true;
+    frame = answer.frame;
+    takeStatus(answer.status);
+    events = [...frame.events].reverse();
+    drawLog();
+    draw();
+  } catch {
+    stop();
+    disconnected();
+  }
+}
+
+function togglePlay() {
+  if (about.mode !== "recorded") {
+    act({ do: status.state === "paused" ? "go" : "pause" });
+    return;
+  }
+  if (playing) {
+    clearInterval(playing);
+    playing = null;
+  } else {
+    if (wanted >= about.frames - 1) wanted = -1;
+    playing = setInterval(() => {
+      if (wanted >= about.frames - 1) togglePlay();
+      else goTo(wanted + 1);
+    }, 100);
+  }
+  showState();
+}
+
+// -- Drawing.
+
+function draw() {
+  if (!frame || !curves) return;
+  const empty = !frame.totals.samples;
+  showState();
+  showMessage(empty);
+  graph.draw(frame, node);
+  const count = about.mode === "recorded" ? Math.max(1, curves.t.filter((at) => at <= frame.t + 1e-3).length) : curves.t.length;
+  charts.draw(curves, system, about.end, driftTimes(), count);
+  drawPairs();
+  if (about.end) byId("progress").value = Math.min(1, frame.t / about.end);
+  byId("time").textContent = about.end ? `${frame.t.toFixed(1)} of ${about.end.toFixed(1)} s` : `${frame.t.toFixed(1)} s`;
+}
+
+const driftTimes = () => events.filter((each) => ["drift", "hand", "alarm"].includes(each.kind)).map((each) => each.at);
+
+function drawPairs() {
+  if (tab === "age") heat.ages(frame, system, about.names);
+  else heat.trust(inside, system, about.names);
+}
+
+function showMessage(empty) {
+  if (empty) {
+    byId("message").textContent = "Waiting for the first samples …";
+    return;
+  }
+  const now = (values) => values.filter(known).at(-1);
+  const shown = about.mode === "recorded" ? curves.t.filter((at) => at <= frame.t + 1e-3).length : curves.t.length;
+  const others = Object.entries(curves.others).map(([name, values]) => [name, now(values.slice(0, shown))]).filter(([, value]) => known(value));
+  const beside = others.map(([name, value]) => `${name} ${percent(value)}`).join(", ");
+  const sends = system.shares ? `; each node sends ${bytes(frame.bytes)}` : "; no node sends anything";
+  byId("message").textContent = `${system.name}: ${percent(frame.recent)} of the ${about.mode === "swarm" ? "" : "newest "}predictions are right${beside ? ` (${beside})` : ""}${sends}.`;
+  const totals = frame.totals;
+  const down = frame.nodes.state.filter((each) => each === "down").length;
+  const numbers = [
+    ["F1 so far", known(totals.f1) ? totals.f1.toFixed(3) : "–", "f1"],
+    ["accuracy so far", known(totals.accuracy) ? totals.accuracy.toFixed(3) : "–", "accuracy"],
+    ["traffic so far", known(totals.bytes_per_node_per_s) ? `${totals.bytes_per_node_per_s.toFixed(1)} B/s per node` : "–", "bytes_per_node_per_s"],
+    ["mean age", seconds(totals.aoi_mean_s, 3), "aoi_mean_s"],
+    ["samples", totals.samples.toLocaleString("en"), "samples"],
+    ["nodes up", `${system.nodes - down} of ${system.nodes}`, "up"],
+  ];
+  byId("numbers").replaceChildren(...numbers.map(([name, value, id]) => {
+    const made = element("span", `${name} `);
+    made.append(element("b", value, { "data-number": id }));
+    return made;
+  }));
+}
+
+function drawLog() {
+  const rows = events.map((each) => {
+    const row = element("li", "", { class: each.kind });
+    const who = known(each.node) ? `${about.names[each.node] ?? `node ${each.node}`} ` : "";
+    row.append(element("time", `${each.at.toFixed(1)} s`), element("span", `${who}${each.text}`));
+    return row;
+  });
+  byId("log").replaceChildren(...(rows.length ? rows : [element("li", "Nothing has happened yet.")]));
+}
+
+function takeStatus(news) {
+  status = news;
+  if (status.state === "failed") byId("message").textContent = status.error;
+  showState();
+}
+
+function showState() {
+  const badge = byId("state");
+  const state = connected ? status.state : "reconnecting";
+  badge.textContent = playing ? "playing" : (STATES[state] ?? state);
+  badge.dataset.state = state;
+  const play = byId("play");
+  play.textContent = about?.mode === "recorded" ? (playing ? "Pause" : "Play") : status.state === "paused" ? "Go" : "Pause";
+  play.disabled = about?.mode !== "recorded" && !["running", "paused"].includes(status.state);
+  byId("speed").value = String(status.speed);
+  const over = status.state === "ended";
+  for (const control of document.querySelectorAll("#hands button")) control.disabled = over;
+  if (frame) showNode();
+}
+
+// -- Nodes and what is done to them by hand.
+
+function selectNode(i) {
+  node = i;
+  byId("node").value = String(i);
+  inside = null;
+  if (frame) graph.draw({ ...frame, pulses: [] }, node);
+  showNode();
+  look();
+}
+
+function showNode() {
+  const down = frame?.nodes.state[node] === "down";
+  byId("kill").textContent = down ? "Restart" : "Kill";
+  const other = Number(byId("other").value);
+  const cut = frame?.cut?.some(([a, b]) => (a === node && b === other) || (a === other && b === node));
+  const open = (status.by_hand ?? []).some((each) => each.kind === "cut" && each.until_s >= 1e8 && [each.source, each.target].includes(node) && [each.source, each.target].includes(other));
+  byId("cut").textContent = cut || open ? "Restore link" : "Cut link";
+}
+
+function prepareControls() {
+  const live = about.mode === "live";
+  const recorded = about.mode === "recorded";
+  byId("slider").hidden = !recorded;
+  byId("progress").hidden = recorded || !about.end;
+  byId("speed-label").hidden = !live;
+  byId("play").hidden = !live && !recorded;
+  byId("hands").hidden = !live;
+  const options = about.names.map((name, i) => element("option", name, { value: i }));
+  byId("node").replaceChildren(...options);
+  byId("other").replaceChildren(...options.map((each) => each.cloneNode(true)));
+  byId("node").value = String(node);
+  byId("other").value = String(system.nodes > 1 ? (node + 1) % system.nodes : 0);
+  byId("attack").replaceChildren(...about.attacks.map((name) => element("option", name)));
+  byId("drift").replaceChildren(...Object.entries(about.drifts).map(([name, words]) => element("option", name, { title: words })));
+  byId("fanout").value = system.fanout ?? "";
+  byId("share-probability").value = system.share_probability ?? "";
+  byId("budget").value = system.budget ?? "";
+  if (live && !sessionStorage.getItem(TOKEN)) hint("Read only: open the whole link that the command printed to control it.");
+}
+
+function wire() {
+  byId("play").addEventListener("click", togglePlay);
+  byId("slider").addEventListener("input", (event) => goTo(Number(event.target.value)));
+  byId("speed").addEventListener("change", (event) => act({ do: "speed", speed: Number(event.target.value) }));
+  byId("system").addEventListener("change", (event) => choose(event.target.value));
+  byId("node").addEventListener("change", (event) => selectNode(Number(event.target.value)));
+  byId("other").addEventListener("change", showNode);
+  byId("kill").addEventListener("click", () => act({ do: byId("kill").textContent === "Kill" ? "kill" : "restart", node }));
+  byId("byzantine").addEventListener("click", () => act({ do: "attack", node, attack: byId("attack").value }));
+  byId("cut").addEventListener("click", async () => {
+    await act({ do: byId("cut").textContent === "Cut link" ? "cut" : "mend", a: node, b: Number(byId("other").value) });
+    showNode();
+  });
+  byId("drift-here").addEventListener("click", () => act({ do: "drift", change: byId("drift").value, nodes: [node] }));
+  byId("drift-everywhere").addEventListener("click", () => act({ do: "drift", change: byId("drift").value, nodes: [] }));
+  byId("retune").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const number = (id) => (byId(id).value === "" ? null : Number(byId(id).value));
+    const command = { do: "retune", fanout: number("fanout"), share_probability: number("share-probability"), budget_bytes_per_s: number("budget") ?? 0 };
+    act(Object.fromEntries(Object.entries(command).filter(([, value]) => value !== null)));
+  });
+  for (const name of ["age", "trust"]) {
+    byId(`tab-${name}`).addEventListener("click", () => {
+      tab = name;
+      for (const each of ["age", "trust"]) byId(`tab-${each}`).setAttribute("aria-selected", String(each === name));
+      if (frame) drawPairs();
+      look();
+    });
+  }
+  document.addEventListener("keydown", (event) => {
+    if (event.target.closest("input, select, button, a")) return;
+    if (event.key === " ") {
+      event.preventDefault();
+      togglePlay();
+    } else if (about?.mode === "recorded" && ["ArrowLeft", "ArrowRight"].includes(event.key)) {
+      goTo(wanted + (event.key === "ArrowLeft" ? -1 : 1));
+    }
+  });
+  let late = null;
+  window.addEventListener("resize", () => {
+    clearTimeout(late);
+    late = setTimeout(redraw, 100);
+  });
+  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+}
+
+function redraw() {
+  layOut();
+  draw();
+  map.draw(inside, about);
+}
+
+// -- Inside the chosen node, once a second while the page is visible.
+
+async function look() {
+  if (!system || !about?.ready || document.hidden || !connected) return;
+  const asked = [system.name, node].join();
+  const at = about.mode === "recorded" ? wanted : -1;
+  try {
+    const found = await ask(`/api/inside?system=${encodeURIComponent(system.name)}&node=${node}${at >= 0 ? `&at=${at}` : ""}`);
+    if (asked !== [system.name, node].join()) return;
+    inside = found;
+  } catch (error) {
+    inside = { error: error.message };
+  }
+  map.draw(inside, about);
+  if (tab === "trust" && frame) drawPairs();
+}
+
+takeToken();
+wire();
+heat.prepare();
+map.prepare();
+graph.prepareMosaic(selectNode);
+drawLog();
+begin();
+setInterval(look, INSIDE_MS);
+window.protovine = { points: charts.drawn, frame: () => frame };

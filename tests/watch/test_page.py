@@ -1,0 +1,166 @@
+"""The page in a real browser: what it shows is what happens, and what is done on it is done."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from protovine.watch.live import Live
+from protovine.watch.recorded import Recorded
+from tests.watch.conftest import experiment, serving
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+def test_a_swarm_learns_before_your_eyes(live, open_page) -> None:
+    server = live(experiment())
+    watched = open_page(server.link).ready()
+    page = watched.page
+    assert 5 == page.locator("#graph .node").count()
+    assert 10 == page.locator("#graph .edge").count()
+    assert "token" not in page.url, "the link can be copied without the token"
+    before = page.evaluate("() => window.protovine.points()")
+    watched.wait(lambda: page.evaluate("() => window.protovine.points()") > before + 3, "the curves move")
+    watched.wait(lambda: page.locator("#graph .pulse").count() > 0, "shares are seen on their way")
+    assert {"default", "isolated", "centralised"} <= set(page.locator("#accuracy-legend").inner_text().split())
+    watched.wait(lambda: "surprisal" in page.locator("#map-legend").inner_text(), "a sample is explained")
+    page.select_option("#system", "isolated")
+    watched.wait(lambda: "no node sends anything" in page.locator("#message").inner_text(), "another system is shown")
+
+
+def test_a_killed_node_turns_grey_and_the_others_go_on(live, open_page) -> None:
+    server = live(experiment())
+    watched = open_page(server.link).ready()
+    page = watched.page
+    page.locator("#graph .node").nth(3).click()
+    page.click("#kill")
+    dead = page.locator('#graph .node[data-state="down"]')
+    dead.wait_for()
+    assert "3" == dead.get_attribute("data-node")
+    assert "0.45" == dead.locator("circle").first.get_attribute("fill-opacity")
+    samples = watched.frame()["nodes"]["samples"]
+    watched.wait(lambda: watched.frame()["nodes"]["samples"][0] > samples[0] + 5, "the others go on")
+    assert samples[3] == watched.frame()["nodes"]["samples"][3]
+    assert "killed by hand" in page.locator("#log").inner_text()
+    page.locator("#kill", has_text="Restart").click()
+    watched.wait(lambda: watched.frame()["nodes"]["samples"][3] > samples[3], "it learns again")
+    page.locator("#graph .node").nth(1).focus()
+    page.keyboard.press("Enter")
+    page.click("#byzantine")
+    page.locator('#graph .node[data-state="byzantine"]').wait_for()
+    page.select_option("#other", "2")
+    page.click("#cut")
+    page.locator("#graph .edge.cut").first.wait_for()
+    page.locator("#cut", has_text="Restore link").click()
+    page.locator("#drift-everywhere").click()
+    page.fill("#budget", "50")
+    page.click("#retune button")
+    watched.wait(lambda: "budget_bytes_per_s = 50" in page.locator("#log").inner_text(), "settings changed")
+    page.fill("#fanout", "0")
+    page.locator("#retune").evaluate("form => { form.noValidate = true; form.requestSubmit(); }")
+    watched.wait(lambda: "fanout" in page.locator("#hint").inner_text(), "what is wrong is said")
+    watched.complaints.clear()  # Chromium reports the refusal, as it should be.
+    page.keyboard.press("Escape")
+    page.locator("h1").click()
+    page.keyboard.press("Space")
+    page.locator("#state", has_text="paused").wait_for()
+    frozen = watched.frame()["t"]
+    page.locator("#play", has_text="Go").click()
+    watched.wait(lambda: watched.frame()["t"] > frozen, "it goes on")
+
+
+@pytest.mark.parametrize("preset", ["default", "centralised"])
+def test_the_slider_reaches_the_numbers_of_the_result(recorded: Path, serve, open_page, preset: str) -> None:
+    result = json.loads((recorded / "result.json").read_text())
+    (run,) = [run for run in result["runs"] if run["preset"] == preset]
+    server = serve(Recorded(recorded))
+    watched = open_page(server.address).ready()
+    page = watched.page
+    page.select_option("#system", preset)
+    page.locator("#message", has_text=f"{preset}: ").wait_for()
+    page.locator("#slider").fill("0")
+    watched.wait(lambda: watched.frame()["t"] < 1.0, "the slider goes back")
+    page.locator("#slider").fill("299")
+    watched.wait(lambda: watched.frame()["t"] == round(run["virtual_s"], 3), "the slider reaches the end")
+    totals = watched.frame()["totals"]
+    for name in ("f1", "accuracy", "bytes_per_node_per_s", "aoi_mean_s"):
+        assert totals[name] == (None if run[name] is None else pytest.approx(run[name], rel=1e-9)), name
+    assert f"{run['accuracy']:.3f}" == watched.number("accuracy")
+    if preset == "default":
+        assert 1 == page.locator('#graph .node[data-state="down"]').count()
+        watched.wait(lambda: "of node 0" in page.locator("#map-note").inner_text(), "the run is computed again")
+        page.locator("#slider").fill("50")
+        watched.wait(lambda: 0 == page.locator('#graph .node[data-state="down"]').count(), "before it stopped")
+    page.locator("#play").click()
+    watched.wait(lambda: watched.frame()["t"] > 0.5 * run["virtual_s"], "it plays")
+
+
+def test_the_page_connects_again_after_a_restart(open_page) -> None:
+    with serving(Live(experiment(), 4.0), token="first") as server:
+        watched = open_page(server.link).ready()
+        port = server.port
+    watched.page.locator('#state[data-state="reconnecting"]').wait_for()
+    watched.complaints.clear()  # The browser reports that nobody listens.
+    with serving(Live(experiment(limit=2000), 4.0), port=port, token="second"):
+        watched.page.locator('#state[data-state="running"]').wait_for()
+        watched.wait(
+            lambda: (
+                35
+                < watched.page.evaluate(
+                    "() => parseFloat(document.querySelector('#time').textContent.split(' of ')[1])"
+                )
+                < 45
+            ),
+            "the new run is shown",
+        )
+        watched.complaints.clear()
+        watched.page.click("#kill")
+        watched.page.locator("#hint", has_text="token").wait_for()
+        watched.complaints.clear()
+
+
+def test_hostile_names_and_labels_are_text(open_page, live, tmp_path: Path) -> None:
+    file = tmp_path / "hostile.csv"
+    rows = "".join(f"{i % 7},{i % 5},{(HOSTILE, 'b')[i % 2]}\n" for i in range(400))
+    file.write_text(f"{HOSTILE},y,label\n{rows}")
+    server = live(experiment(data={"source": str(file)}, presets=("default",)))
+    watched = open_page(server.link).ready()
+    page = watched.page
+    watched.wait(lambda: "<img src=x" in page.locator("#map-legend").inner_text(), "the label is shown as it is")
+    watched.wait(lambda: HOSTILE in page.locator("#map-note").inner_text(), "the feature is shown as it is")
+    assert 0 == page.locator("img").count()
+
+
+def test_a_thousand_nodes_are_shown_as_a_mosaic(open_page, live) -> None:
+    data = {"source": "rotation", "limit": 3000}
+    swarm = {"nodes": 1000, "topology": "regular:4"}
+    server = live(experiment(data=data, swarm=swarm, presets=("isolated",)), speed=0.5)
+    watched = open_page(server.link).ready()
+    assert 0 == watched.page.locator("#graph .node").count()
+    box = watched.page.locator("#mosaic").bounding_box()
+    watched.page.mouse.move(box["x"] + 5, box["y"] + 5)
+    watched.page.locator("#tip", has_text="node 0").wait_for()
+    assert len(watched.frame()["age"]["table"]) == 40
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1280, "dark")])
+def test_nothing_lies_beyond_the_edge(recorded: Path, serve, open_page, width: int, scheme: str) -> None:
+    server = serve(Recorded(recorded))
+    watched = open_page(server.address, viewport={"width": width, "height": 720}, color_scheme=scheme).ready()
+    assert watched.page.evaluate("() => document.documentElement.scrollWidth") <= width
+    boxes = watched.page.locator(".panel").all()
+    assert 6 == len(boxes)
+    for box in boxes:
+        found = box.bounding_box()
+        assert found["width"] > 200 and found["height"] > 150
+
+
+def test_nobody_waits_for_the_page(recorded: Path, serve, open_page) -> None:
+    server = serve(Recorded(recorded))
+    watched = open_page(server.address).ready()
+    watched.page.reload()
+    watched.ready()
+    loaded_ms = watched.page.evaluate("() => performance.getEntriesByType('navigation')[0].loadEventEnd")
+    assert 0 < loaded_ms < 5000  # Under a second on a machine with nothing else to do.
