@@ -17,7 +17,7 @@ from protovine.gossip import Coin, PushGossip
 from protovine.learn import XuILVQCore
 from protovine.net import MemberName, PlainEnvelope
 from protovine.net.runtime import Runtime
-from protovine.net.security.envelope import EnvelopeLike
+from protovine.net.security.base import EnvelopeLike
 from protovine.net.transport import Channel
 from protovine.node import Node
 from protovine.share import AlwaysGate, QueueInbox, SetLimits, WholeSets

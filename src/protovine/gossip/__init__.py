@@ -7,8 +7,8 @@
 """
 
 from protovine.gossip.frame import MESSAGE_BYTES_MAX, Frame, Kind, LogFrame, kind_name
-from protovine.gossip.log import LogGossip, LogOutgoing, Standing, Summary
-from protovine.gossip.peers import UNSENT, PeerView
+from protovine.gossip.log import LogGossip, LogOutgoing, Summary
+from protovine.gossip.peers import UNSENT, PeerView, Standing
 from protovine.gossip.push import OfferLike, Outgoing, PushGossip
 from protovine.gossip.schedule import SCHEDULES, Coin, RoundRobin, Schedule, make_schedule
 

@@ -21,13 +21,13 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 from protovine.errors import RemoteProtocolError
 from protovine.gossip.budget import Budget
 from protovine.gossip.frame import ENTRIES_MAX, LOG_MESSAGE_BYTES_MAX, Kind, LogFrame
 from protovine.gossip.peer_log import PROBE_NS, TICK_NS, PeerLog
-from protovine.gossip.peers import UNSENT, PeerView, check_peers, check_sender, stale
+from protovine.gossip.peers import UNSENT, PeerView, Standing, check_peers, check_sender, stale
 from protovine.records import SECOND_NS
 
 # The longest message without entries, and the longest encoding of an entry's length.
@@ -43,13 +43,6 @@ _SUMMARY_ENTRIES, _SUMMARY_BYTES, _SUMMARY_PART = 8, 600, 0.5
 
 # Makes a summary (payload, items) of the log in at most ``max_bytes`` bytes, perhaps empty; None if it needs more.
 Summary = Callable[[int], tuple[bytes, int] | None]
-
-
-class Standing(NamedTuple):
-    """The log covers the first ``samples_learnt`` local samples, those until ``at_ns``."""
-
-    samples_learnt: int
-    at_ns: int
 
 
 @dataclass(slots=True)

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from protovine.errors import ConfigError, RemoteProtocolError
 
 # Why a message is refused whose sender knows more of this node than it has made: of an earlier start that used the same
 # incarnation, or a lie.
 UNSENT = "unsent"
+
+
+class Standing(NamedTuple):
+    """The log covers the first ``samples_learnt`` local samples, those until ``at_ns``."""
+
+    samples_learnt: int
+    at_ns: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from protovine.errors import MissingKeysError, RemoteProtocolError
 from protovine.gossip import kind_name
 from protovine.net.pacing import TokenBucket
-from protovine.net.security.envelope import EnvelopeLike
+from protovine.net.security.base import EnvelopeLike
 from protovine.net.security.hello import Member
 from protovine.net.tally import HELLO, PeerGroup, PeerKey, Tally
 from protovine.net.transport import Channel

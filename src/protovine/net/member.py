@@ -16,7 +16,7 @@ from protovine.net.ops.link_log import follow_link_log
 from protovine.net.roster import RosterTiming
 from protovine.net.runtime import Runtime
 from protovine.net.samples import AwaitLimits
-from protovine.net.security.envelope import EnvelopeLike
+from protovine.net.security.base import EnvelopeLike
 from protovine.net.security.identity import MemberName
 from protovine.net.snapshots import restore_node
 from protovine.net.store import Loaded, Store

@@ -33,7 +33,7 @@ from protovine.net.inbound import HelloFrom, Inbound, InboundLimits, Message, Re
 from protovine.net.refusals import Refusals
 from protovine.net.roster import Order, Roster, RosterTiming
 from protovine.net.samples import AwaitLimits, EventLike, LocalSamples, SamplePrediction
-from protovine.net.security.envelope import EnvelopeLike
+from protovine.net.security.base import EnvelopeLike
 from protovine.net.security.hello import Member
 from protovine.net.security.identity import Identity, Trust
 from protovine.net.snapshots import Snapshots
@@ -123,8 +123,7 @@ class Runtime:
         self._bug: BaseException | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_key: tuple[int | None, ...] = ()
-        self._inbound_lock = threading.Lock()
-        self._draining = False
+        self._inbound_lock, self._draining = threading.Lock(), False
         self.refusals = Refusals(self.tally, lambda peer: peer in self.roster.peers, self._soon)
         self._reopening: asyncio.Task[None] | None = None
         self._reopen_again = False
@@ -150,7 +149,7 @@ class Runtime:
         self._loop = asyncio.get_running_loop()
         self.started_ns, self._started_at_ns = self.now_ns(), self.clock.steady()
         self.trusting.deny()
-        self.transport.open(self._deliver, self._link_changed, self._status)
+        self.transport.open(self._deliver, self._link_changed, lambda: msgspec.json.encode(self.status()))
         if self.snapshots.store is not None:
             self._tasks.append(asyncio.ensure_future(self.snapshots.keep()))
         feeding = asyncio.ensure_future(feed()) if feed is not None else None
@@ -486,16 +485,13 @@ class Runtime:
     def status(self) -> dict[str, Any]:
         """The status of this moment; from any thread."""
         up_ns = self.clock.steady() - self._started_at_ns
-        now_ns, ends = time.time_ns(), (self.source, self.sink)
-        return status(self.node, self.envelope, self.roster, self.tally, up_ns, now_ns, self.warnings, *ends)
+        what = (self.node, self.envelope, self.roster, self.tally)
+        return status(*what, up_ns, time.time_ns(), self.warnings, self.source, self.sink)
 
     @property
     def warnings(self) -> list[str]:
         """What is wrong now and needs a person; from any thread."""
         return self.claim.warnings(self.clock.steady()) + self.clock.warnings + self.snapshots.warnings
-
-    def _status(self) -> bytes:
-        return msgspec.json.encode(self.status())
 
 
 def _log_cause(reason: str, text: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from protovine.net.roster import Roster
-from protovine.net.security.envelope import EnvelopeLike
+from protovine.net.security.base import EnvelopeLike
 from protovine.net.security.identity import Trust
 from protovine.net.states import PeerState
 from protovine.net.tally import Tally, in_order

@@ -9,7 +9,8 @@ import logging
 from collections.abc import Callable
 
 from protovine.net.roster import Roster
-from protovine.net.security.envelope import Envelope, EnvelopeLike
+from protovine.net.security.base import EnvelopeLike
+from protovine.net.security.envelope import Envelope
 from protovine.net.security.hello import Member
 from protovine.net.security.identity import Identity, Trust, common_name
 from protovine.net.security.revocations import Revocations

@@ -36,7 +36,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 import msgspec
 from cryptography import x509
@@ -88,51 +88,6 @@ COUNTER_MAX = 2**32 - 1
 
 # With nonces of 11 bytes CCM takes messages of up to 4 GiB; with 13 it would be 64 KiB.
 _KEY_BYTES, _NONCE_BYTES = 16, 11
-
-
-class EnvelopeLike(Protocol):
-    """What a runtime needs of `Envelope` or `PlainEnvelope`."""
-
-    @property
-    def public(self) -> bytes:
-        """What tells this start of the process, in this incarnation, from all others."""
-        ...
-
-    def hello(self, now_ns: int, fresh: bool = False) -> bytes:
-        """The hello that introduces this node to peers; a ``fresh`` one says that it is made now."""
-        ...
-
-    def known_hello(self, peer: int) -> bytes | None:
-        """The newest hello that was accepted of a peer that is trusted."""
-        ...
-
-    def raise_to(self, incarnation: int) -> None:
-        """Go on as a higher incarnation, with the same peers."""
-        ...
-
-    def hellos(self) -> list[tuple[int, bytes]]:
-        """The newest hello that is known of each peer, by id."""
-        ...
-
-    def remember(self, hellos: list[tuple[int, bytes]]) -> None:
-        """Know the hellos that an earlier start of this node knew."""
-        ...
-
-    def accept_hello(self, data: bytes, now_ns: int, afford: Callable[[], bool] = lambda: True) -> Member:
-        """Take a peer's hello."""
-        ...
-
-    def members(self) -> list[Member]:
-        """Peers whose hello was accepted, by id."""
-        ...
-
-    def seal(self, peer: int, payload: bytes) -> bytes:
-        """A payload for one peer."""
-        ...
-
-    def open(self, data: bytes) -> tuple[int, bytes]:
-        """Who sent it, and the payload."""
-        ...
 
 
 @dataclass(slots=True)
