@@ -36,7 +36,7 @@ WEIGHT_MAX = 100.0
 PROOF_MOMENTS_MIN, PROOF_JUDGE_MIN = 0.05, 0.5
 
 
-@inner_kernel
+@merged_kernel
 def predict(x: Floats, now: int, s: State, out: Floats) -> int:
     """Fill ``out`` with class probabilities at time ``now``; the best class, or -1 without any prototype."""
     if not asked_for(x, s):

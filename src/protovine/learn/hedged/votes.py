@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from protovine.arrays import assign
 from protovine.jit import inlined_kernel, inner_kernel
 from protovine.learn.hedged.experts import (
     BANDWIDTH_MIN,
@@ -105,9 +106,12 @@ def collect(now: int, votes: Floats, squares: Floats, mass: Floats, s: State) ->
                 e *= e
                 e *= e
     if columns == LOCAL_MASS:
-        votes[:, :, LOCAL_MASS:] = votes[:, :, :LOCAL_MASS]
-        squares[:, LOCAL_MASS:] = squares[:, :LOCAL_MASS]
-        mass[:, LOCAL_MASS:] = mass[:, :LOCAL_MASS]
+        for group in range(votes.shape[0]):
+            for c in range(votes.shape[1]):
+                assign(votes[group, c, LOCAL_MASS:], votes[group, c, :LOCAL_MASS])
+            assign(squares[group, LOCAL_MASS:], squares[group, :LOCAL_MASS])
+        for c in range(mass.shape[0]):
+            assign(mass[c, LOCAL_MASS:], mass[c, :LOCAL_MASS])
 
 
 @inner_kernel
@@ -136,7 +140,7 @@ def conclude(votes: Floats, squares: Floats, s: State) -> None:
             for variant in range(N_VARIANTS):
                 k, i = expert_of(group, recency, variant), column_of(recency, variant)
                 if variant == LOCAL and all_local:
-                    s.proba[k] = s.proba[expert_of(group, recency, CORRECTED)]
+                    assign(s.proba[k], s.proba[expert_of(group, recency, CORRECTED)])
                     s.vote_sum[group, recency, LOCAL] = s.vote_sum[group, recency, CORRECTED]
                     s.vote_samples[group, recency, LOCAL] = s.vote_samples[group, recency, CORRECTED]
                     continue
