@@ -24,7 +24,7 @@ def learnt(dim: int = 3) -> HedgedLVQCore:
 
 def test_every_field_of_the_state_is_described() -> None:
     assert [field.name for field in dataclasses.fields(State)] == [*FIELDS, "header"]
-    assert {"evidence", "trust", "proven", "offered", "bucket", "far", "sender_votes"} == {
+    assert {"evidence", "noise", "trust", "proven", "offered", "bucket", "far", "sender_votes"} == {
         name for name, field in FIELDS.items() if field.per_sender
     }
 
@@ -60,6 +60,7 @@ def test_growth_keeps_saved_entries_and_gives_old_samples_the_first_value() -> N
     before = core._state
     core.widen(4, 4, first=np.array([9.0]))
     refreshed = {"metric_weight", "discriminant", "projected", "counts"}
+    refreshed |= {"class_z", "class_precision", "whitening", "log_det"}
     for name, field in FIELDS.items():
         old, new = getattr(before, name), getattr(core._state, name)
         if field.saved and name not in refreshed:
