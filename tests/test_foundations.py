@@ -70,6 +70,8 @@ TRACE = [
     records.Up(5, 0, 2),
     records.Ended(6, 0, 9, 0, 0, 3),
     records.Evaluated(6, 0, ((0, -1, 2), (1, 1, 7))),
+    records.Alarmed(7, 0, "adwin", "error", "relation"),
+    records.Warned(7, 1, 0, "features", 6),
 ]
 
 
