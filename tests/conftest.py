@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,17 @@ def _state_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rewrite", action="store_true", help="write what the scenario files should say")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Compile kernels once before several processes run tests, not in each process that needs them first."""
+    config = session.config
+    if config.getoption("numprocesses", default=None) and not hasattr(config, "workerinput"):
+        commands = [
+            [sys.executable, "-m", "protovine", "warm", "--preset", name] for name in ("default", "paper-cluster")
+        ]
+        for started in [subprocess.Popen(command, stdout=subprocess.DEVNULL) for command in commands]:
+            started.wait()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
