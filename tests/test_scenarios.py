@@ -151,10 +151,10 @@ class Conversation:
 
     def restart(self, node: str, state: str) -> list[str]:
         number = int(node)
-        incarnation = self.nodes[number].incarnation + 1
+        incarnation, now_ns = self.nodes[number].incarnation + 1, self.nodes[number].now_ns
         self.nodes[number] = self.build(number, incarnation)
         if state == "kept":
-            self.nodes[number].restore(self.snapshots[number], now_ns=0)
+            self.nodes[number].restore(self.snapshots[number], now_ns)
         return self.show(node)
 
     def show(self, node: str) -> list[str]:

@@ -125,7 +125,7 @@ def test_times_pass_through_a_pipeline() -> None:
 
 def test_an_explanation_names_prototypes_and_adds_up(phishing: DataSet) -> None:
     model = HedgedLVQ()
-    assert ({}, [], {}, 0.0) == model.explain_one({"a": 1.0})
+    assert ({}, [], {}, 0.0, {}) == model.explain_one({"a": 1.0})
     for x, y in samples(phishing, 400):
         model.learn_one(x, y)
     x = samples(phishing, 401)[-1][0]
