@@ -71,7 +71,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "authority of the broker": (lambda at: table(at, "sink", MQTT + 'topic = "t"\nca_file = "ca.pem"'), "ca_file"),
     "key open to others": (lambda at: (at / "ann" / "member.key").chmod(0o644), "can be read by others"),
     "no certificates": (lambda at: change(at, 'certificates = "ann"', 'certificates = "none"'), "cannot read"),
-    "certificate ended": (ended, "this computer's clock says"),
+    "certificate ended": (ended, "the clock here shows"),
     "address of another machine": (lambda at: change(at, "tls/127.0.0.1", "tls/192.0.2.77"), "cannot listen at"),
     "metrics at no address": (lambda at: change(at, "stay = true", 'metrics = "no.such.host.invalid:1"'), "metrics"),
 }

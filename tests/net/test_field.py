@@ -48,7 +48,7 @@ def heard(port: int, of: str) -> int:
 def has_heard(port: int, of: int) -> bool:
     """Whether the member at one port has everything that the one at another has shared."""
     made = page(of, "status")[1]
-    return bool(made) and 0 < made["sequence"] == heard(port, made["name"])
+    return bool(made) and 0 < made.get("sequence", 0) == heard(port, made["name"])
 
 
 def test_a_node_without_state_that_starts_again_in_the_same_minute_is_heard(nodes: Processes) -> None:
@@ -118,7 +118,8 @@ def test_a_start_with_another_certificate_or_schema_refuses_and_loses_nothing(no
         for check in ((), ("--check",)) if "learner" not in message else ((),):
             done = command("node", *words, *check, cwd=folder)
             assert done.returncode == 2 and message in done.stderr and "--fresh" in done.stderr, done.stderr
-            assert len(done.stderr.strip().splitlines()) == 1
+            # Whether settings fit a state is only known once it is read, after the line that says who starts.
+            assert len(done.stderr.strip().splitlines()) == (2 if "learner" in message else 1)
     assert [path.name for path in (folder / "ann-state").glob("*.damaged*")] == []
     assert (folder / "ann-state" / "snapshot.bin").read_bytes() == saved
     done = command("node", "ann.toml", "--schema", "reversed.json", "--fresh", cwd=folder)

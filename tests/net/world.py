@@ -136,8 +136,8 @@ class Process:
             return
         runtime, now_ns = self.runtime, self.world.now_ns
         runtime._settle()
-        roster, claim, node = runtime._timer_key
-        due_ns = min(at for at in (roster, claim) if at is not None)
+        *steady, node = runtime._timer_key
+        due_ns = min(at for at in steady if at is not None)
         if node is not None:
             due_ns = min(due_ns, now_ns + max(0, node - runtime.now_ns()))
         due_ns = max(due_ns, now_ns + 1_000_000)

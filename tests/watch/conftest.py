@@ -21,7 +21,8 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE_S = 60
 
 
-@pytest.fixture(scope="session")
+# Its driver runs an event loop in this thread, so it must have ended before tests of other files run one.
+@pytest.fixture(scope="module")
 def browser() -> Iterator:
     playwright = pytest.importorskip("playwright.sync_api", reason="the page needs Playwright for Python")
     path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
@@ -46,7 +47,12 @@ class Watched:
         page.on("request", lambda request: self.asked.append(request.url))
 
     def frame(self) -> dict:
-        return self.page.evaluate("() => window.protovine.frame()")
+        """What the page shows; waits while it has nothing to show."""
+        end_s = time.monotonic() + PATIENCE_S
+        while (found := self.page.evaluate("() => window.protovine.frame()")) is None:
+            assert time.monotonic() < end_s, "the page shows nothing"
+            self.page.wait_for_timeout(50)
+        return found
 
     def wait(self, holds: Callable[[], bool], what: str) -> None:
         end_s = time.monotonic() + PATIENCE_S

@@ -469,7 +469,7 @@ class Twin:
         deviation = np.sqrt(np.diag(self.scatter)[at] / self.n)
         for c in np.flatnonzero(self.class_n):
             squares = self.class_scatter[c][np.ix_(at, at)] / np.outer(deviation, deviation)
-            covariance = squares / (self.class_n[c] + len(at))
+            covariance = squares / (self.class_n[c] + max(len(at), 3))
             np.fill_diagonal(covariance, (np.diag(squares) + 3) / (self.class_n[c] + 3) + 1e-3)
             self.gaussians[c] = ((self.class_mean[c] - self.mean)[at] / deviation, covariance)
         self.usable = np.isin(np.arange(self.d), at)

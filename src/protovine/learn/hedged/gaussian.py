@@ -37,8 +37,11 @@ def refresh_gaussians(usable: Ints, s: State) -> None:
             covariance = np.zeros((d, d))
             for i in range(d):
                 for j in range(i):
+                    # At least the divisor of the variances: a smaller one makes strong correlations larger than 1.
                     scale = deviation[usable[i]] * deviation[usable[j]]
-                    covariance[i, j] = s.class_scatter[c, usable[i], usable[j]] / scale / (weight + d)
+                    covariance[i, j] = (
+                        s.class_scatter[c, usable[i], usable[j]] / scale / (weight + max(d, VARIANCE_PRIOR))
+                    )
                 covariance[i, i] = 1.0 / s.class_precision[c, usable[i]]
             factor(covariance)
             s.whitening[c] = 0.0
