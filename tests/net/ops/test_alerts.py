@@ -29,6 +29,7 @@ from protovine.net import (
     load_trust,
     revoke,
 )
+from protovine.net.clock import Clock
 from protovine.net.inbound import InboundLimits
 from protovine.net.ops.metrics import make_registry, read
 from protovine.net.runtime import Runtime
@@ -210,7 +211,7 @@ def play(folder: Path, before: Callable[[Field], None], scenario: Scenario, stop
     async def run() -> None:
         before(found)
         wire = Wire()
-        options = {"clock": lambda: found.now_ns}
+        options = {"clock": Clock(lambda: found.now_ns, lambda: found.now_ns)}
         found.ann = make_runtime(wire, 0, found.envelope(), **options, **found.options)
         found.bob = make_runtime(wire, 1, plain("bob", 1), **options)
         running = [asyncio.ensure_future(each.run()) for each in (found.ann, found.bob)]
