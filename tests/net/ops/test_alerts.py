@@ -165,9 +165,9 @@ def _(field: Field) -> None:
 
 @case("Forged")
 async def _(field: Field) -> None:
-    twin = PlainEnvelope(MemberName("barn", "ann", 0), incarnation=1, schema=b"v1").hello(field.now_ns)
+    liar = PlainEnvelope(MemberName("barn", "eve", 0), incarnation=1, schema=b"v1").hello(field.now_ns)
     for _ in range(2):
-        field.ann._deliver(Channel.HELLO, twin)
+        field.ann._deliver(Channel.HELLO, liar)
     await until(lambda: not field.ann.inbound.waiting[0])
 
 
