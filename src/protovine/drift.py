@@ -20,7 +20,7 @@ _PAGE_HINKLEY = {"error": (0.1, 8.0), "surprisal": (0.3, 15.0), "labels": (0.1, 
 _ADWIN_DELTA, _KSWIN_ALPHA = 0.002, 0.0005
 # Features that are watched: the first ones.
 _FEATURES_MAX = 16
-# A surprisal counts at most so many bits, so that one impossible sample raises no alarm.
+# The most bits that one surprisal counts: one impossible sample raises no alarm.
 _BITS_MAX = 6.0
 # Samples before anything is watched: at first every stream is new.
 _FIRST = 30

@@ -42,7 +42,7 @@ class Explanation(NamedTuple):
 
     The probability of a class is the sum of what its ``prototypes`` add (largest first), of what the ``linear`` expert
     adds to it, of ``doubt``, which every class gets, and of what the ``pool`` adds or, below 0, takes away: it weighs
-    experts anew, and knows normal distributions of classes and transitions between labels.
+    experts again, and knows normal distributions of classes and transitions between labels.
     """
 
     probabilities: dict[Any, float]

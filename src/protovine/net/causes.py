@@ -15,7 +15,7 @@ CAUSES_MAX = 100
 OTHERS = "(others)"
 # A cause that goes on is reported again after this long.
 PERIOD_S = 60.0
-# Whoever counts this bounds the rate itself.
+# The caller bounds the rate.
 CONNECTION = "connection"
 _NAME_LENGTH, _TEXT_LENGTH = 100, 300
 

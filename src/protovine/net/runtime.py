@@ -99,7 +99,7 @@ class Runtime:
         self.node, self.envelope, self.transport, self.neighbours = node, envelope, transport, neighbours
         self.clock = clock or Clock()
         self.started_ns = self._started_at_ns = 0
-        # For health and metrics; whoever feeds the runtime sets them.
+        # For health and metrics; the code that feeds the runtime sets them.
         self.source: SourceLike | None = None
         self.sink: SinkLike | None = None
         # Whether samples are being taken from the source.

@@ -35,7 +35,7 @@ from protovine.values import listed
 
 _log = logging.getLogger("protovine")
 
-# What the kernels of the default take on a desktop processor; they are cached then. Progress is told this often.
+# What the kernels of the default take on a desktop processor; they are cached then. Progress is logged this often.
 COMPILE_S, _SAY_S = 40, 10.0
 
 

@@ -18,7 +18,7 @@ _CAUSES = 20
 
 
 class SourceLike(Protocol):
-    """What is told of a source."""
+    """The state of a source, for health and metrics."""
 
     @property
     def refusals(self) -> Mapping[str, int]:
@@ -37,7 +37,7 @@ class SourceLike(Protocol):
 
 
 class SinkLike(Protocol):
-    """What is told of a sink."""
+    """The state of a sink, for health and metrics."""
 
     @property
     def dropped(self) -> int:

@@ -406,7 +406,7 @@ def test_the_key_message_says_who_wins_by_how_much_and_at_which_traffic(result: 
     ]
     assert page.text.index("Of 2 systems") < page.text.index("Comparison")
     one = make_result([make_run("base"), make_run("isolated")])
-    assert "With one seed nothing can be told from chance." in key_message(one)
+    assert "One seed cannot show whether a difference is chance." in key_message(one)
     alone = key_message(make_result([make_run("base", seed) for seed in (0, 1)]))
     assert "base has F1" in alone[0] and "systems" not in alone[0]
     assert [] == key_message(make_result([]))

@@ -1,4 +1,4 @@
-"""What systemd is told: that the node is ready, that it is alive, and what it does meanwhile (``sd_notify(3)``)."""
+"""Messages to systemd: the node is ready, it is alive, and what it is doing (``sd_notify(3)``)."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def key_message(result: Result) -> list[str]:
         sure = {name: excludes_zero(result.difference(name, metric)) for name in scores if name != base}
         close = [name for name, is_sure in sure.items() if not is_sure]
         if len({run.seed for run in result.runs}) < 2:
-            sentences.append("With one seed nothing can be told from chance.")
+            sentences.append("One seed cannot show whether a difference is chance.")
         elif close:
             sentences.append(f"Chance may explain the difference of {_listed(close)} to {base}.")
         else:
