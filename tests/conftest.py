@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +23,11 @@ settings.load_profile("protovine")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _state_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Nodes that tests start keep their state in a folder of the tests, not in the user's."""
-    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
-    os.environ.pop("STATE_DIRECTORY", None)
+@pytest.fixture(autouse=True)
+def _state_elsewhere(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nodes that a test starts keep their state in a folder of this test, not in the user's."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / "state" / uuid.uuid4().hex))
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -49,7 +49,7 @@ def bad_entries(dim: int) -> list[bytes]:
 
 def hello_in_the_name_of(name: str, id: int, own: Envelope, identity: Identity, schema: bytes) -> bytes:
     """A hello of another, signed by the own key and with the own certificate."""
-    real = own._public
+    real = own.public
     body = HelloBody(identity.member.swarm, name, id, 99, time.time_ns(), schema, real, own._certificate)
     return write_hello(SIGNED, body, identity.key)
 

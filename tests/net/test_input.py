@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import os
@@ -30,13 +31,17 @@ def settings(**tables: Any) -> NodeSettings:
 
 
 @pytest.fixture
-def node(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Callable[..., tuple[bool, list[dict], list[str]]]:
-    """Runs a node over lines: whether it succeeded, its outputs, and its warnings and errors."""
+def node(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[bool, list[dict], list[str]]]:
+    """Runs a new node over lines: whether it succeeded, its outputs, and its warnings and errors."""
+    starts = itertools.count()
 
     def run(lines: list[str] | bytes, **tables: Any) -> tuple[bool, list[dict], list[str]]:
         path, out = tmp_path / "in", tmp_path / "out"
         path.write_bytes(lines if isinstance(lines, bytes) else "\n".join(lines).encode())
         out.unlink(missing_ok=True)
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / f"state{next(starts)}"))
         caplog.clear()
         source = {"kind": "file", "path": str(path), **tables.pop("source", {})}
         made = settings(source=source, sink={"kind": "file", "path": str(out)}, **tables)

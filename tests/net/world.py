@@ -23,6 +23,7 @@ from protovine.net.member import Plan, assemble, incarnation_at
 from protovine.net.roster import Order
 from protovine.net.runtime import Runtime
 from protovine.net.security import envelope as envelope_module
+from protovine.net.security.identity import common_name
 from protovine.net.states import Action
 from protovine.net.store import Loaded
 from protovine.net.transport import Channel, Endpoints
@@ -69,9 +70,11 @@ class Disk:
 class Process:
     """One process of a member, and its transport."""
 
+    denied: frozenset[str] = frozenset()
+
     def __init__(self, world: World, member: int, disk: Disk | None, ahead_ns: int) -> None:
         self.world, self.member, self.disk, self.ahead_ns = world, member, disk, ahead_ns
-        self.dead, self.due_ns = False, None
+        self.dead, self.reopening, self.due_ns = False, False, None
         self.started_at_ns = world.now_ns
         clock = Clock(lambda: world.now_ns + self.ahead_ns, lambda: world.now_ns)
         plan = Plan(
@@ -93,6 +96,13 @@ class Process:
     def send_hello(self, peer: int | None, data: bytes, ask: bool) -> None:
         self.world.carry(self, peer, Channel.ASK if ask else Channel.HELLO, data)
 
+    def send_revocations(self, peer: int | None, data: bytes) -> None:
+        self.world.carry(self, peer, Channel.REVOCATIONS, data)
+
+    def deny(self, names: frozenset[str]) -> None:
+        """By the numbers of certificates, as the real one does."""
+        self.denied = names
+
     def reopen(self) -> None: ...
 
     def close(self) -> None: ...
@@ -102,6 +112,11 @@ class Process:
     @property
     def name(self) -> str:
         return f"node-{self.member}"
+
+    @property
+    def certificate(self) -> str:
+        envelope = self.runtime.envelope
+        return common_name(envelope.serial) if isinstance(envelope, Envelope) else ""
 
     def arrive(self, channel: Channel, data: bytes) -> None:
         self.runtime._deliver(channel, data)
@@ -114,10 +129,17 @@ class Process:
 
     def _do(self, order: Order) -> None:
         """As the runtime does; the session opens again within a second, without a thread."""
-        if order.action is not Action.REOPEN:
+        if order.action not in (Action.REOPEN, Action.RENEW):
             Runtime._do(self.runtime, order)
             return
-        self.world.at(self.world.now_ns + S, lambda: self.runtime.roster.reopened(True, self.world.now_ns))
+        if not self.reopening:
+            self.reopening = True
+            self.world.at(self.world.now_ns + S, self._reopened)
+
+    def _reopened(self) -> None:
+        self.reopening = False
+        self.runtime.roster.reopened(True, self.world.now_ns)
+        self.settle()
 
     def take(self, y: int | None = None, x: float | None = None, **more: Any) -> None:
         number = self.runtime.tally.samples
@@ -224,7 +246,8 @@ class World:
     def carry(self, source: Process, target: int | None, channel: Channel, data: bytes) -> None:
         for process in self.processes:
             wanted = process.member == target if target is not None else True
-            if process is not source and wanted and self.draw.random() >= self.loss:
+            apart = source.certificate in process.denied or process.certificate in source.denied
+            if process is not source and wanted and not apart and self.draw.random() >= self.loss:
                 wait_ns = round(self.delay_ns * (0.5 + self.draw.random()))
                 self.at(self.now_ns + wait_ns, lambda to=process: self._arrive(source, to, channel, data))
 

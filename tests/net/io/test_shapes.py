@@ -27,6 +27,9 @@ END = 10**6
 class Learner:
     takes_missing = True
 
+    def __init__(self, dim):
+        self.dim = dim
+
     def __len__(self):
         return 0
 
@@ -34,8 +37,8 @@ class Learner:
 class Recorder:
     """Takes the place of a node, and keeps what it would learn."""
 
-    def __init__(self):
-        self.learner = Learner()
+    def __init__(self, dim):
+        self.learner = Learner(dim)
         self.waiting, self.learnt, self.seen = {}, [], []
 
     def observe(self, x, y, *, now_ns, event_ns, sample_id):
@@ -45,6 +48,9 @@ class Recorder:
         else:
             self.learnt.append((x.tolist(), y))
         return Prediction(-1, x)
+
+    def give_up(self, number, now_ns):
+        del self.waiting[number]
 
     def label(self, number, y, now_ns):
         self.learnt.append((self.waiting.pop(number), y))
@@ -185,9 +191,9 @@ def scenario(seed, topics):
     return shape, out, (learnt, seen, unknown, refused)
 
 
-def outcome(events, refusals):
+def outcome(events, refusals, dim):
     """What a node would learn from the events."""
-    node, tally = Recorder(), Tally(causes=Causes())
+    node, tally = Recorder(dim), Tally(causes=Causes())
     samples = LocalSamples(node, tally)
     for now_ns, event in enumerate(events):
         samples.take(event, now_ns)
@@ -234,7 +240,7 @@ def test_lines_of_a_file(tmp_path, part):
         async def read(source=source):
             return [event async for event in source.events()]
 
-        same(outcome(asyncio.run(read()), source.refusals), expected)
+        same(outcome(asyncio.run(read()), source.refusals, len(shape.features)), expected)
 
 
 @pytest.mark.parametrize("part", range(4))
@@ -251,7 +257,7 @@ def test_mqtt(monkeypatch, part):
             source._take(types.SimpleNamespace(topic=topic, payload=data, retain=False))
 
         found = asyncio.run(drained(source, put, [*out, ending(shape)]))
-        same(outcome(found, source.refusals), expected)
+        same(outcome(found, source.refusals, len(shape.features)), expected)
 
 
 @pytest.mark.parametrize("part", range(4))
@@ -274,7 +280,7 @@ def test_zenoh(part):
             taken[0](types.SimpleNamespace(kind=zenoh.SampleKind.PUT, key_expr=topic, payload=payload))
 
         found = asyncio.run(drained(source, put, [*out, ending(shape)]))
-        same(outcome(found, source.refusals), expected)
+        same(outcome(found, source.refusals, len(shape.features)), expected)
 
 
 def test_the_oracle_sees_every_kind_of_case():

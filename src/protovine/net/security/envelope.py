@@ -161,7 +161,7 @@ class Envelope:
     (10, (0, b'data'))
     >>> bob.open(sealed)
     Traceback (most recent call last):
-    protovine.errors.RemoteProtocolError: message 0 of node 0 came before
+    protovine.errors.UnreadableError: message 0 of node 0 came before
     """
 
     def __init__(
