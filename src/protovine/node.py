@@ -16,7 +16,7 @@ from protovine.errors import CodecError, LocalProtocolError, RemoteProtocolError
 from protovine.exchange import Exchange, Outputs, Seen, SetExchange, clamped, surprisal_bits
 from protovine.gossip import PeerView
 from protovine.learn import ArrayLearner, Prediction
-from protovine.learn.validate import vector_of
+from protovine.learn.validate import all_within, vector_of
 from protovine.prototypes import FEATURE_MAX
 from protovine.records import Record, TrainedRun
 from protovine.share import Batch, Inbox, LocalSample
@@ -24,6 +24,7 @@ from protovine.snapshot import pack, unpack
 
 # Samples that wait for their label; beyond this the oldest are given up, and counted.
 UNLABELLED_MAX = 100_000
+_NOTHING = Outputs()  # Of a node that did nothing.
 # Received prototypes that are trained in one call of the learner.
 _BATCH_MAX = 10_000
 
@@ -186,10 +187,9 @@ class Node:
         sample = np.array(vector_of(x), order="C")
         if sample.shape != (self.learner.dim,):
             raise ValueError(f"a sample must have shape ({self.learner.dim},), got {sample.shape}")
-        missing = np.isnan(sample)
-        if missing.any() and self.learner.takes_missing:
-            sample = np.where(missing, self.learner.scale()[0], sample)
-        if not np.abs(sample).max() <= FEATURE_MAX:  # False for NaN too.
+        if not all_within(sample, FEATURE_MAX) and self.learner.takes_missing:
+            sample = np.where(np.isnan(sample), self.learner.scale()[0], sample)
+        if not all_within(sample, FEATURE_MAX):
             raise ValueError(f"a sample must be finite and within ±{FEATURE_MAX:g}, got {sample.tolist()}")
         y = self._class(y)
         self._advance(now_ns)
@@ -287,7 +287,10 @@ class Node:
 
     def drain(self) -> Outputs:
         """Messages and records since the last drain, in order."""
-        outputs, self._out = self._out, Outputs()
+        outputs = self._out
+        if not outputs.records and not outputs.sends:
+            return _NOTHING
+        self._out = Outputs()
         return outputs
 
     def snapshot(self, awaiting: Container[int] | None = None) -> bytes:
@@ -424,6 +427,10 @@ class Node:
 
 def _runs(batch: Batch, first_ns: int, period_ns: int) -> tuple[TrainedRun, ...]:
     """The messages whose prototypes are trained every ``period_ns`` from ``first_ns`` on."""
+    peer, made_ns, n = batch.origin[0], batch.created_ns[0], len(batch.origin)
+    if batch.origin.tolist() == [peer] * n and batch.created_ns.tolist() == [made_ns] * n:
+        fresh = int(np.count_nonzero(batch.fresh))
+        return (TrainedRun(int(peer), int(made_ns), first_ns, period_ns if n > 1 else 0, n, fresh),)
     runs: list[list[int]] = []
     newest: dict[int, list[int]] = {}  # Of each peer the run that may go on: as in `TrainedRun`, with the last time.
     columns = (batch.origin.tolist(), batch.created_ns.tolist(), batch.fresh.tolist())

@@ -87,19 +87,21 @@ class PrototypeSet:
     @classmethod
     def empty(cls, dim: int, origin: int = -1) -> PrototypeSet:
         """A set without prototypes."""
-        return cls.of(np.zeros((0, dim)), np.zeros(0), origin=origin)
+        nothing = np.zeros(0)
+        return cls(np.zeros((0, dim)), np.zeros(0, np.int64), nothing, np.zeros(0, np.int64), origin)
 
     @classmethod
     def joined(cls, sets: Sequence[PrototypeSet], dim: int, origin: int = -1) -> PrototypeSet:
         """All prototypes of ``sets``, each of ``dim`` features, as one set, in order."""
         if len(sets) == 1:
             return sets[0]
-        parts = [cls.empty(dim), *sets]
+        if not sets:
+            return cls.empty(dim, origin)
         return cls(
-            np.concatenate([each.x for each in parts]),
-            np.concatenate([each.label for each in parts]),
-            np.concatenate([each.weight for each in parts]),
-            np.concatenate([each.event_ns for each in parts]),
+            np.concatenate([each.x for each in sets], dtype=np.float64),
+            np.concatenate([each.label for each in sets]),
+            np.concatenate([each.weight for each in sets]),
+            np.concatenate([each.event_ns for each in sets]),
             origin,
         )
 

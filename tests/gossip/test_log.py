@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from msgspec.structs import replace
 
 from protovine.errors import ConfigError, RemoteProtocolError
 from protovine.gossip import SCHEDULES, Kind, LogFrame, LogGossip, LogOutgoing, RoundRobin, Standing, make_schedule

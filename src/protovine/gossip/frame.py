@@ -32,6 +32,8 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
+
 from protovine import varint
 from protovine.errors import CodecError, RemoteProtocolError
 
@@ -141,8 +143,7 @@ _MS_NS = 1_000_000
 _LOG_FIELDS, _LOG_CRC_BYTES = 8, 2
 
 
-@dataclass(frozen=True, slots=True)
-class LogFrame:
+class LogFrame(msgspec.Struct, frozen=True, gc=False):
     """A message with entries of the sender's log, and a digest of the recipient's log at the sender.
 
     Bit i of ``acked_mask`` is entry ``acked`` + 1 + i; the lowest is never set, as the watermark would move.
@@ -188,7 +189,10 @@ class LogFrame:
             self.acked,
             len(mask),
         ):
-            out += varint.write(value)
+            if 0 <= value < 0x80:
+                out.append(value)
+            else:
+                out += varint.write(value)
         out += mask
         for entry in self.entries:
             out += varint.write(len(entry)) + entry
@@ -227,7 +231,7 @@ def _read_fields(body: bytes) -> tuple[list[int], int, int]:
     """The integers of a log's header, the mask, and the position after them."""
     fields, at = [], 2
     for _ in range(_LOG_FIELDS):
-        value, at = varint.read(body, at)
+        value, at = (body[at], at + 1) if at < len(body) and body[at] < 0x80 else varint.read(body, at)
         fields.append(value)
     if fields[4] > (2**63 - 1) // _MS_NS:
         raise CodecError(f"created {fields[4]} ms after the epoch")

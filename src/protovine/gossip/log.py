@@ -20,7 +20,6 @@ import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from protovine.errors import RemoteProtocolError
@@ -318,10 +317,12 @@ class LogGossip:
         """Entries to send to a peer now, ascending: those never sent, and those whose acknowledgement is overdue."""
         first = self._oldest
         again = {sequence for sequence, sent in state.flight.items() if state.overdue(*sent, now_ns)}
-        start = min([state.fresh, *again])
+        start = min([state.fresh, *again]) if again else state.fresh
+        # Most often only the newest are missing, and a deque finds these from its end.
+        newest = [self._log[at] for at in range(max(0, start - first), len(self._log))]
         return [
             entry
-            for entry in islice(self._log, max(0, start - first), None)
+            for entry in newest
             if entry.sequence in again
             or (entry.sequence >= state.fresh and entry.sequence not in state.flight and not state.has(entry.sequence))
         ]

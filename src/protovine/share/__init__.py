@@ -5,6 +5,7 @@
 - `expected_gain`, `filtered`, `jensen_shannon_loo`, `jensen_shannon_kde`: the scores of these gates
 - `WholeModels`: offers the learner's whole model (baselines)
 - `LogShare`: shares local samples with high surprisal, in small batches of a few bytes per sample
+- `Decoder`: decodes what peers share, once for all receivers in one process
 - `encode_set`, `decode_set`: the bytes of a set
 - `QueueInbox`, `SetInbox`: received prototypes that wait to be trained
 """
@@ -13,7 +14,7 @@ from protovine.share.codec import SetLimits, decode_set, encode_set
 from protovine.share.gain import expected_gain, filtered
 from protovine.share.gates import AlwaysGate, GainGate, Gate, JensenShannonGate, LooJensenShannonGate
 from protovine.share.inbox import Batch, Inbox, QueueInbox, SetInbox
-from protovine.share.items import Scales, UnknownScales
+from protovine.share.items import Decoder, Scales, UnknownScales
 from protovine.share.jensen_shannon import jensen_shannon_kde, jensen_shannon_loo
 from protovine.share.log import LearnerView, LocalSample, LogShare, Privacy
 from protovine.share.models import WholeModels
@@ -22,6 +23,7 @@ from protovine.share.sets import Offer, WholeSets
 __all__ = [
     "AlwaysGate",
     "Batch",
+    "Decoder",
     "GainGate",
     "Gate",
     "Inbox",

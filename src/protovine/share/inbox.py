@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -34,6 +34,13 @@ class Batch(NamedTuple):
         """Put the prototype at ``at`` of ``source`` into place ``i``."""
         self.x[i], self.label[i], self.weight[i] = source.x[at], source.label[at], source.weight[at]
         self.event_ns[i], self.origin[i], self.created_ns[i] = source.event_ns[at], peer, created_ns
+
+    def set_many(self, i: int, source: PrototypeSet, at: slice, peer: int, created_ns: int) -> None:
+        """Put the prototypes ``at`` of ``source`` into the places from ``i`` on."""
+        label = source.label[at]
+        to = slice(i, i + len(label))
+        self.x[to], self.label[to], self.weight[to] = source.x[at], label, source.weight[at]
+        self.event_ns[to], self.origin[to], self.created_ns[to] = source.event_ns[at], peer, created_ns
 
     def prototypes(self) -> PrototypeSet:
         """All of them as a set."""
@@ -103,7 +110,10 @@ class QueueInbox:
         self.queue_max, self.order = queue_max, order
         self._dim, self._rng = dim, rng
         self._peers = sorted(peers)
-        self._queues: dict[int, _Stack | _Bag] = {peer: self._new_queue() for peer in self._peers}
+        self._places = {peer: place for place, peer in enumerate(self._peers)}
+        # The queues in which something waits, by the place of their peer, and these places, ascending.
+        self._queues: dict[int, _Stack | _Bag] = {}
+        self._busy: list[int] = []
         self._size = 0
         self._turn = 0
 
@@ -115,15 +125,22 @@ class QueueInbox:
 
     def add(self, peer: int) -> None:
         """Add a queue for ``peer``."""
-        if peer not in self._queues:
+        if peer not in self._places:
+            waiting = {self._peers[place]: queue for place, queue in self._queues.items()}
             self._peers = sorted([*self._peers, peer])
-            self._queues[peer] = self._new_queue()
+            self._places = {peer: place for place, peer in enumerate(self._peers)}
+            self._queues = {self._places[peer]: queue for peer, queue in waiting.items()}
+            self._busy = sorted(self._queues)
 
     def put(self, peer: int, prototypes: PrototypeSet, created_ns: int) -> int:
         """Push a set, its last prototype on top; return how many older ones it displaced."""
         if not len(prototypes):
             return 0
-        queue = self._queues[peer]
+        place = self._places[peer]
+        queue = self._queues.get(place)
+        if queue is None:
+            queue = self._queues[place] = self._new_queue()
+            insort(self._busy, place)
         queue.push(prototypes, created_ns)
         dropped = max(0, queue.size - self.queue_max)
         queue.drop(dropped)
@@ -134,29 +151,42 @@ class QueueInbox:
         """Remove and return ``count`` prototypes, one per queue in turn; fewer if the queues run empty."""
         count = min(count, self._size)
         batch = _empty_batch(count, self._dim)
-        for i in range(count):
-            peer, queue = self._next()
-            source, at, created_ns = queue.pop()
-            batch.set(i, source, at, peer, created_ns)
+        taken = 0
+        while taken < count:
+            place = self._next()
+            peer, queue = self._peers[place], self._queues[place]
+            if len(self._busy) == 1 and isinstance(queue, _Stack):  # Nobody else has a turn.
+                source, at, created_ns = queue.pop_many(count - taken)
+                batch.set_many(taken, source, at, peer, created_ns)
+                taken += len(range(*at.indices(len(source))))
+            else:
+                source, one, created_ns = queue.pop()
+                batch.set(taken, source, one, peer, created_ns)
+                taken += 1
+            if not queue.size:
+                self._drop(place)
         self._size -= count
         return batch
 
     def discard(self, peer: int) -> int:
         """Forget what waits of ``peer``, and return how many prototypes that were."""
-        queue = self._queues.get(peer)
+        queue = self._queues.get(self._places.get(peer, -1))
         if queue is None:
             return 0
-        self._queues[peer] = self._new_queue()
+        self._drop(self._places[peer])
         self._size -= queue.size
         return queue.size
 
-    def _next(self) -> tuple[int, _Stack | _Bag]:
-        while True:
-            peer = self._peers[self._turn]
-            self._turn = (self._turn + 1) % len(self._peers)
-            queue = self._queues[peer]
-            if queue.size:
-                return peer, queue
+    def _next(self) -> int:
+        """The place of the next peer whose queue is not empty."""
+        following = bisect_left(self._busy, self._turn)
+        place = self._busy[following if following < len(self._busy) else 0]
+        self._turn = (place + 1) % len(self._peers)
+        return place
+
+    def _drop(self, place: int) -> None:
+        del self._queues[place]
+        del self._busy[bisect_left(self._busy, place)]
 
     def state(self) -> dict[str, Any]:
         """All waiting prototypes."""
@@ -164,8 +194,14 @@ class QueueInbox:
             "turn": self._turn,
             "rng": None if self._rng is None else self._rng.bit_generator.state,
             "queues": [
-                [peer, [[encode_set(waiting, "float64"), created_ns] for waiting, created_ns in queue.waiting()]]
-                for peer, queue in self._queues.items()
+                [
+                    self._peers[place],
+                    [
+                        [encode_set(waiting, "float64"), created_ns]
+                        for waiting, created_ns in self._queues[place].waiting()
+                    ],
+                ]
+                for place in self._busy
             ],
         }
 
@@ -175,7 +211,7 @@ class QueueInbox:
         if self._rng is not None:
             self._rng.bit_generator.state = state["rng"]
         for peer, sets in state["queues"]:
-            if peer in self._queues:
+            if peer in self._places:
                 for data, created_ns in sets:
                     self.put(peer, decode_set(data, limits, peer), int(created_ns))
 
@@ -215,6 +251,22 @@ class _Stack:
             at, entry[1] = first, first + 1
         self.size -= 1
         if end - first == 1:
+            self._sets.pop() if self._newest_first else self._sets.popleft()
+        return source, at, created_ns
+
+    def pop_many(self, count: int) -> tuple[PrototypeSet, slice, int]:
+        """Up to ``count`` of the next prototypes, those of one set: the set, where in it, and when it was made."""
+        entry = self._sets[-1 if self._newest_first else 0]
+        source, first, end, created_ns = entry
+        count = min(count, end - first)
+        if self._newest_first:
+            entry[2] = end - count
+            at = slice(end - 1, end - count - 1 if end > count else None, -1)
+        else:
+            entry[1] = first + count
+            at = slice(first, first + count)
+        self.size -= count
+        if entry[1] == entry[2]:
             self._sets.pop() if self._newest_first else self._sets.popleft()
         return source, at, created_ns
 

@@ -17,7 +17,10 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,7 +109,7 @@ class Scales:
     def codes(self, x: NDArray[np.floating]) -> NDArray[np.int8]:
         """Codes (n, d) of vectors (n, d), clipped to their width."""
         limit = CODE_MAX[self.bits]
-        return np.clip(np.rint(x / self.step - self.offset), -limit, limit).astype(np.int8)
+        return np.minimum(np.maximum(np.rint(x / self.step - self.offset), -limit), limit).astype(np.int8)
 
     def vectors(self, codes: NDArray[np.int8]) -> NDArray[np.float64]:
         """Vectors (n, d) of codes (n, d)."""
@@ -170,12 +173,13 @@ def encode_items(items: PrototypeSet, scales: Scales, limits: SetLimits) -> byte
     >>> len(data), decode_items(data, scales, limits).x.round(1).tolist()
     (8, [[0.5, 1.0], [0.0, -1.0]])
     """
-    items = items.take(np.argsort(items.event_ns, kind="stable"))
-    weighted = bool((items.weight != 1.0).any())
+    if len(items) > 1:
+        items = items.take(np.argsort(items.event_ns, kind="stable"))
+    weighted = items.weight.tolist() != [1.0] * len(items)
     out = bytearray([ITEMS | (_NARROW if scales.bits == 6 else 0) | (_WEIGHTED if weighted else 0)])
     out += varint.write(scales.generation)
     packed = _packed(scales.codes(items.x), scales.bits)
-    weights = _weight_codes(items.weight)
+    weights = _weight_codes(items.weight) if weighted else []
     times = _times(items, scales, limits)
     for i, (time, label) in enumerate(zip(times, items.label.tolist(), strict=True)):
         passed = _zigzag(time) if i == 0 else time - times[i - 1]
@@ -281,6 +285,24 @@ def decode_summary(data: bytes | memoryview, limits: SetLimits, origin: int = -1
     else:
         codes = _unpacked(rows, n, limits.dim, bits)
     return scales, _in_turn(_made(scales, codes, labels, times, weights, origin))
+
+
+class Decoder:
+    """Decodes entries, and remembers the newest of them: what many receivers get is decoded once, and shared by them.
+
+    Parameters
+    ----------
+    kept : int >= 0
+        Entries that are remembered. A node that is alone in its process needs none.
+    """
+
+    def __init__(self, kept: int = 0) -> None:
+        def remembering(decode: Callable[..., Any]) -> Callable[..., Any]:
+            return lru_cache(kept)(decode) if kept else decode
+
+        self.scales: Callable[[bytes, SetLimits], Scales] = remembering(Scales.decode)
+        self.items: Callable[[bytes, Scales, SetLimits, int], PrototypeSet] = remembering(decode_items)
+        self.summary: Callable[[bytes, SetLimits, int], tuple[Scales, PrototypeSet]] = remembering(decode_summary)
 
 
 def _in_turn(prototypes: PrototypeSet) -> PrototypeSet:

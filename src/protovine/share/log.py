@@ -26,10 +26,9 @@ from protovine.share.items import (
     ITEMS,
     SCALES,
     SUMMARY,
+    Decoder,
     Scales,
     UnknownScales,
-    decode_items,
-    decode_summary,
     encode_items,
     encode_summary,
 )
@@ -118,6 +117,8 @@ class LogShare:
     batch_items, batch_ns : int
         Samples in a batch and its longest wait; 0 lets the learner's use of recency decide.
     privacy : Privacy
+    decoder : Decoder
+        Decodes what peers share; the nodes of a simulation have one together.
 
     Raises
     ------
@@ -138,6 +139,7 @@ class LogShare:
         batch_items: int = 0,
         batch_ns: int = 0,
         privacy: Privacy = Privacy(),
+        decoder: Decoder = Decoder(),
     ) -> None:
         if select not in SELECTIONS:
             raise ConfigError(f"select must be one of {', '.join(SELECTIONS)}, got '{select}'")
@@ -151,6 +153,7 @@ class LogShare:
         self.budget_bytes_per_s, self.recipients = budget_bytes_per_s, max(1, recipients)
         self.batch_items, self.batch_ns = batch_items, batch_ns
         self.privacy = privacy
+        self._decoder = decoder
         self._rng = rng
         self._pending: list[LocalSample] = []
         self._pending_since_ns = 0
@@ -298,9 +301,9 @@ class LogShare:
             return PrototypeSet.empty(self.limits.dim, peer), None
         kind = payload[0] & 0xF0
         if kind == SCALES:
-            return PrototypeSet.empty(self.limits.dim, peer), Scales.decode(payload, self.limits)
+            return PrototypeSet.empty(self.limits.dim, peer), self._decoder.scales(payload, self.limits)
         if kind == SUMMARY:
-            scales, prototypes = decode_summary(payload, self.limits, peer)
+            scales, prototypes = self._decoder.summary(payload, self.limits, peer)
             return prototypes, scales
         if kind != ITEMS:
             raise CodecError(f"unknown kind of entry: {payload[0]:#04x}")
@@ -308,7 +311,7 @@ class LogShare:
         kept = self._known.get(peer, {})
         known = new_scales.get(generation) or kept.get((incarnation, generation))
         if known is not None:
-            return decode_items(payload, known, self.limits, peer), None
+            return self._decoder.items(payload, known, self.limits, peer), None
         if kept and (incarnation, generation) < min(kept):
             return PrototypeSet.empty(self.limits.dim, peer), None  # Its scales are forgotten; newer entries are there.
         raise UnknownScales(f"scales {generation} of node {peer} are not known yet")
@@ -401,7 +404,7 @@ class LogShare:
         self._gap_ns, self._seen = float(state["gap_ns"]), int(state["seen"])
         self._last_ns, self._raised = int(state["last_ns"]), float(state["raised"])
         for peer, incarnation, data in state["known"]:
-            self.commit(peer, incarnation, Scales.decode(data, self.limits))
+            self.commit(peer, incarnation, self._decoder.scales(data, self.limits))
         self._recent.extend(_unpacked_samples(state["recent"], self.limits))
         self._pending = _unpacked_samples(state["pending"], self.limits)
         self._pending_since_ns = int(state["pending_since_ns"])

@@ -65,11 +65,12 @@ class Invariants:
         if record.at_ns < self._last_ns:
             self._broken(f"time goes backwards at {record}")
         self._last_ns = record.at_ns
-        if isinstance(record, records.Sent):
+        kind = type(record)
+        if kind is records.Sent:
             self._recorded_bytes += record.header_bytes + record.payload_bytes
-        elif isinstance(record, records.Learned):
+        elif kind is records.Learned:
             self._samples_learnt[record.node] += 1
-        elif isinstance(record, records.Received):
+        elif kind is records.Received:
             if not 0 <= record.created_ns <= record.at_ns:
                 self._broken(f"a negative age at {record}")
             if record.samples_learnt > self._samples_learnt[record.peer]:

@@ -64,6 +64,8 @@ class Network:
 
     def __init__(self, link: Link, cuts: list[Cut], seed: int) -> None:
         self.link = link
+        # A generator for each link takes more time and memory than all else here.
+        self._certain = not (link.loss or link.duplicate or link.reorder or link.jitter_ns)
         self._seed = seed
         self._cuts: dict[tuple[int, int], list[Cut]] = defaultdict(list)
         for cut in cuts:
@@ -91,6 +93,8 @@ class Network:
         if link.bandwidth_bytes_per_s:
             occupied_ns = round(size / link.bandwidth_bytes_per_s * SECOND_NS)
             leaves_ns = self._free_at_ns[way] = max(now_ns, self._free_at_ns.get(way, 0)) + occupied_ns
+        if self._certain:
+            return Fate((leaves_ns + link.delay_ns,))
         # Draws happen whether they are needed or not, so that one probability does not shift another's numbers.
         draw = self._draws.get(way)
         if draw is None:

@@ -230,7 +230,7 @@ class Simulator:
         for node, member in enumerate(self._nodes):
             if member is not None:
                 member.finish(self._shown(node))
-                pump(member, partial(self._send, node), self._record_of_node)
+                self._pass_on(node, member)
         for copy in self._books.in_flight():
             self._lose(copy, "in flight")
         self._books.ended()
@@ -259,15 +259,13 @@ class Simulator:
 
     def _record_of_node(self, record: Record) -> None:
         """Keep a node's record, with true times instead of those of its clock."""
-        if self.scenario.clocks:
-            if isinstance(record, records.Received):
-                made_ns = self.scenario.clocks[record.peer].when(record.created_ns)
-                record = msgspec.structs.replace(record, created_ns=max(0, min(made_ns, self._now_ns)))
-            elif isinstance(record, records.Trained):
-                runs = tuple(self._true_run(record.node, run) for run in record.runs)
-                record = msgspec.structs.replace(record, runs=runs)
-            record = msgspec.structs.replace(record, at_ns=self._now_ns)
-        self._record(record)
+        if isinstance(record, records.Received):
+            made_ns = self.scenario.clocks[record.peer].when(record.created_ns)
+            record = msgspec.structs.replace(record, created_ns=max(0, min(made_ns, self._now_ns)))
+        elif isinstance(record, records.Trained):
+            runs = tuple(self._true_run(record.node, run) for run in record.runs)
+            record = msgspec.structs.replace(record, runs=runs)
+        self._record(msgspec.structs.replace(record, at_ns=self._now_ns))
 
     def _true_run(self, node: int, run: records.TrainedRun) -> records.TrainedRun:
         own, steps = self.scenario.clocks[node], run.count - 1
@@ -313,13 +311,16 @@ class Simulator:
 
     def _settle(self, node: int, member: Node) -> None:
         """Send a node's messages, keep its records, and schedule its next timer."""
-        pump(member, partial(self._send, node), self._record_of_node)
+        self._pass_on(node, member)
         due_ns = member.next_timer_ns()
         if due_ns is not None and self.scenario.clocks:
             due_ns = self.scenario.clocks[node].when(due_ns)
         if due_ns is not None and (due_ns := max(due_ns, self._now_ns)) != self._timers[node]:
             self._timers[node] = due_ns
             self._at(due_ns, self._timer, node, due_ns)
+
+    def _pass_on(self, node: int, member: Node) -> None:
+        pump(member, partial(self._send, node), self._record_of_node if self.scenario.clocks else self._record)
 
     def _send(self, source: int, target: int, data: bytes) -> None:
         fate = self._network.send(source, target, len(data), self._now_ns)

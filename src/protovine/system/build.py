@@ -30,6 +30,7 @@ from protovine.prototypes import PrototypeSet
 from protovine.records import SECOND_NS
 from protovine.share import (
     AlwaysGate,
+    Decoder,
     GainGate,
     Gate,
     Inbox,
@@ -99,6 +100,8 @@ class NodeContext:
         Whether it is the server of ``exchange.kind`` server, and its peers the clients.
     pickles : OwnPickles, optional
         Shared by all nodes of a simulation; without it there are no classifiers of River.
+    decoder : Decoder
+        Shared by all nodes of a simulation.
     drift : DriftWatch, optional
         Watches the local samples; `build_node` makes it if the settings say so.
     """
@@ -114,6 +117,7 @@ class NodeContext:
     message_bytes_max: int = 0
     server: bool = False
     pickles: OwnPickles | None = None
+    decoder: Decoder = Decoder()
     drift: DriftWatch | None = None
 
     def schedule(self, settings: GossipSettings) -> Schedule:
@@ -180,6 +184,7 @@ def _log_node(settings: SystemSettings, exchange: LogSettings, context: NodeCont
         batch_items=exchange.batch_items,
         batch_ns=nanoseconds(exchange.batch_s),
         privacy=Privacy(exchange.microaggregation, exchange.noise, exchange.weight_min),
+        decoder=context.decoder,
     )
     inbox = _queues(exchange.inbox, context, "fifo")
     return context.member(learner, LogExchange(learner, log, schedule, share), inbox)

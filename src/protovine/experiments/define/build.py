@@ -25,6 +25,7 @@ from protovine.experiments.define.config import (
 from protovine.learn import OwnPickles
 from protovine.node import Node
 from protovine.records import SECOND_NS
+from protovine.share import Decoder
 from protovine.sim import (
     Attack,
     Crash,
@@ -47,6 +48,8 @@ from protovine.topology import neighbours
 
 # The last fifth of the merged stream is held out on request.
 HOLDOUT = 0.2
+# Decoded entries that the nodes of a run share: with more than this on their way, some are decoded again.
+ENTRIES_KEPT = 2**16
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,7 @@ def build(settings: RunSettings, data: stream.DataSet, seed: int) -> Built:
     together = not shuffled and not swarm.lag_s  # Whether all nodes meet a drift at about one time.
     drifts = [end_s * point / cut for point in data.drift_points if point < cut and together]
     drifts += [fault.at_s for fault in settings.faults if isinstance(fault, DriftFault) and fault.at_s <= end_s]
-    pickles = OwnPickles()
+    pickles, decoder = OwnPickles(), Decoder(ENTRIES_KEPT)
     for node in swarm.slow:
         if not 0 <= node < swarm.nodes:
             raise ConfigError(f"swarm.slow names node {node}, but nodes are 0 to {swarm.nodes - 1}")
@@ -150,6 +153,7 @@ def build(settings: RunSettings, data: stream.DataSet, seed: int) -> Built:
                 message_bytes_max=settings.link.message_bytes_max,
                 server=node == server,
                 pickles=pickles,
+                decoder=decoder,
             ),
         )
 

@@ -14,11 +14,13 @@ from protovine.learn.hedged.experts import (
     CORRECTED,
     LINEAR,
     METRICS,
+    N_GROUPS,
+    N_RECENCIES,
+    N_VARIANTS,
     PARTS,
     PLAIN,
     RAW,
     active_experts,
-    coordinates,
     pool_inputs,
 )
 from protovine.learn.hedged.state import (
@@ -39,10 +41,11 @@ from protovine.learn.hedged.state import (
     copy_into,
     load,
     saved,
-    with_senders,
+    with_capacity,
+    with_sender,
 )
 from protovine.learn.hedged.votes import DOUBT
-from protovine.learn.validate import check_rows, check_samples, check_vector, labelled
+from protovine.learn.validate import all_positive, check_rows, check_samples, check_vector, labelled
 from protovine.prototypes import FEATURE_MAX, PrototypeSet
 
 # A class is frequent from this multiple of the even fraction of recent local labels.
@@ -53,10 +56,18 @@ PER_CLASS, PROJECTED_MAX = 4, 2**17
 # The largest covariances of all classes together, in numbers of 8 bytes, and most classes with transitions between
 # them.
 SCATTERS_MAX, TRANSITIONS_MAX = 2**15, 128
+# Prototypes that a new learner has room for; the room doubles until it is enough.
+PLACES_FIRST = 16
 # Beyond this many deviations from its mean a value of a feature that is reset is not one of its own.
 RESET_DEVIATIONS = 4.0
 # Plain learning asks for no predictions.
 _NO_ROWS, _NO_CODES = np.empty((0, 0)), np.empty(0, np.int64)
+# What a single local sample counts, and for whom.
+_LOCAL, _ONE = np.full(1, LOCAL_SLOT), np.ones(1)
+# The power of age that each expert which votes with prototypes discounts by.
+_RECENCY = (
+    np.broadcast_to(np.arange(N_RECENCIES)[:, np.newaxis] / 2, (N_GROUPS, N_RECENCIES, N_VARIANTS)).ravel().tolist()
+)
 
 
 class HedgedLVQCore:
@@ -148,10 +159,11 @@ class HedgedLVQCore:
             received_per_local_max=received_per_local_max,
             trusting="trust" not in ablate,
             balanced_variant=RAW if "corrected" in ablate else CORRECTED,
+            capacity=size_max,
             keeps_classes=False,
         )
         self._slots: dict[int, int] = {}
-        self._state = self._new_state(senders=1)
+        self._state = self._new_state(senders=1, places=PLACES_FIRST)
 
     def __len__(self) -> int:
         return int(self._state.counts[SIZE])
@@ -159,8 +171,7 @@ class HedgedLVQCore:
     @property
     def recency(self) -> float:
         """The power of age that the best expert discounts by: 0, 0.5 or 1. At 1 the newest samples decide."""
-        _, recency, _ = coordinates(int(self._state.counts[BEST_EXPERT]))
-        return recency / 2
+        return _RECENCY[int(self._state.counts[BEST_EXPERT])]
 
     @property
     def clock_ns(self) -> tuple[int, float]:
@@ -221,7 +232,7 @@ class HedgedLVQCore:
         if not len(self):
             return 0.0
         s = self._state
-        fresh = s.counts[FRESH] and s.clock[QUERY_AT] == at_ns and np.array_equal(s.query, x)
+        fresh = s.counts[FRESH] and s.clock[QUERY_AT] == at_ns and s.query.tobytes() == x.tobytes()
         if not fresh:
             self.predict(x, at_ns)
         likelihood = float(s.final[code])
@@ -259,7 +270,7 @@ class HedgedLVQCore:
         """
         x = _plain(prototypes.x)
         check_samples(x, prototypes.label, prototypes.event_ns, self.dim, self.n_classes, True)
-        if len(prototypes) and not 0 < prototypes.weight.min() <= prototypes.weight.max() <= FEATURE_MAX:
+        if not all_positive(prototypes.weight, FEATURE_MAX):
             raise ValueError(f"weights must be positive and within {FEATURE_MAX:g}, got {prototypes.weight}")
         slots = np.array([self._slot(origin) for origin in origins.tolist()], np.int64)
         return self._learn(x, prototypes.label, prototypes.event_ns, slots, prototypes.weight)
@@ -328,7 +339,7 @@ class HedgedLVQCore:
     def widen(self, dim: int, n_classes: int, first: NDArray[np.float64] | None = None) -> None:
         """Make room for features and classes that appear later; old samples get ``first``, or 0, in the last ones."""
         self.dim, self.n_classes = max(dim, self.dim), max(n_classes, self.n_classes)
-        wider = self._new_state(senders=len(self._state.trust))
+        wider = self._new_state(len(self._state.trust), len(self._state.x))
         copy_into(self._state, wider, first)
         self._state = wider
         entry.refresh(wider.header)
@@ -374,7 +385,9 @@ class HedgedLVQCore:
         try:
             slots = {int(origin): int(slot) for origin, slot in state["slots"]}
             fits = sorted(slots.values()) == list(range(LOCAL_SLOT + 1, LOCAL_SLOT + 1 + len(slots)))
-            restored = self._new_state(senders=1 + len(slots))
+            places = len(state["arrays"]["x"])
+            fits = fits and 0 < places <= self._capacity
+            restored = self._new_state(1 + len(slots), places) if fits else self._state
             fits = fits and load(state["arrays"], restored)
         except (KeyError, TypeError, ValueError, AttributeError):
             fits = False
@@ -382,18 +395,22 @@ class HedgedLVQCore:
             raise SnapshotError(f"the learner's state does not fit {self.dim} features and {self.n_classes} classes")
         self._state, self._slots = restored, slots
 
-    def _new_state(self, senders: int) -> State:
-        """A state in which nothing was learnt and no sender has shown anything."""
+    @property
+    def _capacity(self) -> int:
+        return max(self.size_max, PER_CLASS * self.n_classes)
+
+    def _new_state(self, senders: int, places: int) -> State:
+        """A state in which nothing was learnt and no sender has shown anything; with room for some prototypes."""
         has_discriminant = self.dim <= DISCRIMINANT_DIM_MAX and "discriminant" not in self._ablate
-        capacity = max(self.size_max, PER_CLASS * self.n_classes)
+        capacity = self._capacity
         if capacity > self.size_max:
             has_discriminant = has_discriminant and capacity * self.n_classes <= PROJECTED_MAX
-        self._options = self._options._replace(keeps_classes=capacity > self.size_max)
+        self._options = self._options._replace(capacity=capacity, keeps_classes=capacity > self.size_max)
         has_scatter = self.dim <= DISCRIMINANT_DIM_MAX and self.n_classes * self.dim**2 <= SCATTERS_MAX
         has_scatter = has_scatter and not {"gaussian", "pool"} & set(self._ablate)
         has_transitions = self.n_classes <= TRANSITIONS_MAX and not {"transition", "pool"} & set(self._ablate)
         sizes = Sizes(
-            capacity=capacity,
+            places=min(places, capacity),
             features=self.dim,
             classes=self.n_classes,
             senders=senders,
@@ -422,7 +439,9 @@ class HedgedLVQCore:
         if slot is None:
             slot = self._slots[origin] = LOCAL_SLOT + 1 + len(self._slots)
             if slot >= len(self._state.trust):
-                self._state = with_senders(self._state, self._new_state(senders=2))
+                self._state = with_sender(self._state)
+                if self._options.trusting:
+                    entry.weigh(slot, self._state.header)
         return slot
 
     def _learn(
@@ -435,8 +454,14 @@ class HedgedLVQCore:
         proba: NDArray[np.float64] = _NO_ROWS,
         predicted: NDArray[np.int64] = _NO_CODES,
     ) -> int:
-        slots = np.full(len(codes), LOCAL_SLOT) if slots is None else slots
-        weights = np.ones(len(codes)) if weights is None else weights
+        n = len(codes)
+        if slots is None:
+            slots = _LOCAL if n == 1 else np.full(n, LOCAL_SLOT)
+        if weights is None:
+            weights = _ONE if n == 1 else np.ones(n)
+        wanted = min(int(self._state.counts[SIZE]) + n, self._options.capacity)
+        if wanted > len(self._state.x):
+            self._state = with_capacity(self._state, min(max(wanted, 2 * len(self._state.x)), self._options.capacity))
         header = self._state.header
         return int(entry.learn_many(x, codes, events_ns, slots, weights, header, self._options, proba, predicted))
 
@@ -452,4 +477,6 @@ def _check_ablate(ablate: tuple[str, ...], dim: int) -> None:
 
 def _plain(x: NDArray[np.floating]) -> NDArray[np.float64]:
     """One kind of array, so that kernels are compiled once."""
+    if type(x) is np.ndarray and x.dtype == np.float64 and x.flags.carray:
+        return x
     return np.require(x, np.float64, ["C", "W", "A"])

@@ -106,7 +106,7 @@ def absorb(x: Floats, event: int, slot: int, weight: float, j: int, s: State, o:
 @inner_kernel
 def find_room(slot: int, s: State, o: Options) -> int:
     """Where a new prototype goes: a free place, or that of the least mass * age**-1/2; -1 if senders have enough."""
-    size, capacity = s.counts[SIZE], s.x.shape[0]
+    size, capacity = s.counts[SIZE], o.capacity
     full = slot != LOCAL_SLOT and o.trusting and s.counts[RECEIVED_HELD] >= o.received_fraction_max * capacity
     if size < capacity and not full:
         s.counts[SIZE] += 1

@@ -69,13 +69,14 @@ class Options(NamedTuple):
     received_per_local_max: float
     trusting: bool
     balanced_variant: int  # The variant of votes from which local label frequencies can be divided out.
+    capacity: int  # Prototypes that are kept; arrays have room for fewer at first.
     keeps_classes: bool  # Whether the last prototype of a class stays, because there are many classes.
 
 
 class Sizes(NamedTuple):
     """Lengths of the axes of all arrays."""
 
-    capacity: int
+    places: int  # Prototypes that there is room for.
     features: int
     classes: int
     senders: int  # The node itself and all that sent anything.
@@ -114,6 +115,11 @@ class Field:
         """Whether it has an entry for each sender."""
         return self.axes[0] == "senders"
 
+    @property
+    def per_prototype(self) -> bool:
+        """Whether it has an entry for each prototype."""
+        return self.axes[0] == "places"
+
     def allocate(self, sizes: Sizes) -> NDArray[Any]:
         """A new array."""
         return np.full(
@@ -132,15 +138,15 @@ class State:
     """Arrays of one learner, and the header by which kernels find them."""
 
     # Prototypes: their vectors, classes, the sender of their received mass, and the newest event that shaped them.
-    x: Annotated[Floats, _array("capacity", "features", first_value=True)]
-    label: Annotated[Ints, _array("capacity", dtype=np.int64)]
-    slot: Annotated[Ints, _array("capacity", dtype=np.int64)]
-    event: Annotated[Ints, _array("capacity", dtype=np.int64)]
+    x: Annotated[Floats, _array("places", "features", first_value=True)]
+    label: Annotated[Ints, _array("places", dtype=np.int64)]
+    slot: Annotated[Ints, _array("places", dtype=np.int64)]
+    event: Annotated[Ints, _array("places", dtype=np.int64)]
     # Mass of local and of received samples for each recency, discounted until ``event``.
-    local: Annotated[Floats, _array("capacity", N_RECENCIES)]
-    received: Annotated[Floats, _array("capacity", N_RECENCIES)]
+    local: Annotated[Floats, _array("places", N_RECENCIES)]
+    received: Annotated[Floats, _array("places", N_RECENCIES)]
     # ``x`` projected by the discriminant metric.
-    projected: Annotated[Floats, _array("capacity", "projections")]
+    projected: Annotated[Floats, _array("places", "projections")]
     counts: Annotated[Ints, _array(N_COUNTS, dtype=np.int64)]
     clock: Annotated[Ints, _array(N_TIMES, dtype=np.int64)]
     scalars: Annotated[Floats, _array(N_SCALARS)]
@@ -203,7 +209,7 @@ class State:
     final: Annotated[Floats, _array("classes", saved=False)]
     # Votes of received mass at the best expert, before trust; and distances to all prototypes.
     sender_votes: Annotated[Floats, _array("senders", "classes", saved=False)]
-    distance: Annotated[Floats, _array("capacity", N_METRICS, saved=False)]
+    distance: Annotated[Floats, _array("places", N_METRICS, saved=False)]
     header: Header = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -248,13 +254,22 @@ def copy_into(old: State, new: State, first: Floats | None) -> None:
     new.counts[FRESH] = 0
 
 
-def with_senders(state: State, more: State) -> State:
-    """``state`` with the sender slots of ``more``, except its first, after its own."""
-    longer = {
-        name: np.concatenate([getattr(state, name), getattr(more, name)[1:]])
-        for name, about in FIELDS.items()
-        if about.per_sender
-    }
+def with_sender(state: State) -> State:
+    """``state`` with one more slot for a sender, which has shown nothing."""
+    return _longer(state, lambda about: about.per_sender, 1)
+
+
+def with_capacity(state: State, places: int) -> State:
+    """``state`` with room for ``places`` prototypes, more than now."""
+    return _longer(state, lambda about: about.per_prototype, places - len(state.x))
+
+
+def _longer(state: State, grows: Callable[[Field], bool], by: int) -> State:
+    longer = {}
+    for name, about in FIELDS.items():
+        if grows(about):
+            old = getattr(state, name)
+            longer[name] = np.concatenate([old, np.full((by, *old.shape[1:]), about.fill, about.dtype)])
     return replace(state, **longer)
 
 
