@@ -319,6 +319,8 @@ class Node:
     def restore(self, data: bytes, now_ns: int) -> None:
         """Continue from a snapshot of a node with the same settings, as a new incarnation that starts at ``now_ns``.
 
+        A snapshot of no node (``node`` is None) has only a learner, from which this node begins.
+
         Received prototypes that waited at the snapshot still wait: a node that is down trains nothing. If the snapshot
         was made later than ``now_ns``, times in it that lie in the future are moved back (`shift`).
 
@@ -328,10 +330,13 @@ class Node:
             The bytes are damaged or belong to another node. Build a new node then.
         """
         saved = unpack(data)
-        if saved.get("node") != self.id:
-            raise SnapshotError(f"the snapshot belongs to node {saved.get('node')}, not to node {self.id}")
         try:
+            node = saved["node"]
+            if node is not None and node != self.id:
+                raise SnapshotError(f"the snapshot belongs to node {node}, not to node {self.id}")
             self.learner.restore(saved["learner"])
+            if node is None:
+                return
             self.exchange.restore(saved["exchange"])
             self.inbox.restore(saved["inbox"], self.exchange.limits)
             self._unlabelled = {name: (x, event) for name, x, event in saved["unlabelled"]}

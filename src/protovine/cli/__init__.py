@@ -12,6 +12,7 @@ from protovine.cli.cert import cert
 from protovine.cli.data import data
 from protovine.cli.node import doctor, node, status
 from protovine.cli.run import replay, run
+from protovine.cli.state import state
 from protovine.cli.swarm import swarm
 from protovine.cli.sweep import report, sweep
 from protovine.cli.warm import warm
@@ -54,5 +55,21 @@ def main() -> None:
     """
 
 
-for _command in (run, demo, watch, sweep, report, swarm, node, doctor, status, warm, replay, data, age_group, cert):
+for _command in (
+    run,
+    demo,
+    watch,
+    sweep,
+    report,
+    swarm,
+    node,
+    doctor,
+    status,
+    warm,
+    replay,
+    data,
+    age_group,
+    cert,
+    state,
+):
     main.add_command(_command)

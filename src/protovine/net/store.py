@@ -188,7 +188,7 @@ class Store:
             except (OSError, SnapshotError) as error:
                 notes.append(f"{path} is damaged and was set aside as {self._set_aside(path, 'damaged')}: {error}")
                 continue
-            _check_format(path, written)
+            check_format(path, written)
             saved = state.get("about") or {}
             check_about(path, saved, about)
             try:
@@ -204,8 +204,7 @@ class Store:
 
     def set_aside(self) -> list[str]:
         """Begin without the saved state, which is kept under other names; notes that say so."""
-        found = [path for path in (self.folder / _NEWEST, self.folder / _PREVIOUS) if path.exists()]
-        return [f"{path} was set aside as {self._set_aside(path, 'before')}" for path in found]
+        return [f"{path} was set aside as {self._set_aside(path, 'before')}" for path in snapshots(self.folder)]
 
     def _set_aside(self, path: Path, word: str) -> str:
         """The new name of a file, which no other file has."""
@@ -233,7 +232,7 @@ class Store:
     def _write(self, name: str, data: bytes, rename: bool = True) -> None:
         path = self.folder / name
         partial = path.with_name(name + ".part") if rename else path
-        with open(partial, "wb", opener=_owner_only) as file:
+        with open(partial, "wb", opener=owner_only) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -249,7 +248,13 @@ class Store:
             os.close(handle)
 
 
-def _owner_only(path: str, flags: int) -> int:
+def snapshots(folder: Path) -> list[Path]:
+    """The snapshots in a state folder, the newest first."""
+    return [path for path in (folder / _NEWEST, folder / _PREVIOUS) if path.exists()]
+
+
+def owner_only(path: str, flags: int) -> int:
+    """Open a file that only its owner may read; an ``opener`` of `open`."""
     return os.open(path, flags, 0o600)
 
 
@@ -276,12 +281,13 @@ def check_folder(folder: Path, about: Mapping[str, Any] | None = None) -> None:
                 raise ConfigError(f"cannot read {folder / name}: {error.strerror}") from None
             written = state.get("format")
             if isinstance(written, int):
-                _check_format(folder / name, written)
+                check_format(folder / name, written)
             check_about(folder / name, state.get("about") or {}, about or {})
             return
 
 
-def _check_format(path: Path, written: int) -> None:
+def check_format(path: Path, written: int) -> None:
+    """`ConfigError` if a newer version wrote the snapshot."""
     if written > FORMAT:
         # It is not damaged, and the newer version will want it again.
         raise ConfigError(

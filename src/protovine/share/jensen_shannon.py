@@ -56,16 +56,9 @@ def jensen_shannon_kde(
     points = low + rng.random((point_count(high - low, points_max), len(low))) * (high - low)
     # The widest dimensions first: they rule out most points.
     order = np.argsort(-np.concatenate([rows_a, rows_b]).var(axis=0), kind="stable")
-    points = points[np.argsort(points[:, order[0]], kind="stable")]
-    return float(
-        kernels.jensen_shannon_distance(
-            np.ascontiguousarray(points[:, order].T),
-            np.ascontiguousarray(rows_a[:, order]),
-            np.ascontiguousarray(rows_b[:, order]),
-            _scott(rows_a),
-            _scott(rows_b),
-        )
-    )
+    sets = np.ascontiguousarray(rows_a[:, order]), np.ascontiguousarray(rows_b[:, order])
+    distance = kernels.jensen_shannon_distance(points, order, low, high, *sets, _scott(rows_a), _scott(rows_b))
+    return float(distance)
 
 
 def jensen_shannon_loo(a: PrototypeSet, b: PrototypeSet) -> float:

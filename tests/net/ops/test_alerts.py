@@ -51,6 +51,7 @@ class Field:
     folder: Path
     now_ns: int = field(default_factory=time.time_ns)
     prometheus: Prometheus = field(default_factory=Prometheus)
+    ahead_ns: int = 0  # Of the clock of ann's machine.
     lag_s: float = 0.0
     up: bool = True
     envelope: Callable[[], Any] = lambda: plain("ann", 0)
@@ -171,6 +172,23 @@ async def _(field: Field) -> None:
     await until(lambda: not field.ann.inbound.waiting[0])
 
 
+@case("RunsTwice")
+@case("StandsBy")
+async def _(field: Field) -> None:
+    other = PlainEnvelope(MemberName("barn", "ann", 0), incarnation=1, schema=b"v1")
+    for after_ns in range(1, 6):  # It started later, and raises its incarnation as often as this one does.
+        if field.ann.claim.incarnation >= other.incarnation:
+            other.raise_to(field.ann.claim.incarnation + 1)
+        field.ann._deliver(Channel.HELLO, other.hello(field.now_ns + after_ns, fresh=True))
+        await until(lambda: not field.ann.inbound.waiting[0])
+
+
+@case("ClockSet")
+def _(field: Field) -> None:
+    field.ahead_ns = 60 * 10**9
+    field.ann.now_ns()
+
+
 @case("NodeRevoked", certified)
 def _(field: Field) -> None:
     if not field.ann.trusting.revoked:
@@ -211,9 +229,10 @@ def play(folder: Path, before: Callable[[Field], None], scenario: Scenario, stop
     async def run() -> None:
         before(found)
         wire = Wire()
-        options = {"clock": Clock(lambda: found.now_ns, lambda: found.now_ns)}
-        found.ann = make_runtime(wire, 0, found.envelope(), **options, **found.options)
-        found.bob = make_runtime(wire, 1, plain("bob", 1), **options)
+        anns = Clock(lambda: found.now_ns + found.ahead_ns, lambda: found.now_ns)
+        bobs = Clock(lambda: found.now_ns, lambda: found.now_ns)
+        found.ann = make_runtime(wire, 0, found.envelope(), clock=anns, **found.options)
+        found.bob = make_runtime(wire, 1, plain("bob", 1), clock=bobs)
         running = [asyncio.ensure_future(each.run()) for each in (found.ann, found.bob)]
         try:
             if isinstance(found.ann.envelope, PlainEnvelope):
