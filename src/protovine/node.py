@@ -16,6 +16,7 @@ from protovine.errors import CodecError, LocalProtocolError, RemoteProtocolError
 from protovine.exchange import Exchange, Outputs, Seen, SetExchange, clamped, surprisal_bits
 from protovine.gossip import PeerView
 from protovine.learn import ArrayLearner, Prediction
+from protovine.learn.base import CarriesOver
 from protovine.learn.validate import all_within, vector_of
 from protovine.prototypes import FEATURE_MAX
 from protovine.records import Record, TrainedRun
@@ -319,7 +320,8 @@ class Node:
     def restore(self, data: bytes, now_ns: int) -> None:
         """Continue from a snapshot of a node with the same settings, as a new incarnation that starts at ``now_ns``.
 
-        A snapshot of no node (``node`` is None) has only a learner, from which this node begins.
+        A snapshot of no node (``node`` is None) has only a learner, from which this node begins. If it has ``features``
+        and ``classes``, they are the places of that learner's features and classes in this one.
 
         Received prototypes that waited at the snapshot still wait: a node that is down trains nothing. If the snapshot
         was made later than ``now_ns``, times in it that lie in the future are moved back (`shift`).
@@ -334,6 +336,12 @@ class Node:
             node = saved["node"]
             if node is not None and node != self.id:
                 raise SnapshotError(f"the snapshot belongs to node {node}, not to node {self.id}")
+            if node is None and "features" in saved:
+                if not isinstance(self.learner, CarriesOver):
+                    raise SnapshotError("this learner cannot go on with other features or classes")
+                places = (np.asarray(saved[what], np.int64) for what in ("features", "classes"))
+                self.learner.carry_over(saved["learner"], *places)
+                return
             self.learner.restore(saved["learner"])
             if node is None:
                 return

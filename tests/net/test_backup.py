@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from protovine.cli import main
+from protovine.errors import ConfigError
 from protovine.net.config import NodeSettings
 from protovine.net.service import run_member
 from protovine.snapshot import pack, unpack
@@ -86,19 +87,29 @@ def test_a_seed_begins_another_node_with_what_was_learnt(start: Start, tmp_path:
     assert ("barn/bob/1", 0, []) == tuple(shown(tmp_path / "bob")[key] for key in ("member", "samples_learnt", "peers"))
 
 
-def test_a_seed_of_another_schema_is_refused_at_the_start(start: Start, tmp_path: Path) -> None:
+def test_a_seed_serves_a_schema_with_more_features_and_classes(start: Start, tmp_path: Path) -> None:
+    start("ann", LESSONS)
+    protovine("import", tmp_path / "ann", tmp_path / "bob", "--seed")
+    wider = {"features": ["sun", "h", "t"], "classes": ["snow", "wet", "dry"]}
+    for _ in range(2):
+        assert ["dry", "wet"] == [each["prediction"] for each in start("bob", QUESTIONS, wider)]
+    new = json.dumps({"x": {"t": 30, "h": 1, "sun": 5}, "y": "snow"})
+    assert "snow" == start("bob", [new] * 3 + [json.dumps({"x": {"t": 31, "h": 1, "sun": 5}})], wider)[-1]["prediction"]
+
+
+def test_a_seed_that_lacks_a_feature_is_refused_at_the_start(start: Start, tmp_path: Path) -> None:
     start("ann", LESSONS)
     protovine("import", tmp_path / "ann", tmp_path / "bob", "--seed")
     before = (tmp_path / "bob" / "snapshot.bin").read_bytes()
-    with pytest.raises(Exception, match=r"(?s)has the features in another order: t, h, and now h, t"):
-        start("bob", QUESTIONS, {**SCHEMA, "features": ["h", "t"]})
+    with pytest.raises(ConfigError, match="had h and did not have sun among its features"):
+        start("bob", QUESTIONS, {**SCHEMA, "features": ["t", "sun"]})
     assert before == (tmp_path / "bob" / "snapshot.bin").read_bytes()
 
 
 def test_a_backup_fits_its_member_alone(start: Start, tmp_path: Path) -> None:
     start("ann", LESSONS)
     protovine("import", tmp_path / "ann", tmp_path / "bob")
-    with pytest.raises(Exception, match="is of ann, number 0 of swarm barn, and this is bob"):
+    with pytest.raises(ConfigError, match="is of ann, number 0 of swarm barn, and this is bob"):
         start("bob", QUESTIONS)
 
 

@@ -109,9 +109,11 @@ def test_a_start_with_another_certificate_or_schema_refuses_and_loses_nothing(no
     schema = json.loads((folder / "schema.json").read_text())
     schema["features"].reverse()
     (folder / "reversed.json").write_text(json.dumps(schema))
+    schema["classes"][0] = "snow"
+    (folder / "snow.json").write_text(json.dumps(schema))
     for words, message in (
         (("bob.toml", "--state", "ann-state"), "is of ann, number 0 of swarm barn, and this is bob, number 1"),
-        (("ann.toml", "--schema", "reversed.json"), "has the features in another order"),
+        (("ann.toml", "--schema", "snow.json"), "did not have 'snow' among its classes"),
         (("ann.toml", "--set", "learner.size_max=7"), "learner.size_max:"),
         (("ann.toml", "--preset", "paper-base"), "learner.kind: 'hedged' -> 'xuilvq'"),
     ):
@@ -122,9 +124,13 @@ def test_a_start_with_another_certificate_or_schema_refuses_and_loses_nothing(no
             assert len(done.stderr.strip().splitlines()) == (2 if "learner" in message else 1)
     assert [path.name for path in (folder / "ann-state").glob("*.damaged*")] == []
     assert (folder / "ann-state" / "snapshot.bin").read_bytes() == saved
+    done = command("node", "ann.toml", "--schema", "reversed.json", cwd=folder)
+    assert done.returncode == 0 and "the features are in another order" in done.stderr
+    kept = folder / "ann-state" / "snapshot.previous.bin.before"
+    assert kept.read_bytes() == saved
     done = command("node", "ann.toml", "--schema", "reversed.json", "--fresh", cwd=folder)
     assert done.returncode == 0 and "set aside as snapshot.bin.before" in done.stderr
-    assert (folder / "ann-state" / "snapshot.bin.before").read_bytes() == saved
+    assert kept.read_bytes() == saved
 
 
 def test_a_full_disk_at_the_start_is_said_and_saving_goes_on_with_room(nodes: Processes) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,4 +85,16 @@ class ArrayLearner(Protocol):
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from ``state``; `SnapshotError` if it does not fit this learner, which is then unchanged."""
+        ...
+
+
+@runtime_checkable
+class CarriesOver(Protocol):
+    """A learner that can go on where features or classes were added."""
+
+    def carry_over(self, state: dict[str, Any], features: NDArray[np.int64], classes: NDArray[np.int64]) -> None:
+        """Go on from the ``state`` of a learner whose features and classes are at these places here.
+
+        `SnapshotError` if it does not fit; the learner is then unchanged.
+        """
         ...

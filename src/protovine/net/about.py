@@ -9,14 +9,41 @@ from typing import Any
 from protovine.errors import ConfigError
 
 _NAMES_SHOWN = 5
+_SCHEMA = ("features", "classes")
 _GO_ON = "start with --fresh, which sets the saved state aside, or name another folder (node.state)"
 
 
 def check_about(path: Path, saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """`ConfigError` if the snapshot at ``path`` is of another member or schema; it says what differs and what to do."""
+    """`ConfigError` if the snapshot at ``path`` is of another member, or has a feature or class that is gone.
+
+    It says what differs and what to do.
+    """
     found = [*_member(saved, now), *_schema(saved.get("schema", {}), now.get("schema", {}))]
     if found:
         raise ConfigError(f"the state in {path.parent} {'; '.join(found)}: {_GO_ON}")
+
+
+def added(saved: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[list[int], list[int]] | None:
+    """The places now of the features and classes of a snapshot, where the schema has more or has them in another order.
+
+    None if the schema is the same, or is not known. `check_about` has refused a schema that lacks one.
+    """
+    before, after = saved.get("schema") or {}, now.get("schema") or {}
+    if not before or not after or all(before.get(what) == after.get(what) for what in _SCHEMA):
+        return None
+    features, classes = ([after[what].index(name) for name in before[what]] for what in _SCHEMA)
+    return features, classes
+
+
+def additions(saved: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What `added` found, in words."""
+    found = []
+    for what in _SCHEMA:
+        before, after = saved["schema"][what], now["schema"][what]
+        if before != after:
+            come = [name for name in after if name not in before]
+            found.append(f"{what} {_listed(come)} are new" if come else f"the {what} are in another order")
+    return " and ".join(found)
 
 
 def misfit(path: Path, saved: Mapping[str, Any], now: Mapping[str, Any], why: str) -> ConfigError:
@@ -50,17 +77,15 @@ def _member(saved: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 def _schema(saved: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     found = []
-    for what in ("features", "classes"):
+    for what in _SCHEMA:
         before, after = saved.get(what), now.get(what)
-        if not before or not after or before == after:
-            continue
-        if sorted(before) == sorted(after):
-            found.append(f"has the {what} in another order: {_listed(before)}, and now {_listed(after)}")
+        if not before or not after:
             continue
         gone = [name for name in before if name not in after]
-        come = [name for name in after if name not in before]
-        parts = [f"{word} {_listed(names)}" for word, names in (("had", gone), ("did not have", come)) if names]
-        found.append(f"{' and '.join(parts)} among its {what}")
+        if gone:  # Or has another name now.
+            come = [name for name in after if name not in before]
+            parts = [f"{word} {_listed(names)}" for word, names in (("had", gone), ("did not have", come)) if names]
+            found.append(f"{' and '.join(parts)} among its {what}")
     return found
 
 

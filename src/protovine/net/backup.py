@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from protovine.errors import ConfigError, SnapshotError
-from protovine.net.store import Store, check_format, owner_only, snapshots
-from protovine.snapshot import pack, unpack
+from protovine.net.store import Store, check_format, owner_only, seed_of, snapshots
+from protovine.snapshot import unpack
 
 FILE_BYTES_MAX = 2**31
 
@@ -128,10 +128,7 @@ def import_state(path: Path, folder: Path, *, seed: bool = False) -> SavedState:
     _, _, state = _newest(path)
     if seed:
         about = {key: value for key, value in _mapping(state, "about").items() if key != "member"}
-        learner = unpack(bytes(state["node"]))["learner"]
-        node = pack({"node": None, "learner": learner})
-        kept = {"about": about, "at_ns": state.get("at_ns", 0), "node": node}
-        state = {**kept, "peers": [], "hellos": [], "awaited": [], "next_id": 0}
+        state = seed_of(state, about)
     with Store(folder) as store:
         there = snapshots(folder)
         if there:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from protovine.errors import ConfigError, SnapshotError
-from protovine.net.about import changes, check_about, misfit
+from protovine.net.about import added, additions, changes, check_about, misfit
 from protovine.snapshot import pack, unpack
 
 # A start without saving is better than none.
@@ -191,16 +191,31 @@ class Store:
             check_format(path, written)
             saved = state.get("about") or {}
             check_about(path, saved, about)
+            places = added(saved, about)
+            if places is not None:
+                state = seed_of(state, about, places)
             try:
                 check(state)
             except SnapshotError as error:
                 # The bytes are those that were written, so it is the settings.
                 raise misfit(path, saved, about, str(error)) from None
+            if places is not None:
+                notes.append(self._carried_over(state, additions(saved, about)))
             changed = changes(saved.get("settings", {}), about.get("settings", {})) if saved and about else []
             if changed:
                 notes.append(f"settings have changed since the snapshot: {'; '.join(changed)}")
             return Loaded(state, tuple(notes))
         return Loaded(None, tuple(notes))
+
+    def _carried_over(self, state: dict[str, Any], what: str) -> str:
+        """Save the state in which features or classes were added, and keep the one before under another name."""
+        try:
+            self.save(state)
+            for path in snapshots(self.folder)[1:]:
+                what += f"; the state before is kept as {self._set_aside(path, 'before')}"
+        except OSError:
+            pass  # `failure` says it, and the state before is there still.
+        return f"what was learnt is carried over, and everything else begins again: {what}"
 
     def set_aside(self) -> list[str]:
         """Begin without the saved state, which is kept under other names; notes that say so."""
@@ -246,6 +261,27 @@ class Store:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def seed_of(
+    state: Mapping[str, Any], about: Mapping[str, Any], places: tuple[list[int], list[int]] | None = None
+) -> dict[str, Any]:
+    """The state of a new node that begins with the learner of another one.
+
+    Parameters
+    ----------
+    state : mapping
+        Of the other one.
+    about : mapping
+        What the new node is.
+    places : pair of lists of int, optional
+        The places of the other one's features and classes in the new node's schema; by default the same.
+    """
+    node = {"node": None, "learner": unpack(bytes(state["node"]))["learner"]}
+    if places is not None:
+        node["features"], node["classes"] = places
+    begun = {"peers": [], "hellos": [], "awaited": [], "next_id": 0}
+    return {"about": about, "at_ns": state.get("at_ns", 0), "node": pack(node), **begun}
 
 
 def snapshots(folder: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ from protovine.learn.hedged.state import (
     Sizes,
     State,
     allocate,
+    carry,
     copy_into,
     load,
     saved,
@@ -163,6 +165,8 @@ class HedgedLVQCore:
             keeps_classes=False,
         )
         self._slots: dict[int, int] = {}
+        # Features that were carried over to, and of which no value has been learnt.
+        self._new_features: list[int] = []
         self._state = self._new_state(senders=1, places=PLACES_FIRST)
 
     def __len__(self) -> int:
@@ -378,7 +382,52 @@ class HedgedLVQCore:
         return {
             "arrays": saved(self._state),
             "slots": [[origin, slot] for origin, slot in self._slots.items()],
+            "new_features": self._new_features,
         }
+
+    def carry_over(self, state: dict[str, Any], features: NDArray[np.int64], classes: NDArray[np.int64]) -> None:
+        """Go on from the ``state`` of a learner that had fewer features or classes, or had them in another order.
+
+        All that was learnt before counts as if it had had the first value that is learnt of each new feature.
+
+        Parameters
+        ----------
+        state : dict
+            What `state` returned there.
+        features, classes : int64 arrays, shapes (old d,) and (old n_classes,)
+            The place here of each feature and class that the other learner had.
+
+        Raises
+        ------
+        SnapshotError
+            The state does not fit so many features and classes. This learner is unchanged.
+        ValueError
+            A place is not one of this learner, or is taken twice.
+        """
+        for what, places, end in (("features", features, self.dim), ("classes", classes, self.n_classes)):
+            if len(set(places.tolist())) < len(places) or not all(0 <= place < end for place in places.tolist()):
+                raise ValueError(f"{what} must be different places from 0 to {end - 1}, got {places.tolist()}")
+        old = copy.copy(self)
+        old.dim, old.n_classes = len(features), len(classes)
+        old.restore(state)
+        carried = self._new_state(len(old._state.trust), len(old._state.x))
+        carry(old._state, carried, features, classes)
+        self._state, self._slots = carried, old._slots
+        known = set(features.tolist()) - {int(features[each]) for each in old._new_features}
+        self._new_features = [each for each in range(self.dim) if each not in known]
+        entry.refresh(carried.header)
+
+    def _fill_new_features(self, x: NDArray[np.float64]) -> None:
+        """All that was learnt has the first value that comes of each new feature."""
+        s = self._state
+        for column in self._new_features.copy():
+            values = x[:, column][np.isfinite(x[:, column])]
+            if len(values):
+                self._new_features.remove(column)
+                s.x[:, column], s.mean[column], s.class_mean[:, column] = values[0], values[0], values[0]
+                s.local_low[column], s.local_high[column] = values[0], values[0]
+                s.counts[FRESH] = 0
+        entry.refresh(s.header)
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from ``state``; `SnapshotError` if it does not fit this learner, which is then unchanged."""
@@ -389,11 +438,13 @@ class HedgedLVQCore:
             fits = fits and 0 < places <= self._capacity
             restored = self._new_state(1 + len(slots), places) if fits else self._state
             fits = fits and load(state["arrays"], restored)
+            new_features = [int(each) for each in state.get("new_features", ())]
+            fits = fits and all(0 <= each < self.dim for each in new_features)
         except (KeyError, TypeError, ValueError, AttributeError):
             fits = False
         if not fits:
             raise SnapshotError(f"the learner's state does not fit {self.dim} features and {self.n_classes} classes")
-        self._state, self._slots = restored, slots
+        self._state, self._slots, self._new_features = restored, slots, new_features
 
     @property
     def _capacity(self) -> int:
@@ -455,6 +506,8 @@ class HedgedLVQCore:
         predicted: NDArray[np.int64] = _NO_CODES,
     ) -> int:
         n = len(codes)
+        if self._new_features:
+            self._fill_new_features(x)
         if slots is None:
             slots = _LOCAL if n == 1 else np.full(n, LOCAL_SLOT)
         if weights is None:

@@ -254,6 +254,34 @@ def copy_into(old: State, new: State, first: Floats | None) -> None:
     new.counts[FRESH] = 0
 
 
+def carry(old: State, new: State, features: Ints, classes: Ints) -> None:
+    """Carry what ``old`` has learnt into ``new``, where its features and classes have other places.
+
+    Parameters
+    ----------
+    old, new : State
+        Of the same senders and room for prototypes; ``new`` has learnt nothing.
+    features, classes : int64 arrays
+        The place in ``new`` of each feature and class of ``old``.
+    """
+    places = {"features": features, "square": features, "class_square": features, "classes": classes}
+    places |= {"projections": classes, "predecessors": classes}
+    places["columns"] = np.concatenate([[CONSTANT], FEATURES + features])
+    for name, about in FIELDS.items():
+        source, target = getattr(old, name), getattr(new, name)
+        # The covariances give way where features or classes become too many.
+        if about.saved and source.size and target.size:
+            to = [places.get(str(axis), np.arange(n)) for axis, n in zip(about.axes, source.shape, strict=True)]
+            target[np.ix_(*to)] = source
+    size = old.counts[SIZE]
+    new.label[:size] = classes[old.label[:size]]
+    if old.counts[LAST_LABEL]:
+        new.counts[LAST_LABEL] = classes[old.counts[LAST_LABEL] - 1] + 1
+    if not new.active[new.counts[BEST_EXPERT]]:
+        new.counts[[BEST_METRIC, BEST_EXPERT]] = 0
+    new.counts[FRESH] = 0
+
+
 def with_sender(state: State) -> State:
     """``state`` with one more slot for a sender, which has shown nothing."""
     return _longer(state, lambda about: about.per_sender, 1)
