@@ -24,6 +24,7 @@ from protovine.learn.hedged.experts import (
     active_experts,
     pool_inputs,
 )
+from protovine.learn.hedged.newcomers import NewFeatures
 from protovine.learn.hedged.state import (
     BEST_EXPERT,
     DISCRIMINANT_DIM_MAX,
@@ -165,8 +166,7 @@ class HedgedLVQCore:
             keeps_classes=False,
         )
         self._slots: dict[int, int] = {}
-        # Features that were carried over to, and of which no value has been learnt.
-        self._new_features: list[int] = []
+        self._new = NewFeatures([])
         self._state = self._new_state(senders=1, places=PLACES_FIRST)
 
     def __len__(self) -> int:
@@ -198,6 +198,7 @@ class HedgedLVQCore:
             The shape is another.
         """
         check_vector(x, self.dim)
+        x = self._new.hidden(x) if self._new else x
         proba = np.zeros(self.n_classes)
         code = entry.predict(self.filled(x), self._now(at_ns), self._state.header, proba)
         return Prediction(code, proba)
@@ -208,6 +209,7 @@ class HedgedLVQCore:
         """Codes (n,) and probabilities (n, n_classes) for rows (n, d), all at one time; ``ValueError`` as `learn`."""
         x = _plain(x)
         check_rows(x, self.dim, True)
+        x = self._new.hidden(x) if self._new else x
         codes, proba = np.empty(len(x), np.int64), np.zeros((len(x), self.n_classes))
         entry.predict_many(x, self._now(at_ns), self._state.header, proba, codes)
         return codes, proba
@@ -382,13 +384,14 @@ class HedgedLVQCore:
         return {
             "arrays": saved(self._state),
             "slots": [[origin, slot] for origin, slot in self._slots.items()],
-            "new_features": self._new_features,
+            "new_features": self._new.state(),
         }
 
     def carry_over(self, state: dict[str, Any], features: NDArray[np.int64], classes: NDArray[np.int64]) -> None:
         """Go on from the ``state`` of a learner that had fewer features or classes, or had them in another order.
 
-        All that was learnt before counts as if it had had the first value that is learnt of each new feature.
+        A new feature counts as missing for the first `VALUES_MIN` values, and from then on all that was learnt before as
+        if it had had their mean.
 
         Parameters
         ----------
@@ -413,21 +416,9 @@ class HedgedLVQCore:
         carried = self._new_state(len(old._state.trust), len(old._state.x))
         carry(old._state, carried, features, classes)
         self._state, self._slots = carried, old._slots
-        known = set(features.tolist()) - {int(features[each]) for each in old._new_features}
-        self._new_features = [each for each in range(self.dim) if each not in known]
+        known = set(features.tolist()) - {int(features[each]) for each in old._new.columns}
+        self._new = NewFeatures([each for each in range(self.dim) if each not in known])
         entry.refresh(carried.header)
-
-    def _fill_new_features(self, x: NDArray[np.float64]) -> None:
-        """All that was learnt has the first value that comes of each new feature."""
-        s = self._state
-        for column in self._new_features.copy():
-            values = x[:, column][np.isfinite(x[:, column])]
-            if len(values):
-                self._new_features.remove(column)
-                s.x[:, column], s.mean[column], s.class_mean[:, column] = values[0], values[0], values[0]
-                s.local_low[column], s.local_high[column] = values[0], values[0]
-                s.counts[FRESH] = 0
-        entry.refresh(s.header)
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from ``state``; `SnapshotError` if it does not fit this learner, which is then unchanged."""
@@ -438,13 +429,12 @@ class HedgedLVQCore:
             fits = fits and 0 < places <= self._capacity
             restored = self._new_state(1 + len(slots), places) if fits else self._state
             fits = fits and load(state["arrays"], restored)
-            new_features = [int(each) for each in state.get("new_features", ())]
-            fits = fits and all(0 <= each < self.dim for each in new_features)
+            new = NewFeatures.restored(state.get("new_features", []), self.dim)
         except (KeyError, TypeError, ValueError, AttributeError):
             fits = False
         if not fits:
             raise SnapshotError(f"the learner's state does not fit {self.dim} features and {self.n_classes} classes")
-        self._state, self._slots, self._new_features = restored, slots, new_features
+        self._state, self._slots, self._new = restored, slots, new
 
     @property
     def _capacity(self) -> int:
@@ -506,8 +496,8 @@ class HedgedLVQCore:
         predicted: NDArray[np.int64] = _NO_CODES,
     ) -> int:
         n = len(codes)
-        if self._new_features:
-            self._fill_new_features(x)
+        if self._new:
+            return self._learn_new(x, codes, events_ns, slots, weights, proba, predicted)
         if slots is None:
             slots = _LOCAL if n == 1 else np.full(n, LOCAL_SLOT)
         if weights is None:
@@ -517,6 +507,21 @@ class HedgedLVQCore:
             self._state = with_capacity(self._state, min(max(wanted, 2 * len(self._state.x)), self._options.capacity))
         header = self._state.header
         return int(entry.learn_many(x, codes, events_ns, slots, weights, header, self._options, proba, predicted))
+
+    def _learn_new(self, x: NDArray[np.float64], *columns: NDArray[Any] | None) -> int:
+        """`_learn` while features are new: as many rows at a time as leave them so."""
+        begin, inserted, new = 0, 0, self._new
+        while begin < len(x):
+            end = min(len(x), begin + new.lacking()) if new else len(x)
+            part = [each[begin:end] if each is not None and len(each) else each for each in columns]
+            rows, self._new = x[begin:end], NewFeatures([])
+            inserted += self._learn(new.hidden(rows) if new else rows, *part)
+            new.count(rows)
+            known = new.take_known()
+            if len(known[0]):
+                self.reset_features(*known)
+            self._new, begin = new, end
+        return inserted
 
 
 def _check_ablate(ablate: tuple[str, ...], dim: int) -> None:

@@ -270,6 +270,8 @@ def carry(old: State, new: State, features: Ints, classes: Ints) -> None:
     for name, about in FIELDS.items():
         source, target = getattr(old, name), getattr(new, name)
         # The covariances give way where features or classes become too many.
+        if name in ("scatter", "class_scatter"):  # Kernels keep the lower triangle.
+            source = np.tril(source) + np.swapaxes(np.tril(source, -1), -1, -2)
         if about.saved and source.size and target.size:
             to = [places.get(str(axis), np.arange(n)) for axis, n in zip(about.axes, source.shape, strict=True)]
             target[np.ix_(*to)] = source
