@@ -65,12 +65,11 @@ class Invariants:
         if record.at_ns < self._last_ns:
             self._broken(f"time goes backwards at {record}")
         self._last_ns = record.at_ns
-        kind = type(record)
-        if kind is records.Sent:
+        if type(record) is records.Sent:
             self._recorded_bytes += record.header_bytes + record.payload_bytes
-        elif kind is records.Learned:
+        elif type(record) is records.Learned:
             self._samples_learnt[record.node] += 1
-        elif kind is records.Received:
+        elif type(record) is records.Received:
             if not 0 <= record.created_ns <= record.at_ns:
                 self._broken(f"a negative age at {record}")
             if record.samples_learnt > self._samples_learnt[record.peer]:

@@ -16,8 +16,8 @@ from protovine.experiments.define.config import RunSettings
 from protovine.experiments.run.ages import expected_ages
 from protovine.experiments.run.judge import judge
 from protovine.experiments.run.result import Run
-from protovine.experiments.run.trace import RunDescription, hash_of, trace_name
-from protovine.records import AnyRecord, Evaluated, Record, write_trace
+from protovine.experiments.run.trace import Recorder, RunDescription, trace_name
+from protovine.records import Evaluated, new_trace
 from protovine.sim import Outcome, Simulator
 from protovine.stream import UNLABELLED, DataSet
 
@@ -41,11 +41,13 @@ def execute(
     """
     built = build(settings, data, seed)
     run = describe_run(settings, preset, seed, data, built)
-    records, wall_s = simulate(settings, data, built, progress)
-    if trace_folder is not None:
-        write_trace(trace_folder / trace_name(preset, seed), run.header(), records)
+    if trace_folder is None:
+        recorder, wall_s = simulate(settings, data, built, progress)
+    else:
+        with new_trace(trace_folder / trace_name(preset, seed), run.header()) as line:
+            recorder, wall_s = simulate(settings, data, built, progress, Recorder(line))
     expected = expected_ages(settings, run.neighbours)
-    return judge(run, records, expected=expected, wall_s=wall_s, trace_hash=hash_of(records))
+    return judge(run, recorder.columns, expected=expected, wall_s=wall_s, trace_hash=recorder.trace_hash)
 
 
 def describe_run(settings: RunSettings, preset: str, seed: int, data: DataSet, built: Built) -> RunDescription:
@@ -64,14 +66,14 @@ def describe_run(settings: RunSettings, preset: str, seed: int, data: DataSet, b
 
 
 def simulate(
-    settings: RunSettings, data: DataSet, built: Built, progress: Callable[[int], None] | None = None
-) -> tuple[list[AnyRecord], float]:
-    """Simulate a built run; return all records, and the seconds that this took."""
-    records: list[AnyRecord] = []
-
-    def keep(record: Record) -> None:
-        records.append(record)  # type: ignore[arg-type]
-
+    settings: RunSettings,
+    data: DataSet,
+    built: Built,
+    progress: Callable[[int], None] | None = None,
+    recorder: Recorder | None = None,
+) -> tuple[Recorder, float]:
+    """Simulate a built run; return what took all records in, and the seconds that this took."""
+    recorder = recorder or Recorder()
     if getattr(settings.learner, "size_max", 0):
         import sklearn.cluster  # noqa: F401  Loads the threads that are limited below.
     # Clustering makes many small calls, in which threads only wait for each other. Freezing the objects that exist
@@ -80,12 +82,13 @@ def simulate(
     try:
         with threadpool_limits(1):
             started = time.perf_counter()
-            outcome = Simulator(built.scenario, built.make_node, keep, progress).run()
+            outcome = Simulator(built.scenario, built.make_node, recorder.add, progress).run()
             wall_s = time.perf_counter() - started
     finally:
         gc.unfreeze()
-    records.extend(evaluated(outcome, data, built))
-    return records, wall_s
+    for record in evaluated(outcome, data, built):
+        recorder.add(record)
+    return recorder, wall_s
 
 
 def evaluated(outcome: Outcome, data: DataSet, built: Built) -> Iterator[Evaluated]:
