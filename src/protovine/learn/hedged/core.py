@@ -478,5 +478,5 @@ def _check_ablate(ablate: tuple[str, ...], dim: int) -> None:
 def _plain(x: NDArray[np.floating]) -> NDArray[np.float64]:
     """One kind of array, so that kernels are compiled once."""
     if type(x) is np.ndarray and x.dtype == np.float64 and x.flags.carray:
-        return cast(NDArray[np.float64], x)
+        return cast("NDArray[np.float64]", x)
     return np.require(x, np.float64, ["C", "W", "A"])
