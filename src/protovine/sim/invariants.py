@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
 from typing import NoReturn
 
 from protovine import records
 from protovine.errors import InvariantError
 from protovine.records import Record
-
 
 # The place of an event among those of the same time, and the name of a message: the number of the event that scheduled
 # it, or of the last one before that in this shard; of one in another shard the rank among all events, and the shard;
@@ -50,15 +48,6 @@ class Invariants:
         """A message comes from a node of another shard."""
         self._in_flight[copy] = (source, target, data)
         self.bytes_abroad -= len(data)
-
-    def joined(self, shards: Iterable[Invariants]) -> None:
-        """Add the bytes of the books of all shards, whose records are in these books."""
-        for shard in shards:
-            self.bytes_sent += shard.bytes_sent
-            self.bytes_copied += shard.bytes_copied
-            self.bytes_delivered += shard.bytes_delivered
-            self.bytes_lost += shard.bytes_lost
-            self.bytes_abroad += shard.bytes_abroad
 
     def delivered(self, copy: Place, source: int, target: int, data: bytes) -> None:
         """The network hands a message over."""

@@ -128,6 +128,8 @@ class Simulator:
         Called regularly with the number of local samples that arrived since the last call.
     mine : range, optional
         The nodes of this shard of the swarm; all nodes by default. Messages to others wait in `take_abroad`.
+    books : Invariants, optional
+        Those of a shard.
 
     Raises
     ------
@@ -142,6 +144,7 @@ class Simulator:
         record: Callable[[Record], None],
         progress: Callable[[int], None] | None = None,
         mine: range | None = None,
+        books: Invariants | None = None,
     ) -> None:
         self.scenario = scenario
         self._mine = range(len(scenario.rows)) if mine is None else mine
@@ -153,7 +156,7 @@ class Simulator:
         cuts = [fault for fault in scenario.faults if isinstance(fault, Cut)]
         cuts += [cut for fault in scenario.faults if isinstance(fault, Partition) for cut in fault.cuts(n)]
         self._network = Network(scenario.link, cuts, scenario.seed)
-        self._books = Invariants()
+        self._books = books or Invariants()
         self._nodes: list[Node | None] = [None] * n
         self._incarnations = [0] * n
         self._timers: list[int | None] = [None] * n
@@ -164,7 +167,7 @@ class Simulator:
         self._now_ns = 0
         self.happened: list[Happened] | None = None
         self._arrived = 0
-        self._left = sum(len(scenario.at_ns[node]) for node in self._mine)
+        self._left = sum(map(len, scenario.at_ns))
         self._streams = Streams(scenario.x, scenario.y, scenario.seed)
         self._retunes: list[Retune] = []
         drawn = rng.stream(scenario.seed, "labelled").random(len(scenario.y)) < scenario.labelled
@@ -245,8 +248,9 @@ class Simulator:
         self._move(at_ns)
         self._start(node)
 
-    def finish(self) -> Outcome:
-        """Let every node record its final state, and account for all messages."""
+    def finish(self, at_ns: int | None = None) -> Outcome:
+        """Let every node record its final state, and account for all messages; a shard is told when the run ended."""
+        self._now_ns = self._now_ns if at_ns is None else at_ns
         self._progress(self._arrived % _PROGRESS_STEP)
         for node, member in enumerate(self._nodes):
             if member is not None:
@@ -257,10 +261,22 @@ class Simulator:
         self._books.ended()
         return Outcome(self._nodes, self._now_ns, self._books)
 
-    def advance_shard(self, before_ns: int, last_ns: int) -> None:
-        """Do everything that happens before ``before_ns``, and until the last local sample of a shard that has it."""
-        while self._events and self._events[0][0] < before_ns and not (self.done and self._now_ns == last_ns):
+    def advance_shard(self, before_ns: int, one: bool) -> None:
+        """Do everything that happens before ``before_ns``, or just ``one`` event."""
+        while self._events and (one or self._events[0][0] < before_ns):
             self._step()
+            if one:
+                break
+
+    @property
+    def head(self) -> Happened | None:
+        """Time and place of the next event."""
+        return self._events[0][:2] if self._events else None
+
+    @property
+    def arrived(self) -> int:
+        """Local samples that have arrived."""
+        return self._arrived
 
     def take_abroad(self) -> list[Abroad]:
         """Messages to nodes of other shards since the last call."""

@@ -16,6 +16,7 @@ from protovine.experiments.define.config import RunSettings
 from protovine.experiments.run.ages import expected_ages
 from protovine.experiments.run.judge import judge
 from protovine.experiments.run.result import Run
+from protovine.experiments.run.shards import simulate_shards
 from protovine.experiments.run.trace import Recorder, RunDescription, trace_name
 from protovine.records import Evaluated, new_trace
 from protovine.sim import Outcome, Simulator
@@ -71,8 +72,9 @@ def simulate(
     built: Built,
     progress: Callable[[int], None] | None = None,
     recorder: Recorder | None = None,
+    shards: int = 1,
 ) -> tuple[Recorder, float]:
-    """Simulate a built run; return what took all records in, and the seconds that this took."""
+    """Simulate a built run, in so many processes; return what took all records in, and the seconds that this took."""
     recorder = recorder or Recorder()
     if getattr(settings.learner, "size_max", 0):
         import sklearn.cluster  # noqa: F401  Loads the threads that are limited below.
@@ -82,12 +84,17 @@ def simulate(
     try:
         with threadpool_limits(1):
             started = time.perf_counter()
-            outcome = Simulator(built.scenario, built.make_node, recorder.add, progress).run()
+            if shards > 1:
+                count = progress or (lambda samples: None)
+                simulate_shards(built, shards, recorder.add, count, lambda outcome: evaluated(outcome, data, built))
+            else:
+                outcome = Simulator(built.scenario, built.make_node, recorder.add, progress).run()
             wall_s = time.perf_counter() - started
     finally:
         gc.unfreeze()
-    for record in evaluated(outcome, data, built):
-        recorder.add(record)
+    if shards == 1:
+        for record in evaluated(outcome, data, built):
+            recorder.add(record)
     return recorder, wall_s
 
 
