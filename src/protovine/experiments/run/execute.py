@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +21,11 @@ from protovine.experiments.run.shards import simulate_shards
 from protovine.experiments.run.trace import Recorder, RunDescription, trace_name
 from protovine.records import Evaluated, new_trace
 from protovine.sim import Outcome, Simulator
+from protovine.sim.shards import can_be_sharded
 from protovine.stream import UNLABELLED, DataSet
+
+# Swarms of fewer nodes have too little to do between two messages for more than one process.
+SHARDED_FROM = 200
 
 
 def execute(
@@ -30,8 +35,11 @@ def execute(
     data: DataSet,
     trace_folder: Path | None = None,
     progress: Callable[[int], None] | None = None,
+    shards: int = 1,
 ) -> Run:
-    """Run one preset with one seed; with a folder, write the complete trace file there at the end.
+    """Run one preset with one seed; with a folder, write the complete trace file there.
+
+    A large swarm is simulated in up to so many ``shards``, each in a process; the result is the same.
 
     Raises
     ------
@@ -42,13 +50,20 @@ def execute(
     """
     built = build(settings, data, seed)
     run = describe_run(settings, preset, seed, data, built)
+    shards = shards if _is_sharded(settings, built) else 1
     if trace_folder is None:
-        recorder, wall_s = simulate(settings, data, built, progress)
+        recorder, wall_s = simulate(settings, data, built, progress, shards=shards)
     else:
         with new_trace(trace_folder / trace_name(preset, seed), run.header()) as line:
-            recorder, wall_s = simulate(settings, data, built, progress, Recorder(line))
+            recorder, wall_s = simulate(settings, data, built, progress, Recorder(line), shards)
     expected = expected_ages(settings, run.neighbours)
     return judge(run, recorder.columns, expected=expected, wall_s=wall_s, trace_hash=recorder.trace_hash)
+
+
+def _is_sharded(settings: RunSettings, built: Built) -> bool:
+    """Whether a run is worth several processes, and can be: River's models do not leave their process."""
+    large = len(built.neighbours) >= SHARDED_FROM and hasattr(os, "fork")
+    return large and can_be_sharded(built.scenario) and settings.learner.kind != "river"
 
 
 def describe_run(settings: RunSettings, preset: str, seed: int, data: DataSet, built: Built) -> RunDescription:
