@@ -19,7 +19,6 @@ from protovine.experiments.define.prepare import prepare
 from protovine.experiments.run.ages import expected_ages
 from protovine.experiments.run.execute import describe_run, simulate
 from protovine.experiments.run.judge import judge
-from protovine.experiments.run.trace import hash_of
 
 ROUNDS = 5
 SIZES = (100, 1000)
@@ -52,12 +51,11 @@ def judging(nodes: int) -> None:
     prepared = prepare(Experiment(presets="default", data=data, swarm=swarm, seeds=1))
     settings, stream = prepared.settings["default"], prepared.data[0]
     built = build(settings, stream, 0)
-    records, simulated_s = simulate(settings, stream, built)
-    trace_hash = hash_of(records)
+    made, simulated_s = simulate(settings, stream, built)
     started = time.perf_counter()
     expected = expected_ages(settings, built.neighbours)
     described = describe_run(settings, "default", 0, stream, built)
-    judge(described, records, expected=expected, wall_s=simulated_s, trace_hash=trace_hash)
+    judge(described, made.columns, expected=expected, wall_s=simulated_s, trace_hash=made.trace_hash)
     judged_s = time.perf_counter() - started
     print(
         f"{nodes:,} nodes x {SAMPLES_PER_NODE} samples: simulated in {simulated_s:.1f} s, judged in {judged_s:.2f} s "

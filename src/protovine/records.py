@@ -6,11 +6,12 @@ integer nanoseconds, of virtual time in the simulator and of the system clock on
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from protovine.errors import DataError
 SECOND_NS = 1_000_000_000
 FORMAT = "protovine-trace"
 FORMAT_VERSION = 1
+_LINES_AT_ONCE = 1000  # Lines of a trace that are compressed together.
 
 
 class Record(msgspec.Struct, frozen=True, tag=True, tag_field="is", gc=False):
@@ -243,9 +245,13 @@ class TraceHash:
 
     def add(self, record: Record) -> None:
         """Take one more record in."""
+        self.add_encoded(record, self._encode(record))
+
+    def add_encoded(self, record: Record, line: bytes) -> None:
+        """The same for a caller that has encoded the record as JSON."""
         if type(record) is Trained and record.runs:
-            record = Trained(record.at_ns, record.node, record.count, record.inserted, record.size)
-        self._hash.update(self._encode(record))
+            line = self._encode(Trained(record.at_ns, record.node, record.count, record.inserted, record.size))
+        self._hash.update(line)
 
     def hexdigest(self) -> str:
         """32 hexadecimal digits over all records so far."""
@@ -260,16 +266,31 @@ def write_trace(path: Path, header: dict[str, Any], records: Iterable[Record]) -
     OSError
         The file cannot be written; nothing is left behind.
     """
+    with new_trace(path, header) as add:
+        for line in map(msgspec.json.Encoder().encode, records):
+            add(line)
+
+
+@contextlib.contextmanager
+def new_trace(path: Path, header: dict[str, Any]) -> Iterator[Callable[[bytes], None]]:
+    """A trace file to which records, encoded as JSON, are added one by one; it is there once the block ends well."""
     partial = path.with_name(path.name + ".part")
-    encode = msgspec.json.Encoder().encode
+    waiting: list[bytes] = [msgspec.json.encode({"format": FORMAT, "format_version": FORMAT_VERSION, **header})]
     try:
         # A fixed mtime and no file name in the gzip header make equal traces equal files.
         with (
             open(partial, "wb") as raw,
             gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=1, mtime=0) as out,
         ):
-            out.write(encode({"format": FORMAT, "format_version": FORMAT_VERSION, **header}) + b"\n")
-            out.write(b"\n".join(map(encode, records)))
+
+            def add(line: bytes) -> None:
+                waiting.append(line)
+                if len(waiting) == _LINES_AT_ONCE:
+                    out.write(b"\n".join(waiting) + b"\n")
+                    waiting.clear()
+
+            yield add
+            out.write(b"\n".join(waiting))
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

@@ -35,7 +35,8 @@ def test_totals_are_those_of_the_result(preset: str, sections: dict) -> None:
     settings, data = experiment.settings(preset), protovine.load("phishing", rows=300)
     built = build(settings, data, 0)
     run = describe_run(settings, preset, 0, data, built)
-    records, _ = simulate(settings, data, built)
+    made, _ = simulate(settings, data, built)
+    records = list(made.columns)
     judged = judge(run, records, expected=expected_ages(settings, run.neighbours), wall_s=None, trace_hash="")
     board = Board(Facts(run.neighbours, len(run.classes), run.honest, run.positive, run.drift_points_s, built.end_s))
     for record in records:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protovine.age.report import AgeLaw, AgeReport, BatchMeans, Floats, PairAges, SteadyAges, Times
+from protovine.columns import Columns
 from protovine.records import SECOND_NS, Arrived, Learned, Missed, Received, Record, Trained
 
 # The warm-up in mean ages. Where ages are exponential, e^-5 of the effect of the start is left after it.
@@ -133,10 +133,13 @@ class _Sorted:
     offset: Times
 
     @classmethod
-    def of(cls, times: dict[int, list[int]], origins: int) -> _Sorted:
-        lengths = np.array([len(times.get(i, ())) + 1 for i in range(origins)], np.int64)
-        flat = [at for i in range(origins) for at in (*times.get(i, ()), NEVER_NS)]
-        return cls(np.array(flat, np.int64), np.concatenate([[0], np.cumsum(lengths)]))
+    def of(cls, origin: Times, at: Times, origins: int) -> _Sorted:
+        """The times ``at`` of each ``origin``, which ascend for each."""
+        inside = (origin >= 0) & (origin < origins)
+        of = np.concatenate([origin[inside], np.arange(origins)])
+        order = np.argsort(of, kind="stable")
+        flat = np.concatenate([at[inside], np.full(origins, NEVER_NS)])[order]
+        return cls(flat, np.searchsorted(of[order], np.arange(origins + 1)))
 
     def __getitem__(self, origin: int) -> Times:
         return self.flat[self.offset[origin] : self.offset[origin + 1] - 1]
@@ -170,35 +173,50 @@ class _Seen:
 
     @classmethod
     def of(cls, records: Iterable[Record], start_ns: int, known_at: KnownAt, origins: int) -> _Seen:
-        learnt: dict[int, list[int]] = defaultdict(list)
-        changed: dict[int, list[int]] = defaultdict(list)
+        kept = Columns.holding(records)
+        own = kept.of(Learned)
+        if known_at == "arrival":
+            heard = kept.of(Received)
+            node, origin, at, made = (heard[name] for name in ("node", "peer", "at_ns", "created_ns"))
+        else:
+            heard, trained = kept.runs, kept.of(Trained)
+            node, origin, at, made = (
+                trained["node"][heard["place"]],
+                heard["peer"],
+                heard["first_ns"],
+                heard["created_ns"],
+            )
+        at, made = at - start_ns, made - start_ns
+        # A message made no later than the newest that was known, or at the very start, makes no age smaller.
+        order = np.lexsort((origin, node))
+        first = np.flatnonzero(np.append(len(order) > 0, np.diff(node[order]) | np.diff(origin[order])))
+        newer = np.zeros(len(order), np.bool_)
+        newer[order] = _rises(made[order], first)
+        node, origin, at, made = (column[newer] for column in (node, origin, at, made))
+        learnt = _Sorted.of(own["node"], own["at_ns"] - start_ns, origins)
+        new = own["inserted"] > 0
+        changed = _Sorted.of(own["node"][new], own["at_ns"][new] - start_ns, origins)
         last: dict[int, int] = {}
-        newest: dict[tuple[int, int], int] = {}
-        received: list[tuple[int, int, int, int]] = []
+        for kind in (Arrived, Missed):
+            came = kept.of(kind)
+            for i, at_ns in zip(came["node"].tolist(), came["at_ns"].tolist(), strict=True):
+                last[i] = max(last.get(i, at_ns - start_ns), at_ns - start_ns)
+        return cls(node, origin, at, made, learnt, changed, last)
 
-        def known(node: int, peer: int, at_ns: int, created_ns: int) -> None:
-            made_ns = created_ns - start_ns
-            # A message made at the very start makes no age smaller.
-            if made_ns > newest.get((node, peer), 0):
-                newest[node, peer] = made_ns
-                received.append((node, peer, at_ns - start_ns, made_ns))
 
-        for record in records:
-            if isinstance(record, Received):
-                if known_at == "arrival":
-                    known(record.node, record.peer, record.at_ns, record.created_ns)
-            elif isinstance(record, Trained):
-                if known_at == "training":
-                    for run in record.runs:
-                        known(record.node, run.peer, run.first_ns, run.created_ns)
-            elif isinstance(record, Learned):
-                learnt[record.node].append(record.at_ns - start_ns)
-                if record.inserted:
-                    changed[record.node].append(record.at_ns - start_ns)
-            elif isinstance(record, (Arrived, Missed)):  # A union would be slower to test.
-                last[record.node] = record.at_ns - start_ns
-        node, origin, at, made = np.array(received, np.int64).reshape(-1, 4).T
-        return cls(node, origin, at, made, _Sorted.of(learnt, origins), _Sorted.of(changed, origins), last)
+def _rises(values: Times, first: Times) -> NDArray[np.bool_]:
+    """Whether a value is larger than 0 and all before it in its part; parts begin at ``first``."""
+    if not len(values):
+        return np.zeros(0, np.bool_)
+    # Parts are lifted above each other, so that one running maximum serves all of them.
+    part = np.zeros(len(values), np.int64)
+    part[first[1:]] = 1
+    part = np.cumsum(part)
+    ranks = np.unique(np.maximum(values, 0), return_inverse=True)[1].ravel() + (values > 0)
+    lifted = ranks + part * (int(ranks.max()) + 2)
+    before = np.append(-1, np.maximum.accumulate(lifted)[:-1])
+    before[first] = part[first] * (int(ranks.max()) + 2)
+    return (values > 0) & (lifted > before)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from protovine.age.measure import NEVER_NS, measure_age
 from protovine.age.report import AgeReport, BatchMeans, SteadyAges, Times
+from protovine.columns import Columns
 from protovine.records import SECOND_NS, Arrived, Missed, Received, Record, Trained
 
 
@@ -69,7 +70,7 @@ class TrainingReport:
 
 
 def measure_training(
-    records: Sequence[Record], neighbours: Sequence[Sequence[int]], end_ns: int, start_ns: int = 0
+    records: Iterable[Record], neighbours: Sequence[Sequence[int]], end_ns: int, start_ns: int = 0
 ) -> TrainingReport:
     """The fraction of received prototypes that nodes trained, their ages then, and the ages of trained knowledge.
 
@@ -96,6 +97,7 @@ def measure_training(
     >>> report.fraction, report.mean_s, report.known.mean_s
     (0.5, 1.55, 1.3333333333333333)
     """
+    records = Columns.holding(records)
     received, runs, count = _columns(records, neighbours)
     prototypes = int(received[1].sum())
     if not len(runs):
@@ -128,31 +130,32 @@ def measure_training(
     )
 
 
-def _columns(records: Iterable[Record], neighbours: Sequence[Sequence[int]]) -> tuple[Times, Times, int]:
+def _columns(kept: Columns, neighbours: Sequence[Sequence[int]]) -> tuple[Times, Times, int]:
     """Time and number of prototypes received (2, k); runs (r, 6); and how many prototypes were trained in all.
 
     The last column of the runs has the time of the sender's last local sample.
     """
-    pairs = {(node, peer) for node, peers in enumerate(neighbours) for peer in peers}
-    received: list[tuple[int, int]] = []
-    runs: list[tuple[int, int, int, int, int, int]] = []
+    origins = max([len(neighbours), *(peer + 1 for peers in neighbours for peer in peers)])
+    pairs = np.unique([node * origins + peer for node, peers in enumerate(neighbours) for peer in peers])
+
+    def inside(node: Times, peer: Times) -> NDArray[np.bool_]:
+        there = (peer >= 0) & (peer < origins) & (node >= 0)
+        return there & np.isin(node * origins + peer, pairs)
+
+    heard, trained, runs = kept.of(Received), kept.of(Trained), kept.runs
+    mine = inside(heard["node"], heard["peer"])
+    received = np.stack([heard["at_ns"][mine], heard["prototypes"][mine]])
+    mine = inside(trained["node"][runs["place"]], runs["peer"])
+    names = ("first_ns", "step_ns", "count", "created_ns", "fresh", "peer")
+    table = np.stack([runs[name][mine] for name in names], axis=1)
     last: dict[int, int] = {}
-    count = 0
-    for record in records:
-        if isinstance(record, Received):
-            if (record.node, record.peer) in pairs:
-                received.append((record.at_ns, record.prototypes))
-        elif isinstance(record, Trained):
-            count += record.count
-            for run in record.runs:
-                if (record.node, run.peer) in pairs:
-                    runs.append((run.first_ns, run.step_ns, run.count, run.created_ns, run.fresh, run.peer))
-        elif isinstance(record, (Arrived, Missed)):  # A union would be slower to test.
-            last[record.node] = record.at_ns
-    table = np.array(runs, np.int64).reshape(-1, 6)
+    for kind in (Arrived, Missed):
+        came = kept.of(kind)
+        for node, at_ns in zip(came["node"].tolist(), came["at_ns"].tolist(), strict=True):
+            last[node] = max(last.get(node, at_ns), at_ns)
     # A trace without arrivals is measured to its end.
     table[:, 5] = [last.get(peer, 0 if last else NEVER_NS) for peer in table[:, 5].tolist()]
-    return np.array(received, np.int64).reshape(-1, 2).T, table, count
+    return received, table, int(trained["count"].sum())
 
 
 def _quantile(runs: Times, q: float) -> float | None:

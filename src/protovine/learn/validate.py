@@ -117,7 +117,7 @@ def check_samples(
 @kernel
 def all_positive(weights: NDArray[np.float64], most: float) -> bool:
     """Whether every weight is positive and at most ``most``."""
-    for t in range(weights.shape[0]):
+    for t in range(weights.shape[0]):  # noqa: SIM110
         if not 0.0 < weights[t] <= most:
             return False
     return True
@@ -126,7 +126,7 @@ def all_positive(weights: NDArray[np.float64], most: float) -> bool:
 @kernel
 def all_within(x: NDArray[np.float64], most: float) -> bool:
     """Whether every value is within ±most; NaN is not."""
-    for k in range(x.shape[0]):
+    for k in range(x.shape[0]):  # noqa: SIM110
         if not abs(x[k]) <= most:
             return False
     return True

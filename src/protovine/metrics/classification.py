@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from protovine.metrics.grouping import by_type
+from protovine.columns import Columns
 from protovine.records import Arrived, Predicted, Record
 
 NO_MODEL = -1
@@ -82,23 +82,26 @@ def predictions(records: Iterable[Record], n_nodes: int, n_classes: int) -> list
 
     Predictions of samples without a label are left out.
     """
-    kept = by_type(records)
-    arrived = {(record.node, record.sample): record.truth for record in kept[Arrived]}
-    made = [record for record in kept[Predicted] if arrived[record.node, record.sample] >= 0]
-    truths = [arrived[record.node, record.sample] for record in made]
-    unknown = 1.0 / n_classes
-    probas = [record.proba[code] if record.proba else unknown for record, code in zip(made, truths, strict=True)]
-    node = np.array([record.node for record in made], np.int64)
+    kept = Columns.holding(records)
+    arrived, made = kept.of(Arrived), kept.of(Predicted)
+    count = len(arrived["node"])
+    node, sample = (np.concatenate([arrived[name], made[name]]) for name in ("node", "sample"))
+    # The order is stable, so a sample's newest arrival comes just before its predictions.
+    both = np.lexsort((sample, node))
+    came = both < count
+    newest = np.maximum.accumulate(np.where(came, np.arange(len(both)), 0))[~came]
+    truth = np.empty(len(made["node"]), np.int64)
+    truth[both[~came] - count] = arrived["truth"][both[newest]]
+    known = np.flatnonzero(truth >= 0)
+    truth = truth[known]
+    proba = kept.proba_of(known, truth)
+    proba = np.where(np.isnan(proba), 1.0 / n_classes, proba)
+    node = made["node"][known]
     order = np.argsort(node, kind="stable")
     bounds = np.searchsorted(node[order], np.arange(1, n_nodes))
-    parts = zip(
-        np.split(np.array([record.at_ns for record in made], np.int64)[order], bounds),
-        np.split(np.array(truths, np.int64)[order], bounds),
-        np.split(np.array([record.predicted for record in made], np.int64)[order], bounds),
-        np.split(np.array(probas, np.float64)[order], bounds),
-        strict=True,
-    )
-    return [NodePredictions(*columns, n_classes=n_classes) for columns in parts]
+    columns = (made["at_ns"][known], truth, made["predicted"][known], proba)
+    parts = zip(*(np.split(column[order], bounds) for column in columns), strict=True)
+    return [NodePredictions(at_ns, true, code, value, n_classes) for at_ns, true, code, value in parts]
 
 
 def pooled(nodes: Sequence[NodePredictions]) -> NodePredictions:

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from protovine.columns import Columns
 from protovine.records import SECOND_NS, Alarmed, Learned, Record
 
 # Local samples after a known drift within which an alarm is about it.
@@ -57,13 +58,12 @@ def drift(records: Iterable[Record], nodes: Sequence[int], points_s: Sequence[fl
     """
     inside = set(nodes)
     learnt: dict[int, list[int]] = defaultdict(list)
-    alarms: list[Alarmed] = []
-    for record in records:
-        if record.node in inside:
-            if isinstance(record, Learned):
-                learnt[record.node].append(record.at_ns)
-            elif isinstance(record, Alarmed):
-                alarms.append(record)
+    kept = Columns.holding(records)
+    own = kept.of(Learned)
+    for node, at_ns in zip(own["node"].tolist(), own["at_ns"].tolist(), strict=True):
+        if node in inside:
+            learnt[node].append(at_ns)
+    alarms: list[Alarmed] = [record for record in kept.others(Alarmed) if record.node in inside]
     alarms.sort(key=lambda alarm: (alarm.at_ns, alarm.node))
     delays: dict[tuple[int, float], float] = {}
     false = 0

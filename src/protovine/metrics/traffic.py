@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from protovine.metrics.grouping import by_type
+import numpy as np
+
+from protovine.columns import Columns
 from protovine.records import Lost, Received, Record, Refused, Sent, Trained, Withheld
 
 # The authors count 105 bytes for a prototype, whatever its size.
@@ -40,21 +42,21 @@ class Traffic:
 
 def traffic(records: Iterable[Record]) -> Traffic:
     """The traffic of a trace."""
-    kept = by_type(records)
-    sent, received = kept[Sent], kept[Received]
-    links: defaultdict[tuple[int, int], int] = defaultdict(int)
-    for record in sent:
-        links[record.node, record.peer] += record.header_bytes + record.payload_bytes
+    kept = Columns.holding(records)
+    sent, received = kept.of(Sent), kept.of(Received)
+    ways, way = np.unique(np.stack([sent["node"], sent["peer"]]), axis=1, return_inverse=True)
+    size = np.zeros(ways.shape[1], np.int64)
+    np.add.at(size, way.ravel(), sent["header_bytes"] + sent["payload_bytes"])
     return Traffic(
-        bytes_total=sum(links.values()),
-        header_bytes=sum(record.header_bytes for record in sent),
-        messages=len(sent),
-        prototypes_sent=sum(record.prototypes for record in sent),
-        prototypes_withheld=sum(record.prototypes for record in kept[Withheld]),
-        prototypes_received=sum(record.prototypes for record in received),
-        prototypes_trained=sum(record.count for record in kept[Trained]),
-        prototypes_dropped=sum(record.dropped for record in received),
-        links=dict(sorted(links.items())),
-        lost=dict(sorted(Counter(record.reason for record in kept[Lost]).items())),
-        refused=dict(sorted(Counter(record.reason for record in kept[Refused]).items())),
+        bytes_total=int(size.sum()),
+        header_bytes=int(sent["header_bytes"].sum()),
+        messages=len(sent["node"]),
+        prototypes_sent=int(sent["prototypes"].sum()),
+        prototypes_withheld=sum(record.prototypes for record in kept.others(Withheld)),
+        prototypes_received=int(received["prototypes"].sum()),
+        prototypes_trained=int(kept.of(Trained)["count"].sum()),
+        prototypes_dropped=int(received["dropped"].sum()),
+        links=dict(zip(zip(*ways.tolist(), strict=True), size.tolist(), strict=True)),
+        lost=dict(sorted(Counter(record.reason for record in kept.others(Lost)).items())),
+        refused=dict(sorted(Counter(record.reason for record in kept.others(Refused)).items())),
     )

@@ -117,7 +117,7 @@ class LogShare:
     batch_items, batch_ns : int
         Samples in a batch and its longest wait; 0 lets the learner's use of recency decide.
     privacy : Privacy
-    decoder : Decoder
+    decoder : Decoder, optional
         Decodes what peers share; the nodes of a simulation have one together.
 
     Raises
@@ -139,7 +139,7 @@ class LogShare:
         batch_items: int = 0,
         batch_ns: int = 0,
         privacy: Privacy = Privacy(),
-        decoder: Decoder = Decoder(),
+        decoder: Decoder | None = None,
     ) -> None:
         if select not in SELECTIONS:
             raise ConfigError(f"select must be one of {', '.join(SELECTIONS)}, got '{select}'")
@@ -153,7 +153,7 @@ class LogShare:
         self.budget_bytes_per_s, self.recipients = budget_bytes_per_s, max(1, recipients)
         self.batch_items, self.batch_ns = batch_items, batch_ns
         self.privacy = privacy
-        self._decoder = decoder
+        self._decoder = decoder or Decoder()
         self._rng = rng
         self._pending: list[LocalSample] = []
         self._pending_since_ns = 0

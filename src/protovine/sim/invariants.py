@@ -9,6 +9,11 @@ from protovine import records
 from protovine.errors import InvariantError
 from protovine.records import Record
 
+# The place of an event among those of the same time, and the name of a message: the number of the event that scheduled
+# it, or of the last one before that in this shard; of one in another shard the rank among all events, and the shard;
+# and the count of what that shard had scheduled.
+Place = tuple[int, int, int, int]
+
 
 class Invariants:
     """Watches records and the network.
@@ -20,22 +25,31 @@ class Invariants:
     """
 
     def __init__(self) -> None:
-        self.bytes_sent = self.bytes_copied = self.bytes_delivered = self.bytes_lost = 0
+        self.bytes_sent = self.bytes_copied = self.bytes_delivered = self.bytes_lost = self.bytes_abroad = 0
         self._recorded_bytes = 0
-        self._in_flight: dict[int, tuple[int, int, bytes]] = {}
+        self._in_flight: dict[Place, tuple[int, int, bytes]] = {}
         self._samples_learnt: dict[int, int] = defaultdict(int)
         self._accepted: dict[tuple[int, int], tuple[int, int]] = {}
         self._last_ns = 0
 
-    def sent(self, copy: int, source: int, target: int, data: bytes, duplicate: bool) -> None:
-        """The network took a message, or copied one, under the new number ``copy``."""
+    def sent(self, copy: Place, source: int, target: int, data: bytes, duplicate: bool) -> None:
+        """The network took a message, or copied one, under the new name ``copy``."""
         self._in_flight[copy] = (source, target, data)
         if duplicate:
             self.bytes_copied += len(data)
         else:
             self.bytes_sent += len(data)
 
-    def delivered(self, copy: int, source: int, target: int, data: bytes) -> None:
+    def sent_abroad(self, copy: Place) -> None:
+        """A message is on its way to a node of another shard, whose books it is in from now on."""
+        self.bytes_abroad += len(self._in_flight.pop(copy)[2])
+
+    def handed_over(self, copy: Place, source: int, target: int, data: bytes) -> None:
+        """A message comes from a node of another shard."""
+        self._in_flight[copy] = (source, target, data)
+        self.bytes_abroad -= len(data)
+
+    def delivered(self, copy: Place, source: int, target: int, data: bytes) -> None:
         """The network hands a message over."""
         if self._in_flight.pop(copy, None) != (source, target, data):
             self._broken(
@@ -43,7 +57,7 @@ class Invariants:
             )
         self.bytes_delivered += len(data)
 
-    def lost(self, copy: int) -> tuple[int, int, int]:
+    def lost(self, copy: Place) -> tuple[int, int, int]:
         """The network dropped a message: from whom, to whom, and how many bytes."""
         if copy not in self._in_flight:
             self._broken("a message was lost that no node had sent")
@@ -51,8 +65,8 @@ class Invariants:
         self.bytes_lost += len(data)
         return source, target, len(data)
 
-    def in_flight(self) -> list[int]:
-        """Numbers of the copies that are still under way, ascending."""
+    def in_flight(self) -> list[Place]:
+        """The copies that are still under way, as they were sent."""
         return sorted(self._in_flight)
 
     def forget(self, node: int) -> None:
@@ -65,12 +79,11 @@ class Invariants:
         if record.at_ns < self._last_ns:
             self._broken(f"time goes backwards at {record}")
         self._last_ns = record.at_ns
-        kind = type(record)
-        if kind is records.Sent:
+        if type(record) is records.Sent:
             self._recorded_bytes += record.header_bytes + record.payload_bytes
-        elif kind is records.Learned:
+        elif type(record) is records.Learned:
             self._samples_learnt[record.node] += 1
-        elif kind is records.Received:
+        elif type(record) is records.Received:
             if not 0 <= record.created_ns <= record.at_ns:
                 self._broken(f"a negative age at {record}")
             if record.samples_learnt > self._samples_learnt[record.peer]:
@@ -84,6 +97,8 @@ class Invariants:
         """The run is over."""
         if self._in_flight:
             self._broken(f"{len(self._in_flight)} messages were neither delivered nor lost")
+        if self.bytes_abroad:
+            self._broken(f"{self.bytes_abroad} bytes left one shard and reached no other")
         if self._recorded_bytes != self.bytes_sent:
             self._broken(f"{self._recorded_bytes} bytes were recorded as sent, but {self.bytes_sent} were")
         if self.bytes_sent + self.bytes_copied != self.bytes_delivered + self.bytes_lost:

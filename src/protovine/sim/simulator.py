@@ -1,4 +1,8 @@
-"""The event loop: one heap of events in integer nanoseconds, ties broken by the order of scheduling."""
+"""The event loop: one heap of events in integer nanoseconds.
+
+Events of one nanosecond happen in the order in which they were scheduled. A simulator may have only a shard of the
+nodes. Then `protovine.sim.shards` puts the events of all shards into the order that they have in one simulator.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -18,10 +23,17 @@ from protovine.errors import LocalProtocolError, RemoteProtocolError, check_rang
 from protovine.node import Node, pump
 from protovine.records import Record
 from protovine.sim.faults import Attack, Crash, Cut, Drift, Fault, Join, Partition, Retune, check_faults
-from protovine.sim.invariants import Invariants
+from protovine.sim.invariants import Invariants, Place
 from protovine.sim.network import Link, Network
 from protovine.sim.streams import Streams
 
+# The number of what is known at the start, among events.
+START = -1
+# A message to a node of another shard: when it arrives, the number of the event that sent it, the count of what was
+# scheduled, source, target and bytes.
+Abroad = tuple[int, int, int, int, int, bytes]
+# What happened in a shard: when, and the place of the event among those of that time.
+Happened = tuple[int, Place]
 # Samples between two calls of the progress callback.
 _PROGRESS_STEP = 50
 
@@ -114,6 +126,10 @@ class Simulator:
         Takes every trace record as it happens.
     progress : callable, optional
         Called regularly with the number of local samples that arrived since the last call.
+    mine : range, optional
+        The nodes of this shard of the swarm; all nodes by default. Messages to others wait in `take_abroad`.
+    books : Invariants, optional
+        Those of a shard.
 
     Raises
     ------
@@ -127,8 +143,12 @@ class Simulator:
         make_node: Callable[[int, int], Node],
         record: Callable[[Record], None],
         progress: Callable[[int], None] | None = None,
+        mine: range | None = None,
+        books: Invariants | None = None,
     ) -> None:
         self.scenario = scenario
+        self._mine = range(len(scenario.rows)) if mine is None else mine
+        self._abroad: list[Abroad] = []
         self._make_node = make_node
         self._keep = record
         self._progress = progress or (lambda samples: None)
@@ -136,17 +156,18 @@ class Simulator:
         cuts = [fault for fault in scenario.faults if isinstance(fault, Cut)]
         cuts += [cut for fault in scenario.faults if isinstance(fault, Partition) for cut in fault.cuts(n)]
         self._network = Network(scenario.link, cuts, scenario.seed)
-        self._books = Invariants()
+        self._books = books or Invariants()
         self._nodes: list[Node | None] = [None] * n
         self._incarnations = [0] * n
         self._timers: list[int | None] = [None] * n
         self._snapshots: list[bytes | None] = [None] * n
-        self._events: list[tuple[int, int, Callable[..., None], tuple[object, ...]]] = []
+        self._events: list[tuple[int, Place, Callable[..., None], tuple[Any, ...]]] = []
+        self._number = START  # Of the event that happens, among those of this simulator.
         self._scheduled = 0
-        self._copies = 0
         self._now_ns = 0
+        self.happened: list[Happened] | None = None
         self._arrived = 0
-        self._left = sum(len(times) for times in scenario.at_ns)
+        self._left = sum(map(len, scenario.at_ns))
         self._streams = Streams(scenario.x, scenario.y, scenario.seed)
         self._retunes: list[Retune] = []
         drawn = rng.stream(scenario.seed, "labelled").random(len(scenario.y)) < scenario.labelled
@@ -165,7 +186,7 @@ class Simulator:
         for node in range(len(self._nodes)):
             if node in late:
                 self._at(late[node], self._start, node)
-            else:
+            elif node in self._mine:
                 self._nodes[node] = self._make_node(node, 1)
                 self._incarnations[node] = 1
         for fault in self.scenario.faults:
@@ -174,6 +195,9 @@ class Simulator:
         for node, times in enumerate(self.scenario.at_ns):
             if len(times):
                 self._at(int(times[0]), self._arrive, node, 0)
+        if len(self._mine) < len(self._nodes):
+            self._events = [event for event in self._events if event[2] == self._begin or event[3][0] in self._mine]
+            heapq.heapify(self._events)
 
     @property
     def done(self) -> bool:
@@ -224,8 +248,9 @@ class Simulator:
         self._move(at_ns)
         self._start(node)
 
-    def finish(self) -> Outcome:
-        """Let every node record its final state, and account for all messages."""
+    def finish(self, at_ns: int | None = None) -> Outcome:
+        """Let every node record its final state, and account for all messages; a shard is told when the run ended."""
+        self._now_ns = self._now_ns if at_ns is None else at_ns
         self._progress(self._arrived % _PROGRESS_STEP)
         for node, member in enumerate(self._nodes):
             if member is not None:
@@ -236,8 +261,38 @@ class Simulator:
         self._books.ended()
         return Outcome(self._nodes, self._now_ns, self._books)
 
+    def advance_shard(self, before_ns: int, one: bool) -> None:
+        """Do everything that happens before ``before_ns``, or just ``one`` event."""
+        while self._events and (one or self._events[0][0] < before_ns):
+            self._step()
+            if one:
+                break
+
+    @property
+    def head(self) -> Happened | None:
+        """Time and place of the next event."""
+        return self._events[0][:2] if self._events else None
+
+    @property
+    def arrived(self) -> int:
+        """Local samples that have arrived."""
+        return self._arrived
+
+    def take_abroad(self) -> list[Abroad]:
+        """Messages to nodes of other shards since the last call."""
+        taken, self._abroad = self._abroad, []
+        return taken
+
+    def take_in(self, at_ns: int, place: Place, source: int, target: int, data: bytes) -> None:
+        """A message from another shard, whose place among the events of this one is known."""
+        self._books.handed_over(place, source, target, data)
+        heapq.heappush(self._events, (at_ns, place, self._deliver, (place, source, target, data)))
+
     def _step(self) -> None:
-        self._now_ns, _, action, arguments = heapq.heappop(self._events)
+        self._now_ns, place, action, arguments = heapq.heappop(self._events)
+        self._number += 1
+        if self.happened is not None:
+            self.happened.append((self._now_ns, place))
         action(*arguments)
 
     def _move(self, at_ns: int) -> None:
@@ -245,9 +300,12 @@ class Simulator:
             raise LocalProtocolError(f"{at_ns} ns is not between two events")
         self._now_ns = at_ns
 
-    def _at(self, at_ns: int, action: Callable[..., None], *arguments: object) -> None:
+    def _next_place(self) -> Place:
         self._scheduled += 1
-        heapq.heappush(self._events, (at_ns, self._scheduled, action, arguments))
+        return (self._number, START, 0, self._scheduled)
+
+    def _at(self, at_ns: int, action: Callable[..., None], *arguments: object) -> None:
+        heapq.heappush(self._events, (at_ns, self._next_place(), action, arguments))
 
     def _record(self, record: Record) -> None:
         self._books.record(record)
@@ -325,14 +383,19 @@ class Simulator:
     def _send(self, source: int, target: int, data: bytes) -> None:
         fate = self._network.send(source, target, len(data), self._now_ns)
         for index in range(max(1, len(fate.arrivals_ns))):
-            self._copies += 1
-            self._books.sent(self._copies, source, target, data, duplicate=index > 0)
+            copy = self._next_place()
+            self._books.sent(copy, source, target, data, duplicate=index > 0)
             if fate.lost:
-                self._lose(self._copies, fate.lost)
+                self._lose(copy, fate.lost)
+            elif target in self._mine:
+                heapq.heappush(
+                    self._events, (fate.arrivals_ns[index], copy, self._deliver, (copy, source, target, data))
+                )
             else:
-                self._at(fate.arrivals_ns[index], self._deliver, self._copies, source, target, data)
+                self._books.sent_abroad(copy)
+                self._abroad.append((fate.arrivals_ns[index], self._number, self._scheduled, source, target, data))
 
-    def _deliver(self, copy: int, source: int, target: int, data: bytes) -> None:
+    def _deliver(self, copy: Place, source: int, target: int, data: bytes) -> None:
         member = self._nodes[target]
         if member is None:
             self._lose(copy, "node down")
@@ -343,7 +406,7 @@ class Simulator:
             member.receive(data, source, self._shown(target))
         self._settle(target, member)
 
-    def _lose(self, copy: int, reason: str) -> None:
+    def _lose(self, copy: Place, reason: str) -> None:
         source, target, size = self._books.lost(copy)
         self._record(records.Lost(self._now_ns, source, target, reason, size))
 

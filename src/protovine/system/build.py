@@ -100,7 +100,7 @@ class NodeContext:
         Whether it is the server of ``exchange.kind`` server, and its peers the clients.
     pickles : OwnPickles, optional
         Shared by all nodes of a simulation; without it there are no classifiers of River.
-    decoder : Decoder
+    decoder : Decoder, optional
         Shared by all nodes of a simulation.
     drift : DriftWatch, optional
         Watches the local samples; `build_node` makes it if the settings say so.
@@ -117,7 +117,7 @@ class NodeContext:
     message_bytes_max: int = 0
     server: bool = False
     pickles: OwnPickles | None = None
-    decoder: Decoder = Decoder()
+    decoder: Decoder | None = None
     drift: DriftWatch | None = None
 
     def schedule(self, settings: GossipSettings) -> Schedule:

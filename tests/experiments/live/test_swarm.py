@@ -49,7 +49,8 @@ def test_recorded_files_are_judged_as_a_simulation_is(tmp_path: Path) -> None:
     simulated = execute(settings, "default", 0, data)
     swarm = LocalSwarm(chosen, tmp_path / "swarm", secure=False)
     swarm.start_ns = START_NS
-    records, _ = simulate(settings, data, build(settings, data, 0))
+    made, _ = simulate(settings, data, build(settings, data, 0))
+    records = list(made.columns)
     for node, member in enumerate(swarm.members):
         own = [shifted(record, START_NS) for record in records if record.node == node]
         write(member.folder, [Up(START_NS - SECOND_NS, node, 1), *own])

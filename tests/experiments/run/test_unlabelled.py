@@ -23,7 +23,8 @@ def test_samples_without_a_label_are_predicted_but_neither_learnt_nor_judged(pre
         preset
     )
     built = build(settings, holes, 0)
-    records, _ = simulate(settings, holes, built)
+    made, _ = simulate(settings, holes, built)
+    records = list(made.columns)
     arrived = {(r.node, r.sample): r.truth for r in records if isinstance(r, Arrived)}
     predicted = {(r.node, r.sample) for r in records if isinstance(r, Predicted)}
     learnt = {(r.node, r.sample) for r in records if isinstance(r, Learned)}

@@ -11,7 +11,7 @@ from protovine import HedgedLVQ
 from protovine.checks import check_learner
 from protovine.errors import ConfigError, SnapshotError
 from protovine.learn import HedgedLVQCore
-from protovine.learn.hedged.core import PER_CLASS
+from protovine.learn.hedged.layout import PER_CLASS
 from protovine.learn.hedged.state import DISCRIMINANT_DIM_MAX
 from protovine.prototypes import FEATURE_MAX
 from tests.learn.hedged.streams import SECOND, blobs, receive, seconds

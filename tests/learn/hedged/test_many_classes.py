@@ -7,7 +7,7 @@ from sklearn.naive_bayes import GaussianNB
 
 from protovine import HedgedLVQ, XuILVQ
 from protovine.learn import HedgedLVQCore
-from protovine.learn.hedged.core import PER_CLASS
+from protovine.learn.hedged.layout import PER_CLASS
 from protovine.snapshot import pack, unpack
 from tests.learn.hedged.streams import seconds
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,10 +17,15 @@ from protovine.experiments.define.config import RunSettings
 from protovine.experiments.run.ages import expected_ages
 from protovine.experiments.run.judge import judge
 from protovine.experiments.run.result import Run
-from protovine.experiments.run.trace import RunDescription, hash_of, trace_name
-from protovine.records import AnyRecord, Evaluated, Record, write_trace
+from protovine.experiments.run.shards import simulate_shards
+from protovine.experiments.run.trace import Recorder, RunDescription, trace_name
+from protovine.records import Evaluated, new_trace
 from protovine.sim import Outcome, Simulator
+from protovine.sim.shards import can_be_sharded
 from protovine.stream import UNLABELLED, DataSet
+
+# Swarms of fewer nodes have too little to do between two messages for more than one process.
+SHARDED_FROM = 200
 
 
 def execute(
@@ -29,8 +35,11 @@ def execute(
     data: DataSet,
     trace_folder: Path | None = None,
     progress: Callable[[int], None] | None = None,
+    shards: int = 1,
 ) -> Run:
-    """Run one preset with one seed; with a folder, write the complete trace file there at the end.
+    """Run one preset with one seed; with a folder, write the complete trace file there.
+
+    A large swarm is simulated in up to so many ``shards``, each in a process; the result is the same.
 
     Raises
     ------
@@ -41,11 +50,20 @@ def execute(
     """
     built = build(settings, data, seed)
     run = describe_run(settings, preset, seed, data, built)
-    records, wall_s = simulate(settings, data, built, progress)
-    if trace_folder is not None:
-        write_trace(trace_folder / trace_name(preset, seed), run.header(), records)
+    shards = shards if _is_sharded(settings, built) else 1
+    if trace_folder is None:
+        recorder, wall_s = simulate(settings, data, built, progress, shards=shards)
+    else:
+        with new_trace(trace_folder / trace_name(preset, seed), run.header()) as line:
+            recorder, wall_s = simulate(settings, data, built, progress, Recorder(line), shards)
     expected = expected_ages(settings, run.neighbours)
-    return judge(run, records, expected=expected, wall_s=wall_s, trace_hash=hash_of(records))
+    return judge(run, recorder.columns, expected=expected, wall_s=wall_s, trace_hash=recorder.trace_hash)
+
+
+def _is_sharded(settings: RunSettings, built: Built) -> bool:
+    """Whether a run is worth several processes, and can be: River's models do not leave their process."""
+    large = len(built.neighbours) >= SHARDED_FROM and hasattr(os, "fork")
+    return large and can_be_sharded(built.scenario) and settings.learner.kind != "river"
 
 
 def describe_run(settings: RunSettings, preset: str, seed: int, data: DataSet, built: Built) -> RunDescription:
@@ -64,14 +82,15 @@ def describe_run(settings: RunSettings, preset: str, seed: int, data: DataSet, b
 
 
 def simulate(
-    settings: RunSettings, data: DataSet, built: Built, progress: Callable[[int], None] | None = None
-) -> tuple[list[AnyRecord], float]:
-    """Simulate a built run; return all records, and the seconds that this took."""
-    records: list[AnyRecord] = []
-
-    def keep(record: Record) -> None:
-        records.append(record)  # type: ignore[arg-type]
-
+    settings: RunSettings,
+    data: DataSet,
+    built: Built,
+    progress: Callable[[int], None] | None = None,
+    recorder: Recorder | None = None,
+    shards: int = 1,
+) -> tuple[Recorder, float]:
+    """Simulate a built run, in so many processes; return what took all records in, and the seconds that this took."""
+    recorder = recorder or Recorder()
     if getattr(settings.learner, "size_max", 0):
         import sklearn.cluster  # noqa: F401  Loads the threads that are limited below.
     # Clustering makes many small calls, in which threads only wait for each other. Freezing the objects that exist
@@ -80,12 +99,18 @@ def simulate(
     try:
         with threadpool_limits(1):
             started = time.perf_counter()
-            outcome = Simulator(built.scenario, built.make_node, keep, progress).run()
+            if shards > 1:
+                count = progress or (lambda samples: None)
+                simulate_shards(built, shards, recorder.add, count, lambda outcome: evaluated(outcome, data, built))
+            else:
+                outcome = Simulator(built.scenario, built.make_node, recorder.add, progress).run()
             wall_s = time.perf_counter() - started
     finally:
         gc.unfreeze()
-    records.extend(evaluated(outcome, data, built))
-    return records, wall_s
+    if shards == 1:
+        for record in evaluated(outcome, data, built):
+            recorder.add(record)
+    return recorder, wall_s
 
 
 def evaluated(outcome: Outcome, data: DataSet, built: Built) -> Iterator[Evaluated]:

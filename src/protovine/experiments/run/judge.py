@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +13,17 @@ from numpy.typing import NDArray
 
 from protovine import metrics
 from protovine.age import AgeReport, TrainingReport, measure_age, measure_training
+from protovine.columns import Columns
 from protovine.experiments.define.config import RunSettings
 from protovine.experiments.run.ages import Expected, RunAges, expected_ages
 from protovine.experiments.run.result import Run
 from protovine.experiments.run.series import GRID, series
-from protovine.experiments.run.trace import RunDescription, hash_of
+from protovine.experiments.run.trace import Recorder, RunDescription
 from protovine.records import (
     SECOND_NS,
-    Alarmed,
     AnyRecord,
-    Arrived,
     Ended,
     Evaluated,
-    Learned,
-    Missed,
-    Received,
-    Record,
-    Trained,
     read_trace,
 )
 
@@ -40,7 +33,7 @@ _NODE_SCORES = ("f1", "f1_macro", "f1_paper", "accuracy", "kappa", "kappa_tempor
 
 def judge(
     run: RunDescription,
-    records: Sequence[AnyRecord],
+    records: Iterable[AnyRecord],
     *,
     expected: Expected | None,
     wall_s: float | None,
@@ -54,7 +47,7 @@ def judge(
     Parameters
     ----------
     run : RunDescription
-    records : sequence of records
+    records : iterable of records
         All records of the run in order. The run ends with the last one.
     expected : Expected, optional
         Predicted ages. Without them the result has no `Run.ages`.
@@ -63,22 +56,22 @@ def judge(
     trace_hash : str
         Hash of the records.
     """
-    end_ns = max((record.at_ns for record in records), default=0)
+    held = Columns.holding(records)
+    end_ns = held.end_ns
     virtual_s = end_ns / SECOND_NS
     nodes = run.judged or run.honest
     judged = set(nodes)
     if len(judged) < len(run.neighbours):
-        records = [record for record in records if record.node in judged]
-    by_node = metrics.predictions(records, len(run.neighbours), len(run.classes))
+        held = held.of_nodes(judged)
+    by_node = metrics.predictions(held, len(run.neighbours), len(run.classes))
     made = {node: by_node[node] for node in nodes}
     together = metrics.pooled(list(made.values()))
     each = {node: metrics.scores(predictions, run.positive) for node, predictions in made.items()}
-    kept = metrics.by_type(records)
-    ended: list[Ended] = kept[Ended]
-    f1_global = _f1_global(kept[Evaluated], len(run.classes))
-    traffic = metrics.traffic(records)
-    ages, training = _ages(run, records, kept, judged, end_ns) if run.shares else (None, None)
-    drifts = metrics.drift(kept[Learned] + kept[Alarmed], nodes, run.drift_points_s) if run.watches_drift else None
+    ended: list[Ended] = held.others(Ended)
+    f1_global = _f1_global(held.others(Evaluated), len(run.classes))
+    traffic = metrics.traffic(held)
+    ages, training = _ages(run, held, judged, end_ns) if run.shares else (None, None)
+    drifts = metrics.drift(held, nodes, run.drift_points_s) if run.watches_drift else None
     so_far = metrics.sliding(together, run.positive, max(1, len(together)))
     found: dict[str, float | None] = {
         **{name: _mean(getattr(scores, name) for scores in each.values()) for name in _SCORES},
@@ -111,7 +104,7 @@ def judge(
             "labels given up": sum(record.given_up for record in ended),
         },
         series=series(
-            records, together, so_far, nodes, run.positive, virtual_s, ages.age_s if ages else None, traffic.links
+            held, together, so_far, nodes, run.positive, virtual_s, ages.age_s if ages else None, traffic.links
         ),
         drift_points_s=run.drift_points_s,
         ages=run_ages.of_live() if run_ages and run.live else run_ages,
@@ -131,23 +124,20 @@ def judge_trace(path: Path, settings: RunSettings | None = None) -> Run:
     """
     header, lines = read_trace(path)
     run = RunDescription.read(header, path)
-    records = list(lines)
+    recorder = Recorder()
+    for record in lines:
+        recorder.add(record)
     expected = expected_ages(settings, run.neighbours) if settings is not None else None
-    return judge(run, records, expected=expected, wall_s=None, trace_hash=hash_of(records))
+    return judge(run, recorder.columns, expected=expected, wall_s=None, trace_hash=recorder.trace_hash)
 
 
-def _ages(
-    run: RunDescription, records: Sequence[Record], kept: dict[type, list[Any]], judged: set[int], end_ns: int
-) -> tuple[AgeReport, TrainingReport]:
+def _ages(run: RunDescription, records: Columns, judged: set[int], end_ns: int) -> tuple[AgeReport, TrainingReport]:
     """Ages between the judged nodes: when messages arrive, and when their prototypes are trained."""
     links = [
         [peer for peer in peers if peer in judged] if node in judged else []
         for node, peers in enumerate(run.neighbours)
     ]
-    # What was trained needs few kinds of records.
-    few = [record for kind in (Received, Trained, Learned, Arrived, Missed) for record in kept[kind]]
-    few.sort(key=attrgetter("at_ns"))
-    return measure_age(records, links, end_ns, GRID), measure_training(few, links, end_ns)
+    return measure_age(records, links, end_ns, GRID), measure_training(records, links, end_ns)
 
 
 def _f1_global(evaluated: Iterable[Evaluated], n_classes: int) -> dict[int, float | None]:

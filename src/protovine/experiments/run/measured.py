@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from protovine.age import AgeReport, TrainingReport, measure_age, measure_training
+from protovine.columns import Columns
 from protovine.errors import ConfigError, DataError
 from protovine.experiments.define.config import RunSettings, read_toml
 from protovine.experiments.run.ages import (
@@ -188,13 +189,12 @@ def _measured(path: Path, settings: RunSettings | None) -> MeasuredRun:
         for peers in neighbours
     ):
         raise DataError(f"the trace {path} does not say who is whose neighbour")
-    records = list(lines)
+    records = Columns(lines)
     judged = set(honest if isinstance(honest, list) else range(len(neighbours)))
     judged -= set(incomplete if isinstance(incomplete, list) else ())
     links = [[peer for peer in peers if peer in judged] if i in judged else [] for i, peers in enumerate(neighbours)]
     # A run ends with its last local sample; a trace without arrivals ends with its last record.
-    end_ns = max((record.at_ns for record in records if isinstance(record, Arrived)), default=0)
-    end_ns = end_ns or max((record.at_ns for record in records), default=0)
+    end_ns = int(records.of(Arrived)["at_ns"].max(initial=0)) or records.end_ns
     start_ns = header.get("start_ns", 0)
     if not isinstance(start_ns, int) or not 0 <= start_ns <= end_ns:
         raise DataError(f"the trace {path} must start between 0 and {end_ns} ns, got {start_ns}")

@@ -40,7 +40,8 @@ def run_prepared(
 ) -> Result:
     """Run a prepared experiment. If a bug or Ctrl-C stops it, the result has the runs finished so far."""
     tasks = [(name, seed) for seed in prepared.seeds for name in prepared.settings]
-    jobs = min(jobs or prepared.experiment.jobs, len(tasks))
+    wanted = jobs or prepared.experiment.jobs
+    jobs = min(wanted, len(tasks))
     if jobs > 1 and getattr(multiprocessing.current_process(), "_inheriting", False):
         # A worker imports the caller's script and so runs it again. Its own workers cannot start.
         raise ConfigError("a script that runs several jobs must do so below `if __name__ == '__main__':`")
@@ -53,7 +54,8 @@ def run_prepared(
         if jobs > 1:
             _in_processes(prepared, tasks, jobs, trace_folder, report, runs.append)
         else:
-            _here(prepared, tasks, trace_folder, report, runs.append)
+            # Processes that no other run needs share this one.
+            _here(prepared, tasks, wanted if len(tasks) == 1 else 1, trace_folder, report, runs.append)
     except KeyboardInterrupt:
         status = "partial"
     except RunError as broken:
@@ -98,6 +100,7 @@ def versions() -> dict[str, str]:
 def _here(
     prepared: Prepared,
     tasks: list[tuple[str, int]],
+    shards: int,
     trace_folder: Path | None,
     report: Callable[[int, int], None],
     keep: Callable[[Run], None],
@@ -110,7 +113,7 @@ def _here(
         report(done, prepared.samples)
 
     for name, seed in tasks:
-        keep(_attempt(prepared.settings[name], name, seed, prepared.data[seed], trace_folder, count))
+        keep(_attempt(prepared.settings[name], name, seed, prepared.data[seed], trace_folder, count, shards))
 
 
 def _in_processes(
@@ -182,10 +185,16 @@ def _work(name: str, seed: int) -> Run:
 
 
 def _attempt(
-    settings: RunSettings, name: str, seed: int, data: DataSet, trace_folder: Path | None, count: Callable[[int], None]
+    settings: RunSettings,
+    name: str,
+    seed: int,
+    data: DataSet,
+    trace_folder: Path | None,
+    count: Callable[[int], None],
+    shards: int = 1,
 ) -> Run:
     try:
-        return execute(settings, name, seed, data, trace_folder, count)
+        return execute(settings, name, seed, data, trace_folder, count, shards)
     except (ConfigError, DataError, Cancelled):
         raise
     except Exception as error:

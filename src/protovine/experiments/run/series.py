@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protovine import metrics
+from protovine.columns import Columns
 from protovine.experiments.run.result import Series
-from protovine.records import SECOND_NS, Learned, Record, Sent, Trained
+from protovine.records import SECOND_NS, Sent
 
 # Points of every curve.
 GRID = 120
@@ -20,7 +21,7 @@ Floats = NDArray[np.float64]
 
 
 def series(
-    records: Sequence[Record],
+    records: Columns,
     together: metrics.NodePredictions,
     so_far: Floats,
     nodes: Sequence[int],
@@ -33,7 +34,7 @@ def series(
 
     Parameters
     ----------
-    records : sequence of records
+    records : Columns
         Of these nodes.
     together : NodePredictions
         Predictions of these nodes, with F1 after each of them in ``so_far``.
@@ -68,23 +69,21 @@ def _latest(values: Floats, last: NDArray[np.int64]) -> Floats:
     return np.where(last >= 0, values[np.maximum(last, 0)], np.nan)
 
 
-def _sent_bytes(records: Sequence[Record], edges: Floats) -> Floats:
+def _sent_bytes(records: Columns, edges: Floats) -> Floats:
     """Bytes that all nodes sent in each step of the grid."""
-    sent = [record for record in records if isinstance(record, Sent)]
-    at_s = [record.at_ns / SECOND_NS for record in sent]
-    sizes = [record.header_bytes + record.payload_bytes for record in sent]
-    return np.asarray(np.histogram(at_s, bins=edges, weights=sizes)[0], np.float64)
+    sent = records.of(Sent)
+    sizes = sent["header_bytes"] + sent["payload_bytes"]
+    return np.asarray(np.histogram(sent["at_ns"] / SECOND_NS, bins=edges, weights=sizes)[0], np.float64)
 
 
-def _mean_size(records: Sequence[Record], nodes: Sequence[int], at_s: Floats) -> Floats:
+def _mean_size(records: Columns, nodes: Sequence[int], at_s: Floats) -> Floats:
     """Prototypes that a node holds, mean over nodes, at each time of the grid."""
-    changed: dict[int, list[tuple[int, int]]] = {node: [] for node in nodes}
-    for record in records:
-        if isinstance(record, (Learned, Trained)):  # A union would be slower to test.
-            changed[record.node].append((record.at_ns, record.size))
+    node, at_ns, size, place = records.sizes()
+    order = np.lexsort((place, node))
+    node, at_ns, size = node[order], at_ns[order], size[order]
     mean = np.zeros(len(at_s))
-    for changes in changed.values():
-        times = np.array([at_ns for at_ns, _ in changes], dtype=float) / SECOND_NS
-        sizes = np.array([0] + [size for _, size in changes], dtype=float)
-        mean += sizes[np.searchsorted(times, at_s, side="right")] / len(nodes)
+    starts, ends = (np.searchsorted(node, nodes, side=side) for side in ("left", "right"))
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        sizes = np.concatenate([[0.0], size[start:end]])
+        mean += sizes[np.searchsorted(at_ns[start:end] / SECOND_NS, at_s, side="right")] / len(nodes)
     return mean

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from protovine.columns import Columns
 from protovine.errors import DataError
 from protovine.records import Record, TraceHash
 
@@ -24,6 +25,35 @@ def hash_of(records: Iterable[Record]) -> str:
     for record in records:
         made.add(record)
     return made.hexdigest()
+
+
+class Recorder:
+    """Takes the records of a run as they come: into columns, into the trace hash, and into a trace file if wanted.
+
+    Parameters
+    ----------
+    line : callable, optional
+        Takes each record as JSON, as `protovine.records.new_trace` gives it.
+    """
+
+    def __init__(self, line: Callable[[bytes], None] | None = None) -> None:
+        self.columns = Columns()
+        self._line = line
+        self._hash = TraceHash()
+        self._encode = msgspec.json.Encoder().encode
+
+    def add(self, record: Record) -> None:
+        """Take one more record in."""
+        self.columns.add(record)
+        line = self._encode(record)
+        self._hash.add_encoded(record, line)
+        if self._line is not None:
+            self._line(line)
+
+    @property
+    def trace_hash(self) -> str:
+        """The hash of all records so far."""
+        return self._hash.hexdigest()
 
 
 @dataclass(frozen=True)

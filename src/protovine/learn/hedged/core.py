@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from protovine.errors import ConfigError, SnapshotError, check_range
+from protovine.errors import SnapshotError, check_range
 from protovine.learn.base import Prediction, SetCompression
 from protovine.learn.hedged import entry
 from protovine.learn.hedged.experts import (
     CORRECTED,
     LINEAR,
-    METRICS,
     N_GROUPS,
     N_RECENCIES,
     N_VARIANTS,
-    PARTS,
     PLAIN,
     RAW,
-    active_experts,
-    pool_inputs,
 )
+from protovine.learn.hedged.layout import check_ablate, layout
 from protovine.learn.hedged.newcomers import NewFeatures
 from protovine.learn.hedged.state import (
     BEST_EXPERT,
-    DISCRIMINANT_DIM_MAX,
     FEATURES,
     FRESH,
     GAP,
@@ -37,15 +33,12 @@ from protovine.learn.hedged.state import (
     SIZE,
     WEIGHT,
     Options,
-    Sizes,
     State,
     allocate,
     carry,
     copy_into,
     load,
     saved,
-    with_capacity,
-    with_sender,
 )
 from protovine.learn.hedged.votes import DOUBT
 from protovine.learn.validate import all_positive, check_rows, check_samples, check_vector, labelled
@@ -53,12 +46,6 @@ from protovine.prototypes import FEATURE_MAX, PrototypeSet
 
 # A class is frequent from this multiple of the even fraction of recent local labels.
 FREQUENT = 1.6
-# Places for each class, where `size_max` has fewer; and the largest table of projections that the discriminant metric
-# may need for that (numbers of 8 bytes). With more classes it is left out.
-PER_CLASS, PROJECTED_MAX = 4, 2**17
-# The largest covariances of all classes together, in numbers of 8 bytes, and most classes with transitions between
-# them.
-SCATTERS_MAX, TRANSITIONS_MAX = 2**15, 128
 # Prototypes that a new learner has room for; the room doubles until it is enough.
 PLACES_FIRST = 16
 # Beyond this many deviations from its mean a value of a feature that is reset is not one of its own.
@@ -150,7 +137,7 @@ class HedgedLVQCore:
         check_range("received_fraction_max", received_fraction_max, 0, 1)
         check_range("range_max", range_max, 1e-3)
         check_range("received_per_local_max", received_per_local_max, 1e-3)
-        _check_ablate(ablate, dim)
+        check_ablate(ablate, dim)
         self.dim, self.n_classes, self.size_max = dim, n_classes, size_max
         self._ablate = tuple(ablate)
         self._options = Options(
@@ -426,7 +413,7 @@ class HedgedLVQCore:
             slots = {int(origin): int(slot) for origin, slot in state["slots"]}
             fits = sorted(slots.values()) == list(range(LOCAL_SLOT + 1, LOCAL_SLOT + 1 + len(slots)))
             places = len(state["arrays"]["x"])
-            fits = fits and 0 < places <= self._capacity
+            fits = fits and 0 < places <= layout(self.dim, self.n_classes, self.size_max, self._ablate).capacity
             restored = self._new_state(1 + len(slots), places) if fits else self._state
             fits = fits and load(state["arrays"], restored)
             new = NewFeatures.restored(state.get("new_features", []), self.dim)
@@ -436,105 +423,20 @@ class HedgedLVQCore:
             raise SnapshotError(f"the learner's state does not fit {self.dim} features and {self.n_classes} classes")
         self._state, self._slots, self._new = restored, slots, new
 
-    @property
-    def _capacity(self) -> int:
-        return max(self.size_max, PER_CLASS * self.n_classes)
-
     def _new_state(self, senders: int, places: int) -> State:
         """A state in which nothing was learnt and no sender has shown anything; with room for some prototypes."""
-        has_discriminant = self.dim <= DISCRIMINANT_DIM_MAX and "discriminant" not in self._ablate
-        capacity = self._capacity
-        if capacity > self.size_max:
-            has_discriminant = has_discriminant and capacity * self.n_classes <= PROJECTED_MAX
+        found = layout(self.dim, self.n_classes, self.size_max, self._ablate)
+        capacity = found.capacity
         self._options = self._options._replace(capacity=capacity, keeps_classes=capacity > self.size_max)
-        has_scatter = self.dim <= DISCRIMINANT_DIM_MAX and self.n_classes * self.dim**2 <= SCATTERS_MAX
-        has_scatter = has_scatter and not {"gaussian", "pool"} & set(self._ablate)
-        has_transitions = self.n_classes <= TRANSITIONS_MAX and not {"transition", "pool"} & set(self._ablate)
-        sizes = Sizes(
-            places=min(places, capacity),
-            features=self.dim,
-            classes=self.n_classes,
-            senders=senders,
-            square=self.dim if has_discriminant else 0,
-            projections=self.n_classes if has_discriminant else 0,
-            columns=FEATURES + self.dim,
-            class_square=self.dim if has_scatter else 0,
-            predecessors=self.n_classes if has_transitions else 0,
-        )
-        active = active_experts(has_discriminant, self._ablate)
-        made = allocate(sizes, active, pool_inputs(active, has_scatter, has_transitions, self._ablate))
+        made = allocate(found.sizes(senders, min(places, capacity)), found.active, found.pooling)
         if self._options.trusting:
             for sender in range(LOCAL_SLOT + 1, senders):
                 entry.weigh(sender, made.header)
         return made
 
-    def _now(self, at_ns: int | None) -> int:
-        if at_ns is not None:
-            return at_ns
-        newest_ns, gap_ns = self.clock_ns
-        return newest_ns + round(gap_ns)
-
-    def _slot(self, origin: int) -> int:
-        """The slot of a sender; a new one has no evidence yet."""
-        slot = self._slots.get(origin)
-        if slot is None:
-            slot = self._slots[origin] = LOCAL_SLOT + 1 + len(self._slots)
-            if slot >= len(self._state.trust):
-                self._state = with_sender(self._state)
-                if self._options.trusting:
-                    entry.weigh(slot, self._state.header)
-        return slot
-
-    def _learn(
-        self,
-        x: NDArray[np.float64],
-        codes: NDArray[np.int64],
-        events_ns: NDArray[np.int64],
-        slots: NDArray[np.int64] | None = None,
-        weights: NDArray[np.float64] | None = None,
-        proba: NDArray[np.float64] = _NO_ROWS,
-        predicted: NDArray[np.int64] = _NO_CODES,
-    ) -> int:
-        n = len(codes)
-        if self._new:
-            return self._learn_new(x, codes, events_ns, slots, weights, proba, predicted)
-        if slots is None:
-            slots = _LOCAL if n == 1 else np.full(n, LOCAL_SLOT)
-        if weights is None:
-            weights = _ONE if n == 1 else np.ones(n)
-        wanted = min(int(self._state.counts[SIZE]) + n, self._options.capacity)
-        if wanted > len(self._state.x):
-            self._state = with_capacity(self._state, min(max(wanted, 2 * len(self._state.x)), self._options.capacity))
-        header = self._state.header
-        return int(entry.learn_many(x, codes, events_ns, slots, weights, header, self._options, proba, predicted))
-
-    def _learn_new(self, x: NDArray[np.float64], *columns: NDArray[Any] | None) -> int:
-        """`_learn` while features are new: as many rows at a time as leave them so."""
-        begin, inserted, new = 0, 0, self._new
-        while begin < len(x):
-            end = min(len(x), begin + new.lacking()) if new else len(x)
-            part = [each[begin:end] if each is not None and len(each) else each for each in columns]
-            rows, self._new = x[begin:end], NewFeatures([])
-            inserted += self._learn(new.hidden(rows) if new else rows, *part)
-            new.count(rows)
-            known = new.take_known()
-            if len(known[0]):
-                self.reset_features(*known)
-            self._new, begin = new, end
-        return inserted
-
-
-def _check_ablate(ablate: tuple[str, ...], dim: int) -> None:
-    """`ConfigError` unless every part exists and a metric is left."""
-    for part in ablate:
-        if part not in PARTS:
-            raise ConfigError(f"ablate takes {', '.join(PARTS)}, got '{part}'")
-    if set(METRICS) <= set(ablate) or (dim > DISCRIMINANT_DIM_MAX and set(METRICS[:-1]) <= set(ablate)):
-        raise ConfigError(f"ablate must leave one of {', '.join(METRICS)} for {dim} features")
-
 
 def _plain(x: NDArray[np.floating]) -> NDArray[np.float64]:
     """One kind of array, so that kernels are compiled once."""
     if type(x) is np.ndarray and x.dtype == np.float64 and x.flags.carray:
-        return x
+        return cast("NDArray[np.float64]", x)
     return np.require(x, np.float64, ["C", "W", "A"])

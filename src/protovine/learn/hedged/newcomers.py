@@ -24,7 +24,7 @@ class NewFeatures:
 
     def __init__(self, columns: list[int]) -> None:
         # By column: how many values there were, their mean, and the sum of squared deviations.
-        self._seen: dict[int, tuple[int, float, float]] = {column: (0, 0.0, 0.0) for column in columns}
+        self._seen: dict[int, tuple[int, float, float]] = dict.fromkeys(columns, (0, 0.0, 0.0))
 
     def __len__(self) -> int:
         return len(self._seen)

@@ -1,0 +1,74 @@
+"""Which parts a learner has for so many features and classes, and how large its arrays are."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from protovine.errors import ConfigError
+from protovine.learn.hedged.experts import METRICS, PARTS, active_experts, pool_inputs
+from protovine.learn.hedged.state import DISCRIMINANT_DIM_MAX, FEATURES, Flags, Sizes
+
+# Places for each class, where `size_max` has fewer; and the largest table of projections that the discriminant metric
+# may need for that (numbers of 8 bytes). With more classes it is left out.
+PER_CLASS, PROJECTED_MAX = 4, 2**17
+# The largest covariances of all classes together, in numbers of 8 bytes, and most classes with transitions between
+# them.
+SCATTERS_MAX, TRANSITIONS_MAX = 2**15, 128
+
+
+class Layout(NamedTuple):
+    """Parts and sizes of a learner.
+
+    Parameters
+    ----------
+    capacity : int
+        Prototypes that are kept.
+    active, pooling : bool arrays
+        The experts, and the inputs of the pool, that take part.
+    """
+
+    dim: int
+    n_classes: int
+    capacity: int
+    has_discriminant: bool
+    has_scatter: bool
+    has_transitions: bool
+    active: Flags
+    pooling: Flags
+
+    def sizes(self, senders: int, places: int) -> Sizes:
+        """Lengths of the axes of arrays for so many senders, and with room for so many prototypes."""
+        return Sizes(
+            places=places,
+            features=self.dim,
+            classes=self.n_classes,
+            senders=senders,
+            square=self.dim if self.has_discriminant else 0,
+            projections=self.n_classes if self.has_discriminant else 0,
+            columns=FEATURES + self.dim,
+            class_square=self.dim if self.has_scatter else 0,
+            predecessors=self.n_classes if self.has_transitions else 0,
+        )
+
+
+def layout(dim: int, n_classes: int, size_max: int, ablate: tuple[str, ...]) -> Layout:
+    """What a learner with these parameters is made of; see `HedgedLVQCore`."""
+    capacity = max(size_max, PER_CLASS * n_classes)
+    has_discriminant = dim <= DISCRIMINANT_DIM_MAX and "discriminant" not in ablate
+    if capacity > size_max:
+        has_discriminant = has_discriminant and capacity * n_classes <= PROJECTED_MAX
+    has_scatter = dim <= DISCRIMINANT_DIM_MAX and n_classes * dim**2 <= SCATTERS_MAX
+    has_scatter = has_scatter and not {"gaussian", "pool"} & set(ablate)
+    has_transitions = n_classes <= TRANSITIONS_MAX and not {"transition", "pool"} & set(ablate)
+    active = active_experts(has_discriminant, ablate)
+    pooling = pool_inputs(active, has_scatter, has_transitions, ablate)
+    return Layout(dim, n_classes, capacity, has_discriminant, has_scatter, has_transitions, active, pooling)
+
+
+def check_ablate(ablate: tuple[str, ...], dim: int) -> None:
+    """`ConfigError` unless every part exists and a metric is left."""
+    for part in ablate:
+        if part not in PARTS:
+            raise ConfigError(f"ablate takes {', '.join(PARTS)}, got '{part}'")
+    if set(METRICS) <= set(ablate) or (dim > DISCRIMINANT_DIM_MAX and set(METRICS[:-1]) <= set(ablate)):
+        raise ConfigError(f"ablate must leave one of {', '.join(METRICS)} for {dim} features")
