@@ -16,7 +16,7 @@ from protovine.errors import CodecError, LocalProtocolError, RemoteProtocolError
 from protovine.exchange import Exchange, Outputs, Seen, SetExchange, clamped, surprisal_bits
 from protovine.gossip import PeerView
 from protovine.learn import ArrayLearner, Prediction
-from protovine.learn.base import CarriesOver
+from protovine.learn.base import resume
 from protovine.learn.validate import all_within, vector_of
 from protovine.prototypes import FEATURE_MAX
 from protovine.records import Record, TrainedRun
@@ -336,13 +336,7 @@ class Node:
             node = saved["node"]
             if node is not None and node != self.id:
                 raise SnapshotError(f"the snapshot belongs to node {node}, not to node {self.id}")
-            if node is None and "features" in saved:
-                if not isinstance(self.learner, CarriesOver):
-                    raise SnapshotError("this learner cannot go on with other features or classes")
-                places = (np.asarray(saved[what], np.int64) for what in ("features", "classes"))
-                self.learner.carry_over(saved["learner"], *places)
-                return
-            self.learner.restore(saved["learner"])
+            resume(self.learner, saved)
             if node is None:
                 return
             self.exchange.restore(saved["exchange"])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from protovine.errors import SnapshotError
 from protovine.prototypes import PrototypeSet
 
 
@@ -98,3 +100,17 @@ class CarriesOver(Protocol):
         `SnapshotError` if it does not fit; the learner is then unchanged.
         """
         ...
+
+
+def resume(learner: ArrayLearner, saved: Mapping[str, Any]) -> None:
+    """Restore the ``learner`` of a node's snapshot, from other ``features`` and ``classes`` if it has their places.
+
+    `SnapshotError` if it does not fit, or this kind of learner cannot do that.
+    """
+    if "features" not in saved:
+        learner.restore(saved["learner"])
+    elif isinstance(learner, CarriesOver):
+        features, classes = (np.asarray(saved[what], np.int64) for what in ("features", "classes"))
+        learner.carry_over(saved["learner"], features, classes)
+    else:
+        raise SnapshotError("this learner cannot go on with other features or classes")

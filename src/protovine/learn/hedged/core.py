@@ -39,6 +39,8 @@ from protovine.learn.hedged.state import (
     copy_into,
     load,
     saved,
+    with_capacity,
+    with_sender,
 )
 from protovine.learn.hedged.votes import DOUBT
 from protovine.learn.validate import all_positive, check_rows, check_samples, check_vector, labelled
@@ -377,8 +379,8 @@ class HedgedLVQCore:
     def carry_over(self, state: dict[str, Any], features: NDArray[np.int64], classes: NDArray[np.int64]) -> None:
         """Go on from the ``state`` of a learner that had fewer features or classes, or had them in another order.
 
-        A new feature counts as missing for the first `VALUES_MIN` values, and from then on all that was learnt before as
-        if it had had their mean.
+        A new feature counts as missing for the first `VALUES_MIN` values. From then on, all that was learnt before has
+        their mean.
 
         Parameters
         ----------
@@ -433,6 +435,61 @@ class HedgedLVQCore:
             for sender in range(LOCAL_SLOT + 1, senders):
                 entry.weigh(sender, made.header)
         return made
+
+    def _now(self, at_ns: int | None) -> int:
+        if at_ns is not None:
+            return at_ns
+        newest_ns, gap_ns = self.clock_ns
+        return newest_ns + round(gap_ns)
+
+    def _slot(self, origin: int) -> int:
+        """The slot of a sender; a new one has no evidence yet."""
+        slot = self._slots.get(origin)
+        if slot is None:
+            slot = self._slots[origin] = LOCAL_SLOT + 1 + len(self._slots)
+            if slot >= len(self._state.trust):
+                self._state = with_sender(self._state)
+                if self._options.trusting:
+                    entry.weigh(slot, self._state.header)
+        return slot
+
+    def _learn(
+        self,
+        x: NDArray[np.float64],
+        codes: NDArray[np.int64],
+        events_ns: NDArray[np.int64],
+        slots: NDArray[np.int64] | None = None,
+        weights: NDArray[np.float64] | None = None,
+        proba: NDArray[np.float64] = _NO_ROWS,
+        predicted: NDArray[np.int64] = _NO_CODES,
+    ) -> int:
+        n = len(codes)
+        if self._new:
+            return self._learn_new(x, codes, events_ns, slots, weights, proba, predicted)
+        if slots is None:
+            slots = _LOCAL if n == 1 else np.full(n, LOCAL_SLOT)
+        if weights is None:
+            weights = _ONE if n == 1 else np.ones(n)
+        wanted = min(int(self._state.counts[SIZE]) + n, self._options.capacity)
+        if wanted > len(self._state.x):
+            self._state = with_capacity(self._state, min(max(wanted, 2 * len(self._state.x)), self._options.capacity))
+        header = self._state.header
+        return int(entry.learn_many(x, codes, events_ns, slots, weights, header, self._options, proba, predicted))
+
+    def _learn_new(self, x: NDArray[np.float64], *columns: Any) -> int:
+        """`_learn` while features are new: as many rows at a time as leave them so."""
+        begin, inserted, new = 0, 0, self._new
+        while begin < len(x):
+            end = min(len(x), begin + new.lacking()) if new else len(x)
+            part = [each[begin:end] if each is not None and len(each) else each for each in columns]
+            rows, self._new = x[begin:end], NewFeatures([])
+            inserted += self._learn(new.hidden(rows) if new else rows, *part)
+            new.count(rows)
+            known = new.take_known()
+            if len(known[0]):
+                self.reset_features(*known)
+            self._new, begin = new, end
+        return inserted
 
 
 def _plain(x: NDArray[np.floating]) -> NDArray[np.float64]:
