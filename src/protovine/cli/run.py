@@ -38,7 +38,7 @@ _FLAGS: tuple[tuple[tuple[str, ...], str, Any, str], ...] = (
     (
         ("--schedule",),
         "gossip.schedule",
-        click.Choice(["coin", "round-robin", "counter", "age-threshold", "oldest", "drift-age"]),
+        click.Choice(["coin", "round-robin", "counter", "age-threshold", "oldest", "drift-age", "broadcast"]),
         "At which opportunities to share, and with whom. [default: as the preset says]",
     ),
     (

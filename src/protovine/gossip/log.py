@@ -75,6 +75,10 @@ class LogGossip:
         Every outgoing byte counts; 0 is no limit.
     message_bytes_max : int >= 0
         What links carry in one message; 0 is no limit of theirs.
+    bytes_per_s_max : float >= 0
+        What the device's link can send for ever; no budget is larger. 0 is no limit of the link.
+    bucket_bytes_min : int >= 0
+        Bytes that the budget's bucket holds at least.
     active : bool
         Whether this node ever sends. An inactive node only receives, and not even acknowledges.
     incarnation : int >= 1
@@ -86,6 +90,8 @@ class LogGossip:
         A parameter is out of range.
     """
 
+    header_bytes = HEADER_BYTES_MAX
+
     def __init__(
         self,
         node: int,
@@ -93,6 +99,8 @@ class LogGossip:
         *,
         budget_bytes_per_s: float = 0.0,
         message_bytes_max: int = 0,
+        bytes_per_s_max: float = 0.0,
+        bucket_bytes_min: int = 0,
         incarnation: int = 1,
         active: bool = True,
     ) -> None:
@@ -100,7 +108,9 @@ class LogGossip:
         self.node, self.peers = node, sorted(peers)
         self.active = active
         most = min(LOG_MESSAGE_BYTES_MAX, message_bytes_max or LOG_MESSAGE_BYTES_MAX)
-        self._budget = Budget(budget_bytes_per_s, most, full=incarnation == 1)
+        self._bytes_per_s_max = bytes_per_s_max
+        budget = self._sustained(budget_bytes_per_s)
+        self._budget = Budget(budget, most, full=incarnation == 1, bucket_bytes_min=bucket_bytes_min)
         self.message_bytes_max = self._budget.message_bytes_max
         self.incarnation = incarnation
         self._states = {peer: PeerLog(peer) for peer in self.peers}
@@ -113,13 +123,27 @@ class LogGossip:
 
     def change_budget(self, bytes_per_s: float, now_ns: int) -> None:
         """From now on the budget is another one."""
-        self._budget.change(bytes_per_s, now_ns)
+        self._budget.change(self._sustained(bytes_per_s), now_ns)
         self.message_bytes_max = self._budget.message_bytes_max
+
+    @property
+    def budget_bytes_per_s(self) -> float:
+        """The budget in force; 0 is no limit."""
+        return self._budget.bytes_per_s
+
+    def _sustained(self, bytes_per_s: float) -> float:
+        most = self._bytes_per_s_max
+        return min(bytes_per_s or most, most) if most else bytes_per_s
+
+    @property
+    def recipients(self) -> int:
+        """Messages in which one entry leaves, without repairs."""
+        return max(1, len(self.peers))
 
     @property
     def entry_bytes_max(self) -> int:
         """The largest payload that can ever leave; below 1 if none can."""
-        return self.message_bytes_max - HEADER_BYTES_MAX - _LENGTH_BYTES
+        return self.message_bytes_max - self.header_bytes - _LENGTH_BYTES
 
     @property
     def views(self) -> dict[int, PeerView]:
@@ -243,6 +267,19 @@ class LogGossip:
 
     def accept(self, frame: LogFrame, good: list[int], now_ns: int) -> tuple[PeerView, int | None]:
         """Take note of a message from `read` whose entries ``good`` (new ones) were found good and taken in."""
+        state = self._take_in(frame, good, now_ns)
+        if frame.entries or frame.kind == Kind.PROBE:
+            state.owed += len(frame.entries)
+            at_once = frame.kind == Kind.PROBE or state.owed >= _ACKNOWLEDGE_ENTRIES
+            owed_ns = max(now_ns + (0 if at_once else _ACKNOWLEDGE_NS), state.sent_ns + TICK_NS)
+            state.owed_ns = owed_ns if state.owed_ns is None else min(state.owed_ns, owed_ns)
+        acknowledged_ns = self._hear(state, frame, now_ns)
+        if self.active:
+            self._plan(state, now_ns, now_ns)
+        return state.view(), acknowledged_ns
+
+    def _take_in(self, frame: LogFrame, good: list[int], now_ns: int) -> PeerLog:
+        """Move what this node has of the sender's log forwards."""
         state = self._states[frame.sender]
         if frame.incarnation > state.incarnation:
             self._restarted(state, frame.incarnation)
@@ -263,15 +300,7 @@ class LogGossip:
         if state.watermark >= state.ahead[0]:
             state.samples_learnt = max(state.samples_learnt, state.ahead[1])
             state.created_ns = max(state.created_ns, state.ahead[2])
-        if frame.entries or frame.kind == Kind.PROBE:
-            state.owed += len(frame.entries)
-            at_once = frame.kind == Kind.PROBE or state.owed >= _ACKNOWLEDGE_ENTRIES
-            owed_ns = max(now_ns + (0 if at_once else _ACKNOWLEDGE_NS), state.sent_ns + TICK_NS)
-            state.owed_ns = owed_ns if state.owed_ns is None else min(state.owed_ns, owed_ns)
-        acknowledged_ns = self._hear(state, frame, now_ns)
-        if self.active:
-            self._plan(state, now_ns, now_ns)
-        return state.view(), acknowledged_ns
+        return state
 
     def _restarted(self, state: PeerLog, incarnation: int) -> None:
         """A peer runs for the first time, or again and may have lost its memory: only new messages count."""
@@ -339,14 +368,18 @@ class LogGossip:
             whole = self._summarised(state, math.inf if behind else size, standing, summary, now_ns)
             if whole is not None or behind:
                 return [] if whole is None else [whole]
+        return self._runs(state, missing, standing, now_ns)
+
+    def _runs(self, state: PeerLog, missing: list[_Entry], standing: Standing, now_ns: int) -> list[LogOutgoing]:
+        """Messages with these entries, ascending, as far as the budget goes."""
         made: list[LogOutgoing | None] = []
         run: list[_Entry] = []
-        left = self._budget.room(now_ns) - HEADER_BYTES_MAX
+        left = self._budget.room(now_ns) - self.header_bytes
         for entry in missing:
             cost = len(entry.payload) + _LENGTH_BYTES
             if run and (entry.sequence != run[-1].sequence + 1 or cost > left):
                 made.append(self._message(state, run, standing, now_ns))
-                run, left = [], self._budget.room(now_ns) - HEADER_BYTES_MAX
+                run, left = [], self._budget.room(now_ns) - self.header_bytes
             if cost > left:
                 break  # The budget is used up; the rest is for later.
             run.append(entry)

@@ -115,6 +115,8 @@ class LogShare:
         Width of a quantised feature; 0 takes 8, and 6 below a budget of 100 bytes/s.
     budget_bytes_per_s : float >= 0
         Bytes per second that the node may send to all its ``recipients`` peers together; 0 is no limit.
+    entry_bytes : int >= 0
+        A batch closes before its entry grows beyond this, as far as single samples allow; 0 is no limit.
     batch_items, batch_ns : int
         Samples in a batch and its longest wait; 0 lets the learner's use of recency decide.
     privacy : Privacy
@@ -135,6 +137,7 @@ class LogShare:
         bits: int = 0,
         budget_bytes_per_s: float = 0.0,
         recipients: int = 1,
+        entry_bytes: int = 0,
         batch_items: int = 0,
         batch_ns: int = 0,
         privacy: Privacy = Privacy(),
@@ -149,7 +152,7 @@ class LogShare:
         narrow = bits == 6 or (bits == 0 and 0 < budget_bytes_per_s < _NARROW_BELOW)
         self.bits = 6 if narrow else 8
         self.budget_bytes_per_s, self.recipients = budget_bytes_per_s, max(1, recipients)
-        self.batch_items, self.batch_ns = batch_items, batch_ns
+        self.batch_items, self.batch_ns, self.entry_bytes = batch_items, batch_ns, entry_bytes
         self.privacy = privacy
         self._rng = rng
         self._pending: list[LocalSample] = []
@@ -329,7 +332,12 @@ class LogShare:
         if self._raised > _SHORT:  # Larger batches need fewer headers: a small budget carries more samples.
             size = self._each * _HEADER_PART / (1 - _HEADER_PART)
             items, wait_ns = max(items, math.ceil(_HEADER_BYTES / size)), _WAIT_MAX_NS
-        return self.batch_items or items, self.batch_ns or wait_ns
+            # A budget below a frame per wait saves for a full frame: each one has a header.
+            wait_ns = max(wait_ns, round(self.entry_bytes / self.budget_bytes_per_s * SECOND_NS))
+        items = self.batch_items or items
+        if self.entry_bytes:
+            items = max(1, min(items, int(self.entry_bytes / self._each)))
+        return items, self.batch_ns or wait_ns
 
     def _threshold(self, model: LearnerView) -> float:
         """Bits of surprisal above which a sample is shared."""

@@ -80,10 +80,14 @@ class Network:
         way = self._cuts[cut.source, cut.target]
         way[way.index(cut)] = replace(cut, until_ns=at_ns)
 
+    def is_cut(self, source: int, target: int, now_ns: int) -> bool:
+        """Whether a cut loses all messages from ``source`` to ``target`` now."""
+        return any(cut.at_ns <= now_ns < cut.until_ns for cut in self._cuts.get((source, target), ()))
+
     def send(self, source: int, target: int, size: int, now_ns: int) -> Fate:
         """The fate of ``size`` bytes that ``source`` sends to ``target`` now."""
         link, way = self.link, (source, target)
-        if any(cut.at_ns <= now_ns < cut.until_ns for cut in self._cuts.get(way, ())):
+        if self.is_cut(source, target, now_ns):
             return Fate((), "cut")
         if link.message_bytes_max and size > link.message_bytes_max:
             return Fate((), "too large")

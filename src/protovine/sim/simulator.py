@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import heapq
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 
 from protovine import records, rng
 from protovine.errors import LocalProtocolError, RemoteProtocolError, check_range
+from protovine.gossip import EVERYONE
 from protovine.node import Node, pump
 from protovine.records import Record
 from protovine.sim.faults import Attack, Crash, Cut, Drift, Fault, Join, Partition, Retune, check_faults
 from protovine.sim.invariants import Invariants
+from protovine.sim.medium import Frame, Medium, MediumEvents, MediumPlan, Message
+from protovine.sim.mobility import Changes
 from protovine.sim.network import Link, Network
 from protovine.sim.streams import Streams
 
@@ -70,6 +73,12 @@ class Scenario:
         The clock of each node; exact clocks if empty.
     owner : int array, shape (rows,), optional
         Whose drift each row follows, where one node gets the rows of others; by default that of the node that gets it.
+    links : tuple of tuples of int
+        For each node those in its range at the start; needed with ``changes`` or a ``medium``.
+    changes : Changes, optional
+        Who is in range later. Without a medium, messages to others are lost.
+    medium : MediumPlan, optional
+        A medium that all nodes share, in place of one link for each pair.
     """
 
     x: NDArray[np.float64]
@@ -83,6 +92,9 @@ class Scenario:
     labelled: float = 1.0
     clocks: tuple[SkewedClock, ...] = ()
     owner: NDArray[np.int64] | None = None
+    links: tuple[tuple[int, ...], ...] = ()
+    changes: Changes | None = None
+    medium: MediumPlan | None = None
 
     def __post_init__(self) -> None:
         check_range("label_delay_ns", self.label_delay_ns, 0)
@@ -137,6 +149,12 @@ class Simulator:
         cuts += [cut for fault in scenario.faults if isinstance(fault, Partition) for cut in fault.cuts(n)]
         self._network = Network(scenario.link, cuts, scenario.seed)
         self._books = Invariants()
+        self._links = [list(peers) for peers in scenario.links]
+        self._changes = iter(scenario.changes or ())
+        self._medium: Medium | None = None
+        if scenario.medium is not None:
+            events = MediumEvents(self._at_on_air, self._aired, self._landed, self._dropped)
+            self._medium = Medium(scenario.medium, self._links, events, scenario.seed, scenario.link.loss)
         self._nodes: list[Node | None] = [None] * n
         self._incarnations = [0] * n
         self._timers: list[int | None] = [None] * n
@@ -174,6 +192,7 @@ class Simulator:
         for node, times in enumerate(self.scenario.at_ns):
             if len(times):
                 self._at(int(times[0]), self._arrive, node, 0)
+        self._await_change()
 
     @property
     def done(self) -> bool:
@@ -322,6 +341,17 @@ class Simulator:
             self._at(due_ns, self._timer, node, due_ns)
 
     def _send(self, source: int, target: int, data: bytes) -> None:
+        if self._medium is not None:
+            self._copies += 1
+            self._books.sent(self._copies, source, target, data, duplicate=False)
+            if not self._medium.send(source, target, data, self._copies, self._now_ns):
+                self._lose(self._copies, "too large")
+            return
+        if self.scenario.changes is not None and target not in self._links[source]:
+            self._copies += 1
+            self._books.sent(self._copies, source, target, data, duplicate=False)
+            self._lose(self._copies, "out of range")
+            return
         fate = self._network.send(source, target, len(data), self._now_ns)
         for index in range(max(1, len(fate.arrivals_ns))):
             self._copies += 1
@@ -330,6 +360,65 @@ class Simulator:
                 self._lose(self._copies, fate.lost)
             else:
                 self._at(fate.arrivals_ns[index], self._deliver, self._copies, source, target, data)
+
+    def _at_on_air(self, at_ns: int, action: Callable[..., None], *arguments: object) -> None:
+        self._at(at_ns, self._on_air, action, *arguments)
+
+    def _on_air(self, action: Callable[..., None], *arguments: object) -> None:
+        action(*arguments, self._now_ns)
+
+    def _aired(self, frame: Frame) -> None:
+        message, airtime_ns = frame.message, frame.end_ns - frame.start_ns
+        size = message.frames[message.sent]
+        self._record(records.Aired(self._now_ns, message.source, airtime_ns, size, frame.waited_ns))
+
+    def _landed(self, message: Message, fates: list[tuple[int, str]]) -> None:
+        source, data, copy = message.source, message.data, message.copy
+        if not fates:
+            self._lose(copy, "nobody in range")
+            return
+        if message.target == EVERYONE:
+            self._books.aired(copy)
+        for receiver, reason in fates:
+            if message.target == EVERYONE:
+                self._copies += 1
+                copy = self._copies
+                self._books.sent(copy, source, receiver, data, duplicate=True)
+            if self._network.is_cut(source, receiver, self._now_ns):
+                reason = "cut"
+            if reason:
+                self._lose(copy, reason)
+            else:
+                self._at(self._now_ns + self.scenario.link.delay_ns, self._deliver, copy, source, receiver, data)
+
+    def _dropped(self, message: Message, reason: str) -> None:
+        self._lose(message.copy, reason)
+
+    def _await_change(self) -> None:
+        """Schedule the next change of the topology."""
+        change = next(self._changes, None)
+        if change is not None:
+            self._at(change[0], self._relink, change[1])
+
+    def _relink(self, links: list[list[int]]) -> None:
+        """Others are in range now; a node learns of those that are new, as a transport reports a link that opens."""
+        before, self._links = self._links, links
+        if self._medium is not None:
+            self._medium.relink(links)
+        for node, member in enumerate(self._nodes):
+            new = sorted(set(links[node]) - set(before[node]))
+            if member is not None and new:
+                self._meet(node, member, new)
+                self._settle(node, member)
+        self._await_change()
+
+    def _meet(self, node: int, member: Node, peers: Iterable[int]) -> None:
+        known = set(member.peers)
+        for peer in peers:
+            if peer in known:
+                member.peer_reached(peer, self._shown(node))
+            else:
+                member.add_peer(peer, self._shown(node))
 
     def _deliver(self, copy: int, source: int, target: int, data: bytes) -> None:
         member = self._nodes[target]
@@ -367,6 +456,8 @@ class Simulator:
         if member is None:
             return
         self._snapshots[node] = member.snapshot() if fault.keeps_state else None
+        if self._medium is not None:
+            self._medium.clear(node)
         self._nodes[node] = self._timers[node] = None
         self._record(records.Down(self._now_ns, node))
         if fault.restart_ns is not None:
@@ -375,6 +466,8 @@ class Simulator:
     def _start(self, node: int) -> None:
         self._incarnations[node] += 1
         member = self._make_node(node, self._incarnations[node])
+        if self.scenario.changes is not None:
+            self._meet(node, member, sorted(set(self._links[node]) - set(member.peers)))
         snapshot = self._snapshots[node]
         if snapshot is not None:
             member.restore(snapshot, self._shown(node))

@@ -41,9 +41,12 @@ from protovine.sim import (
     parse_byzantine,
 )
 from protovine.sim.faults import Fault
-from protovine.system import NodeContext, build_node, nanoseconds
+from protovine.sim.medium import MediumPlan
+from protovine.sim.mobility import Changes, graphs_of
+from protovine.sim.radio import profile
+from protovine.system import NodeContext, SharedMedium, build_node, nanoseconds
 from protovine.system.settings import LogSettings, ServerSettings, XuILVQSettings
-from protovine.topology import neighbours
+from protovine.topology import is_changing
 
 # The last fifth of the merged stream is held out on request.
 HOLDOUT = 0.2
@@ -67,7 +70,7 @@ def build(settings: RunSettings, data: stream.DataSet, seed: int) -> Built:
     """Build one run; `ConfigError` or `DataError` if settings and data do not fit together."""
     swarm = settings.swarm
     byzantine = parse_byzantine(swarm.byzantine, swarm.nodes)
-    links = neighbours(swarm.topology, swarm.nodes, seed)
+    _, links = next(graphs_of(swarm.topology, swarm.nodes, seed))
     split = stream.parse_split(swarm.split)
     order = stream.merged_order(len(data), split, seed)
     cut = round(len(data) * (1 - HOLDOUT)) if settings.data.holdout else len(data)
@@ -104,6 +107,9 @@ def build(settings: RunSettings, data: stream.DataSet, seed: int) -> Built:
         links = [[server] for _ in range(server)] + [list(range(server))]
         rows, at_ns = [*rows, np.empty(0, np.int64)], [*at_ns, np.empty(0, np.int64)]
         honest = [*honest, server]
+    end_ns = max((int(times[-1]) for times in at_ns if len(times)), default=0)
+    changes = _changes(settings, server, seed, end_ns)
+    medium = medium_of(settings)
     scenario = Scenario(
         x=x,
         y=y,
@@ -116,13 +122,16 @@ def build(settings: RunSettings, data: stream.DataSet, seed: int) -> Built:
         labelled=swarm.labelled,
         clocks=_clocks(settings, seed),
         owner=owner,
+        links=tuple(map(tuple, links)) if changes or medium else (),
+        changes=changes,
+        medium=medium,
     )
     late = {fault.node for fault in settings.faults if isinstance(fault, ByzantineFault)}
     if not swarm.centralised:
         honest = [node for node in honest if node not in late]
     if not honest or honest == [server]:
         raise ConfigError("faults of kind byzantine must leave an honest node")
-    end_s = max((int(times[-1]) for times in at_ns if len(times)), default=0) / SECOND_NS
+    end_s = end_ns / SECOND_NS
     together = not shuffled and not swarm.lag_s  # Whether all nodes meet a drift at about one time.
     drifts = [end_s * point / cut for point in data.drift_points if point < cut and together]
     drifts += [fault.at_s for fault in settings.faults if isinstance(fault, DriftFault) and fault.at_s <= end_s]
@@ -130,6 +139,11 @@ def build(settings: RunSettings, data: stream.DataSet, seed: int) -> Built:
     for node in swarm.slow:
         if not 0 <= node < swarm.nodes:
             raise ConfigError(f"swarm.slow names node {node}, but nodes are 0 to {swarm.nodes - 1}")
+
+    shared = None
+    if medium is not None:
+        one = medium.profile
+        shared = SharedMedium(one.payload_bytes_max, one.bytes_per_s if one.limits_devices else 0.0)
 
     def make_node(node: int, incarnation: int, peers: list[int] | None = None) -> Node:
         chosen = settings
@@ -147,7 +161,8 @@ def build(settings: RunSettings, data: stream.DataSet, seed: int) -> Built:
                 incarnation=incarnation,
                 train_period_ns=max(1, round(SECOND_NS / swarm.train_rate_hz * swarm.slow.get(node, 1.0))),
                 train_local=swarm.train_local,
-                message_bytes_max=settings.link.message_bytes_max,
+                message_bytes_max=medium.message_bytes_max if medium else settings.link.message_bytes_max,
+                medium=shared,
                 server=node == server,
                 pickles=pickles,
             ),
@@ -165,7 +180,8 @@ def build(settings: RunSettings, data: stream.DataSet, seed: int) -> Built:
     positive = data.positive_code(settings.data.positive) if len(data.classes) == 2 else None
     if settings.data.positive is not None and positive is None:
         raise ConfigError(f"data.positive names one of two classes, but there are {len(data.classes)}")
-    return Built(scenario, make_node, links, order[cut:], positive, honest, tuple(sorted(drifts)), end_s)
+    ever = links if changes is None else changes.ever(links)
+    return Built(scenario, make_node, ever, order[cut:], positive, honest, tuple(sorted(drifts)), end_s)
 
 
 def _shifted(
@@ -214,6 +230,33 @@ def _link(settings: RunSettings) -> Link:
         reorder=link.reorder,
         reorder_ns=nanoseconds(link.reorder_s),
     )
+
+
+def medium_of(settings: RunSettings) -> MediumPlan | None:
+    """The shared medium of a system; None if it has separate links.
+
+    Raises
+    ------
+    ConfigError
+        A setting of links does not apply to a medium.
+    """
+    medium, link = settings.medium, settings.link
+    if medium.profile == "none" or settings.swarm.centralised:
+        return None
+    for name in ("jitter_s", "bandwidth_bytes_per_s", "message_bytes_max", "duplicate", "reorder"):
+        if value := getattr(link, name):
+            raise ConfigError(
+                f"link.{name} does not apply to medium.profile {medium.profile}: leave it at 0, got {value:g}"
+            )
+    return MediumPlan(profile(medium.profile), medium.collisions, medium.fragments_max, nanoseconds(medium.queue_s))
+
+
+def _changes(settings: RunSettings, server: int | None, seed: int, end_ns: int) -> Changes | None:
+    """How the topology changes; None if it stays, or the system has links of its own."""
+    swarm = settings.swarm
+    if not is_changing(swarm.topology) or swarm.centralised or server is not None:
+        return None
+    return Changes(swarm.topology, swarm.nodes, seed, end_ns)
 
 
 def _check_server(settings: RunSettings) -> int:

@@ -122,6 +122,31 @@ class LinkSettings(Section):
     reorder_s: Seconds = Field(0.1, description="for at most this long")
 
 
+class MediumSettings(Section):
+    """A medium that all nodes share, in place of one link for each pair."""
+
+    profile: Literal[
+        "none",
+        "lan",
+        "wifi",
+        "ble-legacy",
+        "ble-extended",
+        "lora-sf7",
+        "lora-sf8",
+        "lora-sf9",
+        "lora-sf10",
+        "lora-sf11",
+        "lora-sf12",
+    ] = Field("none", description="airtime, payload, duty cycle and access of a known medium; none: separate links")
+    collisions: bool = Field(
+        False, description="frames that overlap at a receiver are lost there; otherwise nodes take turns"
+    )
+    fragments_max: int = Field(
+        8, ge=1, le=64, description="frames in which one message may travel; 1 refuses what a frame cannot carry"
+    )
+    queue_s: Seconds = Field(300.0, description="a message that waits longer for the medium is dropped")
+
+
 class CrashFault(Section):
     """A node stops and may restart."""
 
@@ -218,6 +243,7 @@ class RunSettings(SystemSettings):
     data: DataOptions = DataOptions()
     swarm: SwarmSettings = SwarmSettings()
     link: LinkSettings = LinkSettings()
+    medium: MediumSettings = MediumSettings()
     faults: tuple[FaultSettings, ...] = ()
 
 
@@ -258,6 +284,7 @@ class Experiment(Section):
     gossip: GossipSettings = GossipSettings()
     drift: DriftSettings = DriftSettings()
     link: LinkSettings = LinkSettings()
+    medium: MediumSettings = MediumSettings()
     faults: tuple[FaultSettings, ...] = ()
 
     def __init__(self, **values: Any) -> None:

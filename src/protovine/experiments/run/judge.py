@@ -21,6 +21,7 @@ from protovine.experiments.run.series import GRID, series
 from protovine.experiments.run.trace import RunDescription, hash_of
 from protovine.records import (
     SECOND_NS,
+    Aired,
     Alarmed,
     AnyRecord,
     Arrived,
@@ -86,6 +87,7 @@ def judge(
         "f1_global": _mean(f1_global.values()),
         "samples_to_95": _per_node(metrics.samples_to(so_far), len(made)),
         **_traffic_metrics(traffic, ended, len(made), virtual_s),
+        **_airtime_metrics(metrics.airtime(kept[Aired]), nodes, virtual_s),
         **_age_metrics(ages, training),
         "drift_detected": drifts.detected if drifts else None,
         "drift_delay_s": drifts.delay_s if drifts else None,
@@ -174,6 +176,16 @@ def _traffic_metrics(
         "prototypes_withheld": traffic.prototypes_withheld,
         "prototypes_trained_per_node": traffic.prototypes_trained / nodes,
         "prototypes_held_per_node": _mean(record.size for record in ended),
+    }
+
+
+def _airtime_metrics(air: metrics.Airtime, nodes: Sequence[int], virtual_s: float) -> dict[str, float | None]:
+    mean, largest = air.duty(nodes, virtual_s) if air.frames else (None, None)
+    return {
+        "airtime_s": air.total_s if air.frames else None,
+        "duty_mean": mean,
+        "duty_max": largest,
+        "medium_wait_s": air.wait_s,
     }
 
 
