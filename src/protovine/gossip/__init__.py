@@ -4,12 +4,13 @@
 - `PushGossip`: pushes whole payloads; `PeerView`: what is known of a peer
 - `LogGossip`: the same for an append-only log that reaches every peer, within a byte budget
 - `BroadcastLog`: the same on a medium where one message reaches all; `EVERYONE` is its address
+- `Device`: what sends the messages of a log, if that is not a link to each peer
 - `Frame`, `LogFrame`: one message on the wire
 """
 
 from protovine.gossip.broadcast import BroadcastLog
 from protovine.gossip.frame import MESSAGE_BYTES_MAX, Frame, Kind, LogFrame, kind_name
-from protovine.gossip.log import LogGossip, LogOutgoing, Summary
+from protovine.gossip.log import Device, LogGossip, LogOutgoing, Summary
 from protovine.gossip.peers import EVERYONE, UNSENT, PeerView, Standing
 from protovine.gossip.push import OfferLike, Outgoing, PushGossip
 from protovine.gossip.schedule import SCHEDULES, Coin, RoundRobin, Schedule, make_schedule
@@ -21,6 +22,7 @@ __all__ = [
     "UNSENT",
     "BroadcastLog",
     "Coin",
+    "Device",
     "Frame",
     "Kind",
     "LogFrame",

@@ -109,12 +109,14 @@ class BroadcastLog(LogGossip):
                 made.append(bare)
                 self._beat_ns = now_ns + self._beat_wait_ns
                 self._beat_wait_ns = min(2 * self._beat_wait_ns, _BEAT_MAX_NS)
-        if self._wanted or self._newcomers or self._all.fresh <= self._sequence:
-            self._wake(now_ns + TICK_NS)
         due = [gap.ask_ns for gap in self._gaps.values() if gap.ask_ns is not None]
         due += [] if self._beat_ns is None else [self._beat_ns]
+        if self._wanted or self._newcomers or self._all.fresh <= self._sequence:
+            due.append(now_ns)
         if due:
-            self._wake(max(min(due), now_ns + 1) if min(due) > now_ns else now_ns + TICK_NS)
+            # What could not be done now is tried again a tick later, or when the device may send.
+            first_ns = min(due) if min(due) > now_ns else now_ns + TICK_NS
+            self._wake(max(first_ns, self._budget.free_ns))
         return made
 
     def accept(self, frame: LogFrame, good: list[int], now_ns: int) -> tuple[PeerView, int | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from protovine.errors import check_range
 from protovine.records import SECOND_NS
@@ -12,7 +13,7 @@ BURST_S = 10
 
 
 class Budget:
-    """At most ``bytes_per_s`` * (t + 10) bytes in any t seconds, or ``bytes_per_s`` * t + ``bucket_bytes_min``.
+    """At most ``bytes_per_s`` * (t + 10) bytes in any t seconds.
 
     Parameters
     ----------
@@ -20,8 +21,8 @@ class Budget:
         0 is no limit.
     message_bytes_max : int
         Largest single message, whatever the budget.
-    bucket_bytes_min : int
-        The bucket holds at least this many bytes: a budget below a tenth of a message per second saves for one.
+    device_ns : callable (bytes) -> int, optional
+        How long a message keeps the device from sending another one, by a duty cycle for example.
     full : bool
         Whether the bucket is full at first. After a restart it is empty: repeated crashes earn no new bursts.
 
@@ -37,33 +38,41 @@ class Budget:
     (True, 20, False, 70)
     """
 
-    def __init__(self, bytes_per_s: float, message_bytes_max: int, full: bool, bucket_bytes_min: int = 0) -> None:
-        self._bytes_max, self._bucket_min = message_bytes_max, bucket_bytes_min
+    def __init__(
+        self,
+        bytes_per_s: float,
+        message_bytes_max: int,
+        full: bool,
+        device_ns: Callable[[int], int] | None = None,
+    ) -> None:
+        self._bytes_max, self._device_ns = message_bytes_max, device_ns
+        self.free_ns = 0  # From then on the device may send.
         self._set(bytes_per_s)
-        self._tokens = self._bucket if full else 0.0
+        self._tokens = bytes_per_s * BURST_S if full else 0.0
         self._tokens_ns: int | None = None
 
     def _set(self, bytes_per_s: float) -> None:
         check_range("budget_bytes_per_s", bytes_per_s, 0, 1e12)
         self.bytes_per_s = bytes_per_s
-        self._bucket = max(bytes_per_s * BURST_S, float(self._bucket_min)) if bytes_per_s else 0.0
         self.message_bytes_max = self._bytes_max
         if bytes_per_s:
-            self.message_bytes_max = min(self._bytes_max, math.floor(self._bucket))
+            self.message_bytes_max = min(self._bytes_max, math.floor(bytes_per_s * BURST_S))
 
     def change(self, bytes_per_s: float, now_ns: int) -> None:
         """From now on the budget is another one. The bucket keeps what it holds; it is empty where there was none."""
         self.room(now_ns)
-        held = self._tokens if self.bytes_per_s else 0.0
+        self._tokens = min(self._tokens, bytes_per_s * BURST_S) if self.bytes_per_s else 0.0
+        self._tokens_ns = now_ns
         self._set(bytes_per_s)
-        self._tokens, self._tokens_ns = min(held, self._bucket), now_ns
 
     def room(self, now_ns: int) -> int:
         """Bytes that one message may have now."""
+        if now_ns < self.free_ns:
+            return 0
         if not self.bytes_per_s:
             return self.message_bytes_max
         earned = self.bytes_per_s * (now_ns - (now_ns if self._tokens_ns is None else self._tokens_ns)) / SECOND_NS
-        self._tokens = min(self._tokens + earned, self._bucket)
+        self._tokens = min(self._tokens + earned, self.bytes_per_s * BURST_S)
         self._tokens_ns = now_ns
         return min(self.message_bytes_max, math.floor(self._tokens))
 
@@ -72,10 +81,13 @@ class Budget:
         if size > self.room(now_ns):
             return False
         self._tokens -= size if self.bytes_per_s else 0
+        if self._device_ns is not None:
+            self.free_ns = now_ns + self._device_ns(size)
         return True
 
     def shift(self, by_ns: int) -> None:
         """The clock was set: times that this object keeps move with it."""
+        self.free_ns += by_ns
         if self._tokens_ns is not None:
             self._tokens_ns += by_ns
 

@@ -52,6 +52,25 @@ class _Entry:
     items: int
 
 
+@dataclass(frozen=True)
+class Device:
+    """What a node knows of the radio that sends its messages.
+
+    Parameters
+    ----------
+    message_bytes : int
+        The size of a message that fills its frames.
+    bytes_per_s : float >= 0
+        What it can send for ever in such messages; 0 is no limit.
+    busy_ns : callable (bytes) -> int, optional
+        How long a message keeps it from sending another one.
+    """
+
+    payload_bytes_max: int
+    bytes_per_s: float = 0.0
+    busy_ns: Callable[[int], int] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class LogOutgoing:
     """A message to one peer with how many prototypes are in it."""
@@ -75,10 +94,8 @@ class LogGossip:
         Every outgoing byte counts; 0 is no limit.
     message_bytes_max : int >= 0
         What links carry in one message; 0 is no limit of theirs.
-    bytes_per_s_max : float >= 0
-        What the device's link can send for ever; no budget is larger. 0 is no limit of the link.
-    bucket_bytes_min : int >= 0
-        Bytes that the budget's bucket holds at least.
+    device : Device, optional
+        What sends the messages, if that is not a link to each peer.
     active : bool
         Whether this node ever sends. An inactive node only receives, and not even acknowledges.
     incarnation : int >= 1
@@ -99,8 +116,7 @@ class LogGossip:
         *,
         budget_bytes_per_s: float = 0.0,
         message_bytes_max: int = 0,
-        bytes_per_s_max: float = 0.0,
-        bucket_bytes_min: int = 0,
+        device: Device | None = None,
         incarnation: int = 1,
         active: bool = True,
     ) -> None:
@@ -108,9 +124,9 @@ class LogGossip:
         self.node, self.peers = node, sorted(peers)
         self.active = active
         most = min(LOG_MESSAGE_BYTES_MAX, message_bytes_max or LOG_MESSAGE_BYTES_MAX)
-        self._bytes_per_s_max = bytes_per_s_max
-        budget = self._sustained(budget_bytes_per_s)
-        self._budget = Budget(budget, most, full=incarnation == 1, bucket_bytes_min=bucket_bytes_min)
+        self._device, self._suitable_bytes = device, device.message_bytes if device else 0
+        device_ns = device.busy_ns if device else None
+        self._budget = Budget(budget_bytes_per_s, most, full=incarnation == 1, device_ns=device_ns)
         self.message_bytes_max = self._budget.message_bytes_max
         self.incarnation = incarnation
         self._states = {peer: PeerLog(peer) for peer in self.peers}
@@ -123,17 +139,14 @@ class LogGossip:
 
     def change_budget(self, bytes_per_s: float, now_ns: int) -> None:
         """From now on the budget is another one."""
-        self._budget.change(self._sustained(bytes_per_s), now_ns)
+        self._budget.change(bytes_per_s, now_ns)
         self.message_bytes_max = self._budget.message_bytes_max
 
     @property
     def budget_bytes_per_s(self) -> float:
-        """The budget in force; 0 is no limit."""
-        return self._budget.bytes_per_s
-
-    def _sustained(self, bytes_per_s: float) -> float:
-        most = self._bytes_per_s_max
-        return min(bytes_per_s or most, most) if most else bytes_per_s
+        """Bytes per second that may leave for ever, by the budget and the device; 0 is no limit."""
+        limits = [self._budget.bytes_per_s, self._device.bytes_per_s if self._device else 0.0]
+        return min((limit for limit in limits if limit), default=0.0)
 
     @property
     def recipients(self) -> int:
@@ -383,6 +396,8 @@ class LogGossip:
             if cost > left:
                 break  # The budget is used up; the rest is for later.
             run.append(entry)
+            if self._suitable_bytes:  # Further entries must not make it longer.
+                left = min(left, self._suitable_bytes - self.header_bytes)
             left -= cost
         if run:
             made.append(self._message(state, run, standing, now_ns))

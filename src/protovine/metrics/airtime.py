@@ -13,7 +13,7 @@ from protovine.records import SECOND_NS, Aired, Record
 class Airtime:
     """Time on the air; all zeros on separate links.
 
-    ``node_s`` has the seconds on the air by node. ``wait_s`` is the mean wait of a frame for the medium, None without any.
+    ``node_s`` has the seconds on the air by node. ``wait_s`` is the mean wait of a frame; None without frames.
     """
 
     frames: int

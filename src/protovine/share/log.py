@@ -97,6 +97,18 @@ class Privacy:
     weight_min: float = 0.0
 
 
+class Suitable(NamedTuple):
+    """The size in bytes of a message that suits what sends it, and the header in it."""
+
+    size: int
+    header: int
+
+    @property
+    def room(self) -> int:
+        """Bytes of samples in such a message."""
+        return max(1, self.size - self.header)
+
+
 class LogShare:
     """Selects, quantises and batches local samples, and decodes those of peers.
 
@@ -115,8 +127,8 @@ class LogShare:
         Width of a quantised feature; 0 takes 8, and 6 below a budget of 100 bytes/s.
     budget_bytes_per_s : float >= 0
         Bytes per second that the node may send to all its ``recipients`` peers together; 0 is no limit.
-    entry_bytes : int >= 0
-        A batch closes before its entry grows beyond this, as far as single samples allow; 0 is no limit.
+    suitable : Suitable, optional
+        A batch closes before it fills more than such a message, as far as single samples allow.
     batch_items, batch_ns : int
         Samples in a batch and its longest wait; 0 lets the learner's use of recency decide.
     privacy : Privacy
@@ -137,7 +149,7 @@ class LogShare:
         bits: int = 0,
         budget_bytes_per_s: float = 0.0,
         recipients: int = 1,
-        entry_bytes: int = 0,
+        suitable: Suitable | None = None,
         batch_items: int = 0,
         batch_ns: int = 0,
         privacy: Privacy = Privacy(),
@@ -152,7 +164,7 @@ class LogShare:
         narrow = bits == 6 or (bits == 0 and 0 < budget_bytes_per_s < _NARROW_BELOW)
         self.bits = 6 if narrow else 8
         self.budget_bytes_per_s, self.recipients = budget_bytes_per_s, max(1, recipients)
-        self.batch_items, self.batch_ns, self.entry_bytes = batch_items, batch_ns, entry_bytes
+        self.batch_items, self.batch_ns, self.suitable = batch_items, batch_ns, suitable
         self.privacy = privacy
         self._rng = rng
         self._pending: list[LocalSample] = []
@@ -332,11 +344,11 @@ class LogShare:
         if self._raised > _SHORT:  # Larger batches need fewer headers: a small budget carries more samples.
             size = self._each * _HEADER_PART / (1 - _HEADER_PART)
             items, wait_ns = max(items, math.ceil(_HEADER_BYTES / size)), _WAIT_MAX_NS
-            # A budget below a frame per wait saves for a full frame: each one has a header.
-            wait_ns = max(wait_ns, round(self.entry_bytes / self.budget_bytes_per_s * SECOND_NS))
+            if self.suitable is not None:  # A small budget saves for a full message.
+                wait_ns = max(wait_ns, round(self.suitable.size / self.budget_bytes_per_s * SECOND_NS))
         items = self.batch_items or items
-        if self.entry_bytes:
-            items = max(1, min(items, int(self.entry_bytes / self._each)))
+        if self.suitable is not None:
+            items = max(1, min(items, int(self.suitable.room / self._each)))
         return items, self.batch_ns or wait_ns
 
     def _threshold(self, model: LearnerView) -> float:
@@ -350,7 +362,8 @@ class LogShare:
 
     def _affordable(self) -> float:
         """The fraction of local samples that the budget has room for."""
-        each = self.recipients * self._each / (1 - _HEADER_PART)
+        headers = _HEADER_PART if self.suitable is None else 1 - self.suitable.room / self.suitable.size
+        each = self.recipients * self._each / (1 - headers)
         per_sample = _BUDGET_PART * self.budget_bytes_per_s * self._gap_ns / SECOND_NS
         return min(1.0, per_sample / each) if self._gap_ns else 1.0
 

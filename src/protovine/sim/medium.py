@@ -14,6 +14,7 @@ No frame survives a stronger one (no capture effect), all nodes share one channe
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,13 +23,15 @@ import numpy as np
 
 from protovine import rng
 from protovine.errors import ConfigError, check_range
-from protovine.gossip import EVERYONE
+from protovine.gossip import EVERYONE, Device
 from protovine.records import SECOND_NS
 from protovine.sim.radio import Profile
 
 # The number of a message and of the fragment in it.
 FRAGMENT_BYTES = 2
 FRAGMENTS_MAX = 64
+# A shorter message is mostly header: where a frame is shorter, a message fills several.
+_MESSAGE_BYTES_MIN = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,25 @@ class MediumPlan:
         """Largest message that can be sent."""
         payload = self.profile.payload_bytes_max
         return payload if self.fragments_max == 1 else self.fragments_max * (payload - FRAGMENT_BYTES)
+
+    @property
+    def device(self) -> Device:
+        """What a node on this medium knows of its radio."""
+        frames = 1
+        if self.fragments_max > 1 and (room := self.profile.payload_bytes_max) < _MESSAGE_BYTES_MIN:
+            frames = min(self.fragments_max, math.ceil(_MESSAGE_BYTES_MIN / (room - FRAGMENT_BYTES)))
+        size = self.profile.payload_bytes_max - FRAGMENT_BYTES * (frames > 1)
+        size *= frames
+        if not self.profile.limits_devices:
+            return Device(size)
+        return Device(size, size * SECOND_NS / self.busy_ns(size), self.busy_ns)
+
+    def busy_ns(self, size: int) -> int:
+        """How long a message keeps its device from sending another one, on average."""
+        if size > self.message_bytes_max:
+            return 0  # It is not sent.
+        frames = [self.profile.rest_ns(self.profile.airtime_ns(payload)) for payload in self.frames(size)]
+        return sum(frames) + len(frames) * self.profile.jitter_ns // 2
 
     def frames(self, size: int) -> list[int]:
         """Payload bytes of each frame of a message of ``size`` bytes; `ConfigError` if it is too large."""

@@ -1,10 +1,10 @@
 """Topologies that change with time: graphs that take turns, and nodes that move.
 
 - ``A+B@20+C@40``: graph A at first, B from 20 s on, C from 40 s on; each as `protovine.topology.neighbours` takes it.
-- ``waypoint:R,SIDE,SPEED`` or ``waypoint:R,SIDE,SPEED,PAUSE``: random waypoint mobility (Johnson and Maltz, "Dynamic
-  source routing in ad hoc wireless networks", 1996). Every node walks at SPEED m/s to a random place in a square of SIDE
-  metres, rests for PAUSE seconds, and walks on. Nodes within R metres are neighbours. All nodes walk equally fast: with
-  speeds down to 0 the mean speed would sink for ever (Yoon, Liu and Noble, INFOCOM 2003).
+- ``waypoint:R,SIDE,SPEED`` or ``waypoint:R,SIDE,SPEED,PAUSE``: random waypoint mobility. Every node walks at SPEED m/s
+  to a random place in a square of SIDE metres, rests for PAUSE seconds, and walks on. Nodes within R metres are
+  neighbours. Source: Johnson and Maltz, "Dynamic source routing in ad hoc wireless networks", 1996. All nodes walk
+  equally fast: with speeds down to 0 the mean speed would sink for ever (Yoon, Liu and Noble, INFOCOM 2003).
 """
 
 from __future__ import annotations

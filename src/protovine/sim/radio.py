@@ -73,11 +73,12 @@ def lora_airtime_ns(
     check_range("frame_bytes", frame_bytes, 0, 255)
     check_range("spreading_factor", spreading_factor, 7, 12)
     check_range("coding_rate", coding_rate, 1, 4)
-    symbol_ns = 2**spreading_factor * SECOND_NS / bandwidth_hz
+    symbol_ns = (1 << spreading_factor) * SECOND_NS / bandwidth_hz
     low = symbol_ns >= _LONG_SYMBOL_NS if low_rate is None else low_rate
     bits = 8 * frame_bytes - 4 * spreading_factor + 28 + 16
     blocks = max(0, math.ceil(bits / (4 * (spreading_factor - 2 * low))))
-    return round((preamble + _LORA_SYNC_SYMBOLS + 8 + blocks * (coding_rate + 4)) * symbol_ns)
+    symbols: float = preamble + _LORA_SYNC_SYMBOLS + 8 + blocks * (coding_rate + 4)
+    return round(symbols * symbol_ns)
 
 
 def advertisement_airtime_ns(data_bytes: int) -> int:

@@ -7,7 +7,7 @@
 - `explain`, `merged_tables`, `nested`, `read_tables`: settings as tables
 """
 
-from protovine.system.build import NodeContext, SharedMedium, build_learner, build_node, nanoseconds, warm
+from protovine.system.build import NodeContext, build_learner, build_node, nanoseconds, warm
 from protovine.system.presets import PRESETS, Preset, preset
 from protovine.system.resolve import resolve, split_by_kind, with_kinds
 from protovine.system.settings import (
@@ -33,7 +33,6 @@ __all__ = [
     "Probability",
     "Seconds",
     "Section",
-    "SharedMedium",
     "SystemSettings",
     "build_learner",
     "build_node",

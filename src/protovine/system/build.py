@@ -12,7 +12,7 @@ from protovine import compress
 from protovine.drift import DriftWatch
 from protovine.errors import ConfigError
 from protovine.exchange import Exchange, LogExchange, ModelExchange, ServerExchange, SetExchange
-from protovine.gossip import BroadcastLog, LogGossip, PushGossip, Schedule, make_schedule
+from protovine.gossip import BroadcastLog, Device, LogGossip, PushGossip, Schedule, make_schedule
 from protovine.learn import (
     AggregatorCore,
     ArrayLearner,
@@ -40,6 +40,7 @@ from protovine.share import (
     QueueInbox,
     SetInbox,
     SetLimits,
+    Suitable,
     WholeSets,
     jensen_shannon_kde,
 )
@@ -78,17 +79,6 @@ def nanoseconds(seconds: float) -> int:
 
 
 @dataclass(frozen=True)
-class SharedMedium:
-    """What a node knows of a medium that it shares with others.
-
-    One frame carries ``payload_bytes_max``. The device may send ``bytes_per_s`` for ever; 0 is no limit of its own.
-    """
-
-    payload_bytes_max: int
-    bytes_per_s: float = 0.0
-
-
-@dataclass(frozen=True)
 class NodeContext:
     """Everything that a node needs besides its settings.
 
@@ -107,8 +97,8 @@ class NodeContext:
         Whether local samples take as long, and come first.
     message_bytes_max : int >= 0
         Largest message that links carry; 0 is no limit.
-    medium : SharedMedium, optional
-        The medium on which ``gossip.schedule`` broadcast reaches all in range.
+    radio : Device, optional
+        What sends on a shared medium, where ``gossip.schedule`` broadcast reaches all in range.
     server : bool
         Whether it is the server of ``exchange.kind`` server, and its peers the clients.
     pickles : OwnPickles, optional
@@ -126,7 +116,7 @@ class NodeContext:
     train_period_ns: int = 5_263_158
     train_local: bool = False
     message_bytes_max: int = 0
-    medium: SharedMedium | None = None
+    radio: Device | None = None
     server: bool = False
     pickles: OwnPickles | None = None
     drift: DriftWatch | None = None
@@ -178,7 +168,7 @@ def build_node(settings: SystemSettings, context: NodeContext) -> Node:
 
 def _check_broadcast(exchange: ExchangeSettings, context: NodeContext) -> None:
     """`ConfigError` unless messages can be sent to all at once."""
-    if context.medium is None:
+    if context.radio is None:
         raise ConfigError(
             "gossip.schedule broadcast needs a shared medium, which only simulations have: medium.profile"
         )
@@ -193,15 +183,14 @@ def _check_broadcast(exchange: ExchangeSettings, context: NodeContext) -> None:
 
 def _log_node(settings: SystemSettings, exchange: LogSettings, context: NodeContext) -> Node:
     learner, schedule = _learner(settings, context), context.schedule(settings.gossip)
-    medium = context.medium
+    radio = context.radio
     broadcasts = settings.gossip.schedule == "broadcast" and schedule.active
     log = (BroadcastLog if broadcasts else LogGossip)(
         context.node,
         context.peers,
         budget_bytes_per_s=exchange.budget_bytes_per_s,
         message_bytes_max=context.message_bytes_max,
-        bytes_per_s_max=medium.bytes_per_s if medium else 0.0,
-        bucket_bytes_min=context.message_bytes_max if medium else 0,
+        device=radio,
         incarnation=context.incarnation,
         active=schedule.active,
     )
@@ -213,7 +202,7 @@ def _log_node(settings: SystemSettings, exchange: LogSettings, context: NodeCont
         bits=exchange.bits,
         budget_bytes_per_s=log.budget_bytes_per_s,
         recipients=log.recipients,
-        entry_bytes=max(1, medium.payload_bytes_max - log.header_bytes) if medium else 0,
+        suitable=Suitable(radio.message_bytes, log.header_bytes) if radio else None,
         batch_items=exchange.batch_items,
         batch_ns=nanoseconds(exchange.batch_s),
         privacy=Privacy(exchange.microaggregation, exchange.noise, exchange.weight_min),

@@ -44,7 +44,7 @@ from protovine.sim.faults import Fault
 from protovine.sim.medium import MediumPlan
 from protovine.sim.mobility import Changes, graphs_of
 from protovine.sim.radio import profile
-from protovine.system import NodeContext, SharedMedium, build_node, nanoseconds
+from protovine.system import NodeContext, build_node, nanoseconds
 from protovine.system.settings import LogSettings, ServerSettings, XuILVQSettings
 from protovine.topology import is_changing
 
@@ -140,11 +140,6 @@ def build(settings: RunSettings, data: stream.DataSet, seed: int) -> Built:
         if not 0 <= node < swarm.nodes:
             raise ConfigError(f"swarm.slow names node {node}, but nodes are 0 to {swarm.nodes - 1}")
 
-    shared = None
-    if medium is not None:
-        one = medium.profile
-        shared = SharedMedium(one.payload_bytes_max, one.bytes_per_s if one.limits_devices else 0.0)
-
     def make_node(node: int, incarnation: int, peers: list[int] | None = None) -> Node:
         chosen = settings
         if node in byzantine.nodes and byzantine.kind == "flood" and isinstance(settings.exchange, LogSettings):
@@ -162,7 +157,7 @@ def build(settings: RunSettings, data: stream.DataSet, seed: int) -> Built:
                 train_period_ns=max(1, round(SECOND_NS / swarm.train_rate_hz * swarm.slow.get(node, 1.0))),
                 train_local=swarm.train_local,
                 message_bytes_max=medium.message_bytes_max if medium else settings.link.message_bytes_max,
-                medium=shared,
+                radio=medium.device if medium else None,
                 server=node == server,
                 pickles=pickles,
             ),

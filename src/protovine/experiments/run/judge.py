@@ -77,7 +77,7 @@ def judge(
     kept = metrics.by_type(records)
     ended: list[Ended] = kept[Ended]
     f1_global = _f1_global(kept[Evaluated], len(run.classes))
-    traffic = metrics.traffic(records)
+    traffic, air = metrics.traffic(records), metrics.airtime(kept[Aired])
     ages, training = _ages(run, records, kept, judged, end_ns) if run.shares else (None, None)
     drifts = metrics.drift(kept[Learned] + kept[Alarmed], nodes, run.drift_points_s) if run.watches_drift else None
     so_far = metrics.sliding(together, run.positive, max(1, len(together)))
@@ -87,7 +87,7 @@ def judge(
         "f1_global": _mean(f1_global.values()),
         "samples_to_95": _per_node(metrics.samples_to(so_far), len(made)),
         **_traffic_metrics(traffic, ended, len(made), virtual_s),
-        **_airtime_metrics(metrics.airtime(kept[Aired]), nodes, virtual_s),
+        **_airtime_metrics(air, nodes, virtual_s),
         **_age_metrics(ages, training),
         "drift_detected": drifts.detected if drifts else None,
         "drift_delay_s": drifts.delay_s if drifts else None,
@@ -104,7 +104,7 @@ def judge(
         seed=run.seed,
         metrics=found,
         trace_hash=trace_hash,
-        per_node=_node_results(made, each, f1_global, traffic, ages),
+        per_node=_node_results(made, each, f1_global, traffic, air, ages),
         lost=traffic.lost,
         refused=traffic.refused,
         dropped={
@@ -211,6 +211,7 @@ def _node_results(
     each: dict[int, metrics.Scores],
     f1_global: dict[int, float | None],
     traffic: metrics.Traffic,
+    air: metrics.Airtime,
     ages: AgeReport | None,
 ) -> list[dict[str, Any]]:
     """The results of each judged node."""
@@ -226,6 +227,7 @@ def _node_results(
             **{name: getattr(each[node], name) for name in _NODE_SCORES},
             "f1_global": f1_global.get(node),
             "bytes": sent_bytes[node],
+            "airtime_s": air.node_s.get(node) if air.frames else None,
             "aoi_mean_s": float(age_s[node]) if np.isfinite(age_s[node]) else None,
         }
         for node, predictions in made.items()
