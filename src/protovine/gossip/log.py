@@ -66,7 +66,7 @@ class Device:
         How long a message keeps it from sending another one.
     """
 
-    payload_bytes_max: int
+    message_bytes: int
     bytes_per_s: float = 0.0
     busy_ns: Callable[[int], int] | None = None
 
