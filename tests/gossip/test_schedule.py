@@ -26,7 +26,7 @@ def play(name: str, s: int, T: float, gaps_ns: np.ndarray, bits=lambda i: 0.3, s
         now_ns += int(gap_ns)
         schedule.note(bits(i))
         for peer in schedule.choose(PEERS, len(PEERS), now_ns):
-            sent[peer].append(now_ns)
+            sent.setdefault(peer, []).append(now_ns)
             schedule.acknowledged(peer, now_ns, now_ns + 1000)
     return sent
 
