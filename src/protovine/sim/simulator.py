@@ -18,6 +18,7 @@ from protovine.errors import LocalProtocolError, RemoteProtocolError, check_rang
 from protovine.gossip import EVERYONE
 from protovine.node import Node, pump
 from protovine.records import Record
+from protovine.sim.devices import DeviceChange
 from protovine.sim.faults import Attack, Crash, Cut, Drift, Fault, Join, Partition, Retune, check_faults
 from protovine.sim.invariants import Invariants
 from protovine.sim.medium import Frame, Medium, MediumEvents, MediumPlan, Message
@@ -79,6 +80,8 @@ class Scenario:
         Who is in range later. Without a medium, messages to others are lost.
     medium : MediumPlan, optional
         A medium that all nodes share, in place of one link for each pair.
+    devices : tuple of `DeviceChange`
+        When devices become faster or slower, or get another bandwidth; when they are up is among the faults.
     """
 
     x: NDArray[np.float64]
@@ -95,6 +98,7 @@ class Scenario:
     links: tuple[tuple[int, ...], ...] = ()
     changes: Changes | None = None
     medium: MediumPlan | None = None
+    devices: tuple[DeviceChange, ...] = ()
 
     def __post_init__(self) -> None:
         check_range("label_delay_ns", self.label_delay_ns, 0)
@@ -167,6 +171,8 @@ class Simulator:
         self._left = sum(len(times) for times in scenario.at_ns)
         self._streams = Streams(scenario.x, scenario.y, scenario.seed)
         self._retunes: list[Retune] = []
+        self._train_periods: dict[int, int] = {}  # As the settings say.
+        self._speeds: dict[int, float] = {}
         drawn = rng.stream(scenario.seed, "labelled").random(len(scenario.y)) < scenario.labelled
         self._has_label = drawn & (scenario.y >= 0)
 
@@ -184,8 +190,10 @@ class Simulator:
             if node in late:
                 self._at(late[node], self._start, node)
             else:
-                self._nodes[node] = self._make_node(node, 1)
+                self._nodes[node] = self._made(node, 1)
                 self._incarnations[node] = 1
+        for change in self.scenario.devices:
+            self._at(change.at_ns, self._change_device, change)
         for fault in self.scenario.faults:
             if isinstance(fault, Crash | Drift | Attack | Retune):
                 self._at(fault.at_ns, self._begin, fault)
@@ -450,6 +458,28 @@ class Simulator:
     def _retune(self, node: int, member: Node, to: Retune) -> None:
         member.retune(self._shown(node), to.fanout, to.share_probability, to.budget_bytes_per_s)
 
+    def _made(self, node: int, incarnation: int) -> Node:
+        """A new node on its device as it is now."""
+        member = self._make_node(node, incarnation)
+        self._train_periods[node] = member.train_period_ns
+        if node in self._speeds:
+            self._set_speed(node, member)
+        return member
+
+    def _change_device(self, change: DeviceChange) -> None:
+        if change.bandwidth_bytes_per_s is not None:
+            self._network.limit(change.node, change.bandwidth_bytes_per_s)
+        if change.speed is not None:
+            self._speeds[change.node] = change.speed
+            member = self._nodes[change.node]
+            if member is not None:
+                self._set_speed(change.node, member)
+                self._settle(change.node, member)
+
+    def _set_speed(self, node: int, member: Node) -> None:
+        period_ns = max(1, round(self._train_periods[node] / self._speeds[node]))
+        member.set_train_period(period_ns, self._shown(node))
+
     def _crash(self, fault: Crash) -> None:
         node = fault.node
         member = self._nodes[node]
@@ -465,7 +495,7 @@ class Simulator:
 
     def _start(self, node: int) -> None:
         self._incarnations[node] += 1
-        member = self._make_node(node, self._incarnations[node])
+        member = self._made(node, self._incarnations[node])
         if self.scenario.changes is not None:
             self._meet(node, member, sorted(set(self._links[node]) - set(member.peers)))
         snapshot = self._snapshots[node]

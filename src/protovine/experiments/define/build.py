@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,8 @@ from protovine.sim import (
     corrupt,
     parse_byzantine,
 )
+from protovine.sim.devices import DeviceTrace, speeds_and_bandwidths
+from protovine.sim.devices import read as read_devices
 from protovine.sim.faults import Fault
 from protovine.sim.medium import MediumPlan
 from protovine.sim.mobility import Changes, graphs_of
@@ -109,7 +112,7 @@ def build(settings: RunSettings, data: stream.DataSet, seed: int) -> Built:
         honest = [*honest, server]
     end_ns = max((int(times[-1]) for times in at_ns if len(times)), default=0)
     changes = _changes(settings, server, seed, end_ns)
-    medium = medium_of(settings)
+    medium, devices = medium_of(settings), _devices(settings)
     scenario = Scenario(
         x=x,
         y=y,
@@ -117,7 +120,7 @@ def build(settings: RunSettings, data: stream.DataSet, seed: int) -> Built:
         at_ns=at_ns,
         seed=seed,
         link=_link(settings),
-        faults=faults_of(settings, settings.faults),
+        faults=(*faults_of(settings, settings.faults), *devices.faults()),
         label_delay_ns=nanoseconds(swarm.label_delay_s),
         labelled=swarm.labelled,
         clocks=_clocks(settings, seed),
@@ -125,6 +128,7 @@ def build(settings: RunSettings, data: stream.DataSet, seed: int) -> Built:
         links=tuple(map(tuple, links)) if changes or medium else (),
         changes=changes,
         medium=medium,
+        devices=tuple(speeds_and_bandwidths(devices.changes)),
     )
     late = {fault.node for fault in settings.faults if isinstance(fault, ByzantineFault)}
     if not swarm.centralised:
@@ -252,6 +256,18 @@ def _changes(settings: RunSettings, server: int | None, seed: int, end_ns: int) 
     if not is_changing(swarm.topology) or swarm.centralised or server is not None:
         return None
     return Changes(swarm.topology, swarm.nodes, seed, end_ns)
+
+
+def _devices(settings: RunSettings) -> DeviceTrace:
+    """The devices of a system; an empty trace if all are alike."""
+    if not settings.swarm.devices or settings.swarm.centralised:
+        return DeviceTrace(())
+    found = read_devices(Path(settings.swarm.devices)).for_nodes(settings.swarm.nodes)
+    if found.limits_bandwidth and settings.medium.profile != "none":
+        raise ConfigError(
+            f"swarm.devices has bandwidths, which do not apply to medium.profile {settings.medium.profile}"
+        )
+    return found
 
 
 def _check_server(settings: RunSettings) -> int:

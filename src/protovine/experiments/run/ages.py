@@ -155,6 +155,7 @@ def expected_ages(settings: RunSettings, neighbours: Sequence[Sequence[int]]) ->
         (link.reorder > 0, "some messages are held back (reorder)"),
         (link.message_bytes_max > 0, "long messages may be lost (message_bytes_max)"),
         (bool(settings.faults), f"faults: {', '.join(sorted({fault.kind for fault in settings.faults}))}"),
+        (bool(swarm.devices), "devices differ and come and go"),
         (bool(swarm.byzantine), f"Byzantine nodes: {swarm.byzantine}"),
     )
     reasons = tuple(words for holds, words in checks if holds)
