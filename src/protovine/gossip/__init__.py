@@ -9,8 +9,10 @@
 """
 
 from protovine.gossip.broadcast import BroadcastLog
+from protovine.gossip.budget import Device
+from protovine.gossip.entries import LogOutgoing, Summary
 from protovine.gossip.frame import MESSAGE_BYTES_MAX, Frame, Kind, LogFrame, kind_name
-from protovine.gossip.log import Device, LogGossip, LogOutgoing, Summary
+from protovine.gossip.log import LogGossip
 from protovine.gossip.peers import EVERYONE, UNSENT, PeerView, Standing
 from protovine.gossip.push import OfferLike, Outgoing, PushGossip
 from protovine.gossip.schedule import SCHEDULES, Coin, RoundRobin, Schedule, make_schedule

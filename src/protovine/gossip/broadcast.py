@@ -16,8 +16,9 @@ from math import inf
 from typing import Any
 
 from protovine.errors import LocalProtocolError
+from protovine.gossip.entries import SUMMARY_ENTRIES, LogOutgoing, Summary
 from protovine.gossip.frame import Kind, LogFrame
-from protovine.gossip.log import LogGossip, LogOutgoing, Summary
+from protovine.gossip.log import LogGossip
 from protovine.gossip.peer_log import TICK_NS, PeerLog
 from protovine.gossip.peers import EVERYONE, PeerView, Standing
 from protovine.records import SECOND_NS
@@ -29,8 +30,8 @@ _ASK_NS, _ASK_SPREAD_NS, _ASK_MAX_NS = SECOND_NS, 3 * SECOND_NS, 60 * SECOND_NS
 _ASK_TRIES = 6  # Then the peer is out of range: wait until it is heard again.
 _REPEAT_NS = 2 * SECOND_NS  # A repair that is younger than this may still be under way.
 _BEAT_NS, _BEAT_MAX_NS = 5 * SECOND_NS, 60 * SECOND_NS
-# A node that misses more than this many entries and bytes gets a summary.
-_SUMMARY_ENTRIES, _SUMMARY_BYTES = 8, 600
+# A node that misses many entries, and more than this many bytes, gets a summary.
+_SUMMARY_BYTES = 600
 
 
 @dataclass(slots=True)
@@ -186,7 +187,7 @@ class BroadcastLog(LogGossip):
         size = sum(len(entry.payload) for entry in missing)
         is_new = self._before is not None and not acked and not mask
         behind = acked + 1 < min(self._oldest, self._all.fresh)
-        if behind or is_new or (len(missing) > _SUMMARY_ENTRIES and size > _SUMMARY_BYTES):
+        if behind or is_new or (len(missing) > SUMMARY_ENTRIES and size > _SUMMARY_BYTES):
             self._newcomers.add(state.id)
         else:
             self._wanted.update(e.sequence for e in missing if e.sequence not in self._repaired_ns)

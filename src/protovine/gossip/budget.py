@@ -4,12 +4,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from protovine.errors import check_range
 from protovine.records import SECOND_NS
 
 # The bucket holds the bytes of this many seconds.
 BURST_S = 10
+
+
+@dataclass(frozen=True)
+class Device:
+    """What a node knows of the radio that sends its messages.
+
+    Parameters
+    ----------
+    message_bytes : int
+        The size of a message that fills its frames.
+    bytes_per_s : float >= 0
+        What it can send for ever in such messages; 0 is no limit.
+    busy_ns : callable (bytes) -> int, optional
+        How long a message keeps it from sending another one.
+    """
+
+    message_bytes: int
+    bytes_per_s: float = 0.0
+    busy_ns: Callable[[int], int] | None = None
 
 
 class Budget:

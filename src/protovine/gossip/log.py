@@ -18,13 +18,12 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from protovine.errors import RemoteProtocolError
-from protovine.gossip.budget import Budget
+from protovine.gossip.budget import Budget, Device
+from protovine.gossip.entries import SUMMARY_ENTRIES, Entry, LogOutgoing, Summary, few
 from protovine.gossip.frame import ENTRIES_MAX, LOG_MESSAGE_BYTES_MAX, Kind, LogFrame
 from protovine.gossip.peer_log import PROBE_NS, TICK_NS, PeerLog
 from protovine.gossip.peers import UNSENT, PeerView, Standing, check_peers, check_sender, stale
@@ -38,47 +37,7 @@ _ACKNOWLEDGE_NS, _ACKNOWLEDGE_ENTRIES = 2 * SECOND_NS, ENTRIES_MAX // 4
 _PROBE_MAX_NS = 60 * SECOND_NS  # Longest wait between two probes of a silent peer.
 _QUIET_NS = 2 * SECOND_NS  # Without an opportunity for this long, each tick is one while anything is left to send.
 # A peer that misses more than this many entries and bytes may get a summary, in at least this part of the bucket.
-_SUMMARY_ENTRIES, _SUMMARY_BYTES, _SUMMARY_PART = 8, 600, 0.5
-
-
-# Makes a summary (payload, items) of the log in at most ``max_bytes`` bytes, perhaps empty; None if it needs more.
-Summary = Callable[[int], tuple[bytes, int] | None]
-
-
-@dataclass(slots=True)
-class _Entry:
-    sequence: int
-    payload: bytes
-    items: int
-
-
-@dataclass(frozen=True)
-class Device:
-    """What a node knows of the radio that sends its messages.
-
-    Parameters
-    ----------
-    message_bytes : int
-        The size of a message that fills its frames.
-    bytes_per_s : float >= 0
-        What it can send for ever in such messages; 0 is no limit.
-    busy_ns : callable (bytes) -> int, optional
-        How long a message keeps it from sending another one.
-    """
-
-    message_bytes: int
-    bytes_per_s: float = 0.0
-    busy_ns: Callable[[int], int] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LogOutgoing:
-    """A message to one peer with how many prototypes are in it."""
-
-    peer: int
-    frame: LogFrame
-    data: bytes
-    items: int
+_SUMMARY_BYTES, _SUMMARY_PART = 600, 0.5
 
 
 class LogGossip:
@@ -130,7 +89,7 @@ class LogGossip:
         self.message_bytes_max = self._budget.message_bytes_max
         self.incarnation = incarnation
         self._states = {peer: PeerLog(peer) for peer in self.peers}
-        self._log: deque[_Entry] = deque()
+        self._log: deque[Entry] = deque()
         self._sequence = 0
         self._before: tuple[int, int] | None = None  # (incarnation, sequence) that this log goes on from.
         self._pushed_ns = -_QUIET_NS
@@ -195,7 +154,7 @@ class LogGossip:
     def append(self, payload: bytes, items: int) -> int:
         """Put an entry of ``items`` prototypes into the own log, for the next `push`; its sequence number."""
         self._sequence += 1
-        self._log.append(_Entry(self._sequence, payload, items))
+        self._log.append(Entry(self._sequence, payload, items))
         if len(self._log) > ENTRIES_MAX:
             gone = self._log.popleft().sequence
             for state in self._states.values():
@@ -336,7 +295,7 @@ class LogGossip:
         if frame.acked_incarnation == self.incarnation:
             return state.acknowledge(frame.acked, frame.acked_mask)
         if self._before is not None and frame.acked_incarnation == self._before[0]:
-            state.whole = state.whole or 0 < frame.acked >= self._before[1] - _few(self._before[1])
+            state.whole = state.whole or 0 < frame.acked >= self._before[1] - few(self._before[1])
         return None
 
     @property
@@ -356,7 +315,7 @@ class LogGossip:
             return True
         return any(state.overdue(*sent, now_ns) for sent in state.flight.values())
 
-    def _missing(self, state: PeerLog, now_ns: int) -> list[_Entry]:
+    def _missing(self, state: PeerLog, now_ns: int) -> list[Entry]:
         """Entries to send to a peer now, ascending: those never sent, and those whose acknowledgement is overdue."""
         first = self._oldest
         again = {sequence for sequence, sent in state.flight.items() if state.overdue(*sent, now_ns)}
@@ -376,17 +335,17 @@ class LogGossip:
         missing = self._missing(state, now_ns)
         behind = not state.summary and self._is_behind(state)
         size = sum([len(entry.payload) for entry in missing])
-        long = len(missing) > _SUMMARY_ENTRIES and size > _SUMMARY_BYTES
+        long = len(missing) > SUMMARY_ENTRIES and size > _SUMMARY_BYTES
         if behind or (long and self._budget.room(now_ns) >= _SUMMARY_PART * self.message_bytes_max):
             whole = self._summarised(state, math.inf if behind else size, standing, summary, now_ns)
             if whole is not None or behind:
                 return [] if whole is None else [whole]
         return self._runs(state, missing, standing, now_ns)
 
-    def _runs(self, state: PeerLog, missing: list[_Entry], standing: Standing, now_ns: int) -> list[LogOutgoing]:
+    def _runs(self, state: PeerLog, missing: list[Entry], standing: Standing, now_ns: int) -> list[LogOutgoing]:
         """Messages with these entries, ascending, as far as the budget goes."""
         made: list[LogOutgoing | None] = []
-        run: list[_Entry] = []
+        run: list[Entry] = []
         left = self._budget.room(now_ns) - self.header_bytes
         for entry in missing:
             cost = len(entry.payload) + _LENGTH_BYTES
@@ -412,7 +371,7 @@ class LogGossip:
             made = summary(self.entry_bytes_max)
         if made is None or len(made[0]) >= below:
             return None
-        message = self._message(state, [_Entry(self._sequence, *made)], standing, now_ns, Kind.SUMMARY)
+        message = self._message(state, [Entry(self._sequence, *made)], standing, now_ns, Kind.SUMMARY)
         if message is not None:
             state.summary, state.summary_ns, state.summary_tries = self._sequence, now_ns, state.summary_tries + 1
             state.fresh = self._sequence + 1
@@ -420,7 +379,7 @@ class LogGossip:
         return message
 
     def _message(
-        self, state: PeerLog, run: list[_Entry], standing: Standing, now_ns: int, kind: Kind = Kind.LOG
+        self, state: PeerLog, run: list[Entry], standing: Standing, now_ns: int, kind: Kind = Kind.LOG
     ) -> LogOutgoing | None:
         """One message, if the budget has room for it."""
         sequence = run[0].sequence if run else self._sequence + 1
@@ -512,7 +471,7 @@ class LogGossip:
     def _is_whole(self, state: PeerLog) -> bool:
         """Whether a peer has all but a few entries."""
         lacks = self._sequence - state.acked - state.acked_mask.bit_count()
-        return (state.whole or state.acked > 0) and lacks <= _few(self._sequence)
+        return (state.whole or state.acked > 0) and lacks <= few(self._sequence)
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from ``state`` as a new incarnation, with the peers that are still neighbours.
@@ -538,8 +497,3 @@ class LogGossip:
         if sequence:
             self._before = (saved, sequence)
             self.append(b"", 0)
-
-
-def _few(sequence: int) -> int:
-    """Entries that a peer may lack and still do without a summary."""
-    return min(_SUMMARY_ENTRIES, sequence // 4)

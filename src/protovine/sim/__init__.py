@@ -12,13 +12,14 @@
 
 from protovine.sim.arrivals import Arrivals, arrival_times
 from protovine.sim.attacks import Byzantine, corrupt, parse_byzantine
+from protovine.sim.clocks import SkewedClock
 from protovine.sim.devices import DeviceChange, DeviceTrace
 from protovine.sim.faults import DRIFTS, LATE_ATTACKS, Attack, Crash, Cut, Drift, Join, Partition, Retune
 from protovine.sim.medium import MediumPlan
 from protovine.sim.mobility import Changes
 from protovine.sim.network import Link, Network
 from protovine.sim.radio import profile
-from protovine.sim.simulator import Outcome, Scenario, Simulator, SkewedClock
+from protovine.sim.simulator import Outcome, Scenario, Simulator
 
 __all__ = [
     "DRIFTS",

@@ -139,11 +139,9 @@ def read(path: Path) -> DeviceTrace:
     changes = [_change(row, f"{path} line {line}") for line, row in rows]
     last: dict[int, int] = {}
     for (line, _), change in zip(rows, changes, strict=True):
-        back_s = change.at_ns / SECOND_NS
         if change.at_ns < last.get(change.node, 0):
-            raise DataError(
-                f"{path} line {line}: from_s of node {change.node} goes back to {change.at_ns / SECOND_NS:g}"
-            )
+            back = f"{path} line {line}: from_s of node {change.node} goes back"
+            raise DataError(f"{back} to {change.at_ns / SECOND_NS:g}")
         last[change.node] = change.at_ns
     return ordered(changes)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import heapq
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,6 +17,7 @@ from protovine.errors import LocalProtocolError, RemoteProtocolError, check_rang
 from protovine.gossip import EVERYONE
 from protovine.node import Node, pump
 from protovine.records import Record
+from protovine.sim.clocks import SkewedClock
 from protovine.sim.devices import DeviceChange
 from protovine.sim.faults import Attack, Crash, Cut, Drift, Fault, Join, Partition, Retune, check_faults
 from protovine.sim.invariants import Invariants
@@ -28,25 +28,6 @@ from protovine.sim.streams import Streams
 
 # Samples between two calls of the progress callback.
 _PROGRESS_STEP = 50
-
-
-@dataclass(frozen=True, slots=True)
-class SkewedClock:
-    """A node's wrong clock: ``ahead_ns`` >= 0 ahead at the start, and ``fast_ppm`` parts per million too fast."""
-
-    ahead_ns: int = 0
-    fast_ppm: float = 0.0
-
-    def shows(self, at_ns: int) -> int:
-        """The time that it shows at a true time."""
-        return at_ns + self.ahead_ns + round(at_ns * self.fast_ppm * 1e-6)
-
-    def when(self, shown_ns: int) -> int:
-        """The true time at which it begins to show this."""
-        at_ns = math.ceil((shown_ns - self.ahead_ns) / (1.0 + self.fast_ppm * 1e-6))
-        while self.shows(at_ns) < shown_ns:  # A float is too coarse for times of today.
-            at_ns += shown_ns - self.shows(at_ns)
-        return at_ns
 
 
 @dataclass(frozen=True)
