@@ -144,7 +144,7 @@ def test_the_command_line_has_the_names_that_scripts_rely_on() -> None:
     )
     assert set(promised.split()) <= run
     assert {"run", "data", "replay"} <= set(main.commands)
-    assert {"list", "info"} == set(main.commands["data"].commands)
+    assert {"list", "info", "devices"} == set(main.commands["data"].commands)
 
 
 def shell_lines(page: Path) -> list[str]:

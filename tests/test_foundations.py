@@ -66,6 +66,7 @@ TRACE = [
     records.Received(3, 1, 0, 1, 1, 1, 2, 9, 316, 4, 1),
     records.Refused(3, 1, 0, "stale", 316),
     records.Lost(3, 0, 1, "loss", 316),
+    records.Aired(3, 0, 376_000, 31, 5),
     records.Down(4, 0),
     records.Up(5, 0, 2),
     records.Ended(6, 0, 9, 0, 0, 3),

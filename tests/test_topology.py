@@ -86,3 +86,31 @@ def test_a_mesh_that_no_machine_holds_is_refused() -> None:
 def test_a_missing_file_is_said() -> None:
     with pytest.raises(DataError, match="No such file"):
         neighbours("none/links.txt", 5)
+
+
+def test_a_line_is_a_ring_without_its_last_link() -> None:
+    assert [[1], [0, 2], [1]] == neighbours("line", 3)
+    assert [[]] == neighbours("line", 1)
+    assert 99 * 2 == sum(map(len, neighbours("line", 100)))
+
+
+def test_nodes_in_a_plane_reach_those_within_range() -> None:
+    found = neighbours("plane:300,1000", 60, seed=1)
+    assert found == neighbours("plane:300,1000", 60, seed=1) != neighbours("plane:300,1000", 60, seed=2)
+    assert all(i in found[j] and i != j for i, others in enumerate(found) for j in others)
+    assert neighbours("full", 60) == neighbours("plane:1500,1000", 60, seed=1)
+    assert [[]] * 60 == neighbours("plane:0.001,1000", 60, seed=1)
+    wider = neighbours("plane:400,1000", 60, seed=1)
+    assert all(set(near) <= set(far) for near, far in zip(found, wider, strict=True))
+
+
+@pytest.mark.parametrize("spec", ["plane:0,10", "plane:5,0", "plane:5", "plane:a,b"])
+def test_planes_that_make_no_sense_are_refused(spec: str) -> None:
+    with pytest.raises(ConfigError, match=spec):
+        neighbours(spec, 4)
+
+
+@pytest.mark.parametrize("spec", ["waypoint:100,1000,2", "ring+full@20"])
+def test_what_changes_with_time_is_no_single_graph(spec: str) -> None:
+    with pytest.raises(ConfigError, match=r"changes with time: only simulations take it"):
+        neighbours(spec, 4)

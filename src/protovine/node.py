@@ -133,6 +133,18 @@ class Node:
         self._advance(now_ns)
         self.exchange.peer_reached(peer, now_ns)
 
+    def set_train_period(self, train_period_ns: int, now_ns: int) -> None:
+        """From now on the device trains at another speed.
+
+        Raises
+        ------
+        ConfigError
+            ``train_period_ns`` is out of range.
+        """
+        check_range("train_period_ns", train_period_ns, 1)
+        self._advance(now_ns)
+        self.train_period_ns = train_period_ns
+
     def distrust(self, peer: int, now_ns: int) -> int:
         """Forget the prototypes of a peer that wait to be trained, and return their number; what was learnt stays."""
         self._advance(now_ns)

@@ -154,6 +154,18 @@ class Lost(Record, frozen=True, gc=False, tag="lost"):
     message_bytes: int
 
 
+class Aired(Record, frozen=True, gc=False, tag="aired"):
+    """A frame of the node was on the air for ``airtime_ns`` until now, with ``message_bytes`` of payload.
+
+    Written by a simulated medium that nodes share. ``waited_ns`` is the time from when the message was
+    offered, or its last frame ended, to the start of this one.
+    """
+
+    airtime_ns: int
+    message_bytes: int
+    waited_ns: int
+
+
 class Down(Record, frozen=True, gc=False, tag="down"):
     """The node stopped."""
 
@@ -216,6 +228,7 @@ AnyRecord = (
     | Sent
     | Received
     | Refused
+    | Aired
     | Lost
     | Down
     | Up

@@ -1,8 +1,9 @@
-"""`protovine data`: the known data sets, and the contents of one."""
+"""`protovine data`: the known data sets, the contents of one, and traces of devices."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,7 +16,57 @@ _CLASSES_SHOWN = 20
 
 @click.group()
 def data() -> None:
-    """Data sets: list those known by name, or describe one."""
+    """Data sets: list those known by name, or describe one. Traces of devices: make one."""
+
+
+@data.command("devices")
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--nodes", type=int, default=5, show_default=True, help="Number of devices.")
+@click.option("--seconds", type=float, default=100.0, show_default=True, help="Length of the trace.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--speed-spread", type=float, default=0.5, show_default=True, help="Standard deviation of the speeds' logarithm."
+)
+@click.option("--bandwidth", type=float, default=0.0, help="Median in bytes per second. [default: no limit]")
+@click.option(
+    "--bandwidth-spread",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="Standard deviation of the bandwidths' logarithm.",
+)
+@click.option("--up", type=float, default=0.0, help="Mean seconds that a device is up. [default: always]")
+@click.option("--down", type=float, default=0.0, help="Mean seconds that a device is down then. [default: never down]")
+def data_devices(
+    out: Path,
+    nodes: int,
+    seconds: float,
+    seed: int,
+    speed_spread: float,
+    bandwidth: float,
+    bandwidth_spread: float,
+    up: float,
+    down: float,
+) -> None:
+    """Make a trace of devices for `swarm.devices`: speed, bandwidth and availability of each node over time.
+
+    Speeds and bandwidths are log-normal. Times up and down are exponential. OUT is CSV, or JSON lines if its name ends
+    with .jsonl; an existing file is replaced.
+    """
+    from protovine.sim.devices import generated
+
+    trace = generated(
+        nodes,
+        seconds,
+        seed=seed,
+        speed_spread=speed_spread,
+        bandwidth_bytes_per_s=bandwidth,
+        bandwidth_spread=bandwidth_spread,
+        up_s=up,
+        down_s=down,
+    )
+    trace.write(out)
+    click.echo(f"{out}: {nodes:,} devices, {len(trace.changes):,} rows; use it with --set swarm.devices={out}")
 
 
 @data.command("list")

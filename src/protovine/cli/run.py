@@ -38,7 +38,7 @@ _FLAGS: tuple[tuple[tuple[str, ...], str, Any, str], ...] = (
     (
         ("--schedule",),
         "gossip.schedule",
-        click.Choice(["coin", "round-robin", "counter", "age-threshold", "oldest", "drift-age"]),
+        click.Choice(["coin", "round-robin", "counter", "age-threshold", "oldest", "drift-age", "broadcast"]),
         "At which opportunities to share, and with whom. [default: as the preset says]",
     ),
     (
@@ -63,7 +63,8 @@ _FLAGS: tuple[tuple[tuple[str, ...], str, Any, str], ...] = (
         ("--topology",),
         "swarm.topology",
         str,
-        "full, ring, grid, regular:K, small-world:K,P, erdos-renyi:P, star, or a file of links. [default: full]",
+        "full, ring, line, grid, regular:K, small-world:K,P, erdos-renyi:P, star, plane:R,SIDE, a file of links; or "
+        "one that changes: ring+full@20, waypoint:R,SIDE,SPEED. [default: full]",
     ),
     (("--rate",), "swarm.rate_hz", float, "Samples per second and node. [default: 10]"),
     (

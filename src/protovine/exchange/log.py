@@ -64,7 +64,7 @@ class LogExchange(GossipView):
     def add_peer(self, peer: int, now_ns: int) -> None:
         """Add a neighbour."""
         self.gossip.add(peer, now_ns)
-        self.share.recipients = max(1, len(self.peers))
+        self.share.recipients = self.gossip.recipients
 
     def peer_reached(self, peer: int, now_ns: int) -> None:
         """Send again what the peer has not acknowledged."""
@@ -77,7 +77,7 @@ class LogExchange(GossipView):
         self.schedule.retune(fanout, share_probability)
         if budget_bytes_per_s is not None:
             self.gossip.change_budget(budget_bytes_per_s, now_ns)
-            self.share.budget_bytes_per_s = budget_bytes_per_s
+            self.share.budget_bytes_per_s = self.gossip.budget_bytes_per_s
 
     def learnt(self, sample: LocalSample, samples_learnt: int, now_ns: int, out: Outputs) -> None:
         """Put the sample into a batch if it is selected, and the batch into the log when it is due."""

@@ -18,12 +18,11 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from protovine.errors import RemoteProtocolError
-from protovine.gossip.budget import Budget
+from protovine.gossip.budget import Budget, Device
+from protovine.gossip.entries import SUMMARY_ENTRIES, Entry, LogOutgoing, Summary, few
 from protovine.gossip.frame import ENTRIES_MAX, LOG_MESSAGE_BYTES_MAX, Kind, LogFrame
 from protovine.gossip.peer_log import PROBE_NS, TICK_NS, PeerLog
 from protovine.gossip.peers import UNSENT, PeerView, Standing, check_peers, check_sender, stale
@@ -37,28 +36,7 @@ _ACKNOWLEDGE_NS, _ACKNOWLEDGE_ENTRIES = 2 * SECOND_NS, ENTRIES_MAX // 4
 _PROBE_MAX_NS = 60 * SECOND_NS  # Longest wait between two probes of a silent peer.
 _QUIET_NS = 2 * SECOND_NS  # Without an opportunity for this long, each tick is one while anything is left to send.
 # A peer that misses more than this many entries and bytes may get a summary, in at least this part of the bucket.
-_SUMMARY_ENTRIES, _SUMMARY_BYTES, _SUMMARY_PART = 8, 600, 0.5
-
-
-# Makes a summary (payload, items) of the log in at most ``max_bytes`` bytes, perhaps empty; None if it needs more.
-Summary = Callable[[int], tuple[bytes, int] | None]
-
-
-@dataclass(slots=True)
-class _Entry:
-    sequence: int
-    payload: bytes
-    items: int
-
-
-@dataclass(frozen=True, slots=True)
-class LogOutgoing:
-    """A message to one peer with how many prototypes are in it."""
-
-    peer: int
-    frame: LogFrame
-    data: bytes
-    items: int
+_SUMMARY_BYTES, _SUMMARY_PART = 600, 0.5
 
 
 class LogGossip:
@@ -74,6 +52,8 @@ class LogGossip:
         Every outgoing byte counts; 0 is no limit.
     message_bytes_max : int >= 0
         What links carry in one message; 0 is no limit of theirs.
+    device : Device, optional
+        What sends the messages, if that is not a link to each peer.
     active : bool
         Whether this node ever sends. An inactive node only receives, and not even acknowledges.
     incarnation : int >= 1
@@ -85,6 +65,8 @@ class LogGossip:
         A parameter is out of range.
     """
 
+    header_bytes = HEADER_BYTES_MAX
+
     def __init__(
         self,
         node: int,
@@ -92,6 +74,7 @@ class LogGossip:
         *,
         budget_bytes_per_s: float = 0.0,
         message_bytes_max: int = 0,
+        device: Device | None = None,
         incarnation: int = 1,
         active: bool = True,
     ) -> None:
@@ -99,11 +82,13 @@ class LogGossip:
         self.node, self.peers = node, sorted(peers)
         self.active = active
         most = min(LOG_MESSAGE_BYTES_MAX, message_bytes_max or LOG_MESSAGE_BYTES_MAX)
-        self._budget = Budget(budget_bytes_per_s, most, full=incarnation == 1)
+        self._device, self._suitable_bytes = device, device.message_bytes if device else 0
+        device_ns = device.busy_ns if device else None
+        self._budget = Budget(budget_bytes_per_s, most, full=incarnation == 1, device_ns=device_ns)
         self.message_bytes_max = self._budget.message_bytes_max
         self.incarnation = incarnation
         self._states = {peer: PeerLog(peer) for peer in self.peers}
-        self._log: deque[_Entry] = deque()
+        self._log: deque[Entry] = deque()
         self._sequence = 0
         self._before: tuple[int, int] | None = None  # (incarnation, sequence) that this log goes on from.
         self._pushed_ns = -_QUIET_NS
@@ -116,9 +101,20 @@ class LogGossip:
         self.message_bytes_max = self._budget.message_bytes_max
 
     @property
+    def budget_bytes_per_s(self) -> float:
+        """Bytes per second that may leave for ever, by the budget and the device; 0 is no limit."""
+        limits = [self._budget.bytes_per_s, self._device.bytes_per_s if self._device else 0.0]
+        return min((limit for limit in limits if limit), default=0.0)
+
+    @property
+    def recipients(self) -> int:
+        """Messages in which one entry leaves, without repairs."""
+        return max(1, len(self.peers))
+
+    @property
     def entry_bytes_max(self) -> int:
         """The largest payload that can ever leave; below 1 if none can."""
-        return self.message_bytes_max - HEADER_BYTES_MAX - _LENGTH_BYTES
+        return self.message_bytes_max - self.header_bytes - _LENGTH_BYTES
 
     @property
     def views(self) -> dict[int, PeerView]:
@@ -157,7 +153,7 @@ class LogGossip:
     def append(self, payload: bytes, items: int) -> int:
         """Put an entry of ``items`` prototypes into the own log, for the next `push`; its sequence number."""
         self._sequence += 1
-        self._log.append(_Entry(self._sequence, payload, items))
+        self._log.append(Entry(self._sequence, payload, items))
         if len(self._log) > ENTRIES_MAX:
             gone = self._log.popleft().sequence
             for state in self._states.values():
@@ -242,6 +238,19 @@ class LogGossip:
 
     def accept(self, frame: LogFrame, good: list[int], now_ns: int) -> tuple[PeerView, int | None]:
         """Take note of a message from `read` whose entries ``good`` (new ones) were found good and taken in."""
+        state = self._take_in(frame, good, now_ns)
+        if frame.entries or frame.kind == Kind.PROBE:
+            state.owed += len(frame.entries)
+            at_once = frame.kind == Kind.PROBE or state.owed >= _ACKNOWLEDGE_ENTRIES
+            owed_ns = max(now_ns + (0 if at_once else _ACKNOWLEDGE_NS), state.sent_ns + TICK_NS)
+            state.owed_ns = owed_ns if state.owed_ns is None else min(state.owed_ns, owed_ns)
+        acknowledged_ns = self._hear(state, frame, now_ns)
+        if self.active:
+            self._plan(state, now_ns, now_ns)
+        return state.view(), acknowledged_ns
+
+    def _take_in(self, frame: LogFrame, good: list[int], now_ns: int) -> PeerLog:
+        """Move what this node has of the sender's log forwards."""
         state = self._states[frame.sender]
         if frame.incarnation > state.incarnation:
             self._restarted(state, frame.incarnation)
@@ -262,15 +271,7 @@ class LogGossip:
         if state.watermark >= state.ahead[0]:
             state.samples_learnt = max(state.samples_learnt, state.ahead[1])
             state.created_ns = max(state.created_ns, state.ahead[2])
-        if frame.entries or frame.kind == Kind.PROBE:
-            state.owed += len(frame.entries)
-            at_once = frame.kind == Kind.PROBE or state.owed >= _ACKNOWLEDGE_ENTRIES
-            owed_ns = max(now_ns + (0 if at_once else _ACKNOWLEDGE_NS), state.sent_ns + TICK_NS)
-            state.owed_ns = owed_ns if state.owed_ns is None else min(state.owed_ns, owed_ns)
-        acknowledged_ns = self._hear(state, frame, now_ns)
-        if self.active:
-            self._plan(state, now_ns, now_ns)
-        return state.view(), acknowledged_ns
+        return state
 
     def _restarted(self, state: PeerLog, incarnation: int) -> None:
         """A peer runs for the first time, or again and may have lost its memory: only new messages count."""
@@ -293,7 +294,7 @@ class LogGossip:
         if frame.acked_incarnation == self.incarnation:
             return state.acknowledge(frame.acked, frame.acked_mask)
         if self._before is not None and frame.acked_incarnation == self._before[0]:
-            state.whole = state.whole or 0 < frame.acked >= self._before[1] - _few(self._before[1])
+            state.whole = state.whole or 0 < frame.acked >= self._before[1] - few(self._before[1])
         return None
 
     @property
@@ -313,7 +314,7 @@ class LogGossip:
             return True
         return any(state.overdue(*sent, now_ns) for sent in state.flight.values())
 
-    def _missing(self, state: PeerLog, now_ns: int) -> list[_Entry]:
+    def _missing(self, state: PeerLog, now_ns: int) -> list[Entry]:
         """Entries to send to a peer now, ascending: those never sent, and those whose acknowledgement is overdue."""
         first = self._oldest
         again = {sequence for sequence, sent in state.flight.items() if state.overdue(*sent, now_ns)}
@@ -335,22 +336,28 @@ class LogGossip:
         missing = self._missing(state, now_ns)
         behind = not state.summary and self._is_behind(state)
         size = sum([len(entry.payload) for entry in missing])
-        long = len(missing) > _SUMMARY_ENTRIES and size > _SUMMARY_BYTES
+        long = len(missing) > SUMMARY_ENTRIES and size > _SUMMARY_BYTES
         if behind or (long and self._budget.room(now_ns) >= _SUMMARY_PART * self.message_bytes_max):
             whole = self._summarised(state, math.inf if behind else size, standing, summary, now_ns)
             if whole is not None or behind:
                 return [] if whole is None else [whole]
+        return self._runs(state, missing, standing, now_ns)
+
+    def _runs(self, state: PeerLog, missing: list[Entry], standing: Standing, now_ns: int) -> list[LogOutgoing]:
+        """Messages with these entries, ascending, as far as the budget goes."""
         made: list[LogOutgoing | None] = []
-        run: list[_Entry] = []
-        left = self._budget.room(now_ns) - HEADER_BYTES_MAX
+        run: list[Entry] = []
+        left = self._budget.room(now_ns) - self.header_bytes
         for entry in missing:
             cost = len(entry.payload) + _LENGTH_BYTES
             if run and (entry.sequence != run[-1].sequence + 1 or cost > left):
                 made.append(self._message(state, run, standing, now_ns))
-                run, left = [], self._budget.room(now_ns) - HEADER_BYTES_MAX
+                run, left = [], self._budget.room(now_ns) - self.header_bytes
             if cost > left:
                 break  # The budget is used up; the rest is for later.
             run.append(entry)
+            if self._suitable_bytes:  # Further entries must not make it longer.
+                left = min(left, self._suitable_bytes - self.header_bytes)
             left -= cost
         if run:
             made.append(self._message(state, run, standing, now_ns))
@@ -365,7 +372,7 @@ class LogGossip:
             made = summary(self.entry_bytes_max)
         if made is None or len(made[0]) >= below:
             return None
-        message = self._message(state, [_Entry(self._sequence, *made)], standing, now_ns, Kind.SUMMARY)
+        message = self._message(state, [Entry(self._sequence, *made)], standing, now_ns, Kind.SUMMARY)
         if message is not None:
             state.summary, state.summary_ns, state.summary_tries = self._sequence, now_ns, state.summary_tries + 1
             state.fresh = self._sequence + 1
@@ -373,7 +380,7 @@ class LogGossip:
         return message
 
     def _message(
-        self, state: PeerLog, run: list[_Entry], standing: Standing, now_ns: int, kind: Kind = Kind.LOG
+        self, state: PeerLog, run: list[Entry], standing: Standing, now_ns: int, kind: Kind = Kind.LOG
     ) -> LogOutgoing | None:
         """One message, if the budget has room for it."""
         sequence = run[0].sequence if run else self._sequence + 1
@@ -465,7 +472,7 @@ class LogGossip:
     def _is_whole(self, state: PeerLog) -> bool:
         """Whether a peer has all but a few entries."""
         lacks = self._sequence - state.acked - state.acked_mask.bit_count()
-        return (state.whole or state.acked > 0) and lacks <= _few(self._sequence)
+        return (state.whole or state.acked > 0) and lacks <= few(self._sequence)
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from ``state`` as a new incarnation, with the peers that are still neighbours.
@@ -491,8 +498,3 @@ class LogGossip:
         if sequence:
             self._before = (saved, sequence)
             self.append(b"", 0)
-
-
-def _few(sequence: int) -> int:
-    """Entries that a peer may lack and still do without a summary."""
-    return min(_SUMMARY_ENTRIES, sequence // 4)

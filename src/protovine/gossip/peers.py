@@ -10,6 +10,8 @@ from protovine.errors import ConfigError, RemoteProtocolError
 # Why a message is refused whose sender knows more of this node than it has made: of an earlier start that used the same
 # incarnation, or a lie.
 UNSENT = "unsent"
+# The address of all nodes in range: a message to it is sent once, on a medium that they share.
+EVERYONE = -1
 
 
 class Standing(NamedTuple):

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from protovine.errors import ConfigError, check_range, suggest
+from protovine.gossip.peers import EVERYONE
 
 # Weight of the newest gap in the mean gap between opportunities, once 1/weight gaps were seen: a memory of about 100.
 _GAP_WEIGHT = 0.01
@@ -208,6 +209,21 @@ class Counter(RoundRobin):
         self._credit = float(state["credit"])
 
 
+class Broadcast(Counter):
+    """One message to all in range at every 1/T-th opportunity; the fanout does not matter.
+
+    Examples
+    --------
+    >>> broadcast = Broadcast(4, 1.0, np.random.default_rng(0))
+    >>> broadcast.choose([1, 2, 3], total=3, now_ns=0), broadcast.choose([], total=3, now_ns=1)
+    ([-1], [])
+    """
+
+    def choose(self, candidates: Sequence[int], total: int, now_ns: int) -> list[int]:
+        """`EVERYONE`, if the opportunity is used and somebody lacks something."""
+        return [EVERYONE] if self.active and candidates and self._is_used() else []
+
+
 class OldestFirst(Counter):
     """As `Counter`, but the peers with the oldest acknowledged message are next.
 
@@ -381,6 +397,7 @@ SCHEDULES: dict[str, Callable[[int, float, np.random.Generator], Schedule]] = {
     "age-threshold": AgeThreshold,
     "oldest": OldestFirst,
     "drift-age": DriftAge,
+    "broadcast": Broadcast,
 }
 
 

@@ -5,10 +5,12 @@
 - `confusion`, `Confusion`: counts by true and predicted class; `f1_of`: F1 from such counts
 - `drift`, `DriftReport`: drift alarms against known drift
 - `traffic`, `Traffic`: bytes, messages and prototypes
+- `airtime`, `Airtime`: time on the air of a medium that nodes share
 - `sliding`, `samples_to`: F1 over time, and how fast it converges
 - `by_type`: records grouped by type
 """
 
+from protovine.metrics.airtime import Airtime, airtime
 from protovine.metrics.classification import (
     NO_MODEL,
     Confusion,
@@ -33,12 +35,14 @@ __all__ = [
     "DRIFT_TOGETHER",
     "NO_MODEL",
     "PAPER_BYTES_PER_PROTOTYPE",
+    "Airtime",
     "Confusion",
     "DriftReport",
     "Episode",
     "NodePredictions",
     "Scores",
     "Traffic",
+    "airtime",
     "by_type",
     "confusion",
     "drift",

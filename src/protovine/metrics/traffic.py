@@ -17,10 +17,11 @@ PAPER_BYTES_PER_PROTOTYPE = 105
 
 @dataclass(frozen=True)
 class Traffic:
-    """Messages, bytes and prototypes of all nodes; a message to several recipients counts once for each.
+    """Messages, bytes and prototypes of all nodes; a message to several recipients counts once for each, and one
+    to all in range once.
 
-    ``prototypes_dropped`` fell out of full queues. ``links`` has the bytes by (sender, recipient). ``lost`` and
-    ``refused`` count messages by reason.
+    ``prototypes_dropped`` fell out of full queues. ``links`` has the bytes by (sender, recipient), -1 for all.
+    ``lost`` and ``refused`` count messages by reason.
     """
 
     bytes_total: int

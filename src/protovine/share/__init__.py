@@ -16,7 +16,7 @@ from protovine.share.gates import AlwaysGate, GainGate, Gate, JensenShannonGate,
 from protovine.share.inbox import Batch, Inbox, QueueInbox, SetInbox
 from protovine.share.items import Decoder, Scales, UnknownScales
 from protovine.share.jensen_shannon import jensen_shannon_kde, jensen_shannon_loo
-from protovine.share.log import LearnerView, LocalSample, LogShare, Privacy
+from protovine.share.log import LearnerView, LocalSample, LogShare, Privacy, Suitable
 from protovine.share.models import WholeModels
 from protovine.share.sets import Offer, WholeSets
 
@@ -38,6 +38,7 @@ __all__ = [
     "Scales",
     "SetInbox",
     "SetLimits",
+    "Suitable",
     "UnknownScales",
     "WholeModels",
     "WholeSets",

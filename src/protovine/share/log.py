@@ -96,6 +96,18 @@ class Privacy:
     weight_min: float = 0.0
 
 
+class Suitable(NamedTuple):
+    """The size in bytes of a message that suits what sends it, and the header in it."""
+
+    size: int
+    header: int
+
+    @property
+    def room(self) -> int:
+        """Bytes of samples in such a message."""
+        return max(1, self.size - self.header)
+
+
 class LogShare:
     """Selects, quantises and batches local samples, and decodes those of peers.
 
@@ -114,6 +126,8 @@ class LogShare:
         Width of a quantised feature; 0 takes 8, and 6 below a budget of 100 bytes/s.
     budget_bytes_per_s : float >= 0
         Bytes per second that the node may send to all its ``recipients`` peers together; 0 is no limit.
+    suitable : Suitable, optional
+        A batch closes before it fills more than such a message, as far as single samples allow.
     batch_items, batch_ns : int
         Samples in a batch and its longest wait; 0 lets the learner's use of recency decide.
     privacy : Privacy
@@ -136,6 +150,7 @@ class LogShare:
         bits: int = 0,
         budget_bytes_per_s: float = 0.0,
         recipients: int = 1,
+        suitable: Suitable | None = None,
         batch_items: int = 0,
         batch_ns: int = 0,
         privacy: Privacy = Privacy(),
@@ -151,7 +166,7 @@ class LogShare:
         narrow = bits == 6 or (bits == 0 and 0 < budget_bytes_per_s < _NARROW_BELOW)
         self.bits = 6 if narrow else 8
         self.budget_bytes_per_s, self.recipients = budget_bytes_per_s, max(1, recipients)
-        self.batch_items, self.batch_ns = batch_items, batch_ns
+        self.batch_items, self.batch_ns, self.suitable = batch_items, batch_ns, suitable
         self.privacy = privacy
         self._decoder = decoder or Decoder()
         self._rng = rng
@@ -332,7 +347,12 @@ class LogShare:
         if self._raised > _SHORT:  # Larger batches need fewer headers: a small budget carries more samples.
             size = self._each * _HEADER_PART / (1 - _HEADER_PART)
             items, wait_ns = max(items, math.ceil(_HEADER_BYTES / size)), _WAIT_MAX_NS
-        return self.batch_items or items, self.batch_ns or wait_ns
+            if self.suitable is not None:  # A small budget saves for a full message.
+                wait_ns = max(wait_ns, round(self.suitable.size / self.budget_bytes_per_s * SECOND_NS))
+        items = self.batch_items or items
+        if self.suitable is not None:
+            items = max(1, min(items, int(self.suitable.room / self._each)))
+        return items, self.batch_ns or wait_ns
 
     def _threshold(self, model: LearnerView) -> float:
         """Bits of surprisal above which a sample is shared."""
@@ -345,7 +365,8 @@ class LogShare:
 
     def _affordable(self) -> float:
         """The fraction of local samples that the budget has room for."""
-        each = self.recipients * self._each / (1 - _HEADER_PART)
+        headers = _HEADER_PART if self.suitable is None else 1 - self.suitable.room / self.suitable.size
+        each = self.recipients * self._each / (1 - headers)
         per_sample = _BUDGET_PART * self.budget_bytes_per_s * self._gap_ns / SECOND_NS
         return min(1.0, per_sample / each) if self._gap_ns else 1.0
 

@@ -25,7 +25,8 @@ class Invariants:
     """
 
     def __init__(self) -> None:
-        self.bytes_sent = self.bytes_copied = self.bytes_delivered = self.bytes_lost = self.bytes_abroad = 0
+        self.bytes_sent = self.bytes_copied = self.bytes_delivered = self.bytes_lost = 0
+        self.bytes_abroad = self.bytes_aired = 0
         self._recorded_bytes = 0
         self._in_flight: dict[Place, tuple[int, int, bytes]] = {}
         self._samples_learnt: dict[int, int] = defaultdict(int)
@@ -65,6 +66,11 @@ class Invariants:
         self.bytes_lost += len(data)
         return source, target, len(data)
 
+    def aired(self, copy: Place) -> None:
+        """A message to all in range was on the air; a copy for each of them follows."""
+        _, _, data = self._in_flight.pop(copy)
+        self.bytes_aired += len(data)
+
     def in_flight(self) -> list[Place]:
         """The copies that are still under way, as they were sent."""
         return sorted(self._in_flight)
@@ -101,10 +107,10 @@ class Invariants:
             self._broken(f"{self.bytes_abroad} bytes left one shard and reached no other")
         if self._recorded_bytes != self.bytes_sent:
             self._broken(f"{self._recorded_bytes} bytes were recorded as sent, but {self.bytes_sent} were")
-        if self.bytes_sent + self.bytes_copied != self.bytes_delivered + self.bytes_lost:
+        if self.bytes_sent + self.bytes_copied != self.bytes_delivered + self.bytes_lost + self.bytes_aired:
             self._broken(
                 f"sent {self.bytes_sent} + copied {self.bytes_copied} bytes, but delivered {self.bytes_delivered}"
-                f" + lost {self.bytes_lost}"
+                f" + lost {self.bytes_lost} + sent to all {self.bytes_aired}"
             )
 
     @staticmethod

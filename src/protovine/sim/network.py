@@ -71,7 +71,13 @@ class Network:
         for cut in cuts:
             self.cut(cut)
         self._free_at_ns: dict[tuple[int, int], int] = {}
+        self._uplinks: dict[int, float] = {}
+        self._uplink_free_ns: dict[int, int] = {}
         self._draws: dict[tuple[int, int], np.random.Generator] = {}
+
+    def limit(self, node: int, bytes_per_s: float) -> None:
+        """From now on all messages of a node leave one after another at this rate; 0 is no limit."""
+        self._uplinks[node] = bytes_per_s
 
     def cut(self, cut: Cut) -> None:
         """Add a cut."""
@@ -82,17 +88,25 @@ class Network:
         way = self._cuts[cut.source, cut.target]
         way[way.index(cut)] = replace(cut, until_ns=at_ns)
 
+    def is_cut(self, source: int, target: int, now_ns: int) -> bool:
+        """Whether a cut loses all messages from ``source`` to ``target`` now."""
+        return any(cut.at_ns <= now_ns < cut.until_ns for cut in self._cuts.get((source, target), ()))
+
     def send(self, source: int, target: int, size: int, now_ns: int) -> Fate:
         """The fate of ``size`` bytes that ``source`` sends to ``target`` now."""
         link, way = self.link, (source, target)
-        if any(cut.at_ns <= now_ns < cut.until_ns for cut in self._cuts.get(way, ())):
+        if self.is_cut(source, target, now_ns):
             return Fate((), "cut")
         if link.message_bytes_max and size > link.message_bytes_max:
             return Fate((), "too large")
         leaves_ns = now_ns
+        uplink = self._uplinks.get(source, 0.0)
+        if uplink:
+            leaves_ns = max(now_ns, self._uplink_free_ns.get(source, 0)) + round(size / uplink * SECOND_NS)
+            self._uplink_free_ns[source] = leaves_ns
         if link.bandwidth_bytes_per_s:
             occupied_ns = round(size / link.bandwidth_bytes_per_s * SECOND_NS)
-            leaves_ns = self._free_at_ns[way] = max(now_ns, self._free_at_ns.get(way, 0)) + occupied_ns
+            leaves_ns = self._free_at_ns[way] = max(leaves_ns, self._free_at_ns.get(way, 0)) + occupied_ns
         if self._certain:
             return Fate((leaves_ns + link.delay_ns,))
         # Draws happen whether they are needed or not, so that one probability does not shift another's numbers.

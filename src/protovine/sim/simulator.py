@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import contextlib
 import heapq
-import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from protovine import records, rng
-from protovine.errors import LocalProtocolError, RemoteProtocolError, check_range
+from protovine.errors import LocalProtocolError, RemoteProtocolError
+from protovine.gossip import EVERYONE
 from protovine.node import Node, pump
 from protovine.records import Record
-from protovine.sim.faults import Attack, Crash, Cut, Drift, Fault, Join, Partition, Retune, check_faults
+from protovine.sim.devices import DeviceChange
+from protovine.sim.faults import Attack, Crash, Cut, Drift, Join, Partition, Retune
 from protovine.sim.invariants import Invariants, Place
-from protovine.sim.network import Link, Network
+from protovine.sim.medium import Frame, Medium, MediumEvents, Message
+from protovine.sim.network import Network
+from protovine.sim.scenario import Outcome, Scenario
 from protovine.sim.streams import Streams
 
 # The number of what is known at the start, among events.
@@ -36,79 +36,6 @@ Abroad = tuple[int, int, int, int, int, bytes]
 Happened = tuple[int, Place]
 # Samples between two calls of the progress callback.
 _PROGRESS_STEP = 50
-
-
-@dataclass(frozen=True, slots=True)
-class SkewedClock:
-    """A node's wrong clock: ``ahead_ns`` >= 0 ahead at the start, and ``fast_ppm`` parts per million too fast."""
-
-    ahead_ns: int = 0
-    fast_ppm: float = 0.0
-
-    def shows(self, at_ns: int) -> int:
-        """The time that it shows at a true time."""
-        return at_ns + self.ahead_ns + round(at_ns * self.fast_ppm * 1e-6)
-
-    def when(self, shown_ns: int) -> int:
-        """The true time at which it begins to show this."""
-        at_ns = math.ceil((shown_ns - self.ahead_ns) / (1.0 + self.fast_ppm * 1e-6))
-        while self.shows(at_ns) < shown_ns:  # A float is too coarse for times of today.
-            at_ns += shown_ns - self.shows(at_ns)
-        return at_ns
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """Everything that a run depends on, except the construction of its nodes.
-
-    Parameters
-    ----------
-    x : float64 array, shape (rows, d)
-    y : int64 array, shape (rows,)
-        Samples and class codes.
-    rows : list of int arrays
-        For each node the rows that it gets, in order.
-    at_ns : list of int arrays
-        When it gets them, ascending.
-    seed : int
-        For links and labels.
-    link : Link
-    faults : tuple of faults
-    label_delay_ns : int >= 0
-        Labels come this long after the samples.
-    labelled : float in [0, 1]
-        Fraction of the samples whose label comes at all.
-    clocks : tuple of `Clock`
-        The clock of each node; exact clocks if empty.
-    owner : int array, shape (rows,), optional
-        Whose drift each row follows, where one node gets the rows of others; by default that of the node that gets it.
-    """
-
-    x: NDArray[np.float64]
-    y: NDArray[np.int64]
-    rows: list[NDArray[np.int64]]
-    at_ns: list[NDArray[np.int64]]
-    seed: int = 0
-    link: Link = field(default_factory=Link)
-    faults: tuple[Fault, ...] = ()
-    label_delay_ns: int = 0
-    labelled: float = 1.0
-    clocks: tuple[SkewedClock, ...] = ()
-    owner: NDArray[np.int64] | None = None
-
-    def __post_init__(self) -> None:
-        check_range("label_delay_ns", self.label_delay_ns, 0)
-        check_range("labelled", self.labelled, 0, 1)
-        check_faults(self.faults, len(self.rows) if self.owner is None else int(self.owner.max(initial=0)) + 1)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The outcome of a run: the nodes at ``virtual_ns`` (None: down), and the network's byte counts."""
-
-    nodes: list[Node | None]
-    virtual_ns: int
-    books: Invariants
 
 
 class Simulator:
@@ -157,6 +84,12 @@ class Simulator:
         cuts += [cut for fault in scenario.faults if isinstance(fault, Partition) for cut in fault.cuts(n)]
         self._network = Network(scenario.link, cuts, scenario.seed)
         self._books = books or Invariants()
+        self._links = [list(peers) for peers in scenario.links]
+        self._changes = iter(scenario.changes or ())
+        self._medium: Medium | None = None
+        if scenario.medium is not None:
+            events = MediumEvents(self._at_on_air, self._aired, self._landed, self._dropped)
+            self._medium = Medium(scenario.medium, self._links, events, scenario.seed, scenario.link.loss)
         self._nodes: list[Node | None] = [None] * n
         self._incarnations = [0] * n
         self._timers: list[int | None] = [None] * n
@@ -170,6 +103,8 @@ class Simulator:
         self._left = sum(map(len, scenario.at_ns))
         self._streams = Streams(scenario.x, scenario.y, scenario.seed)
         self._retunes: list[Retune] = []
+        self._train_periods: dict[int, int] = {}  # As the settings say.
+        self._speeds: dict[int, float] = {}
         drawn = rng.stream(scenario.seed, "labelled").random(len(scenario.y)) < scenario.labelled
         self._has_label = drawn & (scenario.y >= 0)
 
@@ -187,8 +122,10 @@ class Simulator:
             if node in late:
                 self._at(late[node], self._start, node)
             elif node in self._mine:
-                self._nodes[node] = self._make_node(node, 1)
+                self._nodes[node] = self._made(node, 1)
                 self._incarnations[node] = 1
+        for change in self.scenario.devices:
+            self._at(change.at_ns, self._change_device, change)
         for fault in self.scenario.faults:
             if isinstance(fault, Crash | Drift | Attack | Retune):
                 self._at(fault.at_ns, self._begin, fault)
@@ -198,6 +135,7 @@ class Simulator:
         if len(self._mine) < len(self._nodes):
             self._events = [event for event in self._events if event[2] == self._begin or event[3][0] in self._mine]
             heapq.heapify(self._events)
+        self._await_change()
 
     @property
     def done(self) -> bool:
@@ -381,6 +319,17 @@ class Simulator:
         pump(member, partial(self._send, node), self._record_of_node if self.scenario.clocks else self._record)
 
     def _send(self, source: int, target: int, data: bytes) -> None:
+        if self._medium is not None:
+            copy = self._next_place()
+            self._books.sent(copy, source, target, data, duplicate=False)
+            if not self._medium.send(source, target, data, copy, self._now_ns):
+                self._lose(copy, "too large")
+            return
+        if self.scenario.changes is not None and target not in self._links[source]:
+            copy = self._next_place()
+            self._books.sent(copy, source, target, data, duplicate=False)
+            self._lose(copy, "out of range")
+            return
         fate = self._network.send(source, target, len(data), self._now_ns)
         for index in range(max(1, len(fate.arrivals_ns))):
             copy = self._next_place()
@@ -394,6 +343,64 @@ class Simulator:
             else:
                 self._books.sent_abroad(copy)
                 self._abroad.append((fate.arrivals_ns[index], self._number, self._scheduled, source, target, data))
+
+    def _at_on_air(self, at_ns: int, action: Callable[..., None], *arguments: object) -> None:
+        self._at(at_ns, self._on_air, action, *arguments)
+
+    def _on_air(self, action: Callable[..., None], *arguments: object) -> None:
+        action(*arguments, self._now_ns)
+
+    def _aired(self, frame: Frame) -> None:
+        message, airtime_ns = frame.message, frame.end_ns - frame.start_ns
+        size = message.frames[message.sent]
+        self._record(records.Aired(self._now_ns, message.source, airtime_ns, size, frame.waited_ns))
+
+    def _landed(self, message: Message, fates: list[tuple[int, str]]) -> None:
+        source, data, copy = message.source, message.data, message.copy
+        if not fates:
+            self._lose(copy, "nobody in range")
+            return
+        if message.target == EVERYONE:
+            self._books.aired(copy)
+        for receiver, reason in fates:
+            if message.target == EVERYONE:
+                copy = self._next_place()
+                self._books.sent(copy, source, receiver, data, duplicate=True)
+            if self._network.is_cut(source, receiver, self._now_ns):
+                reason = "cut"
+            if reason:
+                self._lose(copy, reason)
+            else:
+                self._at(self._now_ns + self.scenario.link.delay_ns, self._deliver, copy, source, receiver, data)
+
+    def _dropped(self, message: Message, reason: str) -> None:
+        self._lose(message.copy, reason)
+
+    def _await_change(self) -> None:
+        """Schedule the next change of the topology."""
+        change = next(self._changes, None)
+        if change is not None:
+            self._at(change[0], self._relink, change[1])
+
+    def _relink(self, links: list[list[int]]) -> None:
+        """Others are in range now; a node learns of those that are new, as a transport reports a link that opens."""
+        before, self._links = self._links, links
+        if self._medium is not None:
+            self._medium.relink(links)
+        for node, member in enumerate(self._nodes):
+            new = sorted(set(links[node]) - set(before[node]))
+            if member is not None and new:
+                self._meet(node, member, new)
+                self._settle(node, member)
+        self._await_change()
+
+    def _meet(self, node: int, member: Node, peers: Iterable[int]) -> None:
+        known = set(member.peers)
+        for peer in peers:
+            if peer in known:
+                member.peer_reached(peer, self._shown(node))
+            else:
+                member.add_peer(peer, self._shown(node))
 
     def _deliver(self, copy: Place, source: int, target: int, data: bytes) -> None:
         member = self._nodes[target]
@@ -425,12 +432,36 @@ class Simulator:
     def _retune(self, node: int, member: Node, to: Retune) -> None:
         member.retune(self._shown(node), to.fanout, to.share_probability, to.budget_bytes_per_s)
 
+    def _made(self, node: int, incarnation: int) -> Node:
+        """A new node on its device as it is now."""
+        member = self._make_node(node, incarnation)
+        self._train_periods[node] = member.train_period_ns
+        if node in self._speeds:
+            self._set_speed(node, member)
+        return member
+
+    def _change_device(self, change: DeviceChange) -> None:
+        if change.bandwidth_bytes_per_s is not None:
+            self._network.limit(change.node, change.bandwidth_bytes_per_s)
+        if change.speed is not None:
+            self._speeds[change.node] = change.speed
+            member = self._nodes[change.node]
+            if member is not None:
+                self._set_speed(change.node, member)
+                self._settle(change.node, member)
+
+    def _set_speed(self, node: int, member: Node) -> None:
+        period_ns = max(1, round(self._train_periods[node] / self._speeds[node]))
+        member.set_train_period(period_ns, self._shown(node))
+
     def _crash(self, fault: Crash) -> None:
         node = fault.node
         member = self._nodes[node]
         if member is None:
             return
         self._snapshots[node] = member.snapshot() if fault.keeps_state else None
+        if self._medium is not None:
+            self._medium.clear(node)
         self._nodes[node] = self._timers[node] = None
         self._record(records.Down(self._now_ns, node))
         if fault.restart_ns is not None:
@@ -438,7 +469,9 @@ class Simulator:
 
     def _start(self, node: int) -> None:
         self._incarnations[node] += 1
-        member = self._make_node(node, self._incarnations[node])
+        member = self._made(node, self._incarnations[node])
+        if self.scenario.changes is not None:
+            self._meet(node, member, sorted(set(self._links[node]) - set(member.peers)))
         snapshot = self._snapshots[node]
         if snapshot is not None:
             member.restore(snapshot, self._shown(node))

@@ -12,7 +12,7 @@ from protovine import compress
 from protovine.drift import DriftWatch
 from protovine.errors import ConfigError
 from protovine.exchange import Exchange, LogExchange, ModelExchange, ServerExchange, SetExchange
-from protovine.gossip import LogGossip, PushGossip, Schedule, make_schedule
+from protovine.gossip import BroadcastLog, Device, LogGossip, PushGossip, Schedule, make_schedule
 from protovine.learn import (
     AggregatorCore,
     ArrayLearner,
@@ -41,6 +41,7 @@ from protovine.share import (
     QueueInbox,
     SetInbox,
     SetLimits,
+    Suitable,
     WholeSets,
     jensen_shannon_kde,
 )
@@ -48,6 +49,7 @@ from protovine.system.settings import (
     AlwaysGateSettings,
     BayesSettings,
     DistanceGateSettings,
+    ExchangeSettings,
     GainGateSettings,
     GateSettings,
     GossipSettings,
@@ -96,6 +98,8 @@ class NodeContext:
         Whether local samples take as long, and come first.
     message_bytes_max : int >= 0
         Largest message that links carry; 0 is no limit.
+    radio : Device, optional
+        What sends on a shared medium, where ``gossip.schedule`` broadcast reaches all in range.
     server : bool
         Whether it is the server of ``exchange.kind`` server, and its peers the clients.
     pickles : OwnPickles, optional
@@ -115,6 +119,7 @@ class NodeContext:
     train_period_ns: int = 5_263_158
     train_local: bool = False
     message_bytes_max: int = 0
+    radio: Device | None = None
     server: bool = False
     pickles: OwnPickles | None = None
     decoder: Decoder | None = None
@@ -147,6 +152,8 @@ def build_node(settings: SystemSettings, context: NodeContext) -> Node:
         raise ConfigError(
             f"exchange.kind must be {wanted} with learner.kind {settings.learner.kind}, got '{exchange.kind}'"
         )
+    if settings.gossip.schedule == "broadcast" and settings.gossip.share_probability:
+        _check_broadcast(exchange, context)
     if settings.drift.detector != "none":
         seed = int(context.draw("drift").integers(2**31))
         context = replace(context, drift=DriftWatch(settings.drift.detector, context.dim, seed))
@@ -163,13 +170,31 @@ def build_node(settings: SystemSettings, context: NodeContext) -> Node:
             assert_never(exchange)
 
 
+def _check_broadcast(exchange: ExchangeSettings, context: NodeContext) -> None:
+    """`ConfigError` unless messages can be sent to all at once."""
+    if context.radio is None:
+        raise ConfigError(
+            "gossip.schedule broadcast needs a shared medium, which only simulations have: medium.profile"
+        )
+    if isinstance(exchange, ServerSettings):
+        raise ConfigError("gossip.schedule must not be broadcast with exchange.kind server: clients answer one by one")
+    if isinstance(exchange, SetSettings) and not isinstance(exchange.gate, AlwaysGateSettings):
+        kind = exchange.gate.kind
+        raise ConfigError(
+            f"exchange.gate must be always with gossip.schedule broadcast, got '{kind}': it judges one peer"
+        )
+
+
 def _log_node(settings: SystemSettings, exchange: LogSettings, context: NodeContext) -> Node:
     learner, schedule = _learner(settings, context), context.schedule(settings.gossip)
-    log = LogGossip(
+    radio = context.radio
+    broadcasts = settings.gossip.schedule == "broadcast" and schedule.active
+    log = (BroadcastLog if broadcasts else LogGossip)(
         context.node,
         context.peers,
         budget_bytes_per_s=exchange.budget_bytes_per_s,
         message_bytes_max=context.message_bytes_max,
+        device=radio,
         incarnation=context.incarnation,
         active=schedule.active,
     )
@@ -179,8 +204,9 @@ def _log_node(settings: SystemSettings, exchange: LogSettings, context: NodeCont
         select=exchange.select,
         threshold=exchange.surprisal_bits,
         bits=exchange.bits,
-        budget_bytes_per_s=exchange.budget_bytes_per_s,
-        recipients=len(context.peers),
+        budget_bytes_per_s=log.budget_bytes_per_s,
+        recipients=log.recipients,
+        suitable=Suitable(radio.message_bytes, log.header_bytes) if radio else None,
         batch_items=exchange.batch_items,
         batch_ns=nanoseconds(exchange.batch_s),
         privacy=Privacy(exchange.microaggregation, exchange.noise, exchange.weight_min),

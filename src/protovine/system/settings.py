@@ -242,7 +242,7 @@ class GossipSettings(Section):
     share_probability: Probability = Field(
         0.1, description="probability that an opportunity is used (the paper's T); 0 is no gossip at all"
     )
-    schedule: Literal["coin", "round-robin", "counter", "age-threshold", "oldest", "drift-age"] = Field(
+    schedule: Literal["coin", "round-robin", "counter", "age-threshold", "oldest", "drift-age", "broadcast"] = Field(
         "coin", description="at which opportunities, and with whom"
     )
 

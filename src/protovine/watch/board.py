@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from protovine import metrics
+from protovine.gossip import EVERYONE
 from protovine.records import (
     SECOND_NS,
     Alarmed,
@@ -211,7 +212,8 @@ class Board:
         self._nodes[record.node].bytes += size
         self._rates.add(record.node, record.peer, record.kind, size)
         if record.prototypes and len(self._pulses) < PULSES_MAX and not self.large:
-            self._pulses[record.node, record.peer] += record.prototypes
+            for peer in self.facts.neighbours[record.node] if record.peer == EVERYONE else (record.peer,):
+                self._pulses[record.node, peer] += record.prototypes
 
     def _received(self, record: Received) -> None:
         self._cut.discard((record.peer, record.node))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 
+from protovine.gossip import EVERYONE
 from protovine.records import SECOND_NS
 
 # The window moves in steps.
@@ -67,9 +68,10 @@ class Rates:
         return {kind: size / self._seconds / self._n for kind, size in sorted(found.items())}
 
     def by_link(self) -> dict[tuple[int, int], float]:
-        """Bytes per second, by (sender, recipient)."""
+        """Bytes per second, by (sender, recipient); without messages to all in range."""
         found: Counter[tuple[int, int]] = Counter()
         for _, counts in self._steps:
             for (node, peer, _), size in counts.items():
-                found[node, peer] += size
+                if peer != EVERYONE:
+                    found[node, peer] += size
         return {link: size / self._seconds for link, size in found.items()}

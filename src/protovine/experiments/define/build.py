@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,10 +42,15 @@ from protovine.sim import (
     corrupt,
     parse_byzantine,
 )
+from protovine.sim.devices import DeviceTrace, speeds_and_bandwidths
+from protovine.sim.devices import read as read_devices
 from protovine.sim.faults import Fault
+from protovine.sim.medium import MediumPlan
+from protovine.sim.mobility import Changes, graphs_of
+from protovine.sim.radio import profile
 from protovine.system import NodeContext, build_node, nanoseconds
 from protovine.system.settings import LogSettings, ServerSettings, XuILVQSettings
-from protovine.topology import neighbours
+from protovine.topology import is_changing
 
 # The last fifth of the merged stream is held out on request.
 HOLDOUT = 0.2
@@ -70,7 +76,7 @@ def build(settings: RunSettings, data: stream.DataSet, seed: int) -> Built:
     """Build one run; `ConfigError` or `DataError` if settings and data do not fit together."""
     swarm = settings.swarm
     byzantine = parse_byzantine(swarm.byzantine, swarm.nodes)
-    links = neighbours(swarm.topology, swarm.nodes, seed)
+    _, links = next(graphs_of(swarm.topology, swarm.nodes, seed))
     split = stream.parse_split(swarm.split)
     order = stream.merged_order(len(data), split, seed)
     cut = round(len(data) * (1 - HOLDOUT)) if settings.data.holdout else len(data)
@@ -107,6 +113,9 @@ def build(settings: RunSettings, data: stream.DataSet, seed: int) -> Built:
         links = [[server] for _ in range(server)] + [list(range(server))]
         rows, at_ns = [*rows, np.empty(0, np.int64)], [*at_ns, np.empty(0, np.int64)]
         honest = [*honest, server]
+    end_ns = max((int(times[-1]) for times in at_ns if len(times)), default=0)
+    changes = _changes(settings, server, seed, end_ns)
+    medium, devices = medium_of(settings), _devices(settings)
     scenario = Scenario(
         x=x,
         y=y,
@@ -114,18 +123,22 @@ def build(settings: RunSettings, data: stream.DataSet, seed: int) -> Built:
         at_ns=at_ns,
         seed=seed,
         link=_link(settings),
-        faults=faults_of(settings, settings.faults),
+        faults=(*faults_of(settings, settings.faults), *devices.faults()),
         label_delay_ns=nanoseconds(swarm.label_delay_s),
         labelled=swarm.labelled,
         clocks=_clocks(settings, seed),
         owner=owner,
+        links=tuple(map(tuple, links)) if changes or medium else (),
+        changes=changes,
+        medium=medium,
+        devices=tuple(speeds_and_bandwidths(devices.changes)),
     )
     late = {fault.node for fault in settings.faults if isinstance(fault, ByzantineFault)}
     if not swarm.centralised:
         honest = [node for node in honest if node not in late]
     if not honest or honest == [server]:
         raise ConfigError("faults of kind byzantine must leave an honest node")
-    end_s = max((int(times[-1]) for times in at_ns if len(times)), default=0) / SECOND_NS
+    end_s = end_ns / SECOND_NS
     together = not shuffled and not swarm.lag_s  # Whether all nodes meet a drift at about one time.
     drifts = [end_s * point / cut for point in data.drift_points if point < cut and together]
     drifts += [fault.at_s for fault in settings.faults if isinstance(fault, DriftFault) and fault.at_s <= end_s]
@@ -150,7 +163,8 @@ def build(settings: RunSettings, data: stream.DataSet, seed: int) -> Built:
                 incarnation=incarnation,
                 train_period_ns=max(1, round(SECOND_NS / swarm.train_rate_hz * swarm.slow.get(node, 1.0))),
                 train_local=swarm.train_local,
-                message_bytes_max=settings.link.message_bytes_max,
+                message_bytes_max=medium.message_bytes_max if medium else settings.link.message_bytes_max,
+                radio=medium.device if medium else None,
                 server=node == server,
                 pickles=pickles,
                 decoder=decoder,
@@ -169,7 +183,8 @@ def build(settings: RunSettings, data: stream.DataSet, seed: int) -> Built:
     positive = data.positive_code(settings.data.positive) if len(data.classes) == 2 else None
     if settings.data.positive is not None and positive is None:
         raise ConfigError(f"data.positive names one of two classes, but there are {len(data.classes)}")
-    return Built(scenario, make_node, links, order[cut:], positive, honest, tuple(sorted(drifts)), end_s)
+    ever = links if changes is None else changes.ever(links)
+    return Built(scenario, make_node, ever, order[cut:], positive, honest, tuple(sorted(drifts)), end_s)
 
 
 def _shifted(
@@ -218,6 +233,45 @@ def _link(settings: RunSettings) -> Link:
         reorder=link.reorder,
         reorder_ns=nanoseconds(link.reorder_s),
     )
+
+
+def medium_of(settings: RunSettings) -> MediumPlan | None:
+    """The shared medium of a system; None if it has separate links.
+
+    Raises
+    ------
+    ConfigError
+        A setting of links does not apply to a medium.
+    """
+    medium, link = settings.medium, settings.link
+    if medium.profile == "none" or settings.swarm.centralised:
+        return None
+    for name in ("jitter_s", "bandwidth_bytes_per_s", "message_bytes_max", "duplicate", "reorder"):
+        if value := getattr(link, name):
+            raise ConfigError(
+                f"link.{name} does not apply to medium.profile {medium.profile}: leave it at 0, got {value:g}"
+            )
+    return MediumPlan(profile(medium.profile), medium.collisions, medium.fragments_max, nanoseconds(medium.queue_s))
+
+
+def _changes(settings: RunSettings, server: int | None, seed: int, end_ns: int) -> Changes | None:
+    """How the topology changes; None if it stays, or the system has links of its own."""
+    swarm = settings.swarm
+    if not is_changing(swarm.topology) or swarm.centralised or server is not None:
+        return None
+    return Changes(swarm.topology, swarm.nodes, seed, end_ns)
+
+
+def _devices(settings: RunSettings) -> DeviceTrace:
+    """The devices of a system; an empty trace if all are alike."""
+    if not settings.swarm.devices or settings.swarm.centralised:
+        return DeviceTrace(())
+    found = read_devices(Path(settings.swarm.devices)).for_nodes(settings.swarm.nodes)
+    if found.limits_bandwidth and settings.medium.profile != "none":
+        raise ConfigError(
+            f"swarm.devices has bandwidths, which do not apply to medium.profile {settings.medium.profile}"
+        )
+    return found
 
 
 def _check_server(settings: RunSettings) -> int:

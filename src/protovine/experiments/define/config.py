@@ -104,6 +104,7 @@ class SwarmSettings(Section):
         description="Byzantine nodes, the last ones, as ATTACK:COUNT: label-flip, random-labels, random-vectors, "
         "bad-scale, bad-sensor, flood",
     )
+    devices: str = Field("", description="file of the speed, bandwidth and availability of each node over time")
     slow: dict[int, Annotated[float, Field(ge=1, le=1e6)]] = Field(
         default_factory=dict, description="nodes that train this many times slower"
     )
@@ -120,6 +121,31 @@ class LinkSettings(Section):
     duplicate: Probability = Field(0.0, description="probability that a message arrives twice")
     reorder: Probability = Field(0.0, description="probability that a message is held back")
     reorder_s: Seconds = Field(0.1, description="for at most this long")
+
+
+class MediumSettings(Section):
+    """A medium that all nodes share, in place of one link for each pair."""
+
+    profile: Literal[
+        "none",
+        "lan",
+        "wifi",
+        "ble-legacy",
+        "ble-extended",
+        "lora-sf7",
+        "lora-sf8",
+        "lora-sf9",
+        "lora-sf10",
+        "lora-sf11",
+        "lora-sf12",
+    ] = Field("none", description="airtime, payload, duty cycle and access of a known medium; none: separate links")
+    collisions: bool = Field(
+        False, description="frames that overlap at a receiver are lost there; otherwise nodes take turns"
+    )
+    fragments_max: int = Field(
+        8, ge=1, le=64, description="frames in which one message may travel; 1 refuses what a frame cannot carry"
+    )
+    queue_s: Seconds = Field(300.0, description="a message that waits longer for the medium is dropped")
 
 
 class CrashFault(Section):
@@ -218,6 +244,7 @@ class RunSettings(SystemSettings):
     data: DataOptions = DataOptions()
     swarm: SwarmSettings = SwarmSettings()
     link: LinkSettings = LinkSettings()
+    medium: MediumSettings = MediumSettings()
     faults: tuple[FaultSettings, ...] = ()
 
 
@@ -258,6 +285,7 @@ class Experiment(Section):
     gossip: GossipSettings = GossipSettings()
     drift: DriftSettings = DriftSettings()
     link: LinkSettings = LinkSettings()
+    medium: MediumSettings = MediumSettings()
     faults: tuple[FaultSettings, ...] = ()
 
     def __init__(self, **values: Any) -> None:

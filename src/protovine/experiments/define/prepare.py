@@ -152,6 +152,8 @@ def _plain(tables: dict[str, Any]) -> dict[str, Any]:
     swarm = tables.get("swarm", {})
     if topology.is_file_name(swarm.get("topology", "")):
         tables = {**tables, "swarm": {**swarm, "topology": os.path.abspath(swarm["topology"])}}
+    if tables.get("swarm", {}).get("devices"):
+        tables = {**tables, "swarm": {**tables["swarm"], "devices": os.path.abspath(tables["swarm"]["devices"])}}
     plain: dict[str, Any] = cleaned(tables)
     return plain
 

@@ -16,6 +16,7 @@ from protovine.errors import ConfigError
 from protovine.experiments.define.config import RunSettings
 from protovine.stream import parse_split
 from protovine.system.settings import LogSettings, ServerSettings, WholeSetSettings
+from protovine.topology import is_changing
 
 # How many pairs a result names: those of the largest mean ages.
 WORST_PAIRS = 5
@@ -120,7 +121,12 @@ def expected_ages(settings: RunSettings, neighbours: Sequence[Sequence[int]]) ->
         return None
     exchange = settings.exchange
     log, sequential = isinstance(exchange, LogSettings), swarm.order == "sequential"
-    schedule = gossip.schedule
+    schedule, fanout = gossip.schedule, min(gossip.fanout, most)
+    if is_changing(swarm.topology) and not isinstance(exchange, ServerSettings):
+        return Expected(None, ("no theory is known for a topology that changes",))
+    medium = settings.medium.profile != "none"
+    if schedule == "broadcast":
+        schedule, fanout = "counter", most
     if gossip.share_probability == 1 and gossip.fanout >= most:
         schedule = "coin"  # Every share goes to every neighbour, whatever the schedule.
     if schedule not in _KNOWN:
@@ -143,11 +149,13 @@ def expected_ages(settings: RunSettings, neighbours: Sequence[Sequence[int]]) ->
             bool(swarm.clock_skew_s or swarm.clock_drift_ppm),
             "clocks are off, and receivers date samples from the future as now",
         ),
+        (medium, "messages wait for the medium, and take their airtime"),
         (link.jitter_s > 0, "delays vary (jitter)"),
         (link.bandwidth_bytes_per_s > 0, "delays grow with messages (bandwidth)"),
         (link.reorder > 0, "some messages are held back (reorder)"),
         (link.message_bytes_max > 0, "long messages may be lost (message_bytes_max)"),
         (bool(settings.faults), f"faults: {', '.join(sorted({fault.kind for fault in settings.faults}))}"),
+        (bool(swarm.devices), "devices differ and come and go"),
         (bool(swarm.byzantine), f"Byzantine nodes: {swarm.byzantine}"),
     )
     reasons = tuple(words for holds, words in checks if holds)
@@ -157,9 +165,7 @@ def expected_ages(settings: RunSettings, neighbours: Sequence[Sequence[int]]) ->
     rate_hz = swarm.rate_hz if sequential else swarm.rate_hz * swarm.labelled
     chosen = "sequential" if sequential else schedule
     try:
-        theory = direct_age(
-            degrees, min(gossip.fanout, most), gossip.share_probability, rate_hz, chosen, delay, link.loss
-        )
+        theory = direct_age(degrees, fanout, gossip.share_probability, rate_hz, chosen, delay, link.loss)
     except ConfigError as error:
         return Expected(None, (*reasons, str(error)))
     if theory.mean_s == float("inf"):

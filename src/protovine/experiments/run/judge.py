@@ -21,6 +21,7 @@ from protovine.experiments.run.series import GRID, series
 from protovine.experiments.run.trace import Recorder, RunDescription
 from protovine.records import (
     SECOND_NS,
+    Aired,
     AnyRecord,
     Ended,
     Evaluated,
@@ -69,7 +70,7 @@ def judge(
     each = {node: metrics.scores(predictions, run.positive) for node, predictions in made.items()}
     ended: list[Ended] = held.others(Ended)
     f1_global = _f1_global(held.others(Evaluated), len(run.classes))
-    traffic = metrics.traffic(held)
+    traffic, air = metrics.traffic(held), metrics.airtime(held.others(Aired))
     ages, training = _ages(run, held, judged, end_ns) if run.shares else (None, None)
     drifts = metrics.drift(held, nodes, run.drift_points_s) if run.watches_drift else None
     so_far = metrics.sliding(together, run.positive, max(1, len(together)))
@@ -79,6 +80,7 @@ def judge(
         "f1_global": _mean(f1_global.values()),
         "samples_to_95": _per_node(metrics.samples_to(so_far), len(made)),
         **_traffic_metrics(traffic, ended, len(made), virtual_s),
+        **_airtime_metrics(air, nodes, virtual_s),
         **_age_metrics(ages, training),
         "drift_detected": drifts.detected if drifts else None,
         "drift_delay_s": drifts.delay_s if drifts else None,
@@ -95,7 +97,7 @@ def judge(
         seed=run.seed,
         metrics=found,
         trace_hash=trace_hash,
-        per_node=_node_results(made, each, f1_global, traffic, ages),
+        per_node=_node_results(made, each, f1_global, traffic, air, ages),
         lost=traffic.lost,
         refused=traffic.refused,
         dropped={
@@ -167,6 +169,16 @@ def _traffic_metrics(
     }
 
 
+def _airtime_metrics(air: metrics.Airtime, nodes: Sequence[int], virtual_s: float) -> dict[str, float | None]:
+    mean, largest = air.duty(nodes, virtual_s) if air.frames else (None, None)
+    return {
+        "airtime_s": air.total_s if air.frames else None,
+        "duty_mean": mean,
+        "duty_max": largest,
+        "medium_wait_s": air.wait_s,
+    }
+
+
 def _age_metrics(ages: AgeReport | None, training: TrainingReport | None) -> dict[str, float | None]:
     known = training.known if training else None
     return {
@@ -189,6 +201,7 @@ def _node_results(
     each: dict[int, metrics.Scores],
     f1_global: dict[int, float | None],
     traffic: metrics.Traffic,
+    air: metrics.Airtime,
     ages: AgeReport | None,
 ) -> list[dict[str, Any]]:
     """The results of each judged node."""
@@ -204,6 +217,7 @@ def _node_results(
             **{name: getattr(each[node], name) for name in _NODE_SCORES},
             "f1_global": f1_global.get(node),
             "bytes": sent_bytes[node],
+            "airtime_s": air.node_s.get(node) if air.frames else None,
             "aoi_mean_s": float(age_s[node]) if np.isfinite(age_s[node]) else None,
         }
         for node, predictions in made.items()

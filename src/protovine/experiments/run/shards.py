@@ -14,8 +14,9 @@ from protovine.errors import ProtovineError, RunError
 from protovine.experiments.define.build import Built
 from protovine.records import AnyRecord, Record
 from protovine.sim.invariants import Invariants, Place
+from protovine.sim.scenario import Outcome
 from protovine.sim.shards import Merge, ShardBooks, lost_in_flight
-from protovine.sim.simulator import Abroad, Happened, Outcome, Simulator
+from protovine.sim.simulator import Abroad, Happened, Simulator
 
 
 class _Ask(msgspec.Struct, array_like=True, gc=False):

@@ -11,6 +11,7 @@ import numpy as np
 from protovine.experiments.report.plot import Drawing, Floats, one_axes
 from protovine.experiments.report.text import f1_name, size
 from protovine.experiments.run.result import Result, Run
+from protovine.gossip import EVERYONE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,6 +60,8 @@ def draw_swarm(result: Result) -> Drawing:
     caption = f"The nodes of each preset, coloured by {f1_name(result)} on one scale{grey} (seed {seeds}). "
     if most:
         caption += f"The width of a link is the bytes sent over it in both directions, at most {size(most)}. "
+    if any(target == EVERYONE for run in firsts for _, target in run.series.links):
+        caption += "Messages to all in range belong to no link, and are not drawn. "
     caption += (
         "Light grey links carried nothing. Dark nodes fall behind the others; links much wider than the others carry "
         "an unequal load."
@@ -94,6 +97,8 @@ def _undirected(run: Run) -> Counter[Edge]:
     """Bytes per link, both directions together."""
     total: Counter[Edge] = Counter()
     for (a, b), sent in run.series.links.items():
+        if b == EVERYONE:
+            continue
         total[(a, b) if a < b else (b, a)] += sent
     return total
 
