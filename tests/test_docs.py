@@ -23,7 +23,8 @@ from protovine.system import Section, kinds
 from protovine.system.settings import WholeSetSettings
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+DOCS = ROOT / "docs"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 
 
 def kind_of(annotation: Any) -> str:
@@ -116,7 +117,7 @@ def tables() -> dict[str, str]:
 
 @pytest.mark.parametrize("name", ["settings", "faults", "presets", "node"])
 def test_tables_say_what_the_code_does(name: str, request: pytest.FixtureRequest) -> None:
-    page = ROOT / "docs" / ("node.md" if name == "node" else "experiments.md")
+    page = DOCS / "reference" / ("presets.md" if name == "presets" else "settings.md")
     text = page.read_text()
     pattern = rf"(<!-- {name} -->\n)(.*?)(<!-- end -->)"
     table = tables()[name] + "\n"
@@ -127,7 +128,7 @@ def test_tables_say_what_the_code_does(name: str, request: pytest.FixtureRequest
 
 
 def test_every_metric_is_explained() -> None:
-    text = (ROOT / "docs" / "experiments.md").read_text()
+    text = (DOCS / "reference" / "metrics.md").read_text()
     missing = [name for name in METRICS if f"`{name}`" not in text]
     assert ["wall_s", "samples_per_wall_s"] == missing
 
@@ -196,7 +197,7 @@ def test_python_in_pages_runs(name: str, block: str, tmp_path: Path) -> None:
 def test_the_toml_example_is_an_experiment() -> None:
     import tomllib
 
-    (block,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "experiments.md").read_text(), flags=re.S)
+    (block,) = re.findall(r"```toml\n(.*?)```", (DOCS / "how-to" / "experiments.md").read_text(), flags=re.S)
     experiment = Experiment(**tomllib.loads(block))
     assert (10, 2) == (experiment.settings("paper-jsd").swarm.nodes, len(experiment.faults))
 

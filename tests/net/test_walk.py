@@ -1,4 +1,4 @@
-"""Every command of docs/three-gateways.md, in the place that it names, on loopback."""
+"""Every command of docs/tutorials/three-gateways.md, in the place that it names, on loopback."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytest.importorskip("zenoh", reason="the extra `net` is not installed")
 
 # Three processes start at a time, also where others keep the processors busy.
 LIMIT_S = 240.0
-PAGE = Path(__file__).parents[2] / "docs" / "three-gateways.md"
+PAGE = Path(__file__).parents[2] / "docs" / "tutorials" / "three-gateways.md"
 # Copies between the folders that stand for computers.
 SCP = """#!/bin/sh
 place() { case "$1" in *:*) echo "../${1%%:*}/${1#*:}";; *) echo "$1";; esac; }

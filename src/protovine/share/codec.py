@@ -1,6 +1,6 @@
 """Encode prototype sets: versioned, compact, column by column, and safe to decode from an untrusted sender.
 
-Layout, little endian (`docs/protocol.md`)::
+Layout, little endian (`docs/reference/messages.md`)::
 
     u8      0x10 | 1 for float64 | 2 for labels of two bytes
     varint  n, number of prototypes

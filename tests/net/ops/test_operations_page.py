@@ -15,7 +15,7 @@ from protovine.net.config import NodeSettings
 from protovine.net.ops.metrics import _LABELLED, _NOTHING, families
 
 ROOT = Path(__file__).parents[3]
-PAGE = ROOT / "docs" / "operations.md"
+PAGE = ROOT / "docs" / "how-to" / "operations.md"
 
 
 def table() -> str:
