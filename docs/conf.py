@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ HERE = Path(__file__).parent
 MODULES = (
     "protovine",
     "protovine.learn",
+    "protovine.prototypes",
     "protovine.stream",
     "protovine.experiments",
     "protovine.share",
@@ -41,7 +43,7 @@ MODULES = (
 )
 
 project = "protovine"
-copyright = "The protovine authors"  # noqa: A001
+copyright = "The protovine authors"
 release = version = protovine.__version__
 extensions = [
     "myst_nb",
@@ -55,8 +57,12 @@ extensions = [
 exclude_patterns = ["figures", "**/.ipynb_checkpoints"]
 templates_path = ["_templates"]
 nitpicky = True
-# Names of other libraries, and of type variables, have no page here.
-nitpick_ignore_regex = [("py:.*", r"(?!protovine\.).*")]
+nitpick_ignore_regex = [
+    ("py:.*", r"(?!protovine\.).*"),  # Names of other libraries.
+    ("py:class", r"protovine\.(system\.settings|experiments\.define\.config)\..*"),  # `reference/settings.md` has them.
+    ("py:class", r"protovine\.net\.io\.mqtt\.BrokerSettings"),  # `reference/live-data.md` has them.
+    ("py:class", r"protovine\..*\._\w+"),  # Type variables.
+]
 default_role = "py:obj"
 
 myst_heading_anchors = 4
@@ -64,10 +70,11 @@ myst_enable_extensions = ["colon_fence"]
 nb_execution_mode = "off"  # A test runs the notebooks; the site shows the outputs that are saved in them.
 
 autodoc_member_order = "bysource"
+python_maximum_signature_line_length = 100
 autodoc_typehints_format = "short"
 autodoc_default_options = {"members": True, "undoc-members": True, "exclude-members": "model_config"}
 napoleon_google_docstring = False
-napoleon_use_rtype = False
+napoleon_use_param = napoleon_use_rtype = False  # Types are words: no links from them.
 
 html_theme = "pydata_sphinx_theme"
 html_title = "protovine"
@@ -108,11 +115,23 @@ def documented_at(module: str, name: str) -> str:
     return module
 
 
-def directive(module: str, name: str) -> str:
+def described(module: str, name: str) -> list[str]:
+    """The directive for a class, a function or a constant. A constant shows its value, and the comment above it."""
     each = getattr(importlib.import_module(module), name)
     if inspect.isclass(each):
-        return "autoexception" if issubclass(each, BaseException) else "autoclass"
-    return "autofunction" if callable(each) else "autodata"
+        kind = "autoexception" if issubclass(each, BaseException) else "autoclass"
+        return [f".. {kind}:: {module}.{name}", ""]
+    if inspect.isfunction(each):
+        return [f".. autofunction:: {module}.{name}", ""]
+    value = ", ".join(map(repr, each)) if isinstance(each, dict) else repr(each)
+    lines = [f".. py:data:: {module}.{name}"]
+    lines += [f"   :value: {value}"] if len(value) < 200 and "Annotated" not in value else []
+    source = Path(importlib.import_module(module).__file__ or "")
+    for path in sorted(source.parent.rglob("*.py")) if source.name == "__init__.py" else [source]:
+        if found := re.search(rf"((?:^# .*\n)+){name}(?:: .*)? = ", path.read_text(), flags=re.M):
+            lines += ["", *(line.replace("#", "  ", 1) for line in found[1].splitlines())]
+            break
+    return [*lines, ""]
 
 
 def api_page(module: str) -> str:
@@ -121,7 +140,7 @@ def api_page(module: str) -> str:
     for name in public_names(module):
         home = documented_at(module, name)
         if home == module:
-            lines += [f".. {directive(module, name)}:: {module}.{name}", ""]
+            lines += described(module, name)
         else:
             lines += [f"- :obj:`{home}.{name}`", ""]
     return "\n".join([*lines, "```", ""])
@@ -137,12 +156,22 @@ def api_pages(app: Sphinx) -> None:
             path.write_text(text)
 
 
+def short_types(
+    app: Sphinx, what: str, name: str, each: object, options: object, signature: str | None, returned: str | None
+) -> tuple[str | None, str | None]:
+    """Arrays as `NDArray[float64]`, as the source has them."""
+    long = r"~numpy\.ndarray\[tuple\[~typing\.Any, \.\.\.\], ~numpy\.dtype\[~numpy\.(\w+)\]\]"
+    short = [text and re.sub(long, r"NDArray[\1]", text) for text in (signature, returned)]
+    return short[0], short[1]
+
+
 def plain_name(app: Sphinx, env: Any, node: nodes.Element, content: nodes.Node) -> nodes.Node | None:
-    """Show a name in single backticks as it is if no page describes it: a parameter, a file, a module of another library."""
+    """Show a name in single backticks as it is if no page describes it, as a parameter or a file."""
     return content if node.get("reftype") == "obj" else None
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("builder-inited", api_pages)
+    app.connect("autodoc-process-signature", short_types)
     app.connect("missing-reference", plain_name)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -11,7 +11,8 @@
 from protovine.sim.arrivals import Arrivals, arrival_times
 from protovine.sim.attacks import Byzantine, corrupt, parse_byzantine
 from protovine.sim.faults import DRIFTS, LATE_ATTACKS, Attack, Crash, Cut, Drift, Join, Partition, Retune
-from protovine.sim.network import Link, Network
+from protovine.sim.invariants import Invariants
+from protovine.sim.network import Fate, Link, Network
 from protovine.sim.simulator import Outcome, Scenario, Simulator, SkewedClock
 
 __all__ = [
@@ -23,6 +24,8 @@ __all__ = [
     "Crash",
     "Cut",
     "Drift",
+    "Fate",
+    "Invariants",
     "Join",
     "Link",
     "Network",
