@@ -49,8 +49,7 @@ def simulate(data: protovine.DataSet, gate: type[Gate]) -> tuple[float, float]:
     trace = []
     outcome = Simulator(scenario, make_node, trace.append).run()
     made = metrics.pooled(metrics.predictions(trace, NODES, n_classes))
-    per_s = metrics.traffic(trace).bytes_total / (outcome.virtual_ns / 1e9)
-    return metrics.scores(made, None).accuracy, per_s / NODES
+    return metrics.scores(made, None).accuracy, metrics.traffic(trace).bytes_total / NODES / outcome.virtual_ns * 1e9
 
 
 if __name__ == "__main__":

@@ -28,7 +28,10 @@ def environment(folder: Path) -> dict[str, str]:
     """Where `protovine` and `python` are those that run this test."""
     tools = folder / ".tools"
     tools.mkdir()
-    for name, text in (("protovine", f'exec {sys.executable} -m protovine "$@"'), ("python", f'exec {sys.executable} "$@"')):
+    for name, text in (
+        ("protovine", f'exec {sys.executable} -m protovine "$@"'),
+        ("python", f'exec {sys.executable} "$@"'),
+    ):
         (tools / name).write_text(f"#!/bin/sh\n{text}\n")
         (tools / name).chmod(0o755)
     return {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "COLUMNS": "100", "LC_ALL": "C.UTF-8"}

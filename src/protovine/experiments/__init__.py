@@ -4,11 +4,12 @@
 - `PRESETS`: named systems to compare
 - `run.runner.run`: every preset with every seed
 - `Result`: every `Run` with its `Series` and `RunAges`, summary, tables; `replay` runs a recorded one again
-- `Sweep`, `run_sweep`: every `Point` of grids and lists of settings; `load_results`, `load_curves`: what they found
+- `Sweep`, `run_sweep`: every `Point` of grids and lists of settings; `load_results`, `load_curves`: what they found; `load_published`: the paper's numbers
 """
 
 from protovine.experiments.define.config import Experiment, RunSettings
-from protovine.experiments.run.ages import RunAges
+from protovine.experiments.report.published import load_published
+from protovine.experiments.run.ages import Expected, RunAges, TheoryAges
 from protovine.experiments.run.result import Interval, Result, Run, Series
 from protovine.experiments.sweep.database import load_curves, load_results
 from protovine.experiments.sweep.grid import Point, Sweep
@@ -17,6 +18,7 @@ from protovine.system import PRESETS, Preset
 
 __all__ = [
     "PRESETS",
+    "Expected",
     "Experiment",
     "Interval",
     "Point",
@@ -28,7 +30,9 @@ __all__ = [
     "Series",
     "Sweep",
     "Swept",
+    "TheoryAges",
     "load_curves",
+    "load_published",
     "load_results",
     "run_sweep",
 ]
