@@ -24,7 +24,7 @@ from protovine.system.settings import WholeSetSettings
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(page for page in DOCS.rglob("*.md") if page.parent.name != "api")])
 
 
 def kind_of(annotation: Any) -> str:
@@ -110,14 +110,21 @@ def tables() -> dict[str, str]:
     return {
         "settings": "\n".join(head + settings),
         "node": "\n".join(head + node_rows()),
+        "metrics": "\n".join(
+            [
+                "| metric | in tables | unit |",
+                "|---|---|---|",
+                *(f"| `{name}` | {title} | {unit} |" for name, (title, unit, _) in METRICS.items()),
+            ]
+        ),
         "faults": "\n".join(["| kind | keys | |", "|---|---|---|", *faults]),
         "presets": "\n".join(["| preset | |", "|---|---|", *(f"| `{p.name}` | {p.about} |" for p in PRESETS.values())]),
     }
 
 
-@pytest.mark.parametrize("name", ["settings", "faults", "presets", "node"])
+@pytest.mark.parametrize("name", ["settings", "faults", "presets", "node", "metrics"])
 def test_tables_say_what_the_code_does(name: str, request: pytest.FixtureRequest) -> None:
-    page = DOCS / "reference" / ("presets.md" if name == "presets" else "settings.md")
+    page = DOCS / "reference" / f"{name if name in ('presets', 'metrics') else 'settings'}.md"
     text = page.read_text()
     pattern = rf"(<!-- {name} -->\n)(.*?)(<!-- end -->)"
     table = tables()[name] + "\n"
@@ -128,7 +135,7 @@ def test_tables_say_what_the_code_does(name: str, request: pytest.FixtureRequest
 
 
 def test_every_metric_is_explained() -> None:
-    text = (DOCS / "reference" / "metrics.md").read_text()
+    text = (DOCS / "reference" / "metrics.md").read_text().partition("## What they mean\n")[2]
     missing = [name for name in METRICS if f"`{name}`" not in text]
     assert ["wall_s", "samples_per_wall_s"] == missing
 
@@ -172,6 +179,12 @@ def test_commands_in_pages_are_understood(page: Path) -> None:
                     assert preset in PRESETS, line
 
 
+def test_the_readme_says_each_word_of_the_field_once_with_a_link() -> None:
+    text = (ROOT / "README.md").read_text()
+    words = ("gossip learning", "federated learning", "non-IID", "prequential", "Byzantine", "age of information")
+    assert [] == [word for word in words if text.count(f"[{word}](") != 1]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
@@ -182,6 +195,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 def python_blocks() -> list[tuple[str, str]]:
     found = []
     for page in PAGES:
+        if page.parent.name == "tutorials":  # tests/test_tutorials.py runs their blocks in order.
+            continue
         for number, block in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.S)):
             if ">>>" not in block:  # Those are doctests of their own.
                 found.append((f"{page.name}-{number}", block))

@@ -53,8 +53,8 @@ def node(file: Path | None, assignments: tuple[str, ...], check: bool, fresh: bo
 
     Settings are resolved as preset < NODE.toml < --set < options; docs/reference/settings.md lists all keys. The node
     ends with its source, unless it has no source or node.stay is set. The exit code is 1 if messages came and not
-    one could be used. On SIGTERM and Ctrl-C it saves a snapshot and leaves; on SIGHUP it reads the file and the revocation list
-    again.
+    one could be used. On SIGTERM and Ctrl-C it saves a snapshot and leaves; on SIGHUP it reads the file and the
+    revocation list again.
     """
     from protovine.net.config import NodeSettings
     from protovine.net.service import prepare, run_member

@@ -4,7 +4,8 @@
 - `PRESETS`: named systems to compare
 - `run.runner.run`: every preset with every seed
 - `Result`: every `Run` with its `Series` and `RunAges`, summary, tables; `replay` runs a recorded one again
-- `Sweep`, `run_sweep`: every `Point` of grids and lists of settings; `load_results`, `load_curves`: what they found; `load_published`: the paper's numbers
+- `Sweep`, `run_sweep`: every `Point` of grids and lists of settings; `load_results`, `load_curves`: what they found;
+  `load_published`: the paper's numbers
 """
 
 from protovine.experiments.define.config import Experiment, RunSettings
