@@ -123,7 +123,7 @@ def described(module: str, name: str) -> list[str]:
     if inspect.isfunction(each):
         return [f".. autofunction:: {module}.{name}", ""]
     value = ", ".join(map(repr, each)) if isinstance(each, dict) else repr(each)
-    lines = [f".. py:data:: {module}.{name}"]
+    lines = [f".. py:data:: {name}", f"   :module: {module}"]
     lines += [f"   :value: {value}"] if len(value) < 200 and "Annotated" not in value else []
     source = Path(importlib.import_module(module).__file__ or "")
     for path in sorted(source.parent.rglob("*.py")) if source.name == "__init__.py" else [source]:

@@ -13,7 +13,7 @@ def accuracy(byzantine: str, **learner: object) -> float:
     """Mean accuracy of the honest nodes."""
     experiment = protovine.Experiment(
         presets=["default"],
-        data={"source": "bananas", "limit": 2400},
+        data={"source": "bananas", "limit": 1200},
         swarm={"nodes": 6, "byzantine": byzantine},
         learner=learner,
         seeds=1,
