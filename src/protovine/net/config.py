@@ -103,7 +103,7 @@ class NetworkTable(Section):
     )
     profile: Literal["lan", "cellular", "satellite"] = Field(
         "lan",
-        description="kind of network, for all periods ([network](../explanation/network.md)); the next four change one each",
+        description="kind of network, for all periods ([network](../explanation/network.md)); the next four change one",
     )
     dial_s: float | None = Field(None, ge=0.1, le=600, description="an attempt to open a link is given up after this")
     lease_s: float | None = Field(None, ge=1, le=3600, description="a link that is silent for this long is closed")
