@@ -1,4 +1,4 @@
-"""The tables of `docs/default.md`: ``python -m benchmarks.evaluate SUITE [--seeds N] [--set KEY=VALUE]``.
+"""The tables of `docs/explanation/default.md`: ``python -m benchmarks.evaluate SUITE [--seeds N] [--set KEY=VALUE]``.
 
 Runs a suite of `protovine run --suite`, prints its table as Markdown, and adds the analysis that only this page needs.
 All numbers are means over seeds, 5 by default. Streams whose data is missing are left out and named on stderr. With

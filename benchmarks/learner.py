@@ -2,7 +2,7 @@
 
     python -m benchmarks.learner
 
-Needs elec2 (see docs/data.md). Learners take turns, so that noise of the machine affects all equally; ratios are
+Needs elec2 (docs/reference/data.md). Learners take turns, so that noise of the machine affects all equally; ratios are
 medians over rounds. First the predictions are compared with plain Python twins from the tests: XuILVQ to the last bit,
 the hedged LVQ to 1e-9.
 """

@@ -1,4 +1,4 @@
-"""Pictures of the live page for the README and docs/watch.md, made in a real browser.
+"""Pictures of the live page for the README and docs/how-to/watch.md, made in a real browser.
 
 ``python -m benchmarks.pictures`` writes ``docs/figures/watch*.png`` and the animated ``docs/figures/watch.webp``. It
 needs Chromium, Playwright and Pillow (which comes with matplotlib).

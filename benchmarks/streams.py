@@ -4,7 +4,7 @@
 
 Every learner takes samples one by one with its default settings, in the same process and one after the other: River's
 and ours as dictionaries, MOA's as the instances of `capymoa`. Streams that need a file are skipped without it
-(docs/data.md), and so are MOA's learners without `capymoa` (`pip install protovine[moa]`, and Java 17).
+(docs/reference/data.md), and so are MOA's learners without `capymoa` (`pip install protovine[moa]`, and Java 17).
 
     python -m benchmarks.streams --page docs/benchmarks.md --json benchmarks/results/streams.json
 

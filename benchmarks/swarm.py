@@ -2,9 +2,9 @@
 
     python -m benchmarks.swarm
 
-The first part (elec2, 5000 samples, base, s = 4, T = 1) needs elec2, see docs/data.md. The second part takes some
-minutes: the default preset on 8-regular graphs of 100 and 1,000 nodes, 100 samples each. Memory is the peak of this
-process, with all records in it.
+The first part (elec2, 5000 samples, base, s = 4, T = 1) needs elec2 (docs/reference/data.md). The second part takes
+some minutes: the default preset on 8-regular graphs of 100 and 1,000 nodes, 100 samples each. Memory is the peak of
+this process, with all records in it.
 """
 
 from __future__ import annotations

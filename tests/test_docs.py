@@ -23,7 +23,8 @@ from protovine.system import Section, kinds
 from protovine.system.settings import WholeSetSettings
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+DOCS = ROOT / "docs"
+PAGES = sorted([*ROOT.glob("*.md"), *(page for page in DOCS.rglob("*.md") if page.parent.name != "api")])
 
 
 def kind_of(annotation: Any) -> str:
@@ -109,14 +110,21 @@ def tables() -> dict[str, str]:
     return {
         "settings": "\n".join(head + settings),
         "node": "\n".join(head + node_rows()),
+        "metrics": "\n".join(
+            [
+                "| metric | in tables | unit |",
+                "|---|---|---|",
+                *(f"| `{name}` | {title} | {unit} |" for name, (title, unit, _) in METRICS.items()),
+            ]
+        ),
         "faults": "\n".join(["| kind | keys | |", "|---|---|---|", *faults]),
         "presets": "\n".join(["| preset | |", "|---|---|", *(f"| `{p.name}` | {p.about} |" for p in PRESETS.values())]),
     }
 
 
-@pytest.mark.parametrize("name", ["settings", "faults", "presets", "node"])
+@pytest.mark.parametrize("name", ["settings", "faults", "presets", "node", "metrics"])
 def test_tables_say_what_the_code_does(name: str, request: pytest.FixtureRequest) -> None:
-    page = ROOT / "docs" / ("node.md" if name == "node" else "experiments.md")
+    page = DOCS / "reference" / f"{name if name in ('presets', 'metrics') else 'settings'}.md"
     text = page.read_text()
     pattern = rf"(<!-- {name} -->\n)(.*?)(<!-- end -->)"
     table = tables()[name] + "\n"
@@ -127,7 +135,7 @@ def test_tables_say_what_the_code_does(name: str, request: pytest.FixtureRequest
 
 
 def test_every_metric_is_explained() -> None:
-    text = (ROOT / "docs" / "experiments.md").read_text()
+    text = (DOCS / "reference" / "metrics.md").read_text().partition("## What they mean\n")[2]
     missing = [name for name in METRICS if f"`{name}`" not in text]
     assert ["wall_s", "samples_per_wall_s"] == missing
 
@@ -171,6 +179,12 @@ def test_commands_in_pages_are_understood(page: Path) -> None:
                     assert preset in PRESETS, line
 
 
+def test_the_readme_says_each_word_of_the_field_once_with_a_link() -> None:
+    text = (ROOT / "README.md").read_text()
+    words = ("gossip learning", "federated learning", "non-IID", "prequential", "Byzantine", "age of information")
+    assert [] == [word for word in words if text.count(f"[{word}](") != 1]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
@@ -181,6 +195,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 def python_blocks() -> list[tuple[str, str]]:
     found = []
     for page in PAGES:
+        if page.parent.name == "tutorials":  # tests/test_tutorials.py runs their blocks in order.
+            continue
         for number, block in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.S)):
             if ">>>" not in block:  # Those are doctests of their own.
                 found.append((f"{page.name}-{number}", block))
@@ -196,7 +212,7 @@ def test_python_in_pages_runs(name: str, block: str, tmp_path: Path) -> None:
 def test_the_toml_example_is_an_experiment() -> None:
     import tomllib
 
-    (block,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "experiments.md").read_text(), flags=re.S)
+    (block,) = re.findall(r"```toml\n(.*?)```", (DOCS / "how-to" / "experiments.md").read_text(), flags=re.S)
     experiment = Experiment(**tomllib.loads(block))
     assert (10, 2) == (experiment.settings("paper-jsd").swarm.nodes, len(experiment.faults))
 

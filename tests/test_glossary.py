@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).parent.parent / "docs" / "glossary.md"
+PAGE = Path(__file__).parent.parent / "docs" / "reference" / "glossary.md"
 NAMES = sorted(set(re.findall(r"`(protovine(?:\.\w+)+)`", PAGE.read_text(encoding="utf-8"))))
 
 

@@ -1,4 +1,4 @@
-"""Every row of the table of states happens, as the table says, and docs/network.md shows the table."""
+"""Every row of the table of states happens, as the table says, and docs/reference/states.md shows the table."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from protovine.net.states import (
     table,
 )
 
-PAGE = Path(__file__).parents[2] / "docs" / "network.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "states.md"
 S = 10**9
 PEER, OTHER = 1, 2
 

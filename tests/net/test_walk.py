@@ -1,10 +1,12 @@
-"""Every command of docs/three-gateways.md, in the place that it names, on loopback."""
+"""Every command of docs/tutorials/three-gateways.md, in the place that it names, on loopback, with real brokers."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -17,10 +19,16 @@ from tests.net.ops.scrape import fetch
 from tests.net.test_service import ports
 
 pytest.importorskip("zenoh", reason="the extra `net` is not installed")
+SBIN = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
+pytestmark = pytest.mark.skipif(shutil.which("mosquitto", path=SBIN) is None, reason="mosquitto is not installed")
 
 # Three processes start at a time, also where others keep the processors busy.
 LIMIT_S = 240.0
-PAGE = Path(__file__).parents[2] / "docs" / "three-gateways.md"
+PAGE = Path(__file__).parents[2] / "docs" / "tutorials" / "three-gateways.md"
+CURL = """#!{python}
+import sys, urllib.request
+sys.stdout.write(urllib.request.urlopen(sys.argv[-1], timeout=60).read().decode() + "\\n")
+"""
 # Copies between the folders that stand for computers.
 SCP = """#!/bin/sh
 place() { case "$1" in *:*) echo "../${1%%:*}/${1#*:}";; *) echo "$1";; esac; }
@@ -42,14 +50,18 @@ class Walk:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         (listen,) = ports(1)
-        self.ports = {"7447": listen} | dict(zip(("gate-1", "gate-2", "gate-3"), ports(3), strict=True))
+        gates = ("gate-1", "gate-2", "gate-3")
+        self.ports = {"7447": listen} | dict(zip(gates, ports(3), strict=True))
+        self.brokers = dict(zip(gates, ports(3), strict=True))
         self.running: list[subprocess.Popen[bytes]] = []
         tools = folder / "tools"
         tools.mkdir()
-        for name, text in (("protovine", f'#!/bin/sh\nexec {sys.executable} -m protovine "$@"\n'), ("scp", SCP)):
+        python, curl = f'#!/bin/sh\nexec {sys.executable} "$@"\n', CURL.format(python=sys.executable)
+        protovine = python.replace('"$@"', '-m protovine "$@"')
+        for name, text in (("protovine", protovine), ("python", python), ("curl", curl), ("scp", SCP)):
             (tools / name).write_text(text)
             (tools / name).chmod(0o755)
-        self.environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
+        self.environment = {**os.environ, "PATH": f"{tools}:{SBIN}"}
         for place in ("authority", "gate-1", "gate-2", "gate-3"):
             (folder / place).mkdir()
 
@@ -57,9 +69,10 @@ class Walk:
         commands = commands.replace("gate-N", gate).replace("192.0.2.1N", f"192.0.2.1{gate[-1]}")
         commands = commands.replace("192.0.2.", "127.0.0.").replace(":7447", f":{self.ports['7447']}")
         commands = commands.replace("127.0.0.1:9100", f"127.0.0.1:{self.ports[gate]}")
+        commands = commands.replace("1883", str(self.brokers[gate]))
         at = self.folder / place
         if background:
-            with open(at / "log", "wb") as log:
+            with open(at / f"{commands.partition(' ')[0]}.log", "wb") as log:
                 command = ["sh", "-c", f"exec {commands.strip()}"]
                 self.running.append(
                     subprocess.Popen(command, cwd=at, env=self.environment, stdin=subprocess.DEVNULL, stderr=log)
@@ -70,6 +83,13 @@ class Walk:
         )
         assert 0 == done.returncode, (commands, done.stdout, done.stderr)
         return done.stdout
+
+    def listens(self, port: int) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        except OSError:
+            return False
+        return True
 
     def ready(self, gate: str) -> dict[str, object]:
         try:
@@ -90,11 +110,10 @@ def walk(tmp_path: Path) -> Walk:
 def test_the_page_leads_from_nothing_to_three_gateways(walk: Walk) -> None:
     said: dict[str, str] = {}
     after: dict[str, Callable[[], object]] = {
+        "mosquitto": lambda: wait_for(lambda: all(map(walk.listens, walk.brokers.values())), "brokers"),
         "protovine node node.toml\n": lambda: wait_for(
-            lambda: all(walk.ready(gate).get("peers_met") == 2 for gate in ("gate-1", "gate-2", "gate-3")), "all met"
-        ),
-        "echo": lambda: wait_for(
-            lambda: all((walk.folder / f"gate-{n}" / "predictions").exists() for n in "123"), "predictions"
+            lambda: all(walk.ready(gate)["ready"] and walk.ready(gate)["peers_met"] == 2 for gate in walk.brokers),
+            "all met",
         ),
     }
     for block in re.findall(r"```sh\n(.*?)```", PAGE.read_text(), flags=re.S):
@@ -108,6 +127,10 @@ def test_the_page_leads_from_nothing_to_three_gateways(walk: Walk) -> None:
         for begin, wait in after.items():
             if commands.startswith(begin):
                 wait()
+    predictions = [(walk.folder / gate / "predictions").read_text().splitlines() for gate in walk.brokers]
+    assert all(len(lines) > 20 and json.loads(lines[-1])["device"] == "barn/roof/weather" for lines in predictions)
+    metrics = next(text for commands, text in said.items() if "curl" in commands)
+    assert 'protovine_accuracy{window="total"}' in metrics and '"ready":true' in metrics.replace(" ", "")
     doctor = next(text for commands, text in said.items() if "doctor" in commands)
     assert 2 == doctor.count("ok   peer") - doctor.count("this node itself") and "fail" not in doctor
     status = next(text for commands, text in said.items() if "status" in commands)
@@ -121,7 +144,7 @@ def test_the_page_leads_from_nothing_to_three_gateways(walk: Walk) -> None:
 
     wait_for(revoked, "all know")
     assert walk.ready("gate-1")["ready"] and walk.ready("gate-2")["ready"]
-    logs = [line for n in "12" for line in (walk.folder / f"gate-{n}" / "log").read_text().splitlines()]
+    logs = [line for n in "12" for line in (walk.folder / f"gate-{n}" / "protovine.log").read_text().splitlines()]
     assert {"gate-3 is no longer trusted"} == {
         each["message"] for each in map(json.loads, logs) if each["level"] not in ("info",)
     }

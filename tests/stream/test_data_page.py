@@ -16,7 +16,7 @@ from protovine.stream.options import (
 from protovine.stream.split import KINDS
 from protovine.stream.synthetic import RECIPES
 
-PAGE = Path(__file__).parents[2] / "docs" / "data.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "data.md"
 
 
 def test_the_page_lists_the_catalog():

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def cert() -> None:
-    """Make and revoke the certificates of a swarm (docs/security.md)."""
+    """Make and revoke the certificates of a swarm (docs/explanation/security.md)."""
     from importlib.util import find_spec
 
     if find_spec("cryptography") is None:

@@ -51,9 +51,10 @@ _CONNECT_HELP = "Another member to dial, such as tls/10.0.0.7:7447; repeat for s
 def node(file: Path | None, assignments: tuple[str, ...], check: bool, fresh: bool, **flags: Any) -> None:
     """Run one member of a swarm on a real network.
 
-    Settings are resolved as preset < NODE.toml < --set < options; docs/node.md lists all keys. The node ends with its
-    source, unless it has no source or node.stay is set. The exit code is 1 if messages came and not one could be used.
-    On SIGTERM and Ctrl-C it saves a snapshot and leaves; on SIGHUP it reads the file and the revocation list again.
+    Settings are resolved as preset < NODE.toml < --set < options; docs/reference/settings.md lists all keys. The node
+    ends with its source, unless it has no source or node.stay is set. The exit code is 1 if messages came and not
+    one could be used. On SIGTERM and Ctrl-C it saves a snapshot and leaves; on SIGHUP it reads the file and the
+    revocation list again.
     """
     from protovine.net.config import NodeSettings
     from protovine.net.service import prepare, run_member

@@ -156,7 +156,7 @@ def show(result: Result, folder: RunFolder, as_json: bool) -> None:
 @click.option(
     "--suite",
     metavar="NAME",
-    help="Compare presets in several cases, with one table; docs/experiments.md lists suites.",
+    help="Compare presets in several cases, with one table; docs/reference/presets.md lists suites.",
 )
 def run(
     experiment: Path | None,
@@ -175,7 +175,7 @@ def run(
 
     Without arguments: the default, the same learner isolated and centralised, and two of the paper's systems, on
     Phishing with five nodes and three seeds. Settings are resolved as
-    defaults < preset < EXPERIMENT.toml < --set < options; see docs/experiments.md for all of them.
+    defaults < preset < EXPERIMENT.toml < --set < options; see docs/reference/settings.md for all of them.
     """
     from protovine.experiments.define.config import Experiment
     from protovine.experiments.define.prepare import prepare

@@ -32,7 +32,7 @@ def sweep(
     """Run an experiment over grids and lists of settings, with every seed.
 
     Every finished run is saved immediately. To resume an interrupted sweep, repeat the command; the sweep may have more
-    points or seeds then. See docs/sweeps.md.
+    points or seeds then. See docs/how-to/sweeps.md.
     """
     from protovine.errors import ConfigError
     from protovine.experiments.sweep.database import FILE, load_results
@@ -84,7 +84,7 @@ def sweep(
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
-@click.option("--metric", default="f1", show_default=True, help="Metric to compare (listed in docs/experiments.md).")
+@click.option("--metric", default="f1", show_default=True, help="Metric to compare (docs/reference/metrics.md).")
 @click.option("--base", default=None, metavar="PRESET", help="Preset to compare with. [default: the first]")
 def report(folder: Path, metric: str, base: str | None) -> None:
     """Write tables, figures and an HTML page of a sweep, even while it runs.

@@ -18,7 +18,7 @@ from protovine.prototypes import PrototypeSet, inverse_variance
 class GreedyCompressor:
     r"""Merges pairs of one class until the set has exactly its target size.
 
-    A pair of one class costs :math:`\frac{w_i w_j}{w_i + w_j} \sum_k s_k (x_{ik} - x_{jk})^2`, with weights w and
+    A pair of one class costs w_i w_j / (w_i + w_j) · Σ_k s_k (x_ik - x_jk)², with weights w and
     feature scales s. The cheapest pair becomes its weighted mean, with the sum of the weights and the newer event time.
     The cost is the growth of the weighted sum of squares (Ward's criterion), so a prototype that represents many
     samples moves little. Ties go to the nearer pair, then to the lowest index. A prototype of weight 0 costs nothing

@@ -1,18 +1,20 @@
 """Learners: online classifiers over arrays, and the same as River classifiers.
 
-- `base`: `ArrayLearner`, the interface between a node and its learner; `validate`: checks of its arguments
+- `base`: `ArrayLearner`, the interface between a node and its learner, and what it returns;
+  `validate`: checks of its arguments
 - `hedged`: `HedgedLVQCore`, the default learner, a hedged soft LVQ
 - `xuilvq`: `XuILVQCore`, the paper's incremental LVQ
 - `baselines`: `EnsembleCore`, `LogisticCore`, `AggregatorCore`: learners and a server to compare with
-- `river`: `HedgedLVQ` and `XuILVQ`, River classifiers; `classifier`: their base; `encoding`: names and labels to codes
+- `river`: `HedgedLVQ` and `XuILVQ`, River classifiers, and the `Explanation` of a prediction;
+  `classifier`: their base; `encoding`: names and labels to codes
 """
 
-from protovine.learn.base import ArrayLearner, Prediction
+from protovine.learn.base import ArrayLearner, Prediction, SetCompression
 from protovine.learn.baselines.aggregator import AggregatorCore
 from protovine.learn.baselines.any_river import OwnPickles, river_core
 from protovine.learn.baselines.bayes import GaussianBayes
-from protovine.learn.baselines.logistic import LogisticCore
-from protovine.learn.baselines.models import EnsembleCore, ModelLearner
+from protovine.learn.baselines.logistic import LogisticCore, Weights
+from protovine.learn.baselines.models import EnsembleCore, Model, ModelLearner
 from protovine.learn.hedged.core import HedgedLVQCore
 from protovine.learn.xuilvq.core import XuILVQCore
 
@@ -20,13 +22,18 @@ __all__ = [
     "AggregatorCore",
     "ArrayLearner",
     "EnsembleCore",
+    "Explanation",
     "GaussianBayes",
     "HedgedLVQ",
     "HedgedLVQCore",
     "LogisticCore",
+    "Model",
     "ModelLearner",
     "OwnPickles",
     "Prediction",
+    "Reason",
+    "SetCompression",
+    "Weights",
     "XuILVQ",
     "XuILVQCore",
     "river_core",
@@ -35,7 +42,7 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     # River takes longer to import than all other modules here, and a node does not need it.
-    if name in ("HedgedLVQ", "XuILVQ"):
+    if name in ("Explanation", "HedgedLVQ", "Reason", "XuILVQ"):
         from protovine.learn import river
 
         return getattr(river, name)

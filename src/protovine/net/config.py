@@ -99,11 +99,11 @@ class NetworkTable(Section):
     listen: tuple[str, ...] = Field((), description="endpoints, such as tls/0.0.0.0:7447")
     connect: tuple[str, ...] = Field((), description="endpoints of other members; those that are down are tried again")
     mode: Literal["peer", "router", "client"] = Field(
-        "peer", description="router relays between clients, which only dial ([network.md](network.md))"
+        "peer", description="router relays between clients, which only dial ([network](../explanation/network.md))"
     )
     profile: Literal["lan", "cellular", "satellite"] = Field(
         "lan",
-        description="kind of network, for all periods ([network.md](network.md)); the next four change one each",
+        description="kind of network, for all periods ([network](../explanation/network.md)); the next four change one",
     )
     dial_s: float | None = Field(None, ge=0.1, le=600, description="an attempt to open a link is given up after this")
     lease_s: float | None = Field(None, ge=1, le=3600, description="a link that is silent for this long is closed")

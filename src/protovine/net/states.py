@@ -1,6 +1,7 @@
 """The states of a peer and of the transport's session, as one table: state x event -> next state and actions.
 
-`Roster` takes every step from `TRANSITIONS`, and docs/network.md shows it. A pair that is not in it cannot occur.
+`Roster` takes every step from `TRANSITIONS`, and docs/reference/states.md shows it. A pair
+that is not in it cannot occur.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Encode prototype sets: versioned, compact, column by column, and safe to decode from an untrusted sender.
 
-Layout, little endian (`docs/protocol.md`)::
+Layout, little endian (`docs/reference/messages.md`)::
 
     u8      0x10 | 1 for float64 | 2 for labels of two bytes
     varint  n, number of prototypes
@@ -92,6 +92,15 @@ def decode_set(data: bytes | memoryview, limits: SetLimits, origin: int = -1) ->
     ------
     CodecError
         The bytes are damaged or break a limit. Nothing larger than ``data`` was allocated.
+
+    Examples
+    --------
+    >>> data = encode_set(PrototypeSet.of([[0.5, 1.0]], [1]))
+    >>> decode_set(data, SetLimits(dim=2, n_classes=2), origin=3).origin
+    3
+    >>> decode_set(data, SetLimits(dim=3, n_classes=2))
+    Traceback (most recent call last):
+    protovine.errors.CodecError: a set must have 3 features, got 2
     """
     if not data:
         raise CodecError("the payload is empty")

@@ -1,6 +1,6 @@
 """Encode shared samples in a few bytes each: quantised in the sender's scales, label and event time in one integer.
 
-Layout (`docs/protocol.md`)::
+Layout (`docs/reference/messages.md`)::
 
     scales   u8 0x20 | flags, varint generation, varint base (event time, ns), u8 unit (time unit is 2**unit ns),
              then for each feature: u16 step (upper half of a float32), zigzag varint offset in steps

@@ -67,10 +67,13 @@ def jensen_shannon_loo(a: PrototypeSet, b: PrototypeSet) -> float:
     The divergence is 1 bit minus the entropy of a prototype's set given the prototype. The probability q of the set
     of prototype i is estimated from the other prototypes (leave one out), and
 
-    .. math:: JSD = \max(0, 1 + \tfrac12 \sum_i w_i \log_2 q_i), \qquad
-              q_i = \frac{own_i + e_i}{a_i + b_i + 2 e_i}, \qquad e_i = 0.05 (a_i + b_i + w_i)
+    ::
 
-    where the weights w sum to 1 in each set, and :math:`a_i, b_i` are sums of :math:`w_j \exp(-r_{ij}^2 / 2 σ^2)` over
+        JSD = max(0, 1 + Σ_i w_i log2(q_i) / 2)
+        q_i = (own_i + e_i) / (a_i + b_i + 2 e_i)
+        e_i = 0.05 (a_i + b_i + w_i)
+
+    where the weights w sum to 1 in each set, and a_i, b_i are sums of w_j exp(-r_ij² / 2σ²) over
     the prototypes of i's class in either set but i; own is the sum of i's set. Distances are in units of the weighted
     deviation within set and class, feature by feature (within the class where it is 0). The result is the largest of
     the estimates for σ² = 4 max(1, d/4) 2^-g, g = 0..6, and for q from diagonal linear discriminants within each

@@ -15,9 +15,10 @@ from protovine.sim.attacks import Byzantine, corrupt, parse_byzantine
 from protovine.sim.clocks import SkewedClock
 from protovine.sim.devices import DeviceChange, DeviceTrace
 from protovine.sim.faults import DRIFTS, LATE_ATTACKS, Attack, Crash, Cut, Drift, Join, Partition, Retune
+from protovine.sim.invariants import Invariants
 from protovine.sim.medium import MediumPlan
 from protovine.sim.mobility import Changes
-from protovine.sim.network import Link, Network
+from protovine.sim.network import Fate, Link, Network
 from protovine.sim.radio import profile
 from protovine.sim.scenario import Outcome, Scenario
 from protovine.sim.simulator import Simulator
@@ -34,6 +35,8 @@ __all__ = [
     "DeviceChange",
     "DeviceTrace",
     "Drift",
+    "Fate",
+    "Invariants",
     "Join",
     "Link",
     "MediumPlan",

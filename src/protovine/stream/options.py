@@ -56,7 +56,7 @@ def _option(default: Any, about: str) -> Any:
 class ReadOptions:
     """How a table is read. Columns are named, or given by their place: 0 is the first and -1 the last.
 
-    Lists may be a single text. The meaning of every option is in its ``about``, and in docs/data.md.
+    Lists may be a single text. The meaning of every option is in its ``about``, and in docs/reference/data.md.
 
     Raises
     ------

@@ -121,6 +121,6 @@ def test_lag_and_shift_move_times_and_features_of_each_node_alike() -> None:
 
 
 def test_the_page_lists_every_suite() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "experiments.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "presets.md").read_text()
     table = page.partition("<!-- suites -->\n")[2].partition("<!-- end -->")[0].splitlines()[2:]
     assert [f"| `{suite.name}` | {suite.about} |" for suite in SUITES.values()] == table

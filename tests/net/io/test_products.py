@@ -1,4 +1,4 @@
-"""The snippets for products in docs/live-data.md read what these products send."""
+"""The snippets for products in docs/reference/live-data.md read what these products send."""
 
 import math
 import re
@@ -13,7 +13,7 @@ from protovine.net.config import NodeSettings
 
 pytest.importorskip("aiomqtt")
 
-PAGE = (Path(__file__).parents[3] / "docs" / "live-data.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "live-data.md").read_text()
 PLAIN = {"plain": True, "swarm": "s", "name": "n", "id": 1, "listen": ["tcp/127.0.0.1:0"]}
 NOON_NS = 1_704_110_400_000_000_000  # 2024-01-01T12:00:00Z
 NAN = math.nan

@@ -1,4 +1,4 @@
-"""The tables of docs/live-data.md name the settings that sources and sinks take, with their defaults."""
+"""The tables of docs/reference/live-data.md name the settings that sources and sinks take, with their defaults."""
 
 import inspect
 import re
@@ -11,7 +11,7 @@ from protovine.net.config import JsonTable, MapTable
 from protovine.net.io.mqtt import Broker, BrokerSettings
 from protovine.net.samples import LocalSamples
 
-PAGE = (Path(__file__).parents[3] / "docs" / "live-data.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "live-data.md").read_text()
 # What a node gives, not its settings.
 GIVEN = {"self", "schema", "session", "refused", "failed", "broker", "messages", "classes"}
 

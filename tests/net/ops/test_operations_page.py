@@ -1,4 +1,4 @@
-"""The page of operations has every metric, and the files in deploy/ are understood."""
+"""The reference has every metric of a node, and the files in deploy/ are understood."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from protovine.net.config import NodeSettings
 from protovine.net.ops.metrics import _LABELLED, _NOTHING, families
 
 ROOT = Path(__file__).parents[3]
-PAGE = ROOT / "docs" / "operations.md"
+PAGE = ROOT / "docs" / "reference" / "node-metrics.md"
 
 
 def table() -> str:

@@ -235,7 +235,7 @@ def _server_dies(n: int, end_s: float) -> tuple[Case, ...]:
 
 
 def _faults(n: int, end_s: float) -> tuple[Case, ...]:
-    # Whole seconds, as when the tables of docs/default.md were made.
+    # Whole seconds, as when the tables of docs/explanation/default.md were made.
     crash = {"kind": "crash", "node": n - 1, "at_s": float(int(end_s / 3))}
     return (
         Case("plain", "nothing fails"),

@@ -158,6 +158,15 @@ class Result:
     ``experiment`` holds the settings without defaults, ``resolved`` every setting of every preset, ``data`` describes
     the stream. ``status`` is ``complete``, ``partial`` (interrupted, and the finished runs are here; or real
     nodes were lost, and the others are judged) or ``failed``. ``error`` says why, ``failed`` which preset and seed.
+
+    Examples
+    --------
+    >>> import protovine
+    >>> result = protovine.run(protovine.Experiment(presets=["paper-isolated"], data={"limit": 100}, seeds=2))
+    >>> result.status, result.presets, [run.seed for run in result.runs]
+    ('complete', ['paper-isolated'], [0, 1])
+    >>> result.interval("paper-isolated", "bytes_total").mean
+    0.0
     """
 
     experiment: dict[str, Any]

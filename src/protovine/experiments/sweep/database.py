@@ -143,6 +143,18 @@ def load_results(folder: str | os.PathLike[str]) -> pd.DataFrame:
     ------
     DataError
         The folder holds no sweep.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from protovine.experiments import Sweep, run_sweep
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     swept = run_sweep(Sweep.of({"presets": ["paper-isolated"], "data": {"limit": 100}, "seeds": 1}), folder)
+    ...     frame, curves = load_results(folder), load_curves(folder)
+    >>> frame[["preset", "seed", "status", "f1"]].round(2).values.tolist()
+    [['paper-isolated', 0, 'ok', 0.61]]
+    >>> list(curves.columns[:3]), set(curves["run"]) == set(frame["run"])
+    (['run', 'at_s', 'f1_recent'], True)
     """
     import pandas as pd
 
@@ -169,7 +181,8 @@ def load_results(folder: str | os.PathLike[str]) -> pd.DataFrame:
 def load_curves(folder: str | os.PathLike[str], runs: Sequence[str] | None = None) -> pd.DataFrame:
     """Curves over time of all runs of a sweep, or of some: ``run``, ``at_s`` and a column for each curve.
 
-    ``f1_recent`` is F1 over the last predictions, ``f1_so_far`` over all. Join with `load_results` by ``run``.
+    ``f1_recent`` is F1 over the last predictions, ``f1_so_far`` over all. Join with `load_results` by ``run``; the example
+    is there.
     """
     import pandas as pd
 

@@ -1,4 +1,4 @@
-"""The hedged soft LVQ, one idea per file, its kernels beside it; `docs/learner.md` follows them in this order.
+"""The hedged soft LVQ, one idea per file, its kernels beside it; `docs/explanation/learner.md` follows this order.
 
 - `experts`: the experts that vote, and their numbers
 - `state`: the table of arrays of a learner

@@ -67,8 +67,8 @@ class HedgedLVQCore:
 
     At most ``size_max`` prototypes; constant work per sample; nothing to tune. Samples that the prototypes of their
     class explain by a margin move the nearest one, others become prototypes. Every metric is in closed form from
-    moments. Received prototypes count by the trust that their sender earns on local samples. `docs/learner.md` follows
-    the method file by file.
+    moments. Received prototypes count by the trust that their sender earns on local samples. The page
+    `docs/explanation/learner.md` follows the method file by file.
 
     Parameters
     ----------

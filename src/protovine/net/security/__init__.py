@@ -9,20 +9,30 @@
 - `plain.py`: the same calls without certificates
 """
 
-from protovine.net.security.authority import create_authority, issue, revoke
+from protovine.net.security.authority import Issued, create_authority, issue, revoke
 from protovine.net.security.base import EnvelopeLike
 from protovine.net.security.describe import describe
 from protovine.net.security.envelope import Envelope
 from protovine.net.security.hello import Member
-from protovine.net.security.identity import Identity, MemberName, Trust, load_identity, load_member, load_trust
+from protovine.net.security.identity import (
+    Identity,
+    MemberName,
+    OperatorName,
+    Trust,
+    load_identity,
+    load_member,
+    load_trust,
+)
 from protovine.net.security.plain import PlainEnvelope
 
 __all__ = [
     "Envelope",
     "EnvelopeLike",
     "Identity",
+    "Issued",
     "Member",
     "MemberName",
+    "OperatorName",
     "PlainEnvelope",
     "Trust",
     "create_authority",

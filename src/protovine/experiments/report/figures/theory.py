@@ -49,7 +49,7 @@ Panel = Callable[["Axes"], None]
 
 
 def draw_theory() -> list[Drawing]:
-    """The figures of `docs/age.md`; a new one is one function that returns a `Drawing`, and its name in this list."""
+    """The figures of `docs/explanation/age.md`; a new one is a function that returns a `Drawing`, and its name here."""
     return [against_T(), against_nodes(), ratio_against_nodes(), against_bytes(), scaling()]
 
 

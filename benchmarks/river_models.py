@@ -1,7 +1,7 @@
 """Compare the hedged LVQ with River's usual classifiers on streams that come with River.
 
-    python examples/river_models.py
-    python examples/river_models.py --data phishing --data sea --rows 5000 --seed 3
+    python -m benchmarks.river_models
+    python -m benchmarks.river_models --data phishing --data sea --rows 5000 --seed 3
 
 Each model predicts every sample, then learns it (prequential). F1 is that of the positive class, or the mean over more
 than two classes. Image segments come sorted by class and are shuffled; the others keep their order. Models that need

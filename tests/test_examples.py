@@ -1,0 +1,32 @@
+"""The examples are short, run, and print what the gallery shows."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+GALLERY = (ROOT / "docs" / "how-to" / "gallery.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
+def test_an_example_prints_what_the_gallery_shows(example: Path, tmp_path: Path) -> None:
+    shown = re.search(
+        rf"literalinclude\}} .*/{example.name}\n```\n\nIt prints\n\n```text\n(.*?)```", GALLERY, flags=re.S
+    )
+    assert shown is not None, "it is not in docs/how-to/gallery.md"
+    done = subprocess.run(
+        [sys.executable, str(example)], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert (0, shown[1]) == (done.returncode, done.stdout), done.stderr
+
+
+def test_examples_are_short() -> None:
+    assert len(EXAMPLES) >= 8
+    assert {} == {path.name: n for path in EXAMPLES if (n := len(path.read_text().splitlines())) >= 60}
