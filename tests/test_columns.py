@@ -51,6 +51,8 @@ def test_columns_give_back_the_records_in_order(records):
             if name != "kind":
                 assert [getattr(record, name) for record in mine] == column.tolist()
     assert [record for record in records if type(record) in (Lost, Down)] == kept.others(Lost, Down)
-    runs = [(place, run) for place, record in enumerate(r for r in records if type(r) is Trained) for run in record.runs]
+    runs = [
+        (place, run) for place, record in enumerate(r for r in records if type(r) is Trained) for run in record.runs
+    ]
     assert [place for place, _ in runs] == kept.runs["place"].tolist()
     assert [run.created_ns for _, run in runs] == kept.runs["created_ns"].tolist()
