@@ -147,3 +147,26 @@ def test_restored_inbox_goes_on_alike(kind: str) -> None:
 def test_queue_without_room_is_refused() -> None:
     with pytest.raises(ConfigError, match="queue_max must be >= 1, got 0"):
         QueueInbox(1, [1], queue_max=0)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5), st.integers(0, 6)), max_size=40),
+    st.sampled_from(["lifo", "fifo"]),
+)
+def test_taking_runs_is_taking_one_after_the_other(steps, order):
+    """Against plain lists, visited in turn."""
+    made, turn = QueueInbox(1, [0, 1, 2, 3], queue_max=9, order=order), 0
+    plain: list[list[float]] = [[], [], [], []]
+    for number, (peer, size, count) in enumerate(steps):
+        values = [100.0 * number + i for i in range(size)]
+        made.put(peer, PrototypeSet.of(np.array(values).reshape(-1, 1), [0] * size), number)
+        plain[peer] = (plain[peer] + values)[-9:]
+        expected = []
+        while len(expected) < count and any(plain):
+            queue, turn = plain[turn], (turn + 1) % 4
+            if queue:
+                expected.append(queue.pop(-1 if order == "lifo" else 0))
+        taken = made.take(count)
+        assert expected == taken.x[:, 0].tolist()
+        assert [int(value // 100) for value in expected] == taken.created_ns.tolist()
+        assert sum(map(len, plain)) == len(made)

@@ -6,7 +6,8 @@ A new field is one line of `State`. Kernels take the whole table as one argument
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Annotated, Any, NamedTuple, get_type_hints
 
 import numpy as np
@@ -226,6 +227,11 @@ FIELDS: dict[str, Field] = {
     if hasattr(hint, "__metadata__")
 }
 
+_PER_SENDER = [name for name, about in FIELDS.items() if about.per_sender]
+_PER_PROTOTYPE = [name for name, about in FIELDS.items() if about.per_prototype]
+# Where each array begins in a header.
+_OFFSET = dict(zip(FIELDS, accumulate((1 + len(about.axes) for about in FIELDS.values()), initial=0), strict=False))
+
 state_of: Callable[[Header], State] = view_of(
     "State", {name: (each.dtype, len(each.axes)) for name, each in FIELDS.items()}
 )
@@ -286,21 +292,28 @@ def carry(old: State, new: State, features: Ints, classes: Ints) -> None:
 
 def with_sender(state: State) -> State:
     """``state`` with one more slot for a sender, which has shown nothing."""
-    return _longer(state, lambda about: about.per_sender, 1)
+    return _longer(state, _PER_SENDER, 1)
 
 
 def with_capacity(state: State, places: int) -> State:
     """``state`` with room for ``places`` prototypes, more than now."""
-    return _longer(state, lambda about: about.per_prototype, places - len(state.x))
+    return _longer(state, _PER_PROTOTYPE, places - len(state.x))
 
 
-def _longer(state: State, grows: Callable[[Field], bool], by: int) -> State:
-    longer = {}
-    for name, about in FIELDS.items():
-        if grows(about):
-            old = getattr(state, name)
-            longer[name] = np.concatenate([old, np.full((by, *old.shape[1:]), about.fill, about.dtype)])
-    return replace(state, **longer)
+def _longer(state: State, names: list[str], by: int) -> State:
+    """A state of the same arrays, except that those of these names have ``by`` more entries."""
+    made: State = object.__new__(State)
+    header = state.header.copy()
+    for name in FIELDS:
+        object.__setattr__(made, name, getattr(state, name))
+    for name in names:
+        about, old = FIELDS[name], getattr(state, name)
+        array = np.concatenate([old, np.full((by, *old.shape[1:]), about.fill, about.dtype)])
+        object.__setattr__(made, name, array)
+        # All other addresses stay, and there are many senders.
+        header[_OFFSET[name] : _OFFSET[name] + 1 + array.ndim] = header_of([array])
+    object.__setattr__(made, "header", header)
+    return made
 
 
 def saved(state: State) -> dict[str, NDArray[Any]]:
