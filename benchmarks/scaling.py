@@ -119,11 +119,20 @@ def draw(found: list[dict[str, Any]]) -> None:
                 axes.plot(x, y, marker=marks[curve], markersize=5, linewidth=wide, label=curve)
             else:
                 axes.plot([], [])  # Keeps the colours of the others.
+        sizes = sorted({each["nodes"] for each in found})
         axes.set(xscale="log", xlabel="nodes", title=title)
-        if name != "f1":
-            axes.set_yscale("log")
+        axes.set_xticks(sizes, [f"{n:,}" for n in sizes])
+        axes.minorticks_off()
+        if name == "bytes_per_node_per_s":
+            marked = [100, 200, 500, 1000, 2000, 5000]
+            axes.set(yscale="log", ylim=(marked[0], 6000))
+            axes.set_yticks(marked, [f"{each:,}" for each in marked])
+            axes.minorticks_off()
+        elif name == "aoi_mean_s":
+            axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
-    panels[0].legend(fontsize=8, frameon=False)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=9, frameon=False)
     FIGURE.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(FIGURE, dpi=110)
 

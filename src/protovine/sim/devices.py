@@ -292,4 +292,4 @@ def generated(
 
 def speeds_and_bandwidths(changes: Sequence[DeviceChange]) -> list[DeviceChange]:
     """The changes that concern more than availability."""
-    return [change for change in changes if change.speed is not None or change.bandwidth_bytes_per_s is not None]
+    return [each for each in changes if each.speed is not None or each.bandwidth_bytes_per_s is not None]

@@ -100,6 +100,8 @@ def test_a_sample_taken_before_a_restart_was_not_missed(tmp_path: Path) -> None:
         ({"swarm": {"byzantine": "flood:1"}}, "swarm.byzantine is for simulations only"),
         ({"data": {"source": "sea", "limit": 200, "holdout": True}}, "data.holdout is for simulations only"),
         ({"link": {"loss": 0.1}}, "link is for simulations only"),
+        ({"medium": {"profile": "wifi"}}, "medium is for simulations only"),
+        ({"swarm": {"topology": "ring+full@20"}}, "a topology that changes is for simulations only"),
         ({"data": ([[0.0], [1.0]] * 10, [0, 1] * 10)}, "data that each of them can load"),
     ],
 )

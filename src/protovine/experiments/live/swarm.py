@@ -33,6 +33,7 @@ from protovine.net.security import create_authority, issue
 from protovine.net.transport import zenoh_module
 from protovine.records import SECOND_NS, AnyRecord, Arrived, write_trace
 from protovine.system import warm
+from protovine.topology import is_changing
 
 __all__ = ["SWARM", "LocalSwarm", "Place", "Process", "free_ports", "run_live"]
 
@@ -330,6 +331,9 @@ def _check(settings: Any, prepared: Prepared) -> None:
         "faults": bool(settings.faults),
         "data.holdout": settings.data.holdout,
         "link": settings.link != type(settings.link)(),
+        "medium": settings.medium != type(settings.medium)(),
+        "swarm.devices": bool(swarm.devices),
+        "a topology that changes": is_changing(swarm.topology),
     }
     for key, used in unusable.items():
         if used:
