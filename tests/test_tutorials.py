@@ -56,10 +56,16 @@ def test_a_tutorial_does_what_it_says(page: Path, tmp_path: Path) -> None:
             assert shows(block, printed), printed
         elif kind == "sh":
             done = subprocess.run(
-                ["sh", "-ec", block], cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=LIMIT_S
+                ["sh", "-ec", block],
+                cwd=tmp_path,
+                env=variables,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,  # In the order of a terminal.
+                text=True,
+                timeout=LIMIT_S,
             )
-            assert 0 == done.returncode, (block, done.stdout, done.stderr)
-            printed = done.stdout + done.stderr
+            printed = done.stdout
+            assert 0 == done.returncode, (block, printed)
         else:
             named = re.match(r"# (\S+\.(?:py|toml))\n", block)
             assert named, f"the first line names the file: {block}"
