@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import tomllib
+import venv
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,7 @@ def run(python: str, code: str, *arguments: str, cwd: Path) -> subprocess.Comple
     return subprocess.run(
         [python, "-c", code, *arguments],
         cwd=cwd,
-        env=os.environ,
+        env=os.environ if python == sys.executable else {**os.environ, "PYTHONPATH": ""},
         capture_output=True,
         text=True,
         timeout=LIMIT_S,
@@ -161,6 +162,31 @@ def test_what_a_slim_install_lacks_is_one_line_with_the_remedy(
     assert re.fullmatch(
         rf"protovine: .*needs ({missing}), which is not in the slim install: pip install protovine\n", done.stderr
     )
+
+
+@pytest.mark.slow
+def test_a_slim_install_runs_a_node(gateway: Path, tmp_path: Path) -> None:
+    home = tmp_path / "venv"
+    venv.create(home, with_pip=True)
+    python = str(home / "bin" / "python")
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    install = [python, "-m", "pip", "install", "--quiet", "--only-binary=:all:", "-c", str(ROOT / "constraints.txt")]
+    done = subprocess.run(
+        [*install, "-r", str(ROOT / "deploy" / "requirements-node.txt")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    if "Could not find a version" in done.stderr:
+        pytest.skip("the package index cannot be reached")
+    assert 0 == done.returncode, done.stderr
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True, timeout=LIMIT_S)
+    (wheel,) = tmp_path.glob("*.whl")
+    subprocess.run([*install, "--no-index", "--no-deps", str(wheel)], env=environment, check=True, timeout=LIMIT_S)
+    check_node(python, "from protovine.cli import main; main(prog_name='protovine')", gateway)
 
 
 def test_the_list_of_modules_and_the_requirements_follow_pyproject() -> None:

@@ -79,7 +79,9 @@ def console_on(stderr: bool = True) -> Console:
 
 def status_rows(found: Sequence[dict[str, Any] | None]) -> list[tuple[str, ...]]:
     """Titles, then a row for each member: its counts, and the age of its oldest view."""
-    rows = [("node", "up [s]", "samples", "accuracy", "prototypes", "sent [B]", "peers", "oldest view [s]", "refused")]
+    rows: list[tuple[str, ...]] = [
+        ("node", "up [s]", "samples", "accuracy", "prototypes", "sent [B]", "peers", "oldest view [s]", "refused")
+    ]
     for status in found:
         if status is None:
             rows.append(("…", "", "", "", "", "", "", "", ""))
