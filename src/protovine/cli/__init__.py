@@ -24,6 +24,11 @@ _EXTRAS = {
     **dict.fromkeys(("aiomqtt", "cryptography", "prometheus_client", "zenoh"), "net"),
     **dict.fromkeys(("starlette", "uvicorn"), "watch"),
 }
+# Modules that `protovine node` does not need; deploy/requirements-node.txt leaves out their distributions.
+NOT_ON_A_NODE = (
+    "jinja2", "joblib", "matplotlib", "narwhals", "networkx", "pandas", "rich", "river", "scipy", "sklearn",
+    "threadpoolctl", "tomli_w",
+)  # fmt: skip
 
 
 class _Group(click.Group):
@@ -36,10 +41,14 @@ class _Group(click.Group):
             click.echo(f"protovine: {error}", err=True)
             ctx.exit(2)
         except ImportError as error:
-            extra = _EXTRAS.get((error.name or "").partition(".")[0])
-            if extra is None:
+            missing = (error.name or "").partition(".")[0]
+            if missing in NOT_ON_A_NODE:
+                about = f"{missing}, which is not in the slim install: pip install protovine"
+            elif missing in _EXTRAS:
+                about = f"{error.name}: pip install 'protovine[{_EXTRAS[missing]}]'"
+            else:
                 raise
-            click.echo(f"protovine: this needs {error.name}: pip install 'protovine[{extra}]'", err=True)
+            click.echo(f"protovine: this needs {about}", err=True)
             ctx.exit(2)
         except KeyboardInterrupt:
             click.echo("protovine: interrupted", err=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +75,36 @@ def console_on(stderr: bool = True) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     # A pipe has no width. With 200 columns rich neither folds nor cuts a table.
     return Console(stderr=stderr, width=None if stream.isatty() else 200, highlight=False)
+
+
+def status_rows(found: Sequence[dict[str, Any] | None]) -> list[tuple[str, ...]]:
+    """Titles, then a row for each member: its counts, and the age of its oldest view."""
+    rows: list[tuple[str, ...]] = [
+        ("node", "up [s]", "samples", "accuracy", "prototypes", "sent [B]", "peers", "oldest view [s]", "refused")
+    ]
+    for status in found:
+        if status is None:
+            rows.append(("…", "", "", "", "", "", "", "", ""))
+            continue
+        ages = [peer["age_s"] for peer in status["peers"] if peer["age_s"] is not None and not peer.get("revoked")]
+        there = sum(peer["alive"] for peer in status["peers"])
+        accuracy = status["accuracy"]
+        revoked = [peer["name"] for peer in status["peers"] if peer.get("revoked")]
+        known = len(status["peers"]) - len(revoked)
+        rows.append(
+            (
+                status["name"],
+                f"{status['up_s']:.0f}",
+                f"{status['samples']:,}",
+                "–" if accuracy is None else f"{accuracy:.3f}",
+                f"{status['prototypes']:,}",
+                f"{status['bytes_sent']:,}",
+                f"{there} of {known}" + (f", revoked: {' '.join(revoked)}" if revoked else ""),
+                f"{max(ages):.1f}" if ages else "–",
+                f"{sum(status['refused'].values()):,}",
+            )
+        )
+    return rows
 
 
 @contextmanager

@@ -10,8 +10,7 @@ from typing import Any
 
 import click
 
-from protovine.cli.common import console_on
-from protovine.cli.swarm import status_table
+from protovine.cli.common import status_rows
 
 # Options that name something of the settings, besides those of one value.
 _LISTS = ("listen", "connect", "source", "sink")
@@ -74,8 +73,7 @@ def node(file: Path | None, assignments: tuple[str, ...], check: bool, fresh: bo
 def _tables(assignments: tuple[str, ...], flags: dict[str, Any]) -> dict[str, Any]:
     """The options as tables of settings."""
     from protovine.errors import ConfigError
-    from protovine.experiments.define.config import assignment
-    from protovine.system import merged_tables
+    from protovine.system import assignment, merged_tables
 
     tables: dict[str, Any] = {}
     for text in assignments:
@@ -151,8 +149,7 @@ def status(
     if as_json:
         click.echo(json.dumps(found))
     elif found:
-        console = console_on(stderr=False)
-        console.print(status_table(found))
+        click.echo(_table(status_rows(found)))
     if not found:
         click.echo("protovine: no member answered", err=True)
         for endpoint in connect:
@@ -161,6 +158,17 @@ def status(
             except ProbeError as error:
                 click.echo(f"protovine: {error}", err=True)
         sys.exit(1)
+
+
+def _table(rows: list[tuple[str, ...]]) -> str:
+    """Rows as aligned columns, the first flush left; a node has no library for tables."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in rows
+    )
 
 
 def asker(

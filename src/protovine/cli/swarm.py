@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from protovine.cli.common import console_on
+from protovine.cli.common import console_on, status_rows
 from protovine.cli.run import new_folder, show, tables_of, with_flags
 
 
@@ -68,34 +68,14 @@ def _table() -> Iterator[Any]:
     from rich.live import Live
 
     with Live(console=console, transient=True, refresh_per_second=4) as live:
-        yield lambda swarm: live.update(status_table([member.status() for member in swarm.members]))
+        yield lambda swarm: live.update(_status_table([member.status() for member in swarm.members]))
 
 
-def status_table(found: list[dict[str, Any] | None]) -> Any:
-    """The members, their counts, and the ages of their views."""
+def _status_table(found: list[dict[str, Any] | None]) -> Any:
     from rich.table import Table
 
-    table = Table(
-        "node", "up [s]", "samples", "accuracy", "prototypes", "sent [B]", "peers", "oldest view [s]", "refused"
-    )
-    for status in found:
-        if status is None:
-            table.add_row("…", *[""] * 8)
-            continue
-        ages = [peer["age_s"] for peer in status["peers"] if peer["age_s"] is not None and not peer.get("revoked")]
-        there = sum(peer["alive"] for peer in status["peers"])
-        accuracy = status["accuracy"]
-        revoked = [peer["name"] for peer in status["peers"] if peer.get("revoked")]
-        known = len(status["peers"]) - len(revoked)
-        table.add_row(
-            status["name"],
-            f"{status['up_s']:.0f}",
-            f"{status['samples']:,}",
-            "–" if accuracy is None else f"{accuracy:.3f}",
-            f"{status['prototypes']:,}",
-            f"{status['bytes_sent']:,}",
-            f"{there} of {known}" + (f", revoked: {' '.join(revoked)}" if revoked else ""),
-            f"{max(ages):.1f}" if ages else "–",
-            f"{sum(status['refused'].values()):,}",
-        )
+    titles, *rows = status_rows(found)
+    table = Table(*titles)
+    for row in rows:
+        table.add_row(*row)
     return table

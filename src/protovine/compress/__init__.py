@@ -8,6 +8,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 from protovine.compress.base import CompressionResult, Compressor, merge
@@ -33,7 +34,7 @@ def compressor(name: str, **options: Any) -> Compressor:
     Raises
     ------
     ConfigError
-        The name is unknown, or an option is out of range.
+        The name is unknown, an option is out of range, or scikit-learn is needed and not installed.
 
     Examples
     --------
@@ -48,4 +49,8 @@ def compressor(name: str, **options: Any) -> Compressor:
     }
     if name not in makers:
         raise ConfigError(f"unknown compressor '{name}'{suggest(name, makers)}")
+    if name in ("dbscan", "kmeans") and find_spec("sklearn") is None:
+        raise ConfigError(
+            f"compressor '{name}' needs scikit-learn, which is not in the slim install: pip install protovine"
+        )
     return makers[name](**options)

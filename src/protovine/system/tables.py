@@ -55,6 +55,24 @@ def nested(key: str, value: Any) -> dict[str, Any]:
     return made
 
 
+def assignment(text: str) -> dict[str, Any]:
+    """The tables that ``section.key=value`` stands for; the value is TOML, or else text.
+
+    Examples
+    --------
+    >>> assignment("gossip.fanout=2"), assignment("node.state=none")
+    ({'gossip': {'fanout': 2}}, {'node': {'state': 'none'}})
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip() or "\n" in text:
+        raise ConfigError(f"--set takes key=value, got '{text}'")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()
+    return nested(key.strip(), parsed)
+
+
 def kinds(annotation: Any) -> dict[str, type[Section]]:
     """The sections of a discriminated union, by kind; empty for any other annotation.
 

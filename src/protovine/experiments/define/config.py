@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from protovine import system
 from protovine.errors import ConfigError
 from protovine.stream.options import OPTION_NAMES, ReadOptions
 from protovine.system import (
@@ -19,7 +19,6 @@ from protovine.system import (
     Section,
     SystemSettings,
     explain,
-    nested,
     preset,
     read_tables,
     resolve,
@@ -351,21 +350,14 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def assignment(text: str) -> dict[str, Any]:
-    """The tables that ``section.key=value`` stands for; the value is TOML, or else text.
+    """`protovine.system.assignment`, where ``data=X`` stands for ``data.source=X``.
 
     Examples
     --------
-    >>> assignment("gossip.fanout=2"), assignment("data.source=bananas")
+    >>> assignment("gossip.fanout=2"), assignment("data=bananas")
     ({'gossip': {'fanout': 2}}, {'data': {'source': 'bananas'}})
     """
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip() or "\n" in text:
-        raise ConfigError(f"--set takes key=value, got '{text}'")
-    try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        parsed = value.strip()
-    return _data_as_table(nested(key.strip(), parsed))
+    return _data_as_table(system.assignment(text))
 
 
 def _data_as_table(tables: dict[str, Any]) -> dict[str, Any]:
