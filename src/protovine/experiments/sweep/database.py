@@ -181,8 +181,8 @@ def load_results(folder: str | os.PathLike[str]) -> pd.DataFrame:
 def load_curves(folder: str | os.PathLike[str], runs: Sequence[str] | None = None) -> pd.DataFrame:
     """Curves over time of all runs of a sweep, or of some: ``run``, ``at_s`` and a column for each curve.
 
-    ``f1_recent`` is F1 over the last predictions, ``f1_so_far`` over all. Join with `load_results` by ``run``; the example
-    is there.
+    ``f1_recent`` is F1 over the last predictions, ``f1_so_far`` over all. Join with `load_results` by ``run``; the
+    example is there.
     """
     import pandas as pd
 
