@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Callable, Container
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +16,7 @@ from protovine.exchange import Exchange, Outputs, Seen, SetExchange, clamped, su
 from protovine.gossip import PeerView
 from protovine.learn import ArrayLearner, Prediction
 from protovine.learn.base import resume
+from protovine.learn.times import shifted, with_times
 from protovine.learn.validate import all_within, vector_of
 from protovine.prototypes import FEATURE_MAX
 from protovine.records import Record, TrainedRun
@@ -378,11 +378,11 @@ class Node:
         self._train_at_ns += by_ns
         self._local_until_ns += by_ns
         self._unlabelled = {
-            name: (x, int(_shifted(event_ns, by_ns, since_ns, now_ns)))
+            name: (x, int(shifted(event_ns, by_ns, since_ns, now_ns)))
             for name, (x, event_ns) in self._unlabelled.items()
         }
         learnt = self.learner.state()
-        self.learner.restore(_with_times(learnt, by_ns, since_ns, now_ns))
+        self.learner.restore(with_times(learnt, by_ns, since_ns, now_ns))
         self.exchange.shift(by_ns, now_ns)
 
     def _learn(self, sample: NDArray[np.float64], y: int, event_ns: int, name: int) -> None:
@@ -464,27 +464,6 @@ def _runs(batch: Batch, first_ns: int, period_ns: int) -> tuple[TrainedRun, ...]
             newest[peer] = run = [peer, created_ns, at_ns, 0, 1, int(fresh), at_ns]
             runs.append(run)
     return tuple([TrainedRun(*run[:6]) for run in runs])
-
-
-# The arrays of learners with event times.
-_TIMES = ("event", "clock")
-
-
-def _with_times(state: dict[str, Any], by_ns: int, since_ns: int, now_ns: int) -> dict[str, Any]:
-    """A learner's state with its event times moved."""
-    moved = dict(state)
-    for key, value in state.items():
-        if isinstance(value, dict):
-            moved[key] = _with_times(value, by_ns, since_ns, now_ns)
-        elif key in _TIMES:
-            moved[key] = _shifted(np.asarray(value), by_ns, since_ns, now_ns)
-    return moved
-
-
-def _shifted(times_ns: Any, by_ns: int, since_ns: int, now_ns: int) -> Any:
-    """Times since ``since_ns`` and those in the future, moved, but not beyond ``now_ns``; earlier ones as they are."""
-    moves = (times_ns >= since_ns) | (times_ns > now_ns)
-    return np.where(moves, np.minimum(times_ns + by_ns, now_ns), times_ns)
 
 
 def pump(node: Node, send: Callable[[int, bytes], None], record: Callable[[Record], None]) -> None:
