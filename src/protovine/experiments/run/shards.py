@@ -141,7 +141,7 @@ def _processes(
     children = []
     for mine in ranges:
         here, there = context.Pipe()
-        child = context.Process(target=_work, args=(built, mine, there, evaluated, list(pipes)), daemon=True)
+        child = context.Process(target=_work, args=(built, mine, there, evaluated, [*pipes, here]), daemon=True)
         child.start()
         there.close()
         pipes.append(here)
@@ -179,7 +179,7 @@ def _work(
 ) -> None:
     """The process of a shard: answer until the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent handles Ctrl-C.
-    for other in others:
+    for other in others:  # The parent's ends: as long as any is open, no child sees that the parent has died.
         other.close()
     encode, decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(_Ask).decode
     of: list[int] = []
@@ -197,7 +197,7 @@ def _work(
     while True:
         try:
             what = decode(pipe.recv_bytes())
-        except EOFError:
+        except (EOFError, OSError):  # The parent has ended.
             return
         try:
             for message in what.messages:
@@ -215,6 +215,9 @@ def _work(
             answer.abroad, answer.head = simulator.take_abroad(), simulator.head
         except ProtovineError as error:
             answer = _Answer([], [], [], [], None, 0, error=str(error))
-        pipe.send_bytes(encode(answer))
+        try:
+            pipe.send_bytes(encode(answer))
+        except OSError:
+            return
         for each in (happened, of, made):
             each.clear()
