@@ -103,6 +103,7 @@ def test_without_an_engine_building_says_which_are_possible(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.skipif("PROTOVINE_RELEASE" not in os.environ, reason="installs for ten minutes; set PROTOVINE_RELEASE=1")
 def test_the_steps_of_the_image_make_a_node_that_is_healthy(tmp_path: Path) -> None:
     pytest.importorskip("zenoh", reason="the extra `net` is not installed")
     home, source, state = tmp_path / "opt", tmp_path / "src", tmp_path / "state"
