@@ -145,7 +145,12 @@ def show(result: Result, folder: RunFolder, as_json: bool) -> None:
 @click.option("--preset", "presets", multiple=True, metavar="NAME", help=_PRESET_HELP)
 @with_flags()
 @click.option("--holdout", is_flag=True, default=None, help="Keep the last 20 % to test every node at the end.")
-@click.option("--jobs", type=int, default=None, help="Runs at a time. [default: number of processors]")
+@click.option(
+    "--jobs",
+    type=int,
+    default=None,
+    help="Processes: runs at a time, or parts of a single run of 200 nodes or more. [default: number of processors]",
+)
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting, such as link.loss=0.1.")
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="New folder for traces and report.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")

@@ -276,7 +276,7 @@ class Experiment(Section):
     )
     seed: int = Field(0, ge=0, description="first seed; drives arrivals, gossip, shuffles and generators")
     seeds: int = Field(3, ge=1, le=10_000, description="number of seeds, one run each")
-    jobs: int = Field(1, ge=1, le=1024, description="runs at a time")
+    jobs: int = Field(1, ge=1, le=1024, description="processes: runs at a time, or parts of a single large run")
     data: DataSettings = DataSettings()
     swarm: SwarmSettings = SwarmSettings()
     learner: dict[str, Any] = Field(default_factory=dict, description="overrides of the presets' learners")
