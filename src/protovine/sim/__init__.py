@@ -19,7 +19,7 @@ from protovine.sim.invariants import Invariants
 from protovine.sim.medium import MediumPlan
 from protovine.sim.mobility import Changes
 from protovine.sim.network import Fate, Link, Network
-from protovine.sim.radio import profile
+from protovine.sim.radio import Profile, profile
 from protovine.sim.scenario import Outcome, Scenario
 from protovine.sim.simulator import Simulator
 
@@ -43,6 +43,7 @@ __all__ = [
     "Network",
     "Outcome",
     "Partition",
+    "Profile",
     "Retune",
     "Scenario",
     "Simulator",
