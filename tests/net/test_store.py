@@ -234,6 +234,12 @@ def test_what_was_learnt_is_carried_over_where_features_or_classes_were_added(
         again = store.load(about=changed)
         assert again.notes == () and again.state is not None
         assert expected == unpack(again.state["node"])
+        # The schema changes again before the node has run: places are still those of what was learnt.
+        wider = about(schema={what: ["first", *names] for what, names in changed["schema"].items()})
+        twice = store.load(about=wider).state
+        assert twice is not None
+        moved = {what: [place + 1 for place in expected[what]] for what in ("features", "classes")}
+        assert {**expected, **moved} == unpack(twice["node"])
 
 
 def _refused(state: dict[str, Any]) -> None:

@@ -212,7 +212,7 @@ class BroadcastLog(LogGossip):
         return min((_ASK_NS + round(part * _ASK_SPREAD_NS)) << tries, _ASK_MAX_NS)
 
     def _said(self, made: list[LogOutgoing], now_ns: int) -> None:
-        """All in range were told the newest entries: nothing is in flight, and a bare header is not needed soon."""
+        """All in range were sent the newest entries: nothing is in flight, and a bare header is not needed soon."""
         state = self._all
         state.flight.clear()
         state.summary = state.summary_tries = state.unanswered = 0

@@ -277,7 +277,13 @@ def seed_of(
     places : pair of lists of int, optional
         The places of the other one's features and classes in the new node's schema; by default the same.
     """
-    node = {"node": None, "learner": unpack(bytes(state["node"]))["learner"]}
+    other = unpack(bytes(state["node"]))
+    node = {"node": None, "learner": other["learner"]}
+    if "features" in other:  # It was carried over itself, and no node has run with it yet.
+        features, classes = other["features"], other["classes"]
+        if places is not None:
+            features, classes = [places[0][each] for each in features], [places[1][each] for each in classes]
+        places = features, classes
     if places is not None:
         node["features"], node["classes"] = places
     begun = {"peers": [], "hellos": [], "awaited": [], "next_id": 0}

@@ -39,7 +39,7 @@ def execute(
 ) -> Run:
     """Run one preset with one seed; with a folder, write the complete trace file there.
 
-    A large swarm is simulated in up to so many ``shards``, each in a process; the result is the same.
+    A large swarm is simulated in up to ``shards`` processes; the result is the same.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def simulate(
     recorder: Recorder | None = None,
     shards: int = 1,
 ) -> tuple[Recorder, float]:
-    """Simulate a built run, in so many processes; return what took all records in, and the seconds that this took."""
+    """Simulate a built run in ``shards`` processes; return the recorder of all records, and wall seconds."""
     recorder = recorder or Recorder()
     if getattr(settings.learner, "size_max", 0):
         import sklearn.cluster  # noqa: F401  Loads the threads that are limited below.

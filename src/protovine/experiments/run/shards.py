@@ -53,7 +53,7 @@ def simulate_shards(
     progress: Callable[[int], None],
     evaluated: Callable[[Outcome], Iterable[AnyRecord]],
 ) -> Invariants:
-    """Simulate a built run in so many processes; the records are those of a single `Simulator`, in the same order.
+    """Simulate a built run in ``shards`` processes; the records are those of a single `Simulator`, in the same order.
 
     Parameters
     ----------

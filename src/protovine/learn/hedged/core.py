@@ -392,7 +392,7 @@ class HedgedLVQCore:
         Raises
         ------
         SnapshotError
-            The state does not fit so many features and classes. This learner is unchanged.
+            The state has another number of features or classes. This learner is unchanged.
         ValueError
             A place is not one of this learner, or is taken twice.
         """

@@ -1,4 +1,4 @@
-"""Which parts a learner has for so many features and classes, and how large its arrays are."""
+"""Which parts a learner has, and how large its arrays are, by the number of features and classes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Layout(NamedTuple):
     pooling: Flags
 
     def sizes(self, senders: int, places: int) -> Sizes:
-        """Lengths of the axes of arrays for so many senders, and with room for so many prototypes."""
+        """Lengths of the axes of arrays for ``senders`` senders, with room for ``places`` prototypes."""
         return Sizes(
             places=places,
             features=self.dim,
