@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -24,10 +25,11 @@ from protovine.share import AlwaysGate, QueueInbox, SetLimits, WholeSets
 
 
 class Wire:
-    """Where transports find each other."""
+    """Where transports find each other. A runtime opens its transport again in another thread, so there is a lock."""
 
     def __init__(self) -> None:
         self.ends: dict[int, End] = {}
+        self.lock = threading.RLock()
 
 
 class End:
@@ -39,41 +41,48 @@ class End:
         self.alive: Callable[[int, bool], None] = lambda member, there: None
 
     def open(self, deliver: Any, alive: Any, status: Any) -> None:
-        self.deliver, self.alive, self.status = deliver, alive, status
-        for other in self.wire.ends.values():
-            other.alive(self.member, True)
-            alive(other.member, True)
-        self.wire.ends[self.member] = self
+        with self.wire.lock:
+            self.deliver, self.alive, self.status = deliver, alive, status
+            for other in self.wire.ends.values():
+                other.alive(self.member, True)
+                alive(other.member, True)
+            self.wire.ends[self.member] = self
 
     def send(self, peer: int, data: bytes) -> None:
         self._hand(peer, Channel.MESSAGE, data)
 
     def send_hello(self, peer: int | None, data: bytes, ask: bool) -> None:
-        others = [other for other in self.wire.ends if other != self.member] if peer is None else [peer]
-        for other in others:
-            self._hand(other, Channel.ASK if ask else Channel.HELLO, data)
+        self._hand_to(peer, Channel.ASK if ask else Channel.HELLO, data)
 
     def send_revocations(self, peer: int | None, data: bytes) -> None:
-        others = [other for other in self.wire.ends if other != self.member] if peer is None else [peer]
-        for other in others:
-            self._hand(other, Channel.REVOCATIONS, data)
+        self._hand_to(peer, Channel.REVOCATIONS, data)
 
     def deny(self, names: frozenset[str]) -> None:
         self.denied = names
 
+    def _hand_to(self, peer: int | None, channel: Channel, data: bytes) -> None:
+        """To one member, or to all others."""
+        with self.wire.lock:
+            others = [other for other in self.wire.ends if other != self.member] if peer is None else [peer]
+        for other in others:
+            self._hand(other, channel, data)
+
     def _hand(self, peer: int, channel: Channel, data: bytes) -> None:
-        end = self.wire.ends.get(peer)
-        if end is not None and end.deliver is not None and self.member in self.wire.ends:
+        with self.wire.lock:
+            end = self.wire.ends.get(peer) if self.member in self.wire.ends else None
+        if end is not None and end.deliver is not None:
             end.deliver(channel, data)
 
     def reopen(self) -> None:
-        self.close()
-        self.open(self.deliver, self.alive, self.status)
+        with self.wire.lock:
+            self.close()
+            self.open(self.deliver, self.alive, self.status)
 
     def close(self) -> None:
-        if self.wire.ends.pop(self.member, None) is not None:
-            for other in self.wire.ends.values():
-                other.alive(self.member, False)
+        with self.wire.lock:
+            if self.wire.ends.pop(self.member, None) is not None:
+                for other in self.wire.ends.values():
+                    other.alive(self.member, False)
 
 
 @dataclass

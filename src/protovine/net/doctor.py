@@ -15,6 +15,7 @@ from protovine.net.io.mqtt import Broker
 from protovine.net.ops.probe import ProbeError, dial, host_and_port, is_own
 from protovine.net.security.describe import describe
 from protovine.net.service import prepare
+from protovine.net.tasks import cancel
 
 # Less free space for snapshots, or less time of the certificate, is worth a word.
 _FREE_BYTES, _LEFT = 100 * 2**20, timedelta(days=21)
@@ -94,6 +95,5 @@ async def _broker(broker: Broker, of: str, timeout_s: float) -> Finding:
     except TimeoutError:
         said.append(f"{broker}: no answer within {timeout_s:g} s")
     finally:
-        task.cancel()
-        await asyncio.wait([task])
+        await cancel(task)
     return Finding("ok", f"{of} {broker}") if there.is_set() else Finding("fail", f"{of} {said[0]}")

@@ -421,7 +421,7 @@ class Runtime:
             name = self.tally.name(peers[0])
             _log.info("lost the link to %s", name, extra={"peer": name})
         elif action is Action.REOPEN:
-            names = ", ".join(self.tally.name(peer) for peer in peers[:5])
+            names = ", ".join(self.tally.name(peer) for peer in peers[:5]) or "any other member"
             _log.warning("no sign of %s: opening the network again", names)
             self.tally.reopened += 1
             self._start_reopening()

@@ -385,6 +385,35 @@ def test_tls_checks_the_broker_and_shows_a_certificate(start, tmp_path, monkeypa
     assert not run(connects(ca_file=files["authority.pem"]))
 
 
+@pytest.mark.parametrize("method", ["subscribe", "publish"])
+def test_a_cancellation_that_the_client_drops_ends_sources_and_sinks(start, monkeypatch, method):
+    """In Python 3.11 a cancellation is lost that comes together with the broker's answer."""
+    broker, asked = start(), []
+
+    async def answered_meanwhile(self, *args, **settings):
+        asked.append(args)
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        return []
+
+    monkeypatch.setattr(f"aiomqtt.Client.{method}", answered_meanwhile)
+
+    async def reads():
+        source = Mqtt(SCHEMA, "127.0.0.1", ["a"], port=broker.port, **QUICK)
+        async with contextlib.aclosing(source.events()) as events, waiting(events):
+            while not asked:
+                await asyncio.sleep(0.005)
+
+    async def writes():
+        sink = MqttSink("127.0.0.1", "a", port=broker.port, **QUICK)
+        await sink.put(output(1))
+        while not asked:
+            await asyncio.sleep(0.005)
+        await sink.close()
+
+    run(reads() if method == "subscribe" else writes())
+
+
 def test_outages_are_reported_at_a_bounded_rate():
     """In virtual time: each outage once and every minute while it lasts, and of a flapping line a few."""
     now_s, reports = [0.0], []

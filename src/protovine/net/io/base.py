@@ -122,7 +122,8 @@ class QueuedSource(ParsedSource):
         await asyncio.sleep(0)
         while not self._ready:
             try:
-                topic, data = await asyncio.wait_for(self._queue.get(), self._parser.wait_s())
+                async with asyncio.timeout(self._parser.wait_s()):
+                    topic, data = await self._queue.get()
             except TimeoutError:
                 self._ready.extend(self._parser.due())
             else:

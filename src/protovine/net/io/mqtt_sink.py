@@ -15,6 +15,7 @@ from protovine.net.io.base import CLOSE_TIMEOUT_S, QUEUE, Output, ReportingSink,
 from protovine.net.io.devices import DeviceTopic
 from protovine.net.io.mqtt import Broker, BrokerSettings, check_qos, check_topic, until_disconnected
 from protovine.net.io.queues import DropOldest
+from protovine.net.tasks import cancel
 from protovine.stream import Label
 
 if TYPE_CHECKING:
@@ -133,8 +134,7 @@ class MqttSink(ReportingSink):
                     await asyncio.sleep(_POLL_S)
                 if self._client is not None and self._status_topic is not None:
                     await self._client.publish(self._status_topic, OFFLINE, 1, True)
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        await cancel(self._task)
 
     async def _publish(self, client: aiomqtt.Client) -> None:
         if self._status_topic is not None:
@@ -146,12 +146,10 @@ class MqttSink(ReportingSink):
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._client = None
-            for task in tasks:
-                task.cancel()
-            results = await asyncio.gather(*tasks, return_exceptions=True)
-        for result in results:
-            if isinstance(result, Exception):
-                raise result
+            await cancel(*tasks)
+        for error in [task.exception() for task in tasks if not task.cancelled()]:
+            if error is not None:
+                raise error
 
     async def _send(self, client: aiomqtt.Client) -> None:
         while True:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -15,6 +14,7 @@ from protovine.net.io.mqtt import Broker, BrokerSettings, check_qos, check_topic
 from protovine.net.io.parser import MESSAGE_BYTES_MAX, Parser
 from protovine.net.io.queues import DropOldest
 from protovine.net.io.schema import Schema
+from protovine.net.tasks import cancel
 
 if TYPE_CHECKING:
     import aiomqtt
@@ -87,8 +87,7 @@ class Mqtt(QueuedSource):
             while True:
                 yield await self._next_event()
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await cancel(task)
 
     async def _subscribe(self, client: aiomqtt.Client) -> None:
         granted: Sequence[Any] = await client.subscribe([(topic, self._qos) for topic in self._topics])

@@ -7,6 +7,7 @@ log names each of them. A file that cannot be read changes nothing.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -78,13 +79,13 @@ class Reloader:
     async def watch(self, period_s: float = WATCH_S) -> None:
         """Reload when asked to, and what has changed every ``period_s`` seconds; for ever."""
         while True:
-            try:
-                await asyncio.wait_for(self._asked.wait(), period_s)
-                asked = True
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(period_s):
+                    await self._asked.wait()
+            asked = self._asked.is_set()
+            if asked:
                 self._asked.clear()
                 _log.info("reloading")
-            except TimeoutError:
-                asked = False
             await self.look(everything=asked)
 
     async def look(self, *, everything: bool = False) -> None:
