@@ -88,3 +88,18 @@ def test_python_cannot_call_an_inner_kernel() -> None:
     assert 4.0 == twice(1.0)
     with pytest.raises(TypeError, match="increment is an inner kernel"):
         increment(1.0)
+
+
+@inner_kernel
+def scaled(x, factor, negative):
+    return -x * factor if negative else x * factor
+
+
+@kernel
+def scaled_in_four_ways(x, factor, negative):
+    return scaled(x, factor, negative) + scaled(x, 2, True) + scaled(x, 3, False) + scaled(x, factor=4, negative=True)
+
+
+def test_constants_as_arguments_compile_nothing_again() -> None:
+    assert 10.0 - 20.0 + 30.0 - 40.0 == scaled_in_four_ways(10.0, 1, False)
+    assert 1 == len(scaled.signatures)

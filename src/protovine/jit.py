@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
-from numba.core import event
+from numba.core import event, types
 from numba.core.registry import CPUDispatcher
 
 # Imports at the top level of a file. Parsing whole files would take longer than importing them.
@@ -90,7 +90,16 @@ def _inner(function: _Function, **options: Any) -> _Function:
     return compiled
 
 
-class _InnerDispatcher(CPUDispatcher):
+class _Dispatcher(CPUDispatcher):
+    """Compiles once for all values of an argument, where numba would once more for each constant in the code."""
+
+    def get_call_template(self, args: Any, kws: Any) -> Any:
+        plain: Any = types.unliteral
+        named = {name: plain(value) for name, value in dict(kws).items()}
+        return super().get_call_template(tuple(plain(each) for each in args), named)
+
+
+class _InnerDispatcher(_Dispatcher):
     """Raises an error where numba would jump to an entry point that is not there."""
 
     def __call__(self, *args: object, **kwargs: object) -> Any:
@@ -104,6 +113,7 @@ def _compiled(function: _Function, **options: Any) -> _Function:
         return function
     # Numba has no public way to set the stamp. `tests/test_jit.py` fails if a new release names it otherwise.
     files._source_stamp = _content(function.__module__, function.__code__.co_filename)
+    compiled.__class__ = _Dispatcher
     dispatcher: _Function = compiled
     return dispatcher
 

@@ -54,7 +54,7 @@ def jensen_shannon_kde(
     low = np.minimum(rows_a.min(axis=0), rows_b.min(axis=0))
     high = np.maximum(rows_a.max(axis=0), rows_b.max(axis=0))
     points = low + rng.random((point_count(high - low, points_max), len(low))) * (high - low)
-    # The widest dimensions first: they rule out most points.
+    # The widest dimensions first: the grid over them rules out most points.
     order = np.argsort(-np.concatenate([rows_a, rows_b]).var(axis=0), kind="stable")
     sets = np.ascontiguousarray(rows_a[:, order]), np.ascontiguousarray(rows_b[:, order])
     distance = kernels.jensen_shannon_distance(points, order, low, high, *sets, _scott(rows_a), _scott(rows_b))

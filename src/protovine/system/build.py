@@ -25,6 +25,7 @@ from protovine.learn import (
     XuILVQCore,
     river_core,
 )
+from protovine.learn.validate import all_within
 from protovine.node import Node
 from protovine.prototypes import PrototypeSet
 from protovine.records import SECOND_NS
@@ -346,6 +347,9 @@ def warm(systems: Iterable[SystemSettings]) -> None:
         core.learn(x, codes, times)
         core.learn_received(held, codes)
         core.predict(x[0])
+        if isinstance(core, HedgedLVQCore):
+            core.predict_balanced(x[:1])
+    all_within(x[0], 1.0)
     gates = [each.exchange.gate for each in chosen if isinstance(each.exchange, WholeSetSettings)]
     if any(isinstance(gate, PaperGateSettings) for gate in gates):
         jensen_shannon_kde(held, held, np.random.default_rng(0))

@@ -50,10 +50,10 @@ def run_prepared(
     runs: list[Run] = []
     status, error, failed = "complete", None, None
     try:
-        warm(prepared.settings.values())
         if jobs > 1:
             _in_processes(prepared, tasks, jobs, trace_folder, report, runs.append)
         else:
+            warm(prepared.settings.values())
             # Processes that no other run needs share this one.
             _here(prepared, tasks, wanted if len(tasks) == 1 else 1, trace_folder, report, runs.append)
     except KeyboardInterrupt:
@@ -124,22 +124,35 @@ def _in_processes(
     report: Callable[[int, int], None],
     keep: Callable[[Run], None],
 ) -> None:
+    # Kernels are compiled once, and those of different learners at the same time; what can already run does.
+    kinds: dict[str, list[str]] = {}
+    for name, settings in prepared.settings.items():
+        kinds.setdefault(settings.learner.kind, []).append(name)
     # Workers are spawned: a fork would copy threads of numerical libraries in an unknown state.
     context = multiprocessing.get_context("spawn")
     counter, stop = context.Value("q", 0), context.Event()
     work = (counter, stop, prepared.settings, prepared.data, trace_folder)
     with ProcessPoolExecutor(jobs, context, _start_worker, work) as pool:
         with interrupts_blocked():  # Workers start here and inherit the block: only the parent handles Ctrl-C.
-            waiting: set[Future[Run]] = {pool.submit(_work, name, seed) for name, seed in tasks}
+            compiling: dict[Future[Any], list[str]] = {pool.submit(_warm, names): names for names in kinds.values()}
+        waiting: set[Future[Run]] = set()
         try:
-            while waiting:
-                finished, _ = wait(waiting, timeout=0.1, return_when="FIRST_COMPLETED")
+            while compiling or waiting:
+                unfinished: list[Future[Any]] = [*compiling, *waiting]
+                finished, _ = wait(unfinished, timeout=0.1, return_when="FIRST_COMPLETED")
                 report(counter.value, prepared.samples)
-                for future in finished:
+                for ready in compiling.keys() & finished:
+                    ready.result()
+                    names = compiling.pop(ready)
+                    with interrupts_blocked():
+                        waiting |= {pool.submit(_work, name, seed) for name, seed in tasks if name in names}
+                for future in waiting & finished:
                     waiting.remove(future)
                     keep(future.result())
         except BaseException:
             stop.set()
+            for other in compiling:
+                other.cancel()
             for future in [future for future in waiting if not future.cancel()]:
                 if future.exception() is None:  # It has already finished.
                     keep(future.result())
@@ -172,6 +185,20 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
+
+
+def _warm(names: list[str]) -> None:
+    """Compile the kernels of these systems. It takes a minute at first, so this process ends if the run is stopped."""
+    ready = threading.Event()
+
+    def give_up() -> None:
+        while not ready.wait(0.1):
+            if _worker["stop"].is_set():
+                os._exit(1)
+
+    threading.Thread(target=give_up, daemon=True).start()
+    warm(_worker["settings"][name] for name in names)
+    ready.set()
 
 
 def _work(name: str, seed: int) -> Run:
