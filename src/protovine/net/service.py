@@ -36,7 +36,7 @@ from protovine.values import listed
 _log = logging.getLogger("protovine")
 
 # What the kernels of the default take on a desktop processor; they are cached then. Progress is logged this often.
-COMPILE_S, _SAY_S = 40, 10.0
+COMPILE_S, _SAY_S = 60, 10.0
 
 
 def _report(reason: str, text: str) -> None:
