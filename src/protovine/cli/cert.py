@@ -121,6 +121,84 @@ def cert_sign(
     _tell(out)
 
 
+@cert.command("token")
+@click.argument("name")
+@click.option("--authority", required=True, type=click.Path(path_type=Path), help="Folder that `cert init` made.")
+@click.option("--minutes", default=60, show_default=True, help="How long it can be used, at most 10080.")
+@click.option(
+    "--address", "addresses", multiple=True, metavar="IP|DNS", help="Address that peers dial; repeat for several."
+)
+@click.option("--days", type=int, default=None, help="Lifetime. [default: 365, or as long as the authority's]")
+@click.option(
+    "--id", "member_id", type=int, default=None, help="Number of the member. [default: the old one, or the lowest free]"
+)
+@click.option("--renew", is_flag=True, help="Although the last certificate is still valid.")
+@click.option("--operator", is_flag=True, help="For someone who asks for the status, and is no member.")
+def cert_token(
+    name: str,
+    authority: Path,
+    minutes: int,
+    addresses: tuple[str, ...],
+    days: int | None,
+    member_id: int | None,
+    renew: bool,
+    operator: bool,
+) -> None:
+    """At the authority: make a token with which one device gets one certificate over the network.
+
+    The token alone goes to standard output. Who has it can become the member NAME, so pass it on as you would a
+    password.
+    """
+    from protovine.net.security.tokens import create_token
+
+    options: dict[str, Any] = {"days": days, "id": member_id, "renew": renew, "operator": operator}
+    token = create_token(authority, name, now=_now(), minutes=minutes, addresses=addresses, **options)
+    click.echo(str(token))
+    click.echo(f"for {name}, once, within {minutes} minutes, while `protovine cert serve` runs", err=True)
+
+
+@cert.command("serve")
+@click.option("--authority", required=True, type=click.Path(path_type=Path), help="Folder that `cert init` made.")
+@click.option("--listen", default="0.0.0.0:7448", show_default=True, metavar="HOST:PORT", help="Where devices ask.")
+@click.option("--until-used", is_flag=True, help="End when no token can be used any more.")
+def cert_serve(authority: Path, listen: str, until_used: bool) -> None:
+    """At the authority: answer devices that have a token, until Ctrl-C."""
+    import time
+
+    from protovine.net.ops.enrolment import EnrolmentServer
+    from protovine.net.ops.logs import set_up_logs
+    from protovine.net.security.tokens import waiting_tokens
+
+    set_up_logs("text")
+    with EnrolmentServer(authority, listen, clock=_now) as server:
+        names = ", ".join(name for name, _ in waiting_tokens(authority, _now())) or "none"
+        click.echo(f"waiting at {server.address} for devices with a token; tokens that can be used: {names}")
+        try:
+            while not until_used or waiting_tokens(authority, _now()):
+                time.sleep(0.5)
+        except KeyboardInterrupt:
+            click.echo("stopped")
+
+
+@cert.command("enrol")
+@click.argument("token")
+@click.option("--server", required=True, metavar="HOST:PORT", help="Where `cert serve` listens.")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="The member's folder; new, or with its key."
+)
+def cert_enrol(token: str, server: str, out: Path) -> None:
+    """On the device: make a key that never leaves it, and get its certificate with a TOKEN.
+
+    With - the token is read from standard input. If an answer is lost, the same command gets it again.
+    """
+    import sys
+
+    from protovine.net.ops.enrolment import enrol
+
+    enrol(sys.stdin.readline() if token == "-" else token, server, out, now=_now())
+    _tell(out)
+
+
 @cert.command("list")
 @click.option("--authority", required=True, type=click.Path(path_type=Path), help="Folder that `cert init` made.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")

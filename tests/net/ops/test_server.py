@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from protovine.errors import ConfigError
-from protovine.net.ops.server import CLIENTS_MAX, Server, parse_address
+from protovine.net.ops.http import CLIENTS_MAX
+from protovine.net.ops.server import Server, parse_address
 from tests.net.loopback import sample, swarm, until
 from tests.net.ops.scrape import ask, fetch, parsed
 
@@ -114,7 +115,7 @@ def test_scrapes_while_the_loop_is_busy() -> None:
 
 def test_slow_clients_neither_stop_the_node_nor_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients that trickle bytes, or never read, are ended after their time; an honest one gets through at once."""
-    monkeypatch.setattr("protovine.net.ops.server.CLIENT_S", 3.0)
+    monkeypatch.setattr("protovine.net.ops.http.CLIENT_S", 3.0)
 
     async def play() -> None:
         async with swarm("ann", "bob") as (ann, bob):

@@ -15,21 +15,16 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import contextlib
 import ipaddress
 import logging
-import socket
-import sys
 import threading
 import time
 from collections.abc import Callable
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TypeVar
 
-import msgspec
-
 from protovine.errors import ConfigError
+from protovine.net.ops.http import Http, OneAnswer
 from protovine.net.ops.meter import SocketMeter
 from protovine.net.ops.metrics import make_registry, read
 from protovine.net.runtime import Runtime
@@ -41,17 +36,13 @@ ADDRESS = "127.0.0.1:9100"
 # A loop that has not run for this long is not healthy.
 SILENCE_MAX_S = 5.0
 _BEAT_S = 0.5
-# From the beginning of a connection to its end, whatever the client does.
-CLIENT_S = 5.0
-# When more come at a time, the oldest is ended.
-CLIENTS_MAX = 8
 _LOOP_S = 2.0
 
 T = TypeVar("T")
 
 
-def parse_address(text: str) -> tuple[str, int]:
-    """Host and port in ``HOST:PORT``; port 0 is any free one.
+def parse_address(text: str, what: str = "metrics") -> tuple[str, int]:
+    """Host and port in ``HOST:PORT``; port 0 is any free one. Errors call it ``what``.
 
     Examples
     --------
@@ -67,7 +58,7 @@ def parse_address(text: str) -> tuple[str, int]:
     elif ":" in host:
         host = ""  # Without brackets nothing shows where the address ends and the port begins.
     if not colon or not host or not (port.isascii() and port.isdecimal()) or int(port) > 65535:
-        raise ConfigError(f"metrics must be HOST:PORT, such as 127.0.0.1:9100, got {text!r}")
+        raise ConfigError(f"{what} must be HOST:PORT, such as 127.0.0.1:9100, got {text!r}")
     return host, int(port)
 
 
@@ -234,78 +225,15 @@ class Server:
         return {"phase": self.phase} if self.runtime is None else self.ask(self.runtime.status)
 
 
-class _Http(ThreadingHTTPServer):
-    """A server with at most `CLIENTS_MAX` clients, each for at most `CLIENT_S` seconds."""
-
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 16
+class _Http(Http):
+    """The server with its owner, which handlers ask."""
 
     def __init__(self, host: str, port: int, owner: Server) -> None:
-        family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        self.address_family = family
         self.owner = owner
-        self._clients: dict[socket.socket, float] = {}
-        self._lock = threading.Lock()
-        super().__init__((str(where[0]), int(where[1])), _Handler)
-
-    def server_bind(self) -> None:
-        # The standard library's method looks up the host's name, which can take seconds without a name server.
-        self.allow_reuse_port = False
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if self.address_family == socket.AF_INET6:
-            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        with self._lock:
-            while len(self._clients) >= CLIENTS_MAX:
-                # The oldest, because an honest client is done in milliseconds.
-                oldest = next(iter(self._clients))
-                del self._clients[oldest]
-                _end(oldest)
-            self._clients[request] = time.monotonic()
-        super().process_request(request, client_address)
-
-    def service_actions(self) -> None:
-        """Between requests: end the clients whose time is over, however slowly they send."""
-        now = time.monotonic()
-        with self._lock:
-            for request in [r for r, since in self._clients.items() if now - since > CLIENT_S]:
-                del self._clients[request]
-                _end(request)
-
-    def shutdown_request(self, request: Any) -> None:
-        with self._lock:
-            self._clients.pop(request, None)
-        super().shutdown_request(request)
-
-    def close_clients(self) -> None:
-        with self._lock:
-            for request in self._clients:
-                _end(request)
-            self._clients.clear()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Do not report clients that hang up; the standard library would print a traceback."""
-        if isinstance(sys.exception(), OSError):
-            _log.debug("a client of the metrics went away", exc_info=True)
-        else:
-            _log.exception("a request for metrics or health failed")
+        super().__init__(host, port, _Handler, "metrics or health")
 
 
-def _end(request: socket.socket) -> None:
-    """Wake the thread that reads or writes there; it closes the socket."""
-    with contextlib.suppress(OSError):
-        request.shutdown(socket.SHUT_RDWR)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    # One answer per connection; and each wait for bytes is bounded too.
-    protocol_version = "HTTP/1.0"
-    timeout = CLIENT_S
+class _Handler(OneAnswer):
     server: _Http
 
     def do_GET(self) -> None:
@@ -319,12 +247,12 @@ class _Handler(BaseHTTPRequestHandler):
             elif path == "/readyz":
                 self._judged(*owner.readiness())
             elif path == "/status":
-                self._json(HTTPStatus.OK, owner.status())
+                self.send_json(HTTPStatus.OK, owner.status())
             else:
                 known = ["/metrics", "/healthz", "/readyz", "/status"]
-                self._json(HTTPStatus.NOT_FOUND, {"error": "no such page", "pages": known})
+                self.send_json(HTTPStatus.NOT_FOUND, {"error": "no such page", "pages": known})
         except TimeoutError as error:
-            self._json(HTTPStatus.SERVICE_UNAVAILABLE, {"error": str(error)})
+            self.send_json(HTTPStatus.SERVICE_UNAVAILABLE, {"error": str(error)})
 
     do_HEAD = do_GET
 
@@ -332,26 +260,7 @@ class _Handler(BaseHTTPRequestHandler):
         from prometheus_client.exposition import choose_encoder
 
         encode, kind = choose_encoder(self.headers.get("Accept", ""))
-        self._send(HTTPStatus.OK, kind, encode(self.server.owner.registry))
+        self.send(HTTPStatus.OK, kind, encode(self.server.owner.registry))
 
     def _judged(self, good: bool, body: dict[str, Any]) -> None:
-        self._json(HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE, body)
-
-    def _json(self, status: HTTPStatus, body: dict[str, Any]) -> None:
-        self._send(status, "application/json", msgspec.json.encode(body) + b"\n")
-
-    def _send(self, status: HTTPStatus, kind: str, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Cache-Control", "no-store")
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def version_string(self) -> str:
-        """The name of the server, without the version of Python."""
-        return "protovine"
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Log nothing: frequent requests must not fill the log."""
+        self.send_json(HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE, body)

@@ -68,18 +68,20 @@ class Issued(msgspec.Struct, forbid_unknown_fields=True):
         return self.revoked is None and now <= self.not_after
 
 
-class _Index(msgspec.Struct, forbid_unknown_fields=True):
+class Index(msgspec.Struct, forbid_unknown_fields=True):
     format: int
     swarm: str
     issued: list[Issued]
 
 
 @dataclass
-class _Authority:
+class Authority:
+    """An authority that is open: its folder is locked."""
+
     folder: Path
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
-    index: _Index
+    index: Index
 
 
 def create_authority(folder: Path, swarm: str, *, now: datetime, days: int = AUTHORITY_DAYS) -> x509.Certificate:
@@ -99,11 +101,11 @@ def create_authority(folder: Path, swarm: str, *, now: datetime, days: int = AUT
         )
         .sign(key, hashes.SHA256())
     )
-    authority = _Authority(folder, certificate, key, _Index(1, swarm, []))
+    authority = Authority(folder, certificate, key, Index(1, swarm, []))
     write_folder(
         folder,
         {
-            "authority.key": _key_pem(key),
+            "authority.key": key_pem(key),
             "authority.pem": _pem(certificate),
             "index.json": _index_json(authority.index),
             "revoked.pem": _revocations(authority, now),
@@ -153,12 +155,11 @@ def issue(
         A parameter is out of range, a file cannot be read or written, or the name or the id is taken.
     """
     check_name("the member's name", name)
-    names = _alternative_names(name, addresses)
+    names = alternative_names(name, addresses)
     key = ec.generate_private_key(ec.SECP256R1())
-    with _opened(authority, now) as opened:
-        who = _whom(opened.index, name, id, operator)
-        terms = _Terms(who, names, key.public_key(), now, days, renew)
-        _certify(opened, terms, out, {"member.key": _key_pem(key)})
+    with opened_authority(authority, now) as opened:
+        who = whom(opened.index, name, id, operator)
+        _answer(opened, Terms(who, names, key.public_key(), now, days, renew), out, {"member.key": key_pem(key)})
     return who
 
 
@@ -173,7 +174,7 @@ def request(folder: Path, name: str, addresses: Iterable[str] = ()) -> x509.Cert
         A name or address is none, or a file cannot be read or written.
     """
     check_name("the member's name", name)
-    names = _alternative_names(name, addresses)
+    names = alternative_names(name, addresses)
     path = folder / "member.key"
     known = path.exists()
     key = read_key(path) if known else ec.generate_private_key(ec.SECP256R1())
@@ -187,22 +188,27 @@ def request(folder: Path, name: str, addresses: Iterable[str] = ()) -> x509.Cert
     if known:
         replace_file(folder / "request.pem", pem)
     else:
-        write_folder(folder, {"member.key": _key_pem(key), "request.pem": pem})
+        write_folder(folder, {"member.key": key_pem(key), "request.pem": pem})
     return made
 
 
 def read_request(path: Path) -> tuple[str, list[str], ec.EllipticCurvePublicKey]:
     """The name, the addresses and the key that a request is for; `ConfigError` unless its key signed it."""
+    return parse_request(read_file(path), str(path))
+
+
+def parse_request(pem: bytes, source: str) -> tuple[str, list[str], ec.EllipticCurvePublicKey]:
+    """As `read_request`; errors name the ``source``."""
     try:
-        found = x509.load_pem_x509_csr(read_file(path))
+        found = x509.load_pem_x509_csr(pem)
         names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         (name,) = (str(each.value) for each in found.subject.get_attributes_for_oid(NameOID.COMMON_NAME))
         key = found.public_key()
         signed = found.is_signature_valid
     except CERTIFICATE_ERRORS:
-        raise ConfigError(f"{path} is no request of `protovine cert request`") from None
+        raise ConfigError(f"{source} is no request of `protovine cert request`") from None
     if not signed or not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise ConfigError(f"{path} is not signed by an ECDSA P-256 key of its own")
+        raise ConfigError(f"{source} is not signed by an ECDSA P-256 key of its own")
     addresses = [*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))]
     return name, [each for each in addresses if each != name], key
 
@@ -232,16 +238,16 @@ def sign(
     """
     name, addresses, key = read_request(request)
     check_name("the member's name", name)
-    names = _alternative_names(name, addresses)
-    with _opened(authority, now) as opened:
-        who = _whom(opened.index, name, id, operator)
-        _certify(opened, _Terms(who, names, key, now, days, renew), out, {})
+    names = alternative_names(name, addresses)
+    with opened_authority(authority, now) as opened:
+        who = whom(opened.index, name, id, operator)
+        _answer(opened, Terms(who, names, key, now, days, renew), out, {})
     return who
 
 
 def issued(authority: Path, now: datetime) -> list[Issued]:
     """Every certificate that the authority issued, by name and date."""
-    with _opened(authority, now) as opened:
+    with opened_authority(authority, now) as opened:
         return sorted(opened.index.issued, key=lambda one: (one.name, one.not_before))
 
 
@@ -253,7 +259,7 @@ def revoke(authority: Path, who: str, *, now: datetime) -> list[Issued]:
     ConfigError
         There is no such certificate, or a file cannot be read or written.
     """
-    with _opened(authority, now) as opened:
+    with opened_authority(authority, now) as opened:
         issued = opened.index.issued
         found = [one for one in issued if one.name == who]
         found = found or [one for one in issued if one.serial == who.lower().lstrip("0")]
@@ -275,7 +281,7 @@ def write_revocations(path: Path, trust: Trust) -> None:
 
 
 @dataclass(frozen=True)
-class _Terms:
+class Terms:
     """What a certificate is to say."""
 
     who: MemberName | OperatorName
@@ -286,22 +292,28 @@ class _Terms:
     renew: bool
 
 
-def _whom(index: _Index, name: str, id: int | None, operator: bool) -> MemberName | OperatorName:
+def whom(index: Index, name: str, id: int | None, operator: bool) -> MemberName | OperatorName:
+    """Whom a certificate for this name would belong to; `ConfigError` if the name or the id is taken."""
     for known in index.issued:
         if known.name == name and operator is not (known.id is None):
             raise ConfigError(f"{name} is {'a member' if operator else 'an operator'}: choose another name")
     return OperatorName(index.swarm, name) if operator else MemberName(index.swarm, name, _chosen_id(index, name, id))
 
 
-def _certify(opened: _Authority, terms: _Terms, out: Path, more: dict[str, bytes]) -> None:
-    """Write a certificate and what it is believed by, with other files, to a new folder."""
-    name, now = terms.who.name, terms.now
-    for known in opened.index.issued:
-        if known.name == name and known.live(now) and not terms.renew:
+def check_renewal(index: Index, name: str, now: datetime, renew: bool) -> None:
+    """`ConfigError` if the name has a certificate that is still valid, unless that is to be renewed."""
+    for known in index.issued:
+        if known.name == name and known.live(now) and not renew:
             raise ConfigError(
                 f"{name} has a certificate until {known.not_after:%Y-%m-%d}; --renew issues one more, "
                 "revoke that one if its key is lost"
             )
+
+
+def certify(opened: Authority, terms: Terms) -> dict[str, bytes]:
+    """The files of a new certificate and of what it is believed by; the certificate is in the index then."""
+    check_renewal(opened.index, terms.who.name, terms.now, terms.renew)
+    now = terms.now
     serial = x509.random_serial_number()
     # The transport can tell certificates apart only by their common names, so each has one of its own.
     subject, issuer = _x509_name(common_name(serial)), opened.certificate.subject
@@ -309,7 +321,7 @@ def _certify(opened: _Authority, terms: _Terms, out: Path, more: dict[str, bytes
     if isinstance(terms.who, OperatorName):
         uses = [ExtendedKeyUsageOID.CLIENT_AUTH]
     certificate = (
-        _builder(subject, issuer, terms.key, now, _end(opened.certificate, now, terms.days), serial)
+        _builder(subject, issuer, terms.key, now, end_of_certificate(opened.certificate, now, terms.days), serial)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(authority=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage(uses), critical=False)
@@ -321,15 +333,23 @@ def _certify(opened: _Authority, terms: _Terms, out: Path, more: dict[str, bytes
     )
     if len(certificate.public_bytes(serialization.Encoding.DER)) > CERTIFICATE_BYTES_MAX:
         raise ConfigError(f"the addresses make the certificate longer than {CERTIFICATE_BYTES_MAX} bytes")
-    before = _index_json(opened.index)
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     id = terms.who.id if isinstance(terms.who, MemberName) else None
-    opened.index.issued.append(Issued(name, id, f"{serial:x}", begin, end))
+    opened.index.issued.append(Issued(terms.who.name, id, f"{serial:x}", begin, end))
     # The index first: a certificate that it does not know could never be revoked.
     replace_file(opened.folder / "index.json", _index_json(opened.index))
+    return {
+        "member.pem": _pem(certificate),
+        "authority.pem": _pem(opened.certificate),
+        "revoked.pem": read_file(opened.folder / "revoked.pem"),
+    }
+
+
+def _answer(opened: Authority, terms: Terms, out: Path, more: dict[str, bytes]) -> None:
+    """Certify, and write the files with others to a new folder."""
+    before = _index_json(opened.index)
     try:
-        files = {"member.pem": _pem(certificate), "authority.pem": _pem(opened.certificate)}
-        write_folder(out, more | files | {"revoked.pem": read_file(opened.folder / "revoked.pem")})
+        write_folder(out, more | certify(opened, terms))
     except ConfigError:
         replace_file(opened.folder / "index.json", before)
         raise
@@ -352,7 +372,8 @@ def _builder(
     )
 
 
-def _end(authority: x509.Certificate, now: datetime, days: int | None) -> datetime:
+def end_of_certificate(authority: x509.Certificate, now: datetime, days: int | None) -> datetime:
+    """When a certificate of so many days ends; `ConfigError` if that is out of range."""
     last = authority.not_valid_after_utc
     if days is None:
         return min(now + timedelta(days=MEMBER_DAYS), last)
@@ -364,7 +385,7 @@ def _end(authority: x509.Certificate, now: datetime, days: int | None) -> dateti
     return now + timedelta(days=days)
 
 
-def _chosen_id(index: _Index, name: str, wanted: int | None) -> int:
+def _chosen_id(index: Index, name: str, wanted: int | None) -> int:
     """The id that the name has already, or the wanted one, or the lowest that no member has had."""
     owners = {one.id: one.name for one in index.issued if one.id is not None}
     had = next((one.id for one in index.issued if one.name == name), None)
@@ -378,7 +399,7 @@ def _chosen_id(index: _Index, name: str, wanted: int | None) -> int:
     return wanted
 
 
-def _alternative_names(name: str, addresses: Iterable[str]) -> list[x509.GeneralName]:
+def alternative_names(name: str, addresses: Iterable[str]) -> list[x509.GeneralName]:
     """The member's name and its addresses in the order given, without repetition."""
     names: list[x509.GeneralName] = [x509.DNSName(name)]
     for text in addresses:
@@ -413,7 +434,7 @@ def _x509_name(common_name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
-def _revocations(authority: _Authority, now: datetime, before: int = 0) -> bytes:
+def _revocations(authority: Authority, now: datetime, before: int = 0) -> bytes:
     """The signed list of revoked certificates, in PEM, with a higher number than ``before``.
 
     It does not expire: no member can make the authority sign another.
@@ -440,7 +461,7 @@ def _revocations(authority: _Authority, now: datetime, before: int = 0) -> bytes
 
 
 @contextmanager
-def _opened(folder: Path, now: datetime) -> Iterator[_Authority]:
+def opened_authority(folder: Path, now: datetime) -> Iterator[Authority]:
     """The authority in ``folder``, locked against other processes; `ConfigError` if it cannot be used at ``now``."""
     if not folder.is_dir():
         raise ConfigError(f"no such folder: {folder}")
@@ -455,15 +476,15 @@ def _opened(folder: Path, now: datetime) -> Iterator[_Authority]:
         if now > certificate.not_valid_after_utc:
             raise ConfigError(f"the authority in {folder} ended on {certificate.not_valid_after_utc:%Y-%m-%d}")
         try:
-            index = msgspec.json.decode(read_file(folder / "index.json"), type=_Index)
+            index = msgspec.json.decode(read_file(folder / "index.json"), type=Index)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise ConfigError(f"{folder / 'index.json'} is no index of certificates: {error}") from None
         if (index.format, index.swarm) != (1, swarm):
             raise ConfigError(f"{folder / 'index.json'} is not of format 1 and swarm {swarm}")
-        yield _Authority(folder, certificate, key, index)
+        yield Authority(folder, certificate, key, index)
 
 
-def _index_json(index: _Index) -> bytes:
+def _index_json(index: Index) -> bytes:
     return msgspec.json.format(msgspec.json.encode(index), indent=1) + b"\n"
 
 
@@ -471,7 +492,7 @@ def _pem(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.PEM)
 
 
-def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

@@ -22,7 +22,7 @@ def write_folder(path: Path, files: dict[str, bytes]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
         for name, data in files.items():
-            _write(partial / name, data)
+            _write(partial / name, data, _mode(name))
         os.rename(partial, path)  # Onto an empty folder, or where there is none.
         partial = None
     except OSError as error:
@@ -36,16 +36,21 @@ def replace_file(path: Path, data: bytes) -> None:
     """Write a file in one step; `ConfigError` if it cannot be written."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        _write(partial, data)
+        _write(partial, data, _mode(path.name))
         os.replace(partial, path)
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise ConfigError(f"cannot write {path}: {error.strerror}") from None
 
 
-def _write(path: Path, data: bytes) -> None:
-    """Write and sync a new file; only its owner can read a key."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if path.suffix == ".key" else 0o644)
+def _mode(name: str) -> int:
+    """Only its owner can read a key."""
+    return 0o600 if name.endswith(".key") else 0o644
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    """Write and sync a new file."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(handle, "wb") as file:
         file.write(data)
         file.flush()
