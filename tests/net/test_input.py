@@ -180,7 +180,7 @@ def test_causes_are_reported_at_a_bounded_rate_and_their_number_is_bounded() -> 
     assert 3 == len(said)
     for number in range(10 * CAUSES_MAX):
         causes.add("features", "wrong", field=f"t{number}", topic="\x1b[2J")
-    assert CAUSES_MAX + 1 == len(causes.sorted()) and 10 * CAUSES_MAX + 150 == causes.total
+    assert CAUSES_MAX + 1 == len(causes.sorted()) and 10 * CAUSES_MAX + 150 == causes.messages
     most = causes.sorted()[0]
     assert (OTHERS, OTHERS, 9 * CAUSES_MAX + 1) == (most.field, most.topic, most.count)
     assert all(cause.topic.isprintable() for cause in causes.sorted())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -10,10 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
 from protovine.checks import check_transport
+from protovine.cli import main
+from protovine.errors import ConfigError
 from protovine.net import create_authority, issue
-from protovine.net.transport import Channel, Endpoints, Transport, ZenohTransport
+from protovine.net.transport import Channel, Endpoints, Transport, ZenohTransport, host_and_port
 from tests.net.loopback import End, Wire
 
 
@@ -100,3 +106,45 @@ def test_the_contract_catches_a_transport_that_breaks_it(broken: Callable[..., A
     wire = Wire()
     with pytest.raises(AssertionError, match=promise):
         check_transport(lambda member: broken(wire, member), timeout_s=0.5)
+
+
+@given(st.text(max_size=30) | st.from_regex(r"(tcp/|tls/|)[a-z0-9.\[\]:-]{0,12}(:[0-9a-z]{0,6}|)", fullmatch=True))
+def test_an_endpoint_is_understood_or_refused(text: str) -> None:
+    refusal = None
+    try:
+        host, port = host_and_port(text)
+    except ConfigError as error:
+        refusal = str(error)
+    if refusal is None:
+        assert host
+        assert 0 <= port <= 65_535
+    else:
+        assert text in refusal
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["gate-1", "127.0.0.1:7447", "tcp/127.0.0.1", "tcp/[::1]", "tcp/h:70000", "tcp/h:x"]
+)
+@pytest.mark.parametrize("where", ["listen", "connect"])
+def test_every_command_refuses_what_is_no_endpoint(endpoint: str, where: str, tmp_path: Path) -> None:
+    network = {
+        "plain": True,
+        "swarm": "barn",
+        "name": "ann",
+        "id": 1,
+        "listen": ["tcp/127.0.0.1:7447"],
+        where: [endpoint],
+    }
+    settings = tmp_path / "node.toml"
+    lines = [f"{key} = {json.dumps(value)}" for key, value in network.items()]
+    settings.write_text("\n".join(["[schema]", 'features = ["a"]', "classes = [0, 1]", "[network]", *lines, ""]))
+    commands = [("node", settings), ("node", settings, "--check"), ("doctor", settings)]
+    if where == "connect":
+        commands += [
+            ("status", "--connect", endpoint, "--plain", "barn"),
+            ("watch", "--swarm", endpoint, "--plain", "barn"),
+        ]
+    for command in commands:
+        done = CliRunner().invoke(main, [str(part) for part in command])
+        assert (2, 1) == (done.exit_code, len(done.stderr.splitlines())), (command, done.output, done.exception)
+        assert endpoint in done.stderr

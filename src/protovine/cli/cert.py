@@ -89,7 +89,7 @@ def cert_request(name: str, out: Path, addresses: tuple[str, ...]) -> None:
 
     A folder that has a key already keeps it: so a certificate is renewed.
     """
-    from protovine.net.security.authority import key_fingerprint, request
+    from protovine.net.security.requests import key_fingerprint, request
 
     made = request(out, name, addresses)
     click.echo(f"{out / 'request.pem'}: {name}, key {key_fingerprint(made.public_key())}")
@@ -113,7 +113,8 @@ def cert_sign(
 
     Compare the key with what `cert request` said. Then copy the files of the answer into the member's folder.
     """
-    from protovine.net.security.authority import key_fingerprint, read_request, sign
+    from protovine.net.security.authority import sign
+    from protovine.net.security.requests import key_fingerprint, read_request
 
     name, addresses, key = read_request(file)
     click.echo(f"{file}: {name}, key {key_fingerprint(key)}, addresses {' '.join(addresses) or 'none'}")

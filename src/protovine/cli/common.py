@@ -78,13 +78,12 @@ def console_on(stderr: bool = True) -> Console:
 
 
 def status_rows(found: Sequence[dict[str, Any] | None]) -> list[tuple[str, ...]]:
-    """Titles, then a row for each member: its counts, and the age of its oldest view."""
-    rows: list[tuple[str, ...]] = [
-        ("node", "up [s]", "samples", "accuracy", "prototypes", "sent [B]", "peers", "oldest view [s]", "refused")
-    ]
+    """Titles, then a row for each member: its counts since its start, what it learnt in its life, its oldest view."""
+    titles = ("node", "up [s]", "samples", "accuracy", "learnt in all", "prototypes", "sent [B]", "peers")
+    rows: list[tuple[str, ...]] = [(*titles, "oldest view [s]", "refused")]
     for status in found:
         if status is None:
-            rows.append(("…", "", "", "", "", "", "", "", ""))
+            rows.append(("…", *[""] * (len(rows[0]) - 1)))
             continue
         ages = [peer["age_s"] for peer in status["peers"] if peer["age_s"] is not None and not peer.get("revoked")]
         there = sum(peer["alive"] for peer in status["peers"])
@@ -97,6 +96,7 @@ def status_rows(found: Sequence[dict[str, Any] | None]) -> list[tuple[str, ...]]
                 f"{status['up_s']:.0f}",
                 f"{status['samples']:,}",
                 "–" if accuracy is None else f"{accuracy:.3f}",
+                f"{status['samples_learnt']:,}",
                 f"{status['prototypes']:,}",
                 f"{status['bytes_sent']:,}",
                 f"{there} of {known}" + (f", revoked: {' '.join(revoked)}" if revoked else ""),

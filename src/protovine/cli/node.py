@@ -150,14 +150,24 @@ def status(
         click.echo(json.dumps(found))
     elif found:
         click.echo(_table(status_rows(found)))
+        _tell_silent(found)
     if not found:
         click.echo("protovine: no member answered", err=True)
         for endpoint in connect:
             try:
-                click.echo(f"protovine: {dial(endpoint, home, timeout)}", err=True)
+                there = dial(endpoint, home, timeout)
+                click.echo(f"protovine: {there}, which gives no status to this certificate or swarm", err=True)
             except ProbeError as error:
                 click.echo(f"protovine: {error}", err=True)
         sys.exit(1)
+
+
+def _tell_silent(found: list[dict[str, Any]]) -> None:
+    """Name the members that others know, and that gave no answer."""
+    known = {peer["name"] for status in found for peer in status["peers"] if not peer["revoked"]}
+    silent = sorted(known - {status["name"] for status in found})
+    if silent:
+        click.echo(f"no answer from {', '.join(silent)}", err=True)
 
 
 def _table(rows: list[tuple[str, ...]]) -> str:
@@ -188,4 +198,5 @@ def asker(
         home = Path(certificates)
         swarm, trust = load_client(home, datetime.now(UTC))
         denied = set(map(common_name, trust.revoked))
-    return swarm, lambda: ask_status(swarm, Endpoints((), endpoints, "client", home), timeout_s, denied)
+    dialled = Endpoints((), endpoints, "client", home)
+    return swarm, lambda: ask_status(swarm, dialled, timeout_s, denied)

@@ -17,7 +17,7 @@ _SAVED = click.Path(path_type=Path, exists=True)
 
 @click.group()
 def state() -> None:
-    """Show, copy and carry over what a node has learnt (docs/node.md)."""
+    """Show, copy and carry over what a node has learnt (docs/how-to/node.md)."""
 
 
 @state.command("show")

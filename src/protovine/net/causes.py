@@ -16,7 +16,7 @@ OTHERS = "(others)"
 # A cause that goes on is reported again after this long.
 PERIOD_S = 60.0
 # The caller bounds the rate.
-CONNECTION = "connection"
+CONNECTION, SUBSCRIPTION = "connection", "subscription"
 _NAME_LENGTH, _TEXT_LENGTH = 100, 300
 
 
@@ -83,9 +83,9 @@ class Causes:
         self.add(reason, text)
 
     @property
-    def total(self) -> int:
-        """The number of cases."""
-        return sum(cause.count for cause in self.sorted())
+    def messages(self) -> int:
+        """The number of messages that could not be used: all cases but those in which none came."""
+        return sum(cause.count for cause in self.sorted() if cause.reason not in (CONNECTION, SUBSCRIPTION))
 
     def sorted(self) -> list[Cause]:
         """The causes, the most frequent first; from any thread."""

@@ -12,10 +12,11 @@ from pathlib import Path
 from protovine.net.config import NodeSettings
 from protovine.net.io import Mqtt, MqttSink
 from protovine.net.io.mqtt import Broker
-from protovine.net.ops.probe import ProbeError, dial, host_and_port, is_own
+from protovine.net.ops.probe import ProbeError, dial, is_own
 from protovine.net.security.describe import describe
 from protovine.net.service import prepare
 from protovine.net.tasks import cancel
+from protovine.net.transport import host_and_port
 
 # Less free space for snapshots, or less time of the certificate, is worth a word.
 _FREE_BYTES, _LEFT = 100 * 2**20, timedelta(days=21)

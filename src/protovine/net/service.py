@@ -230,7 +230,7 @@ async def compile_kernels(settings: NodeSettings, stopped: asyncio.Event, doing:
 
 def _end_of_source(prepared: Prepared, tally: Tally) -> bool:
     """Say what of the source could not be used; true if that was everything."""
-    useless = not tally.samples and not tally.labels and prepared.causes.total > 0
+    useless = not tally.samples and not tally.labels and prepared.causes.messages > 0
     if useless:
         _log.error("not one message of the source could be used", extra={"reason": "useless"})
     elif tally.samples and prepared.source is not None and (never := prepared.source.never_seen):

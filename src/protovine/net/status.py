@@ -88,6 +88,7 @@ def status(
         "warnings": warnings,
         "sequence": node.head[1],
         "samples": tally.samples,
+        "samples_learnt": node.samples_learnt,
         "accuracy": tally.right / tally.judged if tally.judged else None,
         "prototypes": len(node.learner),
         "bytes_sent": sum(list(tally.sent_bytes.values())),

@@ -97,6 +97,26 @@ class Channel(enum.Enum):
     REVOCATIONS = "revocations"
 
 
+def host_and_port(endpoint: str) -> tuple[str, int]:
+    """Host and port of an endpoint; `ConfigError` if it has no such form.
+
+    Examples
+    --------
+    >>> host_and_port("tls/192.168.1.5:7447"), host_and_port("tcp/[::1]:80")
+    (('192.168.1.5', 7447), ('::1', 80))
+    >>> host_and_port("gate-1:7447")
+    Traceback (most recent call last):
+    protovine.errors.ConfigError: an endpoint is PROTOCOL/HOST:PORT, such as tls/192.168.1.5:7447, got 'gate-1:7447'
+    """
+    _, slash, address = endpoint.partition("/")
+    host, colon, port = address.rpartition(":")
+    if not slash or not colon or not (port.isascii() and port.isdecimal()):
+        raise ConfigError(f"an endpoint is PROTOCOL/HOST:PORT, such as tls/192.168.1.5:7447, got '{endpoint}'")
+    if not host or len(port) > 5 or int(port) > 65_535:
+        raise ConfigError(f"an endpoint has a host and a port from 1 to 65535, got '{endpoint}'")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoints:
     """Where a member listens, what it dials, and with which certificates.
@@ -126,12 +146,8 @@ class Endpoints:
             raise ConfigError(f"a client only dials, it cannot listen at '{self.listen[0]}'")
         secure = self.certificates is not None
         for endpoint in (*self.listen, *self.connect):
-            wanted = "tls" if secure else "tcp"
-            protocol, slash, address = endpoint.partition("/")
-            if not slash or ":" not in address or not address.rpartition(":")[2].isdecimal():
-                raise ConfigError(f"an endpoint is PROTOCOL/HOST:PORT, such as tls/192.168.1.5:7447, got '{endpoint}'")
-            host, _, port = address.rpartition(":")
-            if not host or int(port) > 65_535 or (endpoint in self.connect and int(port) == 0):
+            wanted, protocol = "tls" if secure else "tcp", endpoint.partition("/")[0]
+            if host_and_port(endpoint)[1] == 0 and endpoint in self.connect:
                 raise ConfigError(f"an endpoint has a host and a port from 1 to 65535, got '{endpoint}'")
             if protocol != wanted:
                 why = "there are certificates" if secure else "there are no certificates"

@@ -16,7 +16,9 @@ from cryptography.hazmat.primitives import serialization
 from protovine.cli import main
 from protovine.errors import ConfigError, RemoteProtocolError
 from protovine.net import MemberName, create_authority, describe, issue, load_member, load_trust, revoke
+from protovine.net.security.authority import sign
 from protovine.net.security.identity import MEMBER_ID_MAX, load_client, read_certificate
+from protovine.net.security.requests import request
 from tests.net.conftest import NOW
 
 DAY = timedelta(days=1)
@@ -285,3 +287,16 @@ def test_a_certificate_that_is_not_valid_yet_says_both_dates(authority: Path, tm
         ConfigError, match="it is valid from 2029-12-31 23:00 UTC on, and the clock here shows 1970-01-01"
     ):
         load_member(tmp_path / "ann", datetime(1970, 1, 1, tzinfo=UTC))
+
+
+def test_a_revoked_key_is_not_signed_again(authority: Path, tmp_path: Path) -> None:
+    """A thief has the key too: the name can be issued again, the key cannot."""
+    request(tmp_path / "ann", "ann")
+    sign(authority, tmp_path / "ann" / "request.pem", tmp_path / "first", now=NOW)
+    revoke(authority, "ann", now=NOW + DAY)
+    before = entries(authority)
+    with pytest.raises(ConfigError, match=r"this key of ann was revoked on .* make a new one"):
+        sign(authority, tmp_path / "ann" / "request.pem", tmp_path / "second", now=NOW + 2 * DAY)
+    assert (before, False) == (entries(authority), (tmp_path / "second").exists())
+    request(tmp_path / "new", "ann")
+    assert 0 == sign(authority, tmp_path / "new" / "request.pem", tmp_path / "third", now=NOW + 2 * DAY).id

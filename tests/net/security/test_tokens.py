@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from protovine.errors import ConfigError
 from protovine.net import MemberName, create_authority, describe, issue
-from protovine.net.security.authority import issued, request
+from protovine.net.security.authority import issued
+from protovine.net.security.requests import request
 from protovine.net.security.tokens import Token, create_token, redeem, waiting_tokens
 from tests.net.conftest import NOW
 

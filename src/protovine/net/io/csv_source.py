@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from protovine.errors import ConfigError, DataError, check_range
+from protovine.errors import ConfigError, DataError, check_range, suggest
 from protovine.net.io.base import Event, ParsedSource, Report
 from protovine.net.io.parser import Parser
 from protovine.net.io.schema import Schema, shown
@@ -195,7 +195,11 @@ class CsvReplay(ParsedSource):
             if place == at or place in dropped or (name and schema.names(name)):
                 continue
             if values and name:
-                raise DataError(f"{where}: the schema has no feature {shown(name)}; drop leaves the column out")
+                text = shown(name)
+                raise DataError(
+                    f"{where}: the schema has no feature {text}{suggest(name, schema.features)}; "
+                    f"label = {text} makes it the label, read = {{ drop = [{text}] }} leaves it out"
+                )
             if values and place > 0:
                 raise DataError(f"{where}: column {place} (counted from 0) has no name; drop leaves it out")
             found[place] = None

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 from protovine.errors import ConfigError
-from protovine.net.causes import Report
+from protovine.net.causes import SUBSCRIPTION, Report
 from protovine.net.io.base import QUEUE, Event, QueuedSource
 from protovine.net.io.devices import MQTT, Devices
 from protovine.net.io.messages import Messages
@@ -93,7 +93,7 @@ class Mqtt(QueuedSource):
         granted: Sequence[Any] = await client.subscribe([(topic, self._qos) for topic in self._topics])
         for topic, answer in zip(self._topics, granted, strict=False):
             if int(getattr(answer, "value", answer)) >= 0x80:
-                self._parser.refuse("subscription", f"{self.broker} does not let this client read it", topic=topic)
+                self._parser.refuse(SUBSCRIPTION, f"{self.broker} does not let this client read it", topic=topic)
         await until_disconnected(client)
 
     def _take(self, message: aiomqtt.Message) -> None:

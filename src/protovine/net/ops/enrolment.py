@@ -31,9 +31,9 @@ from protovine.errors import ConfigError
 from protovine.net.ops.http import Http, OneAnswer
 from protovine.net.ops.server import parse_address
 from protovine.net.pacing import TokenBucket
-from protovine.net.security.authority import request
 from protovine.net.security.files import replace_file
 from protovine.net.security.identity import load_client, load_member
+from protovine.net.security.requests import request
 from protovine.net.security.tokens import Token, redeem, server_files
 
 _log = logging.getLogger("protovine")

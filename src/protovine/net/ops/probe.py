@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from protovine.errors import ConfigError
+from protovine.net.transport import host_and_port
 
 # A listener that does not accept the certificate says so after the handshake.
 _VERDICT_S = 0.5
@@ -20,18 +21,6 @@ _VERDICT_S = 0.5
 
 class ProbeError(Exception):
     """Why an endpoint cannot be used, in words."""
-
-
-def host_and_port(endpoint: str) -> tuple[str, int]:
-    """Host and port of an endpoint.
-
-    Examples
-    --------
-    >>> host_and_port("tls/192.168.1.5:7447"), host_and_port("tcp/[::1]:80")
-    (('192.168.1.5', 7447), ('::1', 80))
-    """
-    host, _, port = endpoint.partition("/")[2].rpartition(":")
-    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def dial(endpoint: str, certificates: Path | None, timeout_s: float = 5.0) -> str:

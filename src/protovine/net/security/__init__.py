@@ -2,6 +2,8 @@
 
 - `identity.py`: a member's name, certificate and trust, loaded from its folder
 - `authority.py`: issues and revokes certificates (`protovine cert`)
+- `requests.py`: what a member brings to it: key, names, request
+- `tokens.py`: tokens that give a certificate over the network
 - `describe.py`: what a certificate contains
 - `revocations.py`: how the newest revocation list spreads
 - `hello.py`: the signed introduction of a member to its peers

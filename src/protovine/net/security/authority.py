@@ -8,27 +8,22 @@ time as an argument. Mistakes in files and arguments raise `ConfigError` and lea
 from __future__ import annotations
 
 import fcntl
-import ipaddress
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from protovine.errors import ConfigError, check_range, suggest
 from protovine.net.security.files import replace_file, write_folder
 from protovine.net.security.identity import (
     CERTIFICATE_BYTES_MAX,
-    CERTIFICATE_ERRORS,
-    LABEL,
     MEMBER_ID_MAX,
     REVOKED_MEMBER,
     URI_SCHEME,
@@ -43,13 +38,18 @@ from protovine.net.security.identity import (
     read_key,
     read_trust,
 )
+from protovine.net.security.requests import (
+    alternative_names,
+    key_digest,
+    key_pem,
+    read_request,
+    x509_name,
+)
 
 AUTHORITY_DAYS, AUTHORITY_DAYS_MAX = 3650, 7300
 MEMBER_DAYS, MEMBER_DAYS_MAX = 365, 3650
-ADDRESSES_MAX = 32
 # Certificates begin an hour ago, because clocks of members may be slow.
 _BACKDATE = timedelta(hours=1)
-_DNS_NAME = re.compile(rf"{LABEL}(?:\.{LABEL})*", re.ASCII)
 
 
 class Issued(msgspec.Struct, forbid_unknown_fields=True):
@@ -62,6 +62,8 @@ class Issued(msgspec.Struct, forbid_unknown_fields=True):
     not_before: datetime
     not_after: datetime
     revoked: datetime | None = None
+    # Of its public key; None in an index of an earlier version.
+    key: str | None = None
 
     def live(self, now: datetime) -> bool:
         """Whether it is neither revoked nor expired."""
@@ -89,7 +91,7 @@ def create_authority(folder: Path, swarm: str, *, now: datetime, days: int = AUT
     check_name("the swarm's name", swarm)
     check_range("days", days, 1, AUTHORITY_DAYS_MAX)
     key = ec.generate_private_key(ec.SECP256R1())
-    subject = _x509_name(f"{swarm} authority")
+    subject = x509_name(f"{swarm} authority")
     certificate = (
         _builder(subject, subject, key.public_key(), now, now + timedelta(days=days), x509.random_serial_number())
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -161,64 +163,6 @@ def issue(
         who = whom(opened.index, name, id, operator)
         _answer(opened, Terms(who, names, key.public_key(), now, days, renew), out, {"member.key": key_pem(key)})
     return who
-
-
-def request(folder: Path, name: str, addresses: Iterable[str] = ()) -> x509.CertificateSigningRequest:
-    """A request for a certificate, written to ``request.pem`` in a folder, with a new key or the one that is there.
-
-    The key is made here and stays here: only the request goes to the authority (`sign`).
-
-    Raises
-    ------
-    ConfigError
-        A name or address is none, or a file cannot be read or written.
-    """
-    check_name("the member's name", name)
-    names = alternative_names(name, addresses)
-    path = folder / "member.key"
-    known = path.exists()
-    key = read_key(path) if known else ec.generate_private_key(ec.SECP256R1())
-    made = (
-        x509.CertificateSigningRequestBuilder()
-        .subject_name(_x509_name(name))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = made.public_bytes(serialization.Encoding.PEM)
-    if known:
-        replace_file(folder / "request.pem", pem)
-    else:
-        write_folder(folder, {"member.key": key_pem(key), "request.pem": pem})
-    return made
-
-
-def read_request(path: Path) -> tuple[str, list[str], ec.EllipticCurvePublicKey]:
-    """The name, the addresses and the key that a request is for; `ConfigError` unless its key signed it."""
-    return parse_request(read_file(path), str(path))
-
-
-def parse_request(pem: bytes, source: str) -> tuple[str, list[str], ec.EllipticCurvePublicKey]:
-    """As `read_request`; errors name the ``source``."""
-    try:
-        found = x509.load_pem_x509_csr(pem)
-        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        (name,) = (str(each.value) for each in found.subject.get_attributes_for_oid(NameOID.COMMON_NAME))
-        key = found.public_key()
-        signed = found.is_signature_valid
-    except CERTIFICATE_ERRORS:
-        raise ConfigError(f"{source} is no request of `protovine cert request`") from None
-    if not signed or not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise ConfigError(f"{source} is not signed by an ECDSA P-256 key of its own")
-    addresses = [*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))]
-    return name, [each for each in addresses if each != name], key
-
-
-def key_fingerprint(key: Any) -> str:
-    """The beginning of the SHA-256 of a public key, to be compared by people."""
-    der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    digest = hashes.Hash(hashes.SHA256())
-    digest.update(der)
-    return digest.finalize().hex()[:16]
 
 
 def sign(
@@ -313,10 +257,15 @@ def check_renewal(index: Index, name: str, now: datetime, renew: bool) -> None:
 def certify(opened: Authority, terms: Terms) -> dict[str, bytes]:
     """The files of a new certificate and of what it is believed by; the certificate is in the index then."""
     check_renewal(opened.index, terms.who.name, terms.now, terms.renew)
-    now = terms.now
+    now, key = terms.now, key_digest(terms.key)
+    for known in opened.index.issued:
+        if known.revoked is not None and known.key == key:
+            raise ConfigError(
+                f"this key of {known.name} was revoked on {known.revoked:%Y-%m-%d}, others may have it: make a new one"
+            )
     serial = x509.random_serial_number()
     # The transport can tell certificates apart only by their common names, so each has one of its own.
-    subject, issuer = _x509_name(common_name(serial)), opened.certificate.subject
+    subject, issuer = x509_name(common_name(serial)), opened.certificate.subject
     uses = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
     if isinstance(terms.who, OperatorName):
         uses = [ExtendedKeyUsageOID.CLIENT_AUTH]
@@ -335,7 +284,7 @@ def certify(opened: Authority, terms: Terms) -> dict[str, bytes]:
         raise ConfigError(f"the addresses make the certificate longer than {CERTIFICATE_BYTES_MAX} bytes")
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     id = terms.who.id if isinstance(terms.who, MemberName) else None
-    opened.index.issued.append(Issued(terms.who.name, id, f"{serial:x}", begin, end))
+    opened.index.issued.append(Issued(terms.who.name, id, f"{serial:x}", begin, end, key=key))
     # The index first: a certificate that it does not know could never be revoked.
     replace_file(opened.folder / "index.json", _index_json(opened.index))
     return {
@@ -399,23 +348,6 @@ def _chosen_id(index: Index, name: str, wanted: int | None) -> int:
     return wanted
 
 
-def alternative_names(name: str, addresses: Iterable[str]) -> list[x509.GeneralName]:
-    """The member's name and its addresses in the order given, without repetition."""
-    names: list[x509.GeneralName] = [x509.DNSName(name)]
-    for text in addresses:
-        try:
-            found: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(text))
-        except ValueError:
-            host = text.lower()
-            if len(host) > 253 or not _DNS_NAME.fullmatch(host) or host.rpartition(".")[2].isdigit():
-                raise ConfigError(f"an address must be an IP address or a DNS name, got {text!r}") from None
-            found = x509.DNSName(host)
-        if found not in names:
-            names.append(found)
-    check_range("the number of addresses", len(names) - 1, 0, ADDRESSES_MAX)
-    return names
-
-
 def _key_usage(authority: bool) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=not authority,
@@ -428,10 +360,6 @@ def _key_usage(authority: bool) -> x509.KeyUsage:
         encipher_only=False,
         decipher_only=False,
     )
-
-
-def _x509_name(common_name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
 def _revocations(authority: Authority, now: datetime, before: int = 0) -> bytes:
@@ -490,9 +418,3 @@ def _index_json(index: Index) -> bytes:
 
 def _pem(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.PEM)
-
-
-def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )

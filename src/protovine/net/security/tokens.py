@@ -27,17 +27,15 @@ from protovine.errors import ConfigError, check_range
 from protovine.net.security.authority import (
     Authority,
     Terms,
-    alternative_names,
     certify,
     check_renewal,
     end_of_certificate,
-    key_pem,
     opened_authority,
-    parse_request,
     whom,
 )
 from protovine.net.security.files import replace_file
 from protovine.net.security.identity import check_name, read_certificate, read_file
+from protovine.net.security.requests import alternative_names, key_digest, key_pem, parse_request
 
 SECRET_BYTES, PIN_BYTES = 16, 32
 MINUTES, MINUTES_MAX = 60, 10_080
@@ -162,10 +160,7 @@ def redeem(authority: Path, name: str, secret: bytes, request: bytes, now: datet
         The token is unknown, too old, of another name, or was used for another key; or the request is none.
     """
     asked, _, key = parse_request(request, "the request")
-    fingerprint = sha256(
-        key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    ).hexdigest()
-    digest = _digest(secret)
+    fingerprint, digest = key_digest(key), _digest(secret)
     with opened_authority(authority, now) as opened:
         known = _read(authority)
         found = next((one for one in known.tokens if hmac.compare_digest(one.digest, digest)), None)
