@@ -2,7 +2,7 @@
 
     python examples/topology.py
 
-A topology is a file with one link per line, or a list of neighbours (`protovine.topology.neighbours`).
+A topology of your own is a file with one link per line: two numbers of nodes.
 """
 
 import tempfile

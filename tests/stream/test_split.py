@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protovine.errors import ConfigError
+from protovine.errors import ConfigError, DataError
 from protovine.stream import DataSet, Split, merged_order, parse_split, split_rows
 
 ALPHAS = st.floats(min_value=5e-324, max_value=1.7e308, allow_nan=False)
@@ -121,3 +121,35 @@ def test_no_nodes_and_tables_of_labels_are_refused():
         split_rows([0, 1], 0, "blocks", 0)
     with pytest.raises(ConfigError, match=r"shape \(rows,\), got \(1, 2\)"):
         split_rows([[0, 1]], 2, "blocks", 0)
+
+
+def test_a_file_says_which_node_gets_which_row(tmp_path):
+    path = tmp_path / "nodes.txt"
+    path.write_text("1\n0\n 2 \n0\n")
+    split = parse_split(f"file:{path}")
+    assert (split, f"file:{path}", True) == (parse_split(str(split)), str(split), split.uneven)
+    assert [part.tolist() for part in split_rows(np.zeros(4), 4, split, 0)] == [[1, 3], [0], [2], []]
+    assert [part.tolist() for part in split_rows(np.zeros(2), 3, split, 0)] == [[1], [0], []]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("0\n3\n0\n", "line 2: a node is a number from 0 to 2, got '3'"),
+        ("0\n\n0\n", "line 2: a node is a number from 0 to 2, got ''"),
+        ("0\n-1\n0\n", "line 2: .* got '-1'"),
+        ("0\n1.0\n0\n", "line 2: .* got '1.0'"),
+        ("0\n" + "1" * 5000 + "\n0", "line 2: .* got '1111"),
+        ("0\n1\n", "has a node for 2 rows, and there are 3"),
+        ("", "has a node for 0 rows"),
+        (None, "No such file"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused(tmp_path, text, message):
+    path = tmp_path / "nodes.txt"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(DataError, match=message):
+        split_rows(np.zeros(3), 3, f"file:{path}", 0)
+    with pytest.raises(ConfigError, match="split file needs a path"):
+        parse_split("file:")

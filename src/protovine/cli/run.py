@@ -26,7 +26,8 @@ _FLAGS: tuple[tuple[tuple[str, ...], str, Any, str], ...] = (
         ("--split",),
         "swarm.split",
         str,
-        "Who gets which row: interleave, shuffle, label-skew:ALPHA, blocks, quantity-skew:ALPHA. [default: interleave]",
+        "Who gets which row: interleave, shuffle, label-skew:ALPHA, blocks, quantity-skew:ALPHA, "
+        "or file:PATH with a node for each row. [default: interleave]",
     ),
     (("-s", "--fanout"), "gossip.fanout", int, "Peers addressed per share, in presets that share. [default: 4]"),
     (
@@ -82,7 +83,7 @@ _FLAGS: tuple[tuple[tuple[str, ...], str, Any, str], ...] = (
 _PRESET_HELP = (
     "System to run; repeat to compare several: default, isolated, centralised, default-gain, paper-isolated, "
     "paper-base, paper-jsd, paper-queue, paper-cluster (also -150, -250, -500), paper-kmeans, server, gossip-trees, "
-    "gossip-bayes, gossip-logistic, river. [default: default, isolated, centralised, paper-base, paper-jsd]"
+    "gossip-bayes, gossip-logistic, river. [default: default, isolated, centralised, paper-base, paper-cluster-150]"
 )
 
 
@@ -211,7 +212,7 @@ def run(
     console = console_on()
     with progress(console) as report:
         result = run_prepared(prepared, trace_folder=folder.traces, progress=report)
-    folder.finish(result, render_report(result))
+    folder.finish(result, render_report)
     show(result, folder, as_json)
 
 

@@ -54,7 +54,7 @@ def swarm(
         click.echo("protovine: plain TCP without encryption; any process can send in any member's name", err=True)
     with _table() as watch:
         result = run_live(prepared, secure=not plain, trace_folder=folder.traces, watch=watch)
-    folder.finish(result, render_report(result))
+    folder.finish(result, render_report)
     show(result, folder, as_json)
 
 

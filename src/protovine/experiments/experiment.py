@@ -60,7 +60,7 @@ def run(
     folder = RunFolder.create(Path(out), prepared) if out is not None else None
     result = run_prepared(prepared, jobs=jobs, trace_folder=folder.traces if folder else None, progress=progress)
     if folder:
-        folder.finish(result, render_report(result))
+        folder.finish(result, render_report)
     if result.error:
         again = f"; to see it again: {folder.replay_command(*result.failed)}" if folder and result.failed else ""
         raise RunError(f"{result.error}{again}")

@@ -1,19 +1,21 @@
-"""Splits: five ways to divide the rows of one stream among nodes, IID and non-IID."""
+"""Splits: how the rows of one stream are divided among nodes, IID and non-IID, or by a file."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from protovine.errors import ConfigError, suggest
+from protovine.errors import ConfigError, DataError, suggest
 from protovine.rng import stream
 from protovine.stream.dataset import DataSet
 
 # The kinds of split, and whether each takes an ALPHA.
 KINDS = {"interleave": False, "shuffle": False, "blocks": False, "label-skew": True, "quantity-skew": True}
+FILE = "file"
 
 # With a larger concentration all fractions are equal to the last bit; NumPy's sampler fails near the largest float.
 _ALPHA_MAX = 1e15
@@ -21,13 +23,21 @@ _ALPHA_MAX = 1e15
 
 @dataclass(frozen=True)
 class Split:
-    """One of `KINDS`, with the concentration `alpha` if it takes one; `str()` returns the text of `parse_split`."""
+    """One of `KINDS`, with its `alpha` if it takes one, or a file; `str()` is the text of `parse_split`."""
 
     kind: str
     alpha: float | None = None
+    path: Path | None = None
 
     def __str__(self) -> str:
+        if self.path is not None:
+            return f"{self.kind}:{self.path}"
         return self.kind if self.alpha is None else f"{self.kind}:{self.alpha!r}"
+
+    @property
+    def uneven(self) -> bool:
+        """Whether nodes get unequal numbers of rows."""
+        return self.alpha is not None or self.path is not None
 
 
 def parse_split(text: str) -> Split:
@@ -39,13 +49,14 @@ def parse_split(text: str) -> Split:
     - ``label-skew:ALPHA``: for each class, node probabilities are drawn from Dirichlet(ALPHA); each row of the class
       goes to a random node with these probabilities.
     - ``quantity-skew:ALPHA``: the same with one draw of node probabilities for all rows.
+    - ``file:PATH``: line k of a text file has the number of the node, from 0, that gets row k.
 
     The smaller ALPHA > 0, the more uneven the split.
 
     Raises
     ------
     ConfigError
-        The name is unknown, or ALPHA is missing, superfluous, not a number, or not above 0 and finite.
+        The name is unknown, ALPHA is missing, superfluous, not a number, or not above 0 and finite, or PATH is missing.
 
     References
     ----------
@@ -62,8 +73,14 @@ def parse_split(text: str) -> Split:
     protovine.errors.ConfigError: unknown split 'blocs' (did you mean 'blocks'?)
     """
     kind, colon, number = text.partition(":")
+    if kind == FILE:
+        if not number:
+            raise ConfigError(f"split file needs a path: file:PATH, got {text!r}")
+        return Split(FILE, path=Path(number))
     if kind not in KINDS:
-        raise ConfigError(f"unknown split {text!r}{suggest(kind, KINDS)}")
+        dirichlet = " (label-skew:ALPHA draws from Dirichlet(ALPHA))"
+        hint = dirichlet if kind == "dirichlet" else suggest(kind, [*KINDS, FILE])
+        raise ConfigError(f"unknown split {text!r}{hint}")
     if not KINDS[kind]:
         if colon:
             raise ConfigError(f"split {kind} takes no number, got {text!r}")
@@ -114,6 +131,8 @@ def split_rows(
     ------
     ConfigError
         The split or the number of nodes is out of range.
+    DataError
+        The file of the split cannot be read, has fewer lines than there are rows, or a line is no number of a node.
 
     Examples
     --------
@@ -129,6 +148,11 @@ def split_rows(
     order = merged_order(len(y), split, seed)
     if split.kind == "blocks":
         return np.array_split(order, n_nodes)
+    if split.path is not None:
+        nodes = nodes_of_file(split.path, n_nodes)
+        if len(nodes) < len(y):
+            raise DataError(f"{split.path} has a node for {len(nodes):,} rows, and there are {len(y):,}")
+        return [order[nodes[: len(y)] == node] for node in range(n_nodes)]
     if split.alpha is None:
         return [order[node::n_nodes] for node in range(n_nodes)]
     rng = stream(seed, "split")
@@ -142,6 +166,22 @@ def split_rows(
         # After rounding, the last edge may be slightly below 1.
         nodes[chosen] = np.minimum(np.searchsorted(edges, draws[chosen], side="right"), n_nodes - 1)
     return [order[nodes == node] for node in range(n_nodes)]
+
+
+def nodes_of_file(path: Path, n_nodes: int) -> npt.NDArray[np.int64]:
+    """The node of each row in a file of numbers, one a line; `DataError` unless all are between 0 and n_nodes - 1."""
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise DataError(f"cannot read {path}: {reason}") from None
+    if lines[-1] == "":
+        lines.pop()
+    for number, line in enumerate(lines):
+        text = line.strip()
+        if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) < n_nodes):
+            raise DataError(f"{path}, line {number + 1}: a node is a number from 0 to {n_nodes - 1}, got {text[:40]!r}")
+    return np.array(list(map(int, lines)), np.int64)
 
 
 def _parsed(split: Split | str) -> Split:

@@ -13,8 +13,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from protovine.errors import ConfigError
 from protovine.experiments.report.figures.run import draw_result
-from protovine.experiments.report.figures.swarm import positions
+from protovine.experiments.report.figures.swarm import draw_swarm, positions
 from protovine.experiments.report.pages import render_report
 from protovine.experiments.report.pages import run as pages
 from protovine.experiments.report.pages.run import FIRST, key_message
@@ -421,3 +422,60 @@ def test_drifts_that_were_seen_are_listed() -> None:
         ["base", "0", "12.0 – 14.5", "features", "everywhere", "0, 2"],
         ["base", "0", "30.0 – 30.0", "labels", "local", "1"],
     ] == table[1:]
+
+
+@pytest.mark.parametrize("faults", [[], [{"kind": "byzantine", "node": 1, "attack": "label-flip", "at_s": 0.0}]])
+def test_nodes_without_a_score_leave_the_others_in_their_places(faults: list[dict]) -> None:
+    """Byzantine nodes are not judged, and a server has the number after the last node."""
+    import protovine
+
+    swarm = {"nodes": 4} if faults else {"nodes": 4, "byzantine": "label-flip:1"}
+    experiment = protovine.Experiment(
+        presets=["default", "server"], data={"source": "sea", "limit": 200}, seeds=1, swarm=swarm, faults=faults
+    )
+    result = protovine.run(experiment)
+    judged = {run.preset: [node["node"] for node in run.per_node] for run in result.runs}
+    byzantine = 1 if faults else 3
+    assert {
+        "default": [n for n in range(4) if n != byzantine],
+        "server": [n for n in range(5) if n != byzantine],
+    } == judged
+    for panel in draw_swarm(result).panels[:1]:
+        colours = panel.axes[0].collections[-1].get_facecolor()
+        assert [byzantine, 4] == [
+            node for node, each in enumerate(colours) if np.allclose(each, (0.75, 0.75, 0.75, 1.0))
+        ]
+    assert "label-flip" in render_report(result)
+
+
+def test_what_was_measured_is_kept_when_the_page_has_a_bug(tmp_path: Path) -> None:
+    import protovine
+    from protovine.experiments.define.prepare import prepare
+    from protovine.experiments.run.folder import RunFolder, read_result
+
+    experiment = protovine.Experiment(presets=["isolated"], data={"limit": 50}, seeds=1)
+    folder = RunFolder.create(tmp_path / "run", prepare(experiment))
+    with pytest.raises(ZeroDivisionError):
+        folder.finish(protovine.run(experiment), lambda result: str(1 / 0))
+    assert "complete" == read_result(tmp_path / "run")["status"]
+
+
+def test_results_name_what_they_do_not_know(result: Result) -> None:
+    with pytest.raises(ConfigError, match="no preset 'defalt'"):
+        result.interval("defalt", "f1")
+    with pytest.raises(ConfigError, match=r"unknown metric 'f1macro' .did you mean 'f1_macro'"):
+        result.interval(result.presets[0], "f1macro")
+    frame = result.frame()
+    assert [(run.preset, run.seed, run.metrics["f1"]) for run in result.runs] == [
+        tuple(row) for row in frame[["preset", "seed", "f1"]].itertuples(index=False)
+    ]
+
+
+def test_what_toml_cannot_hold_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    import protovine
+
+    river = {"classifier": "tree.HoeffdingTreeClassifier", "parameters": {"grace_period": object()}}
+    experiment = protovine.Experiment(presets=["gossip-trees"], data={"limit": 50}, seeds=1, learner=river)
+    with pytest.raises(ConfigError, match="no folder can hold this experiment, only Python can: .*object"):
+        protovine.run(experiment, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -61,7 +61,7 @@ def test_what_is_done_by_hand_is_replayed(tmp_path: Path) -> None:
         lock.advance(lock.now_ns + SECOND_NS)
     again, result = lock.finish(folder.traces)
     folder.describe(again)
-    folder.finish(result, "")
+    folder.finish(result, lambda _: "")
     assert [1, 2, 3, 4] == [node["node"] for node in result.of("default")[0].per_node], "node 0 is Byzantine"
     assert len(result.of("centralised")[0].drift_points_s) == 3
     plain = run_prepared(prepared(faults=[{"kind": "crash", "node": 4, "at_s": 1.0, "restart_s": 2.0}]))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protovine import rng, stream
-from protovine.errors import ConfigError
+from protovine.errors import ConfigError, DataError
 from protovine.experiments.define.config import (
     AnyFault,
     ByzantineFault,
@@ -78,6 +78,10 @@ def build(settings: RunSettings, data: stream.DataSet, seed: int) -> Built:
     byzantine = parse_byzantine(swarm.byzantine, swarm.nodes)
     _, links = next(graphs_of(swarm.topology, swarm.nodes, seed))
     split = stream.parse_split(swarm.split)
+    if split.path is not None and settings.data.limit is None:
+        lines = len(stream.nodes_of_file(split.path, swarm.nodes))
+        if lines != len(data):
+            raise DataError(f"{split.path} has a node for {lines:,} rows, and {data.name} has {len(data):,}")
     order = stream.merged_order(len(data), split, seed)
     cut = round(len(data) * (1 - HOLDOUT)) if settings.data.holdout else len(data)
     if not 0 < cut <= len(data):
@@ -91,7 +95,7 @@ def build(settings: RunSettings, data: stream.DataSet, seed: int) -> Built:
         rate_hz=swarm.rate_hz,
         arrivals=swarm.arrivals,
         sequential=swarm.order == "sequential",
-        proportional=split.alpha is not None,
+        proportional=split.uneven,
         seed=seed,
     )
     at_ns = [times + node * nanoseconds(swarm.lag_s) for node, times in enumerate(at_ns)]

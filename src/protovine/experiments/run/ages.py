@@ -143,7 +143,7 @@ def expected_ages(settings: RunSettings, neighbours: Sequence[Sequence[int]]) ->
         (gate != "always", f"the gate {gate} withholds sets"),
         (getattr(exchange, "poll_s", 0) > 0, "opportunities wait for the next poll"),
         (swarm.arrivals == "clock", "samples arrive by the clock, not as a Poisson process"),
-        (parse_split(swarm.split).alpha is not None and not sequential, "nodes sample at different rates"),
+        (parse_split(swarm.split).uneven and not sequential, "nodes sample at different rates"),
         (sequential and swarm.labelled < 1, "a turn without a label shares nothing"),
         (
             bool(swarm.clock_skew_s or swarm.clock_drift_ppm),

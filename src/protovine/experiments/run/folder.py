@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,6 @@ class RunFolder:
         try:
             if path.is_dir() and any(path.iterdir()):
                 raise ConfigError(f"the output folder {path} is not empty; name a new one")
-            folder.traces.mkdir(parents=True)
             folder.describe(prepared)
             _write_json(path / "result.json", {"format": FORMAT, "status": "running", "data": describe_data(prepared)})
         except OSError as error:
@@ -44,17 +44,22 @@ class RunFolder:
 
     def describe(self, prepared: Prepared) -> None:
         """Write the experiment and its resolved settings, again if somebody interfered with the run."""
-        _write(self.path / "experiment.toml", tomli_w.dumps(describe(prepared)))
-        _write(self.path / "resolved.toml", tomli_w.dumps(resolved(prepared)))
+        try:
+            texts = tomli_w.dumps(describe(prepared)), tomli_w.dumps(resolved(prepared))
+        except TypeError as error:
+            raise ConfigError(f"no folder can hold this experiment, only Python can: {error}") from None
+        self.traces.mkdir(parents=True, exist_ok=True)
+        for name, text in zip(("experiment.toml", "resolved.toml"), texts, strict=True):
+            _write(self.path / name, text)
 
     def replay_command(self, preset: str, seed: int) -> str:
         """The command that replays one run."""
         return f"protovine replay {shlex.quote(str(self.path))} --preset {preset} --seed {seed}"
 
-    def finish(self, result: Result, page: str) -> None:
-        """Write the result, and its report as an HTML page."""
+    def finish(self, result: Result, render: Callable[[Result], str]) -> None:
+        """Write the result, then its report as an HTML page: what was measured is kept if the page has a bug."""
         _write_json(self.path / "result.json", result.to_json())
-        _write(self.path / "report.html", page)
+        _write(self.path / "report.html", render(result))
 
 
 def read_result(path: Path) -> dict[str, Any]:

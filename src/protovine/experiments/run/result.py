@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from protovine.errors import ConfigError, suggest
 from protovine.experiments.run.ages import RunAges
 from protovine.metrics import Episode
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Version of the JSON form.
 FORMAT = 1
@@ -89,11 +93,19 @@ class Interval:
         half = float(t.ppf(0.975, len(sample) - 1) * sample.std(ddof=1) / math.sqrt(len(sample)))
         return cls(mean, half)
 
+    @property
+    def low(self) -> float | None:
+        """The lower end; None for a single seed."""
+        return None if self.half is None else self.mean - self.half
+
+    @property
+    def high(self) -> float | None:
+        """The upper end; None for a single seed."""
+        return None if self.half is None else self.mean + self.half
+
     def to_json(self) -> dict[str, float | None]:
         """``mean``, ``ci95`` (half width), ``low`` and ``high``."""
-        if self.half is None:
-            return {"mean": self.mean, "ci95": None, "low": None, "high": None}
-        return {"mean": self.mean, "ci95": self.half, "low": self.mean - self.half, "high": self.mean + self.half}
+        return {"mean": self.mean, "ci95": self.half, "low": self.low, "high": self.high}
 
 
 @dataclass(frozen=True)
@@ -167,6 +179,8 @@ class Result:
     ('complete', ['paper-isolated'], [0, 1])
     >>> result.interval("paper-isolated", "bytes_total").mean
     0.0
+    >>> result.frame()[["preset", "seed", "bytes_total"]].values.tolist()
+    [['paper-isolated', 0, 0], ['paper-isolated', 1, 0]]
     """
 
     experiment: dict[str, Any]
@@ -187,11 +201,21 @@ class Result:
         return [name for name in self.resolved if name in done]
 
     def of(self, preset: str) -> list[Run]:
-        """A preset's runs by ascending seed."""
+        """A preset's runs by ascending seed; `ConfigError` if the experiment has no such preset."""
+        if preset not in self.resolved:
+            raise ConfigError(f"the experiment has no preset {preset!r}{suggest(preset, self.resolved)}")
         return sorted((run for run in self.runs if run.preset == preset), key=lambda run: run.seed)
 
+    def frame(self) -> pd.DataFrame:
+        """A pandas frame with a row for each run: ``preset``, ``seed`` and every metric of `METRICS`."""
+        import pandas as pd
+
+        return pd.DataFrame([{"preset": run.preset, "seed": run.seed, **run.metrics} for run in self.runs])
+
     def interval(self, preset: str, metric: str) -> Interval | None:
-        """A metric over the seeds of a preset; None if it is not defined in any run."""
+        """A metric over the seeds of a preset; None if it is not defined in any run, `ConfigError` if unknown."""
+        if metric not in METRICS:
+            raise ConfigError(f"unknown metric {metric!r}{suggest(metric, METRICS)}")
         values = [value for run in self.of(preset) if (value := run.metrics[metric]) is not None]
         return Interval.of(values) if values else None
 

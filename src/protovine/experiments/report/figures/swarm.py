@@ -29,18 +29,19 @@ LINK_WIDTHS = 8  # Links of about the same bytes have the same width and are one
 def draw_swarm(result: Result) -> Drawing:
     """Nodes and links in the first seed of each preset: the F1 of each node, and the bytes over each link."""
     # A server stands beside the nodes of the other presets.
-    title, n = "The swarm", max([len(result.neighbours), *(len(run.per_node) for run in result.runs)])
+    title = "The swarm"
+    n = max([len(result.neighbours), *(1 + node["node"] for run in result.runs for node in run.per_node)])
     if n > DRAWN_NODES_MAX:
         return Drawing("swarm", title, f"{n:,} nodes are too many to draw (the limit is {DRAWN_NODES_MAX:,}).")
     # A preset that gives everything to one node has no swarm to show; Byzantine nodes have no score.
     firsts = [runs[0] for preset in result.presets if len((runs := result.of(preset))[0].per_node) > 1 or n == 1]
     if not firsts:
         return Drawing("swarm", title, "One node received all samples, so there is no swarm to show.")
-    scores = [
-        [float("nan") if (f1 := node.get("f1")) is None else float(f1) for node in run.per_node] for run in firsts
-    ]
-    scores = [each + [float("nan")] * (n - len(each)) for each in scores]
-    colours, scale = _f1_colours(np.concatenate([np.array(each, float) for each in scores]), f1_name(result))
+    scores = np.full((len(firsts), n), np.nan)
+    for score, run in zip(scores, firsts, strict=True):
+        for node in run.per_node:  # Without Byzantine nodes.
+            score[node["node"]] = np.nan if (f1 := node.get("f1")) is None else f1
+    colours, scale = _f1_colours(scores.ravel(), f1_name(result))
     edges = {(i, j) if i < j else (j, i) for i, peers in enumerate(result.neighbours) for j in peers}
     traffic = [_undirected(run) for run in firsts]
     every = sorted(edges.union(*traffic))
@@ -56,7 +57,7 @@ def draw_swarm(result: Result) -> Drawing:
         _draw_nodes(axes, at, [colours(value) for value in values])
         panels.append(figure)
     seeds = ", ".join(str(seed) for seed in sorted({run.seed for run in firsts}))
-    grey = "; grey: without samples or positives" if np.isnan(np.concatenate(scores)).any() else ""
+    grey = "; grey: without samples or positives, or Byzantine" if np.isnan(scores).any() else ""
     caption = f"The nodes of each preset, coloured by {f1_name(result)} on one scale{grey} (seed {seeds}). "
     if most:
         caption += f"The width of a link is the bytes sent over it in both directions, at most {size(most)}. "

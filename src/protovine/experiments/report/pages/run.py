@@ -91,7 +91,8 @@ FIRST = (
 
 def key_message(result: Result) -> list[str]:
     """What was compared, which system predicts best and by how much, and at which traffic, in a few sentences."""
-    metric = next((name for name in ("f1", "accuracy") if result.interval(_first(result), name)), None)
+    first = result.presets[:1]
+    metric = next((name for name in ("f1", "accuracy") if first and result.interval(first[0], name)), None)
     if metric is None:
         return []
     scores = {name: found for name in result.presets if (found := result.interval(name, metric)) is not None}
@@ -139,10 +140,6 @@ def drift_table(result: Result) -> list[list[str]]:
         for run in result.runs
         for episode in run.drift
     ]
-
-
-def _first(result: Result) -> str:
-    return result.presets[0] if result.presets else ""
 
 
 def comparison(
