@@ -4,8 +4,9 @@ from pathlib import Path
 from protovine.stream import catalog, parse_split
 from protovine.stream.catalog import _EMBEDDED
 from protovine.stream.dialect import COMPRESSIONS
-from protovine.stream.encode import CLASSES_MAX, ONE_HOT_MAX
+from protovine.stream.encode import ONE_HOT_MAX
 from protovine.stream.files import EXTENSIONS
+from protovine.stream.labels import CLASSES_MAX
 from protovine.stream.options import (
     MISSING_AMONG_NUMBERS,
     MISSING_MODES,

@@ -404,7 +404,36 @@ def test_the_replay_takes_the_options_of_files(tmp_path):
     data = read_file(path, options)
     source = CsvReplay(Schema.of(data), path, read=options)
     np.testing.assert_array_equal(data.x, [event.x for event in collect(source)])
-    with pytest.raises(DataError, match="the schema has no feature 'id'; drop leaves the column out"):
+    with pytest.raises(
+        DataError, match=r"no feature 'id' .*label = 'id' makes it the label, read = . drop = .'id'. . leaves"
+    ):
         CsvReplay(Schema.of(data), path, label="y")
     with pytest.raises(ConfigError, match="missing does not apply to a CSV replay"):
         CsvReplay(Schema.of(data), path, read=ReadOptions(missing="drop"))
+
+
+COMMA_LABELS = {
+    "a;y\n1;0,5\n2;0,7\n3;0,5\n": "may be a number; decimal = ',' says that it is",
+    "a;y\n1;0,5\n2;-\n3;0,5\n": "may be a number; decimal = ',' says that it is",
+    "a;y\n1;3\n2;0,7\n3;4\n": "may be a number; decimal = ',' says that it is",
+    "a;y\n1,5;0,5\n2,5;-\n3,5;0,5\n": "looks like regression: it holds 0.5",
+    "a,y\n1.5,0.5\n2.5,-\n3.5,0.5\n": "looks like regression: it holds 0.5",
+}
+
+
+@pytest.mark.parametrize("text", COMMA_LABELS)
+def test_labels_with_a_decimal_comma_are_never_text_in_silence(tmp_path, text):
+    path = tmp_path / "f.csv"
+    path.write_text(text)
+    with pytest.raises(DataError, match=COMMA_LABELS[text]):
+        read_file(path)
+    assert all(isinstance(label, str) for label in read_file(path, text_columns="y").classes)
+    if "says that it is" in COMMA_LABELS[text]:
+        with pytest.raises(DataError, match="looks like regression: it holds 0"):
+            read_file(path, decimal=",")
+
+
+def test_labels_that_are_no_numbers_stay_texts(tmp_path):
+    path = tmp_path / "f.csv"
+    path.write_text("a;y\n1;1,2\n2;a,b\n3;1,3\n4;2\n")
+    assert ("1,2", "1,3", "2", "a,b") == read_file(path).classes

@@ -5,8 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import numbers
-import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -16,8 +15,9 @@ import numpy.typing as npt
 
 from protovine.errors import DataError
 from protovine.prototypes import FEATURE_MAX
-from protovine.stream.cells import Distinct, Numbers, Words, is_missing, numbers_in, read_column
-from protovine.stream.dataset import UNLABELLED, DataSet, Label, sort_labels
+from protovine.stream.cells import Distinct, Numbers, Words, numbers_in, read_column
+from protovine.stream.dataset import UNLABELLED, DataSet
+from protovine.stream.labels import all_are, codes_of, dense
 from protovine.stream.options import ReadOptions
 from protovine.stream.remarks import remarks
 from protovine.stream.table import Table, split_label
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 MISSING_CATEGORY = "missing"
 ONE_HOT_MAX = 100
-CLASSES_MAX = 1000
 # Beyond this a float has not every whole number.
 EXACT_MAX = 2**53
 
@@ -94,7 +93,7 @@ def encode(table: Table, options: ReadOptions) -> DataSet:
         for place in chosen.features
     ]
     label = None if chosen.label is None else table.titles[chosen.label]
-    codes, classes = _codes(table, labels, label, options, words)
+    codes, classes = codes_of(table, labels, label, options, words)
     notes += words.note()
     columns, kept = _without_missing(name, columns, options.missing, notes)
     codes = codes[kept]
@@ -139,7 +138,7 @@ class _Reader:
         """The column's values as numbers, dates or texts; `DataError` for values that cannot be used."""
         import pandas as pd
 
-        name, title, series = self.table.name, self.table.titles[place], _dense(self.table.columns[place])
+        name, title, series = self.table.name, self.table.titles[place], dense(self.table.columns[place])
         order = self.table.declared.get(title)
         if isinstance(series.dtype, pd.CategoricalDtype) and series.cat.ordered:
             present = set(series.dropna().astype(str))
@@ -177,7 +176,7 @@ class _Reader:
     def _found(self, place: int) -> Distinct | None:
         """The different texts of a column that holds texts, perhaps among other things."""
         if place not in self._texts:
-            texts = _texts_of(self.table.name, self.table.titles[place], _dense(self.table.columns[place]))
+            texts = _texts_of(self.table.name, self.table.titles[place], dense(self.table.columns[place]))
             if texts is None:
                 return None
             self._texts[place] = Distinct.of(texts)
@@ -215,13 +214,6 @@ class _Reader:
                     f"column {title!r} has whole numbers beyond 2**53, which are rounded; text_columns keeps "
                     "them apart, drop leaves them out"
                 )
-
-
-def _dense(series: pd.Series) -> pd.Series:
-    import pandas as pd
-
-    kept: pd.Series = series.astype(series.dtype.subtype) if isinstance(series.dtype, pd.SparseDtype) else series
-    return kept
 
 
 def _as_texts(series: pd.Series) -> pd.Series:
@@ -271,13 +263,13 @@ def _from_typed(name: str, title: str, series: pd.Series) -> Column:
     present = ~series.isna().to_numpy(dtype=bool)
     found = cells[present]
     values = np.full(len(cells), np.nan)
-    if _all_are(found, numbers.Real, Decimal, np.bool_):
+    if all_are(found, numbers.Real, Decimal, np.bool_):
         try:
             values[present] = [float(value) for value in found]
         except OverflowError as error:
             raise DataError(f"{name}: column {title!r} holds a whole number beyond the largest float") from error
         return Column(title, "number", values)
-    if _all_are(found, datetime.date, np.datetime64):
+    if all_are(found, datetime.date, np.datetime64):
         texts = [cell.isoformat() if isinstance(cell, datetime.date) else str(cell) for cell in found]
         try:
             stamps = pd.to_datetime(texts, format="ISO8601", utc=True).tz_localize(None)
@@ -286,16 +278,12 @@ def _from_typed(name: str, title: str, series: pd.Series) -> Column:
         dates = np.full(len(cells), np.datetime64("NaT"), dtype=stamps.to_numpy().dtype)
         dates[present] = stamps.to_numpy()
         return Column(title, "time", dates)
-    if _all_are(found, datetime.timedelta, np.timedelta64):
+    if all_are(found, datetime.timedelta, np.timedelta64):
         return Column(title, "number", np.asarray(pd.to_timedelta(pd.Series(cells)).dt.total_seconds(), np.float64))
-    if _all_are(found, datetime.time):
+    if all_are(found, datetime.time):
         values[present] = [t.hour * 3600 + t.minute * 60 + t.second + t.microsecond / 1e6 for t in found]
         return Column(title, "number", values)
     raise DataError(_odd(name, title, next(v for v in found if not isinstance(v, numbers.Real | Decimal | np.bool_))))
-
-
-def _all_are(values: Collection[Any], *types: type) -> bool:
-    return all(isinstance(value, types) for value in values)
 
 
 def _without_missing(
@@ -379,115 +367,6 @@ def _by_number(text: str) -> tuple[bool, float, str]:
     """Sorts numbers by value, before other texts."""
     value = Numbers().parse(text)
     return (True, 0.0, text) if value is None or math.isnan(value) else (False, value, text)
-
-
-def _codes(
-    table: Table, labels: pd.Series, title: str | None, options: ReadOptions, words: Words
-) -> tuple[npt.NDArray[np.int64], tuple[Label, ...]]:
-    """Class codes, with -1 where the label is missing, and the sorted classes."""
-    name = table.name
-    title = str(labels.name) if title is None and labels.name is not None else title
-    what = f"label column {title!r}" if title is not None else "the label"
-    cells, codes = _distinct(labels)
-    counts = np.bincount(codes[codes >= 0], minlength=len(cells))
-    text_forced = title is not None and any(str(wanted) == title for wanted in options.text_columns)
-    declared = table.declared.get(title or "", ())
-    gone = [isinstance(c, str) and c not in declared and is_missing(c.strip(), options) for c in cells]
-    if table.from_text and not text_forced and not declared:
-        others = [cell for cell, out in zip(cells, gone, strict=True) if not out]
-        if any(Numbers().parse(cell) is not None for cell in others) and not any(
-            Numbers().parse(cell) is None and not is_missing(cell.strip(), options, among_numbers=True)
-            for cell in others
-        ):
-            gone = [is_missing(cell.strip(), options, among_numbers=True) for cell in cells]
-    words.counts.update({c.strip(): int(n) for c, n, out in zip(cells, counts, gone, strict=True) if out and c.strip()})
-    present = [place for place, out in enumerate(gone) if not out]
-    if not present:
-        raise DataError(f"{name}: {what} has no value")
-    if table.from_text and not text_forced:
-        plain: list[Label] = _from_written(what, [*(str(cells[p]).strip() for p in present), *declared], table, name)
-    elif text_forced:
-        plain = [str(cells[place]).strip() for place in present]
-    else:
-        plain = [_plain(name, what, cells[place]) for place in present]
-    kinds = {"true/false" if isinstance(v, bool) else "text" if isinstance(v, str) else "number" for v in plain}
-    if len(kinds) > 1:
-        table.notes.append(f"{what} mixes {' and '.join(sorted(kinds))}: all read as text")
-        plain = [str(label) for label in plain]
-    classes = sort_labels(set(plain))
-    if len(classes) > CLASSES_MAX:
-        raise DataError(
-            f"{name}: {what} looks like regression: it has {len(classes)} different values, "
-            f"at most {CLASSES_MAX} classes are allowed"
-        )
-    order = {label: code for code, label in enumerate(classes)}
-    of_cell = np.full(len(cells) + 1, -1, dtype=np.int64)
-    of_cell[present] = [order[label] for label in plain[: len(present)]]
-    unused = [str(label) for code, label in enumerate(classes) if code not in set(of_cell[present].tolist())]
-    if unused:
-        table.notes.append(f"declared classes that do not occur: {', '.join(unused[:20])}")
-    return of_cell[codes], classes
-
-
-def _distinct(labels: pd.Series) -> tuple[list[Any], npt.NDArray[np.int64]]:
-    """The different labels, 1, 1.0 and true being different, and which one each row has (-1: none)."""
-    import pandas as pd
-
-    labels = _dense(labels)
-    if labels.dtype != object:
-        if isinstance(labels.dtype, pd.CategoricalDtype):
-            codes, kinds = pd.factorize(labels)
-            return list(kinds.astype(object)), np.asarray(codes, np.int64)
-        codes, found = pd.factorize(labels)
-        return list(found.astype(object)), np.asarray(codes, np.int64)
-    places: dict[tuple[type, Any], int] = {}
-    missing = labels.isna().to_numpy(dtype=bool)
-    try:
-        of_row = [
-            -1 if no else places.setdefault((type(c), c), len(places)) for c, no in zip(labels, missing, strict=True)
-        ]
-    except TypeError:  # Such as a list. `_plain` says what a label may be.
-        return list(labels[~missing]), np.where(missing, -1, np.cumsum(~missing) - 1)
-    return [cell for _, cell in places], np.array(of_row, dtype=np.int64)
-
-
-def _from_written(what: str, texts: list[str], table: Table, name: str) -> list[Label]:
-    """Labels from texts in a file: true/false or whole numbers if all are such, else the texts."""
-    if all(text.lower() in ("true", "false") for text in texts):
-        return [text.lower() == "true" for text in texts]
-    whole = re.compile(r"[+-]?\d+")
-    numbers_in_texts = table.numbers if table.numbers is not None and table.numbers.decimal == "," else Numbers()
-    values = [int(text) if whole.fullmatch(text) else numbers_in_texts.parse(text) for text in texts]
-    good = sum(value is not None for value in values)
-    if good < len(texts):
-        if 2 * good >= len(texts) and len(texts) > 2:
-            odd = next(text for text, value in zip(texts, values, strict=True) if value is None)
-            table.notes.append(f"{what} has numbers and the text {odd!r}: all read as text")
-        return list(texts)
-    if any(re.match(r"[+-]?0\d", text) for text in texts):
-        table.notes.append(f"{what} has numbers that begin with 0: read as text")
-        return list(texts)
-    return [_plain(name, what, value) for value in values]
-
-
-def _plain(name: str, what: str, cell: Any) -> Label:
-    """A label as a plain Python value."""
-    if isinstance(cell, str):
-        return cell.strip()
-    if isinstance(cell, bool | np.bool_):
-        return bool(cell)
-    if not _all_are([cell], numbers.Real, Decimal):
-        raise DataError(
-            f"{name}: {what} holds a value of type {type(cell).__name__}; "
-            "a class must be a whole number, true/false or a text"
-        )
-    # `isfinite` converts to float, which very large whole numbers do not fit, so they are not passed to it.
-    if not _all_are([cell], numbers.Integral) and (not math.isfinite(cell) or cell % 1):
-        raise DataError(
-            f"{name}: {what} looks like regression: it holds {cell}, "
-            "and a class must be a whole number, true/false or a text"
-        )
-    return int(cell)
 
 
 def _rows(mask: npt.NDArray[np.bool_]) -> str:

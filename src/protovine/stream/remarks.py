@@ -40,7 +40,7 @@ def remarks(columns: Sequence[Column], codes: npt.NDArray[np.int64], n_classes: 
         notes.append(
             f"a different value in every row, like an identifier: {_listed(like_ids)}; drop leaves such columns out"
         )
-    if 2 * n_classes > rows:
+    if 2 * n_classes > rows or (n_classes > 100 and 5 * n_classes > rows):
         notes.append(f"the label has {n_classes} classes in {rows} rows: is it the right column?")
     return notes
 

@@ -472,10 +472,14 @@ def test_results_name_what_they_do_not_know(result: Result) -> None:
 
 
 def test_what_toml_cannot_hold_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    from sklearn.linear_model import SGDClassifier
+
     import protovine
 
-    river = {"classifier": "tree.HoeffdingTreeClassifier", "parameters": {"grace_period": object()}}
-    experiment = protovine.Experiment(presets=["gossip-trees"], data={"limit": 50}, seeds=1, learner=river)
-    with pytest.raises(ConfigError, match="no folder can hold this experiment, only Python can: .*object"):
+    estimator = {"estimator": SGDClassifier(loss="log_loss"), "classes": [0, 1]}
+    learner = {"classifier": "compat.SKL2RiverClassifier", "parameters": estimator}
+    experiment = protovine.Experiment(presets=["gossip-trees"], data={"limit": 50}, seeds=1, learner=learner)
+    assert "complete" == protovine.run(experiment).status
+    with pytest.raises(ConfigError, match=r"no folder can hold this experiment, only Python can: .*SGDClassifier"):
         protovine.run(experiment, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
