@@ -27,7 +27,7 @@ def run(
     Parameters
     ----------
     experiment : Experiment, optional
-        The default one compares the paper's systems on Phishing.
+        By default five systems on Phishing, as `protovine run` without arguments.
     out : path, optional
         A new folder for traces, ``result.json`` and ``report.html``. Nothing is written without it.
     jobs : int, optional

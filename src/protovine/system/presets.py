@@ -75,7 +75,7 @@ _NEWEST_SET = SetSettings(gate=PaperGateSettings(), inbox=SetInboxSettings())
 PRESETS: dict[str, Preset] = {
     made.name: made
     for made in (
-        Preset("default", "the hedged soft LVQ; nodes share the samples with a high surprisal"),
+        Preset("default", "the default learner; nodes share the samples that their model predicted badly"),
         Preset("isolated", "the same learner, one model per node, no sharing", gossip=_SILENT),
         Preset(
             "centralised",

@@ -104,10 +104,10 @@ class MeasuredRun:
         ]
         table = [("", "whole run", "after the start", "theory")]
         table += [(name, number(whole), steady_too, number(known)) for name, whole, steady_too, known in rows]
-        p95 = ("exceeded 5 % [s]", number(report.p95_s), number(steady.p95_s if steady else None), number(of("p95_s")))
+        p95 = ("95 % age [s]", number(report.p95_s), number(steady.p95_s if steady else None), number(of("p95_s")))
         table.insert(3, p95)
         table += self._training_rows()
-        lines = [head, *(f"  {name:<26}{a:>12}{b:>20}{c:>12}".rstrip() for name, a, b, c in table)]
+        lines = [head, *(f"  {name:<26}  {a:>10}  {b:>20}  {c:>10}".rstrip() for name, a, b, c in table)]
         if steady is None:
             lines.append("  too short to leave the start out: this takes 15 mean ages")
         else:
@@ -128,10 +128,10 @@ class MeasuredRun:
         return [
             ("fraction trained", number(training.fraction), interval(own.fraction if own else None), "–"),
             ("mean age when trained [s]", number(training.mean_s), interval(own.age if own else None), "–"),
-            ("exceeded by 5 % [s]", number(training.p95_s), number(own.p95_s if own else None), "–"),
-            ("trained knowledge [s]", number(known.mean_s), interval(then.age if then else None), "–"),
-            ("its mean peak [s]", number(known.peak_s), interval(then.peak if then else None), "–"),
-            ("exceeded 5 % [s]", number(known.p95_s), number(then.p95_s if then else None), "–"),
+            ("95 % age when trained [s]", number(training.p95_s), number(own.p95_s if own else None), "–"),
+            ("trained: mean age [s]", number(known.mean_s), interval(then.age if then else None), "–"),
+            ("trained: mean peak [s]", number(known.peak_s), interval(then.peak if then else None), "–"),
+            ("trained: 95 % age [s]", number(known.p95_s), number(then.p95_s if then else None), "–"),
         ]
 
 

@@ -76,11 +76,11 @@ def f1_over_time(result: Result) -> Drawing:
         caption += " Thin dashed lines: F1 of all predictions so far."
     if drifts:
         caption += " Dotted vertical lines: the concept changes (in the first seed)."
-    caption += " The preset whose curve rises first learns fastest."
+    caption += " The preset whose curve rises first learns fastest." if len(curves) > 1 else ""
     if drifts:
         caption += " The depth of a dip after a change, and its length, are what the change costs."
     highest = _highest({preset: curve.mean[-1] for preset, curve in curves.items()})
-    caption += f" Highest at the end: {highest}." if highest else ""
+    caption += f" Highest in the last {window:,} predictions: {highest}." if highest else ""
     return Drawing("f1", title, caption + _left_out(result, curves, "made no prediction"), (figure,))
 
 
