@@ -11,7 +11,7 @@ from protovine import varint
 from protovine.errors import CodecError, SnapshotError, check_range
 from protovine.learn.baselines.models import ModelCore
 
-_FORMAT = 0x30
+_FORMAT = 0x31
 _AGE_MAX = 2**53
 # Larger weights are refused: no model of features in any sane unit has them.
 _WEIGHT_MAX = 1e30
@@ -22,9 +22,13 @@ _ROUNDING = 1.01
 
 
 class Weights(NamedTuple):
-    """A peer's model: float64 (n_classes, d + 1) for raw features and the constant 1, and the samples behind it."""
+    """A peer's model: weights (n_classes, d + 1) for standardised features and the constant 1, the mean (d,) and the
+    standard deviation (d,) by which it standardises, and the samples behind it.
+    """
 
-    raw: NDArray[np.float64]
+    standard: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
     age: int
 
 
@@ -32,12 +36,14 @@ class LogisticCore(ModelCore):
     """Multinomial logistic regression over features standardised online; received models are averaged into it.
 
     On receipt the local weights become the mean of both models, each weighted by the samples behind it. The number of
-    samples becomes the larger of both (Hegedűs et al.). Nodes standardise by their local samples, so they send weights
-    for raw features. On the wire::
+    samples becomes the larger of both (Hegedűs et al.). Mean and variance of the features are averaged in the same way,
+    so that nodes come to standardise alike: a feature that hardly varies at one node must not get weights that are
+    extreme at another. On the wire::
 
-        u8      0x30
+        u8      0x31
         varint  d, n_classes, samples behind the model
-        f32     weight[n_classes][d + 1], the last for the constant 1
+        f32     mean[d], standard deviation[d]
+        f32     weight[n_classes][d + 1] for standardised features, the last for the constant 1
 
     Parameters
     ----------
@@ -96,7 +102,9 @@ class LogisticCore(ModelCore):
         if not self.age:
             return b""
         head = bytes([_FORMAT]) + varint.write(self.dim) + varint.write(self.n_classes) + varint.write(self.age)
-        return head + np.clip(self._raw(), -_WEIGHT_MAX, _WEIGHT_MAX).astype("<f4").tobytes()
+        values = np.concatenate([self._mean, np.sqrt(self._variance()), self._weights.ravel()])
+        wire: bytes = np.clip(values, -_WEIGHT_MAX, _WEIGHT_MAX).astype("<f4").tobytes()
+        return head + wire
 
     def decode(self, payload: bytes | memoryview) -> Weights:
         """The weights in ``payload``; `CodecError` if they are damaged or have another shape."""
@@ -109,18 +117,25 @@ class LogisticCore(ModelCore):
         dim, n_classes, age = shape
         if (dim, n_classes) != (self.dim, self.n_classes):
             raise CodecError(f"a model must have {self.dim} features and {self.n_classes} classes, got {shape[:2]}")
-        if not 1 <= age <= _AGE_MAX or len(payload) != at + 4 * n_classes * (dim + 1):
-            raise CodecError(f"a model takes {at + 4 * n_classes * (dim + 1)} bytes, got {len(payload)}, of age {age}")
-        raw = np.frombuffer(payload, "<f4", n_classes * (dim + 1), at).reshape(n_classes, dim + 1)
-        if not np.abs(raw).max() <= _ROUNDING * _WEIGHT_MAX:  # False for NaN too.
-            raise CodecError("a weight is not finite, or too large")
-        return Weights(raw.astype(np.float64), age)
+        length = at + 4 * (2 * dim + n_classes * (dim + 1))
+        if not 1 <= age <= _AGE_MAX or len(payload) != length:
+            raise CodecError(f"a model takes {length} bytes, got {len(payload)}, of age {age}")
+        values = np.frombuffer(payload, "<f4", offset=at)
+        if not np.abs(values).max() <= _ROUNDING * _WEIGHT_MAX or not (values[dim : 2 * dim] >= 0).all():
+            raise CodecError("a value of a model is not finite, too large, or a negative deviation")  # Also for NaN.
+        mean, deviation, weights = np.split(values.astype(np.float64), [dim, 2 * dim])
+        return Weights(weights.reshape(n_classes, dim + 1), mean, deviation, age)
 
     def adopt(self, peer: int, model: Weights) -> None:
         """Average the model into the local one, weighted by the samples behind each."""
         part = model.age / (model.age + self.age)
-        self._take(part * model.raw + (1 - part) * self._raw())
+        off = model.mean - self._mean
+        variance = part * model.deviation**2 + (1 - part) * self._variance() + part * (1 - part) * off**2
+        self._mean = self._mean + part * off
+        self._weights = part * model.standard + (1 - part) * self._weights
         self.age = max(self.age, model.age)
+        self._count = max(self._count, model.age)
+        self._spread = variance * self._count
 
     def state(self) -> dict[str, Any]:
         """Weights and moments."""
@@ -147,10 +162,15 @@ class LogisticCore(ModelCore):
         self._weights, self._mean, self._spread = weights.copy(), mean.copy(), spread.copy()
         self.age, self._count = age, count
 
-    def _deviation(self) -> NDArray[np.float64]:
-        """Standard deviations (d,) of local samples; 1 for constant features."""
+    def _variance(self) -> NDArray[np.float64]:
+        """Variances (d,) of the features so far; 0 where they are not finite."""
         variance = self._spread / max(1, self._count)
-        return np.sqrt(np.where((variance > 0) & np.isfinite(variance), variance, 1.0))
+        return np.where(np.isfinite(variance), variance, 0.0)
+
+    def _deviation(self) -> NDArray[np.float64]:
+        """Standard deviations (d,) of the features so far; 1 for constant features."""
+        variance = self._variance()
+        return np.sqrt(np.where(variance > 0, variance, 1.0))
 
     def _standard(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Standardised features, clipped so that every step is bounded, and 1."""
