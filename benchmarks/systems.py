@@ -3,7 +3,8 @@
     protovine run --suite systems --seeds 3 --out runs/systems
     python -m benchmarks.systems runs/systems --page docs/benchmarks.md
 
-writes two tables, F1 and traffic in bytes per node per second, from the folders of the suite.
+writes two tables, F1 and traffic in bytes per node per second, from the folders of the suite. With `--preset` the suite
+can be run for some systems alone; several folders make one table.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from protovine.experiments.define.suites import SUITES
 from protovine.experiments.run.folder import read_result
 
 
-def results(folder: Path) -> dict[str, dict[str, Any]]:
-    """The summary of each stream's run that is complete, by stream, in the order of the suite."""
-    found = {}
+def results(folders: list[Path]) -> dict[str, dict[str, Any]]:
+    """The summaries by stream, in the order of the suite, then by system; of several folders the last counts."""
+    found: dict[str, dict[str, Any]] = {}
     for name in SUITES["systems"].streams:
-        path = folder / name / "plain"
-        if (path / "result.json").is_file() and (result := read_result(path))["status"] == "complete":
-            found[name] = result["summary"]
+        for folder in folders:
+            path = folder / name.replace(", ", "-") / "plain"
+            if (path / "result.json").is_file() and (result := read_result(path))["status"] == "complete":
+                found.setdefault(name, {}).update(result["summary"])
     return found
 
 
@@ -48,12 +50,12 @@ def table(found: dict[str, dict[str, Any]], metric: str, decimals: int, *, best:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", type=Path, help="the folder of the suite")
+    parser.add_argument("runs", type=Path, nargs="+", help="folders of the suite")
     parser.add_argument("--page", type=Path, help="write the tables into this page instead of printing them")
     chosen = parser.parse_args()
     found = results(chosen.runs)
     if not found:
-        parser.error(f"{chosen.runs} has no complete run of the suite systems")
+        parser.error(f"no complete run of the suite systems in {', '.join(map(str, chosen.runs))}")
     text = f"**F1**\n\n{table(found, 'f1', 3, best=True)}\n\n**Traffic per node, B/s**\n\n"
     text += f"{table(found, 'bytes_per_node_per_s', 0, best=False)}\n"
     if chosen.page:
