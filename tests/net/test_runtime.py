@@ -311,7 +311,7 @@ def test_a_bug_in_reading_is_counted_and_one_in_a_timer_ends_the_run() -> None:
         await until(lambda: met(one, two))
         with mock.patch.object(one.node, "receive", side_effect=ZeroDivisionError):
             one._deliver(Channel.MESSAGE, two.envelope.seal(1, b"x"))
-            await until(lambda: one.tally.bugs == 1)
+            await until(lambda: one.tally.bugs >= 1)
         due = {"next_timer_ns": mock.Mock(return_value=0), "on_timer": mock.Mock(side_effect=ZeroDivisionError)}
         with mock.patch.multiple(one.node, **due):
             one._on_timer()

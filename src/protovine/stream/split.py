@@ -66,8 +66,8 @@ def parse_split(text: str) -> Split:
 
     Examples
     --------
-    >>> parse_split("label-skew:0.5")
-    Split(kind='label-skew', alpha=0.5)
+    >>> parse_split("label-skew:0.5").alpha
+    0.5
     >>> parse_split("blocs")
     Traceback (most recent call last):
     protovine.errors.ConfigError: unknown split 'blocs' (did you mean 'blocks'?)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from protovine.net import CsvReplay, JsonLines, JsonLinesSink, Mqtt, MqttSink, ZenohKeys, ZenohSink
+from protovine.net.causes import CONNECTION, SUBSCRIPTION
 from protovine.net.config import JsonTable, MapTable
 from protovine.net.io.mqtt import Broker, BrokerSettings
 from protovine.net.samples import LocalSamples
@@ -67,7 +68,12 @@ def test_sources_and_sinks_hand_every_setting_on_to_their_broker():
 
 def test_every_reason_is_explained():
     sources = "".join(path.read_text() for path in sorted(Path(inspect.getfile(Mqtt)).parent.glob("*.py")))
-    reasons = set(re.findall(r'(?:Refusal|refuse)\(\s*"(\w+)"', sources)) | {"connection", "learner", "absent"}
+    reasons = set(re.findall(r'(?:Refusal|refuse)\(\s*"(\w+)"', sources)) | {
+        CONNECTION,
+        SUBSCRIPTION,
+        "learner",
+        "absent",
+    }
     reasons |= set(re.findall(r'causes\.add\(\s*"(\w+)"', Path(inspect.getfile(LocalSamples)).read_text()))
     rows = PAGE.partition("| reason | error |\n")[2].partition("\n\n")[0].splitlines()
     assert reasons == {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}

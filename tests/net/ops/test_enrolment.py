@@ -106,8 +106,9 @@ def test_refusals_name_the_reason_and_leave_the_member_as_it_was(
 
 
 def test_garbage_is_refused_and_slow_clients_shut_nobody_out(
-    server: EnrolmentServer, authority: Path, tmp_path: Path
+    server: EnrolmentServer, authority: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(server._http, "clients_max", 8)
     host, _, port = server.address.rpartition(":")
     idle = [socket.create_connection((host, int(port))) for _ in range(20)]
     for body in (b"", b"[]", b"{", b"\xff", b'{"name": "ann", "secret": "zz", "request": ""}'):

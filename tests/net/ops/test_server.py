@@ -115,7 +115,7 @@ def test_scrapes_while_the_loop_is_busy() -> None:
 
 def test_slow_clients_neither_stop_the_node_nor_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients that trickle bytes, or never read, are ended after their time; an honest one gets through at once."""
-    monkeypatch.setattr("protovine.net.ops.http.CLIENT_S", 3.0)
+    monkeypatch.setattr("protovine.net.ops.http.Http.client_s", 3.0)
 
     async def play() -> None:
         async with swarm("ann", "bob") as (ann, bob):

@@ -46,7 +46,8 @@ BODY_BYTES_MAX = 16_384
 _ANSWER_BYTES_MAX = 2**24
 # Requests at once, and per second in the long run. A token of 128 bits is not guessed anyway.
 _BURST, _PER_S = 100, 5.0
-_ASK_S = 10.0
+# A device behind a slow link needs five round trips.
+_CLIENT_S, _CLIENTS_MAX = 30.0, 64
 
 
 class _Asked(msgspec.Struct, forbid_unknown_fields=True):
@@ -120,6 +121,8 @@ class EnrolmentServer:
 
 
 class _Http(Http):
+    clients_max, client_s, request_queue_size = _CLIENTS_MAX, _CLIENT_S, 128
+
     def __init__(self, host: str, port: int, owner: EnrolmentServer, context: ssl.SSLContext) -> None:
         self.owner, self._context = owner, context
         super().__init__(host, port, _Handler, "a certificate")
@@ -131,6 +134,7 @@ class _Http(Http):
 
 
 class _Handler(OneAnswer):
+    timeout = _CLIENT_S
     server: _Http
 
     def do_POST(self) -> None:
@@ -200,7 +204,7 @@ def _ask(host: str, port: int, pin: bytes, body: bytes) -> dict[str, str]:
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     # No authority is asked about the server: its certificate must be the one that the token names.
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    connection = http.client.HTTPSConnection(host, port, timeout=_ASK_S, context=context)
+    connection = http.client.HTTPSConnection(host, port, timeout=_CLIENT_S, context=context)
     try:
         connection.connect()
         certificate = connection.sock.getpeercert(binary_form=True) or b""

@@ -23,7 +23,7 @@ CLIENTS_MAX = 8
 
 
 class Http(ThreadingHTTPServer):
-    """A server with at most `CLIENTS_MAX` clients, each for at most `CLIENT_S` seconds.
+    """A server with at most ``clients_max`` clients, each for at most ``client_s`` seconds.
 
     Parameters
     ----------
@@ -38,6 +38,7 @@ class Http(ThreadingHTTPServer):
         The address cannot be listened at.
     """
 
+    clients_max, client_s = CLIENTS_MAX, CLIENT_S
     daemon_threads = True
     block_on_close = False
     request_queue_size = 16
@@ -62,7 +63,7 @@ class Http(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._lock:
-            while len(self._clients) >= CLIENTS_MAX:
+            while len(self._clients) >= self.clients_max:
                 # The oldest, because an honest client is done in milliseconds.
                 oldest = next(iter(self._clients))
                 del self._clients[oldest]
@@ -74,7 +75,7 @@ class Http(ThreadingHTTPServer):
         """Between requests: end the clients whose time is over, however slowly they send."""
         now = time.monotonic()
         with self._lock:
-            for request in [r for r, since in self._clients.items() if now - since > CLIENT_S]:
+            for request in [r for r, since in self._clients.items() if now - since > self.client_s]:
                 del self._clients[request]
                 _end(request)
 
