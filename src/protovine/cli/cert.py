@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,21 @@ from protovine.errors import ConfigError
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+
+def _with_terms(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say what a certificate is to be."""
+    options = (
+        click.option("--days", type=int, help="Lifetime. [default: 365, or as long as the authority's]"),
+        click.option(
+            "--id", "member_id", type=int, help="Number of the member. [default: the old one, or the lowest free]"
+        ),
+        click.option("--renew", is_flag=True, help="Make another although the last one is still valid."),
+        click.option("--operator", is_flag=True, help="For someone who asks for the status, and is no member."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 @click.group()
@@ -43,12 +59,7 @@ def cert_init(folder: Path, swarm: str, days: int) -> None:
 @click.option(
     "--address", "addresses", multiple=True, metavar="IP|DNS", help="Address that peers dial; repeat for several."
 )
-@click.option("--days", type=int, default=None, help="Lifetime. [default: 365, or as long as the authority's]")
-@click.option(
-    "--id", "member_id", type=int, default=None, help="Number of the member. [default: the old one, or the lowest free]"
-)
-@click.option("--renew", is_flag=True, help="Issue another certificate although the last one is still valid.")
-@click.option("--operator", is_flag=True, help="For someone who asks for the status, and is no member.")
+@_with_terms
 def cert_issue(
     name: str,
     authority: Path,
@@ -100,12 +111,7 @@ def cert_request(name: str, out: Path, addresses: tuple[str, ...]) -> None:
 @click.argument("file", metavar="REQUEST.pem", type=click.Path(path_type=Path))
 @click.option("--authority", required=True, type=click.Path(path_type=Path), help="Folder that `cert init` made.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="New folder for the answer.")
-@click.option("--days", type=int, default=None, help="Lifetime. [default: 365, or as long as the authority's]")
-@click.option(
-    "--id", "member_id", type=int, default=None, help="Number of the member. [default: the old one, or the lowest free]"
-)
-@click.option("--renew", is_flag=True, help="Sign although the last certificate is still valid.")
-@click.option("--operator", is_flag=True, help="For someone who asks for the status, and is no member.")
+@_with_terms
 def cert_sign(
     file: Path, authority: Path, out: Path, days: int | None, member_id: int | None, renew: bool, operator: bool
 ) -> None:
@@ -129,12 +135,7 @@ def cert_sign(
 @click.option(
     "--address", "addresses", multiple=True, metavar="IP|DNS", help="Address that peers dial; repeat for several."
 )
-@click.option("--days", type=int, default=None, help="Lifetime. [default: 365, or as long as the authority's]")
-@click.option(
-    "--id", "member_id", type=int, default=None, help="Number of the member. [default: the old one, or the lowest free]"
-)
-@click.option("--renew", is_flag=True, help="Although the last certificate is still valid.")
-@click.option("--operator", is_flag=True, help="For someone who asks for the status, and is no member.")
+@_with_terms
 def cert_token(
     name: str,
     authority: Path,

@@ -43,10 +43,12 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def post(server: EnrolmentServer, body: bytes, path: str = PATH) -> tuple[int, bytes]:
+def post(server: EnrolmentServer, body: bytes, path: str = PATH, length: str | None = None) -> tuple[int, bytes]:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     asked = urllib.request.Request(f"https://{server.address}{path}", body, method="POST")
+    if length is not None:
+        asked.add_unredirected_header("Content-length", length)
     try:
         with urllib.request.urlopen(asked, timeout=10, context=context) as answer:
             return answer.status, answer.read()
@@ -115,6 +117,8 @@ def test_garbage_is_refused_and_slow_clients_shut_nobody_out(
         assert 403 == post(server, body)[0]
     assert 403 == post(server, b'{"name": "ann", "secret": "", "request": ""}')[0]
     assert 413 == post(server, bytes(BODY_BYTES_MAX + 1))[0]
+    for length in ("00000000099999999999", "-1", "1e3", "९", ""):
+        assert 413 == post(server, b"{}", length=length.encode().decode("latin-1"))[0], length
     assert 404 == post(server, b"", "/status")[0]
     token = create_token(authority, "ann", now=now())
     enrol(str(token), server.address, tmp_path / "ann", now=now())

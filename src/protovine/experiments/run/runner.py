@@ -197,8 +197,10 @@ def _warm(names: list[str]) -> None:
                 os._exit(1)
 
     threading.Thread(target=give_up, daemon=True).start()
-    warm(_worker["settings"][name] for name in names)
-    ready.set()
+    try:
+        warm(_worker["settings"][name] for name in names)
+    finally:
+        ready.set()
 
 
 def _work(name: str, seed: int) -> Run:

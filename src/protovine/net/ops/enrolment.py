@@ -48,6 +48,8 @@ _ANSWER_BYTES_MAX = 2**24
 _BURST, _PER_S = 100, 5.0
 # A device behind a slow link needs five round trips.
 _CLIENT_S, _CLIENTS_MAX = 30.0, 64
+# Of a body that is too long, read and dropped: bytes at a time, and times.
+_DROPPED_BYTES, _DROPS_MAX = 65_536, 16
 
 
 class _Asked(msgspec.Struct, forbid_unknown_fields=True):
@@ -141,8 +143,12 @@ class _Handler(OneAnswer):
         length = self.headers.get("Content-Length", "")
         if self.path != PATH:
             self.send_json(HTTPStatus.NOT_FOUND, {"error": "no such page", "pages": [PATH]})
-        elif not (length.isascii() and length.isdecimal()) or int(length[:9]) > BODY_BYTES_MAX:
+        elif not (length.isascii() and length.isdecimal()) or len(length) > 9 or int(length) > BODY_BYTES_MAX:
             self.send_json(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, {"error": f"at most {BODY_BYTES_MAX} bytes"})
+            # Closed with bytes unread, the connection would be reset before the client has its answer.
+            for _ in range(_DROPS_MAX):
+                if not self.rfile.read1(_DROPPED_BYTES):
+                    break
         else:
             body = self.rfile.read(int(length))
             self.send_json(*self.server.owner.answer(body, str(self.client_address[0])))

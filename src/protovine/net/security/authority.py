@@ -322,7 +322,7 @@ def _builder(
 
 
 def end_of_certificate(authority: x509.Certificate, now: datetime, days: int | None) -> datetime:
-    """When a certificate of so many days ends; `ConfigError` if that is out of range."""
+    """The time at which a certificate that lasts ``days`` ends; `ConfigError` if it is out of range."""
     last = authority.not_valid_after_utc
     if days is None:
         return min(now + timedelta(days=MEMBER_DAYS), last)
