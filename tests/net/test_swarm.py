@@ -98,6 +98,9 @@ def test_five_processes_do_what_the_simulator_says(tmp_path: Path) -> None:
     chosen = prepared()
     settings, data = chosen.settings["default"], chosen.data[chosen.seeds[0]]
     simulated = execute(settings, "default", chosen.seeds[0], data)
+    # A real run is one more draw of arrival times: the simulator's other seeds say how much F1 depends on them.
+    draws = [execute(settings, "default", seed, data).metrics["f1"] for seed in range(1, 8)]
+    draws.append(simulated.metrics["f1"])
     with running(LocalSwarm(chosen, tmp_path / "swarm")) as swarm:
         swarm.start()
         time.sleep(1.0)  # The last hellos.
@@ -108,7 +111,7 @@ def test_five_processes_do_what_the_simulator_says(tmp_path: Path) -> None:
         live: Run = swarm.result()
         after = [member.status() for member in swarm.members]
         records = swarm.records()
-    assert abs(live.metrics["f1"] - simulated.metrics["f1"]) <= 0.01
+    assert abs(live.metrics["f1"] - np.mean(draws)) <= 4 * np.std(draws, ddof=1) < 0.03
     assert live.metrics["bytes_total"] == pytest.approx(simulated.metrics["bytes_total"], rel=0.25)
     # A message may overtake the hello that it needs, and is sent again.
     assert not live.refused

@@ -63,7 +63,7 @@ class LogisticCore(ModelCore):
     >>> core.learn(np.array([[0.0], [1.0]] * 20), np.array([0, 1] * 20), np.zeros(40, np.int64))
     0
     >>> core.predict(np.array([0.9])).code, len(core.encode())
-    (1, 20)
+    (1, 28)
     """
 
     def __init__(self, dim: int, n_classes: int, *, rate: float = 0.1) -> None:
