@@ -222,9 +222,8 @@ def test_another_metric_and_base_can_be_asked_for(swept: Path, written: list[Pat
         (["--base", "paper-jds"], "unknown base 'paper-jds' (did you mean 'paper-jsd'?)"),
     ],
 )
-def test_mistakes_are_one_line(swept: Path, arguments: list[str], message: str) -> None:
-    words = [sys.executable, "-m", "protovine", "report", str(swept), *arguments]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+def test_mistakes_are_one_line(swept: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
+    done = protovine_command("report", str(swept), *arguments, cwd=tmp_path)
     assert (2, f"protovine: {message}\n") == (done.returncode, done.stderr)
 
 

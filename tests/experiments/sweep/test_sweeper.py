@@ -18,6 +18,7 @@ from protovine.experiments.sweep import sweeper
 from protovine.experiments.sweep.database import FILE, TIMED, load_details, load_provenance
 from protovine.experiments.sweep.grid import plan
 from protovine.experiments.sweep.sweeper import run_plan
+from tests.commands import protovine as protovine_command
 from tests.experiments.sweep import TABLES, TOML, command, contents, runs_in
 
 
@@ -146,7 +147,7 @@ def test_mistakes_are_one_line_on_the_command_line(arguments: str, message: str,
     (tmp_path / "bad.toml").write_text("[grid]\ngossip.fanout = [0]\n")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("")
-    done = subprocess.run(command(*arguments.split()), cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = protovine_command("sweep", *arguments.split(), cwd=tmp_path)
     assert (2, 1) == (done.returncode, done.stderr.count("\n")), done.stderr
     assert message in done.stderr
     assert not (tmp_path / "x" / FILE).exists()
@@ -154,8 +155,7 @@ def test_mistakes_are_one_line_on_the_command_line(arguments: str, message: str,
 
 def test_a_dry_run_says_how_much_there_is_to_do(tmp_path: Path, whole: Path) -> None:
     (tmp_path / "s.toml").write_text(TOML)
-    words = command("s.toml", "--dry-run", "--out", str(whole))
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = protovine_command("sweep", "s.toml", "--dry-run", "--out", str(whole), cwd=tmp_path)
     expected = f"4 points, 3 seeds, 9 runs (3 more have the settings of another)\n{whole} has 9 runs of them\n"
     assert (0, expected, "") == (done.returncode, done.stdout, done.stderr)
 

@@ -1,0 +1,65 @@
+"""Commands in processes of their own that begin as copies of one that has imported everything and read the kernels.
+
+A new Python imports numba and reads kernels for seconds before a node begins. What is under test after that is the same:
+a process with its own number, files, signals and exit code. Tests of the start itself use `subprocess`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["tests.preloaded"])
+
+
+def _begin(arguments: tuple[str, ...], cwd: Path, environment: dict[str, str], out: Path, error: Path) -> None:
+    from protovine.cli import main
+
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(cwd)
+    for number, path in ((1, out), (2, error)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), number)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    main(arguments, prog_name="protovine")
+
+
+class Copy:
+    """A running command, with what tests need of `subprocess.Popen`."""
+
+    def __init__(self, *arguments: str, cwd: Path, out: Path, error: Path) -> None:
+        what = (arguments, cwd, dict(os.environ), cwd / out, cwd / error)
+        self._process = _CONTEXT.Process(target=_begin, args=what, daemon=True)
+        self._process.start()
+        self.pid, self.kill, self.terminate = self._process.pid, self._process.kill, self._process.terminate
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired("protovine", timeout or 0.0)
+        return self._process.exitcode
+
+    def send_signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+
+def protovine(*arguments: str, cwd: Path, timeout: float) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    with tempfile.TemporaryDirectory() as folder:
+        out, error = Path(folder, "out"), Path(folder, "error")
+        child = Copy(*arguments, cwd=cwd, out=out, error=error)
+        try:
+            child.wait(timeout)
+        finally:
+            child.kill()
+        return subprocess.CompletedProcess(arguments, child.wait(), out.read_text(), error.read_text())
