@@ -34,6 +34,8 @@ class Copy:
     """A running command, with what tests need of `subprocess.Popen`."""
 
     def __init__(self, *arguments: str, cwd: Path, out: Path, error: Path) -> None:
+        for file in (cwd / out, cwd / error):
+            file.touch()  # A test may read it at once.
         what = (arguments, cwd, dict(os.environ), cwd / out, cwd / error)
         self._process = _CONTEXT.Process(target=_begin, args=what, daemon=True)
         self._process.start()
