@@ -1,7 +1,7 @@
 """Commands in processes of their own that begin as copies of one that has imported everything and read the kernels.
 
-A new Python imports numba and reads kernels for seconds before a node begins. What is under test after that is the same:
-a process with its own number, files, signals and exit code. Tests of the start itself use `subprocess`.
+A new Python imports numba and reads kernels for seconds before a node begins. What is under test after that is the
+same: a process with its own number, files, signals and exit code. Tests of the start itself use `subprocess`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import runpy
 import signal
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -19,25 +21,31 @@ _CONTEXT.set_forkserver_preload(["tests.preloaded"])
 
 
 def _begin(arguments: tuple[str, ...], cwd: Path, environment: dict[str, str], out: Path, error: Path) -> None:
-    from protovine.cli import main
-
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(cwd)
     for number, path in ((1, out), (2, error)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), number)
+    sys.stdout.reconfigure(encoding="utf-8")
+    sys.stderr.reconfigure(encoding="utf-8")
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    main(arguments, prog_name="protovine")
+    sys.argv = list(arguments)
+    if arguments[0].endswith(".py"):
+        sys.path.insert(0, str(Path(arguments[0]).parent))
+        runpy.run_path(arguments[0], run_name="__main__")
+    else:
+        runpy.run_module("protovine", run_name="__main__")
 
 
 class Copy:
-    """A running command, with what tests need of `subprocess.Popen`."""
+    """A running command of protovine, or `python` with a file, with what tests need of `subprocess.Popen`."""
 
     def __init__(self, *arguments: str, cwd: Path, out: Path, error: Path) -> None:
         for file in (cwd / out, cwd / error):
             file.touch()  # A test may read it at once.
-        what = (arguments, cwd, dict(os.environ), cwd / out, cwd / error)
-        self._process = _CONTEXT.Process(target=_begin, args=what, daemon=True)
+        words = arguments if arguments[0].endswith(".py") else ("protovine", *arguments)
+        what = (words, cwd, dict(os.environ), cwd / out, cwd / error)
+        self._process = _CONTEXT.Process(target=_begin, args=what)
         self._process.start()
         self.pid, self.kill, self.terminate = self._process.pid, self._process.kill, self._process.terminate
 
@@ -55,8 +63,8 @@ class Copy:
             os.kill(self.pid, number)
 
 
-def protovine(*arguments: str, cwd: Path, timeout: float) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+def run(*arguments: str, cwd: Path, timeout: float) -> subprocess.CompletedProcess[str]:
+    """Run a command or a file to its end."""
     with tempfile.TemporaryDirectory() as folder:
         out, error = Path(folder, "out"), Path(folder, "error")
         child = Copy(*arguments, cwd=cwd, out=out, error=error)

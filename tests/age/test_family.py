@@ -27,8 +27,8 @@ class Case(NamedTuple):
     loss: float = 0.0
 
 
-# Half a simultaneous interval is 4 to 20 % of what is expected, and at most 25 % (below). A right simulator fails once in
-# a hundred such families; one whose mean age is 30 % off in a case passes there with less than 5 %.
+# Half a simultaneous interval is 4 to 20 % of what is expected, and at most 25 % (below). A right simulator fails once
+# in a hundred such families; one whose mean age is 30 % off in a case passes there with less than 5 %.
 CASES = (
     Case("coin", 2, 1, 1.0),
     Case("coin", 2, 1, 0.2),

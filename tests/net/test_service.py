@@ -39,7 +39,7 @@ def ports(count: int) -> list[int]:
 
 
 def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return copies.protovine(*arguments, cwd=cwd, timeout=LIMIT_S)
+    return copies.run(*arguments, cwd=cwd, timeout=LIMIT_S)
 
 
 class Processes:
