@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import random
 import runpy
 import signal
 import subprocess
@@ -20,10 +21,14 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tests.preloaded"])
 
 
-def _begin(arguments: tuple[str, ...], cwd: Path, environment: dict[str, str], out: Path, error: Path) -> None:
+def _begin(
+    arguments: tuple[str, ...], cwd: Path, environment: dict[str, str], out: Path, error: Path, alone: bool
+) -> None:
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(cwd)
+    if alone and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {random.choice(sorted(os.sched_getaffinity(0)))})
     for number, path in ((1, out), (2, error)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), number)
     sys.stdout.reconfigure(encoding="utf-8")
@@ -40,11 +45,19 @@ def _begin(arguments: tuple[str, ...], cwd: Path, environment: dict[str, str], o
 class Copy:
     """A running command of protovine, or `python` with a file, with what tests need of `subprocess.Popen`."""
 
-    def __init__(self, *arguments: str, cwd: Path, out: Path, error: Path) -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        cwd: Path,
+        out: Path,
+        error: Path,
+        environment: dict[str, str] | None = None,
+        alone: bool = False,
+    ) -> None:
         for file in (cwd / out, cwd / error):
             file.touch()  # A test may read it at once.
         words = arguments if arguments[0].endswith(".py") else ("protovine", *arguments)
-        what = (words, cwd, dict(os.environ), cwd / out, cwd / error)
+        what = (words, cwd, environment or dict(os.environ), cwd / out, cwd / error, alone)
         self._process = _CONTEXT.Process(target=_begin, args=what)
         self._process.start()
         self.pid, self.kill, self.terminate = self._process.pid, self._process.kill, self._process.terminate
@@ -63,13 +76,18 @@ class Copy:
             os.kill(self.pid, number)
 
 
-def run(*arguments: str, cwd: Path, timeout: float) -> subprocess.CompletedProcess[str]:
-    """Run a command or a file to its end."""
+def run(
+    *arguments: str, cwd: Path, timeout: float, environment: dict[str, str] | None = None, together: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Run a command or a file to its end; if ``together``, standard error goes where standard output does.
+
+    It has one processor, so that `protovine run` needs no further processes unless they are asked for.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        out, error = Path(folder, "out"), Path(folder, "error")
-        child = Copy(*arguments, cwd=cwd, out=out, error=error)
+        out, error = Path(folder, "out"), Path(folder, "out" if together else "error")
+        child = Copy(*arguments, cwd=cwd, out=out, error=error, environment=environment, alone=True)
         try:
             child.wait(timeout)
         finally:
             child.kill()
-        return subprocess.CompletedProcess(arguments, child.wait(), out.read_text(), error.read_text())
+        return subprocess.CompletedProcess(arguments, child.wait(), out.read_text("utf-8"), error.read_text("utf-8"))
