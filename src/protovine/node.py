@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Callable, Container
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,12 +15,12 @@ from protovine.errors import CodecError, LocalProtocolError, RemoteProtocolError
 from protovine.exchange import Exchange, Outputs, Seen, SetExchange, clamped, surprisal_bits
 from protovine.gossip import PeerView
 from protovine.learn import ArrayLearner, Prediction
-from protovine.learn.base import resume
+from protovine.learn.base import Traces, forget_sender, resume
 from protovine.learn.times import shifted, with_times
 from protovine.learn.validate import all_within, vector_of
 from protovine.prototypes import FEATURE_MAX
-from protovine.records import Record, TrainedRun
-from protovine.share import Batch, Inbox, LocalSample
+from protovine.records import Record
+from protovine.share import Inbox, LocalSample
 from protovine.snapshot import pack, unpack
 
 # Samples that wait for their label; beyond this the oldest are given up, and counted.
@@ -28,6 +28,21 @@ UNLABELLED_MAX = 100_000
 _NOTHING = Outputs()  # Of a node that did nothing.
 # Received prototypes that are trained in one call of the learner.
 _BATCH_MAX = 10_000
+
+
+class Found(NamedTuple):
+    """What a node forgot of a peer.
+
+    Parameters
+    ----------
+    waiting : int
+        Received prototypes that were not trained yet. They are gone.
+    learnt : Traces or None
+        What the learner found; None if it does not know whose knowledge it has, and forgot nothing.
+    """
+
+    waiting: int
+    learnt: Traces | None
 
 
 class Node:
@@ -149,6 +164,21 @@ class Node:
         """Forget the prototypes of a peer that wait to be trained, and return their number; what was learnt stays."""
         self._advance(now_ns)
         return self.inbox.discard(peer)
+
+    def forget(self, peer: int, since_ns: int, until_ns: int, now_ns: int, *, whole: bool = False) -> Found:
+        """Forget what a peer shared with event times from ``since_ns`` to ``until_ns``, and refuse it from now on.
+
+        What went into sums stays: see `Found`. With ``whole`` the peer's messages are as good as never received, and it
+        sends them again; for a node that has just been restored.
+        """
+        self._check_time(now_ns)
+        waiting = self.inbox.forget(peer, since_ns, until_ns)
+        self._advance(now_ns)
+        found = Found(waiting, forget_sender(self.learner, peer, since_ns, until_ns))
+        self.exchange.forget(peer, since_ns, until_ns, whole)
+        for key in [key for key in self.drift_warnings if key[0] == peer]:
+            del self.drift_warnings[key]
+        return found
 
     def retune(
         self,
@@ -415,7 +445,7 @@ class Node:
             due = (now_ns - self._train_at_ns) // self.train_period_ns + 1
             batch = self.inbox.take(min(due, _BATCH_MAX))
             count = len(batch.label)
-            runs = _runs(batch, self._train_at_ns, self.train_period_ns)
+            runs = batch.runs(self._train_at_ns, self.train_period_ns)
             self._train_at_ns += count * self.train_period_ns
             prototypes = batch.prototypes()
             if now_ns < self._ahead_ns:
@@ -442,28 +472,6 @@ class Node:
         if not isinstance(code, int | float) or not 0 <= code < self.learner.n_classes or code != int(code):
             raise ValueError(f"a class must be between 0 and {self.learner.n_classes - 1}, got {y!r}")
         return int(code)
-
-
-def _runs(batch: Batch, first_ns: int, period_ns: int) -> tuple[TrainedRun, ...]:
-    """The messages whose prototypes are trained every ``period_ns`` from ``first_ns`` on."""
-    peer, made_ns, n = batch.origin[0], batch.created_ns[0], len(batch.origin)
-    if batch.origin.tolist() == [peer] * n and batch.created_ns.tolist() == [made_ns] * n:
-        fresh = int(np.count_nonzero(batch.fresh))
-        return (TrainedRun(int(peer), int(made_ns), first_ns, period_ns if n > 1 else 0, n, fresh),)
-    runs: list[list[int]] = []
-    newest: dict[int, list[int]] = {}  # Of each peer the run that may go on: as in `TrainedRun`, with the last time.
-    columns = (batch.origin.tolist(), batch.created_ns.tolist(), batch.fresh.tolist())
-    for at_ns, peer, created_ns, fresh in zip(itertools.count(first_ns, period_ns), *columns, strict=False):
-        run = newest.get(peer)
-        if run is not None and run[1] == created_ns and (run[4] == 1 or at_ns - run[6] == run[3]):
-            run[3] = at_ns - run[6]
-            run[4] += 1
-            run[5] += fresh
-            run[6] = at_ns
-        else:
-            newest[peer] = run = [peer, created_ns, at_ns, 0, 1, int(fresh), at_ns]
-            runs.append(run)
-    return tuple([TrainedRun(*run[:6]) for run in runs])
 
 
 def pump(node: Node, send: Callable[[int, bytes], None], record: Callable[[Record], None]) -> None:
