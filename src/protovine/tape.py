@@ -315,13 +315,14 @@ def play_without(
     node: Node | None = None
     leave_out = Forgotten()
     leave_out.add(member, since_ns, until_ns)
-    exact, traces = True, Traces()
+    exact = True
+    traces: Traces | None = Traces()
     for call in calls:
         if isinstance(call, Began):
             node, model = make(call), make(call)
-            heard = node.exchange = _Heard(node.exchange)  # type: ignore[assignment]
+            heard = node.exchange = _Heard(node.exchange)
             parts = model.learner, _Echo(heard, leave_out), model.inbox
-            other = Node(*parts, model.train_period_ns, model.train_local, model.drift)  # type: ignore[arg-type]
+            other = Node(*parts, model.train_period_ns, model.train_local, model.drift)
         if node is None:
             raise DataError("the tape does not begin with the building of its node")
         _make(call, node)

@@ -242,7 +242,9 @@ def cert_show(file: Path, as_json: bool) -> None:
         if isinstance(value, dict):
             value = "".join(f"\n  {serial} on {date}" for serial, date in value.items()) or "none"
         elif isinstance(value, list):
-            value = " ".join(value)
+            value = ("\n  " if name == "forgotten" else " ").join(
+                ["", *value] if name == "forgotten" else value
+            ) or "none"
         elif isinstance(value, bool):
             value = "yes" if value else "no"
         click.echo(f"{name.replace('_', ' '):<10} {value}")

@@ -161,7 +161,12 @@ class LogExchange(GossipView):
 
     def state(self) -> dict[str, Any]:
         """The log's and the batch's state; the schedule starts again."""
-        return {"gossip": self.gossip.state(), "share": self.share.state(), "covered": self._covered, "forgotten": self.forgotten.state()}
+        return {
+            "gossip": self.gossip.state(),
+            "share": self.share.state(),
+            "covered": self._covered,
+            "forgotten": self.forgotten.state(),
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue as a new incarnation, with a new log that follows the old one."""
