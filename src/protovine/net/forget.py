@@ -163,10 +163,11 @@ def _forgotten(
     found = node.forget(id, since_ns, until_ns, node.now_ns, whole=True)
     if not heard and found in (Found(0, Traces()), Found(0, None)):
         return Found(0, Traces()), NOTHING, "no message of it was accepted", node.snapshot(awaiting)
-    if _kind(state) == "models":
+    if _kind(state) == "models" and found.learnt is not None:
         return found, EXACT, "the models of peers are kept apart", node.snapshot(awaiting)
     if replayed is None:
-        how = "there is no tape to learn from again"
+        models = "models of peers are averaged into its own, which a tape cannot tell apart"
+        how = models if _kind(state) == "models" else "there is no tape to learn from again"
         if before:
             how += ", and it was forgotten before: what remained then remains"
         return found, APPROXIMATE, how, node.snapshot(awaiting)
