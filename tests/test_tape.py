@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -87,11 +89,12 @@ class Swarm:
 
 
 def last(calls: list[AnyCall], member: int = EVE, **span: int) -> Without:
-    found = None
-    for found in play_without(calls, lambda began: node_of(began.node, began.incarnation, SELECT[0]), member, **span):
-        pass
-    assert found is not None
-    return found
+    make = partial(_again, select=SELECT[0])
+    return deque(play_without(calls, make, member, **span), maxlen=1)[0]
+
+
+def _again(began: Began, select: str) -> Node:
+    return node_of(began.node, began.incarnation, select)
 
 
 SELECT = ["all"]

@@ -80,9 +80,10 @@ def live(folder: Path, more: str = "", rounds: int = 60, deaf: bool = False) -> 
         (folder / f"{name}.toml").write_text(NODE_FILE.format(name=name, id=id, more=more))
     settings = [NodeSettings.read(folder / f"{name}.toml", {}) for name in NAMES]
     members = [each.build(each.schema_of(), id, 1, []) for id, each in enumerate(settings)]
-    tape = open(folder / "ann.tape", "wb")
-    members[ANN] = TapedNode(members[ANN], lambda call: tape.write(encode(call)))  # type: ignore[assignment]
-    now_ns, draw, wire = BEGIN_NS, np.random.default_rng(5), list[tuple[int, int, bytes]]()
+    tape: list[bytes] = []
+    members[ANN] = TapedNode(members[ANN], lambda call: tape.append(encode(call)))  # type: ignore[assignment]
+    now_ns, draw = BEGIN_NS, np.random.default_rng(5)
+    wire: list[tuple[int, int, bytes]] = []
     for id, node in enumerate(members):
         for peer in range(3):
             if peer != id:
@@ -100,12 +101,13 @@ def live(folder: Path, more: str = "", rounds: int = 60, deaf: bool = False) -> 
                 if due_ns is not None and due_ns <= now_ns:
                     node.on_timer(now_ns)
                 pump(node, lambda to, data, source=id: wire.append((source, to, data)), lambda record: None)
-            carried, wire = wire, []
+            carried = wire[:]
+            wire.clear()
             for source, to, data in carried:
                 if not (deaf and (source, to) == (EVE, ANN)):
                     members[to].receive(data, source, now_ns)
     members[ANN].finish(now_ns)
-    tape.close()
+    (folder / "ann.tape").write_bytes(b"".join(tape))
     made = settings[ANN]
     hellos = [(id, settings[id].envelope(1, made.schema_of()).hello(now_ns)) for id in (BOB, EVE)]
     with Store(folder / "ann-state") as store:
@@ -167,7 +169,7 @@ def test_without_a_tape_what_can_be_told_apart_goes_and_the_rest_is_named(field:
     result = field.forget("eve", "--state", field.state)
     assert 0 == result.exit_code
     items = int(before.learner._state.offered[before.learner._slots[EVE]])  # type: ignore[attr-defined]
-    for words in ("approximate: there is no tape", "gone: ", "prototypes", f"at most {items} items went into sums"):
+    for words in ("approximate: without a tape", "gone: ", "prototypes", f"at most {items} items went into sums"):
         assert words in result.output, result.output
     found = field.saved()
     assert [BOB] == list(found.learner.trust) and EVE not in found.learner.origins()  # type: ignore[attr-defined]

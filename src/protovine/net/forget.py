@@ -167,7 +167,7 @@ def _forgotten(
         return found, EXACT, "the models of peers are kept apart", node.snapshot(awaiting)
     if replayed is None:
         models = "models of peers are averaged into its own, which a tape cannot tell apart"
-        how = models if _kind(state) == "models" else "there is no tape to learn from again"
+        how = models if _kind(state) == "models" else "without a tape of the node (--node, node.tape)"
         if before:
             how += ", and it was forgotten before: what remained then remains"
         return found, APPROXIMATE, how, node.snapshot(awaiting)
@@ -205,8 +205,8 @@ def _replayed(
         if _comparable(unpack(node.snapshot())) == wanted:
             return each
     raise ConfigError(
-        f"the tape {tape} does not lead to the saved state: it is of another start, or of other settings; "
-        "--state alone forgets what can be told apart"
+        f"the tape {tape} does not lead to the saved state: it is of another start or other settings, or the state was "
+        "changed since; --state instead of --node forgets what can be told apart"
     )
 
 

@@ -151,7 +151,7 @@ def test_an_operator_is_no_member(ca: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("folder", ["ann", "kim"])
 def test_a_member_or_an_operator_signs_none(ca: Path, tmp_path: Path, folder: str) -> None:
     issue(ca, "kim", tmp_path / "kim", now=NOW, operator=True)
-    with pytest.raises(ConfigError, match="authority.key"):
+    with pytest.raises(ConfigError, match=r"authority\.key"):
         bury(tmp_path / folder, "bob", now=NOW)
 
 

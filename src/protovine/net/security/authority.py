@@ -158,7 +158,7 @@ def issue(
     days : int, optional
         Lifetime. [default: 365, or as long as the authority's if that is less]
     id : int, optional
-        [default: the lowest id that no member has had]
+        [default: the lowest id from 1 on that no member has had]
     renew : bool
         Issue another certificate although one is still valid; both are then valid.
     operator : bool
@@ -402,11 +402,11 @@ def end_of_certificate(authority: x509.Certificate, now: datetime, days: int | N
 
 
 def _chosen_id(index: Index, name: str, wanted: int | None) -> int:
-    """The id that the name has already, or the wanted one, or the lowest that no member has had."""
+    """The id that the name has already, or the wanted one, or the lowest from 1 on that no member has had."""
     owners = {one.id: one.name for one in index.issued if one.id is not None}
     had = next((one.id for one in index.issued if one.name == name), None)
     if wanted is None:
-        return had if had is not None else next(i for i in range(len(owners) + 1) if i not in owners)
+        return had if had is not None else next(i for i in range(1, len(owners) + 2) if i not in owners)
     check_range("id", wanted, 0, MEMBER_ID_MAX)
     if had is not None and wanted != had:
         raise ConfigError(f"{name} has id {had} and keeps it, got {wanted}")

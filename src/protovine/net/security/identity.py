@@ -23,7 +23,7 @@ from cryptography.x509.verification import PolicyBuilder, Store, VerificationErr
 from protovine.errors import ConfigError, RemoteProtocolError
 from protovine.net.security.tombstones import TombstoneFields, tombstones_of
 
-# Members are numbered from 0.
+# Members are numbered from 1 unless they are given a number; 0 is valid, and earlier versions gave it.
 MEMBER_ID_MAX = 999_999
 CERTIFICATE_BYTES_MAX = 4096
 # A revocation list of 100,000 members has 4 MB.
