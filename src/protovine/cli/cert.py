@@ -20,7 +20,10 @@ def _with_terms(command: Callable[..., Any]) -> Callable[..., Any]:
     options = (
         click.option("--days", type=int, help="Lifetime. [default: 365, or as long as the authority's]"),
         click.option(
-            "--id", "member_id", type=int, help="Number of the member. [default: the old one, or the lowest free from 1 on]"
+            "--id",
+            "member_id",
+            type=int,
+            help="Number of the member. [default: the old one, or the lowest free from 1 on]",
         ),
         click.option("--renew", is_flag=True, help="Make another although the last one is still valid."),
         click.option("--operator", is_flag=True, help="For someone who asks for the status, and is no member."),
