@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,13 +34,14 @@ ANN, BOB, EVE = 0, 1, 2
 MEMBERS = (ANN, BOB, EVE)
 
 
-def node_of(node: int, incarnation: int = 1, select: str = "all", share: float = 1.0) -> Node:
-    exchange = LogSettings(inbox=QueueInboxSettings(queue_max=1000), select=select, batch_s=0.01)
+def node_of(node: int, incarnation: int = 1, select: str = "all", batch: int = 0) -> Node:
+    inbox = QueueInboxSettings(queue_max=1000)
+    exchange = LogSettings(inbox=inbox, select=select, batch_items=batch, batch_s=60.0 if batch else 0.01)
     return build_node(
         SystemSettings(
             learner=HedgedSettings(),
             exchange=exchange,
-            gossip=GossipSettings(fanout=2, share_probability=share, schedule="round-robin"),
+            gossip=GossipSettings(fanout=2, share_probability=1.0, schedule="round-robin"),
         ),
         NodeContext(
             node=node,
@@ -58,9 +58,9 @@ def node_of(node: int, incarnation: int = 1, select: str = "all", share: float =
 class Swarm:
     """Three nodes that hear each other; ann's calls are on a tape."""
 
-    def __init__(self, select: str = "all", share: float = 1.0, lies: bool = False) -> None:
+    def __init__(self, select: str = "all", batch: int = 0, lies: bool = False) -> None:
         self.tape: list[AnyCall] = []
-        self.nodes = {each: node_of(each, 1, select, share if each == ANN else 1.0) for each in MEMBERS}
+        self.nodes = {each: node_of(each, 1, select, batch) for each in MEMBERS}
         self.nodes[ANN] = TapedNode(self.nodes[ANN], self.tape.append)  # type: ignore[assignment]
         self.now_ns, self.lies = S, lies
         self.draw, self.wire = np.random.default_rng(5), list[tuple[int, int, bytes]]()
@@ -88,16 +88,13 @@ class Swarm:
                     self.nodes[to].receive(data, source, self.now_ns)
 
 
-def last(calls: list[AnyCall], member: int = EVE, **span: int) -> Without:
-    make = partial(_again, select=SELECT[0])
-    return deque(play_without(calls, make, member, **span), maxlen=1)[0]
+def last(calls: list[AnyCall], select: str = "all", batch: int = 0, **span: int) -> Without:
+    """Both nodes at the end of a tape."""
 
+    def make(began: Began) -> Node:
+        return node_of(began.node, began.incarnation, select, batch)
 
-def _again(began: Began, select: str) -> Node:
-    return node_of(began.node, began.incarnation, select)
-
-
-SELECT = ["all"]
+    return deque(play_without(calls, make, EVE, **span), maxlen=1)[0]
 
 
 def learnt(node: Node) -> bytes:
@@ -123,11 +120,6 @@ def never_heard(calls: list[AnyCall], select: str = "all", incarnation: int = 99
     return node, refused
 
 
-@pytest.fixture(autouse=True)
-def _select() -> None:
-    SELECT[0] = "all"
-
-
 @pytest.mark.parametrize("lies", [False, True])
 def test_the_learner_equals_one_that_never_heard_the_member(lies: bool) -> None:
     swarm = Swarm(lies=lies)
@@ -143,12 +135,11 @@ def test_the_learner_equals_one_that_never_heard_the_member(lies: bool) -> None:
 
 def test_messages_that_answer_what_was_sent_are_read_although_the_other_node_would_not_have_sent_it() -> None:
     """Ann selects other samples without eve, so bob acknowledges entries that she would not have made."""
-    SELECT[0] = "surprisal"
     swarm = Swarm("surprisal")
     swarm.go(150)
     _, refused = never_heard(swarm.tape, "surprisal", incarnation=1)
     assert refused, "the naive replay loses messages of bob; otherwise this test shows nothing"
-    found = last(swarm.tape)
+    found = last(swarm.tape, "surprisal")
     expected, none = never_heard(swarm.tape, "surprisal")
     assert 0 == none and learnt(expected) == learnt(found.other)
     offered = [int(node.learner._state.offered[node.learner._slots[BOB]]) for node in (found.node, found.other)]
@@ -156,12 +147,12 @@ def test_messages_that_answer_what_was_sent_are_read_although_the_other_node_wou
     assert EVE not in found.other.learner.trust
 
 
-def test_items_of_other_times_stay() -> None:
-    swarm = Swarm()
-    swarm.go(30)
+def test_items_of_other_times_stay_also_of_one_message() -> None:
+    swarm = Swarm(batch=7)
+    swarm.go(31)
     cut_ns = swarm.now_ns
-    swarm.go(30)
-    early, late = last(swarm.tape, until_ns=cut_ns), last(swarm.tape, since_ns=cut_ns + 1)
+    swarm.go(31)
+    early, late = (last(swarm.tape, batch=7, **span) for span in ({"until_ns": cut_ns}, {"since_ns": cut_ns + 1}))
     counts = [int(each.other.learner._state.offered[each.other.learner._slots[EVE]]) for each in (early, late)]
     whole = int(early.node.learner._state.offered[early.node.learner._slots[EVE]])
     assert min(counts) > 0 and whole == sum(counts)
