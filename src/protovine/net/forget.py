@@ -119,6 +119,7 @@ def forget_in_state(
         files += (Path(settings.node.tape),)
     learnt = found.learnt or Traces()
     exact = level != APPROXIMATE
+    left = [] if exact else remaining(found) or ["what remained when it was forgotten before"]
     return Report(
         folder,
         name,
@@ -133,7 +134,7 @@ def forget_in_state(
         learnt.reduced,
         learnt.mixed,
         0 if exact else found.learnt and learnt.items,
-        (*(() if exact else remaining(found)), *_relayed(state)),
+        (*left, *_relayed(state)),
         files,
     )
 
@@ -163,6 +164,8 @@ def _forgotten(
     found = node.forget(id, since_ns, until_ns, node.now_ns, whole=True)
     if not heard and found in (Found(0, Traces()), Found(0, None)):
         return Found(0, Traces()), NOTHING, "no message of it was accepted", node.snapshot(awaiting)
+    if not before and found.learnt == Traces():
+        return found, EXACT, "none of its items was learnt", node.snapshot(awaiting)
     if _kind(state) == "models" and found.learnt is not None:
         return found, EXACT, "the models of peers are kept apart", node.snapshot(awaiting)
     if replayed is None:
@@ -292,7 +295,5 @@ def lines(report: Report) -> list[str]:
     """The report as text."""
     left = [f"remains: {each}" for each in report.remains] or ["remains: nothing of it in what was learnt"]
     files = [f"may still have it: {path}" for path in report.files]
-    found = [f"gone: {report.gone}"]
-    if report.level == EXACT and report.items == 0 and report.dropped:
-        found = [f"gone: {report.gone}, and all that its items did"]
-    return [f"{report.level}: {report.how}", *found, *left, *files]
+    all_gone = ", and all that its items did" if report.level == EXACT else ""
+    return [f"{report.level}: {report.how}", f"gone: {report.gone}{all_gone}", *left, *files]

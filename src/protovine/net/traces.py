@@ -21,7 +21,7 @@ def gone(found: Found) -> str:
         parts += [counted(found.learnt.dropped, "prototype")] if found.learnt.dropped else []
         if found.learnt.reduced:
             parts.append(f"its part of {counted(found.learnt.reduced, 'prototype')} of local samples")
-    return ", ".join(parts) or "nothing was there"
+    return ", ".join(parts) or ("nothing was there" if found.learnt is not None else "nothing that can be told apart")
 
 
 def remaining(found: Found) -> list[str]:
