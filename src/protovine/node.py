@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Container
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,10 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from protovine import records, values
 from protovine.drift import DriftWatch
 from protovine.errors import CodecError, LocalProtocolError, RemoteProtocolError, SnapshotError, check_range
-from protovine.exchange import Exchange, Outputs, Seen, SetExchange, clamped, surprisal_bits
+from protovine.exchange import Exchange, Outputs, Seen, SetExchange, Unlearned, clamped, surprisal_bits
 from protovine.gossip import PeerView
 from protovine.learn import ArrayLearner, Prediction
-from protovine.learn.base import Traces, forget_sender, resume
+from protovine.learn.base import forget_sender, resume
 from protovine.learn.times import shifted, with_times
 from protovine.learn.validate import all_within, vector_of
 from protovine.prototypes import FEATURE_MAX
@@ -28,21 +27,6 @@ UNLABELLED_MAX = 100_000
 _NOTHING = Outputs()  # Of a node that did nothing.
 # Received prototypes that are trained in one call of the learner.
 _BATCH_MAX = 10_000
-
-
-class Found(NamedTuple):
-    """What a node forgot of a peer.
-
-    Parameters
-    ----------
-    waiting : int
-        Received prototypes that were not trained yet. They are gone.
-    learnt : Traces or None
-        What the learner found; None if it does not know whose knowledge it has, and forgot nothing.
-    """
-
-    waiting: int
-    learnt: Traces | None
 
 
 class Node:
@@ -165,16 +149,16 @@ class Node:
         self._advance(now_ns)
         return self.inbox.discard(peer)
 
-    def forget(self, peer: int, since_ns: int, until_ns: int, now_ns: int, *, whole: bool = False) -> Found:
+    def forget(self, peer: int, since_ns: int, until_ns: int, now_ns: int, *, whole: bool = False) -> Unlearned:
         """Forget what a peer shared with event times from ``since_ns`` to ``until_ns``, and refuse it from now on.
 
-        What went into sums stays: see `Found`. With ``whole`` the peer's messages are as good as never received, and it
-        sends them again; for a node that has just been restored.
+        What went into sums stays: see `Unlearned`. With ``whole`` the peer's messages are as good as never received, and
+        it sends them again; for a node that has just been restored.
         """
         self._check_time(now_ns)
         waiting = self.inbox.forget(peer, since_ns, until_ns)
         self._advance(now_ns)
-        found = Found(waiting, forget_sender(self.learner, peer, since_ns, until_ns))
+        found = Unlearned(waiting, forget_sender(self.learner, peer, since_ns, until_ns))
         self.exchange.forget(peer, since_ns, until_ns, whole)
         for key in [key for key in self.drift_warnings if key[0] == peer]:
             del self.drift_warnings[key]

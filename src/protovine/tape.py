@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from protovine.errors import DataError, RemoteProtocolError
-from protovine.exchange import FOREVER_NS, Accepted, Exchange, Forgotten
+from protovine.exchange import FOREVER_NS, Accepted, Exchange, Forgotten, Unlearned
 from protovine.learn import Prediction, Traces
-from protovine.node import Found, Node
+from protovine.node import Node
 from protovine.records import Record
 from protovine.snapshot import unpack
 
@@ -221,7 +221,7 @@ class TapedNode:
         self._write(Distrusted(now_ns, peer))
         return self.node.distrust(peer, now_ns)
 
-    def forget(self, peer: int, since_ns: int, until_ns: int, now_ns: int, *, whole: bool = False) -> Found:
+    def forget(self, peer: int, since_ns: int, until_ns: int, now_ns: int, *, whole: bool = False) -> Unlearned:
         """As `Node.forget`."""
         self._write(Forgot(now_ns, peer, since_ns, until_ns, whole))
         return self.node.forget(peer, since_ns, until_ns, now_ns, whole=whole)

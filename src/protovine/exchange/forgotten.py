@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import NamedTuple
 
 import numpy as np
 
+from protovine.learn import Traces
 from protovine.prototypes import PrototypeSet
 
 # The latest time that there is.
 FOREVER_NS = 2**63 - 1
+
+
+class Unlearned(NamedTuple):
+    """What a node forgot of a peer.
+
+    Parameters
+    ----------
+    waiting : int
+        Received prototypes that were not trained yet. They are gone.
+    learnt : Traces or None
+        What the learner found; None if it does not know whose knowledge it has, and forgot nothing.
+    """
+
+    waiting: int
+    learnt: Traces | None
 
 
 class Forgotten:

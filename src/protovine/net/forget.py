@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from protovine.errors import ConfigError, RemoteProtocolError, suggest
+from protovine.exchange import Unlearned
 from protovine.learn import Traces
 from protovine.net.backup import newest_state
 from protovine.net.config import NodeSettings
@@ -18,7 +19,7 @@ from protovine.net.security.hello import PLAIN, SIGNED, read_hello
 from protovine.net.snapshots import restore_node
 from protovine.net.store import Store
 from protovine.net.traces import gone, remaining
-from protovine.node import Found, Node
+from protovine.node import Node
 from protovine.snapshot import pack, unpack
 from protovine.system import NodeContext, SystemSettings
 from protovine.system.build import build_node
@@ -147,7 +148,7 @@ def _forgotten(
     id: int,
     since_ns: int,
     until_ns: int,
-) -> tuple[Found, str, str, bytes]:
+) -> tuple[Unlearned, str, str, bytes]:
     """What was found, the level and how it was reached, and the bytes of the node afterwards."""
     if saved["node"] is None:
         seed = build([])
@@ -162,8 +163,8 @@ def _forgotten(
     before = node.exchange.forgotten.ranges(id)
     heard = (view is not None and view.accepted > 0) or bool(before)
     found = node.forget(id, since_ns, until_ns, node.now_ns, whole=True)
-    if not heard and found in (Found(0, Traces()), Found(0, None)):
-        return Found(0, Traces()), NOTHING, "no message of it was accepted", node.snapshot(awaiting)
+    if not heard and found in (Unlearned(0, Traces()), Unlearned(0, None)):
+        return Unlearned(0, Traces()), NOTHING, "no message of it was accepted", node.snapshot(awaiting)
     if not before and found.learnt == Traces():
         return found, EXACT, "none of its items was learnt", node.snapshot(awaiting)
     if _kind(state) == "models" and found.learnt is not None:
@@ -178,7 +179,7 @@ def _forgotten(
     again.forget(id, since_ns, until_ns, again.now_ns, whole=True)
     if replayed.exact:
         return found, EXACT, "learnt again from the tape, which leads to the saved state", again.snapshot(awaiting)
-    left = Found(found.waiting, replayed.traces)
+    left = Unlearned(found.waiting, replayed.traces)
     how = "learnt again from the tape, which begins with a state that had heard it"
     return left, APPROXIMATE, how, again.snapshot(awaiting)
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from protovine.node import Found
+from protovine.exchange import Unlearned
 
 
-def gone(found: Found) -> str:
+def gone(found: Unlearned) -> str:
     """What was there and is gone.
 
     Examples
     --------
     >>> from protovine.learn import Traces
-    >>> gone(Found(3, Traces(dropped=12)))
+    >>> gone(Unlearned(3, Traces(dropped=12)))
     '3 received items that waited, 12 prototypes'
-    >>> gone(Found(0, Traces()))
+    >>> gone(Unlearned(0, Traces()))
     'nothing was there'
     """
     parts = [counted(found.waiting, "received item") + " that waited"] if found.waiting else []
@@ -24,13 +24,13 @@ def gone(found: Found) -> str:
     return ", ".join(parts) or ("nothing was there" if found.learnt is not None else "nothing that can be told apart")
 
 
-def remaining(found: Found) -> list[str]:
+def remaining(found: Unlearned) -> list[str]:
     """What cannot be taken back, a sentence each.
 
     Examples
     --------
     >>> from protovine.learn import Traces
-    >>> remaining(Found(0, Traces(items=40)))
+    >>> remaining(Unlearned(0, Traces(items=40)))
     ['at most 40 items went into sums (moments, linear weights, losses of experts) and into prototypes of others']
     """
     learnt = found.learnt
