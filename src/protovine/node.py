@@ -152,7 +152,7 @@ class Node:
     def forget(self, peer: int, since_ns: int, until_ns: int, now_ns: int, *, whole: bool = False) -> Unlearned:
         """Forget what a peer shared with event times from ``since_ns`` to ``until_ns``, and refuse it from now on.
 
-        What went into sums stays: see `Unlearned`. With ``whole`` the peer's messages are as good as never received, and
+        What went into sums stays: see `Unlearned`. With ``whole`` the peer is as good as never heard, and
         it sends them again; for a node that has just been restored.
         """
         self._check_time(now_ns)
