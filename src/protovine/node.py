@@ -152,8 +152,8 @@ class Node:
     def forget(self, peer: int, since_ns: int, until_ns: int, now_ns: int, *, whole: bool = False) -> Unlearned:
         """Forget what a peer shared with event times from ``since_ns`` to ``until_ns``, and refuse it from now on.
 
-        What went into sums stays: see `Unlearned`. With ``whole`` the peer is as good as never heard, and
-        it sends them again; for a node that has just been restored.
+        What went into sums stays: see `Unlearned`. With ``whole`` the peer is as good as never heard, and sends
+        its messages again; for a node that has just been restored.
         """
         self._check_time(now_ns)
         waiting = self.inbox.forget(peer, since_ns, until_ns)
