@@ -102,7 +102,7 @@ def prepare(folder: Path, names: list[str], rows: int = 60, **node: object) -> N
     create_authority(folder / "ca", "barn", now=now)
     taken = ports(len(names))
     for i, name in enumerate(names):
-        issue(folder / "ca", name, folder / name, addresses=["127.0.0.1"], now=now)
+        issue(folder / "ca", name, folder / name, addresses=["127.0.0.1"], now=now, id=i)
         extra = "".join(f"{key} = {json.dumps(value)}\n" for key, value in node.items())
         (folder / f"{name}.toml").write_text(
             f'schema = "schema.json"\n[node]\nstate = "{name}-state"\ntape = "{name}.tape"\nstay = true\n{extra}'
