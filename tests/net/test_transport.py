@@ -124,7 +124,7 @@ def test_an_endpoint_is_understood_or_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "endpoint", ["gate-1", "127.0.0.1:7447", "tcp/127.0.0.1", "tcp/[::1]", "tcp/h:70000", "tcp/h:x"]
+    "endpoint", ["gate-1", "127.0.0.1:7447", "tcp/127.0.0.1", "tcp/[::1]", "tcp/h:70000", "tcp/h:x", "/[:0"]
 )
 @pytest.mark.parametrize("where", ["listen", "connect"])
 def test_every_command_refuses_what_is_no_endpoint(endpoint: str, where: str, tmp_path: Path) -> None:

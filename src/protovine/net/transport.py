@@ -97,6 +97,10 @@ class Channel(enum.Enum):
     REVOCATIONS = "revocations"
 
 
+# An IPv6 address stands in brackets.
+_ENDPOINT = re.compile(r"[^/\[\]]+/(?:\[(?P<bracketed>[^/\[\]]+)\]|(?P<host>[^/\[\]]+)):(?P<port>[0-9]+)")
+
+
 def host_and_port(endpoint: str) -> tuple[str, int]:
     """Host and port of an endpoint; `ConfigError` if it has no such form.
 
@@ -108,13 +112,13 @@ def host_and_port(endpoint: str) -> tuple[str, int]:
     Traceback (most recent call last):
     protovine.errors.ConfigError: an endpoint is PROTOCOL/HOST:PORT, such as tls/192.168.1.5:7447, got 'gate-1:7447'
     """
-    _, slash, address = endpoint.partition("/")
-    host, colon, port = address.rpartition(":")
-    if not slash or not colon or not (port.isascii() and port.isdecimal()):
+    found = _ENDPOINT.fullmatch(endpoint)
+    if found is None:
         raise ConfigError(f"an endpoint is PROTOCOL/HOST:PORT, such as tls/192.168.1.5:7447, got '{endpoint}'")
-    if not host or len(port) > 5 or int(port) > 65_535:
-        raise ConfigError(f"an endpoint has a host and a port from 1 to 65535, got '{endpoint}'")
-    return host.removeprefix("[").removesuffix("]"), int(port)
+    port = found["port"]
+    if len(port) > 5 or int(port) > 65_535:
+        raise ConfigError(f"the port of an endpoint is from 1 to 65535, got '{endpoint}'")
+    return found["bracketed"] or found["host"], int(port)
 
 
 @dataclass(frozen=True, slots=True)
