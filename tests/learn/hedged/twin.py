@@ -38,13 +38,13 @@ from protovine.learn.hedged.trust import (
     FLOOD_COST,
     JUDGE_DOUBT,
     LOCAL_FIRST,
+    PROOF_NEEDED,
     SLACK,
     STEEPNESS,
     SURPRISE_VARIANCE_MIN,
     SURPRISING_PRIOR,
     SURPRISING_PROBA,
     TRUST_PRIOR,
-    USEFUL_PART,
     VARIANCE_PRIOR,
 )
 from protovine.learn.hedged.votes import DOUBT, NEGLIGIBLE
@@ -115,7 +115,7 @@ class Twin:
         if not self.near or self.far[slot] > FAR_MAX or self.local_count < LOCAL_FIRST:
             return 0.0
         agrees = self.agreement / np.sqrt(AGREEMENT_PRIOR + self.agreement_noise)
-        return float(logistic(STEEPNESS * (agrees + USEFUL_PART * self.useful))[slot])
+        return float(logistic(STEEPNESS * (agrees + self.useful - PROOF_NEEDED))[slot])
 
     @property
     def useful(self) -> np.ndarray:
