@@ -19,6 +19,22 @@ from protovine import stream
 settings.register_profile("protovine", deadline=None)
 settings.load_profile("protovine")
 
+# Files and folders that take longest, the longest first.
+LONGEST = (
+    "tests/net/",
+    "tests/age/test_family.py",
+    "tests/test_tutorials.py",
+    "tests/experiments/run/test_execute.py",
+    "tests/age/test_training.py",
+    "tests/experiments/sweep/",
+    "tests/test_site.py",
+    "tests/test_cli.py",
+    "tests/watch/",
+    "tests/learn/hedged/",
+    "tests/sim/",
+    "tests/experiments/",
+)
+
 # What a shell starts in the background ignores Ctrl-C, and so would the commands that tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -45,8 +61,20 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             started.wait()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False  # pytest-xdist would begin with the files that have most tests.
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files stay whole where several processes run them (pytest-xdist); swarms of real processes all in one."""
+    """Files stay whole where several processes run them (pytest-xdist); swarms of real processes all in one.
+
+    What takes longest begins first, so that no process is left with it at the end.
+    """
+    first = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(
+        key=lambda item: min((first[name] for name in first if item.nodeid.startswith(name)), default=len(first))
+    )
     for item in items:
         live = "tests/net/" in item.nodeid
         item.add_marker(pytest.mark.xdist_group("live" if live else item.nodeid.partition("::")[0]))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -21,6 +19,7 @@ from protovine.experiments.run.result import METRICS
 from protovine.net import config as node_config
 from protovine.system import Section, kinds
 from protovine.system.settings import WholeSetSettings
+from tests import copies
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -205,7 +204,8 @@ def python_blocks() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("name", "block"), python_blocks(), ids=[name for name, _ in python_blocks()])
 def test_python_in_pages_runs(name: str, block: str, tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True, check=False)
+    (tmp_path / "block.py").write_text(block)
+    done = copies.run(str(tmp_path / "block.py"), cwd=tmp_path, timeout=300)
     assert 0 == done.returncode, done.stderr
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests import copies
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
@@ -21,9 +21,7 @@ def test_an_example_prints_what_the_gallery_shows(example: Path, tmp_path: Path)
         rf"literalinclude\}} .*/{example.name}\n```\n\nIt prints\n\n```text\n(.*?)```", GALLERY, flags=re.S
     )
     assert shown is not None, "it is not in docs/how-to/gallery.md"
-    done = subprocess.run(
-        [sys.executable, str(example)], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
-    )
+    done = copies.run(str(example), cwd=tmp_path, timeout=300)
     assert (0, shown[1]) == (done.returncode, done.stdout), done.stderr
 
 

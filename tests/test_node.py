@@ -14,7 +14,7 @@ from protovine.errors import ConfigError, LocalProtocolError, RemoteProtocolErro
 from protovine.exchange import SetExchange
 from protovine.gossip import Coin, Frame, Kind, PushGossip
 from protovine.learn import XuILVQCore
-from protovine.node import Node, _runs, make_example_node
+from protovine.node import Node, make_example_node
 from protovine.prototypes import PrototypeSet
 from protovine.share import JensenShannonGate, QueueInbox, SetInbox, SetLimits, WholeSets, encode_set
 
@@ -151,7 +151,7 @@ def test_runs_of_several_peers_and_sets_keep_every_time() -> None:
     ]
     found = [
         (run.first_ns + run.step_ns * i, run.peer, run.created_ns)
-        for run in _runs(batch, 1000, 10)
+        for run in batch.runs(1000, 10)
         for i in range(run.count)
     ]
     assert expected == sorted(found)

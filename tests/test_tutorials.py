@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import copies
+
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "docs" / "tutorials"
 # Its commands run in several places, and in the background: tests/net/test_walk.py.
@@ -37,6 +39,27 @@ def environment(folder: Path) -> dict[str, str]:
     return {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "COLUMNS": "100", "LC_ALL": "C.UTF-8"}
 
 
+def shell(block: str, folder: Path, variables: dict[str, str]) -> tuple[int, str]:
+    """Exit code and output, in the order of a terminal, of a block of commands; a plain one needs no shell."""
+    line = block.replace("\\\n", " ").strip()
+    if not set("\n|&;<>$*#'\"") & set(line):
+        program, *arguments = line.split()
+        if program == "protovine" or (program == "python" and arguments[0].endswith(".py")):
+            words = arguments if program == "protovine" else [str(folder / arguments[0]), *arguments[1:]]
+            done = copies.run(*words, cwd=folder, timeout=LIMIT_S, environment=variables, together=True)
+            return done.returncode, done.stdout
+    done = subprocess.run(
+        ["sh", "-ec", block],
+        cwd=folder,
+        env=variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=LIMIT_S,
+    )
+    return done.returncode, done.stdout
+
+
 def shows(page: str, printed: str) -> bool:
     """Whether a page shows what was printed: `...` stands for anything; lines of tables and blanks do not count."""
     shown, whole = (" ".join(re.sub(r"[━─┏┓┗┛┡┩┳┻╇└┘┴]+", " ", text).split()) for text in (page, printed))
@@ -55,17 +78,8 @@ def test_a_tutorial_does_what_it_says(page: Path, tmp_path: Path) -> None:
         if kind == "text":
             assert shows(block, printed), printed
         elif kind == "sh":
-            done = subprocess.run(
-                ["sh", "-ec", block],
-                cwd=tmp_path,
-                env=variables,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,  # In the order of a terminal.
-                text=True,
-                timeout=LIMIT_S,
-            )
-            printed = done.stdout
-            assert 0 == done.returncode, (block, printed)
+            returncode, printed = shell(block, tmp_path, variables)
+            assert 0 == returncode, (block, printed)
         else:
             named = re.match(r"# (\S+\.(?:py|toml))\n", block)
             assert named, f"the first line names the file: {block}"

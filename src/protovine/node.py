@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Callable, Container
 
@@ -12,15 +11,15 @@ from numpy.typing import ArrayLike, NDArray
 from protovine import records, values
 from protovine.drift import DriftWatch
 from protovine.errors import CodecError, LocalProtocolError, RemoteProtocolError, SnapshotError, check_range
-from protovine.exchange import Exchange, Outputs, Seen, SetExchange, clamped, surprisal_bits
+from protovine.exchange import Exchange, Outputs, Seen, SetExchange, Unlearned, clamped, surprisal_bits
 from protovine.gossip import PeerView
 from protovine.learn import ArrayLearner, Prediction
-from protovine.learn.base import resume
+from protovine.learn.base import forget_sender, resume
 from protovine.learn.times import shifted, with_times
 from protovine.learn.validate import all_within, vector_of
 from protovine.prototypes import FEATURE_MAX
-from protovine.records import Record, TrainedRun
-from protovine.share import Batch, Inbox, LocalSample
+from protovine.records import Record
+from protovine.share import Inbox, LocalSample
 from protovine.snapshot import pack, unpack
 
 # Samples that wait for their label; beyond this the oldest are given up, and counted.
@@ -149,6 +148,21 @@ class Node:
         """Forget the prototypes of a peer that wait to be trained, and return their number; what was learnt stays."""
         self._advance(now_ns)
         return self.inbox.discard(peer)
+
+    def forget(self, peer: int, since_ns: int, until_ns: int, now_ns: int, *, whole: bool = False) -> Unlearned:
+        """Forget what a peer shared with event times from ``since_ns`` to ``until_ns``, and refuse it from now on.
+
+        What went into sums stays: see `Unlearned`. With ``whole`` the peer is as good as never heard, and sends
+        its messages again; for a node that has just been restored.
+        """
+        self._check_time(now_ns)
+        waiting = self.inbox.forget(peer, since_ns, until_ns)
+        self._advance(now_ns)
+        found = Unlearned(waiting, forget_sender(self.learner, peer, since_ns, until_ns))
+        self.exchange.forget(peer, since_ns, until_ns, whole)
+        for key in [key for key in self.drift_warnings if key[0] == peer]:
+            del self.drift_warnings[key]
+        return found
 
     def retune(
         self,
@@ -415,7 +429,7 @@ class Node:
             due = (now_ns - self._train_at_ns) // self.train_period_ns + 1
             batch = self.inbox.take(min(due, _BATCH_MAX))
             count = len(batch.label)
-            runs = _runs(batch, self._train_at_ns, self.train_period_ns)
+            runs = batch.runs(self._train_at_ns, self.train_period_ns)
             self._train_at_ns += count * self.train_period_ns
             prototypes = batch.prototypes()
             if now_ns < self._ahead_ns:
@@ -442,28 +456,6 @@ class Node:
         if not isinstance(code, int | float) or not 0 <= code < self.learner.n_classes or code != int(code):
             raise ValueError(f"a class must be between 0 and {self.learner.n_classes - 1}, got {y!r}")
         return int(code)
-
-
-def _runs(batch: Batch, first_ns: int, period_ns: int) -> tuple[TrainedRun, ...]:
-    """The messages whose prototypes are trained every ``period_ns`` from ``first_ns`` on."""
-    peer, made_ns, n = batch.origin[0], batch.created_ns[0], len(batch.origin)
-    if batch.origin.tolist() == [peer] * n and batch.created_ns.tolist() == [made_ns] * n:
-        fresh = int(np.count_nonzero(batch.fresh))
-        return (TrainedRun(int(peer), int(made_ns), first_ns, period_ns if n > 1 else 0, n, fresh),)
-    runs: list[list[int]] = []
-    newest: dict[int, list[int]] = {}  # Of each peer the run that may go on: as in `TrainedRun`, with the last time.
-    columns = (batch.origin.tolist(), batch.created_ns.tolist(), batch.fresh.tolist())
-    for at_ns, peer, created_ns, fresh in zip(itertools.count(first_ns, period_ns), *columns, strict=False):
-        run = newest.get(peer)
-        if run is not None and run[1] == created_ns and (run[4] == 1 or at_ns - run[6] == run[3]):
-            run[3] = at_ns - run[6]
-            run[4] += 1
-            run[5] += fresh
-            run[6] = at_ns
-        else:
-            newest[peer] = run = [peer, created_ns, at_ns, 0, 1, int(fresh), at_ns]
-            runs.append(run)
-    return tuple([TrainedRun(*run[:6]) for run in runs])
 
 
 def pump(node: Node, send: Callable[[int, bytes], None], record: Callable[[Record], None]) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import ArrayLike
 
 from protovine.errors import DataError, RemoteProtocolError
-from protovine.learn import Prediction
+from protovine.exchange import FOREVER_NS, Accepted, Exchange, Forgotten, Unlearned
+from protovine.learn import Prediction, Traces
 from protovine.node import Node
 from protovine.records import Record
+from protovine.snapshot import unpack
 
 _LENGTH_BYTES = 4
 _ENTRY_BYTES_MAX = 2**26
@@ -84,6 +86,15 @@ class Distrusted(Call, frozen=True, tag="distrust"):
     peer: int
 
 
+class Forgot(Call, frozen=True, tag="forget"):
+    """`Node.forget`."""
+
+    peer: int
+    since_ns: int
+    until_ns: int
+    whole: bool
+
+
 class Retuned(Call, frozen=True, tag="retune"):
     """`Node.retune`."""
 
@@ -125,6 +136,7 @@ AnyCall = (
     | Met
     | Reached
     | Distrusted
+    | Forgot
     | Retuned
     | Restored
     | Rejoined
@@ -209,6 +221,11 @@ class TapedNode:
         self._write(Distrusted(now_ns, peer))
         return self.node.distrust(peer, now_ns)
 
+    def forget(self, peer: int, since_ns: int, until_ns: int, now_ns: int, *, whole: bool = False) -> Unlearned:
+        """As `Node.forget`."""
+        self._write(Forgot(now_ns, peer, since_ns, until_ns, whole))
+        return self.node.forget(peer, since_ns, until_ns, now_ns, whole=whole)
+
     def retune(
         self,
         now_ns: int,
@@ -253,6 +270,137 @@ def play(calls: Iterable[AnyCall], node: Node) -> list[Record]:
     return made
 
 
+class Without(NamedTuple):
+    """Two nodes at the same moment of a tape: as it was, and as if a member's items had never come.
+
+    Parameters
+    ----------
+    node : Node
+        As it was.
+    other : Node
+        Without the items. Its exchange is that of ``node``: what was sent was sent.
+    exact : bool
+        Whether ``other`` has nothing of the member. Otherwise the tape begins with a state that had heard of it.
+    traces : Traces or None
+        What that state had of the member, as `Node.forget` found it; None if its learner does not know.
+    """
+
+    node: Node
+    other: Node
+    exact: bool
+    traces: Traces | None
+
+
+def play_without(
+    calls: Iterable[AnyCall],
+    make: Callable[[Began], Node],
+    member: int,
+    since_ns: int = 0,
+    until_ns: int = FOREVER_NS,
+) -> Iterator[Without]:
+    """Repeat the calls of a tape on two fresh nodes, one of which never gets a member's items; both after each call.
+
+    Messages of the others are read by the first node alone, since they answer what it had sent. So ``other`` learns
+    what a node would have learnt that got the same samples and the same items of all others at the same times.
+
+    Parameters
+    ----------
+    calls : iterable of calls
+    make : callable (Began) -> Node
+        Makes a fresh node with the same settings and seed.
+    member : int
+    since_ns, until_ns : int
+        First and last event time of the items to leave out.
+    """
+    node: Node | None = None
+    leave_out = Forgotten()
+    leave_out.add(member, since_ns, until_ns)
+    exact = True
+    traces: Traces | None = Traces()
+    for call in calls:
+        if isinstance(call, Began):
+            node, model = make(call), make(call)
+            heard = node.exchange = _Heard(node.exchange)
+            parts = model.learner, _Echo(heard, leave_out), model.inbox
+            other = Node(*parts, model.train_period_ns, model.train_local, model.drift)
+        if node is None:
+            raise DataError("the tape does not begin with the building of its node")
+        _make(call, node)
+        node.drain()
+        if isinstance(call, Restored):
+            other.restore(call.data, call.now_ns)
+            view = node.views.get(member)
+            seed = unpack(call.data)["node"] is None
+            known = view is not None and view.accepted > 0
+            if seed or known or node.exchange.forgotten.ranges(member):
+                found = other.forget(member, since_ns, until_ns, call.now_ns)
+                exact, traces = False, found.learnt
+        elif isinstance(call, Delivered):
+            if heard.came(call, leave_out):
+                _make(call, other)
+        elif not (isinstance(call, Forgot) and leave_out.has(call.peer, call.since_ns, call.until_ns)):
+            _make(call, other)
+        other.drain()
+        yield Without(node, other, exact, traces)
+
+
+class _Heard:
+    """An exchange, and what its newest message brought."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+        self.newest: Accepted | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.exchange, name)
+
+    def receive(self, data: bytes, sender: int, now_ns: int) -> Accepted:
+        self.newest = None
+        self.newest = self.exchange.receive(data, sender, now_ns)
+        return self.newest
+
+    def came(self, call: Delivered, leave_out: Forgotten) -> bool:
+        """Whether the newest message was accepted, and brought anything that is not to be left out."""
+        if self.newest is None:
+            return False
+        return not leave_out.ranges(call.sender) or len(leave_out.screen(call.sender, self.newest.prototypes)) > 0
+
+
+class _Echo:
+    """The exchange of the node that never gets some items: it takes in what another exchange did, and sends nothing."""
+
+    def __init__(self, heard: _Heard, leave_out: Forgotten) -> None:
+        self.heard, self._leave_out = heard, leave_out
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.heard, name)
+
+    def receive(self, data: bytes, sender: int, now_ns: int) -> Accepted:
+        assert self.heard.newest is not None
+        accepted = self.heard.newest
+        return accepted._replace(prototypes=self._leave_out.screen(sender, accepted.prototypes))
+
+    def add_peer(self, peer: int, now_ns: int) -> None: ...
+
+    def peer_reached(self, peer: int, now_ns: int) -> None: ...
+
+    def retune(self, *values: Any) -> None: ...
+
+    def learnt(self, *values: Any) -> None: ...
+
+    def alarm(self, seen: Any) -> None: ...
+
+    def on_timer(self, *values: Any) -> None: ...
+
+    def rejoin(self, incarnation: int, now_ns: int) -> None: ...
+
+    def shift(self, by_ns: int, now_ns: int) -> None: ...
+
+    def forget(self, *values: Any) -> None: ...
+
+    def restore(self, state: dict[str, Any]) -> None: ...
+
+
 def _make(call: AnyCall, node: Node) -> None:
     if isinstance(call, Began):
         for peer in call.peers:
@@ -281,6 +429,8 @@ def _make(call: AnyCall, node: Node) -> None:
         node.shift(call.by_ns, call.since_ns, call.now_ns)
     elif isinstance(call, Distrusted):
         node.distrust(call.peer, call.now_ns)
+    elif isinstance(call, Forgot):
+        node.forget(call.peer, call.since_ns, call.until_ns, call.now_ns, whole=call.whole)
     elif isinstance(call, Retuned):
         node.retune(call.now_ns, call.fanout, call.share_probability, call.budget_bytes_per_s)
     elif isinstance(call, Finished):

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from joblib import Parallel, delayed
 from scipy import stats
 
 import protovine
@@ -28,31 +27,33 @@ class Case(NamedTuple):
     loss: float = 0.0
 
 
+# Half a simultaneous interval is 4 to 20 % of what is expected, and at most 25 % (below). A right simulator fails once
+# in a hundred such families; one whose mean age is 30 % off in a case passes there with less than 5 %.
 CASES = (
     Case("coin", 2, 1, 1.0),
     Case("coin", 2, 1, 0.2),
     Case("coin", 3, 1, 0.5),
-    Case("coin", 5, 4, 0.1),
-    Case("coin", 5, 1, 0.5),
-    Case("coin", 5, 2, 1.0),
-    Case("coin", 5, 4, 0.2, loss=0.3),
-    Case("coin", 10, 3, 0.3, 250),
-    Case("coin", 10, 9, 0.1, 250),
-    Case("coin", 20, 4, 0.5, 100),
-    Case("coin", 50, 10, 1.0, 50),
+    Case("coin", 5, 4, 0.1, 300),
+    Case("coin", 5, 1, 0.5, 250),
+    Case("coin", 5, 2, 1.0, 250),
+    Case("coin", 5, 4, 0.2, 300, loss=0.3),
+    Case("coin", 10, 3, 0.3, 125),
+    Case("coin", 10, 9, 0.1, 150),
+    Case("coin", 20, 4, 0.5, 70),
+    Case("coin", 30, 10, 1.0, 75),
     Case("sequential", 2, 1, 0.5, 2000),
     Case("sequential", 3, 2, 1.0, 2000),
-    Case("sequential", 5, 4, 0.2),
-    Case("sequential", 5, 2, 1.0),
-    Case("sequential", 10, 3, 0.5, 250),
-    Case("sequential", 20, 10, 1.0, 100),
-    Case("sequential", 50, 40, 1.0, 110),
-    Case("counter", 5, 4, 0.1),
-    Case("counter", 10, 3, 0.5, 250),
-    Case("round-robin", 5, 1, 0.5),
-    Case("round-robin", 10, 4, 0.4, 250),
-    Case("age-threshold", 5, 4, 0.25),
-    Case("counter", 5, 2, 0.5, loss=0.3),
+    Case("sequential", 5, 4, 0.2, 400),
+    Case("sequential", 5, 2, 1.0, 250),
+    Case("sequential", 10, 3, 0.5, 125),
+    Case("sequential", 20, 10, 1.0, 80),
+    Case("sequential", 30, 24, 1.0, 110),
+    Case("counter", 5, 4, 0.1, 200),
+    Case("counter", 10, 3, 0.5, 100),
+    Case("round-robin", 5, 1, 0.5, 250),
+    Case("round-robin", 10, 4, 0.4, 125),
+    Case("age-threshold", 5, 4, 0.25, 250),
+    Case("counter", 5, 2, 0.5, 250, loss=0.3),
 )
 
 
@@ -97,8 +98,7 @@ def compared(case: Case, seed: int) -> list[tuple[str, float, BatchMeans]]:
 
 @pytest.mark.slow
 def test_simulated_ages_agree_with_theory() -> None:
-    each = Parallel(n_jobs=2)(delayed(compared)(case, SEED + number) for number, case in enumerate(CASES))
-    found = [comparison for comparisons in each for comparison in comparisons]
+    found = [comparison for number, case in enumerate(CASES) for comparison in compared(case, SEED + number)]
     assert len(found) >= 3 * len(CASES)
     missed = []
     for what, expected, means in found:

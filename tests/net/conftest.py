@@ -21,11 +21,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("certificates")
     create_authority(path / "authority", "barn", now=NOW - timedelta(days=60))
     issue(path / "authority", "old", path / "old", now=NOW - timedelta(days=50), days=30, id=3)
-    for name in ("ann", "bob", "cat"):
-        issue(path / "authority", name, path / name, now=NOW, addresses=["127.0.0.1", "localhost"])
+    for id, name in enumerate(("ann", "bob", "cat")):
+        issue(path / "authority", name, path / name, now=NOW, addresses=["127.0.0.1", "localhost"], id=id)
     issue(path / "authority", "bad", path / "bad", now=NOW)
     revoke(path / "authority", "bad", now=NOW)
     for folder, swarm in (("other", "shed"), ("twin", "barn")):
         create_authority(path / folder / "authority", swarm, now=NOW)
-        issue(path / folder / "authority", "mallory", path / folder / "mallory", now=NOW, addresses=["127.0.0.1"])
+        issue(path / folder / "authority", "mallory", path / folder / "mallory", now=NOW, addresses=["127.0.0.1"], id=0)
     return path

@@ -125,8 +125,8 @@ def test_what_waits_to_be_trained_of_a_revoked_member_is_forgotten(tmp_path: Pat
 
     now = datetime.now(UTC)
     create_authority(tmp_path / "ca", "barn", now=now)
-    for name in ("ann", "bob", "cat"):
-        issue(tmp_path / "ca", name, tmp_path / name, now=now)
+    for id, name in enumerate(("ann", "bob", "cat")):
+        issue(tmp_path / "ca", name, tmp_path / name, now=now, id=id)
 
     async def play() -> None:
         from protovine.net.runtime import Runtime

@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import pytest
@@ -26,6 +25,7 @@ from protovine.net.config import NodeSettings
 from protovine.net.transport import Endpoints, ask_status, open_session
 from protovine.records import Learned, Predicted
 from protovine.tape import Began, play, read_tape
+from tests import copies
 
 pytest.importorskip("zenoh", reason="the extra `net` is not installed")
 
@@ -39,26 +39,25 @@ def ports(count: int) -> list[int]:
 
 
 def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "protovine", *arguments], cwd=cwd, capture_output=True, text=True, timeout=LIMIT_S
-    )
+    return copies.run(*arguments, cwd=cwd, timeout=LIMIT_S)
 
 
 class Processes:
     """Nodes that end with the test."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.running = folder, {}
+        self.folder, self.running = folder, dict[str, copies.Copy | subprocess.Popen]()
 
-    def start(self, name: str, *arguments: str, stdout: IO[bytes] | None = None) -> subprocess.Popen:
+    def start(self, name: str, *arguments: str, stdout: Path | None = None) -> copies.Copy:
+        log = self.folder / f"{name}.log"
+        self.running[name] = child = copies.Copy("node", *arguments, cwd=self.folder, out=stdout or log, error=log)
+        return child
+
+    def start_python(self, name: str, *arguments: str) -> subprocess.Popen:
+        """As a user's shell does, where the start is part of the test."""
+        line = [sys.executable, "-m", "protovine", "node", *arguments]
         with open(self.folder / f"{name}.log", "ab") as log:
-            child = subprocess.Popen(
-                [sys.executable, "-m", "protovine", "node", *arguments],
-                cwd=self.folder,
-                stdin=subprocess.PIPE,
-                stdout=stdout or log,
-                stderr=log,
-            )
+            child = subprocess.Popen(line, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.running[name] = child
         return child
 
@@ -67,7 +66,6 @@ class Processes:
 
     def end(self) -> None:
         for child in self.running.values():
-            child.stdin.close()
             if child.poll() is None:
                 child.kill()
                 child.wait()
@@ -104,7 +102,7 @@ def prepare(folder: Path, names: list[str], rows: int = 60, **node: object) -> N
     create_authority(folder / "ca", "barn", now=now)
     taken = ports(len(names))
     for i, name in enumerate(names):
-        issue(folder / "ca", name, folder / name, addresses=["127.0.0.1"], now=now)
+        issue(folder / "ca", name, folder / name, addresses=["127.0.0.1"], now=now, id=i)
         extra = "".join(f"{key} = {json.dumps(value)}\n" for key, value in node.items())
         (folder / f"{name}.toml").write_text(
             f'schema = "schema.json"\n[node]\nstate = "{name}-state"\ntape = "{name}.tape"\nstay = true\n{extra}'
@@ -124,7 +122,7 @@ def test_two_nodes_meet_learn_answer_and_leave_and_their_tapes_play_the_same(nod
     prepare(folder, ["ann", "bob", "watch"])
     (folder / "schema.json").write_text(command("data", "info", "phishing", "--json", cwd=folder).stdout)
     for name in ("bob", "ann"):
-        nodes.start(name, f"{name}.toml")
+        nodes.start_python(name, f"{name}.toml")
     wait_for(lambda: min(len(lines(folder / f"{name}.out")) for name in ("ann", "bob")) == 60, "all samples")
 
     def learnt_of_peers() -> list[int]:
@@ -172,7 +170,7 @@ def test_after_kill_9_a_node_continues_from_its_snapshot(nodes: Processes) -> No
     nodes.running["bob"].wait()
     (folder / "bob.out").unlink()
     started = time.monotonic()
-    nodes.start("bob", "bob.toml", "--log-format", "text")
+    nodes.start_python("bob", "bob.toml", "--log-format", "text")
     wait_for(lambda: lines(folder / "bob.out"), "the first prediction after the restart")
     assert time.monotonic() - started < 15
     first = lines(folder / "bob.out")[0]
@@ -226,8 +224,7 @@ def test_a_link_that_tls_refuses_is_logged_and_standard_output_has_predictions_o
     create_authority(folder / "twin", "barn", now=now)
     issue(folder / "twin", "eve", folder / "eve", addresses=["127.0.0.1"], now=now)
     shutil.copy(folder / "ann" / "authority.pem", folder / "eve")  # It would let ann in.
-    with open(folder / "ann.out", "wb") as out:
-        nodes.start("ann", "ann.toml", "--sink", "stdout", stdout=out)
+    nodes.start("ann", "ann.toml", "--sink", "stdout", stdout=folder / "ann.out")
     wait_for(lambda: lines(folder / "ann.out"), "the first prediction")
     session = open_session(Endpoints([], [endpoint(folder, "ann")], certificates=folder / "eve"))
     try:

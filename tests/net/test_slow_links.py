@@ -95,7 +95,7 @@ def prepare(folder: Path, profile: str) -> None:
     now = datetime.now(UTC)
     create_authority(folder / "ca", "barn", now=now)
     for number, name in enumerate(("ann", "bob")):
-        issue(folder / "ca", name, folder / name, addresses=[f"10.214.9.{number + 1}"], now=now)
+        issue(folder / "ca", name, folder / name, addresses=[f"10.214.9.{number + 1}"], now=now, id=number)
         os.mkfifo(folder / f"{name}.in")
         (folder / f"{name}.toml").write_text(
             f'schema = "schema.json"\n[network]\nprofile = "{profile}"\ncertificates = "{name}"\n'
@@ -187,7 +187,7 @@ def test_six_silent_members_on_a_metered_network_cost_less_than_100_bytes_a_seco
         alive: set[tuple[int, int]] = set()
         for member, port in enumerate(taken):
             folder = tmp_path / f"node-{member}"
-            issue(tmp_path / "ca", f"node-{member}", folder, addresses=["127.0.0.1"], now=now)
+            issue(tmp_path / "ca", f"node-{member}", folder, addresses=["127.0.0.1"], now=now, id=member)
             others = [f"tls/127.0.0.1:{other}" for other in taken if other != port]
             at = Endpoints([f"tls/127.0.0.1:{port}"], others, certificates=folder, timing=PROFILES["cellular"])
             transport = ZenohTransport("barn", member, at)

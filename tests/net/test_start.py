@@ -52,7 +52,7 @@ def test_while_kernels_are_compiled_a_node_says_so_answers_and_ends_at_once(
     (port,) = ports(1)
     prepare(nodes.folder, ["ann"], metrics=f"127.0.0.1:{port}")
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(nodes.folder / "nothing-cached"))
-    ann = nodes.start("ann", "ann.toml")
+    ann = nodes.start_python("ann", "ann.toml")
     wait_for(lambda: "compiling kernels (once, about" in nodes.log("ann"), "it says so")
     assert "starts" in json.loads(nodes.log("ann").splitlines()[0])["message"]
     found = pages(port)
@@ -77,7 +77,7 @@ def test_systemd_hears_that_a_node_is_ready_alive_and_leaves(
 ) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", "200000")
     prepare(nodes.folder, ["ann"])
-    ann = nodes.start("ann", "ann.toml")
+    ann = nodes.start_python("ann", "ann.toml")
     wait_for(lambda: "READY=1" in systemd and "WATCHDOG=1" in systemd, "ready")
     assert "STATUS=ann of swarm barn" in systemd
     systemd.heard.clear()
@@ -98,11 +98,11 @@ def test_a_normal_restart_logs_no_warning(nodes: Processes) -> None:
     """Ann is restarted, with her state, while bob goes on."""
     prepare(nodes.folder, ["ann", "bob"], rows=400)
     for name in ("ann", "bob"):
-        nodes.start(name, f"{name}.toml")
+        nodes.start_python(name, f"{name}.toml")
     wait_for(lambda: "met bob" in nodes.log("ann") and "met ann" in nodes.log("bob"), "they meet")
     nodes.running["ann"].send_signal(signal.SIGTERM)
     assert 0 == nodes.running["ann"].wait(LIMIT_S)
-    nodes.start("ann", "ann.toml")
+    nodes.start_python("ann", "ann.toml")
     wait_for(
         lambda: nodes.log("ann").count("met bob") == 2 and nodes.log("bob").count("met ann") == 2, "they meet again"
     )

@@ -43,7 +43,8 @@ def test_zenoh_keeps_the_contract(secure: bool, tmp_path: Path) -> None:
         now = datetime.now(UTC)
         create_authority(tmp_path / "authority", "barn", now=now)
         for member in range(3):
-            issue(tmp_path / "authority", f"m{member}", tmp_path / f"m{member}", addresses=["127.0.0.1"], now=now)
+            folder = tmp_path / f"m{member}"
+            issue(tmp_path / "authority", f"m{member}", folder, addresses=["127.0.0.1"], now=now, id=member)
 
     def make(member: int) -> Transport:
         home = tmp_path / f"m{member}" if secure else None

@@ -283,6 +283,6 @@ def certify(folder: Path, count: int) -> tuple[dict[str, Identity], Trust]:
 
     create_authority(folder / "authority", "barn", now=NOW)
     for number in range(count):
-        issue(folder / "authority", f"node-{number}", folder / f"node-{number}", now=NOW)
+        issue(folder / "authority", f"node-{number}", folder / f"node-{number}", now=NOW, id=number)
     members = {f"node-{number}": load_identity(folder / f"node-{number}") for number in range(count)}
     return members, load_trust(folder / "authority")

@@ -20,7 +20,10 @@ def _with_terms(command: Callable[..., Any]) -> Callable[..., Any]:
     options = (
         click.option("--days", type=int, help="Lifetime. [default: 365, or as long as the authority's]"),
         click.option(
-            "--id", "member_id", type=int, help="Number of the member. [default: the old one, or the lowest free]"
+            "--id",
+            "member_id",
+            type=int,
+            help="Number of the member. [default: the old one, or the lowest free from 1 on]",
         ),
         click.option("--renew", is_flag=True, help="Make another although the last one is still valid."),
         click.option("--operator", is_flag=True, help="For someone who asks for the status, and is no member."),
@@ -242,7 +245,9 @@ def cert_show(file: Path, as_json: bool) -> None:
         if isinstance(value, dict):
             value = "".join(f"\n  {serial} on {date}" for serial, date in value.items()) or "none"
         elif isinstance(value, list):
-            value = " ".join(value)
+            value = ("\n  " if name == "forgotten" else " ").join(
+                ["", *value] if name == "forgotten" else value
+            ) or "none"
         elif isinstance(value, bool):
             value = "yes" if value else "no"
         click.echo(f"{name.replace('_', ' '):<10} {value}")

@@ -90,6 +90,7 @@ def status_rows(found: Sequence[dict[str, Any] | None]) -> list[tuple[str, ...]]
         accuracy = status["accuracy"]
         revoked = [peer["name"] for peer in status["peers"] if peer.get("revoked")]
         known = len(status["peers"]) - len(revoked)
+        forgotten = [each["name"] for each in status.get("forgotten", ())]
         rows.append(
             (
                 status["name"],
@@ -99,7 +100,9 @@ def status_rows(found: Sequence[dict[str, Any] | None]) -> list[tuple[str, ...]]
                 f"{status['samples_learnt']:,}",
                 f"{status['prototypes']:,}",
                 f"{status['bytes_sent']:,}",
-                f"{there} of {known}" + (f", revoked: {' '.join(revoked)}" if revoked else ""),
+                f"{there} of {known}"
+                + (f", revoked: {' '.join(revoked)}" if revoked else "")
+                + (f", forgotten: {' '.join(forgotten)}" if forgotten else ""),
                 f"{max(ages):.1f}" if ages else "–",
                 f"{sum(status['refused'].values()):,}",
             )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,7 +18,7 @@ _SAVED = click.Path(path_type=Path, exists=True)
 
 @click.group()
 def state() -> None:
-    """Show, copy and carry over what a node has learnt (docs/how-to/node.md)."""
+    """Show, copy, carry over and forget what a node has learnt (docs/how-to/node.md)."""
 
 
 @state.command("show")
@@ -60,8 +61,115 @@ def state_import(path: Path, folder: Path, seed: bool) -> None:
     _tell(import_state(path, folder, seed=seed))
 
 
+@state.command("forget")
+@click.argument("member")
+@click.option("--state", "folder", type=_SAVED, help="State folder of a node that does not run.")
+@click.option(
+    "--node", "file", type=_SAVED, help="Its file of settings, which names its folder and its tape (node.tape)."
+)
+@click.option(
+    "--authority",
+    type=click.Path(path_type=Path),
+    help="Folder that `cert init` made: sign a tombstone, by which all members forget.",
+)
+@click.option(
+    "--since", metavar="TIME", help="Forget what was measured from this time on, as 2026-03-01T12:00. [default: all]"
+)
+@click.option("--until", metavar="TIME", help="Forget what was measured until this time. [default: now]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+def state_forget(
+    member: str,
+    folder: Path | None,
+    file: Path | None,
+    authority: Path | None,
+    since: str | None,
+    until: str | None,
+    as_json: bool,
+) -> None:
+    """Forget what MEMBER (name or id) shared, and say what remains (docs/how-to/operations.md).
+
+    With --state or --node in the state of one node: exactly, if the node recorded a tape, else as far as can be told.
+    With --authority in the whole swarm, by a signed tombstone. Times without a zone are in UTC.
+    """
+    from protovine.errors import ConfigError
+
+    if folder is not None and file is not None:
+        raise ConfigError("--state and --node exclude each other: the node's file names its folder")
+    if folder is None and file is None and authority is None:
+        raise ConfigError("name a state folder (--state), a node's file (--node) or the authority (--authority)")
+    now = datetime.now(UTC)
+    since_ns = 0 if since is None else _time_ns("--since", since)
+    until_ns = _ns(now) if until is None else _time_ns("--until", until)
+    if until_ns < since_ns:
+        raise ConfigError("--until must not be before --since")
+    if until_ns > _ns(now):
+        raise ConfigError("--until lies in the future: what is not shared yet is not forgotten")
+    answer: dict[str, Any] = {}
+    id = None
+    if authority is not None:
+        from protovine.net.security.authority import bury, known_member
+
+        id = known_member(authority, member, now=now).id
+    if folder is not None or file is not None:
+        answer |= _forget_here(member, folder, file, (since_ns, until_ns), id, as_json)
+    if authority is not None:
+        stone = bury(authority, member, now=now, since_ns=since_ns, until_ns=until_ns)
+        answer["tombstone"] = {"member": stone.member.uri, "since_ns": since_ns, "until_ns": until_ns}
+        if not as_json:
+            click.echo(f"signed: all members forget what {member} shared {_range(since_ns, until_ns)}")
+            click.echo(f"copy {authority / 'revoked.pem'} into the folder of a running member: the others hear of it")
+    if as_json:
+        click.echo(json.dumps(answer))
+
+
+def _forget_here(
+    member: str, folder: Path | None, file: Path | None, span: tuple[int, int], id: int | None, as_json: bool
+) -> dict[str, Any]:
+    """Forget in a state folder; the report, which is printed unless it will be as JSON."""
+    from protovine.errors import ConfigError
+    from protovine.net.config import NodeSettings
+    from protovine.net.forget import forget_in_state, lines
+
+    settings = None
+    if file is not None:
+        settings = NodeSettings.read(file, {})
+        folder = settings.state_folder(settings.member())
+        if folder is None:
+            raise ConfigError(f"{file} keeps no state (node.state none): nothing is saved that could be forgotten")
+    assert folder is not None
+    report = forget_in_state(folder, member, *span, settings, id)
+    if not as_json:
+        click.echo(f"{report.folder}: {report.member}, {_range(*span)}")
+        for line in lines(report):
+            click.echo(f"  {line}")
+    return {**dataclasses.asdict(report), "folder": str(report.folder), "files": [str(path) for path in report.files]}
+
+
+def _range(since_ns: int, until_ns: int) -> str:
+    from protovine.net.clock import shown_range
+
+    return shown_range(since_ns, until_ns)
+
+
+def _time_ns(option: str, text: str) -> int:
+    from protovine.errors import ConfigError
+
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"{option} must be a time as 2026-03-01 or 2026-03-01T12:00, got {text!r}") from None
+    found = _ns(time if time.tzinfo is not None else time.replace(tzinfo=UTC))
+    if found < 0:
+        raise ConfigError(f"{option} must not be before 1970, got {text!r}")
+    return found
+
+
+def _ns(time: datetime) -> int:
+    return round(time.timestamp() * 1_000_000) * 1000
+
+
 def _tell(found: SavedState) -> None:
-    from protovine.net.clock import shown
+    from protovine.net.clock import shown, shown_range
 
     lines = {
         "member": found.member or "any (a seed)",
@@ -75,6 +183,8 @@ def _tell(found: SavedState) -> None:
         "peers met": f"{len(found.peers)}",
         "size": f"{found.size_bytes / 1000:,.0f} kB",
     }
+    for member, since_ns, until_ns in found.forgotten:
+        lines[f"forgotten of member {member}"] = shown_range(since_ns, until_ns)
     click.echo(f"{found.path}")
     for name, value in lines.items():
         click.echo(f"  {name}: {value}")

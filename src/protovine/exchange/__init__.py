@@ -5,6 +5,8 @@
 - `SetExchange`: whole prototype sets (the paper)
 - `ModelExchange`: whole models, for learners without prototypes (baselines)
 - `ServerExchange`: the server of federated prototypes; its clients use `SetExchange` (baseline)
+- `Forgotten`: which items of which senders are refused because they are to be forgotten; `Unlearned`: what was
+  there of them
 
 To add one: a new file here with a class that fits `Exchange` (`PushExchange` is a base for whole payloads), and its
 settings in `protovine.system`.
@@ -12,14 +14,17 @@ settings in `protovine.system`.
 
 from protovine.exchange.alarms import Seen
 from protovine.exchange.base import Accepted, Exchange, Outputs, PushExchange, clamped, surprisal_bits
+from protovine.exchange.forgotten import FOREVER_NS, Forgotten, Unlearned
 from protovine.exchange.log import LogExchange, learner_view
 from protovine.exchange.models import ModelExchange
 from protovine.exchange.server import ServerExchange
 from protovine.exchange.sets import SetExchange
 
 __all__ = [
+    "FOREVER_NS",
     "Accepted",
     "Exchange",
+    "Forgotten",
     "LogExchange",
     "ModelExchange",
     "Outputs",
@@ -27,6 +32,7 @@ __all__ = [
     "Seen",
     "ServerExchange",
     "SetExchange",
+    "Unlearned",
     "clamped",
     "learner_view",
     "surprisal_bits",

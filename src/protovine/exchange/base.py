@@ -13,6 +13,7 @@ import numpy as np
 from protovine import records
 from protovine.errors import CodecError, RemoteProtocolError, check_range
 from protovine.exchange.alarms import Seen
+from protovine.exchange.forgotten import Forgotten
 from protovine.gossip import Kind, LogGossip, OfferLike, Outgoing, PeerView, PushGossip, Schedule
 from protovine.prototypes import PrototypeSet
 from protovine.records import Record
@@ -109,6 +110,19 @@ class Exchange(Protocol):
         """Take in a message; `RemoteProtocolError` if it is refused, and then nothing has changed."""
         ...
 
+    @property
+    def forgotten(self) -> Forgotten:
+        """Which items of which senders are refused."""
+        ...
+
+    def forget(self, peer: int, since_ns: int, until_ns: int, whole: bool) -> None:
+        """Forget how far a peer was, and refuse its items of this range of event times from now on.
+
+        If ``whole``, forget also which of its messages came and what is needed to read the next: after a restart, when
+        it sends these again.
+        """
+        ...
+
     def alarm(self, seen: Seen) -> None:
         """The node saw a drift: tell the peers with the next message, if messages have room for it."""
         ...
@@ -143,6 +157,7 @@ class GossipView:
 
     def __init__(self, gossip: PushGossip | LogGossip) -> None:
         self._gossip = gossip
+        self.forgotten = Forgotten()
 
     @property
     def node(self) -> int:
@@ -168,6 +183,11 @@ class GossipView:
     def head(self) -> tuple[int, int]:
         """This node's incarnation and the sequence number of its newest entry or payload."""
         return self._gossip.head
+
+    def forget(self, peer: int, since_ns: int, until_ns: int, whole: bool) -> None:
+        """Forget how far a peer was, and refuse its items of this range of event times from now on."""
+        self.forgotten.add(peer, since_ns, until_ns)
+        self._gossip.forget(peer, whole)
 
 
 class PushExchange(GossipView, ABC):
@@ -226,7 +246,7 @@ class PushExchange(GossipView, ABC):
         found = None
         if frame.kind != Kind.ACKNOWLEDGEMENT:
             try:
-                found = self._read(sender, frame.payload)
+                found = self._read(sender, frame.payload, frame.created_ns)
             except CodecError as error:
                 raise RemoteProtocolError("payload", str(error)) from None
         view, acknowledged_ns = self.gossip.accept(frame, now_ns)
@@ -262,12 +282,14 @@ class PushExchange(GossipView, ABC):
 
     def state(self) -> dict[str, Any]:
         """The protocol's and the schedule's state."""
-        return {"gossip": self.gossip.state(), "schedule": self.schedule.state()}
+        forgotten = self.forgotten.state()
+        return {"gossip": self.gossip.state(), "schedule": self.schedule.state(), "forgotten": forgotten}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue as a new incarnation; a pending poll is forgotten."""
         self.gossip.restore(state["gossip"])
         self.schedule.restore(state["schedule"])
+        self.forgotten.restore(state.get("forgotten", []))
 
     def _chosen(self, now_ns: int) -> list[int]:
         if not self.schedule.active or not self.peers:
@@ -307,7 +329,7 @@ class PushExchange(GossipView, ABC):
         """What is offered now: a function of the peer and the largest payload in bytes."""
 
     @abstractmethod
-    def _read(self, sender: int, payload: bytes | memoryview) -> Any:
+    def _read(self, sender: int, payload: bytes | memoryview, created_ns: int) -> Any:
         """Decode a payload; `CodecError` if it is damaged. Nothing has changed."""
 
     @abstractmethod
@@ -328,13 +350,18 @@ class SetPushExchange(PushExchange):
         super().__init__(gossip, schedule, share.limits, poll_ns)
         self.share = share
 
-    def _read(self, sender: int, payload: bytes | memoryview) -> PrototypeSet:
+    def _read(self, sender: int, payload: bytes | memoryview, created_ns: int) -> PrototypeSet:
         return self.share.read(sender, payload)
 
     def _keep(self, sender: int, found: PrototypeSet, now_ns: int) -> tuple[PrototypeSet, int, int]:
-        prototypes, from_future = clamped(found, now_ns)
+        prototypes, from_future = clamped(self.forgotten.screen(sender, found), now_ns)
         self.share.commit(sender, prototypes)
         return prototypes, from_future, 0
+
+    def forget(self, peer: int, since_ns: int, until_ns: int, whole: bool) -> None:
+        """Forget how far a peer was, and its last set, and refuse its items of this range from now on."""
+        super().forget(peer, since_ns, until_ns, whole)
+        self.share.forget(peer)
 
     def state(self) -> dict[str, Any]:
         """Protocol, schedule, and the last sets."""

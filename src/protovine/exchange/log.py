@@ -119,8 +119,16 @@ class LogExchange(GossipView):
             self.schedule.acknowledged(sender, acknowledged_ns, now_ns)
         for scales in new_scales.values():
             self.share.commit(sender, frame.incarnation, scales)
-        merged, from_future = clamped(PrototypeSet.joined(sets, self.limits.dim, sender), now_ns)
+        found = self.forgotten.screen(sender, PrototypeSet.joined(sets, self.limits.dim, sender))
+        merged, from_future = clamped(found, now_ns)
+        alarms = [alarm for alarm in alarms if not self.forgotten.covers(sender, alarm.at_ns)]
         return Accepted(view, merged, from_future + (frame.created_ns > now_ns), alarms=tuple(alarms))
+
+    def forget(self, peer: int, since_ns: int, until_ns: int, whole: bool) -> None:
+        """Forget how far a peer was, and if ``whole`` its scales, and refuse its items of this range from now on."""
+        super().forget(peer, since_ns, until_ns, whole)
+        if whole:
+            self.share.forget(peer)
 
     def alarm(self, seen: Seen) -> None:
         """Put the alarm into the log: it leaves with the next message, and reaches every peer."""
@@ -153,13 +161,19 @@ class LogExchange(GossipView):
 
     def state(self) -> dict[str, Any]:
         """The log's and the batch's state; the schedule starts again."""
-        return {"gossip": self.gossip.state(), "share": self.share.state(), "covered": self._covered}
+        return {
+            "gossip": self.gossip.state(),
+            "share": self.share.state(),
+            "covered": self._covered,
+            "forgotten": self.forgotten.state(),
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue as a new incarnation, with a new log that follows the old one."""
         self.gossip.restore(state["gossip"])
         self.share.restore(state["share"])
         self._covered = int(state["covered"])
+        self.forgotten.restore(state.get("forgotten", []))
 
     def _flush(self, samples_learnt: int, now_ns: int, out: Outputs) -> None:
         due_ns = self.share.due_ns(self.learner.recency)

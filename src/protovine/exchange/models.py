@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from protovine.errors import RemoteProtocolError
 from protovine.exchange.base import PushExchange
 from protovine.gossip import OfferLike, PushGossip, Schedule
 from protovine.learn import ModelLearner
@@ -37,7 +38,9 @@ class ModelExchange(PushExchange):
         model = self.learner.encode()
         return lambda peer, max_bytes: self.share.offer(model, max_bytes)
 
-    def _read(self, sender: int, payload: bytes | memoryview) -> Any:
+    def _read(self, sender: int, payload: bytes | memoryview, created_ns: int) -> Any:
+        if self.forgotten.covers(sender, created_ns):
+            raise RemoteProtocolError("forgotten", f"a model that node {sender} made at a time that is to be forgotten")
         return self.learner.decode(payload)
 
     def _keep(self, sender: int, found: Any, now_ns: int) -> tuple[PrototypeSet, int, int]:

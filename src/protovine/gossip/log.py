@@ -150,6 +150,11 @@ class LogGossip:
             state.heard_ns, state.probe_ns, state.probe_wait_ns = None, now_ns, PROBE_NS
             self._wake(now_ns)
 
+    def forget(self, peer: int, whole: bool) -> None:
+        """Forget how far a peer was, and if ``whole`` which of its entries came, so that it sends all of them again."""
+        if peer in self._states:
+            self._states[peer].forget(whole)
+
     def append(self, payload: bytes, items: int) -> int:
         """Put an entry of ``items`` prototypes into the own log, for the next `push`; its sequence number."""
         self._sequence += 1
@@ -454,19 +459,7 @@ class LogGossip:
         return {
             "incarnation": self.incarnation,
             "sequence": self._sequence,
-            "peers": [
-                [
-                    s.id,
-                    s.incarnation,
-                    s.watermark,
-                    s.mask,
-                    s.samples_learnt,
-                    s.created_ns,
-                    s.accepted,
-                    self._is_whole(s),
-                ]
-                for s in self._states.values()
-            ],
+            "peers": [[s.id, *s.numbers(), self._is_whole(s)] for s in self._states.values()],
         }
 
     def _is_whole(self, state: PeerLog) -> bool:
@@ -486,14 +479,7 @@ class LogGossip:
         for peer, *numbers, whole in state["peers"]:
             known = self._states.get(peer)
             if known is not None:
-                (
-                    known.incarnation,
-                    known.watermark,
-                    known.mask,
-                    known.samples_learnt,
-                    known.created_ns,
-                    known.accepted,
-                ) = map(int, numbers)
+                known.restore(numbers)
                 known.whole = bool(whole)
         if sequence:
             self._before = (saved, sequence)

@@ -52,6 +52,20 @@ class PeerLog:
         """What is known of the peer."""
         return PeerView(self.id, self.incarnation, self.watermark, self.samples_learnt, self.created_ns, self.accepted)
 
+    def numbers(self) -> list[int]:
+        """What a snapshot has of the peer's log."""
+        return [self.incarnation, self.watermark, self.mask, self.samples_learnt, self.created_ns, self.accepted]
+
+    def restore(self, numbers: list[int]) -> None:
+        """Go on from `numbers`."""
+        self.incarnation, self.watermark, self.mask = map(int, numbers[:3])
+        self.samples_learnt, self.created_ns, self.accepted = map(int, numbers[3:])
+
+    def forget(self, whole: bool) -> None:
+        """Forget how far the peer was, and if ``whole`` which of its entries came."""
+        self.restore([*([0] * 3 if whole else self.numbers()[:3]), 0, 0, 0])
+        self.ahead = (0, 0, 0)
+
     def shift(self, by_ns: int, now_ns: int) -> None:
         """The clock was set: times move with it. When the peer made its newest message is by the peer's clock."""
         self.created_ns, self.ahead = min(self.created_ns, now_ns), (*self.ahead[:2], min(self.ahead[2], now_ns))

@@ -195,6 +195,13 @@ class PushGossip:
         """Go on as a later incarnation."""
         self.incarnation = incarnation
 
+    def forget(self, peer: int, whole: bool) -> None:
+        """Forget how far a peer was, and if ``whole`` which of its messages was the newest."""
+        if peer in self.views:
+            view = PeerView(peer)
+            known = self.views[peer]
+            self.views[peer] = view if whole else replace(view, incarnation=known.incarnation, sequence=known.sequence)
+
     def shift(self, by_ns: int, now_ns: int) -> None:
         """The clock was set: times move with it. When a peer made its newest message is by the peer's clock."""
         self._made_ns = {sequence: at_ns + by_ns for sequence, at_ns in self._made_ns.items()}

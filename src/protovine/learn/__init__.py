@@ -9,7 +9,7 @@
   `classifier`: their base; `encoding`: names and labels to codes
 """
 
-from protovine.learn.base import ArrayLearner, Prediction, SetCompression
+from protovine.learn.base import ArrayLearner, Forgets, Prediction, SetCompression, Traces
 from protovine.learn.baselines.aggregator import AggregatorCore
 from protovine.learn.baselines.any_river import OwnPickles, river_core
 from protovine.learn.baselines.bayes import GaussianBayes
@@ -23,6 +23,7 @@ __all__ = [
     "ArrayLearner",
     "EnsembleCore",
     "Explanation",
+    "Forgets",
     "GaussianBayes",
     "HedgedLVQ",
     "HedgedLVQCore",
@@ -33,6 +34,7 @@ __all__ = [
     "Prediction",
     "Reason",
     "SetCompression",
+    "Traces",
     "Weights",
     "XuILVQ",
     "XuILVQCore",

@@ -102,6 +102,43 @@ class CarriesOver(Protocol):
         ...
 
 
+class Traces(NamedTuple):
+    """What a learner found of a sender's items when it forgot them.
+
+    Parameters
+    ----------
+    dropped : int
+        Prototypes, or models, that were of this sender alone. They are gone.
+    reduced : int
+        Prototypes that also stand for local samples. The sender's mass is gone; they stay where its items may have
+        moved them.
+    mixed : int
+        Prototypes of this sender that newer items have shaped. They stay, and may stand for older items too.
+    items : int
+        Items that the learner was offered, at most so many of which went into sums: moments, linear weights, losses.
+        No item can be taken out of a sum.
+    """
+
+    dropped: int = 0
+    reduced: int = 0
+    mixed: int = 0
+    items: int = 0
+
+
+@runtime_checkable
+class Forgets(Protocol):
+    """A learner that knows which of its knowledge came from which sender."""
+
+    def forget(self, origin: int, since_ns: int, until_ns: int) -> Traces:
+        """Forget the items of a sender with event times from ``since_ns`` to ``until_ns``, as far as that is known."""
+        ...
+
+
+def forget_sender(learner: ArrayLearner, origin: int, since_ns: int, until_ns: int) -> Traces | None:
+    """Let a learner forget a sender's items; None if this kind of learner does not know whose knowledge it has."""
+    return learner.forget(origin, since_ns, until_ns) if isinstance(learner, Forgets) else None
+
+
 def resume(learner: ArrayLearner, saved: Mapping[str, Any]) -> None:
     """Restore the ``learner`` of a node's snapshot, from other ``features`` and ``classes`` if it has their places.
 

@@ -6,6 +6,7 @@
 - `runtime.py`: the asyncio loop around a node
 - `roster.py`: which members are there, without I/O; `states.py`: its table of states
 - `trusting.py`: whom a member trusts, and what follows when that changes
+- `forget.py`: a member is forgotten in a saved state, exactly where there is a tape; `traces.py`: what remains
 - `inbound.py`: the queue and the checks of what arrives, without I/O; `refusals.py`: what is refused, counted and said
 - `claim.py`: who has a name that two processes use; `clock.py`: time that survives jumps; `pacing.py`: limits over time
 - `samples.py`: local samples and late labels; `causes.py`: why input was refused
@@ -39,7 +40,9 @@ from protovine.net.security import (
     MemberName,
     OperatorName,
     PlainEnvelope,
+    Tombstone,
     Trust,
+    bury,
     create_authority,
     describe,
     issue,
@@ -70,9 +73,11 @@ __all__ = [
     "Schema",
     "Sink",
     "Source",
+    "Tombstone",
     "Trust",
     "ZenohKeys",
     "ZenohSink",
+    "bury",
     "create_authority",
     "describe",
     "issue",

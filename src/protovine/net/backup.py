@@ -38,6 +38,8 @@ class SavedState:
     awaiting : int
         Samples that wait for a label.
     size_bytes : int
+    forgotten : tuple of (int, int, int)
+        Whose items are refused because they are to be forgotten: id, first and last event time.
     """
 
     path: Path
@@ -51,6 +53,7 @@ class SavedState:
     peers: tuple[int, ...]
     awaiting: int
     size_bytes: int
+    forgotten: tuple[tuple[int, int, int], ...] = ()
 
 
 def read_state(path: Path) -> SavedState:
@@ -63,7 +66,7 @@ def read_state(path: Path) -> SavedState:
     ConfigError
         There is no snapshot, it is damaged, or a newer version of protovine wrote it.
     """
-    found, data, state = _newest(path)
+    found, data, state = newest_state(path)
     about, node = _mapping(state, "about"), unpack(bytes(state["node"]))
     schema, settings, who = (_mapping(about, key) for key in ("schema", "settings", "member"))
     return SavedState(
@@ -78,6 +81,9 @@ def read_state(path: Path) -> SavedState:
         tuple(state["peers"]),
         len(node.get("unlabelled", ())),
         len(data),
+        tuple(
+            (int(id), int(since), int(until)) for id, since, until in _mapping(node, "exchange").get("forgotten", ())
+        ),
     )
 
 
@@ -89,7 +95,7 @@ def export_state(folder: Path, path: Path) -> SavedState:
     ConfigError
         There is no whole snapshot, or the file exists or cannot be written.
     """
-    _, data, _ = _newest(folder)
+    _, data, _ = newest_state(folder)
     try:
         with open(path, "xb", opener=owner_only) as file:
             try:
@@ -125,7 +131,7 @@ def import_state(path: Path, folder: Path, *, seed: bool = False) -> SavedState:
     ConfigError
         The snapshot cannot be read, the folder has a snapshot, or it cannot be written or is in use.
     """
-    _, _, state = _newest(path)
+    _, _, state = newest_state(path)
     if seed:
         about = {key: value for key, value in _mapping(state, "about").items() if key != "member"}
         state = seed_of(state, about)
@@ -140,8 +146,8 @@ def import_state(path: Path, folder: Path, *, seed: bool = False) -> SavedState:
     return read_state(folder)
 
 
-def _newest(path: Path) -> tuple[Path, bytes, dict[str, Any]]:
-    """The newest whole snapshot, with its bytes."""
+def newest_state(path: Path) -> tuple[Path, bytes, dict[str, Any]]:
+    """The newest whole snapshot in a file or a state folder, with its bytes; `ConfigError` if there is none."""
     paths = snapshots(path) if path.is_dir() else [path]
     if not paths:
         raise ConfigError(f"{path} has no snapshot")

@@ -133,6 +133,20 @@ def shown(ns: int) -> str:
         return f"{ns / SECOND_NS:.0f} s after 1970"
 
 
+def shown_range(since_ns: int, until_ns: int) -> str:
+    """A range of times for people.
+
+    Examples
+    --------
+    >>> shown_range(0, 60 * SECOND_NS), shown_range(SECOND_NS, 2**63 - 1)
+    ('until 1970-01-01 00:01:00 UTC', 'from 1970-01-01 00:00:01 UTC on')
+    """
+    begin = f"from {shown(since_ns)}" if since_ns else ""
+    if until_ns >= 2**63 - 1:
+        return f"{begin} on" if begin else "at any time"
+    return f"{begin} until {shown(until_ns)}".strip()
+
+
 def lasting(ns: int) -> str:
     """A time span for people.
 

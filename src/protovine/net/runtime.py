@@ -116,6 +116,7 @@ class Runtime:
         self.snapshots = Snapshots(store, self.state, self.clock.steady, self.tally, snapshot_s)
         self._about = about or {}
         self.trusting = Trusting(envelope, self.roster, node, transport, self.tally, now_ns)
+        self.trusting.forgot = self.snapshots.request
         self._keep_record = record
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -42,6 +43,7 @@ class Snapshots:
     ) -> None:
         self.store, self.tally, self.period_s = store, tally, period_s
         self._state, self._clock = state, clock
+        self._asked = asyncio.Event()
 
     @property
     def warnings(self) -> list[str]:
@@ -49,10 +51,17 @@ class Snapshots:
         failure = None if self.store is None else self.store.failure
         return [] if failure is None else [f"nothing can be saved: {failure}"]
 
+    def request(self) -> None:
+        """Save a snapshot soon; from the loop's thread."""
+        self._asked.set()
+
     async def keep(self) -> None:
-        """Save a snapshot every ``period_s`` seconds, for ever."""
+        """Save a snapshot every ``period_s`` seconds, and when it is asked for; for ever."""
         while True:
-            await asyncio.sleep(self.period_s)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.period_s):
+                    await self._asked.wait()
+            self._asked.clear()
             # In a thread, because a disk may be slow.
             saving = asyncio.ensure_future(asyncio.to_thread(self.save, self._state()))
             try:

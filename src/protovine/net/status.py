@@ -63,6 +63,21 @@ def sink_status(sink: SinkLike | None) -> dict[str, Any] | None:
     return None if sink is None else {"connected": sink.connected, "dropped": sink.dropped}
 
 
+def _forgotten(node: Node, tally: Tally, trust: Trust | None) -> list[dict[str, Any]]:
+    """Whose items of which time the node forgot and refuses, and how many it refused."""
+    forgotten = node.exchange.forgotten
+    buried = {} if trust is None else {stone.member.id: stone.member.name for stone in trust.tombstones}
+    return [
+        {
+            "id": peer,
+            "name": buried.get(peer) or tally.names.get(peer) or str(peer),
+            "ranges": [list(each) for each in forgotten.ranges(peer)],
+            "items_refused": forgotten.refused[peer],
+        }
+        for peer in forgotten.senders
+    ]
+
+
 def status(
     node: Node,
     envelope: EnvelopeLike,
@@ -108,6 +123,7 @@ def status(
         "not_accepted": dict(sorted(tally.dialled.items())),
         "revoked": trust is not None and getattr(envelope, "serial", None) in trust.revoked,
         "revocations": None if trust is None else trust.number,
+        "forgotten": _forgotten(node, tally, trust),
         "peers": [
             {
                 "id": peer,

@@ -217,6 +217,15 @@ class Store:
             pass  # `failure` says it, and the state before is there still.
         return f"what was learnt is carried over, and everything else begins again: {what}"
 
+    def drop_previous(self) -> None:
+        """Delete the snapshot before the newest one."""
+        (self.folder / _PREVIOUS).unlink(missing_ok=True)
+        self._sync_folder()
+
+    def set_aside_before(self) -> list[Path]:
+        """The snapshots that were ever set aside."""
+        return sorted(path for path in self.folder.glob("snapshot*.bin.*") if not path.name.endswith(".part"))
+
     def set_aside(self) -> list[str]:
         """Begin without the saved state, which is kept under other names; notes that say so."""
         return [f"{path} was set aside as {self._set_aside(path, 'before')}" for path in snapshots(self.folder)]

@@ -62,6 +62,8 @@ class Tally:
     snapshot_ns: int = 0
     reopened: int = 0
     clock_jumps: int = 0
+    # Tombstones that this start did what they ask for.
+    buried: int = 0
     # Received prototypes that were dropped because too many waited to be trained.
     inbox_dropped: int = 0
     latency: Latency = field(default_factory=Latency)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from protovine.net.clock import shown_range
 from protovine.net.roster import Roster
 from protovine.net.security.base import EnvelopeLike
 from protovine.net.security.envelope import Envelope
@@ -15,6 +16,7 @@ from protovine.net.security.hello import Member
 from protovine.net.security.identity import Identity, Trust, common_name
 from protovine.net.security.revocations import Revocations
 from protovine.net.tally import PeerGroup, Tally
+from protovine.net.traces import gone, remaining
 from protovine.net.transport import Transport
 from protovine.node import Node
 
@@ -35,17 +37,21 @@ class Trusting:
     ----------
     keep : callable (Trust) -> None
         Gets a trust whose revocation list came from another member.
+    forgot : callable () -> None
+        Called when the node has forgotten what a tombstone names.
     """
 
     def __init__(
         self, envelope: EnvelopeLike, roster: Roster, node: Node, transport: Transport, tally: Tally, steady_ns: int
     ) -> None:
         self.keep: Callable[[Trust], None] = lambda trust: None
+        self.forgot: Callable[[], None] = lambda: None
         self._roster, self._node, self._transport, self._tally = roster, node, transport, tally
         self._envelope = envelope if isinstance(envelope, Envelope) else None
         self._revocations = None
         if self._envelope is not None:
             self._revocations = Revocations(self._envelope.id, self._envelope.trust, steady_ns)
+            self._bury(node.now_ns, whole=True)  # It may be restored from before a tombstone.
 
     @property
     def trust(self) -> Trust | None:
@@ -66,8 +72,9 @@ class Trusting:
         """Replace the trust, and drop the members whose certificates are no longer valid: these are returned.
 
         Nothing passes between this member and a revoked certificate any more, other members hear of the list, and what
-        waits to be trained from a dropped member is forgotten. What was learnt from it stays. A member that comes back
-        with a valid certificate is met again. An older list than the present one changes nothing.
+        waits to be trained from a dropped member is forgotten. What was learnt from it stays, unless a tombstone on the
+        list names it. A member that comes back with a valid certificate is met again. An older list than the present
+        one changes nothing.
         """
         if self._envelope is None or self._revocations is None:
             return []
@@ -79,12 +86,30 @@ class Trusting:
             self._roster.distrust(member.id, steady_ns)
             self._node.distrust(member.id, now_ns)
             _log.warning("%s is no longer trusted", member.name, extra={"peer": member.name})
+        self._bury(now_ns)
         if self.revoked and not was_revoked:
             _log.error("the certificate of this node was revoked: no member listens to it any more")
         if trust.revoked != before:
             self.deny()
             self._roster.renew()
         return gone
+
+    def _bury(self, now_ns: int, whole: bool = False) -> None:
+        """Forget what the tombstones on the list name, as far as that was not done before."""
+        assert self._envelope is not None
+        for member, since_ns, until_ns in self._envelope.trust.tombstones:
+            id, name = member.id, member.name
+            if self._node.exchange.forgotten.has(id, since_ns, until_ns):
+                continue
+            found = self._node.forget(id, since_ns, until_ns, now_ns, whole=whole)
+            self._tally.buried += 1
+            when, extra = shown_range(since_ns, until_ns), {"peer": name, "reason": "tombstone"}
+            if id == self._node.id:
+                _log.warning("all members forget what this node shared %s; it keeps what it learnt", when, extra=extra)
+            else:
+                left = "; ".join(remaining(found)) or "nothing"
+                _log.warning("forgot what %s shared %s: %s; remains: %s", name, when, gone(found), left, extra=extra)
+            self.forgot()
 
     def renew(self, identity: Identity) -> None:
         """Go on with another certificate of this member; `ConfigError` if it is another member's."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from typing import Any, Literal, NamedTuple, Protocol
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from protovine.errors import ConfigError, check_range
 from protovine.prototypes import PrototypeSet
+from protovine.records import TrainedRun
 from protovine.share.codec import SetLimits, decode_set, encode_set
 
 Order = Literal["lifo", "fifo", "random"]
@@ -46,6 +48,28 @@ class Batch(NamedTuple):
         """All of them as a set."""
         return PrototypeSet(self.x, self.label, self.weight, self.event_ns)
 
+    def runs(self, first_ns: int, period_ns: int) -> tuple[TrainedRun, ...]:
+        """The messages whose prototypes are trained every ``period_ns`` from ``first_ns`` on."""
+        peer, made_ns, n = self.origin[0], self.created_ns[0], len(self.origin)
+        if self.origin.tolist() == [peer] * n and self.created_ns.tolist() == [made_ns] * n:
+            fresh = int(np.count_nonzero(self.fresh))
+            return (TrainedRun(int(peer), int(made_ns), first_ns, period_ns if n > 1 else 0, n, fresh),)
+        runs: list[list[int]] = []
+        # Of each peer the run that may go on: as in `TrainedRun`, with the last time.
+        newest: dict[int, list[int]] = {}
+        columns = (self.origin.tolist(), self.created_ns.tolist(), self.fresh.tolist())
+        for at_ns, peer, created_ns, fresh in zip(itertools.count(first_ns, period_ns), *columns, strict=False):
+            run = newest.get(peer)
+            if run is not None and run[1] == created_ns and (run[4] == 1 or at_ns - run[6] == run[3]):
+                run[3] = at_ns - run[6]
+                run[4] += 1
+                run[5] += fresh
+                run[6] = at_ns
+            else:
+                newest[peer] = run = [peer, created_ns, at_ns, 0, 1, int(fresh), at_ns]
+                runs.append(run)
+        return tuple([TrainedRun(*run[:6]) for run in runs])
+
 
 class Inbox(Protocol):
     """Queues of received prototypes."""
@@ -64,6 +88,10 @@ class Inbox(Protocol):
 
     def discard(self, peer: int) -> int:
         """Forget what waits of ``peer``, and return how many prototypes that were."""
+        ...
+
+    def forget(self, peer: int, since_ns: int, until_ns: int) -> int:
+        """Forget what waits of ``peer`` with event times in this range, and return how many prototypes that were."""
         ...
 
     def __len__(self) -> int:
@@ -176,6 +204,17 @@ class QueueInbox:
         self._drop(self._places[peer])
         self._size -= queue.size
         return queue.size
+
+    def forget(self, peer: int, since_ns: int, until_ns: int) -> int:
+        """Forget what waits of ``peer`` with event times in this range, and return how many prototypes that were."""
+        queue = self._queues.get(self._places.get(peer, -1))
+        if queue is None:
+            return 0
+        waiting, before = queue.waiting(), self.discard(peer)
+        for held, created_ns in waiting:
+            self.put(peer, held.take(_outside(held, since_ns, until_ns)), created_ns)
+        left = self._queues.get(self._places[peer])
+        return before - (left.size if left is not None else 0)
 
     def _next(self) -> int:
         """The place of the next peer whose queue is not empty."""
@@ -401,6 +440,16 @@ class SetInbox:
         """Forget the set of ``peer``, and return how many prototypes it had."""
         return self.put(peer, PrototypeSet.empty(self._dim), 0)
 
+    def forget(self, peer: int, since_ns: int, until_ns: int) -> int:
+        """Forget what ``peer`` has with event times in this range, and return how many prototypes that were."""
+        if peer not in self._sets:
+            return 0
+        held, created_ns, drawn = self._sets.pop(peer)
+        left = _outside(held, since_ns, until_ns)
+        if len(left):
+            self._sets[peer] = held.take(left), created_ns, drawn[left]
+        return len(held) - len(left)
+
     def state(self) -> dict[str, Any]:
         """The sets and the random generator's state."""
         return {
@@ -422,6 +471,11 @@ class SetInbox:
                 if len(drawn) != len(held):
                     raise ValueError(f"{len(drawn)} marks for {len(held)} prototypes")
                 self._sets[peer] = held, int(created_ns), np.asarray(drawn, np.bool_)
+
+
+def _outside(held: PrototypeSet, since_ns: int, until_ns: int) -> NDArray[np.int64]:
+    """Places of the prototypes whose event times are not in this range."""
+    return np.flatnonzero((held.event_ns < since_ns) | (held.event_ns > until_ns))
 
 
 def _empty_batch(count: int, dim: int) -> Batch:

@@ -338,6 +338,10 @@ class LogShare:
         while len(kept) > _GENERATIONS_KEPT:
             del kept[min(kept)]
 
+    def forget(self, peer: int) -> None:
+        """Forget the scales of a peer: until it sends new ones, its entries cannot be read."""
+        self._known.pop(peer, None)
+
     def _batch(self, recency: float) -> tuple[int, int]:
         use = round(2 * recency)
         # Early samples are worth most, so first batches are small; a budget must have room for their headers.

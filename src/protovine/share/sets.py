@@ -90,6 +90,12 @@ class WholeSets:
         """Remember an accepted set as the peer's last."""
         self._last_received[peer] = prototypes
 
+    def forget(self, peer: int) -> None:
+        """Forget the peer's last set, and the sets that were sent: prototypes of the peer may be in them."""
+        self._last_received.pop(peer, None)
+        self._last_sent.clear()
+        self._encoded = None
+
     def state(self) -> dict[str, Any]:
         """The last set from and to every peer, and the gate's state."""
         sent: dict[int, tuple[PrototypeSet, list[int]]] = {}

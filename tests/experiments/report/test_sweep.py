@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import math
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from protovine.experiments.report.tables.sweep import differences, front, holm, 
 from protovine.experiments.sweep.database import Database, Finished
 from protovine.experiments.sweep.grid import plan
 from protovine.experiments.sweep.report import write_report
+from tests.commands import protovine as protovine_command
 from tests.experiments.report.made_up import Page, make_run
 
 # Table 5(a) of Demšar 2006: q at 5 % for Nemenyi's test of 3 and of 4 treatments.
@@ -222,9 +221,8 @@ def test_another_metric_and_base_can_be_asked_for(swept: Path, written: list[Pat
         (["--base", "paper-jds"], "unknown base 'paper-jds' (did you mean 'paper-jsd'?)"),
     ],
 )
-def test_mistakes_are_one_line(swept: Path, arguments: list[str], message: str) -> None:
-    words = [sys.executable, "-m", "protovine", "report", str(swept), *arguments]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+def test_mistakes_are_one_line(swept: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
+    done = protovine_command("report", str(swept), *arguments, cwd=tmp_path)
     assert (2, f"protovine: {message}\n") == (done.returncode, done.stderr)
 
 

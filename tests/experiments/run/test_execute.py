@@ -39,13 +39,15 @@ def test_switched_off_every_preset_gives_its_published_fixed_point(elec: DataSet
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("s", "T", "low", "high", "published"), [(1, 0.1, 0.48, 0.53, 0.521), (1, 1.0, 0.53, 0.58, 0.551)]
+    # F1 of a seed deviates by 0.014 at T = 0.1 and by 0.009 at T = 1, so means by 0.0045 of ten and of four.
+    ("s", "T", "seeds", "low", "high", "published"),
+    [(1, 0.1, 10, 0.48, 0.53, 0.521), (1, 1.0, 4, 0.53, 0.58, 0.551)],
 )
 def test_sharing_on_elec_lands_near_the_published_table(
-    elec: DataSet, s: int, T: float, low: float, high: float, published: float
+    elec: DataSet, s: int, T: float, seeds: int, low: float, high: float, published: float
 ) -> None:
     result = protovine.run(
-        protovine.Experiment(presets="paper-base", data=elec, gossip={"fanout": s, "share_probability": T}, seeds=10)
+        protovine.Experiment(presets="paper-base", data=elec, gossip={"fanout": s, "share_probability": T}, seeds=seeds)
     )
     mean = result.interval("paper-base", "f1_paper").mean
     assert low <= mean <= high

@@ -18,6 +18,8 @@ from protovine.experiments.sweep import sweeper
 from protovine.experiments.sweep.database import FILE, TIMED, load_details, load_provenance
 from protovine.experiments.sweep.grid import plan
 from protovine.experiments.sweep.sweeper import run_plan
+from tests import copies
+from tests.commands import protovine as protovine_command
 from tests.experiments.sweep import TABLES, TOML, command, contents, runs_in
 
 
@@ -60,24 +62,24 @@ def test_a_stopped_sweep_goes_on_where_it_was(whole: Path, tmp_path: Path) -> No
 def test_a_sweep_survives_kill_9_at_any_moment(whole: Path, tmp_path: Path) -> None:
     (tmp_path / "s.toml").write_text(TOML)
     out = tmp_path / "out"
-    words = command(str(tmp_path / "s.toml"), "--out", str(out), "--jobs", "2")
+    words = (str(tmp_path / "s.toml"), "--out", str(out), "--jobs", "1")
     # Before, while and after the file is made, and between two runs, wherever the machine is by then.
     rng = np.random.default_rng()
-    waits_s = [*rng.uniform(0.3, 4.0, 3).tolist(), 1, 3, 5]
+    waits_s = [*rng.uniform(0.0, 1.0, 2).tolist(), rng.uniform(0.3, 4.0), 1, 3, 5]
     survived = []
     for wait_s in waits_s:
-        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = copies.Copy("sweep", *words, cwd=tmp_path, out=Path("said"), error=Path("said"))
         if isinstance(wait_s, float):
             time.sleep(wait_s)
         else:
             until = time.monotonic() + 120
             while len(runs_in(out)) < wait_s and process.poll() is None and time.monotonic() < until:
                 time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
+        process.kill()
         process.wait()
         survived.append(len(runs_in(out)))
     assert survived == sorted(survived) and survived[-1] >= 5, (survived, waits_s)
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    done = subprocess.run(command(*words), capture_output=True, text=True, check=False)
     assert (0, "") == (done.returncode, done.stderr), waits_s
     assert f"9 runs (3 more have the settings of another); {survived[-1]} were there before" in done.stdout
     assert contents(whole) == contents(out)
@@ -146,7 +148,7 @@ def test_mistakes_are_one_line_on_the_command_line(arguments: str, message: str,
     (tmp_path / "bad.toml").write_text("[grid]\ngossip.fanout = [0]\n")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("")
-    done = subprocess.run(command(*arguments.split()), cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = protovine_command("sweep", *arguments.split(), cwd=tmp_path)
     assert (2, 1) == (done.returncode, done.stderr.count("\n")), done.stderr
     assert message in done.stderr
     assert not (tmp_path / "x" / FILE).exists()
@@ -154,8 +156,7 @@ def test_mistakes_are_one_line_on_the_command_line(arguments: str, message: str,
 
 def test_a_dry_run_says_how_much_there_is_to_do(tmp_path: Path, whole: Path) -> None:
     (tmp_path / "s.toml").write_text(TOML)
-    words = command("s.toml", "--dry-run", "--out", str(whole))
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = protovine_command("sweep", "s.toml", "--dry-run", "--out", str(whole), cwd=tmp_path)
     expected = f"4 points, 3 seeds, 9 runs (3 more have the settings of another)\n{whole} has 9 runs of them\n"
     assert (0, expected, "") == (done.returncode, done.stdout, done.stderr)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import product
 
 import numpy as np
 
@@ -45,6 +46,7 @@ from protovine.learn.hedged.trust import (
     SURPRISING_PRIOR,
     SURPRISING_PROBA,
     TRUST_PRIOR,
+    USELESS,
     VARIANCE_PRIOR,
 )
 from protovine.learn.hedged.votes import DOUBT, NEGLIGIBLE
@@ -115,7 +117,7 @@ class Twin:
         if not self.near or self.far[slot] > FAR_MAX or self.local_count < LOCAL_FIRST:
             return 0.0
         agrees = self.agreement / np.sqrt(AGREEMENT_PRIOR + self.agreement_noise)
-        return float(logistic(STEEPNESS * (agrees + self.useful - PROOF_NEEDED))[slot])
+        return float(logistic(STEEPNESS * (agrees + np.maximum(self.useful, USELESS) - PROOF_NEEDED))[slot])
 
     @property
     def useful(self) -> np.ndarray:
@@ -166,27 +168,31 @@ class Twin:
         one_hot = labels[:, None] == np.arange(self.n_classes)
         self.table = np.zeros((N_EXPERTS, self.n_classes))
         shape = (N_METRICS, N_BANDWIDTHS, N_RECENCIES, N_VARIANTS)
-        for expert in range(LINEAR):
-            metric, bandwidth, recency, variant = np.unravel_index(expert, shape)
+        # All metrics and bandwidths at once.
+        for recency, variant in product(range(N_RECENCIES), range(N_VARIANTS)):
             counted = local if variant == LOCAL else mass
-            z = counted[:, recency] * kernel[bandwidth, :, metric]
-            votes = z @ one_hot
-            square = np.divide(z**2, counted[:, 0], out=np.zeros_like(z), where=counted[:, 0] > 0).sum()
-            effective = votes.sum() ** 2 / square if square > 0 else 0.0
+            z = counted[:, recency, None] * kernel  # (bandwidths, prototypes, metrics)
+            votes = np.einsum("bpm,pc->mbc", z, one_hot)
+            square = np.divide(z**2, counted[:, :1], out=np.zeros_like(z), where=counted[:, :1] > 0).sum(axis=1).T
+            total = votes.sum(axis=2)
+            effective = np.divide(total**2, square, out=np.zeros_like(total), where=(square > 0) & (total > 0))
             ratio = np.ones(self.n_classes)
             if variant != RAW:
                 by_class = counted[:, recency] @ one_hot
                 ratio = np.zeros(self.n_classes)
                 np.divide(frequency * by_class.sum(), by_class, out=ratio, where=by_class > 0)
             votes = votes * ratio
-            scaled = votes / votes.sum() if votes.sum() > 0 else np.zeros(self.n_classes)
-            if votes.sum() <= 0:
-                effective = 0.0
-            self.table[expert] = (effective * scaled + DOUBT / self.n_classes) / (effective + DOUBT)
-            if expert == self.best_expert:
+            total = votes.sum(axis=2)
+            effective[total <= 0] = 0.0
+            effective = effective[:, :, None]
+            scaled = np.divide(votes, total[:, :, None], out=np.zeros_like(votes), where=total[:, :, None] > 0)
+            experts = (effective * scaled + DOUBT / self.n_classes) / (effective + DOUBT)
+            self.table[:LINEAR].reshape(*shape, -1)[:, :, recency, variant] = experts
+            metric, bandwidth, *best = np.unravel_index(self.best_expert, shape)
+            if [recency, variant] == best:
                 untrusted = (received[:, recency] * kernel[bandwidth, :, metric])[:, None] * one_hot * ratio
                 by_sender = np.array([untrusted[slots == slot].sum(axis=0) for slot in range(len(self.evidence))])
-                self.judged = (votes, by_sender, effective)
+                self.judged = (votes[metric, bandwidth], by_sender, float(effective[metric, bandwidth, 0]))
                 by_class = mass[:, recency] @ one_hot
                 self.balance = np.divide(1.0, by_class, out=np.zeros(self.n_classes), where=by_class > 0)
                 if variant == CORRECTED:

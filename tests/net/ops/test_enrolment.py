@@ -160,7 +160,7 @@ def test_the_commands(authority: Path, tmp_path: Path) -> None:
         assert said.endswith("tokens that can be used: ann\n")
         where = said.split()[2]
         done = protovine("cert", "enrol", "-", "--server", where, "--out", "ann", input=token)
-        assert (0, "ann: ann, id 0 of swarm barn") == (done.returncode, done.stdout.partition(", until")[0]), (
+        assert (0, "ann: ann, id 1 of swarm barn") == (done.returncode, done.stdout.partition(", until")[0]), (
             done.stderr
         )
         _, log = serving.communicate(timeout=60)

@@ -27,8 +27,8 @@ def today(tmp_path: Path) -> Path:
     """Swarm barn of today: runtimes read the system's clock."""
     now = datetime.now(UTC)
     create_authority(tmp_path / "authority", "barn", now=now)
-    for name in ("ann", "bob", "cat"):
-        issue(tmp_path / "authority", name, tmp_path / name, now=now)
+    for id, name in enumerate(("ann", "bob", "cat")):
+        issue(tmp_path / "authority", name, tmp_path / name, now=now, id=id)
     return tmp_path
 
 

@@ -54,12 +54,12 @@ def test_the_command_makes_a_swarm(tmp_path: Path) -> None:
     for key in (authority / "authority.key", out / "member.key"):
         assert (0o600, 0o700) == (key.stat().st_mode & 0o777, key.parent.stat().st_mode & 0o777)
     shown = json.loads(protovine("cert", "show", out / "member.pem", "--json").stdout)
-    assert ("member", "barn", "node-0", 0, True) == tuple(shown[k] for k in ("kind", "swarm", "name", "id", "in_time"))
+    assert ("member", "barn", "node-0", 1, True) == tuple(shown[k] for k in ("kind", "swarm", "name", "id", "in_time"))
     assert ["node-0", "shed.example", "127.0.0.1", "::1"] == shown["addresses"]
     assert "kind       authority\nswarm      barn\n" in protovine("cert", "show", out / "authority.pem").stdout
     assert "revoked    none\n" in protovine("cert", "show", out / "revoked.pem").stdout
     done = protovine("cert", "revoke", shown["serial"].upper(), "--authority", authority)
-    assert f"revoked node-0, id 0, serial {shown['serial']}" in done.stdout
+    assert f"revoked node-0, id 1, serial {shown['serial']}" in done.stdout
     assert shown["serial"] in protovine("cert", "show", authority / "revoked.pem").stdout
     assert set() == load_trust(out).revoked
     assert {int(shown["serial"], 16)} == load_trust(authority).revoked
@@ -90,15 +90,16 @@ def test_openssl_agrees(home: Path) -> None:
     assert "unable to get local issuer" in openssl("other/mallory")
 
 
-def test_ids_count_from_0_and_stay_with_the_name(authority: Path, tmp_path: Path) -> None:
+def test_ids_count_from_1_and_stay_with_the_name(authority: Path, tmp_path: Path) -> None:
     def made(name: str, **options: object) -> int:
         folder = tmp_path / f"{name}-{len(list(tmp_path.iterdir()))}"
         return issue(authority, name, folder, now=NOW, **options).id
 
-    assert [0, 7, 1] == [made("a"), made("b", id=7), made("c")]
+    assert [1, 7, 2] == [made("a"), made("b", id=7), made("c")]
     assert 7 == made("b", renew=True)
     revoke(authority, "a", now=NOW)
-    assert 0 == made("a"), "a name that has no live certificate needs no --renew"
+    assert 1 == made("a"), "a name that has no live certificate needs no --renew"
+    assert [0, 0, 3] == [made("z", id=0), made("z", renew=True), made("f")], "0 was given by earlier versions"
     with pytest.raises(ConfigError, match="id 7 is taken by b"):
         made("d", id=7)
     with pytest.raises(ConfigError, match="b has id 7 and keeps it, got 8"):
@@ -119,7 +120,7 @@ def test_a_renewed_certificate_has_a_new_key_and_the_old_one_stays_good(authorit
     trust = load_trust(authority)
     with pytest.raises(RemoteProtocolError, match="revoked"):
         trust.verify(old.certificate, NOW + 21 * DAY)
-    assert MemberName("barn", "ann", 0) == trust.verify(new.certificate, NOW + 21 * DAY)
+    assert MemberName("barn", "ann", 1) == trust.verify(new.certificate, NOW + 21 * DAY)
 
 
 def test_lifetimes_are_bounded_by_the_authoritys(authority: Path, tmp_path: Path) -> None:
@@ -215,14 +216,14 @@ def test_a_key_never_travels(of_today: Path, tmp_path: Path) -> None:
     signed = protovine("cert", "sign", gate / "request.pem", "--authority", of_today, "--out", answer)
     assert 0 == signed.exit_code, signed.stderr
     key = asked.stdout.split("key ")[1].split()[0].rstrip(",")
-    assert f"gate-1, key {key}, addresses 192.0.2.5" in signed.stdout and "id 0 of swarm barn" in signed.stdout
+    assert f"gate-1, key {key}, addresses 192.0.2.5" in signed.stdout and "id 1 of swarm barn" in signed.stdout
     assert {"member.pem", "authority.pem", "revoked.pem"} == {path.name for path in answer.iterdir()}
     assert b"PRIVATE" not in b"".join(entries(answer).values()) + (gate / "request.pem").read_bytes()
     for path in answer.iterdir():
         shutil.copy(path, gate)
     now = datetime.now(UTC)
     identity, trust = load_member(gate, now)
-    assert MemberName("barn", "gate-1", 0) == identity.member == trust.verify(identity.certificate, now)
+    assert MemberName("barn", "gate-1", 1) == identity.member == trust.verify(identity.certificate, now)
     assert ["gate-1", "192.0.2.5"] == describe(gate / "member.pem", now)["addresses"]
     # Renewal keeps the key.
     before = (gate / "member.key").read_bytes()
@@ -232,7 +233,7 @@ def test_a_key_never_travels(of_today: Path, tmp_path: Path) -> None:
     assert "--renew issues one more" in protovine(*again).stderr
     assert 0 == protovine(*again, "--renew").exit_code
     shutil.copy(tmp_path / "again" / "member.pem", gate)
-    assert MemberName("barn", "gate-1", 0) == load_member(gate, now)[0].member
+    assert MemberName("barn", "gate-1", 1) == load_member(gate, now)[0].member
 
 
 def test_a_request_that_was_changed_is_not_signed(authority: Path, tmp_path: Path) -> None:
@@ -258,7 +259,7 @@ def test_the_list_has_every_certificate_and_its_state(authority: Path, tmp_path:
     revoke(authority, "bob", now=now)
     rows = json.loads(protovine("cert", "list", "--authority", authority, "--json").stdout)
     found = {row["name"]: (row["id"], row["state"]) for row in rows}
-    assert {"ann": (1, "valid"), "bob": (2, "revoked"), "kim": (None, "valid"), "old": (0, "ended")} == found
+    assert {"ann": (2, "valid"), "bob": (3, "revoked"), "kim": (None, "valid"), "old": (1, "ended")} == found
     shown = protovine("cert", "list", "--authority", authority).stdout
     assert 4 == len(shown.splitlines()) and "operator  valid" in shown
 
@@ -299,4 +300,4 @@ def test_a_revoked_key_is_not_signed_again(authority: Path, tmp_path: Path) -> N
         sign(authority, tmp_path / "ann" / "request.pem", tmp_path / "second", now=NOW + 2 * DAY)
     assert (before, False) == (entries(authority), (tmp_path / "second").exists())
     request(tmp_path / "new", "ann")
-    assert 0 == sign(authority, tmp_path / "new" / "request.pem", tmp_path / "third", now=NOW + 2 * DAY).id
+    assert 1 == sign(authority, tmp_path / "new" / "request.pem", tmp_path / "third", now=NOW + 2 * DAY).id

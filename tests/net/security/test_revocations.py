@@ -20,8 +20,8 @@ S = 10**9
 def lists(tmp_path: Path) -> list[Trust]:
     """The lists of an authority: without revocations, then with bob, then with bob and cat, all of one second."""
     create_authority(tmp_path / "ca", "barn", now=NOW)
-    for name in ("ann", "bob", "cat"):
-        issue(tmp_path / "ca", name, tmp_path / name, now=NOW)
+    for id, name in enumerate(("ann", "bob", "cat")):
+        issue(tmp_path / "ca", name, tmp_path / name, now=NOW, id=id)
     found = [load_trust(tmp_path / "ca")]
     for name in ("bob", "cat"):
         revoke(tmp_path / "ca", name, now=NOW)

@@ -83,7 +83,7 @@ def test_addresses_of_the_request_are_not_taken_over(authority: Path, tmp_path: 
         ({"days": 0}, "days must be between 1 and 3650, got 0"),
         ({"days": 401}, "days must be at most 400"),
         ({"id": 1_000_000}, "id must be between 0 and 999999"),
-        ({"id": 0}, "id 0 is taken by bob"),
+        ({"id": 1}, "id 1 is taken by bob"),
         ({"addresses": ["a b"]}, "an IP address or a DNS name, got 'a b'"),
         ({"name": "bob", "operator": True}, "bob is a member"),
         ({"name": "bob"}, "bob has a certificate until"),
@@ -114,7 +114,7 @@ def test_operators_and_renewals(authority: Path, tmp_path: Path) -> None:
     again = create_token(authority, "ann", now=later, renew=True)
     second = redeem(authority, "ann", again.secret, asked(tmp_path), later)
     assert first["member.pem"] != second["member.pem"]
-    assert MemberName("barn", "ann", 0).id == next(one.id for one in issued(authority, later) if one.name == "ann")
+    assert MemberName("barn", "ann", 1).id == next(one.id for one in issued(authority, later) if one.name == "ann")
 
 
 def test_two_keys_at_the_same_time_get_one_certificate(authority: Path, tmp_path: Path) -> None:

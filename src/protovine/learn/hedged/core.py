@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protovine.errors import SnapshotError, check_range
-from protovine.learn.base import Prediction, SetCompression
+from protovine.learn.base import Prediction, SetCompression, Traces
 from protovine.learn.hedged import entry
 from protovine.learn.hedged.experts import (
     CORRECTED,
@@ -22,9 +22,9 @@ from protovine.learn.hedged.experts import (
 )
 from protovine.learn.hedged.layout import check_ablate, layout
 from protovine.learn.hedged.newcomers import NewFeatures
+from protovine.learn.hedged.senders import forget, reset
 from protovine.learn.hedged.state import (
     BEST_EXPERT,
-    FEATURES,
     FRESH,
     GAP,
     LOCAL_SLOT,
@@ -50,8 +50,6 @@ from protovine.prototypes import FEATURE_MAX, PrototypeSet
 FREQUENT = 1.6
 # Prototypes that a new learner has room for; the room doubles until it is enough.
 PLACES_FIRST = 16
-# Beyond this many deviations from its mean a value of a feature that is reset is not one of its own.
-RESET_DEVIATIONS = 4.0
 # Plain learning asks for no predictions.
 _NO_ROWS, _NO_CODES = np.empty((0, 0)), np.empty(0, np.int64)
 # What a single local sample counts, and for whom.
@@ -351,22 +349,21 @@ class HedgedLVQCore:
         mean, deviation : float64 arrays, shape (k,)
             Mean and standard deviation of their values.
         """
-        s = self._state
-        held = s.x[:, columns]
-        # Zeros, and prototypes on their way from zero.
-        s.x[:, columns] = np.where(np.abs(held - mean) > RESET_DEVIATIONS * deviation, mean, held)
-        s.mean[columns], s.class_mean[:, columns] = mean, mean
-        s.spread[columns] = s.scalars[WEIGHT] * deviation**2
-        s.class_spread[:, columns] = s.class_weight[:, np.newaxis] * deviation**2
-        s.class_scatter[:, columns if s.class_scatter.size else slice(0)] = 0.0
-        s.class_scatter[:, :, columns if s.class_scatter.size else slice(0)] = 0.0
-        if len(s.scatter):
-            s.scatter[columns], s.scatter[:, columns] = 0.0, 0.0
-            s.scatter[columns, columns] = s.spread[columns]
-        s.local_low[columns], s.local_high[columns] = mean - 3 * deviation, mean + 3 * deviation
-        s.relief[:, columns], s.linear[:, FEATURES + columns] = 0.0, 0.0
-        s.counts[FRESH] = 0
-        entry.refresh(s.header)
+        reset(self._state, columns, mean, deviation)
+        entry.refresh(self._state.header)
+
+    def forget(self, origin: int, since_ns: int, until_ns: int) -> Traces:
+        """Forget what a sender's prototypes stand for; it begins again as a sender that has shown nothing."""
+        slot = self._slots.get(origin)
+        if slot is None:
+            return Traces()
+        self._state, traces, gone = forget(self._state, slot, since_ns, until_ns)
+        if gone:
+            del self._slots[origin]
+            self._slots = {other: place - (place > slot) for other, place in self._slots.items()}
+        elif self._options.trusting:
+            entry.weigh(slot, self._state.header)
+        return traces
 
     def state(self) -> dict[str, Any]:
         """Everything needed to go on after a crash."""

@@ -302,6 +302,30 @@ def with_capacity(state: State, places: int) -> State:
     return _longer(state, _PER_PROTOTYPE, places - len(state.x))
 
 
+def renew_sender(state: State, slot: int) -> None:
+    """A sender has shown nothing any more."""
+    for name in _PER_SENDER:
+        getattr(state, name)[slot] = FIELDS[name].fill
+
+
+def without_sender(state: State, slot: int) -> State:
+    """``state`` without the slot of a sender that no prototype has; those behind it move up."""
+    arrays = {name: getattr(state, name) for name in FIELDS}
+    made = State(**arrays | {name: np.ascontiguousarray(np.delete(arrays[name], slot, 0)) for name in _PER_SENDER})
+    made.slot[made.slot > slot] -= 1
+    return made
+
+
+def keep_prototypes(state: State, kept: Flags) -> None:
+    """Keep these of the prototypes (m,), in their order; nothing is left of the others."""
+    size = int(kept.sum())
+    for name in _PER_PROTOTYPE:
+        array = getattr(state, name)
+        array[:size] = array[: len(kept)][kept]
+        array[size:] = FIELDS[name].fill
+    state.counts[SIZE] = size
+
+
 def _longer(state: State, names: list[str], by: int) -> State:
     """A state of the same arrays, except that those of these names have ``by`` more entries."""
     made: State = object.__new__(State)
@@ -323,11 +347,18 @@ def saved(state: State) -> dict[str, NDArray[Any]]:
     return {name: getattr(state, name).copy() for name, about in FIELDS.items() if about.saved}
 
 
+# Arrays, and from `SURPRISING` on scalars, that snapshots of version 0.2.0 lack: there no sender has shown agreement.
+_AGREEMENT = ("agreement", "agreement_noise")
+
+
 def load(arrays: Mapping[str, Any], state: State) -> bool:
     """Fill a new ``state`` with the arrays of a snapshot; whether they fit. If not, ``state`` is useless."""
     for name, about in FIELDS.items():
         if about.saved:
-            array, target = np.asarray(arrays[name]), getattr(state, name)
+            target = getattr(state, name)
+            array = np.asarray(arrays.get(name, target) if name in _AGREEMENT else arrays[name])
+            if name == "scalars" and array.shape == (SURPRISING,):
+                array = np.append(array, np.zeros(N_SCALARS - SURPRISING))
             if array.shape != target.shape or array.dtype.kind != target.dtype.kind:
                 return False
             if array.dtype.kind == "f" and not np.isfinite(array).all():

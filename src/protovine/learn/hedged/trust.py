@@ -37,8 +37,9 @@ FLOOD_COST = 0.002
 # Evidence is forgotten at this rate per local sample, within about 200. The lower bound lets a sender recover within
 # about a thousand samples.
 EVIDENCE_DECAY, EVIDENCE_MIN = 0.995, -20.0
-# Logistic functions of standard deviations. A new sender is trusted (0.88) but not proven (0.27).
-TRUST_PRIOR, STEEPNESS, PROOF_NEEDED = 2.0, 1.5, 2.0 / 3.0
+# Logistic functions of standard deviations. A new sender is trusted (0.88) but not proven (0.18).
+# Evidence speaks against proof by at most this: where labels are noisy, honest samples do not help votes either.
+TRUST_PRIOR, STEEPNESS, PROOF_NEEDED, USELESS = 2.0, 1.5, 1.0, -1.0
 # Variance of the evidence of a sender that has shown nothing.
 VARIANCE_PRIOR = 0.02
 # Samples that are spread over all classes in the votes by which senders are judged.
@@ -62,7 +63,7 @@ def weigh(sender: int, s: State) -> None:
     useful = s.evidence[sender] / np.sqrt(VARIANCE_PRIOR + s.noise[sender])
     agrees = s.agreement[sender] / np.sqrt(AGREEMENT_PRIOR + s.agreement_noise[sender])
     s.trust[sender] = 1.0 / (1.0 + np.exp(-(TRUST_PRIOR + STEEPNESS * useful)))
-    s.proven[sender] = 1.0 / (1.0 + np.exp(-STEEPNESS * (agrees + useful - PROOF_NEEDED)))
+    s.proven[sender] = 1.0 / (1.0 + np.exp(-STEEPNESS * (agrees + max(useful, USELESS) - PROOF_NEEDED)))
 
 
 @inner_kernel

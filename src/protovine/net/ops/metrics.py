@@ -84,6 +84,8 @@ _VALUES: dict[str, tuple[str, str]] = {
     "revoked": ("gauge", "1 if the node's own certificate was revoked."),
     "revoked_certificates": ("gauge", "Certificates on the revocation list."),
     "revocation_list_timestamp_seconds": ("gauge", "When the authority signed the list; what is newest is in force."),
+    "tombstones": ("gauge", "Tombstones on the list: whose items of which time all members forget."),
+    "tombstones_applied": ("counter", "Tombstones whose items this start has forgotten."),
     "source_connected": ("gauge", "1 while messages can come: the file is open, the broker or the network there."),
     "source_sample_age_seconds": ("gauge", "Time since the last local sample; missing before the first."),
     "sink_connected": ("gauge", "1 while predictions can leave."),
@@ -94,6 +96,7 @@ _VALUES: dict[str, tuple[str, str]] = {
 _LABELLED: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "refused": ("counter", "Messages refused, by sender and reason.", ("peer", "reason")),
     "from_future": ("counter", "Messages made in the future by this node's clock.", ("peer",)),
+    "forgotten_items": ("counter", "Items refused because they are to be forgotten, by sender.", ("peer",)),
     "view_age_seconds": ("gauge", "Age of the newest message accepted from a peer, by both clocks.", ("peer",)),
     "peer_alive": ("gauge", "1 if there is a link to the peer, or it was heard since one was lost.", ("peer",)),
     "accuracy": ("gauge", "Fraction of right predictions: of the newest 1,000 judged, or of all (total).", ("window",)),
@@ -155,10 +158,15 @@ def read(runtime: Runtime, *, lag_s: float | None = None, meter: SocketMeter | N
     for peer, count in sorted(tally.from_future.items()):
         key = (name_of(peer),)
         from_future[key] = from_future.get(key, 0) + count
+    forgotten: Counts = {}
+    for peer, count in sorted(node.exchange.forgotten.refused.items()):
+        key = (name_of(peer),)
+        forgotten[key] = forgotten.get(key, 0) + count
     labelled: dict[str, Counts] = {
         # Prometheus cannot tell a counter that begins above 0 from one that stays, so what alerts count begins at 0.
         "refused": {(PeerGroup.UNKNOWN.value, reason): 0 for reason in _AWAITED} | by_name(tally.refused),
         "from_future": from_future,
+        "forgotten_items": forgotten,
         "view_age_seconds": ages_s,
         "peer_alive": alive,
         "drift_alarms": {(kind,): count for kind, count in sorted(node.drift_alarms.items())},
@@ -204,6 +212,8 @@ def read(runtime: Runtime, *, lag_s: float | None = None, meter: SocketMeter | N
     if runtime.trusting.trust is not None:
         values["revoked"] = runtime.trusting.revoked
         values["revoked_certificates"] = len(runtime.trusting.trust.revoked)
+        values["tombstones"] = len(runtime.trusting.trust.tombstones)
+        values["tombstones_applied"] = tally.buried
         values["revocation_list_timestamp_seconds"] = runtime.trusting.trust.number
     if source is not None:
         values["source_dropped"] = source.dropped

@@ -5,13 +5,13 @@
 - `requests.py`: what a member brings to it: key, names, request
 - `tokens.py`: tokens that give a certificate over the network
 - `describe.py`: what a certificate contains
-- `revocations.py`: how the newest revocation list spreads
+- `revocations.py`: how the newest revocation list spreads; `tombstones.py`: what it says is to be forgotten
 - `hello.py`: the signed introduction of a member to its peers
 - `envelope.py`: keys for every pair of members, sealed messages
 - `plain.py`: the same calls without certificates
 """
 
-from protovine.net.security.authority import Issued, create_authority, issue, revoke
+from protovine.net.security.authority import Issued, bury, create_authority, issue, revoke
 from protovine.net.security.base import EnvelopeLike
 from protovine.net.security.describe import describe
 from protovine.net.security.envelope import Envelope
@@ -20,6 +20,7 @@ from protovine.net.security.identity import (
     Identity,
     MemberName,
     OperatorName,
+    Tombstone,
     Trust,
     load_identity,
     load_member,
@@ -36,7 +37,9 @@ __all__ = [
     "MemberName",
     "OperatorName",
     "PlainEnvelope",
+    "Tombstone",
     "Trust",
+    "bury",
     "create_authority",
     "describe",
     "issue",

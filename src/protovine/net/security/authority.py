@@ -29,6 +29,7 @@ from protovine.net.security.identity import (
     URI_SCHEME,
     MemberName,
     OperatorName,
+    Tombstone,
     Trust,
     check_authority,
     check_name,
@@ -45,6 +46,7 @@ from protovine.net.security.requests import (
     read_request,
     x509_name,
 )
+from protovine.net.security.tombstones import TOMBSTONES, TOMBSTONES_MAX, TombstoneFields, encode_tombstones
 
 AUTHORITY_DAYS, AUTHORITY_DAYS_MAX = 3650, 7300
 MEMBER_DAYS, MEMBER_DAYS_MAX = 365, 3650
@@ -70,10 +72,21 @@ class Issued(msgspec.Struct, forbid_unknown_fields=True):
         return self.revoked is None and now <= self.not_after
 
 
-class Index(msgspec.Struct, forbid_unknown_fields=True):
+class Buried(msgspec.Struct, forbid_unknown_fields=True):
+    """One tombstone in the index of an authority."""
+
+    name: str
+    id: int
+    since_ns: int
+    until_ns: int
+    signed: datetime
+
+
+class Index(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     format: int
     swarm: str
     issued: list[Issued]
+    tombstones: list[Buried] = []
 
 
 @dataclass
@@ -145,7 +158,7 @@ def issue(
     days : int, optional
         Lifetime. [default: 365, or as long as the authority's if that is less]
     id : int, optional
-        [default: the lowest id that no member has had]
+        [default: the lowest id from 1 on that no member has had]
     renew : bool
         Issue another certificate although one is still valid; both are then valid.
     operator : bool
@@ -213,10 +226,64 @@ def revoke(authority: Path, who: str, *, now: datetime) -> list[Issued]:
             raise ConfigError(f"the authority knows no member or serial number {who!r}{hint}")
         for one in found:
             one.revoked = one.revoked or now
-        before = read_trust(opened.certificate, authority / "revoked.pem").number
-        replace_file(authority / "index.json", _index_json(opened.index))
-        replace_file(authority / "revoked.pem", _revocations(opened, now, before))
+        _publish(opened, now)
     return found
+
+
+def bury(authority: Path, who: str, *, now: datetime, since_ns: int = 0, until_ns: int | None = None) -> Tombstone:
+    """Sign a tombstone: all members are to forget what a member shared with event times in a range.
+
+    Parameters
+    ----------
+    authority : Path
+        The authority's folder.
+    who : str
+        Name of a member, also of one whose certificate was revoked.
+    now : datetime
+        With a time zone.
+    since_ns, until_ns : int
+        First and last event time, in nanoseconds since 1970; by default all up to now.
+
+    Raises
+    ------
+    ConfigError
+        There is no such member, the range is empty or ends in the future, or a file cannot be read or written.
+    """
+    now_ns = int(now.timestamp() * 1_000_000) * 1000
+    until_ns = now_ns if until_ns is None else until_ns
+    if not 0 <= since_ns <= until_ns:
+        raise ConfigError("the time until which to forget must not be before that since which to forget")
+    if until_ns > now_ns:
+        raise ConfigError("the time until which to forget lies in the future: what is not shared yet is not forgotten")
+    with opened_authority(authority, now) as opened:
+        member = _known_member(opened, who)
+        if len(opened.index.tombstones) >= TOMBSTONES_MAX:
+            raise ConfigError(f"the authority has {TOMBSTONES_MAX} tombstones, and can have no more")
+        opened.index.tombstones.append(Buried(who, member.id, since_ns, until_ns, now))
+        _publish(opened, now)
+    return Tombstone(member, since_ns, until_ns)
+
+
+def known_member(authority: Path, who: str, *, now: datetime) -> MemberName:
+    """A member that the authority ever issued a certificate to; `ConfigError` if there is none of this name."""
+    with opened_authority(authority, now) as opened:
+        return _known_member(opened, who)
+
+
+def _known_member(opened: Authority, who: str) -> MemberName:
+    members = {one.name: one.id for one in opened.index.issued if one.id is not None}
+    if who not in members:
+        hint = suggest(who, members) if members else " (it has issued none)"
+        raise ConfigError(f"the authority knows no member {who!r}{hint}")
+    return MemberName(opened.index.swarm, who, members[who])
+
+
+def _publish(opened: Authority, now: datetime) -> None:
+    """Write the index, then a newer list."""
+    path = opened.folder / "revoked.pem"
+    before = read_trust(opened.certificate, path).number
+    replace_file(opened.folder / "index.json", _index_json(opened.index))
+    replace_file(path, _revocations(opened, now, before))
 
 
 def write_revocations(path: Path, trust: Trust) -> None:
@@ -335,11 +402,11 @@ def end_of_certificate(authority: x509.Certificate, now: datetime, days: int | N
 
 
 def _chosen_id(index: Index, name: str, wanted: int | None) -> int:
-    """The id that the name has already, or the wanted one, or the lowest that no member has had."""
+    """The id that the name has already, or the wanted one, or the lowest from 1 on that no member has had."""
     owners = {one.id: one.name for one in index.issued if one.id is not None}
     had = next((one.id for one in index.issued if one.name == name), None)
     if wanted is None:
-        return had if had is not None else next(i for i in range(len(owners) + 1) if i not in owners)
+        return had if had is not None else next(i for i in range(1, len(owners) + 2) if i not in owners)
     check_range("id", wanted, 0, MEMBER_ID_MAX)
     if had is not None and wanted != had:
         raise ConfigError(f"{name} has id {had} and keeps it, got {wanted}")
@@ -363,7 +430,7 @@ def _key_usage(authority: bool) -> x509.KeyUsage:
 
 
 def _revocations(authority: Authority, now: datetime, before: int = 0) -> bytes:
-    """The signed list of revoked certificates, in PEM, with a higher number than ``before``.
+    """The signed list of revoked certificates and tombstones, in PEM, with a higher number than ``before``.
 
     It does not expire: no member can make the authority sign another.
     """
@@ -382,6 +449,14 @@ def _revocations(authority: Authority, now: datetime, before: int = 0) -> bytes:
                 uri = MemberName(authority.index.swarm, one.name, one.id).uri
                 entry = entry.add_extension(x509.UnrecognizedExtension(REVOKED_MEMBER, uri.encode()), critical=False)
             builder = builder.add_revoked_certificate(entry.build())
+    stones = [
+        TombstoneFields(MemberName(authority.index.swarm, one.name, one.id).uri, one.since_ns, one.until_ns)
+        for one in authority.index.tombstones
+    ]
+    if stones:
+        # Not critical: members of earlier versions still take up the revocations.
+        extension = x509.UnrecognizedExtension(TOMBSTONES, encode_tombstones(stones))
+        builder = builder.add_extension(extension, critical=False)
     return builder.sign(authority.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 

@@ -10,6 +10,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from protovine.errors import ConfigError
+from protovine.net.clock import shown_range
 from protovine.net.security.identity import (
     CERTIFICATE_ERRORS,
     MemberName,
@@ -20,6 +21,7 @@ from protovine.net.security.identity import (
     read_certificate,
     read_file,
 )
+from protovine.net.security.tombstones import tombstones_of
 
 
 def describe(path: Path, now: datetime) -> dict[str, Any]:
@@ -36,11 +38,16 @@ def describe(path: Path, now: datetime) -> dict[str, Any]:
             revocations = x509.load_pem_x509_crl(data)
         except CERTIFICATE_ERRORS:
             raise ConfigError(f"{path} is no revocation list in PEM") from None
+        try:
+            stones = [f"{one.member} {shown_range(one.since_ns, one.until_ns)}" for one in tombstones_of(revocations)]
+        except CERTIFICATE_ERRORS as error:
+            raise ConfigError(f"{path} is damaged: {error}") from None
         return {
             "kind": "revocations",
             "issuer": _common_name(revocations.issuer),
             "made": revocations.last_update_utc.isoformat(),
             "revoked": {f"{one.serial_number:x}": one.revocation_date_utc.isoformat() for one in revocations},
+            "forgotten": stones,
         }
     certificate = read_certificate(path)
     try:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -20,8 +21,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
 from protovine.errors import ConfigError, RemoteProtocolError
+from protovine.net.security.tombstones import TombstoneFields, tombstones_of
 
-# Members are numbered from 0.
+# Members are numbered from 1 unless they are given a number; 0 is valid, and earlier versions gave it.
 MEMBER_ID_MAX = 999_999
 CERTIFICATE_BYTES_MAX = 4096
 # A revocation list of 100,000 members has 4 MB.
@@ -139,6 +141,14 @@ class Identity:
     key: ec.EllipticCurvePrivateKey = field(repr=False)
 
 
+class Tombstone(NamedTuple):
+    """All members are to forget what a member shared with event times from ``since_ns`` to ``until_ns``."""
+
+    member: MemberName
+    since_ns: int
+    until_ns: int
+
+
 @dataclass(frozen=True)
 class Trust:
     """Whom a node trusts: every member that the authority of its swarm certified, except the revoked ones.
@@ -155,6 +165,8 @@ class Trust:
         The members that the revoked certificates belong to, by serial number, as far as the list says so.
     revocations : bytes
         The list itself, in DER and signed, for others.
+    tombstones : tuple of Tombstone
+        What the list says is to be forgotten.
     """
 
     certificate: x509.Certificate
@@ -162,6 +174,7 @@ class Trust:
     number: int = 0
     names: Mapping[int, MemberName] = field(default_factory=dict, repr=False, compare=False)
     revocations: bytes = field(default=b"", repr=False, compare=False)
+    tombstones: tuple[Tombstone, ...] = ()
 
     @property
     def swarm(self) -> str:
@@ -174,13 +187,22 @@ class Trust:
             found = x509.load_der_x509_crl(der)
             issued = found.is_signature_valid(self.certificate.public_key())  # type: ignore[arg-type]
             number = found.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
-            names = {entry.serial_number: _revoked_member(entry) for entry in found}
         except CERTIFICATE_ERRORS as error:
             raise ValueError(f"not a revocation list: {error}") from None
         if not issued or found.issuer != self.certificate.subject:
             raise ValueError("the revocation list is not of this authority")
+        try:
+            names = {entry.serial_number: _revoked_member(entry) for entry in found}
+            stones = tuple(_tombstone(fields, self.swarm) for fields in tombstones_of(found))
+        except CERTIFICATE_ERRORS as error:
+            raise ValueError(f"not a revocation list: {error}") from None
         known = {serial: name for serial, name in names.items() if name is not None}
-        return Trust(self.certificate, frozenset(names), number, known, der)
+        return Trust(self.certificate, frozenset(names), number, known, der, stones)
+
+    @property
+    def says_something(self) -> bool:
+        """Whether the list has anything that other members should know."""
+        return bool(self.revoked or self.tombstones)
 
     def verify(self, certificate: x509.Certificate, now: datetime) -> MemberName:
         """The member that ``certificate`` belongs to, if it is valid at ``now``.
@@ -229,6 +251,13 @@ def _revoked_member(entry: x509.RevokedCertificate) -> MemberName | None:
         if isinstance(extension.value, x509.UnrecognizedExtension) and extension.oid == REVOKED_MEMBER:
             return MemberName.parse(extension.value.value.decode("ascii"))
     return None
+
+
+def _tombstone(fields: TombstoneFields, swarm: str) -> Tombstone:
+    member = MemberName.parse(fields.member)
+    if member.swarm != swarm:
+        raise ValueError(f"a tombstone for {fields.member}, and this is swarm {swarm}")
+    return Tombstone(member, fields.since_ns, fields.until_ns)
 
 
 # All that the parsing of a malformed certificate can raise.

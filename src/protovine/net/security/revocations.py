@@ -3,7 +3,7 @@
 A list is signed and numbered by the authority, so any member can pass it on and none can change it. Members that meet
 tell each other the number of their list, in 20 bytes; the one with the older list asks for the newer. A member that
 takes up a new list tells all others, and reminds them every ten minutes. Members that never had a revoked certificate
-on their list say nothing.
+or a tombstone on their list say nothing.
 
 A message is a msgpack array: the sender's id, the number of its list, and the list in DER or nothing. Like the
 roster, this has no sockets, no clock and no threads.
@@ -59,7 +59,7 @@ class Revocations:
 
     def met(self, peer: int) -> None:
         """The peer said hello, or is heard again."""
-        if self.trust.revoked:
+        if self.trust.says_something:
             self._tell(peer)
 
     def replace(self, trust: Trust) -> bool:
@@ -115,7 +115,7 @@ class Revocations:
         """Remind others of the list, and ask again for one that did not come."""
         if now_ns >= self._remind_at_ns:
             self._remind_at_ns = now_ns + REMIND_NS
-            if self.trust.revoked:
+            if self.trust.says_something:
                 self._tell(None)
         if now_ns >= self._retry_at_ns:
             self._retry_at_ns = now_ns + RETRY_NS

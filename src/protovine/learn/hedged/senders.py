@@ -1,0 +1,67 @@
+"""Changes to all that was learnt before: a sender is forgotten, or a feature that appeared late gets its mean."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protovine.learn.base import Traces
+from protovine.learn.hedged.experts import PLAIN
+from protovine.learn.hedged.state import (
+    FEATURES,
+    FRESH,
+    LOCAL_SLOT,
+    RECEIVED_HELD,
+    SIZE,
+    WEIGHT,
+    State,
+    keep_prototypes,
+    renew_sender,
+    without_sender,
+)
+
+# Beyond this many deviations from its mean a value of a feature that is reset is not one of its own.
+RESET_DEVIATIONS = 4.0
+
+
+def forget(state: State, slot: int, since_ns: int, until_ns: int) -> tuple[State, Traces, bool]:
+    """The state without what a sender's prototypes stand for, what there was, and whether the slot is gone.
+
+    A prototype counts by its newest event. What also stands for local samples loses the sender's mass if that event is
+    not earlier than ``since_ns``: the sender's items in it may be older.
+    """
+    s, n = state, int(state.counts[SIZE])
+    held = (s.slot[:n] == slot) & (s.received[:n, PLAIN] > 0)
+    local, event = s.local[:n, PLAIN] > 0, s.event[:n]
+    reduced = held & local & (event >= since_ns)
+    dropped = held & ~local & (event >= since_ns) & (event <= until_ns)
+    mixed = held & ~local & (event > until_ns)
+    traces = Traces(int(dropped.sum()), int(reduced.sum()), int(mixed.sum()), int(s.offered[slot]))
+    s.received[:n][reduced] = 0.0
+    s.slot[:n][reduced] = LOCAL_SLOT
+    s.counts[RECEIVED_HELD] -= traces.dropped
+    keep_prototypes(s, ~dropped)
+    s.counts[FRESH] = 0
+    rest = held & ~reduced & ~dropped
+    if rest.any():
+        renew_sender(s, slot)
+        return s, traces, False
+    return without_sender(s, slot), traces, True
+
+
+def reset(s: State, columns: NDArray[np.intp], mean: NDArray[np.float64], deviation: NDArray[np.float64]) -> None:
+    """Features that counted as 0 where they had no value count as their mean; see `HedgedLVQCore.reset_features`."""
+    held = s.x[:, columns]
+    # Zeros, and prototypes on their way from zero.
+    s.x[:, columns] = np.where(np.abs(held - mean) > RESET_DEVIATIONS * deviation, mean, held)
+    s.mean[columns], s.class_mean[:, columns] = mean, mean
+    s.spread[columns] = s.scalars[WEIGHT] * deviation**2
+    s.class_spread[:, columns] = s.class_weight[:, np.newaxis] * deviation**2
+    s.class_scatter[:, columns if s.class_scatter.size else slice(0)] = 0.0
+    s.class_scatter[:, :, columns if s.class_scatter.size else slice(0)] = 0.0
+    if len(s.scatter):
+        s.scatter[columns], s.scatter[:, columns] = 0.0, 0.0
+        s.scatter[columns, columns] = s.spread[columns]
+    s.local_low[columns], s.local_high[columns] = mean - 3 * deviation, mean + 3 * deviation
+    s.relief[:, columns], s.linear[:, FEATURES + columns] = 0.0, 0.0
+    s.counts[FRESH] = 0

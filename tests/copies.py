@@ -1,0 +1,93 @@
+"""Commands in processes of their own that begin as copies of one that has imported everything and read the kernels.
+
+A new Python imports numba and reads kernels for seconds before a node begins. What is under test after that is the
+same: a process with its own number, files, signals and exit code. Tests of the start itself use `subprocess`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import random
+import runpy
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["tests.preloaded"])
+
+
+def _begin(
+    arguments: tuple[str, ...], cwd: Path, environment: dict[str, str], out: Path, error: Path, alone: bool
+) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(cwd)
+    if alone and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {random.choice(sorted(os.sched_getaffinity(0)))})
+    for number, path in ((1, out), (2, error)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), number)
+    sys.stdout.reconfigure(encoding="utf-8")
+    sys.stderr.reconfigure(encoding="utf-8")
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.argv = list(arguments)
+    if arguments[0].endswith(".py"):
+        sys.path.insert(0, str(Path(arguments[0]).parent))
+        runpy.run_path(arguments[0], run_name="__main__")
+    else:
+        runpy.run_module("protovine", run_name="__main__")
+
+
+class Copy:
+    """A running command of protovine, or `python` with a file, with what tests need of `subprocess.Popen`."""
+
+    def __init__(
+        self,
+        *arguments: str,
+        cwd: Path,
+        out: Path,
+        error: Path,
+        environment: dict[str, str] | None = None,
+        alone: bool = False,
+    ) -> None:
+        for file in (cwd / out, cwd / error):
+            file.touch()  # A test may read it at once.
+        words = arguments if arguments[0].endswith(".py") else ("protovine", *arguments)
+        what = (words, cwd, environment or dict(os.environ), cwd / out, cwd / error, alone)
+        self._process = _CONTEXT.Process(target=_begin, args=what)
+        self._process.start()
+        self.pid, self.kill, self.terminate = self._process.pid, self._process.kill, self._process.terminate
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired("protovine", timeout or 0.0)
+        return self._process.exitcode
+
+    def send_signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+
+def run(
+    *arguments: str, cwd: Path, timeout: float, environment: dict[str, str] | None = None, together: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Run a command or a file to its end; if ``together``, standard error goes where standard output does.
+
+    It has one processor, so that `protovine run` needs no further processes unless they are asked for.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        out, error = Path(folder, "out"), Path(folder, "out" if together else "error")
+        child = Copy(*arguments, cwd=cwd, out=out, error=error, environment=environment, alone=True)
+        try:
+            child.wait(timeout)
+        finally:
+            child.kill()
+        return subprocess.CompletedProcess(arguments, child.wait(), out.read_text("utf-8"), error.read_text("utf-8"))
