@@ -14,7 +14,7 @@ from protovine.learn import HedgedLVQCore
 from protovine.learn.hedged.layout import PER_CLASS
 from protovine.learn.hedged.state import DISCRIMINANT_DIM_MAX
 from protovine.prototypes import FEATURE_MAX
-from tests.learn.hedged.streams import SECOND, blobs, receive, seconds
+from tests.learn.hedged.streams import SECOND, blobs, receive, seconds, taught
 
 
 def test_learner_contract() -> None:
@@ -151,6 +151,25 @@ def test_a_restored_learner_goes_on_as_the_original(dim: int) -> None:
         each.learn(x[100:], codes[100:], seconds(200)[100:])
     assert all(np.array_equal(a, again.state()["arrays"][name]) for name, a in core.state()["arrays"].items())
     assert core.trust == again.trust
+
+
+def test_a_state_of_version_0_2_0_goes_on_without_agreement() -> None:
+    core, x, codes = taught()
+    receive(core, x[:20], 1 - codes[:20], 1)
+    older, fresh = core.state(), HedgedLVQCore(2, 2)
+    assert older["arrays"].pop("agreement").any() and older["arrays"].pop("agreement_noise").any()
+    older["arrays"]["scalars"] = older["arrays"]["scalars"][:3]
+    fresh.restore(older)
+    found, left = fresh.state()["arrays"], core.state()["arrays"]
+    assert not found["agreement"].any()
+    assert all(np.array_equal(found[name], left[name]) for name in older["arrays"] if name != "scalars")
+    assert np.array_equal(found["scalars"][:3], left["scalars"][:3]) and not found["scalars"][3:].any()
+    fresh.learn(x[200:], codes[200:], seconds(200))
+    for name in ("evidence", "scalars"):
+        damaged = core.state()
+        damaged["arrays"][name] = damaged["arrays"][name][:1]
+        with pytest.raises(SnapshotError):
+            fresh.restore(damaged)
 
 
 @pytest.mark.parametrize(("name", "value"), [("label", 9), ("counts", -1), ("x", np.nan)])

@@ -61,6 +61,7 @@ def test_kernels_equal_the_plain_twin(name: str, per_local: float, ablate: tuple
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 5), st.integers(1, 4), st.floats(0, 2))
 @example(12778, 2, 4, 1.0)  # Two features whose correlation in a class is nearly 1.
+@example(3401680354, 2, 2, 0.11999497272020498)  # Three experts whose losses differ by 1e-9.
 def test_kernels_equal_the_plain_twin_on_random_streams(seed: int, dim: int, n_classes: int, per_local: float) -> None:
     x, codes = blobs(60, dim, n_classes, seed)
     assert_equal_to_the_twin(x, codes, HedgedLVQCore(dim, n_classes, size_max=20), per_local, seed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,29 @@ def test_a_liar_loses_trust_and_an_honest_peer_does_not() -> None:
         receive(core, x[j : j + 1], codes[j : j + 1], 1, i * SECOND)
         receive(core, x[j : j + 1], 1 - codes[j : j + 1], 2, i * SECOND)
     assert core.trust[1] > 0.9 and core.trust[2] < 0.3
+
+
+def test_a_peer_that_shares_what_surprises_it_is_proven_and_one_with_wrong_labels_is_not() -> None:
+    """One label in ten is wrong, so many shared samples are, and do not help votes: an honest peer is no liar for that."""
+
+    def proof(seed: int, wrong: Callable[[np.ndarray, np.random.Generator], np.ndarray]) -> float:
+        draw = np.random.default_rng(seed)
+        x = draw.normal(size=(1000, 3))
+        codes = ((x.sum(axis=1) > 0) ^ (draw.random(1000) < 0.1)).astype(np.int64)
+        codes[500:] = wrong(codes[500:], draw)
+        core, peer = HedgedLVQCore(3, 2), HedgedLVQCore(3, 2)
+        for i in range(500):
+            mine, theirs, at_ns = [i], [500 + i], np.array([i * SECOND])
+            core.prequential(x[mine], codes[mine], at_ns)
+            surprising = peer.predict(x[theirs[0]], i * SECOND).proba[codes[theirs[0]]] < 0.84
+            peer.learn(x[theirs], codes[theirs], at_ns)
+            if surprising:
+                receive(core, x[theirs], codes[theirs], 1, i * SECOND)
+        return float(core.state()["arrays"]["proven"][1])
+
+    assert np.mean([proof(seed, lambda codes, _: codes) for seed in range(4)]) > 0.5
+    assert max(proof(seed, lambda codes, draw: draw.integers(0, 2, len(codes))) for seed in range(4)) < 0.3
+    assert max(proof(seed, lambda codes, _: 1 - codes) for seed in range(4)) < 0.1
 
 
 def test_items_received_before_the_first_local_samples_are_reviewed() -> None:

@@ -31,6 +31,8 @@ from protovine.learn.hedged.state import BURST
 from protovine.learn.hedged.steps import WEIGHT_MAX
 from protovine.learn.hedged.trust import (
     ABSURD,
+    AGREEMENT_DECAY,
+    AGREEMENT_PRIOR,
     EVIDENCE_MIN,
     FAR_MAX,
     FAR_RATE,
@@ -38,8 +40,13 @@ from protovine.learn.hedged.trust import (
     JUDGE_DOUBT,
     LOCAL_FIRST,
     PROOF_NEEDED,
+    SLACK,
+    STEEPNESS,
+    SURPRISE_VARIANCE_MIN,
+    SURPRISING_PRIOR,
+    SURPRISING_PROBA,
     TRUST_PRIOR,
-    TRUST_STEEPNESS,
+    USELESS,
     VARIANCE_PRIOR,
 )
 from protovine.learn.hedged.votes import DOUBT, NEGLIGIBLE
@@ -82,6 +89,8 @@ class Twin:
         self.best_metric = self.best_expert = 0
         self.recent = np.zeros(n_classes)
         self.evidence, self.noise = np.zeros(senders + 1), np.zeros(senders + 1)
+        self.agreement, self.agreement_noise = np.zeros(senders + 1), np.zeros(senders + 1)
+        self.surprises: list[float] = []
         self.bucket = np.full(senders + 1, BURST)
         self.offered, self.allowed = np.zeros(senders + 1), 0
         self.far = np.zeros(senders + 1)
@@ -95,7 +104,7 @@ class Twin:
     def trust(self) -> np.ndarray:
         if not self.o.trusting:
             return np.ones(len(self.evidence))
-        trust = logistic(TRUST_PRIOR + TRUST_STEEPNESS * self.sure)
+        trust = logistic(TRUST_PRIOR + STEEPNESS * self.useful)
         trust[self.far > FAR_MAX] = 0.0
         trust[0] = 1.0
         return trust
@@ -107,10 +116,11 @@ class Twin:
             return float(self.trust[slot])
         if not self.near or self.far[slot] > FAR_MAX or self.local_count < LOCAL_FIRST:
             return 0.0
-        return float(logistic(TRUST_STEEPNESS * (self.sure[slot] - PROOF_NEEDED)))
+        agrees = self.agreement / np.sqrt(AGREEMENT_PRIOR + self.agreement_noise)
+        return float(logistic(STEEPNESS * (agrees + np.maximum(self.useful, USELESS) - PROOF_NEEDED))[slot])
 
     @property
-    def sure(self) -> np.ndarray:
+    def useful(self) -> np.ndarray:
         """Evidence in standard deviations."""
         return self.evidence / np.sqrt(VARIANCE_PRIOR + self.noise)
 
@@ -183,6 +193,10 @@ class Twin:
                 untrusted = (received[:, recency] * kernel[bandwidth, :, metric])[:, None] * one_hot * ratio
                 by_sender = np.array([untrusted[slots == slot].sum(axis=0) for slot in range(len(self.evidence))])
                 self.judged = (votes[metric, bandwidth], by_sender, float(effective[metric, bandwidth, 0]))
+                by_class = mass[:, recency] @ one_hot
+                self.balance = np.divide(1.0, by_class, out=np.zeros(self.n_classes), where=by_class > 0)
+                if variant == CORRECTED:
+                    self.balance = np.where(by_class > 0, 1.0 / frequency, 0.0)
         self.table[LINEAR] = self.linear_vote(x)
         groups = np.arange(LINEAR).reshape(shape)
         mixed = [np.arange(N_EXPERTS)]
@@ -229,7 +243,7 @@ class Twin:
 
     def learn(self, x: np.ndarray, y: int, event: int) -> None:
         """A local sample."""
-        self.predict(x, event)
+        probability = self.predict(x, event)
         if self.local_count:
             rate = max(1 / self.local_count, 0.01)
             self.gap += rate * (max(event - self.newest_local, 0) - self.gap)
@@ -238,6 +252,8 @@ class Twin:
         if self.held:
             if self.o.trusting:
                 self.judge_senders(y)
+                if probability[y] < SURPRISING_PROBA and (surprise := self.surprise(0, y)) is not None:
+                    self.surprises.append(surprise)
             self.judge_experts(y, 1.0, self.o.hedge_decay)
             if self.pooling[MIXED]:
                 self.judge_pool(y)
@@ -252,7 +268,7 @@ class Twin:
             self.review(x, event)
         if self.local_count > self.allowed:
             self.refill()
-        self.settle(x, y, event, 0, 1.0)
+        self.settle(x, y, event, 0, 1.0, 1.0)
 
     def receive(self, x: np.ndarray, y: int, event: int, slot: int, weight: float) -> None:
         """A sample that another node sent."""
@@ -272,10 +288,14 @@ class Twin:
                 return
             self.bucket[slot] -= 1
             weight = min(weight, WEIGHT_MAX)
-        if self.o.hedge_received and self.held and self.proven(slot) > 0.5:
+        proven = self.proven(slot)
+        if self.held:
             self.predict(x, max(self.newest_local, event), False)
-            self.judge_experts(y, self.proven(slot) * self.o.hedge_received, 1.0)
-        self.settle(x, y, event, slot, weight)
+            if self.o.trusting:
+                self.judge_item(slot, y)
+            if proven > 0.5:
+                self.judge_experts(y, proven * self.o.hedge_received, 1.0)
+        self.settle(x, y, event, slot, weight, proven)
 
     def refill(self) -> None:
         self.allowed += 1
@@ -326,6 +346,30 @@ class Twin:
                 self.noise[slot] = 0.995**2 * self.noise[slot] + gain**2
                 self.evidence[slot] = max(evidence, EVIDENCE_MIN)
 
+    def judge_item(self, slot: int, y: int) -> None:
+        """The fall of the agreement, if the item surprises more than own samples that would be shared."""
+        surprise = self.surprise(slot, y)
+        if self.local_count < LOCAL_FIRST or surprise is None:
+            return
+        known = AGREEMENT_DECAY ** np.arange(len(self.surprises))[::-1]
+        n, ignorance = known.sum() + SURPRISING_PRIOR, np.log(self.n_classes)
+        mean = (known @ np.array(self.surprises) + SURPRISING_PRIOR * ignorance) / n
+        squares = (known @ np.square(self.surprises) + SURPRISING_PRIOR * (ignorance**2 + 1)) / n
+        gain = mean + SLACK * np.sqrt(max(squares - mean**2, SURPRISE_VARIANCE_MIN)) - surprise
+        self.agreement[slot] = AGREEMENT_DECAY * self.agreement[slot] + gain
+        self.agreement_noise[slot] = AGREEMENT_DECAY**2 * self.agreement_noise[slot] + gain**2
+
+    def surprise(self, slot: int, y: int) -> float | None:
+        """-ln p by the best expert without the sender's votes, as if classes were equally frequent."""
+        votes, by_sender, effective = self.judged
+        if effective <= 0 or self.balance[y] <= 0:
+            return None
+        sent = self.trust[slot] * by_sender[slot] if slot else np.zeros(self.n_classes)
+        others = self.balance * np.maximum(votes - sent, 0.0)
+        behind = effective / (self.balance @ votes) if self.balance @ votes > 0 else 0.0
+        doubt = DOUBT / self.n_classes
+        return float(-np.log((others[y] * behind + doubt) / (others.sum() * behind + DOUBT)))
+
     def plausible(self, x: np.ndarray, times: float = 1.0) -> bool:
         low, high = np.min(self.local_rows, axis=0), np.max(self.local_rows, axis=0)
         reach = times * self.o.range_max * (1 + LOCAL_FIRST / len(self.local_rows)) * (high - low)
@@ -356,8 +400,7 @@ class Twin:
             self.refresh()
             self.predict(x, event, False)
 
-    def settle(self, x: np.ndarray, y: int, event: int, slot: int, weight: float) -> None:
-        proven = self.proven(slot)
+    def settle(self, x: np.ndarray, y: int, event: int, slot: int, weight: float, proven: float) -> None:
         # The distances are those of the prediction, before any update.
         distance = self.distances(x)[:, self.best_metric] if self.held else np.zeros(0)
         linear, z = self.linear_vote(x), np.append(self.z_scores(x), 1.0)

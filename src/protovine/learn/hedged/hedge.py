@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from protovine.arrays import assign
-from protovine.jit import inner_kernel
+from protovine.jit import inlined_kernel, inner_kernel
 from protovine.learn.hedged.experts import (
     BANDWIDTH_MIN,
     BY_METRIC,
@@ -159,9 +159,12 @@ def judge_experts(y: int, weight: float, decay: float, s: State, o: Options) -> 
             surprisal = -np.log(s.proba[k, y])
         if s.active[k]:
             s.loss[k] = decay * s.loss[k] + weight * surprisal
-            if k < LINEAR and k % N_VARIANTS != LOCAL and s.loss[k] < least - TIE:
-                least = s.loss[k]
-                s.counts[BEST_EXPERT] = k
+            if k < LINEAR and k % N_VARIANTS != LOCAL:
+                least = min(least, s.loss[k])
+    for k in range(LINEAR):
+        if s.active[k] and k % N_VARIANTS != LOCAL and s.loss[k] <= least + TIE:
+            s.counts[BEST_EXPERT] = k
+            break
     judge_metrics(y, weight, decay, s, o)
 
 
@@ -188,10 +191,19 @@ def judge_metrics(y: int, weight: float, decay: float, s: State, o: Options) -> 
             total += s.proba[k, c] / (s.recent_labels[c] + LABEL_PRIOR)
         balanced = s.proba[k, y] / (s.recent_labels[y] + LABEL_PRIOR) / total
         s.balanced_loss[i] = kept * s.balanced_loss[i] - rarity * weight * np.log(balanced)
-        metric = i // (N_BANDWIDTHS * N_RECENCIES)
-        if s.balanced_loss[i] < least - TIE and (metric != DISCRIMINANT or discriminates):
-            least = s.balanced_loss[i]
-            s.counts[BEST_METRIC] = metric
+        if metric_of(i) != DISCRIMINANT or discriminates:
+            least = min(least, s.balanced_loss[i])
+    for i in range(s.balanced_loss.shape[0]):
+        takes_part = s.active[i * N_VARIANTS + o.balanced_variant] and (metric_of(i) != DISCRIMINANT or discriminates)
+        if takes_part and s.balanced_loss[i] <= least + TIE:
+            s.counts[BEST_METRIC] = metric_of(i)
+            break
+
+
+@inlined_kernel
+def metric_of(i: int) -> int:
+    """The metric behind a balanced loss."""
+    return i // (N_BANDWIDTHS * N_RECENCIES)
 
 
 @inner_kernel

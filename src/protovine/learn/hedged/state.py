@@ -46,10 +46,10 @@ LAST_LABEL, AHEAD, ASKED = range(8, N_COUNTS)
 # Positions in ``clock``: event time of the newest local sample, of the newest sample, and time of the last query.
 N_TIMES = 3
 NEWEST_LOCAL, NEWEST, QUERY_AT = range(N_TIMES)
-# Positions in ``scalars``: mean time between local samples in ns, the weight behind the moments, and the loss of the
-# pool less that of the hedge.
-N_SCALARS = 3
-GAP, WEIGHT, POOL_LOSS = range(N_SCALARS)
+# Positions in ``scalars``: mean time between local samples in ns, the weight behind the moments, the loss of the pool
+# less that of the hedge, and number, sum and sum of squares of the surprises of surprising local samples.
+N_SCALARS = 6
+GAP, WEIGHT, POOL_LOSS, SURPRISING, SURPRISING_SUM, SURPRISING_SQUARES = range(N_SCALARS)
 # Rows of ``relief``: differences to the nearest prototype of the same class and of another one.
 N_RELIEF = 2
 HIT, MISS = range(N_RELIEF)
@@ -190,6 +190,8 @@ class State:
     # fraction of their recent items that was far out of range.
     evidence: Annotated[Floats, _array("senders")]
     noise: Annotated[Floats, _array("senders")]
+    agreement: Annotated[Floats, _array("senders")]
+    agreement_noise: Annotated[Floats, _array("senders")]
     trust: Annotated[Floats, _array("senders", fill=1.0)]
     proven: Annotated[Floats, _array("senders", fill=1.0)]
     offered: Annotated[Ints, _array("senders", dtype=np.int64)]
@@ -345,11 +347,18 @@ def saved(state: State) -> dict[str, NDArray[Any]]:
     return {name: getattr(state, name).copy() for name, about in FIELDS.items() if about.saved}
 
 
+# Arrays, and from `SURPRISING` on scalars, that snapshots of version 0.2.0 lack: there no sender has shown agreement.
+_AGREEMENT = ("agreement", "agreement_noise")
+
+
 def load(arrays: Mapping[str, Any], state: State) -> bool:
     """Fill a new ``state`` with the arrays of a snapshot; whether they fit. If not, ``state`` is useless."""
     for name, about in FIELDS.items():
         if about.saved:
-            array, target = np.asarray(arrays[name]), getattr(state, name)
+            target = getattr(state, name)
+            array = np.asarray(arrays.get(name, target) if name in _AGREEMENT else arrays[name])
+            if name == "scalars" and array.shape == (SURPRISING,):
+                array = np.append(array, np.zeros(N_SCALARS - SURPRISING))
             if array.shape != target.shape or array.dtype.kind != target.dtype.kind:
                 return False
             if array.dtype.kind == "f" and not np.isfinite(array).all():

@@ -27,7 +27,16 @@ from protovine.learn.hedged.state import (
     Options,
     State,
 )
-from protovine.learn.hedged.trust import LOCAL_FIRST, admit, judge_senders, refill, review, update_range
+from protovine.learn.hedged.trust import (
+    LOCAL_FIRST,
+    admit,
+    judge_item,
+    judge_senders,
+    note_surprise,
+    refill,
+    review,
+    update_range,
+)
 from protovine.learn.hedged.votes import vote
 
 # Samples that a received prototype can stand for: a sender may claim any number.
@@ -80,7 +89,7 @@ def learn(x: Floats, y: int, event: int, slot: int, weight: float, s: State, o: 
             if not admitted:
                 return REFUSED
             weight = min(weight, WEIGHT_MAX)
-        judge_by_received(x, y, event, proven, s, o, scratch)
+        judge_by_received(x, y, event, slot, proven, s, o, scratch)
     s.counts[FRESH] = 0
     s.clock[NEWEST] = max(s.clock[NEWEST], event)
     if proven > PROOF_MOMENTS_MIN:
@@ -108,6 +117,7 @@ def judge_by_local(x: Floats, y: int, event: int, s: State, o: Options, scratch:
     if s.counts[SIZE] > 0:
         if o.trusting:
             judge_senders(y, s)
+            note_surprise(y, s)
         judge_experts(y, 1.0, o.hedge_decay, s, o)
         judge_pool(y, s)
     note_label(y, s)
@@ -120,11 +130,17 @@ def judge_by_local(x: Floats, y: int, event: int, s: State, o: Options, scratch:
 
 
 @merged_kernel
-def judge_by_received(x: Floats, y: int, event: int, proven: float, s: State, o: Options, scratch: Floats) -> None:
-    """Judge experts by a sample of a proven sender; measure distances for one of another."""
-    if o.hedge_received > 0.0 and s.counts[SIZE] > 0 and proven > PROOF_JUDGE_MIN:
+def judge_by_received(
+    x: Floats, y: int, event: int, slot: int, proven: float, s: State, o: Options, scratch: Floats
+) -> None:
+    """Judge a sender by its sample, and experts by one of a proven sender."""
+    judging = o.hedge_received > 0.0 and proven > PROOF_JUDGE_MIN
+    if s.counts[SIZE] > 0 and (judging or o.trusting):
         evaluate(x, max(s.clock[NEWEST_LOCAL], event), False, s, scratch)
-        judge_experts(y, proven * o.hedge_received, 1.0, s, o)
+        if o.trusting:
+            judge_item(slot, y, s)
+        if judging:
+            judge_experts(y, proven * o.hedge_received, 1.0, s, o)
     else:
         measure(x, s.counts[BEST_METRIC], s)
         linear_vote(x, s)

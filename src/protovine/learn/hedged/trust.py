@@ -15,12 +15,15 @@ from protovine.learn.hedged.state import (
     LOCAL_SLOT,
     RECEIVED_HELD,
     SIZE,
+    SURPRISING,
+    SURPRISING_SQUARES,
+    SURPRISING_SUM,
     WEIGHT,
     Floats,
     Options,
     State,
 )
-from protovine.learn.hedged.votes import DOUBT
+from protovine.learn.hedged.votes import DOUBT, LABEL_PRIOR
 
 # Local samples that make a range. What was received before is then reviewed.
 LOCAL_FIRST = 8
@@ -34,12 +37,19 @@ FLOOD_COST = 0.002
 # Evidence is forgotten at this rate per local sample, within about 200. The lower bound lets a sender recover within
 # about a thousand samples.
 EVIDENCE_DECAY, EVIDENCE_MIN = 0.995, -20.0
-# Logistic functions of the evidence in standard deviations. A new sender is trusted (0.88) but not proven (0.27).
-TRUST_PRIOR, TRUST_STEEPNESS, PROOF_NEEDED = 2.0, 1.5, 2.0 / 3.0
+# Logistic functions of standard deviations. A new sender is trusted (0.88) but not proven (0.18).
+# Evidence speaks against proof by at most this: where labels are noisy, honest samples do not help votes either.
+TRUST_PRIOR, STEEPNESS, PROOF_NEEDED, USELESS = 2.0, 1.5, 1.0, -1.0
 # Variance of the evidence of a sender that has shown nothing.
 VARIANCE_PRIOR = 0.02
 # Samples that are spread over all classes in the votes by which senders are judged.
 JUDGE_DOUBT = 0.3
+# A local sample of less probability is one that a node would share: 0.25 bits. Two such samples of a node that knows
+# nothing come first, with a variance of 1.
+SURPRISING_PROBA, SURPRISING_PRIOR, SURPRISE_VARIANCE_MIN = 0.84, 2.0, 0.04
+# Agreement is forgotten at this rate per item, within about 100. A sender may surprise by this part of a standard
+# deviation more than local samples do.
+AGREEMENT_DECAY, AGREEMENT_PRIOR, SLACK = 0.99, 2.0, 0.25
 
 
 @inner_kernel
@@ -50,9 +60,10 @@ def weigh(sender: int, s: State) -> None:
         s.trust[sender] = s.proven[sender] = 0.0
         return
     # Evidence is a sum of noisy gains: what matters is how far it stands out from the noise.
-    sure = s.evidence[sender] / np.sqrt(VARIANCE_PRIOR + s.noise[sender])
-    s.trust[sender] = 1.0 / (1.0 + np.exp(-(TRUST_PRIOR + TRUST_STEEPNESS * sure)))
-    s.proven[sender] = 1.0 / (1.0 + np.exp(-TRUST_STEEPNESS * (sure - PROOF_NEEDED)))
+    useful = s.evidence[sender] / np.sqrt(VARIANCE_PRIOR + s.noise[sender])
+    agrees = s.agreement[sender] / np.sqrt(AGREEMENT_PRIOR + s.agreement_noise[sender])
+    s.trust[sender] = 1.0 / (1.0 + np.exp(-(TRUST_PRIOR + STEEPNESS * useful)))
+    s.proven[sender] = 1.0 / (1.0 + np.exp(-STEEPNESS * (agrees + max(useful, USELESS) - PROOF_NEEDED)))
 
 
 @inner_kernel
@@ -75,6 +86,80 @@ def judge_senders(y: int, s: State) -> None:
 
 
 @inner_kernel
+def note_surprise(y: int, s: State) -> None:
+    """Remember how surprising a local sample of class ``y`` is, if it is one that a node would share."""
+    if s.final[y] >= SURPRISING_PROBA:
+        return
+    loss = surprise(LOCAL_SLOT, y, s)
+    if loss >= 0.0:
+        for i in (SURPRISING, SURPRISING_SUM, SURPRISING_SQUARES):
+            s.scalars[i] *= AGREEMENT_DECAY
+        s.scalars[SURPRISING] += 1.0
+        s.scalars[SURPRISING_SUM] += loss
+        s.scalars[SURPRISING_SQUARES] += loss * loss
+
+
+@inner_kernel
+def judge_item(sender: int, y: int, s: State) -> None:
+    """Judge a sender by a sample of class ``y`` that it sent: an honest one surprises no more than own ones do.
+
+    A sender shares what surprises it. By its peers' prototypes that is about as surprising as what they share themselves.
+    Wrong labels are more so.
+    """
+    if s.counts[LOCAL_SAMPLES] < LOCAL_FIRST:
+        return
+    loss = surprise(sender, y, s)
+    if loss < 0.0:
+        return
+    n, ignorance = s.scalars[SURPRISING] + SURPRISING_PRIOR, np.log(s.class_weight.shape[0])
+    mean = (s.scalars[SURPRISING_SUM] + SURPRISING_PRIOR * ignorance) / n
+    squares = (s.scalars[SURPRISING_SQUARES] + SURPRISING_PRIOR * (ignorance * ignorance + 1.0)) / n
+    gain = mean + SLACK * np.sqrt(max(squares - mean * mean, SURPRISE_VARIANCE_MIN)) - loss
+    s.agreement[sender] = AGREEMENT_DECAY * s.agreement[sender] + gain
+    s.agreement_noise[sender] = AGREEMENT_DECAY**2 * s.agreement_noise[sender] + gain * gain
+    weigh(sender, s)
+
+
+@inner_kernel
+def surprise(sender: int, y: int, s: State) -> float:
+    """-ln p of class ``y`` by the best expert without the sender's votes; -1 where nothing is known of the class.
+
+    Classes count as equally frequent, because senders may have others.
+    """
+    best, n_classes = s.counts[BEST_EXPERT], s.sender_votes.shape[1]
+    group, recency, variant = coordinates(best)
+    samples = s.vote_samples[group, recency, variant]
+    if s.vote_sum[group, recency, variant] <= 0.0 or samples <= 0.0 or s.correction[recency, y] <= 0.0:
+        return -1.0
+    votes = all_others = true_others = 0.0
+    for c in range(n_classes):
+        # Votes of one class over its mass. Corrected votes are so already, but for the frequency of the class.
+        scale = 1.0 / (s.recent_labels[c] + LABEL_PRIOR)
+        sent = s.trust[sender] * s.sender_votes[sender, c] if sender != LOCAL_SLOT else 0.0
+        if variant == CORRECTED:
+            sent *= s.correction[recency, c]
+        else:
+            scale *= s.correction[recency, c]
+        vote = votes_of(best, c, s)
+        votes += scale * vote
+        others = scale * max(vote - sent, 0.0)
+        all_others += others
+        if c == y:
+            true_others = others
+    behind = samples / votes if votes > 0.0 else 0.0
+    return float(-np.log((true_others * behind + DOUBT / n_classes) / (all_others * behind + DOUBT)))
+
+
+@inner_kernel
+def votes_of(expert: int, c: int, s: State) -> float:
+    """The votes of all for class ``c``, from the probability that `votes.conclude` made of them."""
+    group, recency, variant = coordinates(expert)
+    total, samples = s.vote_sum[group, recency, variant], s.vote_samples[group, recency, variant]
+    doubt = DOUBT / s.sender_votes.shape[1]
+    return float(max((s.proba[expert, c] * (samples + DOUBT) - doubt) / samples * total, 0.0))
+
+
+@inner_kernel
 def gain_of(sender: int, y: int, s: State) -> float:
     """Probability of class ``y`` with the sender's votes, less that without them.
 
@@ -82,13 +167,9 @@ def gain_of(sender: int, y: int, s: State) -> float:
     nobody knows a class yet. The sender's votes count as if it were fully trusted, so that it can recover.
     """
     best, n_classes = s.counts[BEST_EXPERT], s.sender_votes.shape[1]
-    group, recency, variant = coordinates(best)
-    total, samples = s.vote_sum[group, recency, variant], s.vote_samples[group, recency, variant]
     all_with = all_others = true_with = true_others = 0.0
     for c in range(n_classes):
-        # The votes of all, from the probability that `votes.conclude` made of them.
-        vote = max((s.proba[best, c] * (samples + DOUBT) - DOUBT / n_classes) / samples * total, 0.0)
-        others = max(vote - s.trust[sender] * s.sender_votes[sender, c], 0.0)
+        others = max(votes_of(best, c, s) - s.trust[sender] * s.sender_votes[sender, c], 0.0)
         all_with += others + s.sender_votes[sender, c]
         all_others += others
         if c == y:
