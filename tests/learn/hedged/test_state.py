@@ -25,9 +25,7 @@ def learnt(dim: int = 3) -> HedgedLVQCore:
 def test_every_field_of_the_state_is_described() -> None:
     assert [field.name for field in dataclasses.fields(State)] == [*FIELDS, "header"]
     per_sender = "agreement agreement_noise evidence noise trust proven offered bucket far sender_votes"
-    assert set(per_sender.split()) == {
-        name for name, field in FIELDS.items() if field.per_sender
-    }
+    assert set(per_sender.split()) == {name for name, field in FIELDS.items() if field.per_sender}
 
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda core: pickle.loads(pickle.dumps(core))])

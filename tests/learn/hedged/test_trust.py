@@ -59,7 +59,7 @@ def test_a_liar_loses_trust_and_an_honest_peer_does_not() -> None:
 
 
 def test_a_peer_that_shares_what_surprises_it_is_proven_and_one_with_wrong_labels_is_not() -> None:
-    """One label in ten is wrong, so many shared samples are, and do not help votes: an honest peer is no liar for that."""
+    """One label in ten is wrong, so many shared samples are, and help no votes. An honest peer is no liar for that."""
 
     def proof(seed: int, wrong: Callable[[np.ndarray, np.random.Generator], np.ndarray]) -> float:
         draw = np.random.default_rng(seed)

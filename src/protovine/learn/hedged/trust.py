@@ -47,6 +47,8 @@ JUDGE_DOUBT = 0.3
 # A local sample of less probability is one that a node would share: 0.25 bits. Two such samples of a node that knows
 # nothing come first, with a variance of 1.
 SURPRISING_PROBA, SURPRISING_PRIOR, SURPRISE_VARIANCE_MIN = 0.84, 2.0, 0.04
+# Recent local samples of a class, from which a node judges samples of it.
+LABELS_KNOWN = 5.0
 # Agreement is forgotten at this rate per item, within about 100. A sender may surprise by this part of a standard
 # deviation more than local samples do.
 AGREEMENT_DECAY, AGREEMENT_PRIOR, SLACK = 0.99, 2.0, 0.25
@@ -103,10 +105,10 @@ def note_surprise(y: int, s: State) -> None:
 def judge_item(sender: int, y: int, s: State) -> None:
     """Judge a sender by a sample of class ``y`` that it sent: an honest one surprises no more than own ones do.
 
-    A sender shares what surprises it. By its peers' prototypes that is about as surprising as what they share themselves.
-    Wrong labels are more so.
+    A sender shares what surprises it. By its peers' prototypes that is about as surprising as what they would share.
+    Wrong labels are more so. A class that the node hardly has itself tells nothing: there everything surprises it.
     """
-    if s.counts[LOCAL_SAMPLES] < LOCAL_FIRST:
+    if s.counts[LOCAL_SAMPLES] < LOCAL_FIRST or s.recent_labels[y] < LABELS_KNOWN:
         return
     loss = surprise(sender, y, s)
     if loss < 0.0:
