@@ -163,6 +163,16 @@ def test_a_busy_radio_sends_one_message_of_suitable_size_at_a_time() -> None:
     assert [1, 2, 2, 1] == [len(each.frame.entries) for each in with_entries]
 
 
+def test_a_restarted_node_that_has_nothing_to_share_says_that_it_is_there() -> None:
+    air = Air(3)
+    air.tell(1, b"before")
+    air.run(1)
+    old, air.nodes[1] = air.nodes[1].state(), BroadcastLog(1, [0, 2])
+    air.nodes[1].restore(old)
+    air.run(10)
+    assert air.nodes[1].head == (2, 1) == air.nodes[0].watermarks[1] == air.nodes[2].watermarks[1]
+
+
 def test_a_restarted_node_is_heard_and_tells_newcomers_what_it_was() -> None:
     air = Air(3)
     air.tell(0, b"a", b"b")

@@ -238,9 +238,11 @@ class BroadcastLog(LogGossip):
             gap.ask_ns = None if gap.ask_ns is None else gap.ask_ns + by_ns
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Continue from ``state`` as a new incarnation."""
+        """Continue from ``state`` as a new incarnation, and say so even if nothing is to be shared for long."""
         self._forget()
         super().restore(state)
+        if self.active and self._sequence:
+            self._wake(0)
 
     def _forget(self) -> None:
         self._all = PeerLog(EVERYONE)
