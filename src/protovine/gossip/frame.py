@@ -20,7 +20,7 @@ and, for the log (`LogFrame`), where every byte counts::
     varint  created       ms, rounded down: the log is complete until then; 0 as above
     varint  acknowledged incarnation, watermark
     varint  n, and n bytes: mask of entries beyond the watermark, the lowest bit for the one after the next
-    entries, each a varint length and so many bytes, until
+    entries, each a varint length and the bytes of that length, until
     u16     CRC-16/XMODEM of everything before it, little endian
 """
 

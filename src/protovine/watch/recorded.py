@@ -21,7 +21,7 @@ from protovine.watch.describe import system_facts
 from protovine.watch.inside import Projection, inside_of
 from protovine.watch.source import curves_of
 
-# Pictures of the inside of nodes are kept at so many times, for runs of so many nodes at most.
+# At how many times pictures of the inside of nodes are kept, and for runs of how many nodes at most.
 _INSIDES, _INSIDE_NODES_MAX = 60, 64
 
 
