@@ -155,13 +155,13 @@ class Envelope:
     ...     made = [issue(home / "authority", name, home / name, now=at) for name in ("ann", "bob")]
     ...     ann, bob = (Envelope(*load_member(home / m.name, at), incarnation=1, schema=b"v1") for m in made)
     >>> ann.accept_hello(bob.hello(now_ns), now_ns).name, bob.accept_hello(ann.hello(now_ns), now_ns).id
-    ('bob', 0)
-    >>> sealed = ann.seal(1, b"data")
+    ('bob', 1)
+    >>> sealed = ann.seal(2, b"data")
     >>> len(sealed) - len(b"data"), bob.open(sealed)
-    (10, (0, b'data'))
+    (10, (1, b'data'))
     >>> bob.open(sealed)
     Traceback (most recent call last):
-    protovine.errors.UnreadableError: message 0 of node 0 came before
+    protovine.errors.UnreadableError: message 0 of node 1 came before
     """
 
     def __init__(
