@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from protovine.errors import DataError, RemoteProtocolError
-from protovine.learn import Traces
+from protovine.learn import Contribution
 from protovine.node import Node, pump
 from protovine.snapshot import pack, unpack
 from protovine.system import GossipSettings, NodeContext, SystemSettings
@@ -129,7 +129,7 @@ def test_the_learner_equals_one_that_never_heard_the_member(lies: bool) -> None:
     assert 0 == refused
     assert learnt(expected) == learnt(found.other)
     assert learnt(swarm.nodes[ANN]) == learnt(found.node) != learnt(found.other)
-    assert found.exact and Traces() == found.traces
+    assert found.exact and Contribution() == found.contribution
     assert [BOB] == list(found.other.learner.trust) and [BOB, EVE] == sorted(found.node.learner.trust)
 
 
@@ -180,7 +180,7 @@ def test_a_tape_that_begins_with_a_state_that_had_heard_the_member_is_not_exact(
         found = last(again.tape)
         assert heard is not found.exact
         assert EVE not in found.other.learner.trust
-        assert found.traces is not None and bool(found.traces.items) is heard
+        assert found.contribution is not None and bool(found.contribution.items) is heard
 
 
 def test_a_node_that_forgot_in_between_plays_the_same_again() -> None:

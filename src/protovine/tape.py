@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from protovine.errors import DataError, RemoteProtocolError
 from protovine.exchange import FOREVER_NS, Accepted, Exchange, Forgotten, Unlearned
-from protovine.learn import Prediction, Traces
+from protovine.learn import Contribution, Prediction
 from protovine.node import Node
 from protovine.records import Record
 from protovine.snapshot import unpack
@@ -281,14 +281,14 @@ class Without(NamedTuple):
         Without the items. Its exchange is that of ``node``: what was sent was sent.
     exact : bool
         Whether ``other`` has nothing of the member. Otherwise the tape begins with a state that had heard of it.
-    traces : Traces or None
+    contribution : Contribution or None
         What that state had of the member, as `Node.forget` found it; None if its learner does not know.
     """
 
     node: Node
     other: Node
     exact: bool
-    traces: Traces | None
+    contribution: Contribution | None
 
 
 def play_without(
@@ -316,7 +316,7 @@ def play_without(
     leave_out = Forgotten()
     leave_out.add(member, since_ns, until_ns)
     exact = True
-    traces: Traces | None = Traces()
+    contribution: Contribution | None = Contribution()
     for call in calls:
         if isinstance(call, Began):
             node, model = make(call), make(call)
@@ -334,14 +334,14 @@ def play_without(
             known = view is not None and view.accepted > 0
             if seed or known or node.exchange.forgotten.ranges(member):
                 found = other.forget(member, since_ns, until_ns, call.now_ns)
-                exact, traces = False, found.learnt
+                exact, contribution = False, found.learnt
         elif isinstance(call, Delivered):
             if heard.came(call, leave_out):
                 _make(call, other)
         elif not (isinstance(call, Forgot) and leave_out.has(call.peer, call.since_ns, call.until_ns)):
             _make(call, other)
         other.drain()
-        yield Without(node, other, exact, traces)
+        yield Without(node, other, exact, contribution)
 
 
 class _Heard:

@@ -245,9 +245,8 @@ def cert_show(file: Path, as_json: bool) -> None:
         if isinstance(value, dict):
             value = "".join(f"\n  {serial} on {date}" for serial, date in value.items()) or "none"
         elif isinstance(value, list):
-            value = ("\n  " if name == "forgotten" else " ").join(
-                ["", *value] if name == "forgotten" else value
-            ) or "none"
+            value = "".join(f"\n  {each}" for each in value) if name == "forgotten" else " ".join(value)
+            value = value or "none"
         elif isinstance(value, bool):
             value = "yes" if value else "no"
         click.echo(f"{name.replace('_', ' '):<10} {value}")

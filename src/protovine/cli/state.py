@@ -88,7 +88,7 @@ def state_forget(
 ) -> None:
     """Forget what MEMBER (name or id) shared, and say what remains (docs/how-to/operations.md).
 
-    With --state or --node in the state of one node: exactly, if the node recorded a tape, else as far as can be told.
+    With --state or --node in the state of one node: exactly, if the node recorded a tape, else approximately.
     With --authority in the whole swarm, by a signed tombstone. Times without a zone are in UTC.
     """
     from protovine.errors import ConfigError

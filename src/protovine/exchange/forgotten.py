@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from protovine.learn import Traces
+from protovine.learn import Contribution
 from protovine.prototypes import PrototypeSet
 
 # The latest time that there is.
@@ -21,12 +21,12 @@ class Unlearned(NamedTuple):
     ----------
     waiting : int
         Received prototypes that were not trained yet. They are gone.
-    learnt : Traces or None
+    learnt : Contribution or None
         What the learner found; None if it does not know whose knowledge it has, and forgot nothing.
     """
 
     waiting: int
-    learnt: Traces | None
+    learnt: Contribution | None
 
 
 class Forgotten:

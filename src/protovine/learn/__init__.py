@@ -9,7 +9,7 @@
   `classifier`: their base; `encoding`: names and labels to codes
 """
 
-from protovine.learn.base import ArrayLearner, Forgets, Prediction, SetCompression, Traces
+from protovine.learn.base import ArrayLearner, Contribution, Forgets, Prediction, SetCompression
 from protovine.learn.baselines.aggregator import AggregatorCore
 from protovine.learn.baselines.any_river import OwnPickles, river_core
 from protovine.learn.baselines.bayes import GaussianBayes
@@ -21,6 +21,7 @@ from protovine.learn.xuilvq.core import XuILVQCore
 __all__ = [
     "AggregatorCore",
     "ArrayLearner",
+    "Contribution",
     "EnsembleCore",
     "Explanation",
     "Forgets",
@@ -34,7 +35,6 @@ __all__ = [
     "Prediction",
     "Reason",
     "SetCompression",
-    "Traces",
     "Weights",
     "XuILVQ",
     "XuILVQCore",

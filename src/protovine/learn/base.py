@@ -102,7 +102,7 @@ class CarriesOver(Protocol):
         ...
 
 
-class Traces(NamedTuple):
+class Contribution(NamedTuple):
     """What a learner found of a sender's items when it forgot them.
 
     Parameters
@@ -115,7 +115,7 @@ class Traces(NamedTuple):
     mixed : int
         Prototypes of this sender that newer items have shaped. They stay, and may stand for older items too.
     items : int
-        Items that the learner was offered, at most so many of which went into sums: moments, linear weights, losses.
+        Items that the learner was offered. Some or all went into sums: moments, linear weights, losses.
         No item can be taken out of a sum.
     """
 
@@ -129,12 +129,12 @@ class Traces(NamedTuple):
 class Forgets(Protocol):
     """A learner that knows which of its knowledge came from which sender."""
 
-    def forget(self, origin: int, since_ns: int, until_ns: int) -> Traces:
+    def forget(self, origin: int, since_ns: int, until_ns: int) -> Contribution:
         """Forget the items of a sender with event times from ``since_ns`` to ``until_ns``, as far as that is known."""
         ...
 
 
-def forget_sender(learner: ArrayLearner, origin: int, since_ns: int, until_ns: int) -> Traces | None:
+def forget_sender(learner: ArrayLearner, origin: int, since_ns: int, until_ns: int) -> Contribution | None:
     """Let a learner forget a sender's items; None if this kind of learner does not know whose knowledge it has."""
     return learner.forget(origin, since_ns, until_ns) if isinstance(learner, Forgets) else None
 

@@ -12,20 +12,20 @@ import numpy as np
 
 from protovine.errors import ConfigError, RemoteProtocolError, suggest
 from protovine.exchange import Unlearned
-from protovine.learn import Traces
+from protovine.learn import Contribution
 from protovine.net.backup import newest_state
 from protovine.net.config import NodeSettings
+from protovine.net.contribution import gone, remaining
 from protovine.net.security.hello import PLAIN, SIGNED, read_hello
 from protovine.net.snapshots import restore_node
 from protovine.net.store import Store
-from protovine.net.traces import gone, remaining
 from protovine.node import Node
 from protovine.snapshot import pack, unpack
 from protovine.system import NodeContext, SystemSettings
 from protovine.system.build import build_node
 from protovine.tape import Began, Without, play_without, read_tape
 
-# The learner is as if the items had never come; what could be told apart is gone; nothing was there.
+# The learner is as if the items had never come; what is known to be the member's is gone; nothing was there.
 EXACT, APPROXIMATE, NOTHING = "exact", "approximate", "nothing"
 
 
@@ -43,16 +43,16 @@ class Report:
     since_ns, until_ns : int
         First and last event time of what was to be forgotten.
     level : str
-        ``exact``: the learner equals one that never got the items. ``approximate``: what can be told apart is gone.
+        ``exact``: the learner equals one that never got the items. ``approximate``: what is known as its is gone.
         ``nothing``: there was nothing.
     how : str
         By what the level was reached.
     gone : str
         What was there.
     waiting, dropped, reduced, mixed : int
-        Items that waited, and prototypes; see `Traces`.
+        Items that waited, and prototypes; see `Contribution`.
     items : int or None
-        At most so many items are still in sums; None if the learner does not know.
+        Largest number of items that may still be in sums; None if the learner does not know.
     remains : tuple of str
         What stays, a sentence each.
     files : tuple of Path
@@ -118,7 +118,7 @@ def forget_in_state(
         files = tuple(store.set_aside_before())
     if settings is not None and settings.node.tape is not None and Path(settings.node.tape).exists():
         files += (Path(settings.node.tape),)
-    learnt = found.learnt or Traces()
+    learnt = found.learnt or Contribution()
     exact = level != APPROXIMATE
     left = [] if exact else remaining(found) or ["what remained when it was forgotten before"]
     return Report(
@@ -154,7 +154,7 @@ def _forgotten(
         seed = build([])
         seed.restore(bytes(state["node"]), 0)
         found = seed.forget(id, since_ns, until_ns, 0)
-        level = APPROXIMATE if found.learnt != Traces() else NOTHING
+        level = APPROXIMATE if found.learnt != Contribution() else NOTHING
         data = pack({"node": None, "learner": seed.learner.state()})
         return found, level, "a seed does not say whom the node had heard that learnt it", data
     node = restore_node(build, state, saved["now_ns"])
@@ -163,14 +163,14 @@ def _forgotten(
     before = node.exchange.forgotten.ranges(id)
     heard = (view is not None and view.accepted > 0) or bool(before)
     found = node.forget(id, since_ns, until_ns, node.now_ns, whole=True)
-    if not heard and found in (Unlearned(0, Traces()), Unlearned(0, None)):
-        return Unlearned(0, Traces()), NOTHING, "no message of it was accepted", node.snapshot(awaiting)
-    if not before and found.learnt == Traces():
+    if not heard and found in (Unlearned(0, Contribution()), Unlearned(0, None)):
+        return Unlearned(0, Contribution()), NOTHING, "no message of it was accepted", node.snapshot(awaiting)
+    if not before and found.learnt == Contribution():
         return found, EXACT, "none of its items was learnt", node.snapshot(awaiting)
     if _kind(state) == "models" and found.learnt is not None:
         return found, EXACT, "the models of peers are kept apart", node.snapshot(awaiting)
     if replayed is None:
-        models = "models of peers are averaged into its own, which a tape cannot tell apart"
+        models = "models of peers are averaged into its own, which a tape cannot separate"
         how = models if _kind(state) == "models" else "without a tape of the node (--node, node.tape)"
         if before:
             how += ", and it was forgotten before: what remained then remains"
@@ -179,7 +179,7 @@ def _forgotten(
     again.forget(id, since_ns, until_ns, again.now_ns, whole=True)
     if replayed.exact:
         return found, EXACT, "learnt again from the tape, which leads to the saved state", again.snapshot(awaiting)
-    left = Unlearned(found.waiting, replayed.traces)
+    left = Unlearned(found.waiting, replayed.contribution)
     how = "learnt again from the tape, which begins with a state that had heard it"
     return left, APPROXIMATE, how, again.snapshot(awaiting)
 
@@ -210,7 +210,7 @@ def _replayed(
             return each
     raise ConfigError(
         f"the tape {tape} does not lead to the saved state: it is of another start or other settings, or the state was "
-        "changed since; --state instead of --node forgets what can be told apart"
+        "changed since; --state instead of --node forgets what is known to be the member's"
     )
 
 

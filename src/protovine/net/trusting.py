@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 
 from protovine.net.clock import shown_range
+from protovine.net.contribution import gone, remaining
 from protovine.net.roster import Roster
 from protovine.net.security.base import EnvelopeLike
 from protovine.net.security.envelope import Envelope
@@ -16,7 +17,6 @@ from protovine.net.security.hello import Member
 from protovine.net.security.identity import Identity, Trust, common_name
 from protovine.net.security.revocations import Revocations
 from protovine.net.tally import PeerGroup, Tally
-from protovine.net.traces import gone, remaining
 from protovine.net.transport import Transport
 from protovine.node import Node
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protovine.learn import EnsembleCore, GaussianBayes, HedgedLVQCore, Traces, XuILVQCore
+from protovine.learn import Contribution, EnsembleCore, GaussianBayes, HedgedLVQCore, XuILVQCore
 from protovine.learn.base import forget_sender
 from protovine.learn.hedged.experts import PLAIN
 from protovine.learn.hedged.state import RECEIVED_HELD, SIZE
@@ -56,7 +56,7 @@ def test_nothing_of_the_sender_is_left_and_nothing_of_others_is_lost(senders: li
     before, origins = core.prototypes(), core.origins()
     local = core._state.local[: len(core), PLAIN].copy()
     trust = core.trust
-    traces = core.forget(EVE, 0, FOREVER)
+    contribution = core.forget(EVE, 0, FOREVER)
     assert EVE not in core.trust and {*trust} - {EVE} == {*core.trust}
     assert all(core.trust[each] == trust[each] for each in core.trust)
     assert EVE not in core.origins()
@@ -64,7 +64,7 @@ def test_nothing_of_the_sender_is_left_and_nothing_of_others_is_lost(senders: li
     assert (before.x[kept] == core.prototypes().x).all()
     assert (origins[kept & (origins != EVE)] == core.origins()[(origins != EVE)[kept]]).all()
     offered = senders.count(EVE)
-    assert traces == Traces(int((~kept).sum()), int((kept & (origins == EVE)).sum()), 0, offered)
+    assert contribution == Contribution(int((~kept).sum()), int((kept & (origins == EVE)).sum()), 0, offered)
     check(core)
 
 
@@ -74,19 +74,19 @@ def test_only_prototypes_of_the_time_go(senders: list[int], one: int, other: int
     since, until = sorted((one, other))
     core = taught(senders)
     before, origins, local = core.prototypes(), core.origins(), core._state.local[: len(core), PLAIN].copy()
-    traces = core.forget(EVE, since, until)
+    contribution = core.forget(EVE, since, until)
     event = before.event_ns
     of_eve = (origins == EVE) & (local <= 0)
     kept = ~(of_eve & (event >= since) & (event <= until))
     assert (before.x[kept] == core.prototypes().x).all()
-    assert traces.mixed == int((of_eve & (event > until)).sum())
+    assert contribution.mixed == int((of_eve & (event > until)).sum())
     check(core)
 
 
 def test_an_unknown_sender_changes_nothing() -> None:
     core = taught([-1, 3] * 20)
     before = pack(core.state())
-    assert core.forget(EVE, 0, FOREVER) == Traces()
+    assert core.forget(EVE, 0, FOREVER) == Contribution()
     assert before == pack(core.state())
 
 
@@ -112,7 +112,7 @@ def test_learners_without_origins_say_so_and_models_of_peers_are_kept_apart() ->
     for learner in (one, never):
         learner.learn(x + 0.1, codes, np.arange(4))
     assert pack(one.state()) != pack(never.state())
-    assert forget_sender(one, EVE, 0, FOREVER) == Traces(dropped=1)
+    assert forget_sender(one, EVE, 0, FOREVER) == Contribution(dropped=1)
     assert pack(one.state()) == pack(never.state())
 
 

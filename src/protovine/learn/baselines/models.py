@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protovine.errors import CodecError, SnapshotError, check_range
-from protovine.learn.base import ArrayLearner, Prediction, SetCompression, Traces
+from protovine.learn.base import ArrayLearner, Contribution, Prediction, SetCompression
 from protovine.learn.validate import check_rows, check_samples, check_vector, labelled
 from protovine.prototypes import PrototypeSet
 
@@ -227,10 +227,10 @@ class EnsembleCore(ModelCore):
         """Replace the peer's earlier model."""
         self._received[peer] = model
 
-    def forget(self, origin: int, since_ns: int, until_ns: int) -> Traces:
+    def forget(self, origin: int, since_ns: int, until_ns: int) -> Contribution:
         """Forget the model of a peer, whatever the times: a model cannot be divided. Nothing else is made of it."""
         self._hits.pop(origin, None)
-        return Traces(dropped=int(self._received.pop(origin, None) is not None))
+        return Contribution(dropped=int(self._received.pop(origin, None) is not None))
 
     def state(self) -> dict[str, Any]:
         """The local model, those of the peers, and how often each was right."""

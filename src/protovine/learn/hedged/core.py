@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protovine.errors import SnapshotError, check_range
-from protovine.learn.base import Prediction, SetCompression, Traces
+from protovine.learn.base import Contribution, Prediction, SetCompression
 from protovine.learn.hedged import entry
 from protovine.learn.hedged.experts import (
     CORRECTED,
@@ -22,7 +22,7 @@ from protovine.learn.hedged.experts import (
 )
 from protovine.learn.hedged.layout import check_ablate, layout
 from protovine.learn.hedged.newcomers import NewFeatures
-from protovine.learn.hedged.senders import forget, reset
+from protovine.learn.hedged.revise import forget, reset
 from protovine.learn.hedged.state import (
     BEST_EXPERT,
     FRESH,
@@ -352,18 +352,18 @@ class HedgedLVQCore:
         reset(self._state, columns, mean, deviation)
         entry.refresh(self._state.header)
 
-    def forget(self, origin: int, since_ns: int, until_ns: int) -> Traces:
+    def forget(self, origin: int, since_ns: int, until_ns: int) -> Contribution:
         """Forget what a sender's prototypes stand for; it begins again as a sender that has shown nothing."""
         slot = self._slots.get(origin)
         if slot is None:
-            return Traces()
-        self._state, traces, gone = forget(self._state, slot, since_ns, until_ns)
+            return Contribution()
+        self._state, contribution, gone = forget(self._state, slot, since_ns, until_ns)
         if gone:
             del self._slots[origin]
             self._slots = {other: place - (place > slot) for other, place in self._slots.items()}
         elif self._options.trusting:
             entry.weigh(slot, self._state.header)
-        return traces
+        return contribution
 
     def state(self) -> dict[str, Any]:
         """Everything needed to go on after a crash."""

@@ -10,10 +10,10 @@ def gone(found: Unlearned) -> str:
 
     Examples
     --------
-    >>> from protovine.learn import Traces
-    >>> gone(Unlearned(3, Traces(dropped=12)))
+    >>> from protovine.learn import Contribution
+    >>> gone(Unlearned(3, Contribution(dropped=12)))
     '3 received items that waited, 12 prototypes'
-    >>> gone(Unlearned(0, Traces()))
+    >>> gone(Unlearned(0, Contribution()))
     'nothing was there'
     """
     parts = [counted(found.waiting, "received item") + " that waited"] if found.waiting else []
@@ -21,7 +21,7 @@ def gone(found: Unlearned) -> str:
         parts += [counted(found.learnt.dropped, "prototype")] if found.learnt.dropped else []
         if found.learnt.reduced:
             parts.append(f"its part of {counted(found.learnt.reduced, 'prototype')} of local samples")
-    return ", ".join(parts) or ("nothing was there" if found.learnt is not None else "nothing that can be told apart")
+    return ", ".join(parts) or ("nothing was there" if found.learnt is not None else "nothing that is known to be its")
 
 
 def remaining(found: Unlearned) -> list[str]:
@@ -29,8 +29,8 @@ def remaining(found: Unlearned) -> list[str]:
 
     Examples
     --------
-    >>> from protovine.learn import Traces
-    >>> remaining(Unlearned(0, Traces(items=40)))
+    >>> from protovine.learn import Contribution
+    >>> remaining(Unlearned(0, Contribution(items=40)))
     ['at most 40 items went into sums (moments, linear weights, losses of experts) and into prototypes of others']
     """
     learnt = found.learnt

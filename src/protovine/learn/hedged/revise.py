@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from protovine.learn.base import Traces
+from protovine.learn.base import Contribution
 from protovine.learn.hedged.experts import PLAIN
 from protovine.learn.hedged.state import (
     FEATURES,
@@ -24,7 +24,7 @@ from protovine.learn.hedged.state import (
 RESET_DEVIATIONS = 4.0
 
 
-def forget(state: State, slot: int, since_ns: int, until_ns: int) -> tuple[State, Traces, bool]:
+def forget(state: State, slot: int, since_ns: int, until_ns: int) -> tuple[State, Contribution, bool]:
     """The state without what a sender's prototypes stand for, what there was, and whether the slot is gone.
 
     A prototype counts by its newest event. What also stands for local samples loses the sender's mass if that event is
@@ -36,17 +36,17 @@ def forget(state: State, slot: int, since_ns: int, until_ns: int) -> tuple[State
     reduced = held & local & (event >= since_ns)
     dropped = held & ~local & (event >= since_ns) & (event <= until_ns)
     mixed = held & ~local & (event > until_ns)
-    traces = Traces(int(dropped.sum()), int(reduced.sum()), int(mixed.sum()), int(s.offered[slot]))
+    contribution = Contribution(int(dropped.sum()), int(reduced.sum()), int(mixed.sum()), int(s.offered[slot]))
     s.received[:n][reduced] = 0.0
     s.slot[:n][reduced] = LOCAL_SLOT
-    s.counts[RECEIVED_HELD] -= traces.dropped
+    s.counts[RECEIVED_HELD] -= contribution.dropped
     keep_prototypes(s, ~dropped)
     s.counts[FRESH] = 0
     rest = held & ~reduced & ~dropped
     if rest.any():
         renew_sender(s, slot)
-        return s, traces, False
-    return without_sender(s, slot), traces, True
+        return s, contribution, False
+    return without_sender(s, slot), contribution, True
 
 
 def reset(s: State, columns: NDArray[np.intp], mean: NDArray[np.float64], deviation: NDArray[np.float64]) -> None:
