@@ -52,3 +52,25 @@ def read(data: bytes | memoryview, at: int) -> tuple[int, int]:
                 raise CodecError("an integer is padded")  # One value, one spelling.
             return value, at + i + 1
     raise CodecError("an integer is longer than 63 bits")
+
+
+def zigzag(value: int) -> int:
+    """A signed integer as one that is not negative: 0, -1, 1, -2 are 0, 1, 2, 3.
+
+    Examples
+    --------
+    >>> [zigzag(value) for value in (0, -1, 1, -2)]
+    [0, 1, 2, 3]
+    """
+    return value << 1 if value >= 0 else (-value << 1) - 1
+
+
+def unzigzag(value: int) -> int:
+    """The signed integer that `zigzag` turned into ``value``.
+
+    Examples
+    --------
+    >>> unzigzag(zigzag(-5))
+    -5
+    """
+    return value >> 1 if not value & 1 else -((value + 1) >> 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -56,7 +58,7 @@ def test_by_default_larger_samples_need_a_larger_surprisal() -> None:
     def chosen(dim: int) -> list[bool]:
         made = share(SetLimits(dim, 2))
         model = LearnerView(np.zeros(dim), np.ones(dim), 0.0)
-        return [made.note(LocalSample(np.zeros(dim), 0, 0, bits, False), model, 0) for bits in (0.01, 0.2, 2.0, 20.0)]
+        return [made.note(LocalSample(np.zeros(dim), 0, 0, bits, False), model, 0) for bits in (0.005, 0.2, 1.0, 20.0)]
 
     narrow, wide = chosen(2), chosen(500)
     assert [False, True] == [narrow[0], narrow[2]]
@@ -118,7 +120,7 @@ def test_scales_are_sent_once_and_again_when_samples_no_longer_fit() -> None:
         return len(made.seal(LearnerView(np.zeros(2), np.full(2, deviation), 0.0), ROOM))
 
     assert [2, 1, 1, 1, 1] == [sealed(1.0, count) for count in (10, 10, 10, 40, 200)]
-    assert [1, 2, 1] == [sealed(100.0, count) for count in (10, 200, 10)], "after enough that do not fit"
+    assert [2, 1, 1] == [sealed(20.0, count) for count in (10, 10, 10)], "codes beyond their width had taken more bytes"
 
 
 def test_samples_that_do_not_fit_an_entry_are_merged() -> None:
@@ -175,15 +177,6 @@ def test_a_budget_is_used_and_kept_and_spent_on_the_largest_surprisals(budget: f
         assert np.mean(chosen) > 2 * np.mean(left)
 
 
-def test_tight_budgets_take_six_bits() -> None:
-    assert (8, 8, 6, 6) == (
-        share().bits,
-        share(budget_bytes_per_s=200).bits,
-        share(budget_bytes_per_s=50).bits,
-        share(bits=6).bits,
-    )
-
-
 def test_microaggregation_shares_means_of_local_samples_of_one_class() -> None:
     made = share(select="all", batch_items=1000, privacy=Privacy(microaggregation=3))
     draw = np.random.default_rng(2)
@@ -195,7 +188,7 @@ def test_microaggregation_shares_means_of_local_samples_of_one_class() -> None:
     for i in range(40):
         alike = np.flatnonzero(labels == labels[i])
         nearest = alike[np.argsort(np.square(xs[alike] - xs[i]).sum(axis=1))[:3]]
-        assert np.abs(held.x[i] - xs[nearest].mean(axis=0)).max() < 0.03
+        assert np.abs(held.x[i] - xs[nearest].mean(axis=0)).max() < 0.09
     assert np.abs(held.x - xs).max(axis=1).min() > 0, "no sample is shared unchanged"
 
 
@@ -246,7 +239,7 @@ def test_with_thousands_of_classes_a_summary_has_one_of_each_or_only_the_scales(
     payload, items = made.summary(own(6000, 3000), MODEL, 10**6)
     assert (3000, 3000) == (items, len(decode_summary(payload, limits)[1]))
     payload, items = made.summary(own(6000, 3000), MODEL, 1000)
-    assert (0, 0x20) == (items, payload[0])
+    assert (0, 0x20) == (items, payload[0] & 0xF0)
 
 
 def test_prototypes_of_few_samples_stay_out_of_summaries_if_asked() -> None:
@@ -254,7 +247,7 @@ def test_prototypes_of_few_samples_stay_out_of_summaries_if_asked() -> None:
     _, held = decode_summary(made.summary(own(200, 3), MODEL, 4096)[0], LIMITS)
     assert held.weight.min() >= 0.95 * 400
     payload, items = sharing(privacy=Privacy(weight_min=1e6)).summary(own(200, 3), MODEL, 4096)
-    assert (0, 0x20) == (items, payload[0])
+    assert (0, 0x20) == (items, payload[0] & 0xF0)
 
 
 def test_a_summary_before_the_first_share_is_complete_or_empty() -> None:
@@ -293,7 +286,7 @@ def test_memory_of_scales_is_bounded_and_items_of_forgotten_ones_are_passed_over
     (first, _), (second, _) = sender.seal(MODEL, ROOM)
     scales = Scales.decode(first, LIMITS)
     for generation in range(1, 2000):
-        receiver.commit(7, 1, Scales(generation, 0, 0, 8, scales.step, scales.offset))
+        receiver.commit(7, 1, replace(scales, generation=generation))
     assert len(receiver._known[7]) <= 8
     assert 0 == len(receiver.read(7, 1, second, {})[0]), "or it would be repaired forever"
 
@@ -328,7 +321,7 @@ def test_restored_sharing_goes_on_alike() -> None:
     [
         ({"select": "best"}, "select must be one of surprisal, inserted, all, got 'best'"),
         ({"threshold": -1.0}, "threshold must be >= 0, got -1"),
-        ({"bits": 7}, "bits must be 0, 6 or 8, got 7"),
+        ({"bits": 9}, "bits must be between 4 and 8, got 9"),
     ],
 )
 def test_options_out_of_range_are_refused(options: dict, message: str) -> None:

@@ -16,8 +16,7 @@ from protovine.exchange.base import Accepted, GossipView, Outputs, clamped
 from protovine.gossip import LogGossip, LogOutgoing, Schedule, Standing
 from protovine.learn import ArrayLearner
 from protovine.prototypes import PrototypeSet
-from protovine.share import LearnerView, LocalSample, LogShare, SetLimits, UnknownScales
-from protovine.share.items import Scales
+from protovine.share import LearnerView, LocalSample, LogShare, Scales, SetLimits, UnknownScales
 
 # Newest choices that are kept for those who watch.
 _CHOICES_KEPT = 20

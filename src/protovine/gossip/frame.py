@@ -38,7 +38,7 @@ from protovine import varint
 from protovine.errors import CodecError, RemoteProtocolError
 
 MAGIC = 0x70
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 # A set of 400,000 prototypes of 8 features in float32.
 MESSAGE_BYTES_MAX = 16 * 2**20
 _CRC_BYTES = 4

@@ -14,10 +14,11 @@ from protovine.share.codec import SetLimits, decode_set, encode_set
 from protovine.share.gain import expected_gain, filtered
 from protovine.share.gates import AlwaysGate, GainGate, Gate, JensenShannonGate, LooJensenShannonGate
 from protovine.share.inbox import Batch, Inbox, QueueInbox, SetInbox
-from protovine.share.items import Decoder, Scales, UnknownScales
+from protovine.share.items import Decoder, UnknownScales
 from protovine.share.jensen_shannon import jensen_shannon_kde, jensen_shannon_loo
 from protovine.share.log import LearnerView, LocalSample, LogShare, Privacy, Suitable
 from protovine.share.models import WholeModels
+from protovine.share.scales import Scales
 from protovine.share.sets import Offer, WholeSets
 
 __all__ = [

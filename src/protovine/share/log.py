@@ -21,24 +21,16 @@ from protovine.errors import CodecError, ConfigError, check_range
 from protovine.prototypes import PrototypeSet
 from protovine.records import SECOND_NS
 from protovine.share.codec import SetLimits, decode_set, encode_set
-from protovine.share.items import (
-    CODE_MAX,
-    ITEMS,
-    SCALES,
-    SUMMARY,
-    Decoder,
-    Scales,
-    UnknownScales,
-    encode_items,
-    encode_summary,
-)
+from protovine.share.grid import Grids
+from protovine.share.items import ITEMS, SUMMARY, Decoder, UnknownScales, encode_items, encode_summary, excess_bytes
+from protovine.share.scales import BITS, SCALES, Scales
 
 SELECTIONS = ("surprisal", "inserted", "all")
 # Samples in a batch and its longest wait, while the learner's best expert discounts by age**0, age**-1/2 and age**-1.
 BATCH_ITEMS, BATCH_NS = (20, 10, 1), (4 * SECOND_NS, 2 * SECOND_NS, SECOND_NS)
 _YOUNG = 400  # Local samples until batches have their full size.
 # Bits of surprisal that a byte must be worth: a sample that takes more bytes needs a larger surprisal.
-BITS_PER_BYTE = 0.01
+BITS_PER_BYTE = 0.006
 # With a budget, a batch waits until headers are at most this part of its bytes, and no longer than the maximum.
 _HEADER_PART, _HEADER_BYTES, _WAIT_MAX_NS = 0.25, 16, 10 * SECOND_NS
 _BUDGET_PART = 0.85  # Part of a budget for samples; the rest is for scales, acknowledgements and repairs.
@@ -48,9 +40,7 @@ _SMOOTHING = 0.2  # Weight of the newest batch in the mean bytes per sample.
 _SUMMARY_ITEMS = 30  # Prototypes in a summary: enough for a newcomer, in a few hundred bytes.
 _SUMMARY_BYTES = 4096
 _GENERATIONS_KEPT = 8  # Scales of a peer that are remembered: entries that were delayed may need old ones.
-_SATURATED_MAX = 5  # Least local samples between two new scales because of vectors beyond the codes' range.
-_REACH = 5.0  # Standard deviations that codes reach.
-_NARROW_BELOW = 100.0  # Budget in bytes per second below which 6 bits per feature replace 8.
+_SPREAD = 5.0  # Greatest distance from the mean that is expected, in standard deviations.
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +110,11 @@ class LogShare:
     select : {"surprisal", "inserted", "all"}
         Which local samples are shared.
     threshold : float >= 0, optional
-        Bits of surprisal above which a sample is shared. By default 0.01 for each byte that it takes, including its
+        Bits of surprisal above which a sample is shared. By default 0.006 for each byte that it takes, including its
         part of the header.
-    bits : {0, 6, 8}
-        Width of a quantised feature; 0 takes 8, and 6 below a budget of 100 bytes/s.
+    bits : int in 4..8
+        Width of a quantised feature. Features whose values lie on a grid take the bits that they need, unless
+        ``privacy`` changes the values.
     budget_bytes_per_s : float >= 0
         Bytes per second that the node may send to all its ``recipients`` peers together; 0 is no limit.
     suitable : Suitable, optional
@@ -147,7 +138,7 @@ class LogShare:
         *,
         select: str = "surprisal",
         threshold: float | None = None,
-        bits: int = 0,
+        bits: int = BITS,
         budget_bytes_per_s: float = 0.0,
         recipients: int = 1,
         suitable: Suitable | None = None,
@@ -160,11 +151,9 @@ class LogShare:
             raise ConfigError(f"select must be one of {', '.join(SELECTIONS)}, got '{select}'")
         if threshold is not None:
             check_range("threshold", threshold, 0)
-        if bits not in (0, 6, 8):
-            raise ConfigError(f"bits must be 0, 6 or 8, got {bits}")
+        check_range("bits", bits, 4, 8)
         self.limits, self.select, self.threshold = limits, select, threshold
-        narrow = bits == 6 or (bits == 0 and 0 < budget_bytes_per_s < _NARROW_BELOW)
-        self.bits = 6 if narrow else 8
+        self.bits = bits
         self.budget_bytes_per_s, self.recipients = budget_bytes_per_s, max(1, recipients)
         self.batch_items, self.batch_ns, self.suitable = batch_items, batch_ns, suitable
         self.privacy = privacy
@@ -177,7 +166,8 @@ class LogShare:
         self._gap_ns, self._seen, self._last_ns = 0.0, 0, 0
         self._scales: Scales | None = None
         self._scales_at = 0
-        self._saturated = 0
+        self._excess_bytes, self._scales_bytes = 0, 0
+        self._grids = Grids(limits.dim) if privacy == Privacy(weight_min=privacy.weight_min) else None
         self._each = self._item_bytes()  # Mean bytes per sample; measured from the first batch on.
         self._merge = compressor("greedy")
         self._known: dict[int, dict[tuple[int, int], Scales]] = {}
@@ -185,6 +175,8 @@ class LogShare:
     def note(self, sample: LocalSample, model: LearnerView, now_ns: int) -> bool:
         """A local sample was learnt; returns whether it will be shared."""
         self._seen += 1
+        if self._grids is not None:
+            self._grids.note(sample.x)
         if self._seen > 1:
             passed = max(0, sample.event_ns - self._last_ns)
             self._gap_ns += max(1 / (self._seen - 1), 0.01) * (passed - self._gap_ns)
@@ -239,7 +231,7 @@ class LogShare:
             entries.append((scales.encode(), 0))
             if len(entries[0][0]) > max_bytes:
                 return []  # Nothing can ever be sent.
-            self._scales = scales
+            self._scales, self._scales_bytes, self._excess_bytes = scales, len(entries[0][0]), 0
         payload = encode_items(items, scales, self.limits)
         while (len(payload) > max_bytes or len(items) > self.limits.prototypes_max) and len(items) > 1:
             smaller = self._merged(items, max(1, len(items) // 2))
@@ -248,23 +240,25 @@ class LogShare:
         if len(payload) <= max_bytes:
             entries.append((payload, len(items)))
             self._each += _SMOOTHING * (len(payload) / len(items) - self._each)
+            self._excess_bytes += excess_bytes(payload, self.limits)
         return entries
 
     def _scales_for(self, items: PrototypeSet, model: LearnerView) -> Scales:
         """The scales in use, or new ones if ``items`` no longer fit them."""
         scales = self._scales
+        # Values beyond the codes' width may cost as many bytes as the new scales that they need.
+        worn = self._excess_bytes > self._scales_bytes
         if scales is not None:
-            far = np.abs(items.x / scales.step - scales.offset).max(axis=1)
-            self._saturated += int((far > CODE_MAX[scales.bits]).sum())
-            outgrown = self._saturated and self._seen >= 1.25 * self._scales_at + _SATURATED_MAX
-            if self._seen < 2 * self._scales_at and not outgrown:
+            worn = worn or scales.misfits(items.x, model.deviation)
+            if self._seen < 2 * self._scales_at and not worn:
                 return scales
         # Early deviations may be too small for these samples.
-        deviation = np.maximum(model.deviation, np.abs(items.x - model.mean).max(axis=0) / _REACH)
+        deviation = np.maximum(model.deviation, np.abs(items.x - model.mean).max(axis=0) / _SPREAD)
         generation = 1 if scales is None else scales.generation + 1
-        made = Scales.of(generation, model.mean, deviation, int(items.event_ns.min()), self._gap_ns, self.bits)
-        self._scales_at, worn = self._seen, self._saturated
-        self._saturated = 0
+        lattice = self._grids.lattice() if self._grids is not None else None
+        base_ns = int(items.event_ns.min())
+        made = Scales.of(generation, model.mean, deviation, base_ns, self._gap_ns, self.bits, lattice)
+        self._scales_at = self._seen
         return made if scales is None or worn or made.differs(scales) else scales
 
     def summary(self, own: PrototypeSet, model: LearnerView, max_bytes: int) -> tuple[bytes, int] | None:
@@ -365,7 +359,8 @@ class LogShare:
         return BITS_PER_BYTE * (self._item_bytes() + _HEADER_BYTES / self._batch(model.recency)[0])
 
     def _item_bytes(self) -> float:
-        return 1.5 + self.limits.dim * self.bits / 8
+        codes = self.limits.dim * self.bits / 8 if self._scales is None else self._scales.row_bytes
+        return 1.5 + codes
 
     def _affordable(self) -> float:
         """The fraction of local samples that the budget has room for."""
@@ -397,7 +392,7 @@ class LogShare:
 
     def begin_log(self) -> None:
         """A new log begins, which needs scales of its own."""
-        self._scales, self._scales_at, self._saturated = None, 0, 0
+        self._scales, self._scales_at, self._scales_bytes, self._excess_bytes = None, 0, 0, 0
 
     def shift(self, by_ns: int) -> None:
         """The clock was set: times of local samples move with it."""
@@ -408,11 +403,12 @@ class LogShare:
     def state(self) -> dict[str, Any]:
         """Everything that must be kept to continue after a restart."""
         return {
-            "known": [
+            "scales": [
                 [peer, incarnation, scales.encode()]
                 for peer, kept in sorted(self._known.items())
                 for (incarnation, _), scales in sorted(kept.items(), key=lambda entry: entry[0])
             ],
+            "grids": self._grids.state() if self._grids is not None else None,
             "rng": self._rng.bit_generator.state,
             "gap_ns": self._gap_ns,
             "seen": self._seen,
@@ -428,8 +424,11 @@ class LogShare:
         self._rng.bit_generator.state = state["rng"]
         self._gap_ns, self._seen = float(state["gap_ns"]), int(state["seen"])
         self._last_ns, self._raised = int(state["last_ns"]), float(state["raised"])
-        for peer, incarnation, data in state["known"]:
+        for peer, incarnation, data in state.get("scales", []):
             self.commit(peer, incarnation, self._decoder.scales(data, self.limits))
+        # Version 0.2.0 knew no grids, and kept the scales of peers in a form that it alone read: they send them again.
+        if self._grids is not None and state.get("grids"):
+            self._grids.restore(state["grids"])
         self._recent.extend(_unpacked_samples(state["recent"], self.limits))
         self._pending = _unpacked_samples(state["pending"], self.limits)
         self._pending_since_ns = int(state["pending_since_ns"])

@@ -184,7 +184,7 @@ class LogSettings(Section):
     surprisal_bits: float | None = Field(
         None, ge=0, le=1000, description="surprisal above which a sample is shared; by default 0.01 bits per byte"
     )
-    bits: Literal[0, 6, 8] = Field(0, description="bits per feature; 0 is 8, or 6 below a budget of 100 bytes/s")
+    bits: int = Field(5, ge=4, le=8, description="bits per feature whose values lie on no grid")
     batch_items: int = Field(0, ge=0, le=10_000, description="samples in a batch; 0 lets the learner decide")
     batch_s: Seconds = Field(0.0, description="longest wait for a batch; 0 lets the learner decide")
     microaggregation: int = Field(

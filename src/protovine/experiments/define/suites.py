@@ -261,7 +261,7 @@ _ABLATION: dict[str, Keys] = {
     "half the prototypes": {"learner.size_max": 100},
     "batches of 5, 1 s": {"exchange.batch_items": 5, "exchange.batch_s": 1.0},
     "each sample at once": {"exchange.batch_items": 1},
-    "6 bits": {"exchange.bits": 6},
+    "8 bits": {"exchange.bits": 8},
 }
 _GATES: dict[str, Keys] = {
     "worth its bytes": {},

@@ -1,0 +1,263 @@
+"""A sender's quantisation: how many bits each feature takes, and what they stand for.
+
+A feature that lies on a grid takes the bits that its values need. Any other takes the same number, in steps of a part
+of its standard deviation. Layout, `docs/reference/messages.md`::
+
+    scales   u8 0x20 | flags, then the body, deflated if flagged
+    body     varint generation, varint base (event time, ns), u8 unit (time unit is 2**unit ns), then for each feature:
+             u8 width, plus 16 for a grid, plus 32 for a long step, plus 64 for a lowest value;
+             u16 (upper half of a float32) or u32 (float32) step; zigzag varint offset in steps, or f64 lowest value
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protovine import varint
+from protovine.errors import CodecError
+from protovine.prototypes import FEATURE_MAX
+from protovine.share.codec import SetLimits
+from protovine.share.grid import Lattice
+
+SCALES = 0x20
+# Bits of a feature that lies on no grid. More bits do not improve F1 (docs/explanation/default.md).
+BITS = 5
+DEFLATED = 0x04
+_GRID, _LONG, _LOWEST, _WIDTH = 0x10, 0x20, 0x40, 0x0F
+_REACH = 8 / 3  # Standard deviations that codes reach: few values are beyond, and cost a few bytes each.
+_OFFSET_MAX = 2**53
+_REACH_MAX = 256  # Decoded values stay in range with codes up to here.
+EXCESS_MAX = 2**32  # Largest distance of a code from those of its width.
+# A float32 step is exact enough for a grid that begins within this many steps of 0.
+_GRID_OFFSET_MAX = 2**20
+# New scales replace old ones beyond this ratio of steps, or this distance of centres in standard deviations.
+_COARSER, _MOVED = 1.5, 2.0
+# A value may be off its grid by this part of a standard deviation, and of the grid, before new scales are made.
+_OFF_MAX, _EXACT = 0.5, 2.0**-20
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Scales:
+    """A sender's quantisation: x = (offset + code) * step, with a code of ``width`` bits from 0 on.
+
+    Parameters
+    ----------
+    generation : int >= 0
+        Number of these scales; the sender counts up.
+    base_ns : int >= 0
+        Event times count from here.
+    unit : int in 0..40
+        Time unit, as a power of two in ns.
+    width : int64 array, shape (d,)
+        Bits of a code, 0 to 8.
+    step : float64 array, shape (d,)
+        > 0.
+    offset : float64 array, shape (d,)
+        Of code 0; whole numbers, unless the feature lies on a grid beside 0.
+    grid : bool array, shape (d,)
+        Whether the codes stand for all values of the feature, and not only for near ones.
+    """
+
+    generation: int
+    base_ns: int
+    unit: int
+    width: NDArray[np.int64]
+    step: NDArray[np.float64]
+    offset: NDArray[np.float64]
+    grid: NDArray[np.bool_]
+
+    @classmethod
+    def of(
+        cls,
+        generation: int,
+        mean: NDArray[np.float64],
+        deviation: NDArray[np.float64],
+        base_ns: int,
+        gap_ns: float,
+        bits: int = BITS,
+        lattice: Lattice | None = None,
+    ) -> Scales:
+        """Scales around ``mean``: codes of ``bits`` bits reach 2.7 deviations, the time unit is about 1/8 gap.
+
+        Features on the ``lattice`` take the bits of its span if these are not more than ``bits``.
+        """
+        least = np.maximum(np.abs(mean) * 2.0**-40, 1e-30)
+        wanted = np.minimum(np.maximum(deviation * _REACH / 2 ** (bits - 1), least), FEATURE_MAX / (2 * _REACH_MAX))
+        # Round up to the upper half of a float32, so that sender and receiver use the same number.
+        words = (wanted.astype(np.float32).view(np.uint32) >> 16) + 1
+        step = (words.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
+        # Decoded values stay within the range of features.
+        offset_max = np.minimum(np.floor(FEATURE_MAX / step) - _REACH_MAX, _OFFSET_MAX)
+        offset = np.clip(np.rint(mean / step) - 2 ** (bits - 1), -offset_max, offset_max)
+        width, grid = np.full(len(step), bits), np.zeros(len(step), bool)
+        if lattice is not None:
+            with np.errstate(invalid="ignore"):  # NaN: no grid.
+                needed = np.ceil(np.log2(lattice.span + 1))
+                on_grid = np.clip(lattice.step, 1e-30, FEATURE_MAX / _REACH_MAX).astype(np.float32).astype(np.float64)
+                from_zero = lattice.low / on_grid
+                grid = (needed <= bits) & (np.abs(from_zero) <= _GRID_OFFSET_MAX)
+                grid &= (lattice.step > 1e-30) & ((np.abs(from_zero) + _REACH_MAX) * on_grid <= FEATURE_MAX)
+            width = np.where(grid, needed, bits).astype(np.int64)
+            step, offset = np.where(grid, on_grid, step), np.where(grid, from_zero, offset)
+        unit = max(0, min(40, int(math.log2(max(gap_ns, 8.0) / 8.0))))
+        return cls(generation, max(0, base_ns), unit, width, step, offset, grid)
+
+    @property
+    def columns(self) -> tuple[NDArray[Any], ...]:
+        """Width, step, offset and grid of every feature."""
+        return self.width, self.step, self.offset, self.grid
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of the codes of one vector."""
+        return (int(self.width.sum()) + 7) // 8
+
+    def differs(self, other: Scales) -> bool:
+        """Whether grids, steps, centre or time unit differ much from those of ``other``."""
+        if (self.grid != other.grid).any() or (self.width != other.width).any() or abs(self.unit - other.unit) > 2:
+            return True
+        half = 2.0**self.width / 2
+        ratio = self.step / other.step
+        moved = np.abs(self.offset + half - (other.offset + half) / ratio) > _MOVED / _REACH * half
+        return bool((ratio > _COARSER).any() or (ratio < 1 / _COARSER).any() or (moved & ~self.grid).any())
+
+    def misfits(self, x: NDArray[np.floating], deviation: NDArray[np.float64]) -> bool:
+        """Whether vectors (n, d) cannot be told in these scales, or only half a standard deviation (d,) off."""
+        codes = self.nearest(x)
+        rounding = _EXACT * (2.0**self.width - 1) * self.step + 2.0**-48 * np.abs(x)
+        off = np.abs(self.vectors(codes) - x) > _OFF_MAX * deviation + rounding
+        return bool((off & self.grid).any() or (np.abs(codes) > EXCESS_MAX).any())
+
+    def nearest(self, x: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Codes (n, d) of vectors (n, d): whole numbers that may be beyond their width."""
+        codes: NDArray[np.float64] = np.rint(x / self.step - self.offset)
+        return codes
+
+    def clipped(self, codes: NDArray[np.float64]) -> NDArray[np.uint8]:
+        """The codes (n, d) clipped to their width."""
+        return np.clip(codes, 0, 2.0**self.width - 1).astype(np.uint8)
+
+    def vectors(self, codes: NDArray[Any]) -> NDArray[np.float64]:
+        """Vectors (n, d) of codes (n, d)."""
+        x: NDArray[np.float64] = (self.offset + codes) * self.step
+        return x
+
+    def of_means(self) -> Scales:
+        """These scales with a byte per feature, for means of samples: they lie between the values of a grid."""
+        top = 2.0**self.width - 1
+        finer = np.where(self.grid, np.maximum(top, 1.0) / 255, 1.0)
+        offset = np.where(self.grid, self.offset / finer, self.offset - (255 - top + 1) // 2)
+        width = np.full_like(self.width, 8)
+        return replace(self, width=width, step=self.step * finer, offset=offset)
+
+    def packed(self, codes: NDArray[np.uint8]) -> list[bytes]:
+        """The codes (n, d) as one byte string per row, without gaps between features."""
+        if (self.width == 8).all():
+            return [row.tobytes() for row in codes]
+        bits = np.unpackbits(codes[:, :, np.newaxis], axis=2)[:, self._used()]
+        return [row.tobytes() for row in np.packbits(bits, axis=1)]
+
+    def unpacked(self, data: bytes, n: int) -> NDArray[np.uint8]:
+        """The codes (n, d) in ``data``."""
+        rows = np.frombuffer(data, np.uint8).reshape(n, self.row_bytes)
+        if (self.width == 8).all():
+            return rows
+        bits = np.zeros((n, len(self.width), 8), np.uint8)
+        bits[:, self._used()] = np.unpackbits(rows, axis=1, count=int(self.width.sum()))
+        return np.packbits(bits, axis=2)[:, :, 0]
+
+    def _used(self) -> NDArray[np.bool_]:
+        return np.arange(8) >= 8 - self.width[:, np.newaxis]
+
+    def encode(self) -> bytes:
+        """The scales as a payload, deflated if that is shorter."""
+        body = self.body()
+        deflated = zlib.compress(body, 9, -15)
+        if len(deflated) < len(body):
+            return bytes([SCALES | DEFLATED]) + deflated
+        return bytes([SCALES]) + body
+
+    def body(self) -> bytes:
+        """The scales without their first byte, not deflated."""
+        out = bytearray(varint.write(self.generation) + varint.write(self.base_ns))
+        out.append(self.unit)
+        words = self.step.astype(np.float32).view(np.uint32).tolist()
+        low = self.offset * self.step
+        columns = zip(self.width.tolist(), self.grid.tolist(), words, self.offset.tolist(), low.tolist(), strict=True)
+        for width, grid, word, offset, low in columns:
+            long, beside = bool(word & 0xFFFF), not offset.is_integer()
+            out.append(width | _GRID * grid | _LONG * long | _LOWEST * beside)
+            out += word.to_bytes(4, "little") if long else (word >> 16).to_bytes(2, "little")
+            out += struct.pack("<d", low) if beside else varint.write(varint.zigzag(int(offset)))
+        return bytes(out)
+
+    @classmethod
+    def decode(cls, data: bytes | memoryview, limits: SetLimits) -> Scales:
+        """The scales in a payload; `CodecError` if it is damaged."""
+        if not len(data) or data[0] & ~DEFLATED != SCALES:
+            raise CodecError("not a scales payload")
+        body = inflated(data[1:], body_max(limits), "a set of scales") if data[0] & DEFLATED else data[1:]
+        made, at = cls.read(body, 0, limits)
+        if at != len(body):
+            raise CodecError("scales are followed by more bytes")
+        return made
+
+    @classmethod
+    def read(cls, data: bytes | memoryview, at: int, limits: SetLimits) -> tuple[Scales, int]:
+        """The scales whose body begins at ``at``, and the position after it; `CodecError` if it is damaged."""
+        generation, at = varint.read(data, at)
+        base_ns, at = varint.read(data, at)
+        if at >= len(data) or data[at] > 40:
+            raise CodecError("the time unit is missing or beyond 2**40 ns")
+        unit, at = data[at], at + 1
+        kinds, words, offsets, lows = [], [], [], []
+        for _ in range(limits.dim):
+            kind = data[at] if at < len(data) else 0
+            at, size = at + 1, 4 if kind & _LONG else 2
+            if at + size + 8 * bool(kind & _LOWEST) > len(data):
+                raise CodecError(f"scales must name {limits.dim} features")
+            if kind & ~(_GRID | _LONG | _LOWEST | _WIDTH) or kind & _WIDTH > 8:
+                raise CodecError(f"{kind:#04x} is no width of 0 to 8 bits")
+            kinds.append(kind)
+            words.append(int.from_bytes(data[at : at + size], "little") << (8 * (4 - size)))
+            at += size
+            if kind & _LOWEST:
+                lows.append(struct.unpack_from("<d", data, at)[0])
+                offsets.append(0)
+                at += 8
+            else:
+                offset, at = varint.read(data, at)
+                offsets.append(varint.unzigzag(offset))
+                lows.append(0.0)
+        with np.errstate(invalid="ignore", over="ignore", divide="ignore"):  # What comes of it is refused below.
+            step = np.array(words, np.uint32).view(np.float32).astype(np.float64)
+            offset_array = np.array(offsets, np.float64) + np.array(lows) / step
+            reach = (np.abs(offset_array) + _REACH_MAX) * step
+        if not (step > 0).all() or not (reach <= FEATURE_MAX).all() or not np.abs(offset_array).max() <= _OFFSET_MAX:
+            raise CodecError(f"a step is not positive, or a value would be beyond {FEATURE_MAX:g}")
+        width, grid = np.array(kinds) & _WIDTH, (np.array(kinds) & _GRID) > 0
+        return cls(generation, base_ns, unit, width, step, offset_array, grid), at
+
+
+def body_max(limits: SetLimits) -> int:
+    """The length of the longest body of scales."""
+    return 24 + 14 * limits.dim
+
+
+def inflated(data: bytes | memoryview, size_max: int, what: str) -> bytes:
+    """Deflated ``data``, at most ``size_max`` bytes; `CodecError` if there are more: a few bytes cannot fill memory."""
+    inflater = zlib.decompressobj(-15)
+    try:
+        body = inflater.decompress(bytes(data), size_max)
+    except zlib.error as error:
+        raise CodecError(f"{what} does not inflate: {error}") from None
+    if not inflater.eof or inflater.unused_data:
+        raise CodecError(f"{what} inflates to too many bytes, or is followed by more bytes")
+    return body
