@@ -52,7 +52,7 @@ def test_bytes_are_as_documented() -> None:
     data = Frame(
         Kind.SHARE, sender=3, incarnation=1, sequence=300, samples_learnt=2, created_ns=5, payload=b"hi"
     ).encode()
-    assert "70110301ac0202056869" == data[:-4].hex()
+    assert "70210301ac0202056869" == data[:-4].hex()
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_bytes_are_as_documented() -> None:
     [
         (lambda data: data[:5], "malformed"),
         (lambda data: b"x" + data[1:], "malformed"),
-        (lambda data: data[:1] + b"\x21" + data[2:], "version"),
+        (lambda data: data[:1] + b"\x31" + data[2:], "version"),
         (lambda data: data[:-1] + bytes([data[-1] ^ 1]), "checksum"),
         (lambda data: data + bytes(MESSAGE_BYTES_MAX), "oversize"),
     ],

@@ -168,7 +168,7 @@ def checked(body: bytes) -> bytes:
 @given(st.sampled_from([2, 3, 4]), st.binary(max_size=80))
 def test_arbitrary_bytes_with_a_right_checksum_change_nothing_or_are_taken(kind: int, body: bytes) -> None:
     node = log(peers=tuple(range(1, 127)))
-    data = checked(bytes([0x70, 0x10 | kind]) + body)
+    data = checked(bytes([0x70, 0x20 | kind]) + body)
     sender = body[0] if body else 1
     before, tick = node.state(), node.next_timer_ns()
     try:
@@ -193,7 +193,7 @@ def test_any_flipped_byte_is_noticed(at: int, flip: int) -> None:
 def test_bytes_are_as_documented() -> None:
     frame = LogFrame(Kind.LOG, 3, 1, 300, 2, 5_900_000, 1, 9, 0b1010, (b"hi", b""))
     #             magic kind sender inc sequence version created acked: inc, 9 mask  entries
-    assert "70120301ac0202050109010502686900" == frame.encode()[:-2].hex()
+    assert "70220301ac0202050109010502686900" == frame.encode()[:-2].hex()
     bare = replace(frame, acked_mask=0, entries=())
     assert 13 == len(bare.encode())
 
@@ -206,18 +206,18 @@ FRAME = LogFrame(Kind.LOG, 1, 1, 1, 1, 10**6, 0, 0, 0, ())
     [
         (b"", "malformed"),
         (b"x" + FRAME.encode()[1:], "malformed"),
-        (FRAME.encode()[:1] + b"\x22" + FRAME.encode()[2:], "version"),
+        (FRAME.encode()[:1] + b"\x32" + FRAME.encode()[2:], "version"),
         (FRAME.encode()[:-1], "checksum"),
         (bytes(LOG_MESSAGE_BYTES_MAX + 1), "oversize"),
-        (checked(bytes.fromhex("7011010101010100000000")), "kind"),
-        (checked(bytes.fromhex("701201010101010000")), "malformed"),
-        (checked(bytes.fromhex("7012010101010100000205")), "malformed"),  # A mask is cut off.
-        (checked(bytes.fromhex("701201010101010000020100")), "malformed"),  # A mask is padded.
-        (checked(bytes.fromhex("7012010101010100002101" + "01" * 32)), "malformed"),  # A mask is too long.
-        (checked(bytes.fromhex("70120101010101000000") + b"\x05hi"), "malformed"),
-        (checked(bytes.fromhex("70130101010101000000")), "malformed"),  # A summary without an entry.
-        (checked(bytes.fromhex("70140101010101000000") + b"\x01x"), "malformed"),  # A hello with one.
-        (checked(bytes.fromhex("70120101010101000000") + bytes(ENTRIES_MAX + 1)), "malformed"),
+        (checked(bytes.fromhex("7021010101010100000000")), "kind"),
+        (checked(bytes.fromhex("702201010101010000")), "malformed"),
+        (checked(bytes.fromhex("7022010101010100000205")), "malformed"),  # A mask is cut off.
+        (checked(bytes.fromhex("702201010101010000020100")), "malformed"),  # A mask is padded.
+        (checked(bytes.fromhex("7022010101010100002101" + "01" * 32)), "malformed"),  # A mask is too long.
+        (checked(bytes.fromhex("70220101010101000000") + b"\x05hi"), "malformed"),
+        (checked(bytes.fromhex("70230101010101000000")), "malformed"),  # A summary without an entry.
+        (checked(bytes.fromhex("70240101010101000000") + b"\x01x"), "malformed"),  # A hello with one.
+        (checked(bytes.fromhex("70220101010101000000") + bytes(ENTRIES_MAX + 1)), "malformed"),
         (replace(FRAME, incarnation=0).encode(), "stale"),
         (replace(FRAME, acked_incarnation=1, acked=1).encode(), "unsent"),
         (replace(FRAME, acked_incarnation=1, acked_mask=2).encode(), "unsent"),

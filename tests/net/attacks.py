@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import struct
 import time
 from collections.abc import Callable
 
@@ -12,7 +14,8 @@ from protovine.gossip import Kind, LogFrame
 from protovine.gossip.frame import _crc16
 from protovine.net import Envelope, Identity
 from protovine.net.security.hello import SIGNED, HelloBody, write_hello
-from protovine.share.items import ITEMS, SCALES, SUMMARY
+from protovine.share.items import ITEMS, SUMMARY
+from protovine.share.scales import SCALES
 
 
 def frame(sender: int, entries: tuple[bytes, ...], sequence: int = 1, incarnation: int = 1) -> bytes:
@@ -33,7 +36,10 @@ def bad_entries(dim: int) -> list[bytes]:
     nan, infinite, huge, negative = 0x7FC0, 0x7F80, 0x7F00, 0xBF80
 
     def scales(word: int, offset: int) -> bytes:
-        return head + (word.to_bytes(2, "little") + varint.write(offset)) * dim
+        return head + (b"\x05" + word.to_bytes(2, "little") + varint.write(offset)) * dim
+
+    def grids(lowest: float) -> bytes:
+        return head + (b"\x51" + (0x3F80).to_bytes(2, "little") + struct.pack("<d", lowest)) * dim
 
     made = [bytes([SCALES]) + scales(word, 0) for word in (nan, infinite, negative, 0)]
     made += [
@@ -41,6 +47,8 @@ def bad_entries(dim: int) -> list[bytes]:
         bytes([SCALES]) + scales(0x3F80, 2**60),
         bytes([SCALES]) + b"\xff" * 30,
     ]
+    made += [bytes([SCALES]) + grids(lowest) for lowest in (math.nan, math.inf, -1e300)]
+    made += [bytes([SCALES | 4]) + bytes(50), bytes([ITEMS | 4]) + bytes(50), bytes([ITEMS | 8]) + b"\xff" * 60]
     made += [bytes([SUMMARY]) + scales(nan, 0) + varint.write(1) + bytes(dim + 3)]
     made += [bytes([SUMMARY]) + scales(0x3F80, 0) + varint.write(2**40), bytes([SUMMARY | 4]) + bytes(50)]
     made += [bytes([ITEMS]), b"\x70abc", bytes([ITEMS]) + b"\xff" * 60]
