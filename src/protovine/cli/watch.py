@@ -54,6 +54,9 @@ def serve(source: Startable, host: str, port: int | None, browser: bool | None, 
 @click.option("--swarm", "endpoints", multiple=True, metavar="ENDPOINT", help="A member of a running swarm to ask.")
 @click.option("--certificates", default=None, metavar="FOLDER", help="Folder that `protovine cert issue` made.")
 @click.option("--plain", default=None, metavar="SWARM", help="No certificates: the name of the swarm.")
+@click.option("--control", is_flag=True, help="With --swarm: change nodes, too; needs their token.")
+@click.option("--token-env", default=None, metavar="NAME", help="Variable with it. [default: PROTOVINE_CONTROL_TOKEN]")
+@click.option("--token-file", default=None, metavar="FILE", help="File with it, instead of a variable (mode 0600).")
 @with_page
 def watch(
     run: Path | None,
@@ -61,6 +64,9 @@ def watch(
     endpoints: tuple[str, ...],
     certificates: str | None,
     plain: str | None,
+    control: bool,
+    token_env: str | None,
+    token_file: str | None,
     host: str,
     port: int | None,
     browser: bool | None,
@@ -68,20 +74,40 @@ def watch(
     """Watch a recorded run, or a running swarm, in the browser.
 
     RUN is a folder that `protovine run` or `protovine swarm` made; the page has a slider for time. With --swarm
-    tcp/127.0.0.1:7447 --plain barn, for example, real nodes are asked for their status once a second, and not changed.
+    tcp/127.0.0.1:7447 --plain barn, for example, real nodes are asked for their status once a second. They are not
+    changed, unless --control is given with the token that their settings name ([control]); where the swarm has
+    certificates, FOLDER must then be an operator's.
     """
+    from protovine.watch.guard import is_loopback
+
     if (run is None) == (not endpoints):
         raise ConfigError("watch takes either a run folder or --swarm")
+    if control and not endpoints:
+        raise ConfigError("--control is for --swarm: a recorded run cannot be changed")
+    if control and not is_loopback(host):
+        raise ConfigError(
+            f"--control needs a --host that only this machine reaches, such as 127.0.0.1, got {host!r}: "
+            "the page has no TLS; from elsewhere use `ssh -L`"
+        )
+    if not control and (token_env is not None or token_file is not None):
+        raise ConfigError("--token-env and --token-file are for --control")
+    if token_env is not None and token_file is not None:
+        raise ConfigError("--token-env and --token-file exclude each other")
     if run is not None:
         from protovine.watch.recorded import Recorded
 
         serve(Recorded(run, seed), host, port, browser)
         return
-    from protovine.cli.node import asker
+    from protovine.cli.node import client_of
+    from protovine.net.operate import control_key, operator_of
+    from protovine.net.transport import ask_status
     from protovine.watch.swarm import Swarm
 
-    name, ask = asker(endpoints, certificates, plain, timeout_s=2.0)
-    serve(Swarm(name, ask), host, port, browser)
+    name, dialled, denied = client_of(endpoints, certificates, plain)
+    operator = None
+    if control:
+        operator = operator_of(name, dialled, control_key(token_env, token_file, name), 2.0, denied)
+    serve(Swarm(name, lambda: ask_status(name, dialled, 2.0, denied), operator), host, port, browser)
 
 
 @click.command()

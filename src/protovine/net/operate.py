@@ -49,27 +49,24 @@ class ControlTable(Section):
             return None
         if self.token_env is not None and self.token_file is not None:
             raise ConfigError("control.token_env and control.token_file exclude each other")
-        return control_key(self.token_env, self.token_file, swarm, "control.")
+        return control_key(self.token_env, self.token_file, swarm)
 
 
-def control_key(token_env: str | None, token_file: str | Path | None, swarm: str, prefix: str = "") -> ControlKey:
+def control_key(token_env: str | None, token_file: str | Path | None, swarm: str) -> ControlKey:
     """The key of the token in a file or an environment variable; `ConfigError` as `ControlTable.key`."""
     if token_file is not None:
-        what, path = f"{prefix}token_file", Path(token_file)
-        try:
-            check_key(path)
-            text = read_file(path).decode("ascii", "replace")
-        except ConfigError as error:
-            raise ConfigError(f"{what}: {error}") from None
+        where, path = str(token_file), Path(token_file)
+        check_key(path)
+        text = read_file(path).decode("ascii", "replace")
     else:
-        what, name = f"{prefix}token_env", token_env or TOKEN_ENV
-        text = os.environ.get(name, "")
+        where = f"environment variable {token_env or TOKEN_ENV}"
+        text = os.environ.get(token_env or TOKEN_ENV, "")
         if not text:
-            raise ConfigError(f"{what}: there is no environment variable {name}, or it is empty")
+            raise ConfigError(f"there is no control token in {where}")
     try:
         return ControlKey(text.strip(), swarm)
     except ConfigError as error:
-        raise ConfigError(f"{what}: {error}") from None
+        raise ConfigError(f"{where}: {error}") from None
 
 
 def load_signer(folder: Path) -> Signer:
@@ -174,9 +171,10 @@ def _words(outcome: Outcome, proved: bool) -> str:
 
 
 def operator_of(
-    swarm: str, endpoints: Endpoints, key: ControlKey, home: Path | None, timeout_s: float, denied: Iterable[str]
+    swarm: str, endpoints: Endpoints, key: ControlKey, timeout_s: float, denied: Iterable[str] = ()
 ) -> Operator:
-    """An operator with the certificate in ``home``; on an open network, without one, by the user's name."""
-    if home is not None:
-        return Operator(swarm, endpoints, key, load_signer(home), timeout_s=timeout_s, denied=denied)
+    """An operator with the certificate of its ``endpoints``; on an open network, without one, by the user's name."""
+    if endpoints.certificates is not None:
+        signer = load_signer(Path(endpoints.certificates))
+        return Operator(swarm, endpoints, key, signer, timeout_s=timeout_s, denied=denied)
     return Operator(swarm, endpoints, key, by=os.environ.get("USER", "")[:63], timeout_s=timeout_s)

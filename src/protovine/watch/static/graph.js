@@ -78,13 +78,14 @@ export function draw(frame, chosenNode) {
     node.disc.setAttribute("fill-opacity", down ? 0.45 : 1);
     node.group.dataset.state = state[i];
     node.group.setAttribute("aria-pressed", String(i === chosenNode));
-    node.mark.setAttribute("d", markOf(state[i], node));
+    const paused = frame.control?.[i]?.paused;
+    node.mark.setAttribute("d", markOf(state[i], node) + (paused ? pauseOf(node) : ""));
     node.mark.setAttribute("stroke", state[i] === "byzantine" ? css("--alert") : css("--ink"));
     node.label.textContent = down ? "" : String(i);
     node.part.textContent = node.roomy && !down && known(value) ? `${Math.round(100 * value)} %` : "";
     for (const text of [node.label, node.part]) text.setAttribute("fill", known(value) ? textOn(shade(value)) : "#fff");
     const alarmed = alarm[i] ? `, drift of the ${alarm[i].kind} at ${alarm[i].at.toFixed(1)} s` : "";
-    const words = `${node.name}: ${stateWords(state[i])}, accuracy ${percent(value)}, sends ${bytes(rate[i])}, ${size[i]} prototypes${alarmed}`;
+    const words = `${node.name}: ${stateWords(state[i])}, accuracy ${percent(value)}, sends ${bytes(rate[i])}, ${size[i]} prototypes${alarmed}${paused ? ", shares nothing by hand" : ""}`;
     node.group.setAttribute("aria-label", words);
     node.title.textContent = words;
   });
@@ -105,6 +106,12 @@ function markOf(state, { x, y, r }) {
     return `M${x} ${y - e}L${x + e} ${y}L${x} ${y + e}L${x - e} ${y}Z`;
   }
   return "";
+}
+
+// Two bars at the upper right.
+function pauseOf({ x, y, r }) {
+  const [left, top] = [x + 0.8 * r + 2, y - r - 2];
+  return `M${left} ${top}v9M${left + 5} ${top}v9`;
 }
 
 function drawEdges(frame) {
@@ -169,7 +176,7 @@ export function prepareMosaic(select) {
   });
 }
 
-export function legend(n) {
+export function legend(n, controlled) {
   const box = byId("graph-legend");
   const ramp = element("span", "", { class: "key" });
   const sign = shape("svg", { width: 62, height: 10, viewBox: "0 0 62 10", "aria-hidden": "true" });
@@ -178,6 +185,7 @@ export function legend(n) {
   const down = shape("path", { d: "M5 1L13 9M13 1L5 9", stroke: css("--ink"), "stroke-width": 2 });
   const byzantine = shape("path", { d: "M9 0L15 5L9 10L3 5Z", fill: "none", stroke: css("--alert"), "stroke-width": 2 });
   box.replaceChildren(ramp, key("down", down), key("Byzantine", byzantine));
+  if (controlled) box.append(key("pause by hand", shape("path", { d: "M6 0v10M12 0v10", stroke: css("--ink"), "stroke-width": 2.5 })));
   if (!isLarge(n)) box.append(key("traffic", lineOf()), key("share", shape("circle", { cx: 9, cy: 5, r: 3.5, fill: css("--mean") })));
 }
 
