@@ -261,7 +261,7 @@ def _control(found: Any) -> dict[str, Any] | None:
     return {
         **{name: _number(found.get(name), most) for name, most in _TUNING.items()},
         "paused": found.get("paused") is True,
-        "cut": [peer for peer in (cut[:MEMBERS_MAX] if isinstance(cut, list) else ()) if _is_count(peer)],
+        "cut": [peer for peer in (cut[:NODES_MAX] if isinstance(cut, list) else ()) if _is_count(peer)],
     }
 
 
