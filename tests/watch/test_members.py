@@ -106,26 +106,26 @@ def test_a_hostile_control_is_shown_as_unknown(wrong: object) -> None:
 
 
 def test_commands_of_the_page_reach_members_by_their_ids() -> None:
-    class Operator:
-        given: list = []
+    given: list = []
 
+    class Operator:
         def send(self, commands: list) -> list[Done]:
-            self.given += commands
+            given.extend(commands)
             return [Done(id, "done" if id == 7 else "value", "no budget", True) for id, _ in commands]
 
     swarm = Swarm("barn", dict, Operator())
     answers = [status(7, control={**CONTROL, "cut": [3]}), status(3, control=CONTROL), status(5)]
     swarm._members.take(answers, 1.0)
-    for command, given in (
+    for command, wanted in (
         ({"do": "stop", "node": 0}, [(7, Stop())]),
         ({"do": "retune", "nodes": [0], "fanout": 2}, [(7, Retune(fanout=2))]),
         ({"do": "pause-sharing", "nodes": [0]}, [(7, PauseSharing())]),
         ({"do": "cut", "a": 0, "b": 2}, [(7, Cut(5))]),
         ({"do": "mend", "a": 1, "b": 0}, [(7, Mend(3))]),
     ):
-        Operator.given.clear()
+        given.clear()
         swarm.act(command)
-        assert given == Operator.given
+        assert wanted == given
     with pytest.raises(ConfigError, match=r"1 of 2 did not do it: gate-3: no budget"):
         swarm.act({"do": "retune", "budget_bytes_per_s": 5})
     for wrong, words in (
@@ -140,10 +140,10 @@ def test_commands_of_the_page_reach_members_by_their_ids() -> None:
         ({"do": "retune", "fanout": "many"}, "not a command"),
         ({"do": "retune"}, "retune must name"),
     ):
-        Operator.given.clear()
+        given.clear()
         with pytest.raises(ConfigError, match=words):
             swarm.act(wrong)
-        assert [] == Operator.given
+        assert [] == given
     with pytest.raises(ConfigError, match="Read only"):
         Swarm("barn", dict).act({"do": "stop", "node": 0})
 

@@ -100,9 +100,14 @@ function choose(name) {
 
 function layOut() {
   if (!system) return;
-  graph.build(system, about.names, selectNode);
-  graph.legend(system.nodes, may("pause-sharing"));
-  byId("graph-note").textContent = graph.isLarge(system.nodes) ? `${system.nodes} nodes, coloured by accuracy` : "coloured by accuracy; edges by traffic";
+  const real = about.mode === "swarm";
+  document.querySelector("main").dataset.mode = about.mode;
+  graph.build(system, about.names, selectNode, real);
+  graph.legend(system.nodes, real, may("pause-sharing"));
+  byId("graph-note").textContent = graph.isLarge(system.nodes) ? `${system.nodes} nodes, coloured by accuracy` : real ? "coloured by accuracy" : "coloured by accuracy; edges by traffic";
+  byId("accuracy-note").textContent = real ? "of all predictions of each node, %" : "of the last 100 predictions of each node, %";
+  byId("tab-trust").hidden = real; // A status does not say whom a node trusts.
+  byId("system-label").hidden = about.systems.length < 2;
 }
 
 // -- Following: pictures come as server-sent events.
@@ -220,11 +225,18 @@ function draw() {
   showState();
   showMessage(empty);
   graph.draw(frame, node);
+  if (about.mode === "swarm") system.budget = budgetOfAll();
   const count = about.mode === "recorded" ? Math.max(1, curves.t.filter((at) => at <= frame.t + 1e-3).length) : curves.t.length;
   charts.draw(curves, system, about.end, driftTimes(), count);
   drawPairs();
   if (about.end) byId("progress").value = Math.min(1, frame.t / about.end);
   byId("time").textContent = about.end ? `${frame.t.toFixed(1)} of ${about.end.toFixed(1)} s` : `${frame.t.toFixed(1)} s`;
+}
+
+// The budget that all nodes have which say it; null if they differ.
+function budgetOfAll() {
+  const budgets = new Set(frame.control.filter(known).map((each) => each.budget_bytes_per_s));
+  return budgets.size === 1 ? [...budgets][0] : null;
 }
 
 const driftTimes = () => events.filter((each) => ["drift", "hand", "alarm"].includes(each.kind)).map((each) => each.at);
@@ -255,7 +267,9 @@ function showMessage(empty) {
     ["samples", totals.samples.toLocaleString("en"), "samples"],
     ["nodes up", `${system.nodes - down} of ${system.nodes}`, "up"],
   ];
-  byId("numbers").replaceChildren(...numbers.map(([name, value, id]) => {
+  // A status has no F1, and no bytes from the beginning.
+  const shownNumbers = about.mode === "swarm" ? numbers.filter(([, value]) => !value.startsWith("–")) : numbers;
+  byId("numbers").replaceChildren(...shownNumbers.map(([name, value, id]) => {
     const made = element("span", `${name} `);
     made.append(element("b", value, { "data-number": id }));
     return made;
