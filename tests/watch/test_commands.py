@@ -93,6 +93,8 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
         (["watch", str(tmp_path)], "no run folder"),
         (["run", "--watch", "--seeds", "2"], "--watch shows one seed, got 2"),
         (["run", "--watch", "--suite", "robustness"], "not a suite"),
+        (["run", "--port", "8800"], "--host, --port and --browser are for --watch"),
+        (["run", "--watch", "--host", "0.0.0.0", "--out", str(tmp_path / "run")], "--host must be one address"),
         (["demo", "--host", "0.0.0.0"], "--host must be one address of this machine"),
         (["demo", "--port", "70000"], "70000"),
         (["watch"], "either a run folder or --swarm"),
@@ -100,3 +102,4 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
     ):
         made = CliRunner().invoke(main, words)
         assert (2, True) == (made.exit_code, said in made.output), (words, made.output)
+    assert not (tmp_path / "run").exists()
