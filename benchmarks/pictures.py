@@ -115,7 +115,7 @@ connect = {peers}
 [gossip]
 share_probability = 0.5
 [exchange]
-budget_bytes_per_s = 200
+budget_bytes_per_s = 600
 [control]
 token_env = "PROTOVINE_CONTROL_TOKEN"
 [source]

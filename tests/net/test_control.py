@@ -123,7 +123,7 @@ def test_the_right_token_changes_how_a_node_shares() -> None:
             await until(lambda: ann.node.views[1].accepted > trained)
 
             values = read(ann).labelled["commands"], read(ann).values
-            assert ({("done",): 7, ("token",): 0, ("operator",): 0, ("replay",): 0}) == values[0]
+            assert {("done",): 7, ("node",): 0, ("operator",): 0, ("replay",): 0, ("token",): 0} == values[0]
             assert (False, 0) == (values[1]["sharing_paused"], values[1]["links_cut"])
             assert read(bob).labelled.get("commands") is None and bob.status()["control"] is None
             assert "stop" == give(control, Stop()).text

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from protovine.cli import main
 from protovine.experiments.run.replay import replay
+from tests import copies
 from tests.watch.conftest import PATIENCE_S
 
 
@@ -86,6 +87,23 @@ def test_a_watched_run_that_is_stopped_is_partial(tmp_path: Path) -> None:
         process.wait()
         process.stdout.close()
     assert "partial" == json.loads((out / "result.json").read_text())["status"]
+
+
+def test_ctrl_c_ends_a_page_that_somebody_watches_while_no_member_answers(tmp_path: Path) -> None:
+    pytest.importorskip("zenoh", reason="the extra `net` is not installed")
+    words = ["watch", "--swarm", "tcp/127.0.0.1:1", "--plain", "barn", "--port", "0"]
+    process = copies.Copy(*words, cwd=tmp_path, out=tmp_path / "out", error=tmp_path / "err")
+    try:
+        wait(lambda: "#token=" in (tmp_path / "out").read_text(), process)
+        address = (tmp_path / "out").read_text().split()[-1].partition("#")[0]
+        with urllib.request.urlopen(address + "api/stream?system=barn", timeout=30) as stream:
+            assert b"retry" in stream.readline()
+            process.send_signal(signal.SIGINT)
+            assert 0 == process.wait(PATIENCE_S)
+    finally:
+        if process.poll() is None:
+            process.kill()
+    assert ["Ctrl-C ends it"] == (tmp_path / "err").read_text().split("\n")[:-2]
 
 
 def test_mistakes_are_one_line(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ except ImportError:
 
 # Reasons of refusals that alerts are about.
 _AWAITED = ("forged", "impostor", "overrun", "revoked", "signature")
-_OUTCOMES = ("done", "operator", "replay", "token")
+_OUTCOMES = ("done", "node", "operator", "replay", "token")
 # Without certificates any process can invent members: those met after this many share one label.
 PEERS_MAX = 256
 OTHERS = "(others)"
