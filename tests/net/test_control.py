@@ -13,7 +13,7 @@ import pytest
 from protovine.errors import ConfigError
 from protovine.net import Envelope, MemberName, issue, load_identity, load_trust
 from protovine.net.control import CHALLENGE_S, CHALLENGE_S_MAX, COMMANDS_BURST, Control
-from protovine.net.operate import ControlTable, control_key, load_signer
+from protovine.net.operate import ControlTable, Done, Operator, control_key, load_signer
 from protovine.net.ops.metrics import read
 from protovine.net.runtime import Runtime
 from protovine.net.security.commands import (
@@ -33,6 +33,7 @@ from protovine.net.security.commands import (
     action_of,
     read_challenge,
 )
+from protovine.net.transport import Endpoints
 from protovine.records import SECOND_NS, Commanded, Record
 from tests.net.conftest import NOW
 from tests.net.loopback import Wire, make_runtime, sample, swarm, until
@@ -351,3 +352,51 @@ def test_tokens_are_long_secret_and_in_one_place(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("MY_TOKEN", TOKEN)
     assert KEY._key == ControlTable(token_env="MY_TOKEN").key("barn")._key
     assert ControlTable().key("barn") is None
+
+
+def test_an_operator_tries_again_after_another_and_believes_no_answer_without_proof(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def what() -> None:
+        async with swarm("ann") as (ann,):
+            control = Control(ann, ANN, KEY)
+            kim = Operator("barn", Endpoints([], ["tcp/127.0.0.1:1"], "client"), KEY, by="kim")
+            between: list[Callable[[bytes], bytes | None]] = []
+
+            def query(session: object, swarm: str, member: int, what: str, timeout_s: float, data: bytes = b"") -> dict:
+                """As the network, which may do something else with one command."""
+                answer = between.pop()(data) if data and between else control.answer(data)
+                return {} if answer is None else {member: answer}
+
+            class Session:
+                def close(self) -> None: ...
+
+            monkeypatch.setattr("protovine.net.operate.open_session", lambda endpoints, denied: Session())
+            monkeypatch.setattr("protovine.net.operate.query", query)
+
+            def send(action: Action) -> Done:
+                (done,) = kim.send([(0, action)])
+                return done
+
+            def faster(data: bytes) -> bytes | None:
+                assert "done" == give(control, Retune(fanout=7)).reason
+                return control.answer(data)
+
+            between.append(faster)
+            assert send(Retune(share_probability=0.5)).good
+            assert (7, 0.5) == ann.node.exchange.tuning[:2]
+
+            forged = ControlKey("f" * 40, "barn").write_answer(b"x", Outcome("done", "fanout = 2"))
+            unproved = KEY.write_answer(b"", Outcome("done", "fanout = 2"))
+            old: list[bytes] = []
+            between.append(lambda data: old.append(control.answer(data)) or old[0])
+            assert send(Retune(fanout=3)).good
+            for answer, reason in ((forged, "done"), (unproved, "done"), (old[0], "done"), (b"\xff", "malformed")):
+                between.append(lambda data, answer=answer: answer)
+                done = send(Retune(fanout=2))
+                assert (reason, False) == (done.reason, done.good)
+            between.append(lambda data: None)
+            assert "gave no answer: perhaps it was done, perhaps not" == send(Stop()).text
+            assert 3 == ann.node.exchange.tuning.fanout
+
+    play(what)
