@@ -7,8 +7,14 @@ needs Chromium, Playwright and Pillow (which comes with matplotlib).
 from __future__ import annotations
 
 import contextlib
+import csv
 import io
+import json
+import os
 import shutil
+import socket
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -19,10 +25,14 @@ from PIL import Image
 
 import protovine
 from protovine.experiments.define.prepare import prepare
+from protovine.net.operate import TOKEN_ENV, operator_of
+from protovine.net.security.commands import ControlKey
+from protovine.net.transport import Endpoints, ask_status
 from protovine.watch.demo import demo_experiment
 from protovine.watch.live import Live
 from protovine.watch.recorded import Recorded
 from protovine.watch.server import Server
+from protovine.watch.swarm import Swarm
 
 FIGURES = Path(__file__).parent.parent / "docs" / "figures"
 # The animation: its width, its pictures, and the time between two of them.
@@ -91,6 +101,91 @@ def animation(page: Any) -> None:
     )
 
 
+TOKEN = "0123456789abcdef" * 4
+NODE = """schema = "schema.json"
+[node]
+state = "none"
+[network]
+plain = true
+swarm = "barn"
+name = "{name}"
+id = {id}
+listen = ["tcp/127.0.0.1:{port}"]
+connect = {peers}
+[gossip]
+share_probability = 0.5
+[exchange]
+budget_bytes_per_s = 600
+[control]
+token_env = "PROTOVINE_CONTROL_TOKEN"
+[source]
+kind = "csv"
+path = "rows.csv"
+rate_hz = 10
+loops = 0
+"""
+
+
+@contextlib.contextmanager
+def real_swarm(folder: Path, names: list[str]) -> Iterator[Swarm]:
+    """Processes over loopback that take commands."""
+    data = protovine.load("rotation", rows=5000)
+    (folder / "schema.json").write_text(
+        json.dumps({"features": data.features, "classes": list(map(str, data.classes))})
+    )
+    with open(folder / "rows.csv", "w", newline="") as file:
+        out = csv.writer(file)
+        out.writerow([*data.features, "class"])
+        out.writerows([*x, data.classes[y]] for x, y in zip(data.x, data.y, strict=True))
+    with contextlib.ExitStack() as stack:
+        ports = [stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in names]
+    endpoints = [f"tcp/127.0.0.1:{port}" for port in ports]
+    running = []
+    try:
+        for id, name in enumerate(names):
+            text = NODE.format(name=name, id=id + 1, port=ports[id], peers=json.dumps(endpoints[:id]))
+            (folder / f"{name}.toml").write_text(text)
+            line = [sys.executable, "-m", "protovine", "node", f"{name}.toml"]
+            environment = {**os.environ, TOKEN_ENV: TOKEN}
+            running.append(subprocess.Popen(line, cwd=folder, env=environment, stderr=subprocess.DEVNULL))
+        at = Endpoints((), (endpoints[0],), "client")
+        yield Swarm("barn", lambda: ask_status("barn", at), operator_of("barn", at, ControlKey(TOKEN, "barn"), 5.0))
+    finally:
+        for process in running:
+            process.terminate()
+            process.wait()
+
+
+def control(browser: Any, scheme: str, name: str) -> None:
+    """Real nodes while an operator changes them."""
+    names = ["gate-1", "gate-2", "hilltop", "river", "shed"]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        real_swarm(Path(folder), names) as swarm,
+        serving(swarm) as server,
+        opened(browser, server.link, color_scheme=scheme) as page,
+    ):
+        page.locator('#graph .node[data-state="up"]').nth(len(names) - 1).wait_for()
+        page.wait_for_timeout(20_000)
+        page.select_option("#node", label="hilltop")
+        page.click("#pause-sharing")
+        page.locator('#graph .node[aria-label*="shares nothing by hand"]').wait_for()
+        page.select_option("#node", label="gate-2")
+        page.select_option("#other", label="river")
+        page.click("#cut")
+        page.locator("#graph .edge.cut").wait_for(state="attached")
+        page.select_option("#node", label="shed")
+        page.once("dialog", lambda dialog: dialog.accept())
+        page.click("#kill")
+        page.locator('#graph .node[data-state="down"]').wait_for()
+        page.select_option("#node", label="gate-1")
+        page.fill("#share-probability", "0.1")
+        page.click("#set")
+        page.locator("#log", has_text="share_probability = 0.1").wait_for()
+        page.wait_for_timeout(5000)
+        shot(page, name, width=960)
+
+
 def main() -> None:
     """Make all pictures."""
     from playwright.sync_api import sync_playwright
@@ -140,6 +235,7 @@ def main() -> None:
             page.locator("#log .down").first.wait_for()
             page.wait_for_timeout(12_000)
             shot(page, "watch-thousand.png", width=960)
+        control(browser, "light", "watch-control.png")
         browser.close()
 
 

@@ -17,6 +17,7 @@ from protovine.experiments import PRESETS, Experiment
 from protovine.experiments.define import config
 from protovine.experiments.run.result import METRICS
 from protovine.net import config as node_config
+from protovine.net.operate import ControlTable
 from protovine.system import Section, kinds
 from protovine.system.settings import WholeSetSettings
 from tests import copies
@@ -83,7 +84,8 @@ def node_rows() -> list[str]:
     schema = (
         "| `schema` | text or table | | file that `protovine data info --json` wrote, or `features` and `classes` |"
     )
-    return [schema, *rows_of("node.", node_config.NodeTable), *rows_of("network.", node_config.NetworkTable)]
+    tables = {"node": node_config.NodeTable, "network": node_config.NetworkTable, "control": ControlTable}
+    return [schema, *(row for name, table in tables.items() for row in rows_of(f"{name}.", table))]
 
 
 def tables() -> dict[str, str]:

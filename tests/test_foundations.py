@@ -73,6 +73,7 @@ TRACE = [
     records.Evaluated(6, 0, ((0, -1, 2), (1, 1, 7))),
     records.Alarmed(7, 0, "adwin", "error", "relation"),
     records.Warned(7, 1, 0, "features", 6),
+    records.Commanded(8, 1, "fanout = 2", "operator kim"),
 ]
 
 

@@ -181,6 +181,11 @@ class Node:
         self._advance(now_ns)
         self.exchange.retune(now_ns, fanout, share_probability, budget_bytes_per_s)
 
+    def note_command(self, command: str, by: str, now_ns: int) -> None:
+        """Keep in the records that the operator ``by`` changed this node; what changes are calls of their own."""
+        self._advance(now_ns)
+        self._out.records.append(records.Commanded(now_ns, self.id, command, by))
+
     def observe(
         self,
         x: ArrayLike,

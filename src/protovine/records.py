@@ -217,6 +217,13 @@ class Warned(Record, frozen=True, gc=False, tag="warned"):
     seen_ns: int
 
 
+class Commanded(Record, frozen=True, gc=False, tag="commanded"):
+    """The operator ``by`` changed the running node: ``command`` says how. Written by real nodes."""
+
+    command: str
+    by: str
+
+
 AnyRecord = (
     Arrived
     | Missed
@@ -236,6 +243,7 @@ AnyRecord = (
     | Evaluated
     | Alarmed
     | Warned
+    | Commanded
 )
 
 

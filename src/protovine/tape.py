@@ -103,6 +103,13 @@ class Retuned(Call, frozen=True, tag="retune"):
     budget_bytes_per_s: float | None
 
 
+class Noted(Call, frozen=True, tag="command"):
+    """`Node.note_command`."""
+
+    command: str
+    by: str
+
+
 class Restored(Call, frozen=True, tag="restore"):
     """`Node.restore`."""
 
@@ -138,6 +145,7 @@ AnyCall = (
     | Distrusted
     | Forgot
     | Retuned
+    | Noted
     | Restored
     | Rejoined
     | Shifted
@@ -236,6 +244,11 @@ class TapedNode:
         """As `Node.retune`."""
         self._write(Retuned(now_ns, fanout, share_probability, budget_bytes_per_s))
         self.node.retune(now_ns, fanout, share_probability, budget_bytes_per_s)
+
+    def note_command(self, command: str, by: str, now_ns: int) -> None:
+        """As `Node.note_command`."""
+        self._write(Noted(now_ns, command, by))
+        self.node.note_command(command, by, now_ns)
 
     def restore(self, data: bytes, now_ns: int) -> None:
         """As `Node.restore`."""
@@ -433,6 +446,8 @@ def _make(call: AnyCall, node: Node) -> None:
         node.forget(call.peer, call.since_ns, call.until_ns, call.now_ns, whole=call.whole)
     elif isinstance(call, Retuned):
         node.retune(call.now_ns, call.fanout, call.share_probability, call.budget_bytes_per_s)
+    elif isinstance(call, Noted):
+        node.note_command(call.command, call.by, call.now_ns)
     elif isinstance(call, Finished):
         node.finish(call.now_ns)
     else:

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from protovine.cli import main
 from protovine.experiments.run.replay import replay
+from tests import copies
 from tests.watch.conftest import PATIENCE_S
 
 
@@ -88,11 +89,30 @@ def test_a_watched_run_that_is_stopped_is_partial(tmp_path: Path) -> None:
     assert "partial" == json.loads((out / "result.json").read_text())["status"]
 
 
+def test_ctrl_c_ends_a_page_that_somebody_watches_while_no_member_answers(tmp_path: Path) -> None:
+    pytest.importorskip("zenoh", reason="the extra `net` is not installed")
+    words = ["watch", "--swarm", "tcp/127.0.0.1:1", "--plain", "barn", "--port", "0"]
+    process = copies.Copy(*words, cwd=tmp_path, out=tmp_path / "out", error=tmp_path / "err")
+    try:
+        wait(lambda: "#token=" in (tmp_path / "out").read_text(), process)
+        address = (tmp_path / "out").read_text().split()[-1].partition("#")[0]
+        with urllib.request.urlopen(address + "api/stream?system=barn", timeout=30) as stream:
+            assert b"retry" in stream.readline()
+            process.send_signal(signal.SIGINT)
+            assert 0 == process.wait(PATIENCE_S)
+    finally:
+        if process.poll() is None:
+            process.kill()
+    assert ["Ctrl-C ends it"] == (tmp_path / "err").read_text().split("\n")[:-2]
+
+
 def test_mistakes_are_one_line(tmp_path: Path) -> None:
     for words, said in (
         (["watch", str(tmp_path)], "no run folder"),
         (["run", "--watch", "--seeds", "2"], "--watch shows one seed, got 2"),
         (["run", "--watch", "--suite", "robustness"], "not a suite"),
+        (["run", "--port", "8800"], "--host, --port and --browser are for --watch"),
+        (["run", "--watch", "--host", "0.0.0.0", "--out", str(tmp_path / "run")], "--host must be one address"),
         (["demo", "--host", "0.0.0.0"], "--host must be one address of this machine"),
         (["demo", "--port", "70000"], "70000"),
         (["watch"], "either a run folder or --swarm"),
@@ -100,3 +120,4 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
     ):
         made = CliRunner().invoke(main, words)
         assert (2, True) == (made.exit_code, said in made.output), (words, made.output)
+    assert not (tmp_path / "run").exists()

@@ -6,6 +6,9 @@ import json
 
 import pytest
 
+from protovine.errors import ConfigError
+from protovine.net.operate import Done
+from protovine.net.security.commands import Cut, Mend, PauseSharing, Retune, Stop
 from protovine.watch.members import MEMBERS_MAX, NAME_MAX, Members
 from protovine.watch.swarm import Swarm
 
@@ -64,6 +67,87 @@ def test_numbers_that_json_lacks_are_unknown() -> None:
     json.dumps(members.frame(), allow_nan=False)
 
 
+CONTROL = {"fanout": 4, "share_probability": 0.5, "budget_bytes_per_s": 0, "paused": False, "cut": []}
+
+
+def test_what_operators_change_is_noted_whoever_they_are() -> None:
+    members = Members()
+    members.take([status(7, control=CONTROL), status(1, control=None)], 1.0)
+    assert [7] == members.controlled and [4.0, None] == [each and each["fanout"] for each in members.frame()["control"]]
+    changed = {**CONTROL, "fanout": 2, "budget_bytes_per_s": 50.5, "paused": True, "cut": [1, 99]}
+    members.take([status(7, control=changed, refused={"gate-1: cut": 5})], 2.0)
+    assert members.has_cut(7, 1) and not members.has_cut(1, 7)
+    frame = members.frame()
+    assert ([[0, 1]], None) == (frame["cut"], frame["control"][1]), "a node that is down takes no commands"
+    members.take([status(7, control={**changed, "paused": False, "cut": []}), status(1)], 3.0)
+    assert [
+        "set by hand: fanout = 2, budget_bytes_per_s = 50.5",
+        "sharing paused by hand",
+        "link to gate-1 cut by hand",
+        "link to member 99 cut by hand",
+        "sharing resumed by hand",
+        "link to gate-1 restored by hand",
+        "link to member 99 restored by hand",
+    ] == [event["text"] for event in members.frame()["events"] if event["kind"] == "hand"]
+    with pytest.raises(ConfigError, match="node must be 0 to 1, got 2"):
+        members.id_at(2)
+
+
+@pytest.mark.parametrize(
+    "wrong", [7, "x", [], {}, {"fanout": "many", "cut": "all"}, {"cut": [HOSTILE, -1, True]}, {"paused": 1}]
+)
+def test_a_hostile_control_is_shown_as_unknown(wrong: object) -> None:
+    members = Members()
+    members.take([status(0, control=CONTROL)], 1.0)
+    members.take([status(0, control=wrong)], 2.0)
+    (shown,) = members.frame()["control"]
+    assert shown is None or ([], False, None) == (shown["cut"], shown["paused"], shown["fanout"])
+    json.dumps(members.frame(), allow_nan=False)
+
+
+def test_commands_of_the_page_reach_members_by_their_ids() -> None:
+    given: list = []
+
+    class Operator:
+        def send(self, commands: list) -> list[Done]:
+            given.extend(commands)
+            return [Done(id, "done" if id == 7 else "value", "no budget", True) for id, _ in commands]
+
+    swarm = Swarm("barn", dict, Operator())
+    answers = [status(7, control={**CONTROL, "cut": [3]}), status(3, control=CONTROL), status(5)]
+    swarm._members.take(answers, 1.0)
+    for command, wanted in (
+        ({"do": "stop", "node": 0}, [(7, Stop())]),
+        ({"do": "retune", "nodes": [0], "fanout": 2}, [(7, Retune(fanout=2))]),
+        ({"do": "pause-sharing", "nodes": [0]}, [(7, PauseSharing())]),
+        ({"do": "cut", "a": 0, "b": 2}, [(7, Cut(5))]),
+        ({"do": "mend", "a": 1, "b": 0}, [(7, Mend(3))]),
+    ):
+        given.clear()
+        swarm.act(command)
+        assert wanted == given
+    with pytest.raises(ConfigError, match=r"1 of 2 did not do it: gate-3: no budget"):
+        swarm.act({"do": "retune", "budget_bytes_per_s": 5})
+    for wrong, words in (
+        ({"do": "kill", "node": 0}, "unknown command 'kill'"),
+        ({"do": ["stop"]}, "unknown command"),
+        ({"do": "stop"}, "stop takes node"),
+        ({"do": "stop", "node": True}, "whole number"),
+        ({"do": "stop", "node": 9}, "0 to 2"),
+        ({"do": "cut", "a": 1, "b": 1}, "two different nodes"),
+        ({"do": "mend", "a": 1, "b": 2}, "not cut by hand"),
+        ({"do": "retune", "nodes": "all"}, "list of whole numbers"),
+        ({"do": "retune", "fanout": "many"}, "not a command"),
+        ({"do": "retune"}, "retune must name"),
+    ):
+        given.clear()
+        with pytest.raises(ConfigError, match=words):
+            swarm.act(wrong)
+        assert [] == given
+    with pytest.raises(ConfigError, match="Read only"):
+        Swarm("barn", dict).act({"do": "stop", "node": 0})
+
+
 def test_members_are_bounded() -> None:
     members = Members()
     members.take([status(number, name="x" * 500) for number in range(2 * MEMBERS_MAX)], 1.0)
@@ -81,7 +165,7 @@ def test_hostile_names_on_the_page(serve, open_page) -> None:
     assert 3 == page.locator("#graph .node").count()
     assert HOSTILE in page.locator("#graph .node").first.get_attribute("aria-label")
     assert HOSTILE in page.locator("h1").inner_text() and HOSTILE in page.locator("#log").inner_text()
-    assert page.locator("#hands").is_hidden() and page.locator("#play").is_hidden()
+    assert 0 == page.locator("#hands button:visible").count() and page.locator("#play").is_hidden()
     answers.pop(1)
     page.locator('#graph .node[data-state="down"]').wait_for()
     answers[5] = json.dumps(status(5)).encode()

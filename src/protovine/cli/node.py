@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from protovine.cli.common import status_rows
+
+if TYPE_CHECKING:
+    from protovine.net.transport import Endpoints
 
 # Options that name something of the settings, besides those of one value.
 _LISTS = ("listen", "connect", "source", "sink")
@@ -137,12 +139,13 @@ def status(
     """List the members of a running swarm, their state, and the age of each member's views of the others."""
     from protovine.errors import ConfigError, check_range
     from protovine.net.ops.probe import ProbeError, dial
+    from protovine.net.transport import ask_status
 
     check_range("--timeout", timeout, 0.1, 600)
-    _, ask = asker(connect, certificates, plain, timeout)
+    swarm, dialled, denied = client_of(connect, certificates, plain)
     home = None if certificates is None else Path(certificates)
     try:
-        answers = ask()
+        answers = ask_status(swarm, dialled, timeout, denied)
     except ConfigError:
         answers = {}
     found = [json.loads(answer) for answer in answers.values()]
@@ -181,22 +184,21 @@ def _table(rows: list[tuple[str, ...]]) -> str:
     )
 
 
-def asker(
-    endpoints: tuple[str, ...], certificates: str | None, plain: str | None, timeout_s: float
-) -> tuple[str, Callable[[], dict[int, bytes]]]:
-    """The name of a running swarm, and a function that asks its members for their status."""
+def client_of(
+    endpoints: tuple[str, ...], certificates: str | None, plain: str | None
+) -> tuple[str, Endpoints, frozenset[str]]:
+    """How a running swarm is asked: its name, whom to dial, and the common names of certificates to deny."""
     from datetime import UTC, datetime
 
     from protovine.errors import ConfigError
     from protovine.net.security.identity import common_name, load_client
-    from protovine.net.transport import Endpoints, ask_status
+    from protovine.net.transport import Endpoints
 
     if (certificates is None) == (plain is None):
         raise ConfigError("either --certificates or --plain is required")
-    swarm, home, denied = plain or "", None, set[str]()
+    swarm, home, denied = plain or "", None, frozenset[str]()
     if certificates is not None:
         home = Path(certificates)
         swarm, trust = load_client(home, datetime.now(UTC))
-        denied = set(map(common_name, trust.revoked))
-    dialled = Endpoints((), endpoints, "client", home)
-    return swarm, lambda: ask_status(swarm, dialled, timeout_s, denied)
+        denied = frozenset(map(common_name, trust.revoked))
+    return swarm, Endpoints((), endpoints, "client", home), denied

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from protovine.cli.common import console_on, processors, progress, take_reading, with_reading
+from protovine.cli.watch import Page, run_watched, with_page
 
 if TYPE_CHECKING:
     from protovine.experiments.run.folder import RunFolder
@@ -159,6 +160,7 @@ def show(result: Result, folder: RunFolder, as_json: bool) -> None:
     "--watch", "is_watched", is_flag=True, help="Watch it in the browser, and interfere. One seed, at --speed."
 )
 @click.option("--speed", type=click.FloatRange(0, 1000), default=1.0, help="With --watch: virtual s per s; 0: fast.")
+@with_page
 @click.option(
     "--suite",
     metavar="NAME",
@@ -175,6 +177,7 @@ def run(
     as_json: bool,
     is_watched: bool,
     speed: float,
+    page: Page,
     **flags: Any,
 ) -> None:
     """Compare systems on a stream, in virtual time.
@@ -198,12 +201,12 @@ def run(
     if jobs is not None or "jobs" not in tables:
         tables = {**tables, "jobs": jobs if jobs is not None else processors()}
     if is_watched:
-        from protovine.cli.watch import run_watched
-
         if suite is not None:
             raise click.UsageError("--watch shows one experiment, not a suite")
-        run_watched({"seeds": 1, **tables}, out, as_json, speed)
+        run_watched({"seeds": 1, **tables}, out, as_json, speed, page)
         return
+    if page != Page():
+        raise click.UsageError("--host, --port and --browser are for --watch")
     if suite is not None:
         _run_suite(suite, tables, out, as_json)
         return

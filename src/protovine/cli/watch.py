@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -18,28 +19,43 @@ if TYPE_CHECKING:
     from protovine.watch.server import Server, Startable
 
 
+class Page(NamedTuple):
+    """Where the page is served, and whether a browser opens it; None leaves that to the machine."""
+
+    host: str = "127.0.0.1"
+    port: int | None = None
+    browser: bool | None = None
+
+
 def with_page(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of every command that opens the page."""
+    """Add the options of every command that opens the page; the command gets them as one `Page`."""
+
+    @functools.wraps(command)
+    def with_one(*values: Any, host: str, port: int | None, browser: bool | None, **named: Any) -> Any:
+        return command(*values, page=Page(host, port, browser), **named)
+
+    made: Callable[..., Any] = with_one
     for option in (
-        click.option("--host", default="127.0.0.1", show_default=True, help="Address of this machine to serve at."),
+        click.option("--host", default=Page().host, show_default=True, help="Address of this machine to serve at."),
         click.option("--port", type=click.IntRange(0, 65535), default=None, help="0 is any. [default: 8800 if free]"),
         click.option("--browser/--no-browser", default=None, help="Open a browser. [default: on a desktop]"),
     ):
-        command = option(command)
-    return command
+        made = option(made)
+    return made
 
 
-def serve(source: Startable, host: str, port: int | None, browser: bool | None, quiet: bool = False) -> Server:
-    """Print the link, open a browser, and serve until Ctrl-C."""
+def serve(source: Startable, page: Page, quiet: bool = False, listening: Callable[[], None] = lambda: None) -> Server:
+    """Print the link, open a browser, and serve until Ctrl-C; ``listening`` is called when the address is taken."""
     import webbrowser
 
     from protovine.watch.server import Server
 
-    server = Server(source, host, port)
+    server = Server(source, page.host, page.port)
+    listening()
     click.echo(f"watch it at {server.link}", err=quiet)
     click.echo("Ctrl-C ends it", err=True)
     desktop = sys.stdout.isatty() and ("DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ)
-    if browser or (browser is None and desktop):
+    if page.browser or (page.browser is None and desktop):
         webbrowser.open(server.link)
     try:
         server.run()
@@ -54,6 +70,9 @@ def serve(source: Startable, host: str, port: int | None, browser: bool | None, 
 @click.option("--swarm", "endpoints", multiple=True, metavar="ENDPOINT", help="A member of a running swarm to ask.")
 @click.option("--certificates", default=None, metavar="FOLDER", help="Folder that `protovine cert issue` made.")
 @click.option("--plain", default=None, metavar="SWARM", help="No certificates: the name of the swarm.")
+@click.option("--control", is_flag=True, help="With --swarm: change nodes, too; needs their token.")
+@click.option("--token-env", default=None, metavar="NAME", help="Variable with it. [default: PROTOVINE_CONTROL_TOKEN]")
+@click.option("--token-file", default=None, metavar="FILE", help="File with it, instead of a variable (mode 0600).")
 @with_page
 def watch(
     run: Path | None,
@@ -61,27 +80,48 @@ def watch(
     endpoints: tuple[str, ...],
     certificates: str | None,
     plain: str | None,
-    host: str,
-    port: int | None,
-    browser: bool | None,
+    control: bool,
+    token_env: str | None,
+    token_file: str | None,
+    page: Page,
 ) -> None:
     """Watch a recorded run, or a running swarm, in the browser.
 
     RUN is a folder that `protovine run` or `protovine swarm` made; the page has a slider for time. With --swarm
-    tcp/127.0.0.1:7447 --plain barn, for example, real nodes are asked for their status once a second, and not changed.
+    tcp/127.0.0.1:7447 --plain barn, for example, real nodes are asked for their status once a second. They are not
+    changed, unless --control is given with the token that their settings name ([control]); where the swarm has
+    certificates, FOLDER must then be an operator's.
     """
+    from protovine.watch.guard import is_loopback
+
     if (run is None) == (not endpoints):
         raise ConfigError("watch takes either a run folder or --swarm")
+    if control and not endpoints:
+        raise ConfigError("--control is for --swarm: a recorded run cannot be changed")
+    if control and not is_loopback(page.host):
+        raise ConfigError(
+            f"--control needs a --host that only this machine reaches, such as 127.0.0.1, got {page.host!r}: "
+            "the page has no TLS; from elsewhere use `ssh -L`"
+        )
+    if not control and (token_env is not None or token_file is not None):
+        raise ConfigError("--token-env and --token-file are for --control")
+    if token_env is not None and token_file is not None:
+        raise ConfigError("--token-env and --token-file exclude each other")
     if run is not None:
         from protovine.watch.recorded import Recorded
 
-        serve(Recorded(run, seed), host, port, browser)
+        serve(Recorded(run, seed), page)
         return
-    from protovine.cli.node import asker
+    from protovine.cli.node import client_of
+    from protovine.net.operate import control_key, operator_of
+    from protovine.net.transport import ask_status
     from protovine.watch.swarm import Swarm
 
-    name, ask = asker(endpoints, certificates, plain, timeout_s=2.0)
-    serve(Swarm(name, ask), host, port, browser)
+    name, dialled, denied = client_of(endpoints, certificates, plain)
+    operator = None
+    if control:
+        operator = operator_of(name, dialled, control_key(token_env, token_file, name), 2.0, denied)
+    serve(Swarm(name, lambda: ask_status(name, dialled, 2.0, denied), operator), page)
 
 
 @click.command()
@@ -89,7 +129,7 @@ def watch(
     "--speed", type=click.FloatRange(0, 1000), default=2.0, show_default=True, help="Virtual s per s; 0: fast."
 )
 @with_page
-def demo(speed: float, host: str, port: int | None, browser: bool | None) -> None:
+def demo(speed: float, page: Page) -> None:
     """Watch five nodes learn a boundary that turns, in the browser.
 
     Kill nodes, cut links, begin a drift, and see what happens. Nothing is written.
@@ -98,10 +138,10 @@ def demo(speed: float, host: str, port: int | None, browser: bool | None) -> Non
     from protovine.watch.demo import demo_experiment
     from protovine.watch.live import Live
 
-    serve(Live(prepare(demo_experiment()), speed), host, port, browser)
+    serve(Live(prepare(demo_experiment()), speed), page)
 
 
-def run_watched(tables: dict[str, Any], out: Path | None, as_json: bool, speed: float) -> None:
+def run_watched(tables: dict[str, Any], out: Path | None, as_json: bool, speed: float, page: Page) -> None:
     """Run an experiment while it is watched; its folder has what was done by hand."""
     from protovine.cli.run import new_folder, show
     from protovine.experiments.define.config import Experiment
@@ -113,10 +153,15 @@ def run_watched(tables: dict[str, Any], out: Path | None, as_json: bool, speed: 
     prepared = prepare(Experiment(**tables))
     if len(prepared.seeds) > 1:
         raise ConfigError(f"--watch shows one seed, got {len(prepared.seeds)}: use --seeds 1")
-    folder = RunFolder.create(out or new_folder(prepared.data[prepared.experiment.seed].name), prepared)
+    folders: list[RunFolder] = []
     ended: list[Result] = []
 
+    def create() -> None:
+        path = out or new_folder(prepared.data[prepared.experiment.seed].name)
+        folders.append(RunFolder.create(path, prepared))
+
     def finish(lockstep: Lockstep) -> None:
+        (folder,) = folders
         again, result = lockstep.finish(folder.traces)
         folder.describe(again)
         folder.finish(result, render_report)
@@ -126,11 +171,11 @@ def run_watched(tables: dict[str, Any], out: Path | None, as_json: bool, speed: 
             click.echo("the page stays until Ctrl-C", err=True)
 
     live = Live(prepared, speed, finish)
-    serve(live, "127.0.0.1", None, None, quiet=as_json)
+    serve(live, page, as_json, create)
     if live.error:
         raise click.ClickException(live.error)
     if not ended:
         assert live.lockstep is not None
         finish(live.lockstep)
     elif as_json:
-        show(ended[0], folder, as_json)
+        show(ended[0], folders[0], as_json)

@@ -7,13 +7,14 @@
 - `ServerExchange`: the server of federated prototypes; its clients use `SetExchange` (baseline)
 - `Forgotten`: which items of which senders are refused because they are to be forgotten; `Unlearned`: what was
   there of them
+- `Tuning`: how a node shares, as far as that can change while it runs
 
 To add one: a new file here with a class that fits `Exchange` (`PushExchange` is a base for whole payloads), and its
 settings in `protovine.system`.
 """
 
 from protovine.exchange.alarms import Seen
-from protovine.exchange.base import Accepted, Exchange, Outputs, PushExchange, clamped, surprisal_bits
+from protovine.exchange.base import Accepted, Exchange, Outputs, PushExchange, Tuning, clamped, surprisal_bits
 from protovine.exchange.forgotten import FOREVER_NS, Forgotten, Unlearned
 from protovine.exchange.log import LogExchange, learner_view
 from protovine.exchange.models import ModelExchange
@@ -32,6 +33,7 @@ __all__ = [
     "Seen",
     "ServerExchange",
     "SetExchange",
+    "Tuning",
     "Unlearned",
     "clamped",
     "learner_view",

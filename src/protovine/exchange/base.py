@@ -46,6 +46,14 @@ class Accepted(NamedTuple):
     alarms: tuple[Seen, ...] = ()
 
 
+class Tuning(NamedTuple):
+    """How a node shares now: its fanout, share probability, and budget (0 is no limit, None that there can be none)."""
+
+    fanout: int
+    share_probability: float
+    budget_bytes_per_s: float | None
+
+
 class Exchange(Protocol):
     """One way of exchanging knowledge with peers, as a node uses it. It does no I/O and reads no clock.
 
@@ -100,6 +108,11 @@ class Exchange(Protocol):
         self, now_ns: int, fanout: int | None, share_probability: float | None, budget_bytes_per_s: float | None
     ) -> None:
         """Share by other settings from now on; None keeps what there is, and a budget needs a log."""
+        ...
+
+    @property
+    def tuning(self) -> Tuning:
+        """What `retune` changes, as it is."""
         ...
 
     def learnt(self, sample: LocalSample, samples_learnt: int, now_ns: int, out: Outputs) -> None:
@@ -230,6 +243,11 @@ class PushExchange(GossipView, ABC):
     ) -> None:
         """Other settings of the schedule; whole payloads have no budget."""
         self.schedule.retune(fanout, share_probability)
+
+    @property
+    def tuning(self) -> Tuning:
+        """The schedule's settings; there is no budget."""
+        return Tuning(self.schedule.fanout, self.schedule.share_probability, None)
 
     def learnt(self, sample: LocalSample, samples_learnt: int, now_ns: int, out: Outputs) -> None:
         """Offer the payload to the peers that the schedule names, now or at the next poll."""

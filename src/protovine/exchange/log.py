@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from protovine import records
 from protovine.errors import CodecError, RemoteProtocolError
 from protovine.exchange.alarms import Seen, decode_alarm, encode_alarm, is_alarm
-from protovine.exchange.base import Accepted, GossipView, Outputs, clamped
+from protovine.exchange.base import Accepted, GossipView, Outputs, Tuning, clamped
 from protovine.gossip import LogGossip, LogOutgoing, Schedule, Standing
 from protovine.learn import ArrayLearner
 from protovine.prototypes import PrototypeSet
@@ -77,6 +77,11 @@ class LogExchange(GossipView):
         if budget_bytes_per_s is not None:
             self.gossip.change_budget(budget_bytes_per_s, now_ns)
             self.share.budget_bytes_per_s = self.gossip.budget_bytes_per_s
+
+    @property
+    def tuning(self) -> Tuning:
+        """The schedule's settings and the budget."""
+        return Tuning(self.schedule.fanout, self.schedule.share_probability, self.gossip.budget_bytes_per_s)
 
     def learnt(self, sample: LocalSample, samples_learnt: int, now_ns: int, out: Outputs) -> None:
         """Put the sample into a batch if it is selected, and the batch into the log when it is due."""

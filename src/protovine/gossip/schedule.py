@@ -34,6 +34,8 @@ class Schedule(Protocol):
     ``needs_acknowledgements`` for calls of `acknowledged`.
     """
 
+    fanout: int
+    share_probability: float
     active: bool
     needs_errors: bool
     needs_acknowledgements: bool

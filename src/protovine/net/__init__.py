@@ -11,6 +11,7 @@
 - `claim.py`: who has a name that two processes use; `clock.py`: time that survives jumps; `pacing.py`: limits over time
 - `samples.py`: local samples and late labels; `causes.py`: why input was refused
 - `tally.py`: counts; `status.py`: the status of a member
+- `control.py`: what a running node does for operators; `operate.py`: the token, and commands from outside
 - `transport.py`: messages over Zenoh; `store.py`: state on disk; `snapshots.py`: when it is saved
 - `security/`: certificates and sealed messages; `io/`: sources and sinks; `ops/`: metrics, health, logs
 """

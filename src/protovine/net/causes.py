@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+_log = logging.getLogger("protovine")
 
 # Called with a reason in one word and a text.
 Report = Callable[[str, str], None]
@@ -18,6 +21,11 @@ PERIOD_S = 60.0
 # The caller bounds the rate.
 CONNECTION, SUBSCRIPTION = "connection", "subscription"
 _NAME_LENGTH, _TEXT_LENGTH = 100, 300
+
+
+def log_cause(reason: str, text: str) -> None:
+    """A `Report` that goes into the log."""
+    _log.warning("%s", text, extra={"reason": reason})
 
 
 @dataclass(slots=True)

@@ -27,6 +27,7 @@ from protovine.net.io import (
     ZenohKeys,
     ZenohSink,
 )
+from protovine.net.operate import ControlTable
 from protovine.net.ops.probe import is_own
 from protovine.net.roster import RosterTiming
 from protovine.net.samples import AwaitLimits
@@ -261,6 +262,7 @@ class NodeSettings(SystemSettings):
 
     node: NodeTable = NodeTable()
     network: NetworkTable = NetworkTable()
+    control: ControlTable = ControlTable()
     schema_: str | SchemaTable | None = Field(None, alias="schema", description="file, or a table")
     source: Annotated[
         StdinSource | FileSource | CsvSource | MqttSource | ZenohSource | None, Field(discriminator="kind")
@@ -302,7 +304,8 @@ class NodeSettings(SystemSettings):
         node = self.node.model_copy(update={"state": state, "tape": at(self.node.tape)})
         network = self.network.model_copy(update={"certificates": at(self.network.certificates)})
         schema = at(self.schema_) if isinstance(self.schema_, str) else self.schema_
-        update: dict[str, Any] = {"node": node, "network": network, "schema_": schema}
+        control = self.control.model_copy(update={"token_file": at(self.control.token_file)})
+        update: dict[str, Any] = {"node": node, "network": network, "schema_": schema, "control": control}
         for key in ("source", "sink"):
             table = getattr(self, key)
             paths = {name: at(getattr(table, name, None)) for name in _PATHS if getattr(table, name, None) is not None}

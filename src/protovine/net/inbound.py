@@ -91,6 +91,7 @@ class Inbound:
         now_ns: int,
     ) -> None:
         self.envelope, self.tally, self.limits, self.neighbours = envelope, tally, limits, neighbours
+        self.cut: set[int] = set()  # Members whose messages an operator lets nobody read.
         self._queue: deque[tuple[Channel, bytes]] = deque()
         self._queue_bytes = 0
         self._hellos = TokenBucket(limits.hellos_per_s, limits.hello_burst, now_ns)
@@ -133,6 +134,8 @@ class Inbound:
     def _message(self, data: bytes, now_ns: int) -> Message | Refusal:
         peer, payload = self.envelope.open(data)
         self.tally.count_received(peer, kind_name(payload), len(data))
+        if peer in self.cut:
+            return Refusal(peer, RemoteProtocolError("cut", "an operator has cut this link"))
         messages, size = self._budget(peer, now_ns)
         if not messages.take(now_ns) or not size.take(now_ns, len(data)):
             return Refusal(peer, RemoteProtocolError("flood", f"node {peer} sends more than it may"))

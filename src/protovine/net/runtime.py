@@ -26,7 +26,7 @@ from protovine.errors import (
     UnreadableError,
 )
 from protovine.gossip import UNSENT, kind_name
-from protovine.net.causes import Causes
+from protovine.net.causes import Causes, log_cause
 from protovine.net.claim import SHARED, Claim, ClaimAction
 from protovine.net.clock import Clock
 from protovine.net.inbound import HelloFrom, Inbound, InboundLimits, Message, Refusal
@@ -38,7 +38,7 @@ from protovine.net.security.hello import Member
 from protovine.net.security.identity import Identity, Trust
 from protovine.net.snapshots import Snapshots
 from protovine.net.states import Action
-from protovine.net.status import SinkLike, SourceLike, status
+from protovine.net.status import ControlLike, SinkLike, SourceLike, status
 from protovine.net.store import Store
 from protovine.net.tally import HELLO, PeerGroup, PeerKey, Tally
 from protovine.net.transport import Channel, Transport
@@ -102,9 +102,9 @@ class Runtime:
         # For health and metrics; the code that feeds the runtime sets them.
         self.source: SourceLike | None = None
         self.sink: SinkLike | None = None
-        # Whether samples are being taken from the source.
-        self.feeding = False
-        self.tally = Tally(causes=Causes(_log_cause))
+        self.control: ControlLike | None = None
+        self.feeding = False  # Whether samples are being taken from the source.
+        self.tally = Tally(causes=Causes(log_cause))
         for peer, view in node.views.items():
             self.tally.latency.expect(peer, view.created_ns)
         now_ns = self.clock.steady()
@@ -213,6 +213,11 @@ class Runtime:
         self._settle()
         return predicted
 
+    def act(self, change: Callable[[int], object]) -> None:
+        """Call ``change`` with the time, and carry out what follows; from the loop's thread."""
+        change(self.now_ns())
+        self._settle()
+
     def run_due(self) -> None:
         """Do what is due by the clock. The loop calls it; with a clock faster than the loop's, call it too."""
         now_ns, steady_ns = self.now_ns(), self.clock.steady()
@@ -269,7 +274,7 @@ class Runtime:
     # -- Messages. -----------------------------------------------------------------------------------------------------
 
     def _send(self, peer: int, data: bytes) -> None:
-        if peer not in self.roster.peers or self.claim.stands_by:
+        if peer not in self.roster.peers or peer in self.inbound.cut or self.claim.stands_by:
             return  # Known from a snapshot, but it has not said hello yet; gossip repeats the message then.
         try:
             sealed = self.envelope.seal(peer, data)
@@ -487,13 +492,9 @@ class Runtime:
         """The status of this moment; from any thread."""
         up_ns = self.clock.steady() - self._started_at_ns
         what = (self.node, self.envelope, self.roster, self.tally)
-        return status(*what, up_ns, time.time_ns(), self.warnings, self.source, self.sink)
+        return status(*what, up_ns, time.time_ns(), self.warnings, self.source, self.sink, self.control)
 
     @property
     def warnings(self) -> list[str]:
         """What is wrong now and needs a person; from any thread."""
         return self.claim.warnings(self.clock.steady()) + self.clock.warnings + self.snapshots.warnings
-
-
-def _log_cause(reason: str, text: str) -> None:
-    _log.warning("%s", text, extra={"reason": reason})

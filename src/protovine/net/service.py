@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from protovine.jit import compilations
-from protovine.net.causes import Causes
+from protovine.net.causes import Causes, log_cause
 from protovine.net.config import NodeSettings
+from protovine.net.control import Control
 from protovine.net.io.base import Output, Sink, Source
 from protovine.net.io.files import check_writable
 from protovine.net.io.schema import Schema
@@ -28,6 +29,7 @@ from protovine.net.ops.reload import Reloader
 from protovine.net.ops.server import Server, parse_address
 from protovine.net.ops.systemd import Notifier
 from protovine.net.samples import SamplePrediction
+from protovine.net.security.commands import ControlKey
 from protovine.net.store import check_folder
 from protovine.net.tally import Tally
 from protovine.system import warm
@@ -37,10 +39,6 @@ _log = logging.getLogger("protovine")
 
 # What the kernels of the default take on a desktop processor; they are cached then. Progress is logged this often.
 COMPILE_S, _SAY_S = 60, 10.0
-
-
-def _report(reason: str, text: str) -> None:
-    _log.warning("%s", text, extra={"reason": reason})
 
 
 @dataclass
@@ -53,6 +51,8 @@ class Prepared:
     sink: Sink | None
     # What the source refuses; becomes the runtime's.
     causes: Causes
+    # Of the token for commands, if there is one.
+    control_key: ControlKey | None
     # Gives sources and sinks the session of the swarm, once it is open.
     started: list[Started]
 
@@ -77,13 +77,15 @@ def prepare(settings: NodeSettings, fresh: bool = False) -> Prepared:
         check_writable(plan.tape, "node.tape")
     metrics = None if settings.node.metrics is None else parse_address(settings.node.metrics)
     check_ports(settings.network.listen, metrics, plan.state)
-    causes, started = Causes(_report), list[Started]()
+    control_key = settings.control.key(plan.member.swarm)
+    causes, started = Causes(log_cause), list[Started]()
 
     def session(declare: Callable[[Any], None]) -> None:
         started[0].transport.attach(declare)
 
     source = settings.source_of(schema, session, causes)
-    return Prepared(schema, plan, source, settings.sink_of(schema, session, _report), causes, started)
+    sink = settings.sink_of(schema, session, log_cause)
+    return Prepared(schema, plan, source, sink, causes, control_key, started)
 
 
 def run_member(
@@ -146,6 +148,10 @@ async def _run(settings: NodeSettings, read_again: Callable[[], NodeSettings], f
         if started.restored:
             samples = runtime.node.samples_learnt
             _log.info("continued from a snapshot with %d samples", samples, extra={"samples": samples})
+        if prepared.control_key is not None:
+            runtime.control = control = Control(runtime, plan.member, prepared.control_key)
+            started.transport.attach(control.declare)
+            _log.info("operators who have the token can change this node (control)")
         reloader = Reloader(
             runtime,
             read=lambda: read_again().model_dump(by_alias=True),

@@ -50,6 +50,14 @@ class SinkLike(Protocol):
         ...
 
 
+class ControlLike(Protocol):
+    """What takes the commands of operators."""
+
+    def status(self) -> dict[str, Any]:
+        """How the node shares, and which links are cut."""
+        ...
+
+
 def source_status(source: SourceLike | None, tally: Tally, now_ns: int) -> dict[str, Any] | None:
     """Whether the source is connected, how old its last sample is, and what was lost; None without a source."""
     if source is None:
@@ -88,6 +96,7 @@ def status(
     warnings: list[str],
     source: SourceLike | None = None,
     sink: SinkLike | None = None,
+    control: ControlLike | None = None,
 ) -> dict[str, Any]:
     """A member's peers, how old its view of each is, and what it has done. Any thread may call it."""
     views = dict(node.views)
@@ -112,6 +121,7 @@ def status(
         "prediction_s": tally.predicting.summary(),
         "source": source_status(source, tally, now_ns),
         "sink": sink_status(sink),
+        "control": None if control is None else control.status(),
         "awaiting_labels": node.unlabelled,
         "inbox_dropped": tally.inbox_dropped,
         "refused": {f"{tally.name(peer)}: {reason}": n for (peer, reason), n in in_order(tally.refused.copy())},

@@ -56,6 +56,8 @@ class Tally:
     causes: Causes = field(default_factory=Causes)
     # Why the certificates of endpoints that were dialled were not accepted, the last time.
     dialled: dict[str, str] = field(default_factory=dict)
+    # Commands of operators by what came of them.
+    commands: Counter[str] = field(default_factory=Counter)
     bugs: int = 0
     snapshots: int = 0
     snapshots_failed: int = 0

@@ -456,15 +456,22 @@ def ask_status(
     """The status of every member that can be reached, by id; not of certificates with a ``denied`` common name."""
     session = open_session(endpoints, denied)
     try:
-        found: dict[int, bytes] = {}
-        for reply in session.get(f"protovine/{swarm}/*/status", timeout=timeout_s):
-            if reply.ok is not None:
-                name = str(reply.ok.key_expr).split("/")[-2]
-                if name.isdecimal():
-                    found[int(name)] = reply.ok.payload.to_bytes()
-        return dict(sorted(found.items()))
+        return query(session, swarm, "*", "status", timeout_s)
     finally:
         session.close()
+
+
+def query(
+    session: Any, swarm: str, member: int | str, what: str, timeout_s: float, payload: bytes = b""
+) -> dict[int, bytes]:
+    """What one member, or all (``*``), answer to a query, by id."""
+    found: dict[int, bytes] = {}
+    for reply in session.get(f"protovine/{swarm}/{member}/{what}", timeout=timeout_s, payload=payload):
+        if reply.ok is not None:
+            name = str(reply.ok.key_expr).split("/")[-2]
+            if name.isdecimal():
+                found[int(name)] = reply.ok.payload.to_bytes()
+    return dict(sorted(found.items()))
 
 
 def zenoh_module() -> Any:

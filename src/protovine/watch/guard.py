@@ -31,6 +31,20 @@ _HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS]
 TOKEN_HEADER = "x-protovine-token"
 
 
+def is_loopback(address: str) -> bool:
+    """Whether only this machine reaches an address.
+
+    Examples
+    --------
+    >>> is_loopback("127.0.0.1"), is_loopback("10.0.0.7"), is_loopback("localhost")
+    (True, False, False)
+    """
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
 def allowed_hosts(address: str, port: int) -> frozenset[str]:
     """The values of the header Host that name this server; `ConfigError` if the address is not one to reach it by.
 

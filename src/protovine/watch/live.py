@@ -16,7 +16,7 @@ from protovine.system import warm
 from protovine.watch.board import Board, Facts
 from protovine.watch.describe import CHOICES, system_facts
 from protovine.watch.inside import Projection, inside_of
-from protovine.watch.source import curves_of
+from protovine.watch.source import check_command, curves_of
 
 SPEED_MAX = 1000.0
 # Wall time of one piece of simulation, in which nobody else can read.
@@ -72,7 +72,7 @@ class Live:
             "names": [],
             "systems": systems,
             "end": self.lockstep.end_s if self.lockstep else None,
-            "controls": True,
+            "controls": list(_COMMANDS),
             **CHOICES,
         }
 
@@ -115,34 +115,22 @@ class Live:
 
     def act(self, command: dict[str, Any]) -> None:
         """Do something by hand: see `_COMMANDS`."""
-        name, arguments = command.get("do"), {key: value for key, value in command.items() if key != "do"}
+        arguments = check_command(command, _COMMANDS, frozenset({"retune"}))
+        name = command["do"]
         if name == "pause":
             self.paused = True
         elif name == "go":
             self.paused = False
         elif name == "speed":
-            value = arguments.get("speed")
+            value = arguments["speed"]
             if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= SPEED_MAX:
                 raise ConfigError(f"speed must be 0 (as fast as possible) to {SPEED_MAX:g}, got {value!r}")
             self.speed = float(value)
         else:
-            self._by_hand(str(name), arguments)
+            self._by_hand(name, arguments)
         self._wake.set()
 
     def _by_hand(self, name: str, arguments: dict[str, Any]) -> None:
-        wanted = _COMMANDS.get(name)
-        if wanted is None:
-            raise ConfigError(f"unknown command '{name[:40]}' (known: go, pause, speed, {', '.join(_COMMANDS)})")
-        wrong = set(arguments) ^ set(wanted) if name != "retune" else set(arguments) - set(wanted)
-        if wrong:
-            raise ConfigError(f"{name} takes {', '.join(wanted)}, got {', '.join(sorted(arguments)) or 'nothing'}")
-        for key in ("node", "a", "b"):
-            if key in arguments and (not isinstance(arguments[key], int) or isinstance(arguments[key], bool)):
-                raise ConfigError(f"{key} must be a whole number, got {arguments[key]!r}")
-        if "nodes" in arguments and not (
-            isinstance(arguments["nodes"], list) and all(type(node) is int for node in arguments["nodes"])
-        ):
-            raise ConfigError(f"nodes must be a list of whole numbers, got {arguments['nodes']!r}")
         with self._lock:
             if self.lockstep is None or self._over:
                 raise ConfigError("the run has ended" if self._over else "the run has not started yet")
@@ -219,8 +207,11 @@ class Live:
             time.sleep(_REST_S)
 
 
-# What may be done by hand, with the arguments that it takes: methods of `Lockstep`.
+# What may be done by hand, with the arguments that it takes; after the first three methods of `Lockstep`.
 _COMMANDS: dict[str, tuple[str, ...]] = {
+    "go": (),
+    "pause": (),
+    "speed": ("speed",),
     "kill": ("node",),
     "restart": ("node",),
     "cut": ("a", "b"),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from protovine.errors import ConfigError
 from protovine.records import SECOND_NS
 from protovine.watch.board import CURVES, EVENTS_MAX, NODES_MAX
 from protovine.watch.curves import Curves, rounded
@@ -36,6 +37,7 @@ class Members:
         self.curves = Curves(CURVES, None)
         self.links: set[tuple[int, int]] = set()
         self._place: dict[int, int] = {}
+        self._ids: list[int] = []
         self._newest: list[dict[str, Any]] = []
         self._rates: list[float] = []
         self._up: list[bool] = []
@@ -47,6 +49,31 @@ class Members:
     def version(self) -> int:
         """Grows when there are more members, links or names."""
         return len(self.names) + len(self.links)
+
+    # -- Members by their places. --------------------------------------------------------------------------------------
+
+    def id_at(self, place: int) -> int:
+        """The id of a member by its place; `ConfigError` if there is no such place."""
+        if not 0 <= place < len(self.names):
+            raise ConfigError(f"node must be 0 to {len(self.names) - 1}, got {place}")
+        return self._ids[place]
+
+    def name_of(self, member: int) -> str:
+        """The name of a member by its id."""
+        place = self._place.get(member)
+        return f"member {member}" if place is None else self.names[place]
+
+    def has_cut(self, member: int, peer: int) -> bool:
+        """Whether a member says that its link to a peer is cut by hand; both by id."""
+        control = self._newest[self._place[member]].get("control")
+        return control is not None and peer in control["cut"]
+
+    @property
+    def controlled(self) -> list[int]:
+        """The ids of all members that answer and take commands."""
+        return [id for id, place in self._place.items() if self._up[place] and self._newest[place].get("control")]
+
+    # -- Polls. --------------------------------------------------------------------------------------------------------
 
     def take(self, statuses: Sequence[Any], at_s: float) -> None:
         """The answers of one poll at ``at_s`` seconds after the first."""
@@ -65,6 +92,7 @@ class Members:
             if before.get("incarnation", status["incarnation"]) != status["incarnation"]:
                 self._note("up", f"runs again, incarnation {status['incarnation']}", place)
             self._compare("refused", before, status, place)
+            self._compare_control(before.get("control"), status["control"], place)
             self._newest[place] = status
         for place in range(len(self.names)):
             self._seen(place, place in heard)
@@ -77,6 +105,7 @@ class Members:
         if place is None and len(self.names) < MEMBERS_MAX:
             place = self._place[status["id"]] = len(self.names)
             self.names.append(status["name"])
+            self._ids.append(status["id"])
             self._newest.append({})
             self._rates.append(0.0)
             self._up.append(False)
@@ -91,8 +120,21 @@ class Members:
 
     def _compare(self, what: str, before: dict[str, Any], status: dict[str, Any], place: int) -> None:
         for reason, count in list(status[what].items())[:20]:
-            if before and count > before[what].get(reason, 0):
+            if before and count > before[what].get(reason, 0) and not reason.endswith(": cut"):
                 self._note("refused", f"has refused {count:,} messages: {reason}", place)
+
+    def _compare_control(self, before: dict[str, Any] | None, now: dict[str, Any] | None, place: int) -> None:
+        """Note what operators have changed, whoever they are."""
+        if before is None or now is None:
+            return
+        changed = [f"{name} = {now[name]:g}" for name in _TUNING if before[name] != now[name] is not None]
+        if changed:
+            self._note("hand", f"set by hand: {', '.join(changed)}", place)
+        if before["paused"] != now["paused"]:
+            self._note("hand", "sharing paused by hand" if now["paused"] else "sharing resumed by hand", place)
+        for peer in sorted({*before["cut"]} ^ {*now["cut"]}):
+            verb = "cut" if peer in now["cut"] else "restored"
+            self._note("hand", f"link to {self.name_of(peer)} {verb} by hand", place)
 
     def _note(self, kind: str, text: str, place: int) -> None:
         self._number += 1
@@ -168,7 +210,15 @@ class Members:
             "events": list(self._events),
             "age": {"table": table, "group": 1},
             "edges": [],
-            "cut": [],
+            "cut": sorted(
+                [place, self._place[peer]]
+                for place, status in enumerate(self._newest)
+                for peer in (status.get("control") or {}).get("cut", ())
+                if peer in self._place
+            ),
+            "control": [
+                status.get("control") if up else None for up, status in zip(self._up, self._newest, strict=True)
+            ],
         }
 
 
@@ -190,11 +240,28 @@ def _checked(status: Any) -> dict[str, Any] | None:
         "refused": {str(k)[:100]: v for k, v in refused.items() if _is_count(v)}
         if isinstance(refused, Mapping)
         else {},
+        "control": _control(status.get("control")),
         "peers": [
             {"id": peer["id"], "age_s": _number(peer.get("age_s"), 1e12)}
             for peer in (peers[:MEMBERS_MAX] if isinstance(peers, list) else ())
             if isinstance(peer, Mapping) and _is_count(peer.get("id"))
         ],
+    }
+
+
+# What operators change: the greatest values.
+_TUNING = {"fanout": 1e6, "share_probability": 1.0, "budget_bytes_per_s": 1e12}
+
+
+def _control(found: Any) -> dict[str, Any] | None:
+    """How a member shares, if it takes commands."""
+    if not isinstance(found, Mapping):
+        return None
+    cut = found.get("cut")
+    return {
+        **{name: _number(found.get(name), most) for name, most in _TUNING.items()},
+        "paused": found.get("paused") is True,
+        "cut": [peer for peer in (cut[:NODES_MAX] if isinstance(cut, list) else ()) if _is_count(peer)],
     }
 
 

@@ -91,7 +91,7 @@ class Recorded:
             ],
             "end": self.end_s,
             "frames": POINTS,
-            "controls": False,
+            "controls": [],
             "drifts": {},
             "attacks": [],
         }

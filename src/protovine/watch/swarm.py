@@ -1,4 +1,4 @@
-"""A real swarm, read only: its members are asked for their status once a second."""
+"""A real swarm: its members are asked for their status once a second, and an operator with the token commands them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,22 @@ from collections.abc import Callable
 from typing import Any
 
 from protovine.errors import ConfigError, ProtovineError
+from protovine.net.operate import Operator
+from protovine.net.security.commands import Action, action_of
 from protovine.watch.members import Members
+from protovine.watch.source import check_command
 
 PERIOD_S = 1.0
+# What may be done to real nodes, with the arguments that it takes.
+_COMMANDS: dict[str, tuple[str, ...]] = {
+    "stop": ("node",),
+    "cut": ("a", "b"),
+    "mend": ("a", "b"),
+    "pause-sharing": ("nodes",),
+    "resume-sharing": ("nodes",),
+    "retune": ("nodes", "fanout", "share_probability", "budget_bytes_per_s"),
+}
+READ_ONLY = "Read only: start `protovine watch --swarm` with --control and the token to change nodes."
 
 
 class Swarm:
@@ -23,10 +36,12 @@ class Swarm:
         Of the swarm.
     ask : callable
         Returns the statuses of all members that answer, by id, as JSON.
+    operator : Operator, optional
+        Gives commands; without one the swarm can only be watched.
     """
 
-    def __init__(self, name: str, ask: Callable[[], dict[int, bytes]]) -> None:
-        self._name, self._ask = name, ask
+    def __init__(self, name: str, ask: Callable[[], dict[int, bytes]], operator: Operator | None = None) -> None:
+        self._name, self._ask, self._operator = name, ask, operator
         self._members = Members()
         self._error: str | None = None
         self._lock, self._stop = threading.Lock(), threading.Event()
@@ -47,7 +62,7 @@ class Swarm:
             members = self._members
             system = {
                 "name": self._name,
-                "about": "real nodes, read only",
+                "about": "real nodes" + (", read only" if self._operator is None else ""),
                 "links": sorted(members.links),
                 "nodes": len(members.names),
                 "shares": True,
@@ -62,7 +77,8 @@ class Swarm:
                 "names": list(members.names),
                 "systems": [system],
                 "end": None,
-                "controls": False,
+                "controls": [] if self._operator is None else list(_COMMANDS),
+                "read_only": READ_ONLY if self._operator is None else None,
                 "version": members.version,
                 "drifts": {},
                 "attacks": [],
@@ -88,8 +104,35 @@ class Swarm:
         return {"error": "Real nodes do not show their prototypes."}
 
     def act(self, command: dict[str, Any]) -> None:
-        """Nothing can be done to real nodes from here."""
-        raise ConfigError("a real swarm can only be watched")
+        """Give members commands; `ConfigError` says which of them did not carry them out, and why."""
+        if self._operator is None:
+            raise ConfigError(READ_ONLY)
+        arguments = check_command(command, _COMMANDS, frozenset({"retune", "pause-sharing", "resume-sharing"}))
+        with self._lock:
+            commands = self._commands(command["do"], arguments)
+        failed = [done for done in self._operator.send(commands) if not done.good]
+        if failed:
+            said = "; ".join(f"{self._members.name_of(done.node)}: {done.text}" for done in failed[:5])
+            more = f", and {len(failed) - 5} more" if len(failed) > 5 else ""
+            raise ConfigError(f"{len(failed)} of {len(commands)} did not do it: {said}{more}")
+
+    def _commands(self, name: str, arguments: dict[str, Any]) -> list[tuple[int, Action]]:
+        """Commands by the ids of members; the page knows members by their places."""
+        members = self._members
+        if name in ("cut", "mend"):
+            a, b = members.id_at(arguments["a"]), members.id_at(arguments["b"])
+            if a == b:
+                raise ConfigError(f"a link needs two different nodes, got {arguments['a']} twice")
+            # One end is enough: it neither sends nor reads. A link may be cut at either end, or at both.
+            ends = [(a, b)] if name == "cut" else [(x, y) for x, y in ((a, b), (b, a)) if members.has_cut(x, y)]
+            if not ends:
+                raise ConfigError("this link was not cut by hand")
+            return [(x, action_of({"do": name, "peer": y})) for x, y in ends]
+        nodes = [arguments.pop("node")] if "node" in arguments else arguments.pop("nodes", [])
+        ids = [members.id_at(node) for node in nodes] or members.controlled
+        if not ids:
+            raise ConfigError("no node takes commands")
+        return [(member, action_of({"do": name, **arguments})) for member in ids]
 
     def _poll(self) -> None:
         began_s = time.monotonic()

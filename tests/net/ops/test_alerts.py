@@ -30,9 +30,11 @@ from protovine.net import (
     revoke,
 )
 from protovine.net.clock import Clock
+from protovine.net.control import Control
 from protovine.net.inbound import InboundLimits
 from protovine.net.ops.metrics import make_registry, read
 from protovine.net.runtime import Runtime
+from protovine.net.security.commands import Action, Command, ControlKey, Cut, PauseSharing, Stop, read_challenge
 from protovine.net.store import Store
 from protovine.net.transport import Channel
 from tests.net.loopback import Wire, make_runtime, plain, sample, until
@@ -170,6 +172,29 @@ async def _(field: Field) -> None:
     for _ in range(2):
         field.ann._deliver(Channel.HELLO, liar)
     await until(lambda: not field.ann.inbound.waiting[0])
+
+
+def give(field: Field, key: ControlKey, *actions: Action) -> None:
+    """Commands to ann, which takes those with the right token."""
+    right = ControlKey("0123456789" * 4, "barn")
+    if field.ann.control is None:
+        field.ann.control = Control(field.ann, MemberName("barn", "ann", 0), right)
+    for action in actions:
+        challenge = read_challenge(field.ann.control.answer(b""))  # type: ignore[attr-defined]
+        data, _ = key.write(Command(challenge, "eve", action), None)
+        field.ann.control.answer(data)  # type: ignore[attr-defined]
+
+
+@case("CommandsRefused")
+def _(field: Field) -> None:
+    give(field, ControlKey("9876543210" * 4, "barn"), Stop())
+
+
+@case("SharingPaused")
+@case("LinkCut")
+def _(field: Field) -> None:
+    if field.ann.control is None:
+        give(field, ControlKey("0123456789" * 4, "barn"), PauseSharing(), Cut(1))
 
 
 @case("RunsTwice")

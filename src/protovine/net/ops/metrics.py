@@ -30,6 +30,7 @@ except ImportError:
 
 # Reasons of refusals that alerts are about.
 _AWAITED = ("forged", "impostor", "overrun", "revoked", "signature")
+_OUTCOMES = ("done", "node", "operator", "replay", "token")
 # Without certificates any process can invent members: those met after this many share one label.
 PEERS_MAX = 256
 OTHERS = "(others)"
@@ -84,6 +85,8 @@ _VALUES: dict[str, tuple[str, str]] = {
     "revoked": ("gauge", "1 if the node's own certificate was revoked."),
     "revoked_certificates": ("gauge", "Certificates on the revocation list."),
     "revocation_list_timestamp_seconds": ("gauge", "When the authority signed the list; what is newest is in force."),
+    "sharing_paused": ("gauge", "1 while an operator lets the node share nothing."),
+    "links_cut": ("gauge", "Members to which an operator has cut the link."),
     "tombstones": ("gauge", "Tombstones on the list: whose items of which time all members forget."),
     "tombstones_applied": ("counter", "Tombstones whose items this start has forgotten."),
     "source_connected": ("gauge", "1 while messages can come: the file is open, the broker or the network there."),
@@ -100,6 +103,7 @@ _LABELLED: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "view_age_seconds": ("gauge", "Age of the newest message accepted from a peer, by both clocks.", ("peer",)),
     "peer_alive": ("gauge", "1 if there is a link to the peer, or it was heard since one was lost.", ("peer",)),
     "accuracy": ("gauge", "Fraction of right predictions: of the newest 1,000 judged, or of all (total).", ("window",)),
+    "commands": ("counter", "Commands of operators, by what came of them: done, or why not.", ("outcome",)),
     "drift_alarms": ("counter", "Drifts of this node's own stream, by what has changed.", ("kind",)),
     "drift_warnings": ("counter", "Drifts that peers say they saw, by sender and what has changed.", ("peer", "kind")),
     "source_refused": ("counter", "Messages of the source that were refused, by reason.", ("reason",)),
@@ -221,6 +225,10 @@ def read(runtime: Runtime, *, lag_s: float | None = None, meter: SocketMeter | N
         if tally.sample_ns:
             values["source_sample_age_seconds"] = (now_ns - tally.sample_ns) / SECOND_NS
         labelled["source_refused"] = {(reason,): count for reason, count in sorted(source.refusals.items())}
+    if runtime.control is not None:
+        shown = runtime.control.status()
+        values["sharing_paused"], values["links_cut"] = shown["paused"], len(shown["cut"])
+        labelled["commands"] = {(word,): tally.commands[word] for word in sorted({*_OUTCOMES, *tally.commands})}
     if sink is not None:
         values["sink_dropped"] = sink.dropped
         values["sink_connected"] = sink.connected

@@ -9,6 +9,7 @@
 - `hello.py`: the signed introduction of a member to its peers
 - `envelope.py`: keys for every pair of members, sealed messages
 - `plain.py`: the same calls without certificates
+- `commands.py`: commands of operators to running nodes, and the proof of who gave them
 """
 
 from protovine.net.security.authority import Issued, bury, create_authority, issue, revoke

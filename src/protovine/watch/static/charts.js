@@ -75,8 +75,10 @@ export function draw(curves, system, end, drifts, count = curves.t.length) {
 function drawAccuracy(curves, system, end, count) {
   const t = until(curves.t, count);
   const others = Object.keys(curves.others);
-  const band = curves.nodes.length && curves.nodes[0].length ? [] : [until(curves.low, count), until(curves.high, count)];
-  const single = curves.nodes.length && curves.nodes[0].length > 1 ? curves.nodes[0].map((_, i) => until(curves.nodes, count).map((row) => row[i])) : [];
+  // Of a real swarm there may be more nodes at the end than at the beginning.
+  const n = curves.nodes.at(-1)?.length ?? 0;
+  const band = n ? [] : [until(curves.low, count), until(curves.high, count)];
+  const single = n > 1 ? Array.from({ length: n }, (_, i) => until(curves.nodes, count).map((row) => row[i] ?? null)) : [];
   const series = [
     ...single.map(() => line(css("--node"), 1)),
     ...band.map(() => line(css("--node"), 1)),
@@ -89,7 +91,7 @@ function drawAccuracy(curves, system, end, count) {
   byId("accuracy-legend").replaceChildren(
     key(system.name, lineSign(css("--mean")), percent(last(data[data.length - 1]))),
     ...others.map((name) => key(name, lineSign(colourOf(name), dashOf(name).join(" ")), percent(last(until(curves.others[name], count))))),
-    key("last class", lineSign(css("--last"), "2 3"), percent(last(until(curves.last_class, count)))),
+    ...(curves.last_class.some(known) ? [key("last class", lineSign(css("--last"), "2 3"), percent(last(until(curves.last_class, count))))] : []),
     ...(single.length ? [key("each node", lineSign(css("--node"), "", 1.5))] : band.length ? [key("10 % and 90 % of nodes", lineSign(css("--node"), "", 1.5))] : []),
   );
   accuracy = show(accuracy, "accuracy", series, data, "%", () => [lowest, 1], end);

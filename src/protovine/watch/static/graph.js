@@ -1,9 +1,10 @@
 // The swarm: a graph of up to 64 nodes, or a mosaic of more.
 
-import { byId, canvasOf, css, element, key, known, percent, bytes, scaleColour, shape, textOn, tipOn } from "./format.js";
+import { byId, canvasOf, css, element, key, known, lineSign, percent, bytes, scaleColour, shape, textOn, tipOn } from "./format.js";
 
 const svg = byId("graph");
 const PULSES_SHOWN = 60;
+const NAMES_SHOWN = 16;
 const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
 let nodes = [];
 let edges = new Map();
@@ -15,7 +16,7 @@ let newest = null;
 const edgeKey = (a, b) => (a < b ? `${a}-${b}` : `${b}-${a}`);
 export const isLarge = (n) => n > 64;
 
-export function build(chosen, names, select) {
+export function build(chosen, names, select, named) {
   system = chosen;
   newest = null;
   svg.replaceChildren();
@@ -29,11 +30,14 @@ export function build(chosen, names, select) {
   const [width, height] = [Math.max(200, box.width), Math.max(150, box.height)];
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   const n = chosen.nodes;
+  const captions = named && n <= NAMES_SHOWN;
   const r = Math.max(7, Math.min(19, (0.9 * Math.min(width, height)) / Math.max(6, n / 2.2)));
-  const [rx, ry] = [width / 2 - r - 6, height / 2 - r - 6];
+  const below = captions ? 14 : 0;
+  const [rx, ry] = [width / 2 - r - 6 - 2 * below, height / 2 - r - 6 - below / 2];
   places = Array.from({ length: n }, (_, i) => {
     const angle = (2 * Math.PI * i) / n - Math.PI / 2;
-    return n === 1 ? [width / 2, height / 2] : [width / 2 + rx * Math.cos(angle), height / 2 + ry * Math.sin(angle)];
+    const middle = (height - below) / 2;
+    return n === 1 ? [width / 2, middle] : [width / 2 + rx * Math.cos(angle), middle + ry * Math.sin(angle)];
   });
   for (const [a, b] of chosen.links) {
     const line = shape("line", { class: "edge", x1: places[a][0], y1: places[a][1], x2: places[b][0], y2: places[b][1] });
@@ -42,7 +46,14 @@ export function build(chosen, names, select) {
     edges.set(edgeKey(a, b), line);
   }
   places.forEach(([x, y], i) => nodes.push(drawNode(i, x, y, r, names[i], select)));
+  for (const { group, x, y, name } of captions ? nodes : []) {
+    const caption = shape("text", { class: "name", x, y: y + r + 10 });
+    caption.textContent = shortened(name);
+    group.append(caption);
+  }
 }
+
+const shortened = (name) => (name.length > 14 ? `${name.slice(0, 13)}…` : name);
 
 function drawNode(i, x, y, r, name, select) {
   const group = shape("g", { class: "node", tabindex: 0, role: "button", "aria-pressed": "false" });
@@ -78,13 +89,14 @@ export function draw(frame, chosenNode) {
     node.disc.setAttribute("fill-opacity", down ? 0.45 : 1);
     node.group.dataset.state = state[i];
     node.group.setAttribute("aria-pressed", String(i === chosenNode));
-    node.mark.setAttribute("d", markOf(state[i], node));
+    const paused = frame.control?.[i]?.paused;
+    node.mark.setAttribute("d", markOf(state[i], node) + (paused ? pauseOf(node) : ""));
     node.mark.setAttribute("stroke", state[i] === "byzantine" ? css("--alert") : css("--ink"));
     node.label.textContent = down ? "" : String(i);
     node.part.textContent = node.roomy && !down && known(value) ? `${Math.round(100 * value)} %` : "";
     for (const text of [node.label, node.part]) text.setAttribute("fill", known(value) ? textOn(shade(value)) : "#fff");
     const alarmed = alarm[i] ? `, drift of the ${alarm[i].kind} at ${alarm[i].at.toFixed(1)} s` : "";
-    const words = `${node.name}: ${stateWords(state[i])}, accuracy ${percent(value)}, sends ${bytes(rate[i])}, ${size[i]} prototypes${alarmed}`;
+    const words = `${node.name}: ${stateWords(state[i])}, accuracy ${percent(value)}, sends ${bytes(rate[i])}, ${size[i]} prototypes${alarmed}${paused ? ", shares nothing by hand" : ""}`;
     node.group.setAttribute("aria-label", words);
     node.title.textContent = words;
   });
@@ -107,6 +119,12 @@ function markOf(state, { x, y, r }) {
   return "";
 }
 
+// Two bars at the upper right.
+function pauseOf({ x, y, r }) {
+  const [left, top] = [x + 0.8 * r + 2, y - r - 2];
+  return `M${left} ${top}v9M${left + 5} ${top}v9`;
+}
+
 function drawEdges(frame) {
   const rates = new Map();
   for (const [a, b, rate] of frame.edges) rates.set(edgeKey(a, b), (rates.get(edgeKey(a, b)) ?? 0) + rate);
@@ -115,9 +133,12 @@ function drawEdges(frame) {
   for (const [name, line] of edges) {
     const part = (rates.get(name) ?? 0) / most;
     line.setAttribute("stroke-width", (0.6 + 3 * part).toFixed(2));
-    line.setAttribute("stroke-opacity", (0.18 + 0.55 * part).toFixed(2));
+    line.setAttribute("stroke-opacity", (rates.size ? 0.18 + 0.55 * part : 0.4).toFixed(2));
     line.classList.toggle("cut", cut.has(name));
-    if (cut.has(name)) line.setAttribute("stroke-opacity", 0.9);
+    if (cut.has(name)) {
+      line.setAttribute("stroke-opacity", 0.9);
+      line.setAttribute("stroke-width", 1.5);
+    }
   }
 }
 
@@ -169,16 +190,21 @@ export function prepareMosaic(select) {
   });
 }
 
-export function legend(n) {
+export function legend(n, real, controlled) {
   const box = byId("graph-legend");
   const ramp = element("span", "", { class: "key" });
   const sign = shape("svg", { width: 62, height: 10, viewBox: "0 0 62 10", "aria-hidden": "true" });
   for (let i = 0; i < 31; i++) sign.append(shape("rect", { x: 2 * i, y: 0, width: 2.2, height: 10, fill: scaleColour(i / 30) }));
   ramp.append(element("span", "≤ 50 %"), sign, element("span", "100 %"));
   const down = shape("path", { d: "M5 1L13 9M13 1L5 9", stroke: css("--ink"), "stroke-width": 2 });
-  const byzantine = shape("path", { d: "M9 0L15 5L9 10L3 5Z", fill: "none", stroke: css("--alert"), "stroke-width": 2 });
-  box.replaceChildren(ramp, key("down", down), key("Byzantine", byzantine));
-  if (!isLarge(n)) box.append(key("traffic", lineOf()), key("share", shape("circle", { cx: 9, cy: 5, r: 3.5, fill: css("--mean") })));
+  box.replaceChildren(ramp, key("down", down));
+  if (controlled) box.append(key("shares nothing", shape("path", { d: "M6 0v10M12 0v10", stroke: css("--ink"), "stroke-width": 2.5 })));
+  if (real) {
+    if (!isLarge(n)) box.append(key("met", lineOf(1)), key("cut", lineSign(css("--alert"), "3 4", 1)));
+    return;
+  }
+  box.append(key("Byzantine", shape("path", { d: "M9 0L15 5L9 10L3 5Z", fill: "none", stroke: css("--alert"), "stroke-width": 2 })));
+  if (!isLarge(n)) box.append(key("traffic", lineOf(3)), key("share", shape("circle", { cx: 9, cy: 5, r: 3.5, fill: css("--mean") })));
 }
 
-const lineOf = () => shape("line", { x1: 0, x2: 18, y1: 5, y2: 5, stroke: css("--soft"), "stroke-width": 3, "stroke-opacity": 0.7 });
+const lineOf = (width) => shape("line", { x1: 0, x2: 18, y1: 5, y2: 5, stroke: css("--soft"), "stroke-width": width, "stroke-opacity": 0.7 });

@@ -44,6 +44,7 @@ async function ask(path) {
 
 async function act(command) {
   const headers = { "content-type": "application/json", "x-protovine-token": sessionStorage.getItem(TOKEN) ?? "" };
+  if (about.mode === "swarm") hint("Sending …");
   try {
     const answer = await fetch("/api/act", { method: "POST", headers, body: JSON.stringify(command) });
     if (!answer.ok) throw new Error(await answer.text());
@@ -99,9 +100,14 @@ function choose(name) {
 
 function layOut() {
   if (!system) return;
-  graph.build(system, about.names, selectNode);
-  graph.legend(system.nodes);
-  byId("graph-note").textContent = graph.isLarge(system.nodes) ? `${system.nodes} nodes, coloured by accuracy` : "coloured by accuracy; edges by traffic";
+  const real = about.mode === "swarm";
+  document.querySelector("main").dataset.mode = about.mode;
+  graph.build(system, about.names, selectNode, real);
+  graph.legend(system.nodes, real, may("pause-sharing"));
+  byId("graph-note").textContent = graph.isLarge(system.nodes) ? `${system.nodes} nodes, coloured by accuracy` : real ? "coloured by accuracy" : "coloured by accuracy; edges by traffic";
+  byId("accuracy-note").textContent = real ? "of all predictions of each node, %" : "of the last 100 predictions of each node, %";
+  byId("tab-trust").hidden = real; // A status does not say whom a node trusts.
+  byId("system-label").hidden = about.systems.length < 2;
 }
 
 // -- Following: pictures come as server-sent events.
@@ -219,11 +225,18 @@ function draw() {
   showState();
   showMessage(empty);
   graph.draw(frame, node);
+  if (about.mode === "swarm") system.budget = budgetOfAll();
   const count = about.mode === "recorded" ? Math.max(1, curves.t.filter((at) => at <= frame.t + 1e-3).length) : curves.t.length;
   charts.draw(curves, system, about.end, driftTimes(), count);
   drawPairs();
   if (about.end) byId("progress").value = Math.min(1, frame.t / about.end);
   byId("time").textContent = about.end ? `${frame.t.toFixed(1)} of ${about.end.toFixed(1)} s` : `${frame.t.toFixed(1)} s`;
+}
+
+// The budget that all nodes have which say it; null if they differ.
+function budgetOfAll() {
+  const budgets = new Set(frame.control.filter(known).map((each) => each.budget_bytes_per_s));
+  return budgets.size === 1 ? [...budgets][0] : null;
 }
 
 const driftTimes = () => events.filter((each) => ["drift", "hand", "alarm"].includes(each.kind)).map((each) => each.at);
@@ -254,7 +267,9 @@ function showMessage(empty) {
     ["samples", totals.samples.toLocaleString("en"), "samples"],
     ["nodes up", `${system.nodes - down} of ${system.nodes}`, "up"],
   ];
-  byId("numbers").replaceChildren(...numbers.map(([name, value, id]) => {
+  // A status has no F1, and no bytes from the beginning.
+  const shownNumbers = about.mode === "swarm" ? numbers.filter(([, value]) => !value.startsWith("–")) : numbers;
+  byId("numbers").replaceChildren(...shownNumbers.map(([name, value, id]) => {
     const made = element("span", `${name} `);
     made.append(element("b", value, { "data-number": id }));
     return made;
@@ -304,12 +319,33 @@ function selectNode(i) {
 
 function showNode() {
   const down = frame?.nodes.state[node] === "down";
-  byId("kill").textContent = down ? "Restart" : "Kill";
+  byId("kill").textContent = may("stop") ? "Stop" : down ? "Restart" : "Kill";
   const other = Number(byId("other").value);
   const cut = frame?.cut?.some(([a, b]) => (a === node && b === other) || (a === other && b === node));
   const open = (status.by_hand ?? []).some((each) => each.kind === "cut" && each.until_s >= 1e8 && [each.source, each.target].includes(node) && [each.source, each.target].includes(other));
   byId("cut").textContent = cut || open ? "Restore link" : "Cut link";
+  if (about?.mode === "swarm" && about.controls.length) showControl(down);
 }
+
+// How a real node shares now, or why it takes no commands.
+function showControl(down) {
+  const control = frame?.control?.[node];
+  const name = about.names[node];
+  const why = control ? "" : down ? `${name} does not answer. A node that has stopped is started on its own machine.` : `${name} takes no commands: its settings have no [control].`;
+  byId("hands-note").textContent = why;
+  for (const each of document.querySelectorAll("#hands button")) {
+    each.disabled = !control && each.id !== "set-everywhere";
+    each.title = each.disabled ? why : "";
+  }
+  byId("pause-sharing").textContent = control?.paused ? "Resume sharing" : "Pause sharing";
+  byId("fanout").placeholder = control?.fanout ?? "";
+  byId("share-probability").placeholder = control?.share_probability ?? "";
+  byId("budget").placeholder = control?.budget_bytes_per_s || "no limit";
+  byId("budget").disabled = control !== null && control !== undefined && !known(control.budget_bytes_per_s);
+  byId("budget").title = byId("budget").disabled ? "Only a log has a budget." : "";
+}
+
+const may = (name) => about?.controls.includes(name);
 
 function prepareControls() {
   const live = about.mode === "live";
@@ -318,7 +354,10 @@ function prepareControls() {
   byId("progress").hidden = recorded || !about.end;
   byId("speed-label").hidden = !live;
   byId("play").hidden = !live && !recorded;
-  byId("hands").hidden = !live;
+  byId("hands").hidden = !about.controls.length && !about.read_only;
+  for (const each of document.querySelectorAll("#hands .hand")) each.hidden = !about.controls.length;
+  for (const each of document.querySelectorAll("#hands [data-needs]")) each.hidden = !each.dataset.needs.split(" ").some(may);
+  byId("hands-note").textContent = about.read_only ?? "";
   const options = about.names.map((name, i) => element("option", name, { value: i }));
   byId("node").replaceChildren(...options);
   byId("other").replaceChildren(...options.map((each) => each.cloneNode(true)));
@@ -329,7 +368,23 @@ function prepareControls() {
   byId("fanout").value = system.fanout ?? "";
   byId("share-probability").value = system.share_probability ?? "";
   byId("budget").value = system.budget ?? "";
-  if (live && !sessionStorage.getItem(TOKEN)) hint("Read only: open the whole link that the command printed to control it.");
+  byId("set").textContent = live ? "Set" : "Set here";
+  if (about.controls.length && !sessionStorage.getItem(TOKEN)) hint("Read only: open the whole link that the command printed to control it.");
+}
+
+// In a simulation settings are of all nodes, and no budget is no limit; of real nodes, what is left empty stays.
+async function retune(nodes) {
+  const number = (id) => (byId(id).value === "" ? null : Number(byId(id).value));
+  const budget = number("budget") ?? (about.mode === "live" ? 0 : null);
+  const command = { do: "retune", ...nodes, fanout: number("fanout"), share_probability: number("share-probability"), budget_bytes_per_s: budget };
+  await act(Object.fromEntries(Object.entries(command).filter(([, value]) => value !== null)));
+  if (about.mode === "swarm") byId("retune").reset();
+}
+
+function killOrStop() {
+  const text = byId("kill").textContent;
+  if (text !== "Stop") act({ do: text.toLowerCase(), node });
+  else if (window.confirm(`Stop ${about.names[node]}? It saves its state and leaves. This page cannot start it again.`)) act({ do: "stop", node });
 }
 
 function wire() {
@@ -339,7 +394,8 @@ function wire() {
   byId("system").addEventListener("change", (event) => choose(event.target.value));
   byId("node").addEventListener("change", (event) => selectNode(Number(event.target.value)));
   byId("other").addEventListener("change", showNode);
-  byId("kill").addEventListener("click", () => act({ do: byId("kill").textContent === "Kill" ? "kill" : "restart", node }));
+  byId("kill").addEventListener("click", killOrStop);
+  byId("pause-sharing").addEventListener("click", () => act({ do: byId("pause-sharing").textContent === "Pause sharing" ? "pause-sharing" : "resume-sharing", nodes: [node] }));
   byId("byzantine").addEventListener("click", () => act({ do: "attack", node, attack: byId("attack").value }));
   byId("cut").addEventListener("click", async () => {
     await act({ do: byId("cut").textContent === "Cut link" ? "cut" : "mend", a: node, b: Number(byId("other").value) });
@@ -349,10 +405,9 @@ function wire() {
   byId("drift-everywhere").addEventListener("click", () => act({ do: "drift", change: byId("drift").value, nodes: [] }));
   byId("retune").addEventListener("submit", (event) => {
     event.preventDefault();
-    const number = (id) => (byId(id).value === "" ? null : Number(byId(id).value));
-    const command = { do: "retune", fanout: number("fanout"), share_probability: number("share-probability"), budget_bytes_per_s: number("budget") ?? 0 };
-    act(Object.fromEntries(Object.entries(command).filter(([, value]) => value !== null)));
+    retune(about.mode === "live" ? {} : { nodes: [node] });
   });
+  byId("set-everywhere").addEventListener("click", () => retune({}));
   for (const name of ["age", "trust"]) {
     byId(`tab-${name}`).addEventListener("click", () => {
       tab = name;
