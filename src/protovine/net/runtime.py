@@ -197,7 +197,8 @@ class Runtime:
             except SampleError as error:
                 self.tally.samples_refused += 1
                 reason = "label" if event.x is None else "learner"
-                self.tally.causes.add(reason, f"a local sample was refused: {error}", topic=event.device)
+                text = f"a local sample was refused: {error}"
+                self.tally.causes.add(reason, text, topic=event.device, place=event.place)
                 continue
             if predicted is not None and put is not None:
                 await put(predicted)
