@@ -143,7 +143,8 @@ def test_a_learner_that_takes_no_missing_values_says_which(node: Callable[..., A
     succeeded, outputs, said = node(['{"x":{"t":null,"h":8},"y":"wet"}'], node={"preset": "paper-base"})
     assert (False, []) == (succeeded, outputs)
     assert said[0] == (
-        "in, line 1: a local sample was refused: a value for feature 't' is missing, and this learner takes no missing values"
+        "in, line 1: a local sample was refused: "
+        "a value for feature 't' is missing, and this learner takes no missing values"
     )
 
 

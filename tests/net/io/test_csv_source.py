@@ -86,11 +86,7 @@ def test_each_row_and_each_refusal_names_its_line_of_the_file(tmp_path):
         ("row", "w.csv, line 10: the header has 2 columns, the row has 1"),
         ("label", "w.csv, line 13: there is no class 'we\\r\\nt' (known: 'dry', 'wet')"),
     ] == said
-    summary = source._parser.causes.summary()
-    assert (
-        "4 times (lines 9, 12, 9, 12): w.csv, line 9: feature 'wind' must be a number or true/false, got 'fast'"
-        == summary[0]
-    )
+    assert "4 times (lines 9, 12): " + said[0][1] == source._parser.causes.summary()[0]
 
 
 def test_a_quote_that_never_ends_is_a_bad_row(tmp_path):
