@@ -99,7 +99,8 @@ def check_index(x: Any, y: Any, name: str) -> None:
 
     By position or by index would be a guess, and the wrong one mixes up all rows.
     """
-    rows, others = getattr(x, "index", None), getattr(y, "index", None)
+    rows: Any = getattr(x, "index", None)
+    others: Any = getattr(y, "index", None)
     if not hasattr(rows, "equals") or not hasattr(others, "equals") or len(rows) != len(others) or rows.equals(others):
         return
     pairs = zip(rows.tolist(), others.tolist(), strict=True)
