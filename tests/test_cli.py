@@ -14,6 +14,7 @@ import time
 import venv
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -269,6 +270,52 @@ def test_the_table_cuts_nothing_in_a_narrow_terminal(columns: int) -> None:
     assert max(map(len, shown.splitlines())) <= columns
     assert all(preset in shown for preset in presets)
     assert {60: 4, 80: 2, 120: 1}[columns] == shown.count("┏") == shown.count("mean age [s]")
+
+
+def test_the_papers_numbers_are_shown_with_its_presets_and_f1_names_its_class() -> None:
+    import io
+
+    from rich.console import Console
+
+    import protovine as package
+    from protovine.experiments.report.pages import run as pages
+    from protovine.experiments.report.tables import print_result
+
+    def shown(**settings: Any) -> tuple[str, str]:
+        result = package.run(package.Experiment(data={"limit": 60, **settings.pop("data", {})}, seeds=1, **settings))
+        out = io.StringIO()
+        print_result(result, Console(file=out, width=160))
+        return " ".join(out.getvalue().split()), pages.render_report(result)
+
+    of_paper = ("F1, as in the paper", "traffic, as in the paper [B/s]")
+    text, html = shown(presets=["paper-base"])
+    assert all(words in text for words in of_paper)
+    assert html.index(of_paper[1]) < html.index("more metrics")
+    assert "F1 is that of class True (the last in sorted order" in text and "F1 is that of class True" in html
+    text, html = shown(presets=["isolated"], data={"positive": "false"})
+    assert not any(words in text for words in of_paper)
+    assert html.index(of_paper[1]) > html.index("more metrics")
+    assert "F1 is that of class False" in text and "F1 is that of class False" in html
+    assert (
+        "F1 is the macro average over the classes" in shown(presets=["isolated"], data={"source": "image-segments"})[0]
+    )
+
+
+def test_data_info_names_the_label_and_how_it_was_chosen(tmp_path: Path) -> None:
+    (tmp_path / "w.csv").write_text("class,wind,rain\na,1,no\nb,2,yes\na,3,no\n")
+    text = protovine(*["data", "info", "w.csv"], cwd=tmp_path).stdout
+    assert "label rain: the last column; --label names another" in text
+    assert "class no: 2 rows (66.7%)" in text and "F1 is that of class yes, the last one" in text
+    assert (
+        "label class: as the option label says\n"
+        in protovine(*["data", "info", "w.csv", "--label", "class"], cwd=tmp_path).stdout
+    )
+    found = json.loads(protovine(*named, "--json", cwd=tmp_path).stdout)
+    assert ("class", "as the option label says") == (found["label"], found["label_rule"])
+    (tmp_path / "w.arff").write_text(
+        "@relation w\n@attribute class {a,b}\n@attribute wind numeric\n@data\na,1\nb,2\na,3\n"
+    )
+    assert "label class: the class attribute of the file" in protovine(*["data", "info", "w.arff"], cwd=tmp_path).stdout
 
 
 def group_is_alive(group: int) -> bool:
