@@ -306,10 +306,8 @@ def test_data_info_names_the_label_and_how_it_was_chosen(tmp_path: Path) -> None
     text = protovine(*["data", "info", "w.csv"], cwd=tmp_path).stdout
     assert "label rain: the last column; --label names another" in text
     assert "class no: 2 rows (66.7%)" in text and "F1 is that of class yes, the last one" in text
-    assert (
-        "label class: as the option label says\n"
-        in protovine(*["data", "info", "w.csv", "--label", "class"], cwd=tmp_path).stdout
-    )
+    named = ("data", "info", "w.csv", "--label", "class")
+    assert "label class: as the option label says\n" in protovine(*named, cwd=tmp_path).stdout
     found = json.loads(protovine(*named, "--json", cwd=tmp_path).stdout)
     assert ("class", "as the option label says") == (found["label"], found["label_rule"])
     (tmp_path / "w.arff").write_text(
