@@ -105,6 +105,46 @@ def test_a_node_that_runs_may_be_checked(nodes: Processes) -> None:
     wait_for(lambda: (nodes.folder / "ann.out").exists(), "it runs")
     done = protovine("node", nodes.folder / "ann.toml", "--check")
     assert (0, "") == (done.exit_code, done.stderr)
+    assert "ann-state: a process runs with it, so a second start would be refused" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("addresses", "listen", "said"),
+    [
+        (
+            ["127.0.0.1"],
+            "tls/0.0.0.0:0",
+            "it has no address for other machines, so they can dial it only if they know the host name new",
+        ),
+        (["192.0.2.77"], "tls/0.0.0.0:0", "192.0.2.77 is no address of this machine, so they can dial it only if"),
+        (["barn.example"], "tls/127.0.0.1:0", "it does not have 127.0.0.1, so nobody can dial tls/127.0.0.1:0"),
+        (["barn.example"], "tls/0.0.0.0:0", ""),
+        (["127.0.0.1"], "tls/127.0.0.1:0", ""),
+    ],
+)
+def test_check_doubts_a_certificate_without_the_address_to_be_dialled(
+    addresses: list[str], listen: str, said: str, folder: Path
+) -> None:
+    issue(folder / "ca", "new", folder / "new", addresses=addresses, now=datetime.now(UTC), id=9)
+    change(folder, 'certificates = "ann"', 'certificates = "new"')
+    change(folder, endpoint(folder, "ann"), listen)
+    done = protovine("node", folder / "ann.toml", "--check")
+    assert 0 == done.exit_code, done.stderr
+    doubts = done.stdout.splitlines()[1:]
+    assert len(doubts) == bool(said) and all(said in line for line in doubts), done.stdout
+
+
+def test_check_doubts_a_source_that_leaves_features_out(folder: Path) -> None:
+    names = json.loads((folder / "schema.json").read_text())["features"]
+    rows = [line.split(",") for line in (folder / "rows.csv").read_text().splitlines()]
+    (folder / "rows.csv").write_text("\n".join(",".join([*row[:4], row[-1]]) for row in rows))
+    said = f"warn source: 5 of 9 features have no place in it and stay missing: {', '.join(map(repr, names[4:]))}\n"
+    assert said in protovine("node", folder / "ann.toml", "--check").stdout
+    table(folder, "source", f'kind = "stdin"\nmap.features = {{ {names[0]} = "a", {names[1]} = "b.c" }}')
+    done = protovine("node", folder / "ann.toml", "--check")
+    assert "warn source: 7 of 9 features have no place in it" in done.stdout and 0 == done.exit_code
+    table(folder, "source", 'kind = "stdin"')
+    assert 1 == len(protovine("node", folder / "ann.toml", "--check").stdout.splitlines())
 
 
 @pytest.fixture

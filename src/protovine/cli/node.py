@@ -45,7 +45,9 @@ _CONNECT_HELP = "Another member to dial, such as tls/10.0.0.7:7447; repeat for s
 @click.option("--log-format", default=None, help="auto, text or json. [default: auto]")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any key, such as node.snapshot_s=10.")
 @click.option(
-    "--check", is_flag=True, help="Report what a start would refuse, in settings and files; connect and write nothing."
+    "--check",
+    is_flag=True,
+    help="Report what a start would refuse, in settings and files, and what looks wrong; connect and write nothing.",
 )
 def node(file: Path | None, assignments: tuple[str, ...], check: bool, fresh: bool, **flags: Any) -> None:
     """Run one member of a swarm on a real network.
@@ -60,10 +62,15 @@ def node(file: Path | None, assignments: tuple[str, ...], check: bool, fresh: bo
 
     settings = NodeSettings.read(file, _tables(assignments, flags))
     if check:
+        from protovine.net.doctor import examine_here
+
         prepared = prepare(settings, fresh)
         member, schema = prepared.plan.member, prepared.schema
         words = f"{len(schema.features)} features and {len(schema.classes)} classes"
         click.echo(f"{member.name}, number {member.id} of swarm {member.swarm}: {words}")
+        for found in examine_here(settings, prepared):
+            if found.state != "ok":
+                click.echo(f"{found.state} {found.text}")
         return
     if not run_member(settings, lambda: NodeSettings.read(file, _tables(assignments, flags)), file, fresh):
         click.echo("protovine: not one message of the source could be used; the log says why", err=True)

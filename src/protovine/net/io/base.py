@@ -63,6 +63,10 @@ class Source(Protocol):
         """Features that no sample so far had a value for."""
 
     @property
+    def unmapped(self) -> list[str]:
+        """Features that its settings leave out, so that they stay missing in every sample."""
+
+    @property
     def dropped(self) -> int:
         """Messages that came faster than they were taken, and were lost."""
 
@@ -100,6 +104,11 @@ class ParsedSource:
     def never_seen(self) -> list[str]:
         """Features that no sample so far had a value for."""
         return self._parser.never_seen
+
+    @property
+    def unmapped(self) -> list[str]:
+        """Features that its settings leave out, so that they stay missing in every sample."""
+        return self._parser.unmapped
 
     @property
     def dropped(self) -> int:

@@ -109,6 +109,11 @@ class CsvReplay(ParsedSource):
             for name, texts in self._sample(rows, self._times)
         }
 
+    @property
+    def unmapped(self) -> list[str]:
+        """Features that no column of the file is for."""
+        return self._parser.schema.without({name for name in self._header if name is not None})
+
     async def events(self) -> AsyncGenerator[Event]:
         """The rows in order; `DataError` if the file cannot be read any more."""
         loop = asyncio.get_running_loop()

@@ -142,6 +142,11 @@ class Parser:
         self.refuse(refusal.reason, str(refusal), field=refusal.field, topic=topic, place=place)
 
     @property
+    def unmapped(self) -> list[str]:
+        """Features for which the map of messages names no place, if it names places at all."""
+        return self._layout.unmapped
+
+    @property
     def never_seen(self) -> list[str]:
         """Features that no sample so far had a value for."""
         return [name for name, seen in zip(self.schema.features, self._seen, strict=True) if not seen]
