@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import select
 import shutil
 import signal
@@ -314,6 +315,38 @@ def test_data_info_names_the_label_and_how_it_was_chosen(tmp_path: Path) -> None
         "@relation w\n@attribute class {a,b}\n@attribute wind numeric\n@data\na,1\nb,2\na,3\n"
     )
     assert "label class: the class attribute of the file" in protovine(*["data", "info", "w.arff"], cwd=tmp_path).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            "run --presets x",
+            "no such option '--presets' (did you mean .*'--preset'.*\\?) (protovine run --help.*",
+        ),
+        ("nonsense", "no such command 'nonsense' (protovine --help says more)"),
+        ("--foo", "no such option '--foo' (protovine --help says more)"),
+        ("data inf", "no such command 'inf' (did you mean 'info'\\?) (protovine data --help says more)"),
+        ("cert issue", "missing argument 'NAME' (protovine cert issue --help says more)"),
+        ("run --seeds x", "invalid value for '--seeds': 'x' is not a valid integer (protovine run --help says more)"),
+        ("run --preset", "option '--preset' requires an argument .*"),
+        (
+            "data info x --text z",
+            "invalid value for '--text': 'z' is not one of 'one-hot', 'ordinal' (protovine.*",
+        ),
+    ],
+)
+def test_a_wrong_option_is_one_line_as_every_other_error(arguments: str, said: str, tmp_path: Path) -> None:
+    done = protovine(*arguments.split(), cwd=tmp_path)
+    assert (2, "") == (done.returncode, done.stdout)
+    pattern = "protovine: " + said.replace("(", "\\(").replace(")", "\\)") + "\n"
+    assert re.fullmatch(pattern, done.stderr), done.stderr
+
+
+@pytest.mark.parametrize("arguments", ["", "data", "--help", "run --help"])
+def test_help_is_still_help(arguments: str, tmp_path: Path) -> None:
+    done = protovine(*arguments.split(), cwd=tmp_path)
+    assert "Usage: protovine" in done.stdout + done.stderr and "Options:" in done.stdout + done.stderr
 
 
 def group_is_alive(group: int) -> bool:
