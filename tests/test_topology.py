@@ -72,9 +72,8 @@ def test_lines_that_are_no_links_are_refused(tmp_path: Path, line: str) -> None:
         ("ring:3", "unknown topology"),
         (
             "hexagon",
-            "a file of links, two node ids a line, is named by a path with a dot or a slash, such as ./links.txt",
+            "a file of links, two node ids a line, is named by a path with a dot or a slash",
         ),
-        ("waypiont:10,100,1", "did you mean 'waypoint:R,SIDE,SPEED,PAUSE'"),
         ("full:3", "unknown topology"),
     ],
 )
@@ -91,7 +90,7 @@ def test_a_mesh_that_no_machine_holds_is_refused() -> None:
 def test_a_file_without_a_dot_in_its_name_is_pointed_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "links").write_text("0 1\n")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match="'links' is a file: write ./links"):
+    with pytest.raises(ConfigError, match=r"'links' is a file: write \./links"):
         neighbours("links", 2)
     assert [[1], [0]] == neighbours("./links", 2)
 
