@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -215,6 +217,39 @@ def test_status_says_why_nobody_answers(folder: Path, bob: ZenohTransport) -> No
     done = protovine("status", "--connect", astray, "--certificates", folder / "ann", "--timeout", 1)
     assert 1 == done.exit_code
     assert "no member answered" in done.stderr and "does not have the dialled address localhost" in done.stderr
+
+
+def test_members_with_another_schema_are_named_wherever_one_asks(nodes: Processes) -> None:
+    folder = nodes.folder
+    prepare(folder, ["ann", "bob"])
+    schema = json.loads((folder / "schema.json").read_text())
+    (folder / "other.json").write_text(json.dumps({**schema, "classes": [*schema["classes"], "maybe"]}))
+    metrics = ports(1)[0]
+    bob = folder / "bob.toml"
+    bob.write_text(bob.read_text().replace("stay = true", f'stay = true\nmetrics = "127.0.0.1:{metrics}"'))
+    nodes.start("ann", "ann.toml")
+    nodes.start("bob", "bob.toml", "--schema", "other.json")
+
+    def ready() -> str:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{metrics}/readyz", timeout=5) as answer:
+                return answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.read().decode()
+        except OSError:
+            return ""
+
+    wait_for(lambda: "'ann' has schema" in ready(), "the page of bob")
+    why = json.loads(ready())["why"]
+    assert why.startswith("no peer was met yet; 'ann' has schema ") and why.endswith("start with the same schema")
+    done = protovine("doctor", bob, "--set", f"schema={folder / 'other.json'}", "--timeout", 3)
+    assert 1 == done.exit_code and "fail peer ann: has schema " in done.stdout
+    assert "peer ann: has schema" not in protovine("doctor", bob, "--timeout", 3).stdout, "this file has ann's"
+    done = protovine("status", "--connect", endpoint(folder, "bob"), "--certificates", folder / "ann")
+    assert "bob: 'ann' has schema " in done.stderr
+    assert (
+        "schemas differ, so these exchange nothing: " in done.stderr and "Start all with the same schema" in done.stderr
+    )
 
 
 def test_an_address_that_the_certificate_lacks_is_named_at_both_ends(nodes: Processes) -> None:

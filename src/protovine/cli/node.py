@@ -158,6 +158,8 @@ def status(
     elif found:
         click.echo(_table(status_rows(found)))
         _tell_silent(found)
+        for hint in _hints(found):
+            click.echo(hint, err=True)
     if not found:
         click.echo("protovine: no member answered", err=True)
         for endpoint in connect:
@@ -175,6 +177,27 @@ def _tell_silent(found: list[dict[str, Any]]) -> None:
     silent = sorted(known - {status["name"] for status in found})
     if silent:
         click.echo(f"no answer from {', '.join(silent)}", err=True)
+
+
+def _hints(found: list[dict[str, Any]]) -> list[str]:
+    """What is wrong with members, and what to do."""
+    hints = []
+    revoked = {peer["name"] for status in found for peer in status["peers"] if peer["revoked"]}
+    revoked |= {status["name"] for status in found if status.get("revoked")}
+    if revoked:
+        hints.append(
+            f"revoked: {', '.join(sorted(revoked))}. If one should still take part, issue another certificate "
+            "(protovine cert issue) and start it with that; if not, stop it"
+        )
+    schemas: dict[str, list[str]] = {}
+    for status in found:
+        if status.get("schema"):  # Older versions do not say it.
+            schemas.setdefault(status["schema"], []).append(status["name"])
+    if len(schemas) > 1:
+        which = "; ".join(f"{' '.join(sorted(names))} {schema}" for schema, names in sorted(schemas.items()))
+        hints.append(f"schemas differ, so these exchange nothing: {which}. Start all with the same schema")
+    hints += [f"{status['name']}: {warning}" for status in found for warning in status.get("warnings", ())]
+    return hints
 
 
 def _table(rows: list[tuple[str, ...]]) -> str:

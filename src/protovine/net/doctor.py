@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import json
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from protovine.errors import ConfigError
 from protovine.net.config import NodeSettings
 from protovine.net.io import Mqtt, MqttSink
 from protovine.net.io.mqtt import Broker
 from protovine.net.ops.probe import ProbeError, dial, is_held, is_local, is_own
 from protovine.net.security.describe import describe
+from protovine.net.security.identity import common_name, load_client
 from protovine.net.service import Prepared, prepare
 from protovine.net.tasks import cancel
-from protovine.net.transport import host_and_port
+from protovine.net.transport import Endpoints, ask_status, host_and_port
 from protovine.values import listed
 
 # Less free space for snapshots, or less time of the certificate, is worth a word.
@@ -53,9 +56,27 @@ def examine(settings: NodeSettings, timeout_s: float = 5.0) -> Iterator[Finding]
             yield Finding("ok", f"peer {dial(endpoint, home, timeout_s)}")
         except ProbeError as error:
             yield Finding("fail", f"peer {error}")
+    yield from _schemas(settings, prepared, home, timeout_s)
     for part in (prepared.source, prepared.sink):
         if isinstance(part, Mqtt | MqttSink):
             yield asyncio.run(_broker(part.broker, "source" if part is prepared.source else "sink", timeout_s))
+
+
+def _schemas(settings: NodeSettings, prepared: Prepared, home: Path | None, timeout_s: float) -> Iterator[Finding]:
+    """Ask the members that can be reached for their schema."""
+    dialled, own = settings.network.connect, prepared.schema.fingerprint().hex()
+    denied: set[str] = set()
+    if home is not None:
+        denied = set(map(common_name, load_client(home, datetime.now(UTC))[1].revoked))
+    try:
+        answers = ask_status(prepared.plan.member.swarm, Endpoints((), dialled, "client", home), timeout_s, denied)
+    except ConfigError:  # Dialling has said why.
+        return
+    for status in map(json.loads, answers.values()):
+        schema = status.get("schema", own)
+        if schema != own and status.get("id") != prepared.plan.member.id:
+            text = f"has schema {schema}, this node {own}: they exchange nothing until both start with the same one"
+            yield Finding("fail", f"peer {status['name']}: {text}")
 
 
 def examine_here(settings: NodeSettings, prepared: Prepared) -> Iterator[Finding]:

@@ -486,14 +486,14 @@ class Runtime:
 
     def status(self) -> dict[str, Any]:
         """The status of this moment; from any thread."""
-        up_ns = self.clock.steady() - self._started_at_ns
-        what = (self.node, self.envelope, self.roster, self.tally)
-        return status(*what, up_ns, time.time_ns(), self.warnings, self.source, self.sink)
+        what = (self.node, self.envelope, self.roster, self.tally, self.clock.steady() - self._started_at_ns)
+        return status(*what, time.time_ns(), self.warnings, self.source, self.sink)
 
     @property
     def warnings(self) -> list[str]:
         """What is wrong now and needs a person; from any thread."""
-        return self.claim.warnings(self.clock.steady()) + self.clock.warnings + self.snapshots.warnings
+        of_others = self.claim.warnings(self.clock.steady()) + self.tally.warnings
+        return of_others + self.clock.warnings + self.snapshots.warnings
 
 
 def _log_cause(reason: str, text: str) -> None:
