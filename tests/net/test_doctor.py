@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from protovine.cli import main
+from protovine.cli.node import _hints
 from protovine.net import issue
 from protovine.net.transport import Channel, Endpoints, ZenohTransport
 from tests.net.test_service import Processes, endpoint, nodes, ports, prepare, wait_for
@@ -250,6 +251,13 @@ def test_members_with_another_schema_are_named_wherever_one_asks(nodes: Processe
     assert (
         "schemas differ, so these exchange nothing: " in done.stderr and "Start all with the same schema" in done.stderr
     )
+
+
+def test_status_says_what_to_do_about_a_revoked_member() -> None:
+    ann = {"name": "ann", "revoked": False, "schema": "00", "warnings": [], "peers": [{"name": "eve", "revoked": True}]}
+    (hint,) = _hints([ann, {**ann, "name": "bob"}])
+    assert hint.startswith("revoked: eve. If one should still take part, issue another certificate")
+    assert [] == _hints([{**ann, "peers": []}])
 
 
 def test_an_address_that_the_certificate_lacks_is_named_at_both_ends(nodes: Processes) -> None:
