@@ -15,6 +15,7 @@
 - `security/`: certificates and sealed messages; `io/`: sources and sinks; `ops/`: metrics, health, logs
 """
 
+from protovine.net.causes import Place
 from protovine.net.io import (
     CsvReplay,
     Event,
@@ -68,6 +69,7 @@ __all__ = [
     "MqttSink",
     "OperatorName",
     "Output",
+    "Place",
     "PlainEnvelope",
     "Reading",
     "Schema",

@@ -156,8 +156,8 @@ class Series:
     --------
     >>> import protovine
     >>> run = protovine.run(protovine.Experiment(presets=["paper-base"], data={"limit": 100}, seeds=1)).runs[0]
-    >>> sorted(run.series.nodes), run.series.nodes[3].size[-1]
-    ([0, 1, 2, 3, 4], 24.0)
+    >>> sorted(run.series.nodes), float(run.series.nodes[3].size[-1])
+    ([0, 1, 2, 3, 4], 20.0)
     """
 
     at_s: NDArray[np.float64]
