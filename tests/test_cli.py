@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import select
 import shutil
 import signal
@@ -14,6 +15,7 @@ import time
 import venv
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -269,6 +271,82 @@ def test_the_table_cuts_nothing_in_a_narrow_terminal(columns: int) -> None:
     assert max(map(len, shown.splitlines())) <= columns
     assert all(preset in shown for preset in presets)
     assert {60: 4, 80: 2, 120: 1}[columns] == shown.count("┏") == shown.count("mean age [s]")
+
+
+def test_the_papers_numbers_are_shown_with_its_presets_and_f1_names_its_class() -> None:
+    import io
+
+    from rich.console import Console
+
+    import protovine as package
+    from protovine.experiments.report.pages import run as pages
+    from protovine.experiments.report.tables import print_result
+
+    def shown(**settings: Any) -> tuple[str, str]:
+        result = package.run(package.Experiment(data={"limit": 60, **settings.pop("data", {})}, seeds=1, **settings))
+        out = io.StringIO()
+        print_result(result, Console(file=out, width=160))
+        return " ".join(out.getvalue().split()), pages.render_report(result)
+
+    of_paper = ("F1, as in the paper", "traffic, as in the paper [B/s]")
+    text, html = shown(presets=["paper-base"])
+    assert all(words in text for words in of_paper)
+    assert html.index(of_paper[1]) < html.index("more metrics")
+    assert "F1 is that of class True (the last in sorted order" in text and "F1 is that of class True" in html
+    text, html = shown(presets=["isolated"], data={"positive": "false"})
+    assert not any(words in text for words in of_paper)
+    assert html.index(of_paper[1]) > html.index("more metrics")
+    assert "F1 is that of class False" in text and "F1 is that of class False" in html
+    assert (
+        "F1 is the macro average over the classes" in shown(presets=["isolated"], data={"source": "image-segments"})[0]
+    )
+
+
+def test_data_info_names_the_label_and_how_it_was_chosen(tmp_path: Path) -> None:
+    (tmp_path / "w.csv").write_text("class,wind,rain\na,1,no\nb,2,yes\na,3,no\n")
+    text = protovine(*["data", "info", "w.csv"], cwd=tmp_path).stdout
+    assert "label rain: the last column; --label names another" in text
+    assert "class no: 2 rows (66.7%)" in text and "F1 is that of class yes, the last one" in text
+    named = ("data", "info", "w.csv", "--label", "class")
+    assert "label class: as the option label says\n" in protovine(*named, cwd=tmp_path).stdout
+    found = json.loads(protovine(*named, "--json", cwd=tmp_path).stdout)
+    assert ("class", "as the option label says") == (found["label"], found["label_rule"])
+    (tmp_path / "w.arff").write_text(
+        "@relation w\n@attribute class {a,b}\n@attribute wind numeric\n@data\na,1\nb,2\na,3\n"
+    )
+    assert "label class: the class attribute of the file" in protovine(*["data", "info", "w.arff"], cwd=tmp_path).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            "run --presets x",
+            "no such option '--presets' (did you mean .*'--preset'.*\\?) (protovine run --help.*",
+        ),
+        ("nonsense", "no such command 'nonsense' (protovine --help says more)"),
+        ("--foo", "no such option '--foo' (protovine --help says more)"),
+        ("data inf", "no such command 'inf' (did you mean 'info'\\?) (protovine data --help says more)"),
+        ("cert issue", "missing argument 'NAME' (protovine cert issue --help says more)"),
+        ("run --seeds x", "invalid value for '--seeds': 'x' is not a valid integer (protovine run --help says more)"),
+        ("run --preset", "option '--preset' requires an argument .*"),
+        (
+            "data info x --text z",
+            "invalid value for '--text': 'z' is not one of 'one-hot', 'ordinal' (protovine.*",
+        ),
+    ],
+)
+def test_a_wrong_option_is_one_line_as_every_other_error(arguments: str, said: str, tmp_path: Path) -> None:
+    done = protovine(*arguments.split(), cwd=tmp_path)
+    assert (2, "") == (done.returncode, done.stdout)
+    pattern = "protovine: " + said.replace("(", "\\(").replace(")", "\\)") + "\n"
+    assert re.fullmatch(pattern, done.stderr), done.stderr
+
+
+@pytest.mark.parametrize("arguments", ["", "data", "--help", "run --help"])
+def test_help_is_still_help(arguments: str, tmp_path: Path) -> None:
+    done = protovine(*arguments.split(), cwd=tmp_path)
+    assert "Usage: protovine" in done.stdout + done.stderr and "Options:" in done.stdout + done.stderr
 
 
 def group_is_alive(group: int) -> bool:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 import click
+import msgspec
 import pytest
 from pydantic import BaseModel
 
 import protovine
+from protovine import records
 from protovine.cli import main
 from protovine.experiments import PRESETS, Experiment
 from protovine.experiments.define import config
@@ -88,6 +91,38 @@ def node_rows() -> list[str]:
     return [schema, *(row for name, table in tables.items() for row in rows_of(f"{name}.", table))]
 
 
+def about_record(record: type) -> str:
+    """A record type in words: its heading, what it says, and its fields."""
+    info = msgspec.inspect.type_info(record)
+    shared = {field.name for field in msgspec.inspect.type_info(records.Record).fields}
+    fields = [
+        f"`{field.name}` ({type_words(field.type)}{'' if field.required else ', may be absent'})"
+        for field in info.fields
+        if field.name not in shared
+    ]
+    words = docstring(record)
+    listed = f"\n\nFields: {', '.join(fields)}." if fields else ""
+    if record is records.Trained:
+        listed += f"\n\nOne of `runs`: {docstring(records.TrainedRun)}"
+    return f'### {record.__name__}\n\n`"is": "{info.tag}"`. {words}{listed}'
+
+
+def docstring(of: type) -> str:
+    """A docstring as Markdown in one line."""
+    return re.sub(r"``(.+?)``", r"`\1`", " ".join(inspect.getdoc(of).split()))
+
+
+def type_words(kind: msgspec.inspect.Type) -> str:
+    if isinstance(kind, msgspec.inspect.VarTupleType):
+        return f"list of {type_words(kind.item_type)}"
+    if isinstance(kind, msgspec.inspect.TupleType):
+        return f"[{', '.join(map(type_words, kind.item_types))}]"
+    if isinstance(kind, msgspec.inspect.StructType):
+        return f"[{', '.join(field.name for field in kind.fields)}]"
+    names = {"IntType": "whole number", "FloatType": "number", "StrType": "text", "BoolType": "true or false"}
+    return names[type(kind).__name__]
+
+
 def tables() -> dict[str, str]:
     head = ["| setting | value | default | meaning |", "|---|---|---|---|"]
     settings = [
@@ -109,6 +144,7 @@ def tables() -> dict[str, str]:
         (kind,) = get_args(model.model_fields["kind"].annotation)
         faults.append(f"| `{kind}` | {', '.join(keys)} | {model.__doc__} |")
     return {
+        "records": "\n\n".join(map(about_record, get_args(records.AnyRecord))),
         "settings": "\n".join(head + settings),
         "node": "\n".join(head + node_rows()),
         "metrics": "\n".join(
@@ -123,9 +159,9 @@ def tables() -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("name", ["settings", "faults", "presets", "node", "metrics"])
+@pytest.mark.parametrize("name", ["settings", "faults", "presets", "node", "metrics", "records"])
 def test_tables_say_what_the_code_does(name: str, request: pytest.FixtureRequest) -> None:
-    page = DOCS / "reference" / f"{name if name in ('presets', 'metrics') else 'settings'}.md"
+    page = DOCS / "reference" / f"{name if name in ('presets', 'metrics', 'records') else 'settings'}.md"
     text = page.read_text()
     pattern = rf"(<!-- {name} -->\n)(.*?)(<!-- end -->)"
     table = tables()[name] + "\n"
@@ -133,6 +169,14 @@ def test_tables_say_what_the_code_does(name: str, request: pytest.FixtureRequest
         page.write_text(re.sub(pattern, lambda match: match[1] + table + match[3], text, flags=re.S))
     else:
         assert table == re.search(pattern, text, flags=re.S)[2]
+
+
+def test_every_field_of_a_record_is_explained() -> None:
+    """In the sentence of its record, or among the fields that mean the same everywhere."""
+    common = (DOCS / "reference" / "records.md").read_text().partition("## Fields")[2].partition("## ")[0]
+    for record in get_args(records.AnyRecord):
+        words = f"{inspect.getdoc(record)} {common}"
+        assert [] == [field for field in record.__struct_fields__ if f"`{field}`" not in words], record
 
 
 def test_every_metric_is_explained() -> None:

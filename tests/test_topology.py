@@ -70,6 +70,10 @@ def test_lines_that_are_no_links_are_refused(tmp_path: Path, line: str) -> None:
         ("small-world:0,0.5", "whole K between 1 and 5"),
         ("erdos-renyi:1.5", "P between 0 and 1"),
         ("ring:3", "unknown topology"),
+        (
+            "hexagon",
+            "a file of links, two node ids a line, is named by a path with a dot or a slash",
+        ),
         ("full:3", "unknown topology"),
     ],
 )
@@ -81,6 +85,14 @@ def test_mistakes_are_said(spec: str, message: str) -> None:
 def test_a_mesh_that_no_machine_holds_is_refused() -> None:
     with pytest.raises(ConfigError, match="more than 20,000,000"):
         neighbours("full", 100_000)
+
+
+def test_a_file_without_a_dot_in_its_name_is_pointed_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "links").write_text("0 1\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"'links' is a file: write \./links"):
+        neighbours("links", 2)
+    assert [[1], [0]] == neighbours("./links", 2)
 
 
 def test_a_missing_file_is_said() -> None:

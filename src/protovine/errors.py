@@ -71,6 +71,14 @@ class StaleHelloError(RemoteProtocolError):
         self.sender = sender
 
 
+class OtherSchemaError(RemoteProtocolError):
+    """A hello of a member with another schema. ``name`` is claimed, not proven."""
+
+    def __init__(self, name: str, theirs: bytes, own: bytes) -> None:
+        super().__init__("schema", f"{name!r} has schema {theirs.hex()}, this node {own.hex()}")
+        self.name = name
+
+
 class OwnNameError(RemoteProtocolError):
     """A hello in the name of this node that another process made: an earlier start, or one that runs now.
 

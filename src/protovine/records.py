@@ -100,7 +100,7 @@ class Compressed(Record, frozen=True, gc=False, tag="compressed"):
 
 
 class Withheld(Record, frozen=True, gc=False, tag="withheld"):
-    """A set of ``prototypes`` was not sent to ``peer``: its score did not pass the gate named ``gate``."""
+    """A set of ``prototypes`` was not sent to ``peer``: its ``score`` did not pass the gate named ``gate``."""
 
     peer: int
     prototypes: int

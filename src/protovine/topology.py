@@ -17,6 +17,7 @@ LINKS_MAX = 20_000_000
 NAMES = ("full", "ring", "line", "grid", "regular:K", "small-world:K,P", "erdos-renyi:P", "star", "plane:R,SIDE")
 # Graphs that change with time; `protovine.sim.mobility` makes them.
 MOVING = "waypoint"
+_OR_FILE = "; a file of links, two node ids a line, is named by a path with a dot or a slash, such as ./links.txt"
 
 
 def neighbours(spec: str, n: int, seed: int = 0) -> list[list[int]]:
@@ -98,7 +99,8 @@ def neighbours(spec: str, n: int, seed: int = 0) -> list[list[int]]:
     elif is_file_name(spec):
         return _from_file(Path(spec), n)
     else:
-        raise ConfigError(f"unknown topology '{spec}'{suggest(spec, NAMES)}")
+        file = f"; '{spec}' is a file: write ./{spec}" if Path(spec).is_file() else _OR_FILE
+        raise ConfigError(f"unknown topology '{spec}'{suggest(spec, (*NAMES, f'{MOVING}:R,SIDE,SPEED,PAUSE'))}{file}")
     return [sorted(graph[i]) for i in range(n)]
 
 

@@ -50,22 +50,21 @@ def test_any_order_of_columns_is_the_same(library: str, order: list[str]) -> Non
 
 
 def test_results_are_of_the_same_library_with_the_same_index() -> None:
-    columns, x, y = data()
+    columns, _, y = data()
     model = HedgedLVQ()
     frame = pd.DataFrame(columns, index=range(100, 140))
     assert [None] * 40 == model.predict_many(frame).tolist()
     assert (40, 0) == model.predict_proba_many(frame).shape
-    model.learn_many(frame, pd.Series(y, index=range(7, 47)))  # Labels go by position, as arrays do.
+    model.learn_many(frame, pd.Series(y, index=range(100, 140)))
     found, proba = model.predict_many(frame), model.predict_proba_many(frame)
     assert isinstance(found, pd.Series) and isinstance(proba, pd.DataFrame)
     assert list(range(100, 140)) == found.index.tolist() == proba.index.tolist()
     assert list(model.classes) == proba.columns.tolist()
-    assert model.predict(x).tolist() == found.tolist()
-    assert np.array_equal(model.predict_proba(x), proba.to_numpy())
+    assert model.predict(frame).tolist() == found.tolist()
+    assert np.array_equal(model.predict_proba(frame), proba.to_numpy())
     table = model.predict_proba_many(pa.table(columns))
     assert isinstance(table, pa.Table) and list(model.classes) == table.column_names
-    assert model.predict(x).tolist() == model.predict_many(pa.table(columns)).to_pylist()
-    assert isinstance(model.predict_many(x), np.ndarray)
+    assert model.predict(frame).tolist() == model.predict_many(pa.table(columns)).to_pylist()
     if pl is not None:
         assert isinstance(model.predict_many(pl.DataFrame(columns)), pl.Series)
         assert isinstance(model.predict_proba_many(pl.DataFrame(columns)), pl.DataFrame)
@@ -124,7 +123,7 @@ def test_missing_values_and_all_number_types_of_frames() -> None:
     ]
     for frame in frames if pl is None else [*frames, pl.DataFrame(columns)]:
         model = HedgedLVQ()
-        model.learn(frame, pd.Series([0, 1, 0], index=[5, 6, 7]))
+        model.learn(frame, pd.Series([0, 1, 0]))
         assert np.array_equal(expected.prototypes.x, model.prototypes.x)
         with pytest.raises(ValueError, match=r"column '[ac]', row \d, must be a finite number"):
             XuILVQ().learn(frame, [0, 1, 0])
@@ -145,7 +144,69 @@ def test_a_new_column_widens_and_had_its_first_value_before() -> None:
     model.learn(pd.DataFrame(columns), y)
     mean = float(model._core.scale()[0][1])
     lacking = pd.DataFrame({"a": [1.0], "c": [1.0]})
-    assert np.array_equal(model.predict_proba([[1.0, mean, 1.0]]), model.predict_proba(lacking))
+    whole = pd.DataFrame({"a": [1.0], "b": [mean], "c": [1.0]})
+    assert np.array_equal(model.predict_proba(whole), model.predict_proba(lacking))
+
+
+@pytest.mark.parametrize("kind", [HedgedLVQ, XuILVQ])
+def test_labels_and_times_of_another_index_are_refused_rather_than_paired_by_position(kind: type) -> None:
+    columns, _, y = data()
+    frame = pd.DataFrame(columns, index=[f"r{i}" for i in range(40)])
+    model = kind()
+    shuffled = pd.Series(y, index=frame.index[::-1])
+    with pytest.raises(ValueError, match=r"y and x must have the same index, but row 0 has 'r39' in y and 'r0' in x"):
+        model.learn_many(frame, shuffled)
+    with pytest.raises(ValueError, match="row 0 has 0 in y and 'r0' in x"):
+        model.learn(frame, pd.Series(y))
+    if kind is HedgedLVQ:
+        with pytest.raises(ValueError, match="t_ns and x must have the same index"):
+            model.learn(frame, y, pd.Series(range(40)))
+    assert 0 == len(model)
+    expected = kind()
+    expected.learn(frame, y[::-1])
+    model.learn(frame, shuffled.loc[frame.index])
+    assert np.array_equal(expected.prototypes.x, model.prototypes.x)
+    model.learn(frame, y)  # A list, an array and a column without an index have nothing to match.
+    model.learn(pa.table(columns), pd.Series(y, index=frame.index))
+
+
+@pytest.mark.parametrize("kind", [HedgedLVQ, XuILVQ])
+def test_arrays_and_names_are_never_mixed(kind: type) -> None:
+    columns, x, y = data()
+    one = {name: float(columns[name][0]) for name in NAMES}
+    numbered, named = kind(), kind()
+    numbered.learn(x, y)
+    named.learn(pd.DataFrame(columns), y)
+    before = pickle.dumps((numbered, named))
+    for call in (
+        lambda: numbered.learn_one(one, "low"),
+        lambda: numbered.predict_one(one),
+        lambda: numbered.predict_proba_one({**dict(enumerate(x[0])), "a": 1.0}),
+        lambda: numbered.learn_many(pd.DataFrame(columns), y),
+        lambda: numbered.predict_many(pd.DataFrame(columns)),
+    ):
+        with pytest.raises(ValueError, match=r"x has features by name .*but the 3 columns of arrays were learnt"):
+            call()
+    for call in (lambda: named.learn(x, y), lambda: named.predict(x), lambda: named.predict_proba_many(x)):
+        with pytest.raises(
+            ValueError, match=r"x has no names for its columns, but .* learnt by name \('a', 'b', 'c'\)"
+        ):
+            call()
+    assert before == pickle.dumps((numbered, named))
+    assert numbered.predict_one(dict(enumerate(x[0].tolist()))) == numbered.predict(x[:1])[0]
+    counted = kind()
+    counted.learn_one(dict(enumerate(x[0].tolist())), "low")
+    counted.learn(x, y)
+    assert (0, 1, 2) == counted.features
+
+
+def test_a_saved_learner_of_arrays_still_refuses_names(tmp_path) -> None:
+    _, x, y = data()
+    model = HedgedLVQ()
+    model.learn(x, y)
+    model.save(tmp_path / "m")
+    with pytest.raises(ValueError, match="x has features by name"):
+        HedgedLVQ.load(tmp_path / "m").learn_one({"a": 1.0}, "low")
 
 
 def test_rows_without_labels_add_no_column() -> None:

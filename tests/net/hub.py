@@ -12,6 +12,7 @@ from unittest import mock
 import numpy as np
 
 from protovine.net import MemberName, PlainEnvelope
+from protovine.net.causes import Place
 from protovine.net.roster import RosterTiming
 from protovine.net.runtime import Runtime
 from protovine.net.transport import Channel
@@ -30,6 +31,7 @@ class Event:
     id: str | int | None = None
     time_ns: int | None = None
     device: str = ""
+    place: Place | None = None
 
 
 class Hub:

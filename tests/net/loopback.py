@@ -17,6 +17,7 @@ from protovine.exchange import SetExchange
 from protovine.gossip import Coin, PushGossip
 from protovine.learn import XuILVQCore
 from protovine.net import MemberName, PlainEnvelope
+from protovine.net.causes import Place
 from protovine.net.runtime import Runtime
 from protovine.net.security.base import EnvelopeLike
 from protovine.net.transport import Channel
@@ -92,6 +93,7 @@ class Sample:
     id: int | None = None
     time_ns: int | None = None
     device: str = ""
+    place: Place | None = None
 
 
 def make_runtime(wire: Wire, member: int, envelope: EnvelopeLike, **options: Any) -> Runtime:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from protovine.cli import main
+from protovine.cli.node import _hints
 from protovine.net import issue
 from protovine.net.transport import Channel, Endpoints, ZenohTransport
 from tests.net.test_service import Processes, endpoint, nodes, ports, prepare, wait_for
@@ -105,6 +108,46 @@ def test_a_node_that_runs_may_be_checked(nodes: Processes) -> None:
     wait_for(lambda: (nodes.folder / "ann.out").exists(), "it runs")
     done = protovine("node", nodes.folder / "ann.toml", "--check")
     assert (0, "") == (done.exit_code, done.stderr)
+    assert "ann-state: a process runs with it, so a second start would be refused" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("addresses", "listen", "said"),
+    [
+        (
+            ["127.0.0.1"],
+            "tls/0.0.0.0:0",
+            "it has no address for other machines, so they can dial it only if they know the host name new",
+        ),
+        (["192.0.2.77"], "tls/0.0.0.0:0", "192.0.2.77 is no address of this machine, so they can dial it only if"),
+        (["barn.example"], "tls/127.0.0.1:0", "it does not have 127.0.0.1, so nobody can dial tls/127.0.0.1:0"),
+        (["barn.example"], "tls/0.0.0.0:0", ""),
+        (["127.0.0.1"], "tls/127.0.0.1:0", ""),
+    ],
+)
+def test_check_doubts_a_certificate_without_the_address_to_be_dialled(
+    addresses: list[str], listen: str, said: str, folder: Path
+) -> None:
+    issue(folder / "ca", "new", folder / "new", addresses=addresses, now=datetime.now(UTC), id=9)
+    change(folder, 'certificates = "ann"', 'certificates = "new"')
+    change(folder, endpoint(folder, "ann"), listen)
+    done = protovine("node", folder / "ann.toml", "--check")
+    assert 0 == done.exit_code, done.stderr
+    doubts = done.stdout.splitlines()[1:]
+    assert len(doubts) == bool(said) and all(said in line for line in doubts), done.stdout
+
+
+def test_check_doubts_a_source_that_leaves_features_out(folder: Path) -> None:
+    names = json.loads((folder / "schema.json").read_text())["features"]
+    rows = [line.split(",") for line in (folder / "rows.csv").read_text().splitlines()]
+    (folder / "rows.csv").write_text("\n".join(",".join([*row[:4], row[-1]]) for row in rows))
+    said = f"warn source: 5 of 9 features have no place in it and stay missing: {', '.join(map(repr, names[4:]))}\n"
+    assert said in protovine("node", folder / "ann.toml", "--check").stdout
+    table(folder, "source", f'kind = "stdin"\nmap.features = {{ {names[0]} = "a", {names[1]} = "b.c" }}')
+    done = protovine("node", folder / "ann.toml", "--check")
+    assert "warn source: 7 of 9 features have no place in it" in done.stdout and 0 == done.exit_code
+    table(folder, "source", 'kind = "stdin"')
+    assert 1 == len(protovine("node", folder / "ann.toml", "--check").stdout.splitlines())
 
 
 @pytest.fixture
@@ -175,6 +218,46 @@ def test_status_says_why_nobody_answers(folder: Path, bob: ZenohTransport) -> No
     done = protovine("status", "--connect", astray, "--certificates", folder / "ann", "--timeout", 1)
     assert 1 == done.exit_code
     assert "no member answered" in done.stderr and "does not have the dialled address localhost" in done.stderr
+
+
+def test_members_with_another_schema_are_named_wherever_one_asks(nodes: Processes) -> None:
+    folder = nodes.folder
+    prepare(folder, ["ann", "bob"])
+    schema = json.loads((folder / "schema.json").read_text())
+    (folder / "other.json").write_text(json.dumps({**schema, "classes": [*schema["classes"], "maybe"]}))
+    metrics = ports(1)[0]
+    bob = folder / "bob.toml"
+    bob.write_text(bob.read_text().replace("stay = true", f'stay = true\nmetrics = "127.0.0.1:{metrics}"'))
+    nodes.start("ann", "ann.toml")
+    nodes.start("bob", "bob.toml", "--schema", "other.json")
+
+    def ready() -> str:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{metrics}/readyz", timeout=5) as answer:
+                return answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.read().decode()
+        except OSError:
+            return ""
+
+    wait_for(lambda: "'ann' has schema" in ready(), "the page of bob")
+    why = json.loads(ready())["why"]
+    assert why.startswith("no peer was met yet; 'ann' has schema ") and why.endswith("start with the same schema")
+    done = protovine("doctor", bob, "--set", f"schema={folder / 'other.json'}", "--timeout", 3)
+    assert 1 == done.exit_code and "fail peer ann: has schema " in done.stdout
+    assert "peer ann: has schema" not in protovine("doctor", bob, "--timeout", 3).stdout, "this file has ann's"
+    done = protovine("status", "--connect", endpoint(folder, "bob"), "--certificates", folder / "ann")
+    assert "bob: 'ann' has schema " in done.stderr
+    assert (
+        "schemas differ, so these exchange nothing: " in done.stderr and "Start all with the same schema" in done.stderr
+    )
+
+
+def test_status_says_what_to_do_about_a_revoked_member() -> None:
+    ann = {"name": "ann", "revoked": False, "schema": "00", "warnings": [], "peers": [{"name": "eve", "revoked": True}]}
+    (hint,) = _hints([ann, {**ann, "name": "bob"}])
+    assert hint.startswith("revoked: eve. If one should still take part, issue another certificate")
+    assert [] == _hints([{**ann, "peers": []}])
 
 
 def test_an_address_that_the_certificate_lacks_is_named_at_both_ends(nodes: Processes) -> None:

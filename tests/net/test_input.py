@@ -56,9 +56,10 @@ def node(
 def test_a_node_whose_every_message_is_refused_fails_and_says_why(node: Callable[..., Any]) -> None:
     succeeded, outputs, said = node(['{"t":1}'] * 50)
     assert (False, []) == (succeeded, outputs)
-    assert said[0] == "unknown field 't': features stand in x, unless flat = true"
+    assert said[0] == "in, line 1: unknown field 't': features stand in x, unless flat = true"
     assert "not one message of the source could be used" in said
-    assert said[-1] == f"in all 50 times: {said[0]}"
+    lines = ", ".join(map(str, range(1, 11)))
+    assert said[-1] == f"in all 50 times (lines {lines} and others): {said[0]}"
     assert 3 == len(said)
 
 
@@ -83,6 +84,15 @@ def test_the_same_id_as_number_and_as_text_is_the_same(node: Callable[..., Any])
     assert (True, 3, []) == _counts(node([*GOOD, '{"id":7,"x":{"t":9,"h":1}}', '{"id":"7","y":"wet"}']))
 
 
+def test_a_prediction_and_a_refusal_name_the_row_of_a_csv_file(node: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "w.csv").write_text("t,h,y\n1,2,dry\n\n8,9,wet\n,1,dry\nhot,1,dry\n2,2,\n")
+    source = {"kind": "csv", "path": str(tmp_path / "w.csv")}
+    succeeded, outputs, said = node([], source=source, node={"preset": "paper-base"})
+    assert succeeded and [2, 4, 7] == [each["line"] for each in outputs]
+    assert "w.csv, line 5: a local sample was refused: a value for feature 't' is missing" in said[0]
+    assert "w.csv, line 6: feature 't' must be a number or true/false, got 'hot'" == said[1]
+
+
 def _counts(result: tuple[bool, list[dict], list[str]]) -> tuple[bool, int, list[str]]:
     return result[0], len(result[1]), result[2]
 
@@ -90,15 +100,18 @@ def _counts(result: tuple[bool, list[dict], list[str]]) -> tuple[bool, int, list
 def test_labels_that_find_no_sample_are_said(node: Callable[..., Any]) -> None:
     succeeded, outputs, said = node([*GOOD, '{"id":7,"y":"wet"}', '{"id":7,"x":{"t":9,"h":1}}', '{"id":8,"y":"wet"}'])
     assert succeeded and 3 == len(outputs)
-    assert said[0].startswith("a label for id 7, but no sample of this device with that id awaits one")
-    assert said[-1].startswith("in all 2 times: a label for id 7,")
+    assert said[0].startswith("in, line 3: a label for id 7, but no sample of this device with that id awaits one")
+    assert said[-1].startswith("in all 2 times (lines 3, 5): in, line 3: a label for id 7,")
     assert not node(['{"id":7,"y":"wet"}'])[0]
 
 
 def test_an_id_that_comes_again_before_its_label_is_said(node: Callable[..., Any]) -> None:
     lines = [*GOOD, '{"id":7,"x":{"t":1,"h":1}}', '{"id":7,"x":{"t":9,"h":9}}', '{"id":7,"y":"wet"}']
     said = node(lines)[2]
-    assert said[0] == "id '7' came again before the label of its sample: a label now belongs to the newer sample"
+    assert (
+        said[0]
+        == "in, line 4: id '7' came again before the label of its sample: a label now belongs to the newer sample"
+    )
 
 
 def test_the_second_cause_of_a_reason_is_said_too(node: Callable[..., Any]) -> None:
@@ -106,7 +119,7 @@ def test_the_second_cause_of_a_reason_is_said_too(node: Callable[..., Any]) -> N
     said = node([*GOOD, *lines])[2]
     assert "there is no feature 'battery'" in said[0] and "ignore" in said[0]
     assert "feature 't' must be a number or true/false, got '9.5 C'" in said[1]
-    assert ["in all 50 times", "in all 2 times"] == [text.partition(":")[0] for text in said[2:]]
+    assert ["in all 50 times", "in all 2 times"] == [text.partition(" (lines")[0] for text in said[2:]]
 
 
 @pytest.mark.parametrize(
@@ -130,7 +143,8 @@ def test_a_learner_that_takes_no_missing_values_says_which(node: Callable[..., A
     succeeded, outputs, said = node(['{"x":{"t":null,"h":8},"y":"wet"}'], node={"preset": "paper-base"})
     assert (False, []) == (succeeded, outputs)
     assert said[0] == (
-        "a local sample was refused: a value for feature 't' is missing, and this learner takes no missing values"
+        "in, line 1: a local sample was refused: "
+        "a value for feature 't' is missing, and this learner takes no missing values"
     )
 
 

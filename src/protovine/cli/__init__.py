@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -31,12 +34,21 @@ NOT_ON_A_NODE = (
 )  # fmt: skip
 
 
+# Of click 8.2 and later; earlier ones print the help themselves.
+_NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
+
+
 class _Group(click.Group):
     """Reports user errors as one line on standard error with exit code 2; a bug keeps its traceback."""
 
+    def make_context(self, *arguments: Any, **extra: Any) -> click.Context:
+        with _usage_in_one_line():
+            return super().make_context(*arguments, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _usage_in_one_line():
+                return super().invoke(ctx)
         except (ConfigError, DataError) as error:
             click.echo(f"protovine: {error}", err=True)
             ctx.exit(2)
@@ -53,6 +65,24 @@ class _Group(click.Group):
         except KeyboardInterrupt:
             click.echo("protovine: interrupted", err=True)
             ctx.exit(130)
+
+
+@contextlib.contextmanager
+def _usage_in_one_line() -> Iterator[None]:
+    """Errors of options and arguments in one line, with the command whose help says more."""
+    try:
+        yield
+    except _NO_ARGUMENTS:
+        raise  # It shows the help.
+    except click.ClickException as error:
+        text = " ".join(error.format_message().split()).removesuffix(".")
+        text = re.sub(r"\.? \(?Did you mean (.*\?)\)?$", r" (did you mean \1)", text)
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        where = context.command_path if context is not None else "protovine"
+        # Words of click begin with a capital, those of this project do not.
+        said = text if text[1:2].isupper() else f"{text[:1].lower()}{text[1:]}"
+        click.echo(f"protovine: {said} ({where} --help says more)", err=True)
+        raise click.exceptions.Exit(2) from None
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -115,6 +115,8 @@ def data_info(source: str, as_json: bool, **flags: Any) -> None:
         "name": loaded.name,
         "rows": len(loaded),
         "features": list(loaded.features),
+        "label": loaded.label or None,
+        "label_rule": loaded.label_rule or None,
         "classes": counts,
         "unlabelled": unlabelled,
         "drift_points": list(loaded.drift_points),
@@ -131,10 +133,17 @@ def data_info(source: str, as_json: bool, **flags: Any) -> None:
         loaded.features, loaded.x.min(axis=0), loaded.x.mean(axis=0), loaded.x.max(axis=0), strict=True
     ):
         click.echo(f"  {name}: {low:g} to {high:g}, mean {mean:.4g}")
+    if loaded.label_rule:
+        other = "" if loaded.label_rule.startswith("as") else "; --label names another"
+        click.echo(f"  label {loaded.label or '(unnamed)'}: {loaded.label_rule}{other}")
     for name, count in list(counts.items())[:_CLASSES_SHOWN]:
         click.echo(f"  class {name}: {count:,} rows ({count / len(loaded):.1%})")
     if len(counts) > _CLASSES_SHOWN:
         click.echo(f"  and {len(counts) - _CLASSES_SHOWN} more classes")
+    if len(counts) == 2:
+        click.echo(f"  F1 is that of class {list(counts)[-1]}, the last one; protovine run --positive names the other")
+    elif len(counts) > 2:
+        click.echo("  F1 is the macro average over the classes")
     if unlabelled:
         click.echo(f"  no label: {unlabelled:,} rows ({unlabelled / len(loaded):.1%})")
     if loaded.drift_points:

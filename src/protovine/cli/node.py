@@ -47,7 +47,9 @@ _CONNECT_HELP = "Another member to dial, such as tls/10.0.0.7:7447; repeat for s
 @click.option("--log-format", default=None, help="auto, text or json. [default: auto]")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any key, such as node.snapshot_s=10.")
 @click.option(
-    "--check", is_flag=True, help="Report what a start would refuse, in settings and files; connect and write nothing."
+    "--check",
+    is_flag=True,
+    help="Report what a start would refuse, in settings and files, and what looks wrong; connect and write nothing.",
 )
 def node(file: Path | None, assignments: tuple[str, ...], check: bool, fresh: bool, **flags: Any) -> None:
     """Run one member of a swarm on a real network.
@@ -62,10 +64,15 @@ def node(file: Path | None, assignments: tuple[str, ...], check: bool, fresh: bo
 
     settings = NodeSettings.read(file, _tables(assignments, flags))
     if check:
+        from protovine.net.doctor import examine_here
+
         prepared = prepare(settings, fresh)
         member, schema = prepared.plan.member, prepared.schema
         words = f"{len(schema.features)} features and {len(schema.classes)} classes"
         click.echo(f"{member.name}, number {member.id} of swarm {member.swarm}: {words}")
+        for found in examine_here(settings, prepared):
+            if found.state != "ok":
+                click.echo(f"{found.state} {found.text}")
         return
     if not run_member(settings, lambda: NodeSettings.read(file, _tables(assignments, flags)), file, fresh):
         click.echo("protovine: not one message of the source could be used; the log says why", err=True)
@@ -154,6 +161,8 @@ def status(
     elif found:
         click.echo(_table(status_rows(found)))
         _tell_silent(found)
+        for hint in _hints(found):
+            click.echo(hint, err=True)
     if not found:
         click.echo("protovine: no member answered", err=True)
         for endpoint in connect:
@@ -171,6 +180,27 @@ def _tell_silent(found: list[dict[str, Any]]) -> None:
     silent = sorted(known - {status["name"] for status in found})
     if silent:
         click.echo(f"no answer from {', '.join(silent)}", err=True)
+
+
+def _hints(found: list[dict[str, Any]]) -> list[str]:
+    """What is wrong with members, and what to do."""
+    hints = []
+    revoked = {peer["name"] for status in found for peer in status["peers"] if peer["revoked"]}
+    revoked |= {status["name"] for status in found if status.get("revoked")}
+    if revoked:
+        hints.append(
+            f"revoked: {', '.join(sorted(revoked))}. If one should still take part, issue another certificate "
+            "(protovine cert issue) and start it with that; if not, stop it"
+        )
+    schemas: dict[str, list[str]] = {}
+    for status in found:
+        if status.get("schema"):  # Older versions do not say it.
+            schemas.setdefault(status["schema"], []).append(status["name"])
+    if len(schemas) > 1:
+        which = "; ".join(f"{' '.join(sorted(names))} {schema}" for schema, names in sorted(schemas.items()))
+        hints.append(f"schemas differ, so these exchange nothing: {which}. Start all with the same schema")
+    hints += [f"{status['name']}: {warning}" for status in found for warning in status.get("warnings", ())]
+    return hints
 
 
 def _table(rows: list[tuple[str, ...]]) -> str:

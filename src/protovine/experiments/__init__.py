@@ -11,7 +11,7 @@
 from protovine.experiments.define.config import Experiment, RunSettings
 from protovine.experiments.report.published import load_published
 from protovine.experiments.run.ages import Expected, RunAges, TheoryAges
-from protovine.experiments.run.result import Interval, Result, Run, Series
+from protovine.experiments.run.result import Interval, NodeSeries, Result, Run, Series
 from protovine.experiments.sweep.database import load_curves, load_results
 from protovine.experiments.sweep.grid import Point, Sweep
 from protovine.experiments.sweep.sweeper import Swept, run_sweep
@@ -22,6 +22,7 @@ __all__ = [
     "Expected",
     "Experiment",
     "Interval",
+    "NodeSeries",
     "Point",
     "Preset",
     "Result",

@@ -135,11 +135,12 @@ class CoreClassifier(base.Classifier):
         frame = tables.frame_of(x)
         if frame is None:
             columns, rows = None, tables.rows_of(x, self._takes_missing)
-            self._check_width(rows)
+            self._encoding.check_numbers(rows.shape[1])
         else:
             columns = tables.columns_of(frame, self._takes_missing)
             self._check_columns(columns)
             rows = np.empty((len(frame), 0))
+        tables.check_index(x, y, "y")
         labels = tables.labels_of(y, len(rows))
         if times is not None and times.shape != (len(rows),):
             raise ValueError(f"t_ns must have a time for each of the {len(rows)} rows, got shape {times.shape}")
@@ -150,6 +151,7 @@ class CoreClassifier(base.Classifier):
             self._add_columns({name: column[labelled] for name, column in columns.items()})
             rows = self._matrix(columns, len(rows))
         elif not self.features:
+            self._encoding.numbered = True
             self._add_features(dict(enumerate(tables.first_values(rows[labelled]))))
         if not labelled.all():
             rows, labels = rows[labelled], [label for label in labels if label is not None]
@@ -178,7 +180,7 @@ class CoreClassifier(base.Classifier):
         if not len(self._core):
             raise ValueError("nothing was learnt yet: there is no label to predict")
         if frame is None:
-            self._check_width(rows)
+            self._encoding.check_numbers(rows.shape[1])
         else:
             self._check_columns(columns)
             unknown = [name for name in columns if self._encoding.column(name) is None]
@@ -204,11 +206,8 @@ class CoreClassifier(base.Classifier):
         proba = self._predict_rows(x, *at_ns)[1]
         return proba if frame is None else tables.frame_like(frame, dict(zip(self.classes, proba.T, strict=True)))
 
-    def _check_width(self, rows: NDArray[np.float64]) -> None:
-        if self.features and rows.shape[1] != len(self.features):
-            raise ValueError(f"rows must have {len(self.features)} features, got {rows.shape[1]}")
-
     def _check_columns(self, columns: Mapping[Hashable, NDArray[np.float64]]) -> None:
+        self._encoding.check_names([name for name in columns if self._encoding.column(name) is None])
         lacking = [name for name in self.features if name not in columns]
         if lacking and getattr(self, "absent", "auto") == "auto":
             hint = ' (absent="missing" or absent="zero" allows that)' if self._takes_missing else ""

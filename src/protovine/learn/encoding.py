@@ -41,6 +41,8 @@ class Encoding:
             raise ConfigError(f"absent must be one of {', '.join(ABSENT)}, got {absent!r}")
         self.takes_missing, self.absent = takes_missing, absent
         self.features: tuple[Hashable, ...] = ()
+        # Whether the features are the columns of arrays, numbered from 0, and not names.
+        self.numbered = False
         self.classes: list[Any] = []
         self.presence = Presence() if absent == "auto" else None
         self._columns: dict[Hashable, int] = {}
@@ -55,6 +57,26 @@ class Encoding:
         self._pick = itemgetter(*self.features) if len(self.features) > 1 else None
         if self.presence is not None:
             self.presence.widen(len(self.features))
+
+    def check_names(self, new: Sequence[Hashable]) -> None:
+        """`ValueError` if there are new names but the features are columns of arrays: which is which is unknown."""
+        if self.numbered and new:
+            raise ValueError(
+                f"x has features by name ({values.listed(new)}), but the {len(self.features)} columns of arrays were "
+                "learnt, which have none; learn arrays only, or names only"
+            )
+
+    def check_numbers(self, width: int) -> None:
+        """`ValueError` unless rows of ``width`` values without names fit the features."""
+        if not self.features:
+            return
+        if not self.numbered and self.features != tuple(range(len(self.features))):
+            raise ValueError(
+                f"x has no names for its columns, but features were learnt by name ({values.listed(self.features)}); "
+                "pass a DataFrame with these columns"
+            )
+        if width != len(self.features):
+            raise ValueError(f"rows must have {len(self.features)} features, got {width}")
 
     def column(self, name: Hashable) -> int | None:
         """The column of a feature; None if it is new."""
@@ -73,11 +95,17 @@ class Encoding:
     def state(self) -> dict[str, Any]:
         """Everything needed to go on, as plain values."""
         counts = None if self.presence is None else self.presence.state()
-        return {"features": list(self.features), "classes": list(self.classes), "presence": counts}
+        return {
+            "features": list(self.features),
+            "classes": list(self.classes),
+            "presence": counts,
+            "numbered": self.numbered,
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Start from ``state``; ``ValueError`` if a name stands there twice, `SnapshotError` if counts do not fit."""
         self.add_features(state["features"])
+        self.numbered = bool(state.get("numbered"))  # Older files do not say it.
         for label in state["classes"]:
             self.add_class(label)
         if len(self._codes) != len(self.classes) or len(self._columns) != len(self.features):
@@ -112,6 +140,7 @@ class Encoding:
         new = [name for name in x if name not in self._columns]
         if not new:
             return None
+        self.check_names(new)
         numbers = dict(zip(x, self._numbers(x.items()), strict=True))
         return {name: numbers[name] for name in new if numbers[name] == numbers[name]}
 
@@ -123,6 +152,8 @@ class Encoding:
         if not isinstance(x, Mapping):
             raise _no_dictionary(x)
         known = [(name, value) for name, value in x.items() if name in self._columns]
+        if self.numbered and len(known) < len(x):
+            self.check_names([name for name in x if name not in self._columns])
         vector = self._blank(received)
         vector[[self._columns[name] for name, _ in known]] = self._numbers(known)
         return vector

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from protovine import compress, values
+from protovine.learn import tables
 from protovine.learn.classifier import CoreClassifier
 from protovine.learn.hedged.core import HedgedLVQCore
 from protovine.learn.xuilvq.core import XuILVQCore
@@ -189,18 +190,20 @@ class HedgedLVQ(CoreClassifier):
     def learn(self, x: Any, y: Any, t_ns: ArrayLike | None = None) -> None:
         """Learn rows ``x`` (n, d) with labels ``y`` (n,) and times ``t_ns`` (n,) in order.
 
-        ``x`` is an array or a DataFrame of pandas, Polars or Arrow. Columns of an array are features in the order of
-        `features`; those of a DataFrame go by name, and new ones add features. NaN is a missing value. Rows whose label
-        is missing are not learnt.
+        ``x`` is an array or a DataFrame of pandas, Polars or Arrow. Columns of an array are features by place; those of
+        a DataFrame go by name, and new ones add features. One learner takes arrays or names, never both. ``y`` and
+        ``t_ns`` go by place; those of pandas must have the index of ``x``. NaN is a missing value. Rows whose label is
+        missing are not learnt.
 
         Raises
         ------
         TypeError
             ``x`` is no table or ``y`` no sequence, or a label is not hashable. Nothing was learnt.
         ValueError
-            Shapes do not fit, a column that was learnt is not there, or a value is no number, infinite or beyond
-            `FEATURE_MAX`. Nothing was learnt.
+            Shapes or indices do not fit, a column that was learnt is not there, arrays and names are mixed, or a value
+            is no number, infinite or beyond `FEATURE_MAX`. Nothing was learnt.
         """
+        tables.check_index(x, t_ns, "t_ns")
         times = None if t_ns is None else np.ascontiguousarray(t_ns)
         if times is not None:
             if times.ndim != 1 or times.dtype.kind != "i" or (np.abs(times) > _TIME_MAX).any():
@@ -218,8 +221,8 @@ class HedgedLVQ(CoreClassifier):
         Raises
         ------
         ValueError
-            Nothing was learnt yet, shapes do not fit, a DataFrame lacks columns or has others than were learnt, or a
-            value is no number or infinite.
+            Nothing was learnt yet, shapes do not fit, a DataFrame lacks columns or has others than were learnt, arrays
+            and names are mixed, or a value is no number or infinite.
         """
         return self._predict_rows(x, self._time(t_ns))[1]
 

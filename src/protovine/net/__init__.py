@@ -16,6 +16,7 @@
 - `security/`: certificates and sealed messages; `io/`: sources and sinks; `ops/`: metrics, health, logs
 """
 
+from protovine.net.causes import Place
 from protovine.net.io import (
     CsvReplay,
     Event,
@@ -69,6 +70,7 @@ __all__ = [
     "MqttSink",
     "OperatorName",
     "Output",
+    "Place",
     "PlainEnvelope",
     "Reading",
     "Schema",

@@ -6,7 +6,8 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from dataclasses import field as defaulted
+from typing import Any, NamedTuple
 
 _log = logging.getLogger("protovine")
 
@@ -21,6 +22,15 @@ PERIOD_S = 60.0
 # The caller bounds the rate.
 CONNECTION, SUBSCRIPTION = "connection", "subscription"
 _NAME_LENGTH, _TEXT_LENGTH = 100, 300
+# Lines of a file that a cause remembers.
+_LINES_MAX = 10
+
+
+class Place(NamedTuple):
+    """Where in a file something stands: the file's name, and the line, counted from 1."""
+
+    file: str
+    line: int
 
 
 def log_cause(reason: str, text: str) -> None:
@@ -38,10 +48,20 @@ class Cause:
     example: str
     count: int = 0
     reported_s: float = 0.0
+    lines: list[int] = defaulted(default_factory=list)
+    """The first lines of the file with this cause; empty where the source is no file."""
 
     def as_dict(self) -> dict[str, Any]:
         """The cause for a status."""
-        return {name: getattr(self, name) for name in ("reason", "field", "topic", "count", "example")}
+        return {name: getattr(self, name) for name in ("reason", "field", "topic", "count", "example", "lines")}
+
+    def summary(self) -> str:
+        """The count, the lines and the example in one line."""
+        times = f"{self.count:,} {'times' if self.count > 1 else 'time'}"
+        if len(self.lines) < 2:  # The example names its line.
+            return f"{times}: {self.example}"
+        more = " and others" if self.count > len(self.lines) == _LINES_MAX else ""
+        return f"{times} (lines {', '.join(map(str, self.lines))}{more}): {self.example}"
 
 
 class Causes:
@@ -70,8 +90,10 @@ class Causes:
         self.report, self._clock = report, clock
         self._found: dict[tuple[str, str, str], Cause] = {}
 
-    def add(self, reason: str, text: str, *, field: str = "", topic: str = "") -> None:
+    def add(self, reason: str, text: str, *, field: str = "", topic: str = "", place: Place | None = None) -> None:
         """Count one more case of a cause; ``text`` may quote anything that arrived."""
+        if place is not None:
+            text = f"{place.file}, line {place.line}: {text}"
         field, topic = _printable(field, _NAME_LENGTH), _printable(topic, _NAME_LENGTH)
         text = _printable(f"from '{topic}': {text}" if topic else text, _TEXT_LENGTH)
         cause = self._found.get((reason, field, topic))
@@ -80,6 +102,8 @@ class Causes:
                 field = topic = OTHERS
             cause = self._found.setdefault((reason, field, topic), Cause(reason, field, topic, text))
         cause.count += 1
+        if place is not None and len(cause.lines) < _LINES_MAX and place.line not in cause.lines:
+            cause.lines.append(place.line)
         now_s = self._clock()
         if cause.count == 1 or reason == CONNECTION or now_s - cause.reported_s >= PERIOD_S:
             cause.reported_s = now_s
@@ -102,7 +126,7 @@ class Causes:
 
     def summary(self) -> list[str]:
         """One line per cause."""
-        return [f"{cause.count:,} {'times' if cause.count > 1 else 'time'}: {cause.example}" for cause in self.sorted()]
+        return [cause.summary() for cause in self.sorted()]
 
 
 def _printable(text: str, length: int) -> str:

@@ -146,6 +146,7 @@ class Inbound:
         if self.neighbours is not None and member.id not in self.neighbours:
             raise RemoteProtocolError("stranger", f"{member.name} is not a neighbour")
         self.tally.count_received(member.id, HELLO, len(data))
+        self.tally.met(member.name)
         return HelloFrom(member, asks)
 
     def _budget(self, peer: int, now_ns: int) -> tuple[TokenBucket, TokenBucket]:

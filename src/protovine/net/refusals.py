@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from protovine.errors import MissingKeysError, RemoteProtocolError, StaleHelloError
+from protovine.errors import MissingKeysError, OtherSchemaError, RemoteProtocolError, StaleHelloError
 from protovine.net.tally import PeerGroup, PeerKey, Tally
 
 _log = logging.getLogger("protovine")
@@ -28,6 +28,8 @@ class Refusals:
         """Count a message or a hello that was refused, and log it once per peer and reason."""
         known = peer if self._is_peer(peer) else PeerGroup.UNKNOWN
         self._tally.refused[known, error.reason] += 1
+        if isinstance(error, OtherSchemaError):
+            self._tally.has_other_schema(error.name, str(error))
         # After a restart of either end some messages and hellos are too old.
         usual = isinstance(error, MissingKeysError | StaleHelloError) or error.reason == "echo"
         level = logging.INFO if usual else logging.WARNING

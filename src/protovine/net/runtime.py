@@ -99,8 +99,7 @@ class Runtime:
         self.node, self.envelope, self.transport, self.neighbours = node, envelope, transport, neighbours
         self.clock = clock or Clock()
         self.started_ns = self._started_at_ns = 0
-        # For health and metrics; the code that feeds the runtime sets them.
-        self.source: SourceLike | None = None
+        self.source: SourceLike | None = None  # Set by the code that feeds the runtime, as the next two.
         self.sink: SinkLike | None = None
         self.control: ControlLike | None = None
         self.feeding = False  # Whether samples are being taken from the source.
@@ -197,7 +196,8 @@ class Runtime:
             except SampleError as error:
                 self.tally.samples_refused += 1
                 reason = "label" if event.x is None else "learner"
-                self.tally.causes.add(reason, f"a local sample was refused: {error}", topic=event.device)
+                text = f"a local sample was refused: {error}"
+                self.tally.causes.add(reason, text, topic=event.device, place=event.place)
                 continue
             if predicted is not None and put is not None:
                 await put(predicted)
@@ -490,11 +490,11 @@ class Runtime:
 
     def status(self) -> dict[str, Any]:
         """The status of this moment; from any thread."""
-        up_ns = self.clock.steady() - self._started_at_ns
-        what = (self.node, self.envelope, self.roster, self.tally)
-        return status(*what, up_ns, time.time_ns(), self.warnings, self.source, self.sink, self.control)
+        what = (self.node, self.envelope, self.roster, self.tally, self.clock.steady() - self._started_at_ns)
+        return status(*what, time.time_ns(), self.warnings, self.source, self.sink, self.control)
 
     @property
     def warnings(self) -> list[str]:
         """What is wrong now and needs a person; from any thread."""
-        return self.claim.warnings(self.clock.steady()) + self.clock.warnings + self.snapshots.warnings
+        claim = self.claim.warnings(self.clock.steady())
+        return claim + self.tally.warnings + self.clock.warnings + self.snapshots.warnings

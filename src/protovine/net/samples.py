@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from protovine.errors import SampleError, SnapshotError
 from protovine.learn import Prediction
+from protovine.net.causes import Place
 from protovine.net.tally import Tally
 from protovine.node import Node
 from protovine.records import SECOND_NS
@@ -77,6 +78,11 @@ class EventLike(Protocol):
         """Where it came from; an id is one of this device only."""
         ...
 
+    @property
+    def place(self) -> Place | None:
+        """The file and line where it begins; None where the source is no file."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class SamplePrediction:
@@ -87,6 +93,8 @@ class SamplePrediction:
     prediction: Prediction
     prototypes: int
     device: str = ""
+    line: int = 0
+    """Where the sample begins in its file, counted from 1; 0 where the source is no file."""
 
 
 class LocalSamples:
@@ -147,8 +155,9 @@ class LocalSamples:
             self.tally.judge(prediction.code, event.y)
         elif event.id is not None:
             waiting = _Waiting(number, prediction.code, now_ns if steady_ns is None else steady_ns)
-            self._await((event.device, str(event.id)), waiting, now_ns)
-        return SamplePrediction(event.id, now_ns, prediction, len(self.node.learner), event.device)
+            self._await((event.device, str(event.id)), waiting, now_ns, event.place)
+        line = 0 if event.place is None else event.place.line
+        return SamplePrediction(event.id, now_ns, prediction, len(self.node.learner), event.device, line)
 
     def _check_missing(self, x: NDArray[np.float64]) -> None:
         if self.node.learner.takes_missing:
@@ -170,7 +179,7 @@ class LocalSamples:
             self._awaited_bytes -= self._bytes(name)
         return found
 
-    def _await(self, name: tuple[str, str], waiting: _Waiting, now_ns: int) -> None:
+    def _await(self, name: tuple[str, str], waiting: _Waiting, now_ns: int, place: Place | None) -> None:
         replaced = self._pop(name)
         if replaced is not None:
             self.node.give_up(replaced.number, now_ns)
@@ -179,6 +188,7 @@ class LocalSamples:
                 f"id {name[1]!r} came again before the label of its sample: a label now belongs to the newer sample",
                 field="id",
                 topic=name[0],
+                place=place,
             )
         self._awaited[name] = waiting
         self._awaited_bytes += self._bytes(name)
@@ -209,6 +219,7 @@ class LocalSamples:
                 "(it comes before its label, on the same topic or with the same device)",
                 field="id",
                 topic=event.device,
+                place=event.place,
             )
             return
         self.tally.labels += 1

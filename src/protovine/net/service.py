@@ -280,6 +280,7 @@ async def _feed(prepared: Prepared, name: str, started: Started) -> None:
                     prototypes=made.prototypes,
                     node=name,
                     device=made.device,
+                    line=made.line,
                 )
             )
 

@@ -131,6 +131,7 @@ def status(
         "causes": [cause.as_dict() for cause in tally.causes.sorted()[:_CAUSES]],
         "bugs": tally.bugs,
         "not_accepted": dict(sorted(tally.dialled.items())),
+        "schema": getattr(envelope, "schema", b"").hex(),
         "revoked": trust is not None and getattr(envelope, "serial", None) in trust.revoked,
         "revocations": None if trust is None else trust.number,
         "forgotten": _forgotten(node, tally, trust),

@@ -15,6 +15,8 @@ from protovine.records import Received
 RECENT = 1000
 # The kind of hellos among the kinds of messages.
 HELLO = "hello"
+# Members with another schema that are remembered by name: anybody can make up names.
+_OTHERS_MAX = 20
 
 
 class PeerGroup(enum.Enum):
@@ -58,6 +60,8 @@ class Tally:
     dialled: dict[str, str] = field(default_factory=dict)
     # Commands of operators by what came of them.
     commands: Counter[str] = field(default_factory=Counter)
+    # Members whose hellos were refused because of another schema, by the name that they claim: which schemas.
+    other_schemas: dict[str, str] = field(default_factory=dict)
     bugs: int = 0
     snapshots: int = 0
     snapshots_failed: int = 0
@@ -86,6 +90,21 @@ class Tally:
         self.latency.note(record)
         self.inbox_dropped += record.dropped
         self.from_future[record.peer] += record.from_future > 0
+
+    def met(self, name: str) -> None:
+        """A hello of a member was accepted."""
+        self.other_schemas.pop(name, None)
+
+    def has_other_schema(self, name: str, why: str) -> None:
+        """A hello was refused because of another schema."""
+        if name in self.other_schemas or len(self.other_schemas) < _OTHERS_MAX:
+            self.other_schemas[name] = why
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a person should know."""
+        hint = "they exchange nothing until both start with the same schema"
+        return [f"{why}: {hint}" for _, why in sorted(self.other_schemas.items())]
 
     def judge(self, predicted: int, truth: int) -> None:
         """The class of a predicted sample became known."""

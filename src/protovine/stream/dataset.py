@@ -47,6 +47,10 @@ class DataSet:
         For each feature that is seconds since a date: that date in ISO 8601, in UTC.
     absent_zero : tuple of str
         Features that are 0 in a sample that lacks them.
+    label : str
+        The name of the label's column; empty where it has none.
+    label_rule : str
+        Why that column is the label, for example "the last column"; empty where the labels are no column of a table.
 
     Raises
     ------
@@ -69,6 +73,8 @@ class DataSet:
     notes: tuple[str, ...] = ()
     times: dict[str, str] = field(default_factory=dict)
     absent_zero: tuple[str, ...] = ()
+    label: str = ""
+    label_rule: str = ""
 
     def __post_init__(self) -> None:
         x, y = np.asarray(self.x), np.asarray(self.y)

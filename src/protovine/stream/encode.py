@@ -115,6 +115,8 @@ def encode(table: Table, options: ReadOptions) -> DataSet:
         notes=tuple(notes),
         times={column.name: column.origin for column in columns if column.origin is not None},
         absent_zero=tuple(title for title in table.absent_zero if title in x),
+        label=label or "",
+        label_rule=chosen.rule,
     )
 
 

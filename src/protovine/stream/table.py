@@ -119,6 +119,7 @@ class Chosen:
     """The label and the feature columns of a table, by their places in it."""
 
     label: int | None
+    rule: str  # Why it is the label; empty where the labels are no column.
     features: list[int]
     text: set[int]
     numbers: set[int]
@@ -144,10 +145,12 @@ def split_label(table: Table, options: ReadOptions) -> Chosen:
         raise DataError(
             f"{name}: column {nameless} (counted from 0) has no name; name it, or leave it out with drop = [{nameless}]"
         )
-    label = None
+    label, rule = None, ""
     if table.labels is None:
+        rule = "as the option label says"
         if options.label is None:
             label = table.label_place if table.label_place in kept else kept[-1] if kept else None
+            rule = "the last column" if label is None or label == kept[-1] else "the class attribute of the file"
             if label is not None and label != kept[-1]:
                 table.notes.append(f"the label is {titles[label]!r}")
         else:
@@ -168,7 +171,7 @@ def split_label(table: Table, options: ReadOptions) -> Chosen:
         raise ConfigError(f"column {options.label!r} is the label and in number_columns")
     if dropped:
         table.notes.append(f"columns left out: {', '.join(titles[place] for place in sorted(dropped))}")
-    return Chosen(label, features, text, number)
+    return Chosen(label, rule, features, text, number)
 
 
 def _some(name: str, titles: Sequence[str], wanted: str | int, what: str) -> list[int]:

@@ -100,12 +100,23 @@ class RiverSettings(Section):
 
     has_prototypes: ClassVar[bool] = False
     kind: Literal["river"] = "river"
-    classifier: str = Field("tree.HoeffdingTreeClassifier", description="which classifier, as River exports it")
+    classifier: str = Field(
+        "tree.HoeffdingTreeClassifier",
+        description="which classifier, as River exports it, or `sklearn.MODULE.CLASS` with `partial_fit`",
+    )
     parameters: dict[str, Any] = Field(
-        default_factory=dict, description="keywords of its constructor; a model among them by its name"
+        default_factory=dict,
+        description="keywords of its constructor; a model among them by its name, or as a table of both keys",
     )
     standardise: bool = Field(False, description="features are standardised online before it")
     votes: _Votes = "mean"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _objects(cls, values: Any) -> Any:
+        from protovine.learn.baselines.described import learner_table
+
+        return learner_table(values)
 
     def __hash__(self) -> int:
         # A table cannot be hashed; equal settings have equal text.

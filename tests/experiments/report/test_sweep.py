@@ -16,6 +16,7 @@ from scipy import stats
 
 import protovine
 from protovine.experiments import Sweep
+from protovine.experiments.report.figures import sweep
 from protovine.experiments.report.tables.sweep import differences, front, holm, means, ranks, to_latex
 from protovine.experiments.sweep.database import Database, Finished
 from protovine.experiments.sweep.grid import plan
@@ -120,6 +121,29 @@ def test_means_have_the_interval_of_students_t() -> None:
     lines = to_latex(made).splitlines()
     assert r"\begin{tabular}{lrr}" == lines[0]
     assert r"a & 3 & $0.200 \pm 0.248$ \\" in lines and r"b & 1 & -- \\" in lines
+
+
+def test_bands_and_bars_end_where_the_metric_does() -> None:
+    """0.98 ± 0.12 is no F1 of 1.1."""
+    values = {1: (0.99, 0.95, 1.0), 2: (0.02, 0.1, 0.0), 4: (0.5, 0.6, 0.7)}
+    rows = [
+        {"preset": "a", "gossip.fanout": fanout, "seed": seed, "f1": value, "bytes_per_node_per_s": 9.0 * seed * fanout}
+        for fanout, each in values.items()
+        for seed, value in enumerate(each)
+    ]
+    frame = table_of(rows, ["gossip.fanout"])
+    table = means(frame, ["f1", "bytes_per_node_per_s"])
+    assert (table["f1"] + table["f1_ci95"]).max() > 1 and (table["f1"] - table["f1_ci95"]).min() < 0
+    drawings = [sweep._against(frame, table, "f1"), sweep._pareto(frame, table, "f1")]
+    ends = []
+    for drawing in drawings:
+        (axes,) = drawing.panels[0].axes
+        for drawn in axes.collections:
+            paths = drawn.get_segments() if hasattr(drawn, "get_segments") else [p.vertices for p in drawn.get_paths()]
+            ends += [np.asarray(path) for path in paths]
+    y = np.concatenate([each[:, 1] for each in ends])
+    assert (0, 1) == (y.min(), y.max())
+    assert 0 <= np.concatenate([each[:, 0] for each in ends]).min()
 
 
 def test_text_is_escaped_for_latex() -> None:

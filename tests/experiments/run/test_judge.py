@@ -31,9 +31,27 @@ DESCRIPTION = RunDescription("a", 0, ("no", "yes"), [[1], [0], [0, 1]], [0, 1], 
 
 def plain(run: Any) -> dict[str, Any]:
     """All that judging found, but for wall times."""
-    series = {name: np.asarray(value).tolist() for name, value in vars(run.series).items() if name != "links"}
-    found = {**run.to_json(), "series": repr(series), "links": run.series.links, "drifts": run.drift_points_s}
+    curves = dict(vars(run.series))
+    links, nodes = curves.pop("links"), {node: vars(each) for node, each in curves.pop("nodes").items()}
+    of_nodes = repr({node: {name: np.asarray(c).tolist() for name, c in each.items()} for node, each in nodes.items()})
+    series = {name: np.asarray(value).tolist() for name, value in curves.items()}
+    found = {**run.to_json(), "series": repr(series), "links": links, "drifts": run.drift_points_s, "nodes": of_nodes}
     return {name: value for name, value in found.items() if name not in UNTRACED}
+
+
+def test_the_curves_of_nodes_add_up_to_those_of_the_run() -> None:
+    run = protovine.run(protovine.Experiment(presets="paper-base", data={"limit": 300}, seeds=1)).runs[0]
+    series, nodes = run.series, run.series.nodes
+    assert [0, 1, 2, 3, 4] == list(nodes)
+    of_all = np.mean([each.bytes_per_s for each in nodes.values()], axis=0)
+    np.testing.assert_allclose(of_all, series.bytes_per_node_per_s)
+    np.testing.assert_allclose(np.mean([each.size for each in nodes.values()], axis=0), series.size)
+    step_s = series.at_s[0]
+    for each, curves in zip(run.per_node, nodes.values(), strict=True):
+        assert each["f1"] == pytest.approx(curves.f1_so_far[-1])
+        assert each["bytes"] == pytest.approx(curves.bytes_per_s.sum() * step_s)
+        assert 50 == curves.window and len(series.at_s) == len(curves.f1_recent)
+    assert len({each.f1_so_far[-1] for each in nodes.values()}) > 1
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,9 @@ def test_a_single_tree_is_rivers(phishing: DataSet) -> None:
         ("linear_model.PAClassifier", {}),  # It has no probabilities.
         ("ensemble.BaggingClassifier", {"parameters": {"model": "tree.HoeffdingTreeClassifier", "n_models": 2}}),
         ("forest.ARFClassifier", {"parameters": {"n_models": 2}}),
+        ("river.tree.HoeffdingTreeClassifier", {}),
+        ("sklearn.naive_bayes.GaussianNB", {}),
+        ("sklearn.linear_model.SGDClassifier", {"standardise": True}),  # It has no probabilities.
     ],
 )
 def test_any_classifier_of_river_serves(name: str, options: dict) -> None:
@@ -188,7 +191,12 @@ def test_any_classifier_of_river_serves(name: str, options: dict) -> None:
     [
         ("tree.HoefdingTreeClassifier", {}, "did you mean 'tree.HoeffdingTreeClassifier'?"),
         ("trees.X", {}, "River has no module 'trees' (did you mean 'tree'?)"),
-        ("HoeffdingTreeClassifier", {}, "unknown River classifier 'HoeffdingTreeClassifier'"),
+        ("HoeffdingTreeClassifier", {}, "did you mean 'tree.HoeffdingTreeClassifier'?): a name is MODULE.CLASS"),
+        ("AdaBoostClassifier", {}, "did you mean 'ensemble.AdaBoostClassifier'?"),
+        ("tree", {}, "a name is MODULE.CLASS, as River exports it"),
+        ("sklearn.linear_model.SGDClasifier", {}, "did you mean 'sklearn.linear_model.SGDClassifier'?"),
+        ("sklearn.ensemble.RandomForestClassifier", {}, "learns no stream: it has no partial_fit"),
+        ("sklearn.nowhere.X", {}, "there is no module 'sklearn.nowhere'"),
         ("tree.HoeffdingTreeRegressor", {}, "unknown River classifier 'tree.HoeffdingTreeRegressor'"),
         ("_river_rust.X", {}, "River has no module '_river_rust'"),
         (

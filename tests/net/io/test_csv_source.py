@@ -66,6 +66,27 @@ def test_cells_that_cannot_be_used_cost_their_row(tmp_path):
     np.testing.assert_array_equal([[1, 0, 1], [2, 0, 1], [3, nan, nan], [9, 1, 0]], [event.x for event in events])
     assert [0, None, 1, 1] == [event.y for event in events]
     assert {"features": 5, "label": 1, "row": 2} == source.refusals
+    assert [2, 3, 4, 14] == [event.place.line for event in events]
+
+
+def test_each_row_and_each_refusal_names_its_line_of_the_file(tmp_path):
+    path = tmp_path / "w.csv"
+    path.write_text(
+        "# of the station\n# by the barn\nwind,rain\n"
+        '1,dry\n"2",wet\n\n"3\n",dry\nfast,dry\n4\n5,wet\nslow,dry\n6,"we\nt"\n7,dry\n',
+        newline="\r\n",
+    )
+    said = []
+    source = CsvReplay(SCHEMA, path, loops=2, refused=lambda reason, text: said.append((reason, text)))
+    events = collect(source)
+    assert [1, 2, 3, 5, 7] * 2 == [event.x[0] for event in events]
+    assert [("w.csv", line) for line in (4, 5, 7, 11, 15)] * 2 == [event.place for event in events]
+    assert [
+        ("features", "w.csv, line 9: feature 'wind' must be a number or true/false, got 'fast'"),
+        ("row", "w.csv, line 10: the header has 2 columns, the row has 1"),
+        ("label", "w.csv, line 13: there is no class 'we\\r\\nt' (known: 'dry', 'wet')"),
+    ] == said
+    assert "4 times (lines 9, 12): " + said[0][1] == source._parser.causes.summary()[0]
 
 
 def test_a_quote_that_never_ends_is_a_bad_row(tmp_path):

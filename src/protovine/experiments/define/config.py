@@ -252,7 +252,9 @@ class Experiment(Section):
 
     A setting given here overrides the preset's, which overrides the default. ``learner`` and ``exchange`` hold only
     overrides; each applies to the presets whose kind has the key. ``gossip.share_probability`` of a preset that does
-    not share (``isolated``) stays 0. Sections may be dictionaries; ``data`` may also be only its source.
+    not share (``isolated``) stays 0. Sections may be dictionaries; ``data`` may also be only its source. For presets
+    ``river`` and ``gossip-trees``, ``learner`` may be a classifier of River or scikit-learn: its name, its class, or an
+    object, of which every node makes its own.
 
     Raises
     ------
@@ -302,8 +304,13 @@ class Experiment(Section):
         presets = values.get("presets")
         if isinstance(presets, str):
             values = {**values, "presets": (presets,)}
-        kinds = {key: {"kind": values[key]} for key in ("learner", "exchange") if isinstance(values.get(key), str)}
-        return {**values, **kinds}
+        if isinstance(values.get("exchange"), str):
+            values = {**values, "exchange": {"kind": values["exchange"]}}
+        if "learner" in values:
+            from protovine.learn.baselines.described import learner_table
+
+            values = {**values, "learner": learner_table(values["learner"])}
+        return values
 
     def given(self) -> dict[str, Any]:
         """The settings without defaults: the content of the experiment's TOML file."""

@@ -111,11 +111,19 @@ def describe_data(prepared: Prepared) -> dict[str, Any]:
         "rows": len(data),
         "features": list(data.features),
         "classes": [label if isinstance(label, bool | int | float | str) else str(label) for label in data.classes],
+        "positive": _positive(prepared, data),
         "drift_points": list(data.drift_points),
         "fingerprint": data.fingerprint(),
         "in_memory": not isinstance(prepared.experiment.data.source, str | os.PathLike),
         "topology_fingerprint": hashlib.blake2b(repr(prepared.neighbours).encode(), digest_size=16).hexdigest(),
     }
+
+
+def _positive(prepared: Prepared, data: DataSet) -> str | None:
+    """The text of the class that F1 is of; None with more than two classes, where F1 is an average over them."""
+    if len(data.classes) != 2:
+        return None
+    return str(data.classes[data.positive_code(prepared.experiment.data.positive)])
 
 
 def _notes_on_scale(data: DataSet) -> list[str]:

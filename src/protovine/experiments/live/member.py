@@ -64,6 +64,7 @@ class Sample(msgspec.Struct, frozen=True):
     id: int
     time_ns: int | None = None
     device: str = ""
+    place: None = None
 
 
 class Trace:

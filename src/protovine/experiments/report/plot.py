@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protovine.errors import ConfigError
+from protovine.experiments.run.result import metric_range
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -211,6 +212,26 @@ def draw_curve(axes: Axes, curve: Curve, number: int, band: bool = False) -> Non
         axes.fill_between(curve.at_s, curve.low, curve.high, color=colour(number), alpha=BAND_ALPHA, linewidth=0)
 
 
+def interval_ends(mean: Any, half: Any, metric: str) -> tuple[Floats, Floats]:
+    """Lower and upper ends (n,) of intervals around means (n,), cut where the metric can have no value; half NaN is 0.
+
+    Examples
+    --------
+    >>> interval_ends([0.5, 0.9], [0.1, 0.2], "f1")
+    (array([0.4, 0.7]), array([0.6, 1. ]))
+    """
+    mean, half = np.asarray(mean, float), np.nan_to_num(np.asarray(half, float))
+    low, high = metric_range(metric)
+    # A mean out of its range would be a bug to be seen.
+    return np.minimum(mean, np.maximum(mean - half, low)), np.maximum(mean, np.minimum(mean + half, high))
+
+
+def error_bars(mean: Any, half: Any, metric: str) -> Floats:
+    """The lengths (2, n) of error bars below and above means (n,), as `interval_ends`."""
+    low, high = interval_ends(mean, half, metric)
+    return np.stack([np.asarray(mean, float) - low, high - np.asarray(mean, float)])
+
+
 def mark_drifts(axes: Axes, at_s: Sequence[float]) -> None:
     """A dotted vertical line at each time at which the concept changes."""
     for each in at_s:
@@ -223,7 +244,7 @@ def mark_drifts(axes: Axes, at_s: Sequence[float]) -> None:
 def scale(axes: Axes, which: Literal["x", "y"], values: Floats) -> bool:
     """Scale an axis to some values >= 0: linear within a decade, else logarithmic, which the result says.
 
-    A logarithmic axis has a linear piece next to 0 if 0 occurs. Ticks have SI prefixes.
+    A logarithmic axis has a linear piece next to 0 if 0 occurs, grey if the axis is horizontal. Ticks have SI prefixes.
     """
     from matplotlib.ticker import EngFormatter, FixedLocator, MaxNLocator, NullLocator
 
@@ -250,6 +271,8 @@ def scale(axes: Axes, which: Literal["x", "y"], values: Floats) -> bool:
         (axes.set_xscale if which == "x" else axes.set_yscale)("symlog", linthresh=low, linscale=0.6)
         ticks = [0.0, *(tick for tick in ticks if tick >= low)]
         limits = (-0.25 * low if which == "x" else 0.0, positive.max() * 1.6)
+        if which == "x":  # No logarithmic axis has a 0: it stands apart, on grey.
+            axes.axvspan(limits[0], 0.35 * low, color="#f1f1f1", zorder=0, linewidth=0)
     else:
         (axes.set_xscale if which == "x" else axes.set_yscale)("log")
         limits = (positive.min() / 1.6, positive.max() * 1.6)

@@ -24,6 +24,19 @@ def f1_name(result: Result) -> str:
     return "F1" if len(result.data.get("classes", ())) <= 2 else "F1, macro"
 
 
+def f1_rule(result: Result) -> str:
+    """Which F1 the tables show, in one sentence; empty for results that do not say which class was positive."""
+    data = result.data
+    if len(data.get("classes", ())) > 2:
+        return "F1 is the macro average over the classes of a node, averaged over nodes."
+    if data.get("positive") is None:
+        return ""
+    return (
+        f"F1 is that of class {data['positive']} (the last in sorted order, unless data.positive names the other), "
+        "averaged over nodes."
+    )
+
+
 def formatted(interval: Interval | None, metric: str, signed: bool = False) -> str:
     """An interval with the metric's decimals; a dash where it is not defined.
 

@@ -106,7 +106,7 @@ def judge(
             "labels given up": sum(record.given_up for record in ended),
         },
         series=series(
-            held, together, so_far, nodes, run.positive, virtual_s, ages.age_s if ages else None, traffic.links
+            held, together, so_far, made, run.positive, virtual_s, ages.age_s if ages else None, traffic.links
         ),
         drift_points_s=run.drift_points_s,
         ages=run_ages.of_live() if run_ages and run.live else run_ages,

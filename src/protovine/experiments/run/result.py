@@ -24,7 +24,7 @@ METRICS: dict[str, tuple[str, str, int]] = {
     "f1": ("F1", "", 3),
     "f1_macro": ("F1, macro", "", 3),
     "f1_pooled": ("F1, pooled", "", 3),
-    "f1_paper": ("F1, rounded as in the paper", "", 4),
+    "f1_paper": ("F1, as in the paper", "", 4),
     "f1_global": ("F1, macro, held-out 20 %", "", 3),
     "accuracy": ("accuracy", "", 3),
     "balanced_accuracy": ("balanced accuracy", "", 3),
@@ -38,7 +38,7 @@ METRICS: dict[str, tuple[str, str, int]] = {
     "bytes_per_node_per_s": ("traffic per node", "B/s", 0),
     "bytes_socket_per_node_per_s": ("traffic per node at the socket", "B/s", 0),
     "bytes_total": ("total traffic", "B", 0),
-    "paper_bytes_per_s": ("total traffic, as the paper counts it", "B/s", 0),
+    "paper_bytes_per_s": ("traffic, as in the paper", "B/s", 0),
     "messages": ("messages", "", 0),
     "airtime_s": ("time on the air, all nodes", "s", 2),
     "duty_mean": ("part of its time that a node is on the air", "", 5),
@@ -66,6 +66,26 @@ METRICS: dict[str, tuple[str, str, int]] = {
     "wall_s": ("wall time", "s", 2),
     "samples_per_wall_s": ("samples per wall second", "1/s", 0),
 }
+
+
+# Metrics that cannot be above 1; no metric but these kappas can be below 0.
+_TO_ONE = frozenset(
+    {name for name in METRICS if name.startswith(("f1", "accuracy", "kappa"))}
+    | {"balanced_accuracy", "duty_mean", "duty_max", "trained_fraction", "drift_detected"}
+)
+_BELOW_ZERO = frozenset({"kappa", "kappa_temporal", "kappa_m"})
+
+
+def metric_range(metric: str) -> tuple[float, float]:
+    """The lowest and the highest value that a metric can have; infinite where there is no limit.
+
+    Examples
+    --------
+    >>> metric_range("f1"), metric_range("messages"), metric_range("kappa_m")
+    ((0.0, 1.0), (0.0, inf), (-inf, 1.0))
+    """
+    low = 0.0 if metric not in _BELOW_ZERO else -1.0 if metric == "kappa" else -math.inf
+    return low, 1.0 if metric in _TO_ONE else math.inf
 
 
 @dataclass(frozen=True)
@@ -109,12 +129,35 @@ class Interval:
 
 
 @dataclass(frozen=True)
+class NodeSeries:
+    """Curves of one node over time, at the times of `Series.at_s`.
+
+    ``f1_recent`` is over the node's last ``window`` predictions, ``f1_so_far`` over all of them; NaN where it is not
+    defined. ``bytes_per_s`` is what the node sent in each grid step, ``size`` the prototypes that it held.
+    """
+
+    f1_recent: NDArray[np.float64]
+    f1_so_far: NDArray[np.float64]
+    bytes_per_s: NDArray[np.float64]
+    size: NDArray[np.float64]
+    window: int
+
+
+@dataclass(frozen=True)
 class Series:
     """Curves of one run over time, on a common grid.
 
     ``f1_recent`` is over the last ``window`` predictions of all nodes together, ``f1_so_far`` over all predictions.
     ``bytes_per_node_per_s`` is a mean over each grid step, ``age_s`` over pairs, ``size`` (prototypes held) over nodes.
-    ``links`` has the bytes by (sender, recipient).
+    ``links`` has the bytes by (sender, recipient). ``nodes`` has the curves of each honest node by its number; it is
+    empty in runs of more than 200 nodes.
+
+    Examples
+    --------
+    >>> import protovine
+    >>> run = protovine.run(protovine.Experiment(presets=["paper-base"], data={"limit": 100}, seeds=1)).runs[0]
+    >>> sorted(run.series.nodes), float(run.series.nodes[3].size[-1])
+    ([0, 1, 2, 3, 4], 20.0)
     """
 
     at_s: NDArray[np.float64]
@@ -125,6 +168,7 @@ class Series:
     size: NDArray[np.float64]
     window: int
     links: dict[tuple[int, int], int]
+    nodes: dict[int, NodeSeries] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import pickle
 import pkgutil
 import zlib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -92,18 +93,20 @@ class RiverModel:
 
     def learn_one(self, x: NDArray[np.float64], code: int) -> None:
         """Learn one sample."""
-        self.classifier.learn_one(_named(x), code)
+        with np.errstate(all="ignore"):  # Naive Bayes of scikit-learn divides by 0 until it knows every class.
+            self.classifier.learn_one(_named(x), code)
         self._seen[code] += 1
 
     def proba(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """The classifier's probabilities, else 1 for its prediction, else label frequencies; all 0 at first."""
         if not self._seen.any():
             return np.zeros(self.n_classes)
-        try:
-            found = self.classifier.predict_proba_one(_named(x))
-        except NotImplementedError:
-            code = self.classifier.predict_one(_named(x))
-            found = {} if code is None else {code: 1.0}
+        with np.errstate(all="ignore"):
+            try:
+                found = self.classifier.predict_proba_one(_named(x))
+            except (NotImplementedError, AttributeError):  # AttributeError is scikit-learn's word for it.
+                code = self.classifier.predict_one(_named(x))
+                found = {} if code is None else {code: 1.0}
         # Binary classifiers of River call their classes False and True, which equal 0 and 1.
         proba = np.nan_to_num(
             np.array([float(found.get(code) or 0.0) for code in range(self.n_classes)]), posinf=0.0, neginf=0.0
@@ -155,15 +158,16 @@ def river_core(
     dim, n_classes : int >= 1
     name : str
         ``module.Class`` as River exports it, such as ``"tree.HoeffdingTreeClassifier"``. One for two classes gets
-        ``multiclass.OneVsRestClassifier`` around it where there are more.
+        ``multiclass.OneVsRestClassifier`` around it where there are more. ``sklearn.module.Class`` is a classifier of
+        scikit-learn with ``partial_fit``, in ``compat.SKL2RiverClassifier``.
     parameters : mapping, optional
-        Keywords of its constructor. A model in it is a name as well.
+        Keywords of its constructor. A model in it is a name as well, or a table of ``classifier`` and ``parameters``.
     standardise : bool
         Whether River's ``StandardScaler`` stands before it.
     votes : {"mean", "accuracy"}
         See `EnsembleCore`.
     seed : int
-        For a classifier that takes a ``seed`` and is not given any.
+        For a classifier that takes a ``seed`` or ``random_state`` and is not given any.
     pickles : OwnPickles, optional
         Shared by all nodes of a simulation.
 
@@ -186,7 +190,7 @@ def river_core(
     """
     from river import compose, multiclass, preprocessing
 
-    classifier = _made(name, dict(parameters or {}), seed)
+    classifier = _made(name, dict(parameters or {}), seed, n_classes)
     if n_classes > 2 and not classifier._multiclass:
         classifier = multiclass.OneVsRestClassifier(classifier)
     if standardise:
@@ -196,21 +200,52 @@ def river_core(
     return EnsembleCore(dim, n_classes, local, local.read, votes)
 
 
-def _made(name: str, parameters: dict[str, Any], seed: int) -> Any:
-    kind = river_classifier(name)
-    for key in _MODEL_KEYS:
-        if isinstance(parameters.get(key), str):
-            parameters[key] = _made(parameters[key], {}, seed)
+def _made(name: str, parameters: dict[str, Any], seed: int, n_classes: int) -> Any:
+    of_sklearn = name.startswith("sklearn.")
+    kind = _sklearn_classifier(name) if of_sklearn else river_classifier(name)
+    for key, value in parameters.items():
+        if isinstance(value, str) and key in _MODEL_KEYS:
+            parameters[key] = _made(value, {}, seed, n_classes)
+        elif isinstance(value, dict) and "classifier" in value:
+            parameters[key] = _made(value["classifier"], dict(value.get("parameters", {})), seed, n_classes)
     known = inspect.signature(kind).parameters
     for key in parameters:
         if key not in known:
             raise ConfigError(f"{name} has no parameter '{key}'{suggest(key, known)}")
-    if "seed" in known:
-        parameters = {"seed": seed, **parameters}
+    for key in ("seed", "random_state"):
+        if key in known:
+            parameters = {key: seed, **parameters}
     try:
-        return kind(**parameters)
+        made = kind(**parameters)
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise ConfigError(f"{name} cannot be made with {parameters}: {error}") from None
+    if not of_sklearn:
+        return made
+    from river import compat
+
+    return compat.SKL2RiverClassifier(made, list(range(n_classes)))
+
+
+def _sklearn_classifier(name: str) -> type:
+    """The class that scikit-learn exports as ``sklearn.module.Class``; `ConfigError` if it is none for streams."""
+    path, _, kind = name.rpartition(".")
+    try:
+        module = importlib.import_module(path)
+    except ImportError:
+        raise ConfigError(f"unknown scikit-learn classifier '{name}': there is no module '{path}'") from None
+    from sklearn.base import ClassifierMixin
+
+    exported = {each: getattr(module, each, None) for each in getattr(module, "__all__", ())}
+    found = {
+        each: made
+        for each, made in exported.items()
+        if inspect.isclass(made) and issubclass(made, ClassifierMixin) and hasattr(made, "partial_fit")
+    }
+    if kind not in found:
+        why = "learns no stream: it has no partial_fit" if kind in exported else "is unknown"
+        known = suggest(name, [f"{path}.{each}" for each in found]) if found else ""
+        raise ConfigError(f"scikit-learn's classifier '{name}' {why}{known}")
+    return found[kind]
 
 
 def river_classifier(name: str) -> type:
@@ -222,24 +257,38 @@ def river_classifier(name: str) -> type:
     'GaussianNB'
     """
     import river
-    from river import base
 
     modules = sorted(each.name for each in pkgutil.iter_modules(river.__path__) if not each.name.startswith("_"))
-    module, _, kind = name.partition(".")
+    module, dot, kind = name.removeprefix("river.").partition(".")
+    if not dot:
+        by_class = {each: f"{where}.{each}" for where in modules for each in _classifiers(where)}
+        near = get_close_matches(name, by_class, 1)
+        hint = f" (did you mean '{by_class[near[0]]}'?)" if near else ""
+        raise ConfigError(f"unknown River classifier '{name}'{hint}: a name is MODULE.CLASS, as River exports it")
     if module not in modules:
         raise ConfigError(
             f"unknown River classifier '{name}': River has no module '{module}'{suggest(module, modules)}"
         )
-    found = importlib.import_module(f"river.{module}")
-    kinds = {
-        each: getattr(found, each)
-        for each in getattr(found, "__all__", ())
-        if inspect.isclass(getattr(found, each)) and issubclass(getattr(found, each), base.Classifier)
-    }
-    if kind not in kinds or inspect.isabstract(kinds[kind]):
+    kinds = _classifiers(module)
+    if kind not in kinds:
         raise ConfigError(f"unknown River classifier '{name}'{suggest(name, [f'{module}.{each}' for each in kinds])}")
-    chosen: type = kinds[kind]
-    return chosen
+    return kinds[kind]
+
+
+def _classifiers(module: str) -> dict[str, type]:
+    """The classifiers that a module of River exports; none if it cannot be imported here."""
+    from river import base
+
+    try:
+        found = importlib.import_module(f"river.{module}")
+    except ImportError:
+        return {}
+    exported = {each: getattr(found, each) for each in getattr(found, "__all__", ()) if hasattr(found, each)}
+    return {
+        each: kind
+        for each, kind in exported.items()
+        if inspect.isclass(kind) and issubclass(kind, base.Classifier) and not inspect.isabstract(kind)
+    }
 
 
 def _try(classifier: Any, name: str, dim: int, n_classes: int) -> None:

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from protovine.net.causes import Place
 from protovine.net.causes import Report as Report
 from protovine.net.io.queues import DropOldest
 from protovine.net.io.schema import Schema, spellings
@@ -42,6 +43,8 @@ class Event:
     """When it was measured, nanoseconds since 1970; None if it is not known."""
     device: str = ""
     """Where it came from: an ``id`` is one of this device only. Empty where the source has one device."""
+    place: Place | None = None
+    """The file and line where it begins; None where the source is no file."""
 
 
 class Source(Protocol):
@@ -58,6 +61,10 @@ class Source(Protocol):
     @property
     def never_seen(self) -> list[str]:
         """Features that no sample so far had a value for."""
+
+    @property
+    def unmapped(self) -> list[str]:
+        """Features that its settings leave out, so that they stay missing in every sample."""
 
     @property
     def dropped(self) -> int:
@@ -99,6 +106,11 @@ class ParsedSource:
         return self._parser.never_seen
 
     @property
+    def unmapped(self) -> list[str]:
+        """Features that its settings leave out, so that they stay missing in every sample."""
+        return self._parser.unmapped
+
+    @property
     def dropped(self) -> int:
         """Messages that came faster than they were taken, and were lost: none, because the writer waits."""
         return 0
@@ -132,10 +144,11 @@ class QueuedSource(ParsedSource):
 
 
 class Output(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A node's prediction as a sink writes it. One JSON object each; without ``device`` where the source has one::
+    """A node's prediction as a sink writes it. One JSON object each; without ``device`` where the source has one, and
+    without ``line`` where the source is neither a file nor standard input::
 
         {"id": 7, "time": 1700000000.5, "prediction": "wet", "probabilities": {"dry": 0.2, "wet": 0.8},
-         "prototypes": 31, "node": "barn-3", "device": "barn/3/weather"}
+         "prototypes": 31, "node": "barn-3", "device": "barn/3/weather", "line": 18}
 
     Examples
     --------
@@ -160,6 +173,8 @@ class Output(msgspec.Struct, frozen=True, omit_defaults=True):
     node: str
     device: str = ""
     """The device whose sample it is for."""
+    line: int = 0
+    """The line of the file or of standard input where the sample begins, counted from 1; 0 where there is none."""
 
     @classmethod
     def of(
@@ -172,12 +187,13 @@ class Output(msgspec.Struct, frozen=True, omit_defaults=True):
         prototypes: int,
         node: str,
         device: str = "",
+        line: int = 0,
     ) -> Output:
         """The output for a prediction that a learner made at ``time_ns``."""
         if prediction.code < 0:
-            return cls(id, time_ns / 1e9, None, {}, prototypes, node, device)
+            return cls(id, time_ns / 1e9, None, {}, prototypes, node, device, line)
         proba = dict(zip((spellings(label)[0] for label in schema.classes), prediction.proba.tolist(), strict=True))
-        return cls(id, time_ns / 1e9, schema.label(prediction.code), proba, prototypes, node, device)
+        return cls(id, time_ns / 1e9, schema.label(prediction.code), proba, prototypes, node, device, line)
 
 
 encode = msgspec.json.Encoder().encode

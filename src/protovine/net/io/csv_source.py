@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from protovine.errors import ConfigError, DataError, check_range, suggest
+from protovine.net.causes import Place
 from protovine.net.io.base import Event, ParsedSource, Report
 from protovine.net.io.parser import Parser
 from protovine.net.io.schema import Schema, shown
@@ -98,13 +99,20 @@ class CsvReplay(ParsedSource):
         head = self._head()
         self._dialect = sniff(self._path.name, head, "," if ending.endswith(".csv") else "\t", self._options)
         body = head[self._dialect.body :]
-        rows = list(islice(self._rows(io.StringIO(body, newline="")), _SAMPLE_ROWS))
+        rows = [row for _, row in islice(self._rows(io.StringIO(body, newline="")), _SAMPLE_ROWS)]
+        # Lines before the first row: the header, and what stands above it.
+        self._lines_before = sum(1 for _ in io.StringIO(head[: self._dialect.body], newline=""))
         self._header, self._label = self._read_header(self._dialect, label, rows)
         self._numbers = numbers_in(self._path.name, self._sample(rows, self._numeric - self._times), self._options)
         self._day_first = {
             name: day_first(self._path.name, name, texts, self._options)[0]
             for name, texts in self._sample(rows, self._times)
         }
+
+    @property
+    def unmapped(self) -> list[str]:
+        """Features that no column of the file is for."""
+        return self._parser.schema.without({name for name in self._header if name is not None})
 
     async def events(self) -> AsyncGenerator[Event]:
         """The rows in order; `DataError` if the file cannot be read any more."""
@@ -117,8 +125,8 @@ class CsvReplay(ParsedSource):
                 file.read(self._dialect.body)
                 rows = self._rows(file)
                 while batch := await asyncio.to_thread(_take, rows, _CSV_BATCH):
-                    for row in batch:
-                        event = self._event(row)
+                    for line, row in batch:
+                        event = self._event(row, Place(self._path.name, self._lines_before + line))
                         if event is None:
                             continue
                         # A node that falls behind gets due rows at once, as real sensors would not wait either.
@@ -131,21 +139,22 @@ class CsvReplay(ParsedSource):
                 break
         self._open = False
 
-    def _event(self, row: list[str]) -> Event | None:
+    def _event(self, row: list[str], at: Place) -> Event | None:
         mark = self._options.comment or "#"
         if not row or (len(row) == 1 and not row[0].strip()):
             return None  # A blank line.
         if row[0].startswith(mark) and (self._options.comment is not None or len(row) != len(self._header)):
             return None
         if len(row) != len(self._header):
-            self._parser.refuse("row", f"the header has {len(self._header)} columns, a row has {len(row)}")
+            text = f"the header has {len(self._header)} columns, the row has {len(row)}"
+            self._parser.refuse("row", text, place=at)
             return None
         cells = [cell.strip() for cell in row]
         x: dict[str, float | str | None] = {}
         for place, (name, cell) in enumerate(zip(self._header, cells, strict=True)):
             if place != self._label and name is not None:
                 x[name] = self._value(name, cell)  # None, not left out: that may mean 0.
-        return self._parser.row(x, self._label_value(cells[self._label]))
+        return self._parser.row(x, self._label_value(cells[self._label]), at)
 
     def _value(self, name: str, cell: str) -> float | str | None:
         """A number where the schema has the column itself; a text where it has one-hot features; None if missing."""
@@ -231,19 +240,23 @@ class CsvReplay(ParsedSource):
         except read_errors() as error:
             raise unreadable(self._path, error) from error
 
-    def _rows(self, file: io.TextIOBase) -> Iterator[list[str]]:
-        """The rows; one that is beyond reading, such as a quote that never ends, has no length."""
+    def _rows(self, file: io.TextIOBase) -> Iterator[tuple[int, list[str]]]:
+        """The rows, and the line where each begins, counted from 1.
+
+        A row that is beyond reading, such as a quote that never ends, has one cell.
+        """
         reader = csv.reader(file, delimiter=self._dialect.separator, skipinitialspace=True)
         while True:
+            line = reader.line_num + 1
             try:
-                yield next(reader)
+                yield line, next(reader)
             except StopIteration:
                 return
             except csv.Error as error:
-                yield [f"{error}"]
+                yield line, [f"{error}"]
             except read_errors() as error:
                 raise unreadable(self._path, error) from error
 
 
-def _take(rows: Iterator[list[str]], count: int) -> list[list[str]]:
+def _take(rows: Iterator[tuple[int, list[str]]], count: int) -> list[tuple[int, list[str]]]:
     return list(islice(rows, count))

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
 from protovine.errors import ConfigError, DataError
-from protovine.net.causes import Report
+from protovine.net.causes import Place, Report
 from protovine.net.io.base import Event, ParsedSource
 from protovine.net.io.messages import Messages
 from protovine.net.io.parser import MESSAGE_BYTES_MAX, Parser
@@ -69,6 +69,7 @@ class JsonLines(ParsedSource):
     async def events(self) -> AsyncGenerator[Event]:
         """The events until the input ends; `DataError` if it cannot be read."""
         lines = _Lines(MESSAGE_BYTES_MAX)
+        name, number = self._path.name if self._path else "standard input", 0
         try:
             # Without O_NONBLOCK a FIFO would keep the whole node waiting for its first writer.
             fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK) if self._path else sys.stdin.fileno()
@@ -77,7 +78,8 @@ class JsonLines(ParsedSource):
                 async with contextlib.aclosing(self._chunks(fd)) as chunks:
                     async for chunk in chunks:
                         for line in lines.split(chunk):
-                            for event in self._parser.events(line):
+                            number += 1
+                            for event in self._parser.events(line, place=Place(name, number)):
                                 yield event
                                 await asyncio.sleep(0)  # A fast reader must not keep others waiting.
             finally:

@@ -111,6 +111,9 @@ class Layout:
 
     def __init__(self, messages: Messages, schema: Schema, wildcards: tuple[str, str] | None = None) -> None:
         self._schema, self.reading, self._flat = schema, messages.reading, messages.flat
+        mapped = {*(messages.features or ()), *messages.topics.values()}
+        # Features that a map leaves out.
+        self.unmapped = schema.without(mapped) if mapped else []
         given = messages.features
         if messages.flat and (messages.x is not None or given is not None):
             raise ConfigError("flat means that features stand in the message itself: map.x and map.features exclude it")

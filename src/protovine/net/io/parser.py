@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from protovine.errors import DataError
-from protovine.net.causes import Causes, Report
+from protovine.net.causes import Causes, Place, Report
 from protovine.net.io.base import Event
 from protovine.net.io.combine import Combiner, Group
 from protovine.net.io.devices import MQTT, Devices, joined
@@ -59,9 +59,9 @@ class Parser:
     --------
     >>> parser = Parser(Schema(("wind",), ("dry", "wet")), refused=print)
     >>> parser.event(b'{"id": 7, "x": {"wind": 3}}', "barn/1")
-    Event(x=array([3.]), y=None, id=7, time_ns=None, device='barn/1')
+    Event(x=array([3.]), y=None, id=7, time_ns=None, device='barn/1', place=None)
     >>> parser.event(b'{"id": 7, "y": "wet", "time": "2024-01-31T12:00Z"}', "barn/1")
-    Event(x=None, y=1, id=7, time_ns=1706702400000000000, device='barn/1')
+    Event(x=None, y=1, id=7, time_ns=1706702400000000000, device='barn/1', place=None)
     >>> parser.event(b'{"id": 8, "y": "moist"}')
     label there is no class 'moist' (known: 'dry', 'wet')
     >>> parser.refusals
@@ -88,7 +88,7 @@ class Parser:
         self._samples = 0
         self._seen = np.zeros(schema.dim, dtype=bool)
 
-    def events(self, data: bytes, topic: str = "") -> list[Event]:
+    def events(self, data: bytes, topic: str = "", place: Place | None = None) -> list[Event]:
         """The events in a message; none if it is refused, or blank."""
         try:
             if len(data) > MESSAGE_BYTES_MAX:
@@ -103,14 +103,14 @@ class Parser:
                 raise Refusal("device", "no pattern in device matches the topic")
             parts = list(self._layout.parts(_decode(data)))
         except Refusal as refusal:
-            self.refuse(refusal.reason, str(refusal), field=refusal.field, topic=topic)
+            self._refused(refusal, topic, place)
             return []
         found = []
         for part in parts:
             try:
-                found.append(self._event(self._layout.pick(part), device))
+                found.append(self._event(self._layout.pick(part), device, place))
             except Refusal as refusal:
-                self.refuse(refusal.reason, str(refusal), field=refusal.field, topic=topic)
+                self._refused(refusal, topic, place)
         return found
 
     def due(self) -> list[Event]:
@@ -125,18 +125,26 @@ class Parser:
         """The event in a message that is not a list; None if it is refused, or blank."""
         return next(iter(self.events(data, topic)), None)
 
-    def row(self, x: Mapping[str, Any], label: Any) -> Event | None:
+    def row(self, x: Mapping[str, Any], label: Any, place: Place | None = None) -> Event | None:
         """The event in a row of a file; None if it is refused."""
         try:
-            return self._counted(Event(self._vector(x), self._code(label), None, None))
+            return self._counted(Event(self._vector(x), self._code(label), None, None, place=place))
         except Refusal as refusal:
-            self.refuse(refusal.reason, str(refusal), field=refusal.field)
+            self._refused(refusal, "", place)
             return None
 
-    def refuse(self, reason: str, text: str, *, field: str = "", topic: str = "") -> None:
+    def refuse(self, reason: str, text: str, *, field: str = "", topic: str = "", place: Place | None = None) -> None:
         """Count a refusal."""
         self.refusals[reason] += 1
-        self.causes.add(reason, text, field=field, topic=topic)
+        self.causes.add(reason, text, field=field, topic=topic, place=place)
+
+    def _refused(self, refusal: Refusal, topic: str, place: Place | None = None) -> None:
+        self.refuse(refusal.reason, str(refusal), field=refusal.field, topic=topic, place=place)
+
+    @property
+    def unmapped(self) -> list[str]:
+        """Features for which the map of messages names no place, if it names places at all."""
+        return self._layout.unmapped
 
     @property
     def never_seen(self) -> list[str]:
@@ -167,10 +175,10 @@ class Parser:
                     raise Refusal("form", "a label came without a sample", "label")
                 found.append(self._counted(Event(self._vector(values), self._code(label), None, None, device)))
             except Refusal as refusal:
-                self.refuse(refusal.reason, str(refusal), field=refusal.field, topic=device)
+                self._refused(refusal, device)
         return found
 
-    def _event(self, picked: Picked, topic_device: str) -> Event:
+    def _event(self, picked: Picked, topic_device: str, place: Place | None) -> Event:
         name = _id(picked.id)
         if picked.x is None and (picked.label is None or name is None):
             raise Refusal("form", "x is needed, or id and y")
@@ -180,7 +188,7 @@ class Parser:
         if x is None and y is None:
             raise Refusal("label", f"the label of id {shown(name)} is missing", "y")
         try:
-            return self._counted(Event(x, y, name, self._reading.time_ns(picked.time), device))
+            return self._counted(Event(x, y, name, self._reading.time_ns(picked.time), device, place))
         except DataError as error:
             raise Refusal("time", str(error), "time") from None
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -180,6 +180,16 @@ class Schema:
     def names(self, name: str) -> bool:
         """Whether a sample may have a value for ``name``: a feature, or a text column behind one-hot features."""
         return name in self._places or name in self._columns
+
+    def without(self, named: Collection[str]) -> list[str]:
+        """The features that samples with values for ``named`` alone have no value for.
+
+        Examples
+        --------
+        >>> Schema(("wind", "sky=clear", "sky=grey", "cold"), ("dry", "wet")).without({"wind", "sky"})
+        ['cold']
+        """
+        return [name for name in self.features if name not in named and name.partition("=")[0] not in named]
 
     def code(self, label: object) -> int:
         """The class that ``label`` means, 0 to len(classes) - 1.

@@ -10,7 +10,6 @@ import socket
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from protovine.errors import ConfigError
 from protovine.net.transport import host_and_port
@@ -91,7 +90,7 @@ def check_ports(listen: Sequence[str], metrics: tuple[str, int] | None, state: P
 
     If another process holds the ``state`` folder, that is the node itself, which has its ports already.
     """
-    if state is not None and _held(state / "lock"):
+    if state is not None and is_held(state):
         return
     wanted = [("network.listen", endpoint, *host_and_port(endpoint)) for endpoint in listen]
     if metrics is not None:
@@ -128,10 +127,17 @@ def is_own(endpoint: str, listen: Sequence[str]) -> bool:
         found = {each[4][0] for each in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
     except OSError:
         return False
-    return any(at in found or (at in ("0.0.0.0", "::") and any(map(_is_local, found))) for at in hosts)
+    return any(at in found or (at in ("0.0.0.0", "::") and any(map(is_local, map(str, found)))) for at in hosts)
 
 
-def _is_local(address: Any) -> bool:
+def is_local(address: str) -> bool:
+    """Whether an IP address is one of this machine.
+
+    Examples
+    --------
+    >>> is_local("127.0.0.1"), is_local("192.0.2.1")
+    (True, False)
+    """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as one, contextlib.suppress(OSError):
         one.bind((address, 0))
@@ -139,9 +145,10 @@ def _is_local(address: Any) -> bool:
     return False
 
 
-def _held(lock: Path) -> bool:
+def is_held(state: Path) -> bool:
+    """Whether a process runs with a state folder."""
     try:
-        handle = os.open(lock, os.O_RDWR)
+        handle = os.open(state / "lock", os.O_RDWR)
     except OSError:
         return False
     try:

@@ -206,7 +206,7 @@ class Server:
             why = "no peers are expected"
         else:
             good = met > 0
-            why = f"peers met: {met}" if met else "no peer was met yet"
+            why = f"peers met: {met}" if met else "; ".join(["no peer was met yet", *runtime.tally.warnings])
         alive = len(runtime.roster.alive)
         waiting = runtime.node.unlabelled
         return good, {

@@ -180,7 +180,7 @@ class Envelope:
         self.id, self.incarnation = identity.member.id, incarnation
         self._identity, self._trust = identity, trust
         self._mine: set[bytes] = set()  # Public keys of earlier incarnations of this process.
-        self._schema, self._payload_bytes_max = schema, payload_bytes_max
+        self.schema, self._payload_bytes_max = schema, payload_bytes_max
         self._renew()
         # Digest of the last good hello that another process made in this node's name.
         self._own_hello = b""
@@ -244,7 +244,7 @@ class Envelope:
                 self.id,
                 self.incarnation,
                 now_ns,
-                self._schema,
+                self.schema,
                 self.public,
                 self._certificate,
             )
@@ -274,7 +274,7 @@ class Envelope:
         if check_own_name(body, self.member):
             self._refuse_own(body, hello, data, afford)
         peer = self._peers.get(body.id)
-        check_hello(body, now_ns, self.member, self._schema, peer or self._remembered.body(body.id))
+        check_hello(body, now_ns, self.member, self.schema, peer or self._remembered.body(body.id))
         # The same bytes again are the normal case: hellos are repeated until every member has them.
         if peer and peer.trusted and peer.hello == data and now_ns <= peer.end_ns:
             return peer.member(body.id)
@@ -425,7 +425,7 @@ class Envelope:
                 "protovine keys",
                 ENVELOPE_VERSION,
                 self.member.swarm,
-                self._schema,
+                self.schema,
                 *([ours, theirs] if lower else [theirs, ours]),
             ]
         )

@@ -17,7 +17,14 @@ import msgspec
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from protovine.errors import LocalProtocolError, OwnNameError, RemoteProtocolError, StaleHelloError, check_range
+from protovine.errors import (
+    LocalProtocolError,
+    OtherSchemaError,
+    OwnNameError,
+    RemoteProtocolError,
+    StaleHelloError,
+    check_range,
+)
 from protovine.gossip import MESSAGE_BYTES_MAX
 from protovine.net.security.identity import CERTIFICATE_BYTES_MAX, MEMBER_ID_MAX, MemberName
 
@@ -163,7 +170,7 @@ def check_hello(body: HelloBody, now_ns: int, own: MemberName, schema: bytes, kn
     if body.swarm != own.swarm:
         raise RemoteProtocolError("swarm", f"a hello of swarm {body.swarm!r}, this is {own.swarm}")
     if body.schema != schema:
-        raise RemoteProtocolError("schema", f"{body.name!r} has schema {body.schema.hex()}, this node {schema.hex()}")
+        raise OtherSchemaError(body.name, body.schema, schema)
     if known is not None and known.name != body.name:
         raise RemoteProtocolError("impostor", f"a hello of {body.name!r} with the id of {known.name}")
     if known is not None and body.incarnation < known.incarnation:

@@ -77,7 +77,7 @@ class PlainEnvelope:
         check_name("the member's name", member.name)
         check_range("id", member.id, 0, MEMBER_ID_MAX)
         self.member, self.id, self.incarnation = member, member.id, incarnation
-        self._schema, self._payload_bytes_max = schema, payload_bytes_max
+        self.schema, self._payload_bytes_max = schema, payload_bytes_max
         self._peers: dict[int, _PlainPeer] = {}
         self._remembered = Remembered()
         self.public = secrets.token_bytes(_PUBLIC_BYTES)
@@ -94,7 +94,7 @@ class PlainEnvelope:
         who = self.member
         return write_hello(
             PLAIN,
-            HelloBody(who.swarm, who.name, who.id, self.incarnation, now_ns, self._schema, self.public, b""),
+            HelloBody(who.swarm, who.name, who.id, self.incarnation, now_ns, self.schema, self.public, b""),
             None,
         )
 
@@ -112,7 +112,7 @@ class PlainEnvelope:
                 raise RemoteProtocolError("echo", "this node's own hello came back")
             raise own_name(body)
         peer = self._peers.get(body.id)
-        check_hello(body, now_ns, self.member, self._schema, peer or self._remembered.body(body.id))
+        check_hello(body, now_ns, self.member, self.schema, peer or self._remembered.body(body.id))
         if peer is None or peer.incarnation < body.incarnation:
             check_afforded(afford)
             peer = self._peers[body.id] = _PlainPeer(body.name, body.incarnation, body.public, data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from protovine.experiments.report.plot import GREY, Drawing, colour, handle, marker
+from protovine.experiments.report.plot import GREY, Drawing, colour, handle, interval_ends, marker
 from protovine.experiments.report.published import FANOUT, PROBABILITY, STREAMS, TESTS, published_curves
 from protovine.experiments.report.tables.sweep import PRESET
 from protovine.experiments.report.text import metric_label
@@ -90,7 +90,7 @@ def _draw_fanout(axes: Axes, own: pd.DataFrame, theirs: pd.DataFrame, measure: s
     """Our curve of one s with its intervals, and the published one."""
     own, theirs = own.sort_values(PROBABILITY), theirs.sort_values(PROBABILITY)
     axes.plot(own[PROBABILITY], own[measure], color=colour(number), marker=marker(number), markersize=4)
-    low, high = own[measure] - own[f"{measure}_ci95"], own[measure] + own[f"{measure}_ci95"]
+    low, high = interval_ends(own[measure], own[f"{measure}_ci95"], measure)
     axes.vlines(own[PROBABILITY] + offset, low, high, colors=colour(number), lw=0.8, alpha=0.5)
     axes.plot(theirs[PROBABILITY], theirs[measure], color=colour(number), **_PUBLISHED)
 

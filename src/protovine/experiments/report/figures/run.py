@@ -101,11 +101,24 @@ def f1_against_traffic(result: Result) -> Drawing:
         number = _number(result, preset)
         axes.plot(x, y, marker(number), color=colour(number), markerfacecolor=colour(number) + "80", markersize=8)
     axes.margins(x=0.08)
-    scale(axes, "x", np.array([x for _, x, _ in points], float))
+    bytes_per_s = np.array([x for _, x, _ in points], float)
+    logarithmic = scale(axes, "x", bytes_per_s)
+    silent = [name for name in presets if not any(x for preset, x, _ in points if preset == name)]
+    if logarithmic:
+        apart = bool((bytes_per_s == 0).any())
+        axes.set_xlabel(f"{metric_label('bytes_per_node_per_s')}, log scale{'; 0 stands apart' if apart else ''}")
     caption = (
         "One point per run: the spread of one colour is the spread over seeds. The best presets are at the upper left, "
         f"with high F1 for few bytes.{_left_out(result, presets, 'have no F1')}"
     )
+    if silent and len(silent) < len(presets):
+        where = "on grey" if logarithmic else "at 0"
+        caption += f" Nothing is sent by {', '.join(silent)} ({where})."
+    if "centralised" in silent:
+        caption += (
+            " centralised is one model that gets the samples of all nodes. How they reach it is not counted, so it is "
+            "a bound for the others and no rival."
+        )
     return Drawing("cost", title, caption, (figure,))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from protovine.age import TrainedAge, direct_push, trained_age
 from protovine.age.training import Discipline
 from protovine.experiments.report.figures.theory import side_by_side
-from protovine.experiments.report.plot import COLOURS, GREY, MARKERS, Drawing, log_both
+from protovine.experiments.report.plot import COLOURS, GREY, MARKERS, Drawing, error_bars, log_both
 from protovine.experiments.run.result import Interval
 
 if TYPE_CHECKING:
@@ -73,7 +73,11 @@ def _against_load(axes: Axes, swarm: Mapping[str, Any], room: Mapping[str, int],
         axes.errorbar(
             [load for load, _ in there],
             [each.mean for _, each in there],
-            yerr=[each.half or 0.0 for _, each in there],
+            yerr=error_bars(
+                [each.mean for _, each in there],
+                [each.half or 0.0 for _, each in there],
+                "trained_fraction" if name == "fraction_trained" else "aoi_trained_mean_s",
+            ),
             color=COLOURS[i],
             marker=MARKERS[i],
             linestyle="",

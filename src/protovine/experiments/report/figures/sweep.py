@@ -18,7 +18,9 @@ from protovine.experiments.report.plot import (
     Drawing,
     colour,
     draw_curve,
+    error_bars,
     handle,
+    interval_ends,
     label_axes,
     legend,
     line_style,
@@ -108,8 +110,7 @@ def _against(frame: pd.DataFrame, table: pd.DataFrame, metric: str) -> Drawing |
             part = part.dropna(subset=[metric]).sort_values(x)
             style = {"color": colour(number), "linestyle": line_style(number), "marker": marker(number)}
             axes.plot(part[x], part[metric], markersize=4, **style)
-            half = part[f"{metric}_ci95"].fillna(0.0)
-            low, high = part[metric] - half, part[metric] + half
+            low, high = interval_ends(part[metric], part[f"{metric}_ci95"], metric)
             axes.fill_between(part[x], low, high, color=colour(number), alpha=BAND_ALPHA, lw=0)
     y = metric_label(metric)
     if METRICS[metric][1] in ("B/s", "B"):
@@ -139,7 +140,7 @@ def _pareto(frame: pd.DataFrame, table: pd.DataFrame, metric: str) -> Drawing | 
         return None
     key = treatment(frame)
     names = _values(table, key)[:LINES_MAX]
-    groups = _by_data(table)
+    groups, logarithmic = _by_data(table), False
     figure, cells = panels([title for title, _ in groups], names, sharex=False, sharey=False)
     for axes, (_, group) in zip(cells, groups, strict=True):
         for number, value in enumerate(names):
@@ -147,7 +148,9 @@ def _pareto(frame: pd.DataFrame, table: pd.DataFrame, metric: str) -> Drawing | 
             if not len(part):
                 continue
             axes.errorbar(
-                *(part[COST], part[metric], part[f"{metric}_ci95"].fillna(0.0), part[f"{COST}_ci95"].fillna(0.0)),
+                *(part[COST], part[metric]),
+                yerr=error_bars(part[metric], part[f"{metric}_ci95"], metric),
+                xerr=error_bars(part[COST], part[f"{COST}_ci95"], COST),
                 fmt=marker(number),
                 color=colour(number),
                 alpha=0.8,
@@ -158,13 +161,15 @@ def _pareto(frame: pd.DataFrame, table: pd.DataFrame, metric: str) -> Drawing | 
         steps: dict[str, Any] = {"linestyle": "--", "drawstyle": "steps-post", "zorder": 0}
         axes.plot(group[COST].iloc[best], group[metric].iloc[best], color=GREY, linewidth=1.0, **steps)
         axes.margins(x=0.08)
-        scale(axes, "x", group[COST].to_numpy(dtype=float))
-    label_axes(figure, cells, metric_label(COST), metric_label(metric))
+        logarithmic |= scale(axes, "x", group[COST].to_numpy(dtype=float))
+    label_axes(figure, cells, metric_label(COST) + (", log scale" if logarithmic else ""), metric_label(metric))
     legend(figure, [handle(i, line=False, dot=True) for i in range(len(names))], names)
     caption = (
         f"{_named(metric)} against traffic: one point per combination of settings, mean over seeds with 95 % intervals "
         "of both. Dashed line: the Pareto front. A point below it is beaten by another one that sends no more bytes."
     )
+    if logarithmic and (table[COST] == 0).any():
+        caption += " Points on grey send nothing."
     return Drawing("pareto", f"{_named(metric)} against traffic", caption, (figure,))
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from protovine.experiments.report.figures.run import draw_result
 from protovine.experiments.report.pages.page import render_page
-from protovine.experiments.report.text import counted, excludes_zero, flat, formatted, metric_label
+from protovine.experiments.report.tables.result import OF_PAPER
+from protovine.experiments.report.text import counted, excludes_zero, f1_rule, flat, formatted, metric_label
 from protovine.experiments.run.ages import interval, number, pooled, pooled_training, predicted, verdict
 from protovine.experiments.run.result import METRICS, Result, Run
 from protovine.system import PRESETS
@@ -24,6 +25,8 @@ def render_report(result: Result) -> str:
     is escaped. A partial or failed result is reported too, with what is missing.
     """
     several = len(result.presets) > 1
+    of_paper = any(preset.startswith("paper-") for preset in result.presets)
+    first = [metric for metric in METRICS if metric in FIRST or (of_paper and metric in OF_PAPER)]
     return render_page(
         "run.html.jinja",
         result=result,
@@ -33,9 +36,10 @@ def render_report(result: Result) -> str:
         about={name: PRESETS[name].about if name in PRESETS else "" for name in result.resolved},
         status=result.status,
         missing=missing(result),
-        first=comparison(result, FIRST),
-        rest=comparison(result, [metric for metric in METRICS if metric not in FIRST]),
+        first=comparison(result, first),
+        rest=comparison(result, [metric for metric in METRICS if metric not in first]),
         drift=drift_table(result),
+        f1_rule=f1_rule(result),
         one_seed=len({run.seed for run in result.runs}) < 2,
         base=result.presets[0] if several else None,
         same=same_traces(result),

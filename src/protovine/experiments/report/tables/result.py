@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from protovine.experiments.report.text import counted, excludes_zero, formatted, metric_label
+from protovine.experiments.report.text import counted, excludes_zero, f1_rule, formatted, metric_label
 from protovine.experiments.run.result import Result
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-# What the table shows; `result.json` has everything.
+# What the table shows; `result.json` has everything. What stands beside the paper's numbers is shown with its presets.
 SHOWN = (
     "f1",
+    "f1_paper",
     "f1_global",
     "accuracy",
     "accuracy_last_class",
@@ -21,6 +22,7 @@ SHOWN = (
     "kappa_temporal",
     "kappa_m",
     "bytes_per_node_per_s",
+    "paper_bytes_per_s",
     "bytes_socket_per_node_per_s",
     "messages",
     "airtime_s",
@@ -37,8 +39,10 @@ SHOWN = (
     "trained_age_mean_s",
     "aoi_trained_mean_s",
 )
+OF_PAPER = ("f1_paper", "paper_bytes_per_s")
 TRAFFIC = (
     "bytes_per_node_per_s",
+    "paper_bytes_per_s",
     "messages",
     "prototypes_sent",
     "prototypes_withheld",
@@ -56,7 +60,12 @@ def print_result(result: Result, console: Console) -> None:
     from rich.text import Text
 
     columns = {preset: _cells(result, preset) for preset in result.presets}
-    rows = [metric for metric in SHOWN if any(columns[preset][metric] is not None for preset in columns)]
+    left_out = () if any(preset.startswith("paper-") for preset in result.presets) else OF_PAPER
+    rows = [
+        metric
+        for metric in SHOWN
+        if metric not in left_out and any(columns[preset][metric] is not None for preset in columns)
+    ]
     titles = {metric: metric_label(metric) for metric in rows}
     frame = 3  # A rule and two blanks for each column.
     labels_width = max(map(len, titles.values())) + frame + 1
@@ -125,4 +134,4 @@ def _caption(result: Result) -> str:
         words += " (some presets have fewer seeds)"
     if len(result.presets) > 1:
         words += f"; second line: paired difference to {result.presets[0]}"
-    return words
+    return f"{words}. {rule}" if (rule := f1_rule(result)) else words

@@ -1,0 +1,156 @@
+"""Classifiers of River and scikit-learn that a script has as objects, described by name and numbers as settings are."""
+
+from __future__ import annotations
+
+import inspect
+import numbers
+from collections.abc import Mapping
+from typing import Any
+
+from protovine.errors import ConfigError
+
+_EXPORTED = "a classifier of River or scikit-learn by its name, as a class or as an object"
+
+
+def described(classifier: Any) -> dict[str, Any]:
+    """The settings ``classifier``, ``parameters`` and ``standardise`` that stand for a classifier of a script.
+
+    Every node makes its own from them. What the object has learnt does not count.
+
+    Parameters
+    ----------
+    classifier : object or class
+        Of River, perhaps behind a ``StandardScaler``, or of scikit-learn with ``partial_fit``, perhaps in
+        ``river.compat.SKL2RiverClassifier``.
+
+    Raises
+    ------
+    ConfigError
+        It is something else, or one of its parameters is no number, text, list or classifier.
+
+    Examples
+    --------
+    >>> from river import forest, preprocessing, tree
+    >>> described(tree.HoeffdingTreeClassifier)
+    {'classifier': 'tree.HoeffdingTreeClassifier'}
+    >>> described(preprocessing.StandardScaler() | forest.ARFClassifier(n_models=3))
+    {'classifier': 'forest.ARFClassifier', 'parameters': {'n_models': 3}, 'standardise': True}
+    """
+    kind = classifier if inspect.isclass(classifier) else type(classifier)
+    if not {each.__module__.partition(".")[0] for each in kind.__mro__} & {"river", "sklearn"}:
+        raise ConfigError(
+            f"learner.classifier must be {_EXPORTED}, got {_named(classifier)}; "
+            "a learner of your own runs in protovine.sim.Simulator (docs/tutorials/own-learner.md)"
+        )
+    if kind.__module__.startswith("protovine."):
+        preset = {"HedgedLVQ": "default", "XuILVQ": "paper-base"}.get(kind.__name__, "default")
+        raise ConfigError(
+            f"learner.classifier must be {_EXPORTED}, got {kind.__name__}, the learner of preset {preset}: choose that "
+            'preset and give parameters as settings, such as learner={"size_max": 200}'
+        )
+    if kind.__name__ == "Pipeline" and not inspect.isclass(classifier):
+        return _pipeline(classifier)
+    if kind.__name__ == "SKL2RiverClassifier" and not inspect.isclass(classifier):
+        return described(classifier.estimator)
+    return _described(kind, {} if inspect.isclass(classifier) else _all_parameters(classifier))
+
+
+def _described(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
+    name = _name(kind)
+    parameters = _parameters(name, kind, given) if given else {}
+    return {"classifier": name, **({"parameters": parameters} if parameters else {})}
+
+
+def learner_table(learner: Any) -> Any:
+    """The settings of a learner, where ``learner`` or its ``classifier`` may be a class or an object.
+
+    Examples
+    --------
+    >>> from river import tree
+    >>> learner_table({"classifier": tree.HoeffdingTreeClassifier(grace_period=50), "votes": "accuracy"})
+    {'classifier': 'tree.HoeffdingTreeClassifier', 'parameters': {'grace_period': 50}, 'votes': 'accuracy'}
+    """
+    if isinstance(learner, str):
+        return {"classifier": learner} if "." in learner else {"kind": learner}
+    if not isinstance(learner, Mapping):
+        return described(learner)
+    classifier = learner.get("classifier")
+    if classifier is None or isinstance(classifier, str):
+        return learner
+    found = described(classifier)
+    rest = {key: value for key, value in learner.items() if key != "classifier"}
+    if "parameters" in found and "parameters" in rest:
+        rest["parameters"] = {**found["parameters"], **rest["parameters"]}
+    return {**found, **rest}
+
+
+def _pipeline(pipeline: Any) -> dict[str, Any]:
+    steps = list(pipeline.steps.values())
+    names = [type(each).__name__ for each in steps]
+    if len(steps) == 2 and names[0] == "StandardScaler":
+        return {**described(steps[1]), "standardise": True}
+    raise ConfigError(
+        "learner.classifier can have a StandardScaler before it (learner.standardise) and nothing else, got "
+        f"{' | '.join(names)}; other steps belong into the data"
+    )
+
+
+def _name(kind: type) -> str:
+    """The name that River or scikit-learn exports a class by, if it is a classifier that learns online."""
+    from river import base
+
+    modules = kind.__module__.split(".")
+    if modules[0] == "sklearn":
+        from sklearn.base import ClassifierMixin
+
+        if not issubclass(kind, ClassifierMixin) or not hasattr(kind, "partial_fit"):
+            raise ConfigError(f"learner.classifier: {kind.__name__} of scikit-learn is no classifier with partial_fit")
+        return f"sklearn.{modules[1]}.{kind.__name__}"
+    if modules[0] != "river" or not issubclass(kind, base.Classifier):
+        raise ConfigError(f"learner.classifier must be {_EXPORTED}, got {_named(kind)}")
+    return f"{modules[1]}.{kind.__name__}"
+
+
+def _parameters(name: str, kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that are not the defaults, as settings hold them."""
+    try:
+        defaults = _all_parameters(kind())
+    except TypeError:  # It needs some of them.
+        defaults = {key: each.default for key, each in inspect.signature(kind).parameters.items()}
+    return {
+        key: _value(f"{name}: parameter '{key}'", value)
+        for key, value in given.items()
+        if key not in defaults or repr(value) != repr(defaults[key])
+    }
+
+
+def _all_parameters(classifier: Any) -> dict[str, Any]:
+    """River has other objects among the parameters as pairs of their class and parameters."""
+    found: dict[str, Any] = (
+        classifier._get_params() if hasattr(classifier, "_get_params") else classifier.get_params(deep=False)
+    )
+    return found
+
+
+def _value(where: str, value: Any) -> Any:
+    """A parameter as a setting holds it: a number, a text, a list, or the description of another classifier."""
+    if isinstance(value, str | bool):
+        return value
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return float(value)
+    pair = isinstance(value, tuple) and len(value) == 2 and inspect.isclass(value[0])
+    if pair and hasattr(value[0], "predict_proba_one"):
+        return _described(*value)
+    if isinstance(value, list | tuple) and not pair:
+        return [_value(where, each) for each in value]
+    raise ConfigError(
+        f"learner.parameters: {where} must be a number, a text, a list or a classifier to be a setting, "
+        f"got {_named(value[0] if pair else value)}; leave it at its default"
+    )
+
+
+def _named(value: Any) -> str:
+    kind = value if inspect.isclass(value) else type(value)
+    return f"{kind.__module__}.{kind.__qualname__}" if kind.__module__ != "builtins" else f"{value!r}"

@@ -1,0 +1,93 @@
+"""Classifiers that a script has as objects are settings like any other."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from river import compat, ensemble, forest, linear_model, naive_bayes, preprocessing, tree
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import SGDClassifier
+
+import protovine
+from protovine import HedgedLVQ
+from protovine.errors import ConfigError
+from protovine.experiments.define.config import Experiment
+from protovine.learn.baselines.described import described
+
+TREE = "tree.HoeffdingTreeClassifier"
+
+
+@pytest.mark.parametrize(
+    ("classifier", "expected"),
+    [
+        (tree.HoeffdingTreeClassifier, {"classifier": TREE}),
+        (tree.HoeffdingTreeClassifier(), {"classifier": TREE}),
+        (
+            ensemble.BaggingClassifier(tree.HoeffdingTreeClassifier(grace_period=50), n_models=2),
+            {
+                "classifier": "ensemble.BaggingClassifier",
+                "parameters": {"model": {"classifier": TREE, "parameters": {"grace_period": 50}}, "n_models": 2},
+            },
+        ),
+        (
+            preprocessing.StandardScaler() | linear_model.LogisticRegression(l2=0.5),
+            {"classifier": "linear_model.LogisticRegression", "parameters": {"l2": 0.5}, "standardise": True},
+        ),
+        (
+            compat.SKL2RiverClassifier(SGDClassifier(loss="log_loss"), classes=[0, 1]),
+            {"classifier": "sklearn.linear_model.SGDClassifier", "parameters": {"loss": "log_loss"}},
+        ),
+        (SGDClassifier, {"classifier": "sklearn.linear_model.SGDClassifier"}),
+        (
+            forest.ARFClassifier(seed=7),
+            {"classifier": "forest.ARFClassifier", "parameters": {"seed": 7}},
+        ),
+    ],
+)
+def test_an_object_is_the_settings_that_stand_for_it(classifier: Any, expected: dict[str, Any]) -> None:
+    assert expected == described(classifier)
+    assert expected == Experiment(presets=["river"], learner=classifier).given()["learner"]
+    assert expected == Experiment(presets=["river"], learner={"classifier": classifier}).given()["learner"]
+
+
+@pytest.mark.parametrize(
+    ("learner", "message"),
+    [
+        (RandomForestClassifier(), "RandomForestClassifier of scikit-learn is no classifier with partial_fit"),
+        (tree.HoeffdingTreeRegressor(), "must be a classifier of River .* got river.tree.*HoeffdingTreeRegressor"),
+        (preprocessing.MinMaxScaler() | naive_bayes.GaussianNB(), "nothing else, got MinMaxScaler . GaussianNB"),
+        (
+            tree.HoeffdingTreeClassifier(splitter=tree.splitter.GaussianSplitter(3)),
+            "parameter 'splitter' must be",
+        ),
+        (HedgedLVQ(size_max=9), "got HedgedLVQ, the learner of preset default: choose that preset"),
+        (3, "must be a classifier of River .* got 3; a learner of your own runs in protovine.sim.Simulator"),
+        ({"classifier": object()}, "got object; a learner of your own runs|got <object object"),
+    ],
+)
+def test_what_cannot_be_a_setting_is_one_line_that_says_what_to_write(learner: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        Experiment(presets=["river"], learner=learner)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_object_runs_as_its_name_does_and_learns_nothing_itself() -> None:
+    theirs = tree.HoeffdingTreeClassifier(grace_period=20)
+    common: dict[str, Any] = {"presets": ["gossip-trees"], "data": {"limit": 150}, "seeds": 1}
+    by_object = protovine.run(Experiment(**common, learner=theirs))
+    by_name = protovine.run(Experiment(**common, learner={"classifier": TREE, "parameters": {"grace_period": 20}}))
+    plain = protovine.run(Experiment(**common, learner=TREE))
+    assert by_object.runs[0].trace_hash == by_name.runs[0].trace_hash != plain.runs[0].trace_hash
+    assert theirs.predict_proba_one({}) == {}
+
+
+def test_a_classifier_of_scikit_learn_runs_with_one_result() -> None:
+    learner = SGDClassifier(loss="log_loss")
+    runs = [
+        protovine.run(Experiment(presets=["river"], data={"limit": 300}, seeds=1, learner=learner)).runs[0]
+        for _ in range(2)
+    ]
+    assert runs[0].trace_hash == runs[1].trace_hash
+    assert math.isfinite(runs[0].metrics["f1"]) and runs[0].metrics["accuracy"] > 0.6
