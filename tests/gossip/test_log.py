@@ -546,6 +546,16 @@ def test_a_summary_waits_for_the_budget_that_it_needs() -> None:
     assert 198 == asked[0] == (10 * 50 - HEADER_BYTES_MAX - 3) // 2
 
 
+def test_a_budget_too_small_for_all_is_divided_among_them() -> None:
+    peers = (1, 2, 3, 4)
+    net = Network(log(0, peers, budget_bytes_per_s=60), *(log(i, (0,)) for i in peers))
+    for i in range(300):
+        net.tell(0, b"%60d" % i)
+        net.run(0.5)
+    entries = [sum(len(each.frame.entries) for _, each in net.sent if each.peer == peer) for peer in peers]
+    assert min(entries) > 0.7 * max(entries) > 20
+
+
 def test_acknowledgements_come_by_two_seconds_or_earlier_when_much_is_owed() -> None:
     net = Network(log(0), log(1, (0,)))
     net.run(5)

@@ -173,7 +173,8 @@ class LogGossip:
         """At an opportunity: send ``peers`` (of `lacking`) everything that they lack."""
         self._pushed_ns = now_ns
         self._wake(now_ns + TICK_NS)
-        return [message for peer in peers for message in self._serve(self._states[peer], standing, summary, now_ns)]
+        states = self._in_turn([self._states[peer] for peer in peers])
+        return [message for state in states for message in self._serve(state, standing, summary, now_ns)]
 
     def next_timer_ns(self) -> int | None:
         """When `on_timer` is due, or None."""
@@ -197,7 +198,7 @@ class LogGossip:
             pushed_ns = self._pushed_ns
             made = self.push(peers, standing, summary, now_ns)
             self._pushed_ns = pushed_ns  # The node stays quiet.
-        for state in self._states.values():
+        for state in self._in_turn(list(self._states.values())):
             silent = state.silent(now_ns)
             if not silent and self._is_overdue(state, now_ns):
                 made += self._serve(state, standing, summary, now_ns)
@@ -332,6 +333,10 @@ class LogGossip:
             if entry.sequence in again
             or (entry.sequence >= state.fresh and entry.sequence not in state.flight and not state.has(entry.sequence))
         ]
+
+    def _in_turn(self, states: list[PeerLog]) -> list[PeerLog]:
+        """With a budget, those first that got nothing for longest: none goes without because it comes last."""
+        return sorted(states, key=lambda state: (state.sent_ns, state.id)) if self.budget_bytes_per_s else states
 
     def _serve(self, state: PeerLog, standing: Standing, summary: Summary, now_ns: int) -> list[LogOutgoing]:
         """Messages with what a peer lacks: runs of entries, or one summary if that is shorter or all that is left."""
