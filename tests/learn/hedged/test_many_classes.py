@@ -8,8 +8,9 @@ from sklearn.naive_bayes import GaussianNB
 from protovine import HedgedLVQ, XuILVQ
 from protovine.learn import HedgedLVQCore
 from protovine.learn.hedged.layout import PER_CLASS
+from protovine.learn.hedged.trust import AGREEMENT_PRIOR
 from protovine.snapshot import pack, unpack
-from tests.learn.hedged.streams import seconds
+from tests.learn.hedged.streams import SECOND, receive, seconds
 
 
 def many(n_classes: int, per_class: int, dim: int = 10) -> tuple[np.ndarray, np.ndarray]:
@@ -57,3 +58,20 @@ def test_xuilvq_with_a_limit_keeps_a_prototype_of_every_class() -> None:
     assert set(range(40)) == set(model.prototypes.label)
     # Absorbing steps compress the set; inserting ones may exceed the limit for a while.
     assert len(model) < len(x)
+
+
+def test_senders_are_judged_although_every_class_is_rare() -> None:
+    """Three samples of each of 100 classes: peers are proven or not before a class has five recent ones."""
+    x, codes = many(100, 10)
+
+    def agreement(labels: np.ndarray) -> float:
+        core = HedgedLVQCore(10, 100)
+        for i in range(300):
+            core.prequential(x[[i]], codes[[i]], np.array([i * SECOND]))
+            receive(core, x[[300 + i]], labels[[300 + i]], 1, i * SECOND)
+        arrays = core.state()["arrays"]
+        assert arrays["recent_labels"].max() < 5
+        return float(arrays["agreement"][1] / np.sqrt(AGREEMENT_PRIOR + arrays["agreement_noise"][1]))
+
+    assert agreement(codes) > 3
+    assert agreement(np.random.default_rng(1).permutation(codes)) < -3

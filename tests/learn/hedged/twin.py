@@ -39,6 +39,7 @@ from protovine.learn.hedged.trust import (
     FLOOD_COST,
     JUDGE_DOUBT,
     LABELS_KNOWN,
+    LABELS_PART,
     LOCAL_FIRST,
     PROOF_NEEDED,
     SLACK,
@@ -350,7 +351,8 @@ class Twin:
     def judge_item(self, slot: int, y: int) -> None:
         """The fall of the agreement, if the item surprises more than own samples that would be shared."""
         surprise = self.surprise(slot, y)
-        if self.local_count < LOCAL_FIRST or self.recent[y] < LABELS_KNOWN or surprise is None:
+        rare = self.recent[y] < min(LABELS_KNOWN, LABELS_PART * self.recent.mean())
+        if self.local_count < LOCAL_FIRST or rare or surprise is None:
             return
         known = AGREEMENT_DECAY ** np.arange(len(self.surprises))[::-1]
         n, ignorance = known.sum() + SURPRISING_PRIOR, np.log(self.n_classes)

@@ -47,8 +47,8 @@ JUDGE_DOUBT = 0.3
 # A local sample of less probability is one that a node would share: 0.25 bits. Two such samples of a node that knows
 # nothing come first, with a variance of 1.
 SURPRISING_PROBA, SURPRISING_PRIOR, SURPRISE_VARIANCE_MIN = 0.84, 2.0, 0.04
-# Recent local samples of a class, from which a node judges samples of it.
-LABELS_KNOWN = 5.0
+# Recent local samples of a class, from which a node judges samples of it; with many classes, this part of their mean.
+LABELS_KNOWN, LABELS_PART = 5.0, 0.5
 # Agreement is forgotten at this rate per item, within about 100. A sender may surprise by this part of a standard
 # deviation more than local samples do.
 AGREEMENT_DECAY, AGREEMENT_PRIOR, SLACK = 0.99, 2.0, 0.25
@@ -108,7 +108,8 @@ def judge_item(sender: int, y: int, s: State) -> None:
     A sender shares what surprises it. By its peers' prototypes that is about as surprising as what they would share.
     Wrong labels are more so. A class that the node hardly has itself tells nothing: there everything surprises it.
     """
-    if s.counts[LOCAL_SAMPLES] < LOCAL_FIRST or s.recent_labels[y] < LABELS_KNOWN:
+    known = min(LABELS_KNOWN, LABELS_PART * s.recent_labels.mean())
+    if s.counts[LOCAL_SAMPLES] < LOCAL_FIRST or s.recent_labels[y] < known:
         return
     loss = surprise(sender, y, s)
     if loss < 0.0:
