@@ -2,6 +2,7 @@
 
 A page is run from top to bottom in one folder. Blocks of `sh` are run; blocks of `python` and `toml` are written to the
 file that their first line names; a block of `text` is what the commands before it printed, with `...` for anything.
+With ``--rewrite`` the numbers in blocks of `text` become those that were printed; sentences around them stay.
 """
 
 from __future__ import annotations
@@ -67,15 +68,31 @@ def shows(page: str, printed: str) -> bool:
     return re.fullmatch(r"\s*" + ".*?".join(parts) + r"\s*", whole) is not None
 
 
+def renewed(page: str, printed: str) -> str:
+    """The block of a page with each line replaced by the next printed one that differs from it in numbers alone."""
+
+    def kind(line: str) -> str:
+        return re.sub(r"[-+±]?[\d.,]+", "#", " ".join(line.split()))
+
+    lines, left = [], printed.splitlines()
+    for line in page.splitlines():
+        at = next((i for i, other in enumerate(left) if line != "..." and kind(other) == kind(line)), None)
+        lines.append(line if at is None else left[at].rstrip())
+        left = left if at is None else left[at + 1 :]
+    return "".join(line + "\n" for line in lines)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_a_tutorial_does_what_it_says(page: Path, tmp_path: Path) -> None:
+def test_a_tutorial_does_what_it_says(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     if page.stem == "ray-sweep":
         pytest.importorskip("ray", reason="the extra `ray` is not installed")
     printed, variables = "", environment(tmp_path)
     blocks = re.findall(r"^```(sh|python|toml|text)\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.M | re.S)
     assert blocks
     for kind, block in blocks:
-        if kind == "text":
+        if kind == "text" and request.config.getoption("--rewrite"):
+            page.write_text(page.read_text(encoding="utf-8").replace(block, renewed(block, printed)), encoding="utf-8")
+        elif kind == "text":
             assert shows(block, printed), printed
         elif kind == "sh":
             returncode, printed = shell(block, tmp_path, variables)
