@@ -41,6 +41,7 @@ class Event:
     id: int
     time_ns: int | None = None
     device: str = ""
+    place: Any = None
 
 
 class Pipe:

@@ -47,6 +47,23 @@ def test_all_members_are_asked_less_and_less_often_until_enough_are_met() -> Non
     assert [] == advance(roster, 600 * S, 3600 * S)
 
 
+def test_a_node_whose_peers_are_all_there_is_hardly_woken_and_notices_at_once_who_is_missing() -> None:
+    roster = make(expected=1)
+    roster.hello(Member(1, "a", 1), False, 0)
+    roster.drain()
+    wakes, now_ns = 0, 0
+    while now_ns < 3600 * S:
+        now_ns = roster.next_timer_ns()
+        roster.on_timer(now_ns)
+        wakes += 1
+    assert wakes < 100
+    assert [] == roster.drain()
+    roster.link(1, False, now_ns)
+    assert roster.next_timer_ns() <= now_ns + 2 * S * TIMING.look_s
+    (at_ns,) = [at for at, order in advance(roster, now_ns, now_ns + 30 * S) if order.action is Action.REOPEN]
+    assert TIMING.reopen_alone_s * S <= at_ns - now_ns, "the quiet hour before does not count as silence"
+
+
 def test_a_missing_peer_is_asked_every_ten_seconds_and_then_the_session_is_opened_again() -> None:
     roster = make(expected=1)
     roster.hello(Member(1, "a", 1), False, 0)

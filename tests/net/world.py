@@ -246,7 +246,9 @@ class World:
     def carry(self, source: Process, target: int | None, channel: Channel, data: bytes) -> None:
         for process in self.processes:
             wanted = process.member == target if target is not None else True
-            apart = source.certificate in process.denied or process.certificate in source.denied
+            apart = (process.denied and source.certificate in process.denied) or (
+                source.denied and process.certificate in source.denied
+            )
             if process is not source and wanted and not apart and self.draw.random() >= self.loss:
                 wait_ns = round(self.delay_ns * (0.5 + self.draw.random()))
                 self.at(self.now_ns + wait_ns, lambda to=process: self._arrive(source, to, channel, data))

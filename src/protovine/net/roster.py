@@ -103,6 +103,7 @@ class Roster:
         self._ask_at_ns = now_ns + _ns(draw() * timing.ask_s)
         self._asked_missing_ns = now_ns
         self._look_at_ns: int | None = now_ns + self._look_period_ns()
+        self._asleep = False  # Whether the last look found nothing to look after.
 
     @property
     def names(self) -> dict[int, str]:
@@ -165,7 +166,7 @@ class Roster:
     def reopened(self, opened: bool, now_ns: int) -> None:
         """The session was opened again, or could not be."""
         self._session_step(SessionEvent.OPENED if opened else SessionEvent.NOT_OPENED)
-        self._look_at_ns = now_ns + self._look_period_ns()
+        self._look_again(now_ns)
 
     def ask_again(self, now_ns: int) -> None:
         """Ask all for hellos now, and soon again if too few answer."""
@@ -189,6 +190,8 @@ class Roster:
         if self._look_at_ns is not None and now_ns >= self._look_at_ns:
             self._look_at_ns = now_ns + self._look_period_ns()
             self._look(now_ns)
+            if not self.missing and self.session is SessionState.OPEN:
+                self._look_at_ns, self._asleep = None, True  # Nobody wakes a node whose peers are all there.
 
     def drain(self) -> list[Order]:
         """The orders since the last call."""
@@ -210,6 +213,14 @@ class Roster:
         elif any(over):
             self._session_step(SessionEvent.PATIENCE_OVER)
 
+    def _look_again(self, now_ns: int) -> None:
+        """Look from now on. If there was no reason to, all was well until now."""
+        if self._asleep:
+            self._asleep = False
+            self._some.over(False, now_ns)
+            self._all.over(False, now_ns)
+        self._look_at_ns = now_ns + self._look_period_ns()
+
     def _look_period_ns(self) -> int:
         return _ns(self.timing.look_s * (1.0 + self._draw()))
 
@@ -222,6 +233,8 @@ class Roster:
         else:
             assert isinstance(step.state, PeerState)
             self.peers[peer].state = step.state
+            if step.state is PeerState.MISSING and self._asleep and self.session is SessionState.OPEN:
+                self._look_again(now_ns)
         for action in step.actions:
             if action is Action.RETURN:
                 allowed = self._may_return(peer, now_ns)
