@@ -35,6 +35,8 @@ ITEMS, SUMMARY = 0x30, 0x40
 _DELTA, _WEIGHTED, _EXCEEDING = 0x02, 0x02, 0x08
 _TIME_MAX = 2**61
 _WEIGHT_STEPS = 8.0
+# Items that may be shorter deflated: fewer hardly ever are.
+_DEFLATED_MIN = 4
 # Prototypes in a summary, unless there are more classes.
 _SUMMARY_MAX = 256
 
@@ -60,7 +62,7 @@ def encode_items(items: PrototypeSet, scales: Scales, limits: SetLimits) -> byte
     weighted = items.weight.tolist() != [1.0] * len(items)
     nearest = scales.nearest(items.x)
     codes = scales.clipped(nearest)
-    excess = np.clip(nearest - codes, -EXCESS_MAX, EXCESS_MAX).ravel()
+    excess = np.minimum(np.maximum(nearest - codes, -EXCESS_MAX), EXCESS_MAX).ravel()
     exceeding = np.flatnonzero(excess)
     flags = _WEIGHTED * weighted | _EXCEEDING * bool(len(exceeding))
     head = varint.write(scales.generation)
@@ -75,8 +77,8 @@ def encode_items(items: PrototypeSet, scales: Scales, limits: SetLimits) -> byte
     for i, (time, label) in enumerate(zip(times, items.label.tolist(), strict=True)):
         passed = zigzag(time) if i == 0 else time - times[i - 1]
         firsts.append(varint.write(label + limits.n_classes * passed))
-    deflated = zlib.compress(codes.T.tobytes(), 9, -15)
-    if len(deflated) + len(varint.write(len(items))) < len(items) * scales.row_bytes:
+    deflated = zlib.compress(codes.T.tobytes(), 9, -15) if len(items) >= _DEFLATED_MIN else b""
+    if deflated and len(deflated) + len(varint.write(len(items))) < len(items) * scales.row_bytes:
         head += varint.write(len(items)) + b"".join(firsts) + weights
         return bytes([ITEMS | flags | DEFLATED]) + head + deflated
     rows = (

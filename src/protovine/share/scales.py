@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import struct
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -72,6 +72,15 @@ class Scales:
     step: NDArray[np.float64]
     offset: NDArray[np.float64]
     grid: NDArray[np.bool_]
+    row_bytes: int = field(init=False)
+    """Bytes of the codes of one vector."""
+    _top: NDArray[np.float64] = field(init=False, repr=False)  # The greatest code of each feature.
+    _used: NDArray[np.bool_] = field(init=False, repr=False)  # Which bits of a byte are packed, shape (d, 8).
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "row_bytes", (int(self.width.sum()) + 7) // 8)
+        object.__setattr__(self, "_top", 2.0**self.width - 1)
+        object.__setattr__(self, "_used", np.arange(8) >= 8 - self.width[:, np.newaxis])
 
     @classmethod
     def of(
@@ -114,11 +123,6 @@ class Scales:
         """Width, step, offset and grid of every feature."""
         return self.width, self.step, self.offset, self.grid
 
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of the codes of one vector."""
-        return (int(self.width.sum()) + 7) // 8
-
     def differs(self, other: Scales) -> bool:
         """Whether grids, steps, centre or time unit differ much from those of ``other``."""
         if (self.grid != other.grid).any() or (self.width != other.width).any() or abs(self.unit - other.unit) > 2:
@@ -131,9 +135,11 @@ class Scales:
     def misfits(self, x: NDArray[np.floating], deviation: NDArray[np.float64]) -> bool:
         """Whether vectors (n, d) cannot be told in these scales, or only half a standard deviation (d,) off."""
         codes = self.nearest(x)
-        rounding = _EXACT * (2.0**self.width - 1) * self.step + 2.0**-48 * np.abs(x)
+        if np.abs(codes).max() > EXCESS_MAX or not self.grid.any():
+            return bool(np.abs(codes).max() > EXCESS_MAX)
+        rounding = _EXACT * self._top * self.step + 2.0**-48 * np.abs(x)
         off = np.abs(self.vectors(codes) - x) > _OFF_MAX * deviation + rounding
-        return bool((off & self.grid).any() or (np.abs(codes) > EXCESS_MAX).any())
+        return bool((off & self.grid).any())
 
     def nearest(self, x: NDArray[np.floating]) -> NDArray[np.float64]:
         """Codes (n, d) of vectors (n, d): whole numbers that may be beyond their width."""
@@ -142,7 +148,7 @@ class Scales:
 
     def clipped(self, codes: NDArray[np.float64]) -> NDArray[np.uint8]:
         """The codes (n, d) clipped to their width."""
-        return np.clip(codes, 0, 2.0**self.width - 1).astype(np.uint8)
+        return np.minimum(np.maximum(codes, 0.0), self._top).astype(np.uint8)
 
     def vectors(self, codes: NDArray[Any]) -> NDArray[np.float64]:
         """Vectors (n, d) of codes (n, d)."""
@@ -151,30 +157,22 @@ class Scales:
 
     def of_means(self) -> Scales:
         """These scales with a byte per feature, for means of samples: they lie between the values of a grid."""
-        top = 2.0**self.width - 1
-        finer = np.where(self.grid, np.maximum(top, 1.0) / 255, 1.0)
-        offset = np.where(self.grid, self.offset / finer, self.offset - (255 - top + 1) // 2)
+        finer = np.where(self.grid, np.maximum(self._top, 1.0) / 255, 1.0)
+        offset = np.where(self.grid, self.offset / finer, self.offset - (256 - self._top) // 2)
         width = np.full_like(self.width, 8)
         return replace(self, width=width, step=self.step * finer, offset=offset)
 
     def packed(self, codes: NDArray[np.uint8]) -> list[bytes]:
         """The codes (n, d) as one byte string per row, without gaps between features."""
-        if (self.width == 8).all():
-            return [row.tobytes() for row in codes]
-        bits = np.unpackbits(codes[:, :, np.newaxis], axis=2)[:, self._used()]
+        bits = np.unpackbits(codes[:, :, np.newaxis], axis=2)[:, self._used]
         return [row.tobytes() for row in np.packbits(bits, axis=1)]
 
     def unpacked(self, data: bytes, n: int) -> NDArray[np.uint8]:
         """The codes (n, d) in ``data``."""
         rows = np.frombuffer(data, np.uint8).reshape(n, self.row_bytes)
-        if (self.width == 8).all():
-            return rows
-        bits = np.zeros((n, len(self.width), 8), np.uint8)
-        bits[:, self._used()] = np.unpackbits(rows, axis=1, count=int(self.width.sum()))
+        bits = np.zeros((n, *self._used.shape), np.uint8)
+        bits[:, self._used] = np.unpackbits(rows, axis=1, count=int(np.count_nonzero(self._used)))
         return np.packbits(bits, axis=2)[:, :, 0]
-
-    def _used(self) -> NDArray[np.bool_]:
-        return np.arange(8) >= 8 - self.width[:, np.newaxis]
 
     def encode(self) -> bytes:
         """The scales as a payload, deflated if that is shorter."""
