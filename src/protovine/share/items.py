@@ -35,8 +35,8 @@ ITEMS, SUMMARY = 0x30, 0x40
 _DELTA, _WEIGHTED, _EXCEEDING = 0x02, 0x02, 0x08
 _TIME_MAX = 2**61
 _WEIGHT_STEPS = 8.0
-# Items that may be shorter deflated: fewer hardly ever are.
-_DEFLATED_MIN = 4
+# Items that may be shorter deflated: a single one hardly ever is.
+_DEFLATED_MIN = 2
 # Prototypes in a summary, unless there are more classes.
 _SUMMARY_MAX = 256
 
