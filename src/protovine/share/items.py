@@ -35,8 +35,8 @@ ITEMS, SUMMARY = 0x30, 0x40
 _DELTA, _WEIGHTED, _EXCEEDING = 0x02, 0x02, 0x08
 _TIME_MAX = 2**61
 _WEIGHT_STEPS = 8.0
-# Items that may be shorter deflated: a single one hardly ever is.
-_DEFLATED_MIN = 2
+# Bytes of codes that may be shorter deflated.
+_DEFLATED_MIN = 8
 # Prototypes in a summary, unless there are more classes.
 _SUMMARY_MAX = 256
 
@@ -77,8 +77,9 @@ def encode_items(items: PrototypeSet, scales: Scales, limits: SetLimits) -> byte
     for i, (time, label) in enumerate(zip(times, items.label.tolist(), strict=True)):
         passed = zigzag(time) if i == 0 else time - times[i - 1]
         firsts.append(varint.write(label + limits.n_classes * passed))
-    deflated = zlib.compress(codes.T.tobytes(), 9, -15) if len(items) >= _DEFLATED_MIN else b""
-    if deflated and len(deflated) + len(varint.write(len(items))) < len(items) * scales.row_bytes:
+    size = len(items) * scales.row_bytes
+    deflated = zlib.compress(codes.T.tobytes(), 9, -15) if size > _DEFLATED_MIN else b""
+    if deflated and len(deflated) + len(varint.write(len(items))) < size:
         head += varint.write(len(items)) + b"".join(firsts) + weights
         return bytes([ITEMS | flags | DEFLATED]) + head + deflated
     rows = (
