@@ -67,17 +67,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files stay whole where several processes run them (pytest-xdist); swarms of real processes all in one.
-
-    What takes longest begins first, so that no process is left with it at the end.
-    """
+    """What takes longest begins first, so that no process (pytest-xdist) is left with it at the end."""
     first = {name: place for place, name in enumerate(LONGEST)}
     items.sort(
         key=lambda item: min((first[name] for name in first if item.nodeid.startswith(name)), default=len(first))
     )
-    for item in items:
-        live = "tests/net/" in item.nodeid
-        item.add_marker(pytest.mark.xdist_group("live" if live else item.nodeid.partition("::")[0]))
 
 
 @pytest.fixture(scope="session")

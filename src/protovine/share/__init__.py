@@ -13,6 +13,7 @@
 from protovine.share.codec import SetLimits, decode_set, encode_set
 from protovine.share.gain import expected_gain, filtered
 from protovine.share.gates import AlwaysGate, GainGate, Gate, JensenShannonGate, LooJensenShannonGate
+from protovine.share.grid import Lattice
 from protovine.share.inbox import Batch, Inbox, QueueInbox, SetInbox
 from protovine.share.items import Decoder, UnknownScales
 from protovine.share.jensen_shannon import jensen_shannon_kde, jensen_shannon_loo
@@ -29,6 +30,7 @@ __all__ = [
     "Gate",
     "Inbox",
     "JensenShannonGate",
+    "Lattice",
     "LearnerView",
     "LocalSample",
     "LogShare",

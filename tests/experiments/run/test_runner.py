@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +30,23 @@ def test_results_do_not_depend_on_the_number_of_jobs() -> None:
         assert (ours.preset, ours.seed) == (theirs.preset, theirs.seed)
         same = {name for name in METRICS if "wall" not in name}
         assert {name: ours.metrics[name] for name in same} == {name: theirs.metrics[name] for name in same}
+
+
+def test_ctrl_c_is_heard_between_two_waits_and_never_within_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within `concurrent.futures.wait` it could leave futures locked: the pool would then wait for them forever."""
+    whole, real = [], runner.wait
+
+    def interrupted(*args: object, **options: object) -> object:
+        os.kill(os.getpid(), signal.SIGINT)
+        found = real(*args, **options)
+        whole.append(True)
+        return found
+
+    monkeypatch.setattr(runner, "wait", interrupted)
+    result = protovine.run(small(), jobs=2)
+    assert [True] == whole
+    assert "partial" == result.status
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_every_kind_of_data_gives_the_same_run(phishing: DataSet) -> None:

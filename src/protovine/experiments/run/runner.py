@@ -137,18 +137,20 @@ def _in_processes(
             compiling: dict[Future[Any], list[str]] = {pool.submit(_warm, names): names for names in kinds.values()}
         waiting: set[Future[Run]] = set()
         try:
-            while compiling or waiting:
-                unfinished: list[Future[Any]] = [*compiling, *waiting]
-                finished, _ = wait(unfinished, timeout=0.1, return_when="FIRST_COMPLETED")
-                report(counter.value, prepared.samples)
-                for ready in compiling.keys() & finished:
-                    ready.result()
-                    names = compiling.pop(ready)
-                    with interrupts_blocked():
-                        waiting |= {pool.submit(_work, name, seed) for name, seed in tasks if name in names}
-                for future in waiting & finished:
-                    waiting.remove(future)
-                    keep(future.result())
+            with interrupts_deferred() as interrupt:
+                while compiling or waiting:
+                    unfinished: list[Future[Any]] = [*compiling, *waiting]
+                    finished, _ = wait(unfinished, timeout=0.1, return_when="FIRST_COMPLETED")
+                    report(counter.value, prepared.samples)
+                    interrupt()
+                    for ready in compiling.keys() & finished:
+                        ready.result()
+                        names = compiling.pop(ready)
+                        with interrupts_blocked():
+                            waiting |= {pool.submit(_work, name, seed) for name, seed in tasks if name in names}
+                    for future in waiting & finished:
+                        waiting.remove(future)
+                        keep(future.result())
         except BaseException:
             stop.set()
             for other in compiling:
@@ -167,6 +169,29 @@ def interrupts_blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def interrupts_deferred() -> Iterator[Callable[[], None]]:
+    """Let Ctrl-C raise `KeyboardInterrupt` where the given function is called, and nowhere else in the block.
+
+    Raised in the middle of `concurrent.futures.wait` it can leave futures locked, and then their pool never ends.
+    """
+    came: list[int] = []
+
+    def interrupt() -> None:
+        if came:
+            raise KeyboardInterrupt
+
+    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not usual or threading.current_thread() is not threading.main_thread():
+        yield interrupt  # Somebody else handles Ctrl-C.
+        return
+    signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    try:
+        yield interrupt
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 _worker: dict[str, Any] = {}
