@@ -148,6 +148,15 @@ def test_a_new_column_widens_and_had_its_first_value_before() -> None:
     assert np.array_equal(model.predict_proba(whole), model.predict_proba(lacking))
 
 
+def test_an_index_of_equal_values_of_another_type_is_the_same() -> None:
+    columns, _, y = data()
+    numbers = pd.Index(range(40))
+    assert not numbers.equals(numbers.astype("Int64")), "to pandas they differ"
+    model = HedgedLVQ()
+    model.learn_many(pd.DataFrame(columns, index=numbers), pd.Series(y, index=numbers.astype("Int64")))
+    assert len(model) > 0
+
+
 @pytest.mark.parametrize("kind", [HedgedLVQ, XuILVQ])
 def test_labels_and_times_of_another_index_are_refused_rather_than_paired_by_position(kind: type) -> None:
     columns, _, y = data()

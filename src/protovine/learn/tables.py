@@ -104,7 +104,10 @@ def check_index(x: Any, y: Any, name: str) -> None:
     if not hasattr(rows, "equals") or not hasattr(others, "equals") or len(rows) != len(others) or rows.equals(others):
         return
     pairs = zip(rows.tolist(), others.tolist(), strict=True)
-    i, row, other = next((i, *pair) for i, pair in enumerate(pairs) if pair[0] != pair[1])
+    different = next(((i, *pair) for i, pair in enumerate(pairs) if pair[0] != pair[1]), None)
+    if different is None:  # They differ in type alone.
+        return
+    i, row, other = different
     raise ValueError(
         f"{name} and x must have the same index, but row {i} has {values.shown(other)} in {name} and "
         f"{values.shown(row)} in x; {name}.loc[x.index] matches them by index, {name}.to_numpy() by position"

@@ -5,6 +5,7 @@
 - `expected_gain`, `filtered`, `jensen_shannon_loo`, `jensen_shannon_kde`: the scores of these gates
 - `WholeModels`: offers the learner's whole model (baselines)
 - `LogShare`: shares local samples with high surprisal, in small batches of a few bytes per sample
+- `Scales`, `Lattice`: how many bits each feature takes, and what they stand for
 - `Decoder`: decodes what peers share, once for all receivers in one process
 - `encode_set`, `decode_set`: the bytes of a set
 - `QueueInbox`, `SetInbox`: received prototypes that wait to be trained

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from protovine.share.grid_kernels import widened
 
 _BELIEVED = 20  # Local samples until a grid is believed.
-# Least first step of a grid of one value, relative to it: another value is then still told from it.
+# Step of a grid of one value, relative to it: small enough to tell another value from it.
 _CONSTANT_STEP = 2.0**-8
 
 

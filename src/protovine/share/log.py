@@ -85,6 +85,11 @@ class Privacy:
     noise: float = 0.0
     weight_min: float = 0.0
 
+    @property
+    def changes_values(self) -> bool:
+        """Whether shared vectors differ from local ones."""
+        return self.microaggregation > 1 or self.noise > 0
+
 
 class Suitable(NamedTuple):
     """The size in bytes of a message that suits what sends it, and the header in it."""
@@ -167,7 +172,7 @@ class LogShare:
         self._scales: Scales | None = None
         self._scales_at = 0
         self._excess_bytes, self._scales_bytes = 0, 0
-        self._grids = Grids(limits.dim) if privacy == Privacy(weight_min=privacy.weight_min) else None
+        self._grids = None if privacy.changes_values else Grids(limits.dim)
         self._each = self._item_bytes()  # Mean bytes per sample; measured from the first batch on.
         self._merge = compressor("greedy")
         self._known: dict[int, dict[tuple[int, int], Scales]] = {}

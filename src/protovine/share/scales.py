@@ -118,11 +118,6 @@ class Scales:
         unit = max(0, min(40, int(math.log2(max(gap_ns, 8.0) / 8.0))))
         return cls(generation, max(0, base_ns), unit, width, step, offset, grid)
 
-    @property
-    def columns(self) -> tuple[NDArray[Any], ...]:
-        """Width, step, offset and grid of every feature."""
-        return self.width, self.step, self.offset, self.grid
-
     def differs(self, other: Scales) -> bool:
         """Whether grids, steps, centre or time unit differ much from those of ``other``."""
         if (self.grid != other.grid).any() or (self.width != other.width).any() or abs(self.unit - other.unit) > 2:
@@ -133,16 +128,18 @@ class Scales:
         return bool((ratio > _COARSER).any() or (ratio < 1 / _COARSER).any() or (moved & ~self.grid).any())
 
     def misfits(self, x: NDArray[np.floating], deviation: NDArray[np.float64]) -> bool:
-        """Whether vectors (n, d) cannot be told in these scales, or only half a standard deviation (d,) off."""
+        """Whether a value of vectors (n, d) is half a standard deviation (d,) beside its grid, or too far off."""
         codes = self.nearest(x)
-        if np.abs(codes).max() > EXCESS_MAX or not self.grid.any():
-            return bool(np.abs(codes).max() > EXCESS_MAX)
+        if np.abs(codes).max() > EXCESS_MAX:
+            return True
+        if not self.grid.any():
+            return False
         rounding = _EXACT * self._top * self.step + 2.0**-48 * np.abs(x)
         off = np.abs(self.vectors(codes) - x) > _OFF_MAX * deviation + rounding
         return bool((off & self.grid).any())
 
     def nearest(self, x: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Codes (n, d) of vectors (n, d): whole numbers that may be beyond their width."""
+        """Codes (n, d) of vectors (n, d): whole numbers, some of them beyond their width."""
         codes: NDArray[np.float64] = np.rint(x / self.step - self.offset)
         return codes
 

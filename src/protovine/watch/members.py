@@ -124,7 +124,7 @@ class Members:
                 self._note("refused", f"has refused {count:,} messages: {reason}", place)
 
     def _compare_control(self, before: dict[str, Any] | None, now: dict[str, Any] | None, place: int) -> None:
-        """Note what operators have changed, whoever they are."""
+        """Note what operators have changed, from this page or elsewhere."""
         if before is None or now is None:
             return
         changed = [f"{name} = {now[name]:g}" for name in _TUNING if before[name] != now[name] is not None]
