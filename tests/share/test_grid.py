@@ -118,7 +118,7 @@ def test_flags_take_a_bit_each_and_come_back_exactly() -> None:
     assert n_scales <= 8
 
 
-def test_a_constant_that_moves_is_told_at_once_and_exactly() -> None:
+def test_a_constant_that_moves_is_shared_at_once_and_exactly() -> None:
     for constant, moved in ((0.0, 1.0), (0.003467, 0.25), (1.0, 1e9), (5.0, 5.0001), (0.0, 1e-9), (-3.0, 1e30)):
         rows = np.full((120, 3), constant)
         rows[:, 1] = np.random.default_rng(2).normal(size=120)

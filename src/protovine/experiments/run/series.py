@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,39 +53,49 @@ def series(
     step_s = virtual_s / GRID if virtual_s else 1.0
     window = max(WINDOW_MIN, len(together) // WINDOW_PARTS)
     last = _last(together, at_s)
-    sizes = _sizes(records, nodes, at_s)
+    sent = records.of(Sent)
+    sent_s, sent_bytes = sent["at_ns"] / SECOND_NS, sent["header_bytes"] + sent["payload_bytes"]
+    sizes: list[Floats] = []
+    mean_size = np.zeros(GRID)
+    for size in _sizes(records, nodes, at_s):
+        mean_size += size / len(nodes)
+        if len(nodes) <= NODES_MAX:
+            sizes.append(size)
     return Series(
         at_s=at_s,
         f1_recent=_latest(metrics.sliding(together, positive, window), last),
         f1_so_far=_latest(so_far, last),
-        bytes_per_node_per_s=_sent_bytes(records, edges) / len(nodes) / step_s,
+        bytes_per_node_per_s=_per_step(sent_s, sent_bytes, edges) / len(nodes) / step_s,
         age_s=np.full(GRID, np.nan) if age_s is None else age_s,
-        size=np.add.reduce([size / len(nodes) for size in sizes]),
+        size=mean_size,
         window=window,
         links=links,
-        nodes=_nodes(records, made, positive, edges, step_s, sizes) if len(nodes) <= NODES_MAX else {},
+        nodes={
+            node: _of_node(made[node], positive, edges, _per_step(sent_s[rows], sent_bytes[rows], edges) / step_s, size)
+            for size, node, rows in zip(sizes, nodes, _rows_of(sent["node"], nodes), strict=False)
+        },
     )
 
 
-def _nodes(
-    records: Columns,
-    made: Mapping[int, metrics.NodePredictions],
-    positive: int | None,
-    edges: Floats,
-    step_s: float,
-    sizes: list[Floats],
-) -> dict[int, NodeSeries]:
-    found = {}
-    for (node, mine), size in zip(made.items(), sizes, strict=True):
-        last, window = _last(mine, edges[1:]), max(WINDOW_MIN, len(mine) // WINDOW_PARTS)
-        found[node] = NodeSeries(
-            f1_recent=_latest(metrics.sliding(mine, positive, window), last),
-            f1_so_far=_latest(metrics.sliding(mine, positive, max(1, len(mine))), last),
-            bytes_per_s=_sent_bytes(records, edges, node) / step_s,
-            size=size,
-            window=window,
-        )
-    return found
+def _of_node(
+    made: metrics.NodePredictions, positive: int | None, edges: Floats, bytes_per_s: Floats, size: Floats
+) -> NodeSeries:
+    last, window = _last(made, edges[1:]), max(WINDOW_MIN, len(made) // WINDOW_PARTS)
+    return NodeSeries(
+        f1_recent=_latest(metrics.sliding(made, positive, window), last),
+        f1_so_far=_latest(metrics.sliding(made, positive, max(1, len(made))), last),
+        bytes_per_s=bytes_per_s,
+        size=size,
+        window=window,
+    )
+
+
+def _rows_of(node: NDArray[np.int64], nodes: Sequence[int]) -> Iterator[NDArray[np.int64]]:
+    """For each of ``nodes`` the rows, in order, where ``node`` is it."""
+    order = np.argsort(node, kind="stable")
+    starts, ends = (np.searchsorted(node[order], nodes, side=side) for side in ("left", "right"))
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        yield order[start:end]
 
 
 def _last(made: metrics.NodePredictions, at_s: Floats) -> NDArray[np.int64]:
@@ -101,23 +111,16 @@ def _latest(values: Floats, last: NDArray[np.int64]) -> Floats:
     return np.where(last >= 0, values[np.maximum(last, 0)], np.nan)
 
 
-def _sent_bytes(records: Columns, edges: Floats, node: int | None = None) -> Floats:
-    """Bytes that all nodes, or one, sent in each step of the grid."""
-    sent = records.of(Sent)
-    sizes = sent["header_bytes"] + sent["payload_bytes"]
-    if node is not None:
-        sizes = np.where(sent["node"] == node, sizes, 0)
-    return np.asarray(np.histogram(sent["at_ns"] / SECOND_NS, bins=edges, weights=sizes)[0], np.float64)
+def _per_step(sent_s: Floats, sent_bytes: NDArray[np.int64], edges: Floats) -> Floats:
+    """Bytes of messages, sent at these times, in each step of the grid."""
+    return np.asarray(np.histogram(sent_s, bins=edges, weights=sent_bytes)[0], np.float64)
 
 
-def _sizes(records: Columns, nodes: Sequence[int], at_s: Floats) -> list[Floats]:
+def _sizes(records: Columns, nodes: Sequence[int], at_s: Floats) -> Iterator[Floats]:
     """Prototypes that each node holds at each time of the grid."""
     node, at_ns, size, place = records.sizes()
-    order = np.lexsort((place, node))
+    order = np.argsort(place, kind="stable")
     node, at_ns, size = node[order], at_ns[order], size[order]
-    found = []
-    starts, ends = (np.searchsorted(node, nodes, side=side) for side in ("left", "right"))
-    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-        sizes = np.concatenate([[0.0], size[start:end]])
-        found.append(sizes[np.searchsorted(at_ns[start:end] / SECOND_NS, at_s, side="right")])
-    return found
+    for rows in _rows_of(node, nodes):
+        sizes = np.concatenate([[0.0], size[rows]])
+        yield sizes[np.searchsorted(at_ns[rows] / SECOND_NS, at_s, side="right")]

@@ -7,7 +7,7 @@ from typing import Any
 
 from protovine.experiments.report.figures.run import draw_result
 from protovine.experiments.report.pages.page import render_page
-from protovine.experiments.report.tables.result import OF_PAPER
+from protovine.experiments.report.tables.result import OF_PAPER, shows_paper
 from protovine.experiments.report.text import counted, excludes_zero, f1_rule, flat, formatted, metric_label
 from protovine.experiments.run.ages import interval, number, pooled, pooled_training, predicted, verdict
 from protovine.experiments.run.result import METRICS, Result, Run
@@ -25,8 +25,7 @@ def render_report(result: Result) -> str:
     is escaped. A partial or failed result is reported too, with what is missing.
     """
     several = len(result.presets) > 1
-    of_paper = any(preset.startswith("paper-") for preset in result.presets)
-    first = [metric for metric in METRICS if metric in FIRST or (of_paper and metric in OF_PAPER)]
+    first = [metric for metric in METRICS if metric in FIRST or (metric in OF_PAPER and shows_paper(result))]
     return render_page(
         "run.html.jinja",
         result=result,

@@ -50,6 +50,11 @@ TRAFFIC = (
 )
 
 
+def shows_paper(result: Result) -> bool:
+    """Whether a preset of the paper is among the systems, so that the numbers as in the paper are of interest."""
+    return any(preset.startswith("paper-") for preset in result.presets)
+
+
 def print_result(result: Result, console: Console) -> None:
     """Print the comparison: a row for each metric and a column for each preset, as mean ± half of its 95 % interval.
 
@@ -60,7 +65,7 @@ def print_result(result: Result, console: Console) -> None:
     from rich.text import Text
 
     columns = {preset: _cells(result, preset) for preset in result.presets}
-    left_out = () if any(preset.startswith("paper-") for preset in result.presets) else OF_PAPER
+    left_out = () if shows_paper(result) else OF_PAPER
     rows = [
         metric
         for metric in SHOWN
