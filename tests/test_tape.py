@@ -23,10 +23,10 @@ from protovine.tape import (
     Restored,
     TapedNode,
     Without,
-    _make,
     encode,
     play_without,
     read_tape,
+    repeat,
 )
 
 S = 10**9
@@ -115,7 +115,7 @@ def never_heard(calls: list[AnyCall], select: str = "all", incarnation: int = 99
             except RemoteProtocolError:
                 refused += 1
         else:
-            _make(call, node)
+            repeat(call, node)
         node.drain()
     return node, refused
 

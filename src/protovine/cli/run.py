@@ -12,6 +12,7 @@ import click
 
 from protovine.cli.common import console_on, processors, progress, take_reading, with_reading
 from protovine.cli.watch import Page, run_watched, with_page
+from protovine.errors import ConfigError
 
 if TYPE_CHECKING:
     from protovine.experiments.run.folder import RunFolder
@@ -244,14 +245,25 @@ def _run_suite(name: str, tables: dict[str, Any], out: Path | None, as_json: boo
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--preset", "presets", multiple=True, metavar="NAME", help="Only this preset.")
-@click.option("--seed", "seeds", multiple=True, type=int, help="Only this seed.")
-def replay(run: Path, presets: tuple[str, ...], seeds: tuple[int, ...]) -> None:
-    """Run a recorded experiment again and compare every decision and byte.
+@click.argument("run", type=click.Path(path_type=Path), metavar="RUN|NODE.toml")
+@click.option("--preset", "presets", multiple=True, metavar="NAME", help="Only this preset of RUN.")
+@click.option("--seed", "seeds", multiple=True, type=int, help="Only this seed of RUN.")
+@click.option("--json", "as_json", is_flag=True, help="With NODE.toml: print JSON instead of text.")
+def replay(run: Path, presets: tuple[str, ...], seeds: tuple[int, ...], as_json: bool) -> None:
+    """Run a recorded experiment again, or a real node from its tapes, and compare every decision and byte.
 
     RUN is a folder that `protovine run` made. Exit code 1 if a trace differs.
+
+    NODE.toml is the file of a node that records tapes (node.tape); the node may run. Exit code 1 if a start does not
+    begin with a state that an earlier tape leads to, or no tape leads to the saved state.
     """
+    if run.is_file():
+        if presets or seeds:
+            raise ConfigError("--preset and --seed are for folders of runs; the tapes of a node are all played")
+        _replay_node(run, as_json)
+        return
+    if as_json:
+        raise ConfigError("--json is for the tapes of a node")
     from protovine.experiments.run.replay import replay as play
 
     same = different = 0
@@ -275,3 +287,18 @@ def new_folder(name: str) -> Path:
         for number in range(1, 10_000)
         if not (path := Path("runs") / (stem if number == 1 else f"{stem}-{number}")).exists()
     )
+
+
+def _replay_node(file: Path, as_json: bool) -> None:
+    """Play the tapes of a node again; exit code 1 if one does not fit."""
+    from protovine.net.config import NodeSettings
+    from protovine.net.replay import lines, replay_node
+
+    found = replay_node(NodeSettings.read(file, {}))
+    if as_json:
+        click.echo(json.dumps(found.as_dict()))
+    else:
+        for line in lines(found):
+            click.echo(line)
+    if not found.good:
+        sys.exit(1)

@@ -19,11 +19,21 @@ from protovine.net.contribution import gone, remaining
 from protovine.net.security.hello import PLAIN, SIGNED, read_hello
 from protovine.net.snapshots import restore_node
 from protovine.net.store import Store
+from protovine.net.tapes import TapeFile
 from protovine.node import Node
 from protovine.snapshot import pack, unpack
 from protovine.system import NodeContext, SystemSettings
 from protovine.system.build import build_node
-from protovine.tape import Began, Without, play_without, read_tape
+from protovine.tape import (
+    Began,
+    Chain,
+    Cleaned,
+    Forgot,
+    Restored,
+    numbered_tapes,
+    play_chain,
+    read_tapes,
+)
 
 # The learner is as if the items had never come; what is known to be the member's is gone; nothing was there.
 EXACT, APPROXIMATE, NOTHING = "exact", "approximate", "nothing"
@@ -89,15 +99,15 @@ def forget_in_state(
     since_ns, until_ns : int
         First and last event time, both included, of what is to be forgotten. Such items are refused from now on.
     settings : NodeSettings, optional
-        The node's. With a tape of the node's last start the learner learns again without the member.
+        The node's. With the tapes of the node's starts the learner learns again without the member.
     id : int, optional
         Of the member, if the caller knows it.
 
     Raises
     ------
     ConfigError
-        There is no snapshot, no such member, the folder is in use, the settings are not those of the state, or the tape
-        does not lead to the snapshot. Nothing was changed.
+        There is no snapshot, no such member, the folder is in use, the settings are not those of the state, or no tape
+        leads to the snapshot. Nothing was changed.
     """
     if not folder.is_dir():
         raise ConfigError(f"no such folder: {folder}")
@@ -110,14 +120,17 @@ def forget_in_state(
             raise ConfigError(f"the state in {folder} is of {name} itself: a node does not forget its own samples")
         replayed = None if settings is None else _replayed(settings, state, saved, id, since_ns, until_ns)
         found, level, how, new = _forgotten(build, state, saved, replayed, id, since_ns, until_ns)
+        if settings is not None and settings.node.tape is not None and saved["node"] is not None:
+            _keep_on_tape(settings, state, saved, Forgot(saved["now_ns"], id, since_ns, until_ns, True), level, new)
         try:
             store.save({**state, "node": new})
             store.drop_previous()
         except OSError as error:
             raise ConfigError(f"cannot write to {folder}: {error.strerror}") from None
         files = tuple(store.set_aside_before())
-    if settings is not None and settings.node.tape is not None and Path(settings.node.tape).exists():
-        files += (Path(settings.node.tape),)
+    if settings is not None and settings.node.tape is not None:
+        tape = Path(settings.node.tape)
+        files += tuple(path for _, path in numbered_tapes(tape)) + ((tape,) if tape.exists() else ())
     learnt = found.learnt or Contribution()
     exact = level != APPROXIMATE
     left = [] if exact else remaining(found) or ["what remained when it was forgotten before"]
@@ -144,7 +157,7 @@ def _forgotten(
     build: Callable[[list[int]], Node],
     state: dict[str, Any],
     saved: dict[str, Any],
-    replayed: Without | None,
+    replayed: Chain | None,
     id: int,
     since_ns: int,
     until_ns: int,
@@ -175,48 +188,61 @@ def _forgotten(
         if before:
             how += ", and it was forgotten before: what remained then remains"
         return found, APPROXIMATE, how, node.snapshot(awaiting)
-    again = restore_node(build, {**state, "node": replayed.other.snapshot(awaiting)}, saved["now_ns"])
+    assert replayed.other is not None
+    again = restore_node(build, {**state, "node": replayed.other.data}, saved["now_ns"])
     again.forget(id, since_ns, until_ns, again.now_ns, whole=True)
-    if replayed.exact:
-        return found, EXACT, "learnt again from the tape, which leads to the saved state", again.snapshot(awaiting)
-    left = Unlearned(found.waiting, replayed.contribution)
-    how = "learnt again from the tape, which begins with a state that had heard it"
+    led = replayed.leading
+    starts = sum(start.cleaned is None for start in led)
+    tapes, s = ("the tape", "s") if starts == 1 else (f"the tapes of {starts} starts", "")
+    if replayed.other.exact:
+        how = f"learnt again from {tapes}, which lead{s} to the saved state"
+        return found, EXACT, how, again.snapshot(awaiting)
+    left = Unlearned(found.waiting, replayed.other.contribution)
+    how = f"learnt again from {tapes}, which begin{s} with a state that had heard it ({led[0].name}: {led[0].why})"
     return left, APPROXIMATE, how, again.snapshot(awaiting)
 
 
 def _replayed(
     settings: NodeSettings, state: dict[str, Any], saved: dict[str, Any], id: int, since_ns: int, until_ns: int
-) -> Without | None:
-    """The node at the moment of the snapshot, as it was and without the items; None without a tape.
+) -> Chain | None:
+    """The tapes, played to the moment of the snapshot, as it was and without the items; None without a tape.
 
     The replay as it was must equal the snapshot to the last bit: then the replay without the items is what would be.
     """
     if settings.node.tape is None or saved["node"] is None or _kind(state) == "models":
         return None
     tape = Path(settings.node.tape)
-    schema = settings.schema_of()
-
-    def make(began: Began) -> Node:
-        return settings.build(schema, began.node, began.incarnation, [])
-
-    wanted = _comparable(saved)
-    for each in play_without(read_tape(tape), make, id, since_ns, until_ns):
-        node = each.node
-        if node.now_ns > saved["now_ns"]:
-            break
-        if (node.now_ns, node.samples_learnt) != (saved["now_ns"], saved["samples_learnt"]):
-            continue
-        if _comparable(unpack(node.snapshot())) == wanted:
-            return each
+    found = play_chain(read_tapes(tape), made_of(settings), bytes(state["node"]), id, since_ns, until_ns)
+    if found.other is not None:
+        return found
+    faults = [f"{start.name}: {start.why}" for start in found.broken]
+    why = "; ".join([*faults, found.why]) if found.starts else "there is none"
     raise ConfigError(
-        f"the tape {tape} does not lead to the saved state: it is of another start or other settings, or the state was "
-        "changed since; --state instead of --node forgets what is known to be the member's"
+        f"no tape leads to the saved state ({tape}: {why}); --state instead of --node forgets what is known to be the "
+        "member's"
     )
 
 
-def _comparable(saved: Mapping[str, Any]) -> bytes:
-    """What two snapshots of one moment have in common, however many samples that wait for labels were saved."""
-    return pack({name: saved[name] for name in sorted(saved) if name not in ("unlabelled", "given_up")})
+def made_of(settings: NodeSettings) -> Callable[[Began], Node]:
+    """Makes fresh nodes with these settings, for `protovine.tape.play_chain`."""
+    schema = settings.schema_of()
+    return lambda began: settings.build(schema, began.node, began.incarnation, [])
+
+
+def _keep_on_tape(
+    settings: NodeSettings, state: dict[str, Any], saved: dict[str, Any], forgot: Forgot, level: str, new: bytes
+) -> None:
+    """Take down what happens to the state, on a tape of its own, so that tapes go on leading from start to start."""
+    assert settings.node.tape is not None
+    now_ns = forgot.now_ns
+    began = Began(now_ns, saved["node"], 1, tuple(int(peer) for peer in state["peers"]))
+    cleaned = Cleaned(now_ns, forgot.peer, forgot.since_ns, forgot.until_ns, new)
+    with TapeFile(Path(settings.node.tape), settings.node.tapes_max) as tape:
+        for call in (began, Restored(now_ns, bytes(state["node"])), forgot if level == APPROXIMATE else cleaned):
+            tape.write(call)
+        tape.sync()
+        if tape.failure is not None:
+            raise ConfigError(f"node.tape: cannot write {tape.path}: {tape.failure}")
 
 
 def _member(path: Path, state: dict[str, Any], who: str, id: int | None) -> tuple[int, str]:

@@ -8,9 +8,8 @@ import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
-from protovine.errors import ConfigError
 from protovine.net.clock import SET_SINCE_NS, Clock
 from protovine.net.ops.link_log import follow_link_log
 from protovine.net.roster import RosterTiming
@@ -20,10 +19,11 @@ from protovine.net.security.base import EnvelopeLike
 from protovine.net.security.identity import MemberName
 from protovine.net.snapshots import restore_node
 from protovine.net.store import Loaded, Store
+from protovine.net.tapes import TapeFile
 from protovine.net.transport import Endpoints, Transport, ZenohTransport
 from protovine.node import Node
 from protovine.records import SECOND_NS, Record
-from protovine.tape import AnyCall, TapedNode, encode
+from protovine.tape import TapedNode
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ class Plan:
         Seconds between snapshots.
     tape : path or None
         File for every call of the node.
+    tapes_max : int
+        Tapes of so many starts are kept.
     record : callable (Record) -> None
         Takes every trace record.
     neighbours : frozenset of int or None
@@ -71,6 +73,7 @@ class Plan:
     fresh: bool = False
     snapshot_s: float = 30.0
     tape: Path | None = None
+    tapes_max: int = 100
     record: Callable[[Record], None] = lambda record: None
     neighbours: frozenset[int] | None = None
     least_ns: int = 0
@@ -107,7 +110,7 @@ class Assembled:
 
 
 def assemble(
-    plan: Plan, store: Store | None, transport: Transport, clock: Clock, tape: BinaryIO | None = None
+    plan: Plan, store: Store | None, transport: Transport, clock: Clock, tape: TapeFile | None = None
 ) -> Assembled:
     """The runtime of a member, from its newest snapshot if there is one; nothing is connected."""
     clock.at_least(plan.least_ns)
@@ -116,7 +119,10 @@ def assemble(
 
     def build(peers: list[int]) -> Node:
         node = plan.build(started, peers)
-        return node if tape is None else _taped(node, tape)
+        if tape is None:
+            return node
+        tape.restart()  # A node whose state could not be restored may have been taped before.
+        return cast(Node, TapedNode(node, tape.write))
 
     made: list[Node] = []
     loaded = Loaded(None)
@@ -143,6 +149,7 @@ def assemble(
         timing=plan.timing,
         awaiting=plan.awaiting,
     )
+    runtime.snapshots.tape = tape
     if loaded.state is not None:
         runtime.restore(loaded.state)
     return Assembled(runtime, loaded.state is not None, (*notes, *loaded.notes))
@@ -161,7 +168,7 @@ def start_member(plan: Plan) -> Iterator[Started]:
     """
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(Store(plan.state)) if plan.state is not None else None
-        tape = stack.enter_context(_opened(plan.tape)) if plan.tape is not None else None
+        tape = stack.enter_context(TapeFile(plan.tape, plan.tapes_max)) if plan.tape is not None else None
         transport = ZenohTransport(plan.member.swarm, plan.member.id, plan.endpoints)
         made = assemble(plan, store, transport, Clock(), tape)
         loop = asyncio.get_running_loop()
@@ -170,22 +177,3 @@ def start_member(plan: Plan) -> Iterator[Started]:
         if plan.endpoints.certificates is not None:
             follow_link_log(made.runtime.refusals.link_refused, made.runtime.refusals.not_accepted)
         yield Started(made.runtime, transport, made.restored, made.notes)
-
-
-def _opened(path: Path) -> BinaryIO:
-    try:
-        return open(path, "wb")
-    except OSError as error:
-        raise ConfigError(f"node.tape: cannot write {path}: {error.strerror}") from None
-
-
-def _taped(node: Node, file: BinaryIO) -> Node:
-    """A stand-in for the node that writes every call to the tape first."""
-
-    def write(call: AnyCall) -> None:
-        file.write(encode(call))
-
-    # A node whose state could not be restored may have been taped before. A tape is of one node.
-    file.seek(0)
-    file.truncate()
-    return cast(Node, TapedNode(node, write))

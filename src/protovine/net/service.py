@@ -260,6 +260,7 @@ def _plan(settings: NodeSettings, schema: Schema, fresh: bool) -> Plan:
         snapshot_s=settings.node.snapshot_s,
         timing=settings.roster_timing(),
         tape=Path(settings.node.tape) if settings.node.tape is not None else None,
+        tapes_max=settings.node.tapes_max,
     )
 
 

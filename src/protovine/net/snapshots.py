@@ -11,6 +11,7 @@ from typing import Any
 from protovine.errors import SnapshotError
 from protovine.net.store import Store
 from protovine.net.tally import Tally
+from protovine.net.tapes import TapeFile
 from protovine.node import Node
 
 _log = logging.getLogger("protovine")
@@ -31,6 +32,11 @@ class Snapshots:
         Counts snapshots and failures.
     period_s : float
         Seconds between snapshots; a change holds after the snapshot that is due next.
+
+    Attributes
+    ----------
+    tape : TapeFile or None
+        It is on the disk before each snapshot, so that it leads there also after a crash.
     """
 
     def __init__(
@@ -42,14 +48,16 @@ class Snapshots:
         period_s: float,
     ) -> None:
         self.store, self.tally, self.period_s = store, tally, period_s
+        self.tape: TapeFile | None = None
         self._state, self._clock = state, clock
         self._asked = asyncio.Event()
 
     @property
     def warnings(self) -> list[str]:
-        """Why nothing is saved now."""
+        """Why nothing is saved now, or taken down."""
         failure = None if self.store is None else self.store.failure
-        return [] if failure is None else [f"nothing can be saved: {failure}"]
+        tape = [] if self.tape is None else self.tape.warnings
+        return tape if failure is None else [f"nothing can be saved: {failure}", *tape]
 
     def request(self) -> None:
         """Save a snapshot soon; from the loop's thread."""
@@ -74,8 +82,11 @@ class Snapshots:
         """Save ``state``, by default that of now; a failure is counted, logged when it begins, and not fatal."""
         assert self.store is not None
         failed = self.store.failure is not None
+        state = self._state() if state is None else state
+        if self.tape is not None:
+            self.tape.sync()
         try:
-            self.store.save(self._state() if state is None else state)
+            self.store.save(state)
         except OSError as error:
             self.tally.snapshots_failed += 1
             if not failed:

@@ -216,6 +216,7 @@ class Server:
             "peers_alive": alive,
             "source": source,
             "sink": sink,
+            "prediction_s": runtime.tally.predicting.summary(),
             "awaiting_labels": waiting,
             "warnings": runtime.warnings,
         }

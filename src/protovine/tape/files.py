@@ -1,0 +1,94 @@
+"""Calls of a node as files: a tape for each start, the newest under the name that the settings give."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from protovine.errors import DataError
+from protovine.tape.calls import AnyCall
+
+_LENGTH_BYTES = 4
+_ENTRY_BYTES_MAX = 2**26
+_NUMBER_DIGITS = 4
+
+
+class Tape(NamedTuple):
+    """The tape of one start.
+
+    Parameters
+    ----------
+    name : str
+        Of its file.
+    calls : callable () -> iterable of calls
+        Reads it, from the beginning.
+    number : int or None
+        Starts are numbered, in order.
+    """
+
+    name: str
+    calls: Callable[[], Iterable[AnyCall]]
+    number: int | None = None
+
+
+def read_tapes(path: Path) -> list[Tape]:
+    """The tapes of all starts of a node, in order; ``path`` is that of the newest start (`node.tape`).
+
+    When a node starts, the tape of the start before gets the next number behind its name: ``ann.tape.0001``,
+    ``ann.tape.0002``. Tapes that are empty are left out.
+    """
+    found = numbered_tapes(path)
+    found.append((found[-1][0] + 1 if found else 1, path))
+    return [
+        Tape(each.name, lambda each=each: read_tape(each), number)  # type: ignore[misc]
+        for number, each in found
+        if each.is_file() and each.stat().st_size
+    ]
+
+
+def numbered_tapes(path: Path) -> list[tuple[int, Path]]:
+    """Numbers and paths of the tapes of earlier starts, in order."""
+    pattern = re.compile(re.escape(path.name) + r"\.([0-9]{1,12})")
+    there = path.parent.iterdir() if path.parent.is_dir() else ()
+    return sorted((int(found[1]), each) for each in there if (found := pattern.fullmatch(each.name)))
+
+
+def next_name(path: Path) -> Path:
+    """The name that the tape at ``path`` gets when another start begins."""
+    numbers = [number for number, _ in numbered_tapes(path)]
+    return path.with_name(f"{path.name}.{max(numbers, default=0) + 1:0{_NUMBER_DIGITS}}")
+
+
+def encode(call: AnyCall) -> bytes:
+    """A call as an entry of a tape file: its length, then MessagePack."""
+    body = msgspec.msgpack.encode(call)
+    return len(body).to_bytes(_LENGTH_BYTES, "little") + body
+
+
+def read_tape(path: Path) -> Iterator[AnyCall]:
+    """The calls in a tape file; an entry that is cut off at its end is left out.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read or is damaged.
+    """
+    decode = msgspec.msgpack.Decoder(AnyCall).decode
+    try:
+        with open(path, "rb") as file:
+            while len(head := file.read(_LENGTH_BYTES)) == _LENGTH_BYTES:
+                size = int.from_bytes(head, "little")
+                if size > _ENTRY_BYTES_MAX:
+                    raise DataError(f"the tape {path} is damaged: an entry of {size} bytes")
+                body = file.read(size)
+                if len(body) < size:
+                    return
+                yield decode(body)
+    except OSError as error:
+        raise DataError(f"cannot read the tape {path}: {error.strerror}") from None
+    except msgspec.DecodeError as error:
+        raise DataError(f"the tape {path} is damaged: {error}") from None
