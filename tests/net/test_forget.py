@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 
 from protovine.exchange import Forgotten
-from protovine.net import Identity, Trust, bury, load_trust
+from protovine.net import Identity, Tombstone, Trust, bury, issue, load_trust, revoke
+from protovine.net.operate import load_signer
 from protovine.net.ops.metrics import families, read
+from protovine.net.ops.reload import Reloader
+from protovine.net.security.orders import offer, sign_tombstone
+from protovine.net.transport import Channel
+from tests.net.conftest import NOW
 from tests.net.world import HOUR, MINUTE, Disk, Process, S, World, certify
 
 EVE = 2
@@ -46,6 +51,17 @@ class Swarm(World):
         now = datetime.fromtimestamp(self.now_ns // S, UTC)
         bury(self.folder / "authority", "node-2", now=now)
         return load_trust(self.folder / "authority")
+
+    def ordered(self, operator: str = "kim") -> bytes:
+        """A message with an operator's tombstone for eve, of all until now."""
+        folder = self.folder / operator
+        if not folder.exists():
+            issue(self.folder / "authority", operator, folder, now=NOW, operator=True, may=["forget"])
+        eve = self.members["node-2"].member  # type: ignore[index]
+        return offer([sign_tombstone(load_signer(folder), Tombstone(eve, 0, self.now_ns), self.now_ns)])
+
+    def give(self, member: int, message: bytes) -> None:
+        self.of(member).arrive(Channel.REVOCATIONS, message)
 
     def of(self, member: int) -> Process:
         return next(each for each in self.processes if each.member == member)
@@ -153,3 +169,102 @@ def test_a_state_that_forgot_goes_on_reading_newer_messages(
     assert not any(reason == "payload" for _, reason in process.runtime.tally.refused)
     proba = process.runtime.node.learner.predict(np.zeros(2)).proba
     assert np.isclose(proba.sum(), 1.0)
+
+
+def test_an_operator_who_may_forget_needs_no_authority(
+    certified: tuple[dict[str, Identity], Trust], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = Swarm(certified, tmp_path)
+    away = world.of(3)
+    away.save()
+    world.kill(away)
+    caplog.set_level("INFO", "protovine")
+    world.give(0, world.ordered())  # And nobody else is told.
+    world.until(lambda: all(each.runtime.trusting.tombstones for each in world.processes), MINUTE)
+    assert [(0, False)] * 2 == [eve_in(world.of(member)) for member in (0, 1)]
+    assert 3 == caplog.text.count("operator kim: all members forget what node-2 shared until")
+    back = world.start(3, world.disks[3])  # A snapshot with eve's prototypes.
+    assert eve_in(back)[1]
+    world.until(lambda: not eve_in(back)[1], MINUTE)
+    learnt = world.of(0).runtime.tally.buried
+    world.give(0, world.ordered())  # Another one, of a longer time.
+    world.give(0, world.ordered())  # The same again, with another signature.
+    world.run(MINUTE)
+    assert learnt + 1 == world.of(0).runtime.tally.buried and 2 == len(world.of(3).runtime.trusting.tombstones)
+    shown = {sample.name: sample.value for each in families(read(world.of(0).runtime)) for sample in each.samples}
+    assert (2.0, 2.0) == (shown["protovine_tombstones"], shown["protovine_tombstones_applied_total"])
+    assert [(EVE, "node-2")] == [(each["id"], each["name"]) for each in world.of(3).runtime.status()["forgotten"]]
+    world.teach()
+    assert all(eve_in(world.of(member))[1] for member in (0, 1, 3)), "newer items are learnt"
+
+
+def test_a_revoked_operator_destroys_nothing_more(
+    certified: tuple[dict[str, Identity], Trust], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = Swarm(certified, tmp_path)
+    message = world.ordered("mallory")
+    world.give(0, message)
+    world.run(MINUTE)
+    assert (0, False) == eve_in(world.of(1))
+    revoke(tmp_path / "authority", "mallory", now=NOW)
+    trust = load_trust(tmp_path / "authority")
+    world.of(1).runtime.update_trust(trust)  # The others hear of it from member 1.
+    world.until(lambda: all(trust.number == each.runtime.trusting.trust.number for each in world.processes), MINUTE)  # type: ignore[union-attr]
+    assert [[]] * MEMBERS == [each.runtime.trusting.tombstones for each in world.processes]
+    assert "tombstones of operators who were revoked (mallory) are dropped" in caplog.text
+    world.give(3, message)  # Mallory tries again.
+    world.run(MINUTE)
+    assert [] == world.of(3).runtime.trusting.tombstones
+    assert 1 == sum(count for (_, reason), count in world.of(3).runtime.tally.refused.items() if reason == "operator")
+
+
+def test_a_member_that_was_away_loses_nothing_to_an_operator_who_was_revoked_meanwhile(
+    certified: tuple[dict[str, Identity], Trust], tmp_path: Path
+) -> None:
+    world = Swarm(certified, tmp_path)
+    away = world.of(3)
+    away.save()
+    world.kill(away)
+    world.give(0, world.ordered("mallory"))
+    world.run(MINUTE)
+    assert (0, False) == eve_in(world.of(1))
+    revoke(tmp_path / "authority", "mallory", now=NOW)
+    trust = load_trust(tmp_path / "authority")
+    for each in list(world.processes):
+        each.runtime.update_trust(trust)
+    back = world.start(3, world.disks[3])
+    assert eve_in(back)[1]
+    world.run(10 * MINUTE)
+    assert eve_in(back)[1] and [] == back.runtime.node.exchange.forgotten.senders
+
+
+def test_operators_tombstones_are_kept_for_the_next_start(
+    certified: tuple[dict[str, Identity], Trust], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = Swarm(certified, tmp_path)
+    one, folder = world.of(0), tmp_path / "node-0"
+    one.save()
+    Reloader(one.runtime, certificates=folder)
+    world.give(0, world.ordered())
+    assert (folder / "tombstones.bin").exists()
+    world.kill(one)
+    alone = world.start(0, world.disks[0])  # Its snapshot is from before.
+    assert eve_in(alone)[1]
+    Reloader(alone.runtime, certificates=folder)
+    assert (0, False) == eve_in(alone), "before it says hello to anybody"
+    assert alone.runtime.node.exchange.forgotten.senders == [EVE]
+    world.kill(alone)
+    alone = world.start(0, world.disks[0], ahead_ns=-world.now_ns)  # After a power cut, before NTP.
+    assert eve_in(alone)[1] and alone.runtime.warnings
+    Reloader(alone.runtime, certificates=folder)
+    assert (0, False) == eve_in(alone)
+    # A file that is damaged, or whose operator was revoked, is said, and nothing is forgotten by it.
+    revoke(tmp_path / "authority", "kim", now=NOW)
+    world.trust = load_trust(tmp_path / "authority")
+    for data, words in ((None, "1 of 1 tombstones of operators do not hold"), (b"noise", "stay as they were")):
+        if data is not None:
+            (folder / "tombstones.bin").write_bytes(data)
+        world.kill(alone)
+        alone = world.start(0, world.disks[0])
+        Reloader(alone.runtime, certificates=folder)
+        assert eve_in(alone)[1] and words in caplog.text

@@ -321,3 +321,49 @@ def test_running_nodes_forget_by_a_tombstone_and_their_folders_are_in_use(nodes:
     wait_for(lambda: "all members forget what this node shared" in nodes.log("eve"), "eve is told")
     shown = command("status", "--connect", endpoint(folder, "ann"), "--certificates", "bob", cwd=folder).stdout
     assert "forgotten: eve" in " ".join(shown.split())
+
+
+def test_an_operator_makes_a_running_swarm_forget(nodes: Processes) -> None:
+    folder = nodes.folder
+    prepare(folder, list(NAMES), rows=20)
+    for name in ("kim", "lee"):
+        may = ("--may", "forget") if name == "kim" else ()
+        made = command("cert", "issue", name, "--authority", "ca", "--out", name, "--operator", *may, cwd=folder)
+        assert 0 == made.returncode, made.stderr
+        assert ("operator who may forget" in made.stdout) is bool(may)
+    listed = command("cert", "list", "--authority", "ca", cwd=folder).stdout
+    shown = command("cert", "show", "kim/member.pem", cwd=folder).stdout
+    assert 1 == listed.count("may forget") and "may        forget" in shown
+    nobody = command("state", "forget", "eve", "--operator", "kim", "--connect", endpoint(folder, "ann"), cwd=folder)
+    assert 2 == nobody.returncode and "cannot open the network" in nobody.stderr
+    for name in NAMES:
+        nodes.start(name, f"{name}.toml")
+    wait_for(lambda: all(len(lines(folder / f"{name}.out")) == 20 for name in NAMES), "all samples")
+    for name in ("ann", "bob"):
+        wait_for(lambda name=name: "met eve" in nodes.log(name), f"{name} meets eve")
+    at = ("--connect", endpoint(folder, "ann"))
+    for words, why in (
+        (
+            ("eve", "--operator", "lee", *at),
+            "the certificate of lee may not sign tombstones; at the authority: ",
+        ),
+        (("eve", "--operator", "bob", *at), "is of member bob, and only operators give commands"),
+        (("eva", "--operator", "kim", *at), "no member that answers has met 'eva' (did you mean 'eve'?)"),
+        (("eve", "--operator", "kim"), "--operator and --connect belong together"),
+        (("eve", "--authority", "ca", *at), "--operator and --connect belong together"),
+        (("eve", "--authority", "ca", "--id", "2"), "--id belongs to --operator"),
+        (("eve", "--operator", "kim", "--authority", "ca", *at), "--operator is for the running swarm alone"),
+        (("eve", "--operator", "none", *at), "cannot read none/member.pem"),
+    ):
+        refused = command("state", "forget", *words, cwd=folder)
+        assert 2 == refused.returncode and why in refused.stderr, (words, refused.stderr)
+    assert "forgot what eve shared" not in nodes.log("ann")
+    done = command("state", "forget", "eve", "--operator", "kim", *at, cwd=folder)
+    assert 0 == done.returncode, done.stdout + done.stderr
+    assert done.stdout.startswith("signed by kim: all members forget what eve shared until ")
+    assert "forgotten by ann, bob, eve; others hear of it from them" in done.stdout
+    for name in ("ann", "bob"):
+        assert "forgot what eve shared" in nodes.log(name) and "operator kim: all members" in nodes.log(name)
+        assert (folder / name / "tombstones.bin").exists(), "for the next start"
+    shown = command("status", *at, "--certificates", "lee", cwd=folder).stdout
+    assert "forgotten: eve" in " ".join(shown.split())

@@ -27,6 +27,12 @@ def _with_terms(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--renew", is_flag=True, help="Make another although the last one is still valid."),
         click.option("--operator", is_flag=True, help="For someone who asks for the status, and is no member."),
+        click.option(
+            "--may",
+            multiple=True,
+            type=click.Choice(["forget"]),
+            help="What the operator may do besides: forget, to sign tombstones (`protovine state forget`).",
+        ),
     )
     for option in reversed(options):
         command = option(command)
@@ -72,11 +78,12 @@ def cert_issue(
     member_id: int | None,
     renew: bool,
     operator: bool,
+    may: tuple[str, ...],
 ) -> None:
     """Make a member's key and certificate in a new folder."""
     from protovine.net.security import issue
 
-    options: dict[str, Any] = {"days": days, "id": member_id, "renew": renew, "operator": operator}
+    options: dict[str, Any] = {"days": days, "id": member_id, "renew": renew, "operator": operator, "may": may}
     issue(authority, name, out, now=_now(), addresses=addresses, **options)
     _tell(out)
 
@@ -87,6 +94,8 @@ def _tell(out: Path) -> None:
 
     found = describe(out / "member.pem", _now())
     who = f"id {found['id']}" if "id" in found else "operator"
+    if found.get("may"):
+        who += f" who may {' '.join(found['may'])}"
     click.echo(f"{out}: {found['name']}, {who} of swarm {found['swarm']}, until {found['not_after'][:10]}")
 
 
@@ -116,7 +125,14 @@ def cert_request(name: str, out: Path, addresses: tuple[str, ...]) -> None:
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="New folder for the answer.")
 @_with_terms
 def cert_sign(
-    file: Path, authority: Path, out: Path, days: int | None, member_id: int | None, renew: bool, operator: bool
+    file: Path,
+    authority: Path,
+    out: Path,
+    days: int | None,
+    member_id: int | None,
+    renew: bool,
+    operator: bool,
+    may: tuple[str, ...],
 ) -> None:
     """At the authority: sign a request. The answer has no secrets.
 
@@ -127,7 +143,7 @@ def cert_sign(
 
     name, addresses, key = read_request(file)
     click.echo(f"{file}: {name}, key {key_fingerprint(key)}, addresses {' '.join(addresses) or 'none'}")
-    sign(authority, file, out, now=_now(), days=days, id=member_id, renew=renew, operator=operator)
+    sign(authority, file, out, now=_now(), days=days, id=member_id, renew=renew, operator=operator, may=may)
     _tell(out)
 
 
@@ -148,6 +164,7 @@ def cert_token(
     member_id: int | None,
     renew: bool,
     operator: bool,
+    may: tuple[str, ...],
 ) -> None:
     """At the authority: make a token with which one device gets one certificate over the network.
 
@@ -156,7 +173,7 @@ def cert_token(
     """
     from protovine.net.security.tokens import create_token
 
-    options: dict[str, Any] = {"days": days, "id": member_id, "renew": renew, "operator": operator}
+    options: dict[str, Any] = {"days": days, "id": member_id, "renew": renew, "operator": operator, "may": may}
     token = create_token(authority, name, now=_now(), minutes=minutes, addresses=addresses, **options)
     click.echo(str(token))
     click.echo(f"for {name}, once, within {minutes} minutes, while `protovine cert serve` runs", err=True)
@@ -212,13 +229,14 @@ def cert_list(authority: Path, as_json: bool) -> None:
     from protovine.net.security.authority import issued
 
     now = _now()
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": one.name,
             "id": one.id,
             "serial": one.serial,
             "until": one.not_after.isoformat(),
             "state": "revoked" if one.revoked else "valid" if one.live(now) else "ended",
+            "may": list(one.may),
         }
         for one in issued(authority, now)
     ]
@@ -227,7 +245,8 @@ def cert_list(authority: Path, as_json: bool) -> None:
         return
     for row in rows:
         id = "operator" if row["id"] is None else row["id"]
-        click.echo(f"{row['name']:<20} {id:>8}  {row['state']:<8} {str(row['until'])[:10]}  {row['serial']}")
+        may = f"  may {' '.join(row['may'])}" if row["may"] else ""
+        click.echo(f"{row['name']:<20} {id:>8}  {row['state']:<8} {str(row['until'])[:10]}  {row['serial']}{may}")
 
 
 @cert.command("show")

@@ -73,6 +73,13 @@ def state_import(path: Path, folder: Path, seed: bool) -> None:
     help="Folder that `cert init` made: sign a tombstone, by which all members forget.",
 )
 @click.option(
+    "--operator",
+    type=click.Path(path_type=Path),
+    help="Folder of an operator who may forget: sign a tombstone with its certificate, and give it to the swarm.",
+)
+@click.option("--connect", multiple=True, metavar="ENDPOINT", help="With --operator: a member to dial; repeatable.")
+@click.option("--id", "member_id", type=int, help="With --operator: number of MEMBER, if nobody there has met it.")
+@click.option(
     "--since", metavar="TIME", help="Forget what was measured from this time on, as 2026-03-01T12:00. [default: all]"
 )
 @click.option("--until", metavar="TIME", help="Forget what was measured until this time. [default: now]")
@@ -82,21 +89,34 @@ def state_forget(
     folder: Path | None,
     file: Path | None,
     authority: Path | None,
+    operator: Path | None,
+    connect: tuple[str, ...],
+    member_id: int | None,
     since: str | None,
     until: str | None,
     as_json: bool,
 ) -> None:
     """Forget what MEMBER (name or id) shared, and say what remains (docs/how-to/operations.md).
 
-    With --state or --node in the state of one node: exactly, if the node recorded a tape, else approximately.
-    With --authority in the whole swarm, by a signed tombstone. Times without a zone are in UTC.
+    With --state or --node in the state of one node: exactly, if the node recorded tapes, else approximately.
+    With --authority, or --operator and --connect, in the whole swarm, by a signed tombstone. Times without a zone are
+    in UTC.
     """
     from protovine.errors import ConfigError
 
     if folder is not None and file is not None:
         raise ConfigError("--state and --node exclude each other: the node's file names its folder")
-    if folder is None and file is None and authority is None:
-        raise ConfigError("name a state folder (--state), a node's file (--node) or the authority (--authority)")
+    if operator is not None and (folder or file or authority):
+        raise ConfigError("--operator is for the running swarm alone: without --state, --node and --authority")
+    if bool(connect) is not (operator is not None):
+        raise ConfigError("--operator and --connect belong together")
+    if member_id is not None and operator is None:
+        raise ConfigError("--id belongs to --operator")
+    if folder is None and file is None and authority is None and operator is None:
+        raise ConfigError(
+            "name a state folder (--state), a node's file (--node), the authority (--authority) or an operator "
+            "(--operator)"
+        )
     now = datetime.now(UTC)
     since_ns = 0 if since is None else _time_ns("--since", since)
     until_ns = _ns(now) if until is None else _time_ns("--until", until)
@@ -104,10 +124,13 @@ def state_forget(
         raise ConfigError("--until must not be before --since")
     if until_ns > _ns(now):
         raise ConfigError("--until lies in the future: what is not shared yet is not forgotten")
+    if operator is not None:
+        _forget_there(member, operator, connect, member_id, (since_ns, until_ns), _ns(now), as_json)
+        return
     answer: dict[str, Any] = {}
     id = None
     if authority is not None:
-        from protovine.net.security.authority import bury, known_member
+        from protovine.net.security.burial import bury, known_member
 
         id = known_member(authority, member, now=now).id
     if folder is not None or file is not None:
@@ -120,6 +143,36 @@ def state_forget(
             click.echo(f"copy {authority / 'revoked.pem'} into the folder of a running member: the others hear of it")
     if as_json:
         click.echo(json.dumps(answer))
+
+
+def _forget_there(
+    member: str,
+    operator: Path,
+    connect: tuple[str, ...],
+    id: int | None,
+    span: tuple[int, int],
+    now_ns: int,
+    as_json: bool,
+) -> None:
+    """Give a tombstone to a running swarm; exit code 1 if no member has taken it up."""
+    import sys
+
+    from protovine.cli.node import client_of
+    from protovine.net.burying import bury_in_swarm
+
+    _, dialled, denied = client_of(connect, str(operator), None)
+    made = bury_in_swarm(dialled, member, *span, now_ns, id, denied=denied)
+    if as_json:
+        uri = made.stone.member.uri
+        click.echo(json.dumps({"tombstone": uri, "by": made.by, "took": made.took, "waiting": made.waiting}))
+    else:
+        click.echo(f"signed by {made.by}: all members forget what {member} shared {_range(*span)}")
+        if made.took:
+            click.echo(f"forgotten by {', '.join(made.took)}; others hear of it from them")
+        if made.waiting:
+            click.echo(f"NOT YET by {', '.join(made.waiting)}: their logs say why if they refuse it", err=True)
+    if not made.took:
+        sys.exit(1)
 
 
 def _forget_here(

@@ -6,7 +6,9 @@
 - `runtime.py`: the asyncio loop around a node
 - `roster.py`: which members are there, without I/O; `states.py`: its table of states
 - `trusting.py`: whom a member trusts, and what follows when that changes
-- `forget.py`: a member is forgotten in a saved state, exactly where there is a tape; `traces.py`: what remains
+- `forget.py`: a member is forgotten in a saved state, exactly where there are tapes; `contribution.py`: what remains
+- `tapes.py`: a tape for each start; `replay.py`: whether they lead from start to start and to the saved state
+- `burying.py`: an operator gives a tombstone to a running swarm
 - `inbound.py`: the queue and the checks of what arrives, without I/O; `refusals.py`: what is refused, counted and said
 - `claim.py`: who has a name that two processes use; `clock.py`: time that survives jumps; `pacing.py`: limits over time
 - `samples.py`: local samples and late labels; `causes.py`: why input was refused

@@ -98,7 +98,7 @@ class Runtime:
     ) -> None:
         self.node, self.envelope, self.transport, self.neighbours = node, envelope, transport, neighbours
         self.clock = clock or Clock()
-        self.started_ns = self._started_at_ns = 0
+        self.started_ns = self._began_ns = 0
         self.source: SourceLike | None = None  # Set by the code that feeds the runtime, as the next two.
         self.sink: SinkLike | None = None
         self.control: ControlLike | None = None
@@ -147,7 +147,7 @@ class Runtime:
         Without one, or with ``keep_on``, only `stop` ends it.
         """
         self._loop = asyncio.get_running_loop()
-        self.started_ns, self._started_at_ns = self.now_ns(), self.clock.steady()
+        self.started_ns, self._began_ns = self.now_ns(), self.clock.steady()
         self.trusting.deny()
         self.transport.open(self._deliver, self._link_changed, lambda: msgspec.json.encode(self.status()))
         if self.snapshots.store is not None:
@@ -490,8 +490,8 @@ class Runtime:
 
     def status(self) -> dict[str, Any]:
         """The status of this moment; from any thread."""
-        what = (self.node, self.envelope, self.roster, self.tally, self.clock.steady() - self._started_at_ns)
-        return status(*what, time.time_ns(), self.warnings, self.source, self.sink, self.control)
+        what = self.node, self.envelope, self.roster, self.tally, self.clock.steady() - self._began_ns, time.time_ns()
+        return status(*what, self.warnings, self.source, self.sink, self.control, self.trusting.tombstones)
 
     @property
     def warnings(self) -> list[str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from protovine.net.roster import Roster
 from protovine.net.security.base import EnvelopeLike
-from protovine.net.security.identity import Trust
+from protovine.net.security.identity import Tombstone, Trust
 from protovine.net.states import PeerState
 from protovine.net.tally import Tally, in_order
 from protovine.node import Node
@@ -71,10 +71,10 @@ def sink_status(sink: SinkLike | None) -> dict[str, Any] | None:
     return None if sink is None else {"connected": sink.connected, "dropped": sink.dropped}
 
 
-def _forgotten(node: Node, tally: Tally, trust: Trust | None) -> list[dict[str, Any]]:
+def _forgotten(node: Node, tally: Tally, stones: Iterable[Tombstone]) -> list[dict[str, Any]]:
     """Whose items of which time the node forgot and refuses, and how many it refused."""
     forgotten = node.exchange.forgotten
-    buried = {} if trust is None else {stone.member.id: stone.member.name for stone in trust.tombstones}
+    buried = {stone.member.id: stone.member.name for stone in stones}
     return [
         {
             "id": peer,
@@ -97,6 +97,7 @@ def status(
     source: SourceLike | None = None,
     sink: SinkLike | None = None,
     control: ControlLike | None = None,
+    tombstones: Iterable[Tombstone] = (),
 ) -> dict[str, Any]:
     """A member's peers, how old its view of each is, and what it has done. Any thread may call it."""
     views = dict(node.views)
@@ -134,7 +135,7 @@ def status(
         "schema": getattr(envelope, "schema", b"").hex(),
         "revoked": trust is not None and getattr(envelope, "serial", None) in trust.revoked,
         "revocations": None if trust is None else trust.number,
-        "forgotten": _forgotten(node, tally, trust),
+        "forgotten": _forgotten(node, tally, tombstones),
         "peers": [
             {
                 "id": peer,

@@ -6,15 +6,18 @@ Like the roster, this does no I/O of its own and reads no clock.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
+from protovine.errors import RemoteProtocolError
+from protovine.exchange import FOREVER_NS
 from protovine.net.clock import shown_range
 from protovine.net.contribution import gone, remaining
 from protovine.net.roster import Roster
 from protovine.net.security.base import EnvelopeLike
 from protovine.net.security.envelope import Envelope
 from protovine.net.security.hello import Member
-from protovine.net.security.identity import Identity, Trust, common_name
+from protovine.net.security.identity import Identity, Tombstone, Trust, common_name
+from protovine.net.security.orders import Orders, SignedTombstone, is_about_orders, read_tombstone
 from protovine.net.security.revocations import Revocations
 from protovine.net.tally import PeerGroup, Tally
 from protovine.net.transport import Transport
@@ -37,6 +40,8 @@ class Trusting:
     ----------
     keep : callable (Trust) -> None
         Gets a trust whose revocation list came from another member.
+    keep_orders : callable (list of SignedTombstone) -> None
+        Gets all tombstones of operators when they have changed.
     forgot : callable () -> None
         Called when the node has forgotten what a tombstone names.
     """
@@ -45,18 +50,27 @@ class Trusting:
         self, envelope: EnvelopeLike, roster: Roster, node: Node, transport: Transport, tally: Tally, steady_ns: int
     ) -> None:
         self.keep: Callable[[Trust], None] = lambda trust: None
+        self.keep_orders: Callable[[list[SignedTombstone]], None] = lambda stones: None
         self.forgot: Callable[[], None] = lambda: None
         self._roster, self._node, self._transport, self._tally = roster, node, transport, tally
         self._envelope = envelope if isinstance(envelope, Envelope) else None
-        self._revocations = None
+        self._revocations = self._orders = None
         if self._envelope is not None:
             self._revocations = Revocations(self._envelope.id, self._envelope.trust, steady_ns)
+            self._orders = Orders(self._envelope.id, self._envelope.trust, steady_ns)
             self._bury(node.now_ns, whole=True)  # It may be restored from before a tombstone.
 
     @property
     def trust(self) -> Trust | None:
         """The authority and its newest list; None on an open network."""
         return None if self._envelope is None else self._envelope.trust
+
+    @property
+    def tombstones(self) -> list[Tombstone]:
+        """What is to be forgotten by the authority's list, and then by operators."""
+        if self._envelope is None or self._orders is None:
+            return []
+        return [*self._envelope.trust.tombstones, *(each.tombstone for each in self._orders.stones)]
 
     @property
     def revoked(self) -> bool:
@@ -76,7 +90,7 @@ class Trusting:
         list names it. A member that comes back with a valid certificate is met again. An older list than the present
         one changes nothing.
         """
-        if self._envelope is None or self._revocations is None:
+        if self._envelope is None or self._revocations is None or self._orders is None:
             return []
         before, was_revoked = self._envelope.trust.revoked, self.revoked
         if not self._revocations.replace(trust):
@@ -86,6 +100,16 @@ class Trusting:
             self._roster.distrust(member.id, steady_ns)
             self._node.distrust(member.id, now_ns)
             _log.warning("%s is no longer trusted", member.name, extra={"peer": member.name})
+        dropped = self._orders.retrust(trust)
+        if dropped:
+            names = ", ".join(sorted({each.by.name for each in dropped}))
+            _log.warning(
+                "%d tombstones of operators who were revoked (%s) are dropped: what they name stays forgotten here, "
+                "but no other member takes them up",
+                len(dropped),
+                names,
+            )
+            self.keep_orders(self._orders.stones)
         self._bury(now_ns)
         if self.revoked and not was_revoked:
             _log.error("the certificate of this node was revoked: no member listens to it any more")
@@ -95,9 +119,8 @@ class Trusting:
         return gone
 
     def _bury(self, now_ns: int, whole: bool = False) -> None:
-        """Forget what the tombstones on the list name, as far as that was not done before."""
-        assert self._envelope is not None
-        for member, since_ns, until_ns in self._envelope.trust.tombstones:
+        """Forget what the tombstones name, as far as that was not done before."""
+        for member, since_ns, until_ns in self.tombstones:
             id, name = member.id, member.name
             if self._node.exchange.forgotten.has(id, since_ns, until_ns):
                 continue
@@ -118,8 +141,11 @@ class Trusting:
             self._roster.renew()
 
     def take(self, data: bytes, now_ns: int, steady_ns: int) -> None:
-        """A word about revoked certificates, from any process; `RemoteProtocolError` if it is none."""
-        if self._revocations is None:
+        """A word about revoked certificates or tombstones, from any process; `RemoteProtocolError` if it is none."""
+        if self._revocations is None or self._orders is None:
+            return
+        if is_about_orders(data):
+            self._took(self._orders.take(data, now_ns, steady_ns), now_ns)
             return
         found = self._revocations.take(data, steady_ns)
         if found is not None:
@@ -128,23 +154,53 @@ class Trusting:
             self.update(found, now_ns, steady_ns)
             self.keep(found)
 
+    def read(self, orders: Iterable[bytes], now_ns: int, whole: bool = False) -> int:
+        """Take up tombstones of operators from this member's file; how many do not hold, as their signer was revoked.
+
+        They were looked at before, so they hold also while the clock is not set. If ``whole``, the node has only been
+        restored, perhaps from before them.
+        """
+        if self._orders is None:
+            return 0
+        good, bad = list[SignedTombstone](), 0
+        for each in orders:
+            try:
+                good.append(read_tombstone(each, self._orders.trust, FOREVER_NS))
+            except RemoteProtocolError:
+                bad += 1
+        self._took(self._orders.add(good), now_ns, whole)
+        return bad
+
+    def _took(self, new: list[SignedTombstone], now_ns: int, whole: bool = False) -> None:
+        if new and self._orders is not None:
+            for each in new:
+                member, since_ns, until_ns = each.tombstone
+                when = shown_range(since_ns, until_ns)
+                _log.info("operator %s: all members forget what %s shared %s", each.by.name, member.name, when)
+            self.keep_orders(self._orders.stones)
+            self._bury(now_ns, whole)
+
     def met(self, peer: int) -> None:
         """The peer said hello, or is heard again."""
-        if self._revocations is not None:
+        if self._revocations is not None and self._orders is not None:
             self._revocations.met(peer)
+            self._orders.met(peer)
 
     def next_timer_ns(self) -> int | None:
         """When `on_timer` is due, or None."""
-        return None if self._revocations is None else self._revocations.next_timer_ns()
+        if self._revocations is None or self._orders is None:
+            return None
+        return min(self._revocations.next_timer_ns(), self._orders.next_timer_ns())
 
     def on_timer(self, steady_ns: int) -> None:
         """Do what is due by now."""
-        if self._revocations is not None:
+        if self._revocations is not None and self._orders is not None:
             self._revocations.on_timer(steady_ns)
+            self._orders.on_timer(steady_ns)
 
     def send(self) -> None:
         """Send others what they should know."""
-        if self._revocations is not None:
-            for peer, data in self._revocations.drain():
+        if self._revocations is not None and self._orders is not None:
+            for peer, data in (*self._revocations.drain(), *self._orders.drain()):
                 self._tally.count_sent(PeerGroup.ALL if peer is None else PeerGroup.UNKNOWN, "revocations", len(data))
                 self._transport.send_revocations(peer, data)

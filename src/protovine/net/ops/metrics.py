@@ -87,7 +87,10 @@ _VALUES: dict[str, tuple[str, str]] = {
     "revocation_list_timestamp_seconds": ("gauge", "When the authority signed the list; what is newest is in force."),
     "sharing_paused": ("gauge", "1 while an operator lets the node share nothing."),
     "links_cut": ("gauge", "Members to which an operator has cut the link."),
-    "tombstones": ("gauge", "Tombstones on the list: whose items of which time all members forget."),
+    "tombstones": (
+        "gauge",
+        "Tombstones of the authority and operators: whose items of which time all forget.",
+    ),
     "tombstones_applied": ("counter", "Tombstones whose items this start has forgotten."),
     "source_connected": ("gauge", "1 while messages can come: the file is open, the broker or the network there."),
     "source_sample_age_seconds": ("gauge", "Time since the last local sample; missing before the first."),
@@ -216,7 +219,7 @@ def read(runtime: Runtime, *, lag_s: float | None = None, meter: SocketMeter | N
     if runtime.trusting.trust is not None:
         values["revoked"] = runtime.trusting.revoked
         values["revoked_certificates"] = len(runtime.trusting.trust.revoked)
-        values["tombstones"] = len(runtime.trusting.trust.tombstones)
+        values["tombstones"] = len(runtime.trusting.tombstones)
         values["tombstones_applied"] = tally.buried
         values["revocation_list_timestamp_seconds"] = runtime.trusting.trust.number
     if source is not None:

@@ -19,11 +19,15 @@ from protovine.errors import ConfigError, DataError
 from protovine.net.ops.logs import set_level
 from protovine.net.runtime import Runtime
 from protovine.net.security.authority import write_revocations
-from protovine.net.security.identity import Trust, load_member, load_trust
+from protovine.net.security.files import replace_file
+from protovine.net.security.identity import Trust, load_member, load_trust, read_file
+from protovine.net.security.orders import SignedTombstone, pack_tombstones, unpack_tombstones
 
 _log = logging.getLogger("protovine")
 
 RELOADABLE = ("node.log_level", "node.snapshot_s")
+# In a member's folder: the tombstones of operators.
+ORDERS = "tombstones.bin"
 WATCH_S = 10.0
 # Certificates that have expired are looked for this often.
 _TRUST_S = 3600.0
@@ -62,11 +66,15 @@ class Reloader:
         self._read = read
         self._settings = flatten(read()) if read is not None else {}
         runtime.trusting.keep = self._keep
+        if certificates is not None and (certificates / ORDERS).exists():
+            self._take_orders(certificates, whole=True)
+        runtime.trusting.keep_orders = self._keep_orders
         self._trusted_at = time.monotonic()
         self._asked = asyncio.Event()
         self._files = {
             "settings": [settings] if settings is not None else [],
             "trust": [certificates / "revoked.pem"] if certificates is not None else [],
+            "orders": [certificates / ORDERS] if certificates is not None else [],
             "identity": [certificates / name for name in ("member.pem", "member.key")] if certificates else [],
             "authority": [certificates / "authority.pem"] if certificates else [],
         }
@@ -108,6 +116,8 @@ class Reloader:
         elif self.runtime.trusting.trust is not None and time.monotonic() - self._trusted_at > _TRUST_S:
             self._trusted_at = time.monotonic()
             self.runtime.update_trust(self.runtime.trusting.trust)
+        if self.certificates is not None and "orders" in changed:
+            self._take_orders(self.certificates)
 
     def _take_settings(self) -> None:
         assert self._read is not None
@@ -176,6 +186,27 @@ class Reloader:
             new,
             extra={"revoked": len(found.revoked), "new": new, "dropped": len(gone)},
         )
+
+    def _take_orders(self, folder: Path, whole: bool = False) -> None:
+        try:
+            found = unpack_tombstones(read_file(folder / ORDERS))
+        except (ConfigError, ValueError) as error:
+            _log.error("the tombstones of operators stay as they were: %s: %s", folder / ORDERS, error)
+            return
+        bad: list[int] = []
+        self.runtime.act(lambda now_ns: bad.append(self.runtime.trusting.read(found, now_ns, whole)))
+        if bad[0]:
+            _log.warning("%s: %d of %d tombstones of operators do not hold", folder / ORDERS, bad[0], len(found))
+
+    def _keep_orders(self, stones: list[SignedTombstone]) -> None:
+        """Write the tombstones of operators, for the next start."""
+        if self.certificates is None:
+            return
+        try:
+            replace_file(self.certificates / ORDERS, pack_tombstones(stones))
+        except ConfigError as error:
+            _log.info("tombstones are in memory only, until others send them again after the next start: %s", error)
+        self._seen["orders"] = _signatures(self._files["orders"])
 
     def _keep(self, trust: Trust) -> None:
         """Write a list that came from another member, for the next start."""

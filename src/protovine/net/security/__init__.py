@@ -5,15 +5,18 @@
 - `requests.py`: what a member brings to it: key, names, request
 - `tokens.py`: tokens that give a certificate over the network
 - `describe.py`: what a certificate contains
-- `revocations.py`: how the newest revocation list spreads; `tombstones.py`: what it says is to be forgotten
+- `revocations.py`: how the newest revocation list spreads; `tombstones.py`: what it says is to be forgotten;
+  `burial.py`: who puts it there
+- `orders.py`: tombstones that operators sign, and how they spread
 - `hello.py`: the signed introduction of a member to its peers
 - `envelope.py`: keys for every pair of members, sealed messages
 - `plain.py`: the same calls without certificates
 - `commands.py`: commands of operators to running nodes, and the proof of who gave them
 """
 
-from protovine.net.security.authority import Issued, bury, create_authority, issue, revoke
+from protovine.net.security.authority import Issued, create_authority, issue, revoke
 from protovine.net.security.base import EnvelopeLike
+from protovine.net.security.burial import bury
 from protovine.net.security.describe import describe
 from protovine.net.security.envelope import Envelope
 from protovine.net.security.hello import Member

@@ -24,12 +24,13 @@ from protovine.errors import ConfigError, check_range, suggest
 from protovine.net.security.files import replace_file, write_folder
 from protovine.net.security.identity import (
     CERTIFICATE_BYTES_MAX,
+    MAY,
     MEMBER_ID_MAX,
+    PERMISSIONS,
     REVOKED_MEMBER,
     URI_SCHEME,
     MemberName,
     OperatorName,
-    Tombstone,
     Trust,
     check_authority,
     check_name,
@@ -46,7 +47,7 @@ from protovine.net.security.requests import (
     read_request,
     x509_name,
 )
-from protovine.net.security.tombstones import TOMBSTONES, TOMBSTONES_MAX, TombstoneFields, encode_tombstones
+from protovine.net.security.tombstones import TOMBSTONES, TombstoneFields, encode_tombstones
 
 AUTHORITY_DAYS, AUTHORITY_DAYS_MAX = 3650, 7300
 MEMBER_DAYS, MEMBER_DAYS_MAX = 365, 3650
@@ -54,7 +55,7 @@ MEMBER_DAYS, MEMBER_DAYS_MAX = 365, 3650
 _BACKDATE = timedelta(hours=1)
 
 
-class Issued(msgspec.Struct, forbid_unknown_fields=True):
+class Issued(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """One certificate in the index of an authority."""
 
     name: str
@@ -66,6 +67,8 @@ class Issued(msgspec.Struct, forbid_unknown_fields=True):
     revoked: datetime | None = None
     # Of its public key; None in an index of an earlier version.
     key: str | None = None
+    # What an operator may do besides asking.
+    may: tuple[str, ...] = ()
 
     def live(self, now: datetime) -> bool:
         """Whether it is neither revoked nor expired."""
@@ -140,6 +143,7 @@ def issue(
     id: int | None = None,
     renew: bool = False,
     operator: bool = False,
+    may: Iterable[str] = (),
 ) -> MemberName | OperatorName:
     """Whom a new certificate and key in a new folder belong to.
 
@@ -163,6 +167,8 @@ def issue(
         Issue another certificate although one is still valid; both are then valid.
     operator : bool
         For someone who asks members for their status, and is no member.
+    may : iterable of str
+        What an operator may do besides: ``forget``, to sign tombstones.
 
     Raises
     ------
@@ -173,7 +179,7 @@ def issue(
     names = alternative_names(name, addresses)
     key = ec.generate_private_key(ec.SECP256R1())
     with opened_authority(authority, now) as opened:
-        who = whom(opened.index, name, id, operator)
+        who = whom(opened.index, name, id, operator, may)
         _answer(opened, Terms(who, names, key.public_key(), now, days, renew), out, {"member.key": key_pem(key)})
     return who
 
@@ -188,6 +194,7 @@ def sign(
     id: int | None = None,
     renew: bool = False,
     operator: bool = False,
+    may: Iterable[str] = (),
 ) -> MemberName | OperatorName:
     """Whom the certificate for a `request` belongs to; it is written to a new folder, which has no key.
 
@@ -197,7 +204,7 @@ def sign(
     check_name("the member's name", name)
     names = alternative_names(name, addresses)
     with opened_authority(authority, now) as opened:
-        who = whom(opened.index, name, id, operator)
+        who = whom(opened.index, name, id, operator, may)
         _answer(opened, Terms(who, names, key, now, days, renew), out, {})
     return who
 
@@ -226,59 +233,11 @@ def revoke(authority: Path, who: str, *, now: datetime) -> list[Issued]:
             raise ConfigError(f"the authority knows no member or serial number {who!r}{hint}")
         for one in found:
             one.revoked = one.revoked or now
-        _publish(opened, now)
+        publish(opened, now)
     return found
 
 
-def bury(authority: Path, who: str, *, now: datetime, since_ns: int = 0, until_ns: int | None = None) -> Tombstone:
-    """Sign a tombstone: all members are to forget what a member shared with event times in a range.
-
-    Parameters
-    ----------
-    authority : Path
-        The authority's folder.
-    who : str
-        Name of a member, also of one whose certificate was revoked.
-    now : datetime
-        With a time zone.
-    since_ns, until_ns : int
-        First and last event time, in nanoseconds since 1970; by default all up to now.
-
-    Raises
-    ------
-    ConfigError
-        There is no such member, the range is empty or ends in the future, or a file cannot be read or written.
-    """
-    now_ns = int(now.timestamp() * 1_000_000) * 1000
-    until_ns = now_ns if until_ns is None else until_ns
-    if not 0 <= since_ns <= until_ns:
-        raise ConfigError("the time until which to forget must not be before that since which to forget")
-    if until_ns > now_ns:
-        raise ConfigError("the time until which to forget lies in the future: what is not shared yet is not forgotten")
-    with opened_authority(authority, now) as opened:
-        member = _known_member(opened, who)
-        if len(opened.index.tombstones) >= TOMBSTONES_MAX:
-            raise ConfigError(f"the authority has {TOMBSTONES_MAX} tombstones, and can have no more")
-        opened.index.tombstones.append(Buried(who, member.id, since_ns, until_ns, now))
-        _publish(opened, now)
-    return Tombstone(member, since_ns, until_ns)
-
-
-def known_member(authority: Path, who: str, *, now: datetime) -> MemberName:
-    """A member that the authority ever issued a certificate to; `ConfigError` if there is none of this name."""
-    with opened_authority(authority, now) as opened:
-        return _known_member(opened, who)
-
-
-def _known_member(opened: Authority, who: str) -> MemberName:
-    members = {one.name: one.id for one in opened.index.issued if one.id is not None}
-    if who not in members:
-        hint = suggest(who, members) if members else " (it has issued none)"
-        raise ConfigError(f"the authority knows no member {who!r}{hint}")
-    return MemberName(opened.index.swarm, who, members[who])
-
-
-def _publish(opened: Authority, now: datetime) -> None:
+def publish(opened: Authority, now: datetime) -> None:
     """Write the index, then a newer list."""
     path = opened.folder / "revoked.pem"
     before = read_trust(opened.certificate, path).number
@@ -303,12 +262,20 @@ class Terms:
     renew: bool
 
 
-def whom(index: Index, name: str, id: int | None, operator: bool) -> MemberName | OperatorName:
+def whom(index: Index, name: str, id: int | None, operator: bool, may: Iterable[str] = ()) -> MemberName | OperatorName:
     """Whom a certificate for this name would belong to; `ConfigError` if the name or the id is taken."""
+    allowed = tuple(sorted(set(may)))
+    for each in allowed:
+        if each not in MAY:
+            raise ConfigError(f"an operator may be allowed to {', '.join(MAY)}, got {each!r}")
+    if allowed and not operator:
+        raise ConfigError(f"only an operator may be allowed to {allowed[0]}")
     for known in index.issued:
         if known.name == name and operator is not (known.id is None):
             raise ConfigError(f"{name} is {'a member' if operator else 'an operator'}: choose another name")
-    return OperatorName(index.swarm, name) if operator else MemberName(index.swarm, name, _chosen_id(index, name, id))
+    if operator:
+        return OperatorName(index.swarm, name, allowed)
+    return MemberName(index.swarm, name, _chosen_id(index, name, id))
 
 
 def check_renewal(index: Index, name: str, now: datetime, renew: bool) -> None:
@@ -336,7 +303,7 @@ def certify(opened: Authority, terms: Terms) -> dict[str, bytes]:
     uses = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
     if isinstance(terms.who, OperatorName):
         uses = [ExtendedKeyUsageOID.CLIENT_AUTH]
-    certificate = (
+    builder = (
         _builder(subject, issuer, terms.key, now, end_of_certificate(opened.certificate, now, terms.days), serial)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(authority=False), critical=True)
@@ -345,13 +312,16 @@ def certify(opened: Authority, terms: Terms) -> dict[str, bytes]:
         .add_extension(
             x509.SubjectAlternativeName([x509.UniformResourceIdentifier(terms.who.uri), *terms.names]), critical=False
         )
-        .sign(opened.key, hashes.SHA256())
     )
+    may = terms.who.may if isinstance(terms.who, OperatorName) else ()
+    if may:
+        builder = builder.add_extension(x509.UnrecognizedExtension(PERMISSIONS, ",".join(may).encode()), critical=False)
+    certificate = builder.sign(opened.key, hashes.SHA256())
     if len(certificate.public_bytes(serialization.Encoding.DER)) > CERTIFICATE_BYTES_MAX:
         raise ConfigError(f"the addresses make the certificate longer than {CERTIFICATE_BYTES_MAX} bytes")
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     id = terms.who.id if isinstance(terms.who, MemberName) else None
-    opened.index.issued.append(Issued(terms.who.name, id, f"{serial:x}", begin, end, key=key))
+    opened.index.issued.append(Issued(terms.who.name, id, f"{serial:x}", begin, end, key=key, may=may))
     # The index first: a certificate that it does not know could never be revoked.
     replace_file(opened.folder / "index.json", _index_json(opened.index))
     return {

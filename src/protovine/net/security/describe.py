@@ -63,6 +63,8 @@ def describe(path: Path, now: datetime) -> dict[str, Any]:
             who = {"kind": "operator", "swarm": name.swarm, "name": name.name}
             if isinstance(name, MemberName):
                 who |= {"kind": "member", "id": name.id, "addresses": addresses}
+            else:
+                who["may"] = list(name.may)
     except CERTIFICATE_ERRORS as error:
         raise ConfigError(f"{path} is no certificate of a swarm: {error}") from None
     return {

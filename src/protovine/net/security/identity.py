@@ -34,6 +34,12 @@ LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _OPERATOR_URI = re.compile(f"{OPERATOR_SCHEME}({LABEL})/({LABEL})", re.ASCII)
 # In a revocation list, the extension of an entry that names the member: an arc from a random UUID (ITU-T X.667).
 REVOKED_MEMBER = x509.ObjectIdentifier("2.25.178602173471234021869357418021473962411")
+# In an operator's certificate, the extension that says what it may do besides asking: names, with commas between.
+PERMISSIONS = x509.ObjectIdentifier("2.25.79601940721122942575332011640299178202")
+# To sign tombstones.
+MAY_FORGET = "forget"
+MAY = (MAY_FORGET,)
+_PERMISSIONS = re.compile("[a-z]{1,20}(?:,[a-z]{1,20}){0,7}", re.ASCII)
 _MEMBER_URI = re.compile(f"{URI_SCHEME}({LABEL})/({LABEL})/(0|[1-9][0-9]{{0,5}})", re.ASCII)
 
 
@@ -84,6 +90,8 @@ class MemberName:
 class OperatorName:
     """The person or program that a certificate belongs to, who may ask members for their status and is no member.
 
+    ``may`` has what the authority lets it do besides: ``forget``, to sign tombstones.
+
     Examples
     --------
     >>> OperatorName("barn", "kim").uri
@@ -92,6 +100,7 @@ class OperatorName:
 
     swarm: str
     name: str
+    may: tuple[str, ...] = ()
 
     @property
     def uri(self) -> str:
@@ -111,7 +120,18 @@ def name_of(certificate: x509.Certificate) -> MemberName | OperatorName:
     if len(uris) != 1:
         raise ValueError(f"it has {len(uris)} URIs instead of one")
     found = _OPERATOR_URI.fullmatch(uris[0])
-    return OperatorName(found[1], found[2]) if found else MemberName.parse(uris[0])
+    return OperatorName(found[1], found[2], _permissions(certificate)) if found else MemberName.parse(uris[0])
+
+
+def _permissions(certificate: x509.Certificate) -> tuple[str, ...]:
+    """What an operator may do, by its certificate; those that this version does not know are among it."""
+    for extension in certificate.extensions:
+        if extension.oid == PERMISSIONS and isinstance(extension.value, x509.UnrecognizedExtension):
+            text = extension.value.value.decode("ascii")
+            if not _PERMISSIONS.fullmatch(text):
+                raise ValueError(f"{text!r:.200} are no permissions")
+            return tuple(text.split(","))
+    return ()
 
 
 def member_name(certificate: x509.Certificate) -> MemberName:

@@ -43,7 +43,7 @@ MINUTES, MINUTES_MAX = 60, 10_080
 _KEPT = timedelta(days=30)
 
 
-class _Issued(msgspec.Struct, forbid_unknown_fields=True):
+class _Issued(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """A token as the authority keeps it."""
 
     name: str
@@ -57,6 +57,7 @@ class _Issued(msgspec.Struct, forbid_unknown_fields=True):
     # The key that it was used for, and the certificate.
     key: str | None = None
     certificate: str | None = None
+    may: tuple[str, ...] = ()
 
 
 class _Tokens(msgspec.Struct, forbid_unknown_fields=True):
@@ -110,6 +111,7 @@ def create_token(
     id: int | None = None,
     renew: bool = False,
     operator: bool = False,
+    may: Iterable[str] = (),
 ) -> Token:
     """A token with which one device can get one certificate; the certificate's terms are fixed here.
 
@@ -123,7 +125,7 @@ def create_token(
         With a time zone.
     minutes : int, 1 to 10,080
         How long it can be used.
-    addresses, days, id, renew, operator
+    addresses, days, id, renew, operator, may
         As in `protovine.net.security.issue`.
 
     Raises
@@ -133,18 +135,18 @@ def create_token(
     """
     check_name("the member's name", name)
     check_range("minutes", minutes, 1, MINUTES_MAX)
-    named = list(addresses)
+    named, allowed = list(addresses), tuple(may)
     alternative_names(name, named)
     secret = secrets.token_bytes(SECRET_BYTES)
     with opened_authority(authority, now) as opened:
-        whom(opened.index, name, id, operator)
+        whom(opened.index, name, id, operator, allowed)
         check_renewal(opened.index, name, now, renew)
         end_of_certificate(opened.certificate, now, days)
         pin = _server_certificate(opened, now).fingerprint(hashes.SHA256())
         known = _read(authority)
         known.tokens = [one for one in known.tokens if now <= one.until + _KEPT]
         until = now + timedelta(minutes=minutes)
-        known.tokens.append(_Issued(name, _digest(secret), until, named, days, id, renew, operator))
+        known.tokens.append(_Issued(name, _digest(secret), until, named, days, id, renew, operator, may=allowed))
         _write(authority, known)
     return Token(name, secret, pin)
 
@@ -178,7 +180,7 @@ def redeem(authority: Path, name: str, secret: bytes, request: bytes, now: datet
                 "authority.pem": read_file(authority / "authority.pem"),
                 "revoked.pem": read_file(authority / "revoked.pem"),
             }
-        who = whom(opened.index, name, found.id, found.operator)
+        who = whom(opened.index, name, found.id, found.operator, found.may)
         names = alternative_names(name, found.addresses)
         files = certify(opened, Terms(who, names, key, now, found.days, found.renew))
         found.key, found.certificate = fingerprint, files["member.pem"].decode()
