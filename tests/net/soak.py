@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from protovine.net import Identity, Trust
+from protovine.records import Received, Record
 from tests.net.world import HOUR, Disk, Process, S, World, certify, repeatable
 
 MEMBERS = 4
@@ -86,6 +87,7 @@ class Soak:
         self.clones: list[Process] = []
         self.revoked: set[int] = set()
         self.cut: set[tuple[int, int]] = set()
+        self.world.recorded = self.recorded
         for member in range(MEMBERS):
             self.start(member)
         self.settle("the start")
@@ -191,6 +193,11 @@ class Soak:
                 raise Broken(f"node-{process.member} believes {believed}, which were revoked")
             if process.runtime.tally.bugs:
                 raise Broken(f"node-{process.member} met a bug")
+
+    def recorded(self, process: Process, record: Record) -> None:
+        """Every process has read the list when this is called, so no message of a revoked member may be accepted."""
+        if isinstance(record, Received) and record.peer in self.revoked:
+            raise Broken(f"node-{process.member} accepted a message of node-{record.peer}, which was revoked")
 
     def settle(self, when: str) -> None:
         """All causes end; soon every member hears every other."""

@@ -9,10 +9,10 @@ from unittest import mock
 
 import pytest
 
-from protovine.net import Identity, Trust
+from protovine.net import Envelope, Identity, Member, Trust
 from protovine.net.claim import Claim
 from tests.net.soak import MEMBERS, Step, fails, minimal, run, schedule
-from tests.net.world import certify
+from tests.net.world import World, certify
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +53,18 @@ ONCE = {
 @pytest.mark.parametrize("steps", ONCE.values(), ids=ONCE)
 def test_what_once_failed_does_not_again(certified: tuple[dict[str, Identity], Trust], steps: list[Step]) -> None:
     run(steps, certified)
+
+
+def test_a_message_of_a_revoked_member_that_is_accepted_is_found(certified: tuple[dict[str, Identity], Trust]) -> None:
+    """With envelopes that name who was revoked, and go on opening what it sends."""
+    steps = [Step(1, "revoke", 1, 60), Step(1, "teach", 1, 5), Step(5, "save", 1, 0)]
+    assert fails(steps, certified) is None
+
+    def forgetful(self: Envelope, trust: Trust, now_ns: int) -> list[Member]:
+        return [each for each in self.members() if each.id == 1] if trust.revoked else []
+
+    with mock.patch.object(Envelope, "update_trust", forgetful), mock.patch.object(World, "denies", False):
+        assert "accepted a message of node-1, which was revoked" in (fails(steps, certified) or "")
 
 
 def test_a_schedule_that_fails_becomes_minimal(certified: tuple[dict[str, Identity], Trust]) -> None:

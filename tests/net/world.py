@@ -27,6 +27,7 @@ from protovine.net.security.identity import common_name
 from protovine.net.states import Action
 from protovine.net.store import Loaded
 from protovine.net.transport import Channel, Endpoints
+from protovine.records import Record
 from protovine.snapshot import pack, unpack
 from tests.net.conftest import NOW
 from tests.net.hub import Event, node_of
@@ -87,6 +88,7 @@ class Process:
         )
         self.runtime: Runtime = assemble(plan, disk, self, clock).runtime  # type: ignore[arg-type]
         self.runtime._do = self._do  # type: ignore[method-assign]
+        self.runtime._keep_record = lambda record: world.recorded(self, record)
 
     # -- As a transport. -----------------------------------------------------------------------------------------------
 
@@ -175,6 +177,9 @@ class Process:
 class World:
     """The time, the network, and everything that runs."""
 
+    # Whether transports let nothing pass to and from certificates that they deny.
+    denies = True
+
     def __init__(self, members: dict[str, Identity] | None = None, trust: Trust | None = None, seed: int = 1) -> None:
         self.members, self.trust = members, trust
         self.now_ns = BEGIN_NS
@@ -182,6 +187,7 @@ class World:
         self.loss, self.delay_ns = 0.0, 20_000_000
         self.processes: list[Process] = []
         self.cut: set[frozenset[int]] = set()
+        self.recorded: Callable[[Process, Record], None] = lambda process, record: None
         self._heap: list[tuple[int, int, Callable[[], object]]] = []
         self._order = itertools.count()
 
@@ -246,9 +252,9 @@ class World:
     def carry(self, source: Process, target: int | None, channel: Channel, data: bytes) -> None:
         for process in self.processes:
             wanted = process.member == target if target is not None else True
-            apart = (process.denied and source.certificate in process.denied) or (
-                source.denied and process.certificate in source.denied
-            )
+            denied = process.denied and source.certificate in process.denied
+            denied = denied or (source.denied and process.certificate in source.denied)
+            apart = self.denies and denied
             if process is not source and wanted and not apart and self.draw.random() >= self.loss:
                 wait_ns = round(self.delay_ns * (0.5 + self.draw.random()))
                 self.at(self.now_ns + wait_ns, lambda to=process: self._arrive(source, to, channel, data))

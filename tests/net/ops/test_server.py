@@ -85,6 +85,33 @@ def test_status_and_unknown_pages() -> None:
     asyncio.run(play())
 
 
+def test_source_sink_labels_and_prediction_times_stand_on_every_page() -> None:
+    """In `/readyz`, `/status` and the metrics alike."""
+
+    class End:
+        connected, dropped, refusals = True, 2, dict[str, int]()
+
+    async def play() -> None:
+        async with swarm("ann", "bob") as (ann, _):
+            with Server(ann, "127.0.0.1:0") as server:
+                ready = json.loads((await ask(server, "/readyz"))[1])
+                assert {"count": 0, "p50": None, "p99": None} == ready["prediction_s"] and ready["source"] is None
+                ann.source, ann.sink = End(), End()
+                for number in range(20):
+                    ann.take(sample(0.1 * number, None if number == 7 else number % 2, id=number))
+                pages = [json.loads((await ask(server, page))[1]) for page in ("/readyz", "/status")]
+                metrics = (await ask(server, "/metrics"))[1]
+        for page in pages:
+            assert 20 == page["prediction_s"]["count"] and 1 == page["awaiting_labels"]
+            assert 0 < page["prediction_s"]["p50"] <= page["prediction_s"]["p99"] < 10
+            assert page["source"]["connected"] and 0 <= page["source"]["last_sample_s"] < 10
+            assert {"connected": True, "dropped": 2} == page["sink"]
+        for name in ("prediction_seconds_bucket", "source_sample_age_seconds", "sink_connected", "awaiting_labels"):
+            assert f"protovine_{name}" in metrics, name
+
+    asyncio.run(play())
+
+
 def test_scrapes_while_the_loop_is_busy() -> None:
     """Eight at a time, over and over, while messages fly: every answer is whole and counters never go back."""
 
