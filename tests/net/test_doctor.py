@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from protovine.cli import main
 from protovine.cli.node import _hints
-from protovine.net import issue
+from protovine.net import issue, service
 from protovine.net.transport import Channel, Endpoints, ZenohTransport
 from tests.net.test_service import Processes, endpoint, nodes, ports, prepare, wait_for
 
@@ -88,6 +88,22 @@ def test_check_finds_what_the_start_would_refuse(name: str, folder: Path) -> Non
     done = protovine("node", folder / "ann.toml", "--check")
     assert (2, 1) == (done.exit_code, len(done.stderr.splitlines())), done.stderr
     assert message in done.stderr
+    assert not (folder / "ann.out").exists() and not (folder / "ann-state").exists()
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_the_start_refuses_it_before_anything_is_compiled(
+    name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compiles(*_: object) -> None:
+        raise AssertionError("kernels take a minute; the mistake was there to be found")
+
+    monkeypatch.setattr(service, "compile_kernels", compiles)
+    monkeypatch.setattr(service, "set_up_logs", lambda *_: None)
+    breaks, message = BROKEN[name]
+    breaks(folder)
+    done = protovine("node", folder / "ann.toml")
+    assert (2, 1) == (done.exit_code, len(done.stderr.splitlines())) and message in done.stderr, done.output
     assert not (folder / "ann.out").exists() and not (folder / "ann-state").exists()
 
 
