@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
+import sys
 import threading
 import time
 from typing import Any
@@ -108,6 +110,9 @@ def test_source_sink_labels_and_prediction_times_stand_on_every_page() -> None:
             assert {"connected": True, "dropped": 2} == page["sink"]
         for name in ("prediction_seconds_bucket", "source_sample_age_seconds", "sink_connected", "awaiting_labels"):
             assert f"protovine_{name}" in metrics, name
+        # Of the questions above, with the headers of TCP and IP.
+        found = re.findall(r'^protovine_socket_bytes_total\{direction="(\w+)"\} (\S+)$', metrics, re.M)
+        assert sys.platform != "linux" or (all(float(count) > 1000 for _, count in found) and 2 == len(found))
 
     asyncio.run(play())
 
