@@ -23,6 +23,7 @@ from protovine.net import (
     Output,
     PlainEnvelope,
     Schema,
+    bury,
     create_authority,
     issue,
     load_member,
@@ -218,6 +219,14 @@ def _(field: Field) -> None:
 def _(field: Field) -> None:
     if not field.ann.trusting.revoked:
         revoke(field.folder / "ca", "ann", now=datetime.now(UTC) + timedelta(seconds=1))
+        field.ann.update_trust(load_trust(field.folder / "ca"))
+
+
+@case("Forgot", certified)
+def _(field: Field) -> None:
+    if not field.ann.trusting.tombstones:
+        issue(field.folder / "ca", "eve", field.folder / "eve", now=datetime.now(UTC))
+        bury(field.folder / "ca", "eve", now=datetime.now(UTC) + timedelta(seconds=1))
         field.ann.update_trust(load_trust(field.folder / "ca"))
 
 
