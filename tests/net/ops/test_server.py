@@ -110,9 +110,9 @@ def test_source_sink_labels_and_prediction_times_stand_on_every_page() -> None:
             assert {"connected": True, "dropped": 2} == page["sink"]
         for name in ("prediction_seconds_bucket", "source_sample_age_seconds", "sink_connected", "awaiting_labels"):
             assert f"protovine_{name}" in metrics, name
-        # Of the questions above, with the headers of TCP and IP.
+        # Of this question at least, with the headers of TCP and IP.
         found = re.findall(r'^protovine_socket_bytes_total\{direction="(\w+)"\} (\S+)$', metrics, re.M)
-        assert sys.platform != "linux" or (all(float(count) > 1000 for _, count in found) and 2 == len(found))
+        assert sys.platform != "linux" or (2 == len(found) and all(float(count) > 100 for _, count in found))
 
     asyncio.run(play())
 
