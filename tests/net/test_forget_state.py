@@ -367,3 +367,19 @@ def test_an_operator_makes_a_running_swarm_forget(nodes: Processes) -> None:
         assert (folder / name / "tombstones.bin").exists(), "for the next start"
     shown = command("status", *at, "--certificates", "lee", cwd=folder).stdout
     assert "forgotten: eve" in " ".join(shown.split())
+
+
+def test_a_single_sample_is_forgotten_and_no_other(field: Field) -> None:
+    def offered(node: Node) -> dict[int, int]:
+        learner = node.learner
+        return {peer: int(learner._state.offered[slot]) for peer, slot in learner._slots.items()}  # type: ignore[attr-defined]
+
+    before = field.saved()
+    times = before.learner.prototypes().event_ns[before.learner.origins() == EVE]  # type: ignore[attr-defined]
+    at_ns = int(np.sort(times)[len(times) // 2])
+    at = f"{datetime.fromtimestamp(at_ns // S, UTC):%Y-%m-%dT%H:%M:%S}.{at_ns % S // 1000:06d}"
+    report = said(field.forget("eve", "--node", field.folder / "ann.toml", "--since", at, "--until", at, "--json"))
+    assert ("exact", at_ns, at_ns) == (report["level"], report["since_ns"], report["until_ns"])
+    after = field.saved()
+    assert offered(before)[EVE] - 1 == offered(after)[EVE] > 0 and offered(before)[BOB] == offered(after)[BOB]
+    assert at_ns not in after.learner.prototypes().event_ns[after.learner.origins() == EVE]  # type: ignore[attr-defined]
