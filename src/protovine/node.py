@@ -152,17 +152,26 @@ class Node:
     def forget(self, peer: int, since_ns: int, until_ns: int, now_ns: int, *, whole: bool = False) -> Unlearned:
         """Forget what a peer shared with event times from ``since_ns`` to ``until_ns``, and refuse it from now on.
 
-        What went into sums stays: see `Unlearned`. With ``whole`` the peer is as good as never heard, and sends
-        its messages again; for a node that has just been restored.
+        What went into sums stays: see `Unlearned`. ``whole`` is for a node that has just been restored; see `refuse`.
         """
         self._check_time(now_ns)
         waiting = self.inbox.forget(peer, since_ns, until_ns)
         self._advance(now_ns)
         found = Unlearned(waiting, forget_sender(self.learner, peer, since_ns, until_ns))
-        self.exchange.forget(peer, since_ns, until_ns, whole)
+        self.refuse(peer, since_ns, until_ns, whole=whole)
         for key in [key for key in self.drift_warnings if key[0] == peer]:
             del self.drift_warnings[key]
         return found
+
+    def refuse(self, peer: int, since_ns: int, until_ns: int, *, whole: bool = False) -> None:
+        """Refuse from now on what a peer shared with event times from ``since_ns`` to ``until_ns``.
+
+        With ``whole`` the peer is as good as never heard, and sends its messages again; for a node that has just been
+        restored. That is so only if the range has all that came from the peer: else the rest would be learnt twice.
+        """
+        view = self.views.get(peer)
+        all_of_it = since_ns == 0 and (view is None or view.created_ns <= until_ns)
+        self.exchange.forget(peer, since_ns, until_ns, whole and all_of_it)
 
     def retune(
         self,

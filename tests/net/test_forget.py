@@ -14,6 +14,7 @@ from protovine.net.ops.metrics import families, read
 from protovine.net.ops.reload import Reloader
 from protovine.net.security.orders import offer, sign_tombstone
 from protovine.net.transport import Channel
+from protovine.records import Received, Record
 from tests.net.conftest import NOW
 from tests.net.world import HOUR, MINUTE, Disk, Process, S, World, certify
 
@@ -268,3 +269,32 @@ def test_operators_tombstones_are_kept_for_the_next_start(
         alone = world.start(0, world.disks[0])
         Reloader(alone.runtime, certificates=folder)
         assert eve_in(alone)[1] and words in caplog.text
+
+
+def test_what_a_tombstone_leaves_is_not_learnt_twice_after_a_restart(
+    certified: tuple[dict[str, Identity], Trust], tmp_path: Path
+) -> None:
+    """Eve need not send again what a snapshot has and the tombstone does not name."""
+    world = Swarm(certified, tmp_path)
+    trust = world.bury()  # Of what she has shared until now.
+    world.teach()
+    old = world.of(0)
+    assert world.heard(world.of(EVE), old)
+    old.save()
+    world.kill(old)
+    world.trust = trust  # Its folder has the list, and it starts from a snapshot that knows nothing of it.
+    came: list[int] = []
+
+    def recorded(process: Process, record: Record) -> None:
+        if process.member == 0 and isinstance(record, Received) and record.peer == EVE:
+            came.append(record.prototypes)
+
+    world.recorded = recorded
+    again = world.start(0, world.disks[0])
+    assert again.runtime.node.exchange.forgotten.has(EVE, 0, trust.tombstones[0].until_ns)
+    world.until(lambda: EVE in again.runtime.roster.peers and world.heard(world.of(EVE), again), HOUR)
+    world.run(MINUTE)
+    assert 0 == sum(came)
+    world.teach(EVE, count=3)
+    world.until(lambda: world.heard(world.of(EVE), again), HOUR)
+    assert 3 == sum(came) and eve_in(again)[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +20,7 @@ from protovine.net.snapshots import restore_node
 from protovine.net.store import Store
 from protovine.node import Node, pump
 from protovine.snapshot import pack, unpack
-from protovine.tape import Delivered, TapedNode, encode, read_tape, repeat
+from protovine.tape import Delivered, TapedNode, encode, play_without, read_tape, repeat
 from tests.net.test_service import Processes, command, endpoint, lines, nodes, prepare, wait_for
 
 pytest.importorskip("zenoh", reason="the extra `net` is not installed")
@@ -193,10 +194,12 @@ def test_samples_of_a_time_are_forgotten(field: Field, part: str) -> None:
     at = datetime.fromtimestamp(field.cut_ns / S, UTC).isoformat()
     report = said(field.forget("eve", "--node", field.folder / "ann.toml", f"--{part}", at, "--json"))
     assert "exact" == report["level"]
+    span = {f"{part}_ns": field.cut_ns}
+    tape = read_tape(field.folder / "ann.tape.0001")
+    expected = deque(play_without(tape, lambda began: field.node(began.incarnation), EVE, **span), maxlen=1)[0].other
     found = field.saved().learner
-    times = found.prototypes().event_ns[found.origins() == EVE]  # type: ignore[attr-defined]
-    assert len(times)
-    assert (times < field.cut_ns).all() if part == "since" else (times > field.cut_ns).all()
+    assert pack(expected.learner.state()) == pack(found.state()), "also what she has earned by her other samples"
+    assert EVE in found.trust and (found.origins() == EVE).any()  # type: ignore[attr-defined]
 
 
 def test_a_learner_without_origins_says_that_all_stays_and_a_tape_helps(tmp_path: Path) -> None:
@@ -244,7 +247,10 @@ def test_what_cannot_be_is_said_and_nothing_changes(field: Field) -> None:
         for words, expected in (
             (("eva", "--state", state), "knows no member 'eva' (did you mean 'eve'?)"),
             (("7", "--state", state), "knows no member '7'"),
-            (("eve",), "name a state folder (--state), a node's file (--node) or the authority (--authority)"),
+            (
+                ("eve",),
+                "name a state folder (--state), a node's file (--node), the authority (--authority) or an operator",
+            ),
             (("eve", "--state", state, "--node", file), "exclude each other"),
             (("eve", "--state", field.folder / "empty"), "has no snapshot"),
             (("eve", "--state", file), "no such folder"),
@@ -375,11 +381,15 @@ def test_a_single_sample_is_forgotten_and_no_other(field: Field) -> None:
         return {peer: int(learner._state.offered[slot]) for peer, slot in learner._slots.items()}  # type: ignore[attr-defined]
 
     before = field.saved()
-    times = before.learner.prototypes().event_ns[before.learner.origins() == EVE]  # type: ignore[attr-defined]
-    at_ns = int(np.sort(times)[len(times) // 2])
-    at = f"{datetime.fromtimestamp(at_ns // S, UTC):%Y-%m-%dT%H:%M:%S}.{at_ns % S // 1000:06d}"
-    report = said(field.forget("eve", "--node", field.folder / "ann.toml", "--since", at, "--until", at, "--json"))
-    assert ("exact", at_ns, at_ns) == (report["level"], report["since_ns"], report["until_ns"])
+    calls, times = list(read_tape(field.folder / "ann.tape")), list[int]()
+    for call, each in zip(calls, play_without(calls, lambda began: field.node(), 99), strict=True):
+        if isinstance(call, Delivered) and call.sender == EVE and each.node.exchange.newest:  # type: ignore[attr-defined]
+            times += each.node.exchange.newest.prototypes.event_ns.tolist()  # type: ignore[attr-defined]
+    at_ns = times[len(times) // 2]
+    assert 1 == times.count(at_ns)
+    second = datetime.fromtimestamp(at_ns // S, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    begin, end = (f"{second}.{at_ns % S // 1000 + more:06d}" for more in (0, 1))  # The microsecond that it was in.
+    report = said(field.forget("eve", "--node", field.folder / "ann.toml", "--since", begin, "--until", end, "--json"))
+    assert "exact" == report["level"] and report["since_ns"] <= at_ns <= report["until_ns"]
     after = field.saved()
     assert offered(before)[EVE] - 1 == offered(after)[EVE] > 0 and offered(before)[BOB] == offered(after)[BOB]
-    assert at_ns not in after.learner.prototypes().event_ns[after.learner.origins() == EVE]  # type: ignore[attr-defined]

@@ -121,7 +121,8 @@ def forget_in_state(
         replayed = None if settings is None else _replayed(settings, state, saved, id, since_ns, until_ns)
         found, level, how, new = _forgotten(build, state, saved, replayed, id, since_ns, until_ns)
         if settings is not None and settings.node.tape is not None and saved["node"] is not None:
-            _keep_on_tape(settings, state, saved, Forgot(saved["now_ns"], id, since_ns, until_ns, True), level, new)
+            called = replayed is None and level == APPROXIMATE
+            _keep_on_tape(settings, state, saved, Forgot(saved["now_ns"], id, since_ns, until_ns, True), called, new)
         try:
             store.save({**state, "node": new})
             store.drop_previous()
@@ -190,7 +191,7 @@ def _forgotten(
         return found, APPROXIMATE, how, node.snapshot(awaiting)
     assert replayed.other is not None
     again = restore_node(build, {**state, "node": replayed.other.data}, saved["now_ns"])
-    again.forget(id, since_ns, until_ns, again.now_ns, whole=True)
+    again.refuse(id, since_ns, until_ns, whole=True)  # Its learner is what it should be already.
     led = replayed.leading
     starts = sum(start.cleaned is None for start in led)
     tapes, s = ("the tape", "s") if starts == 1 else (f"the tapes of {starts} starts", "")
@@ -230,15 +231,18 @@ def made_of(settings: NodeSettings) -> Callable[[Began], Node]:
 
 
 def _keep_on_tape(
-    settings: NodeSettings, state: dict[str, Any], saved: dict[str, Any], forgot: Forgot, level: str, new: bytes
+    settings: NodeSettings, state: dict[str, Any], saved: dict[str, Any], forgot: Forgot, called: bool, new: bytes
 ) -> None:
-    """Take down what happens to the state, on a tape of its own, so that tapes go on leading from start to start."""
+    """Take down what happens to the state, on a tape of its own, so that tapes go on leading from start to start.
+
+    What was ``called`` is a call of the node like others. What a replay found is the state of a node without the items.
+    """
     assert settings.node.tape is not None
     now_ns = forgot.now_ns
     began = Began(now_ns, saved["node"], 1, tuple(int(peer) for peer in state["peers"]))
     cleaned = Cleaned(now_ns, forgot.peer, forgot.since_ns, forgot.until_ns, new)
     with TapeFile(Path(settings.node.tape), settings.node.tapes_max) as tape:
-        for call in (began, Restored(now_ns, bytes(state["node"])), forgot if level == APPROXIMATE else cleaned):
+        for call in (began, Restored(now_ns, bytes(state["node"])), forgot if called else cleaned):
             tape.write(call)
         tape.sync()
         if tape.failure is not None:

@@ -129,7 +129,7 @@ class Finished(Call, frozen=True, tag="finish"):
 
 
 class Cleaned(Call, frozen=True, tag="clean"):
-    """No call: between two starts a member was forgotten in the saved state, exactly, and ``data`` is the state since.
+    """No call: between two starts a member was forgotten in the saved state by a replay; ``data`` is the state since.
 
     It stands on a tape of its own, after `Began` and the `Restored` state from before.
     """
