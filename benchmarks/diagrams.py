@@ -12,11 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from protovine.experiments.report.plot import GREY, colour, look, save
+from protovine.experiments.report.plot import GREY, WIDTH_IN, colour, look, save
 
 FOLDER = Path(__file__).parent.parent / "docs" / "figures"
 DPI = 150
-INK, PAPER = "#222222", "#f2f4f7"
+INK, PAPER, RECEIVER = "#222222", "#f2f4f7", "#e8f1ea"
 
 
 def main() -> None:
@@ -40,15 +40,23 @@ def canvas(width_in: float, height_in: float, width: float, height: float) -> tu
     return figure, axes
 
 
-def box(
-    axes: Axes, at: tuple[float, float], size: tuple[float, float], title: str, text: str, fill: str = PAPER
-) -> None:
-    """A box around ``at`` with a title and a text."""
-    (x, y), (width, height) = at, size
-    corner = (x - width / 2, y - height / 2)
-    axes.add_patch(FancyBboxPatch(corner, width, height, boxstyle="round,pad=0,rounding_size=1.2", fc=fill, ec=GREY))
-    axes.text(x, y - height / 2 + 2.2, title, ha="center", va="top", fontsize=9.5, fontweight="bold", color=INK)
-    axes.text(x, y - height / 2 + 6.8, text, ha="center", va="top", fontsize=8.2, color=INK, linespacing=1.3)
+def flow(steps: Sequence[tuple[str, str, str]], *groups: tuple[str, int, int]) -> Figure:
+    """Steps below each other, with title, text and fill; ``groups`` are named at the left, with first and last step."""
+    row, gap = 11.0, 3.6
+    left = 9.0 if groups else 1.0
+    figure, axes = canvas(WIDTH_IN, 0.059 * len(steps) * (row + gap), 100, len(steps) * (row + gap))
+    for i, (title, text, fill) in enumerate(steps):
+        top = i * (row + gap) + gap / 2
+        corner, size = (left, top), (99.0 - left, row)
+        axes.add_patch(FancyBboxPatch(corner, *size, boxstyle="round,pad=0,rounding_size=1.5", fc=fill, ec=GREY))
+        axes.text(left + 3, top + row / 2, title, va="center", fontsize=10, fontweight="bold", color=INK)
+        axes.text(left + 24, top + row / 2, text, va="center", fontsize=9.5, color=INK, linespacing=1.25)
+        if i:
+            arrow(axes, (left + 10, top - gap), (left + 10, top))
+    for name, first, last in groups:
+        middle = (first + last + 1) / 2 * (row + gap)
+        axes.text(3.5, middle, name, rotation=90, ha="center", va="center", fontsize=10, color=INK)
+    return figure
 
 
 def arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], **look_of: Any) -> None:
@@ -64,15 +72,15 @@ def age_sawtooth() -> Figure:
     end_s, draw = 10.0, np.random.default_rng(8)
     random_s = np.sort(draw.random(10)) * end_s
     even_s = np.arange(0.5, end_s, 1.0)
-    figure = Figure(figsize=(8, 2.9), layout="constrained")
-    cells = figure.subplots(1, 2, sharey=True)
+    figure = Figure(figsize=(WIDTH_IN, 4.2), layout="constrained")
+    cells = figure.subplots(2, 1, sharex=True, sharey=True)
     for i, (axes, title, times) in enumerate(
         zip(cells, ("at random times", "at equal distances"), (random_s, even_s), strict=True)
     ):
         mean_s = sawtooth(axes, times, end_s, colour(i))
         axes.set_title(f"10 messages {title}: mean age {mean_s:.2f} s", fontsize=9.5)
-        axes.set(xlabel="time [s]", xlim=(0, end_s), ylim=(0, None))
-    cells[0].set_ylabel("age at the receiver [s]")
+        axes.set(ylabel="age [s]", xlim=(0, end_s), ylim=(0, None))
+    cells[1].set_xlabel("time [s]")
     return figure
 
 
@@ -94,21 +102,15 @@ def sawtooth(axes: Axes, times: Any, end_s: float, line: str) -> float:
 
 def learner_flow() -> Figure:
     """From a sample to probabilities."""
-    figure, axes = canvas(8.6, 2.0, 100, 24)
-    y, size = 12.0, (16.0, 20.5)
-    steps = (
-        ("sample", "features in any\nunits, and the\ntime"),
-        ("4 metrics", "which prototypes\nare near?\nz-score, Fisher,\nRelief,\ndiscriminant"),
-        ("181 experts", "metric × bandwidth\n× recency × vote,\nand one linear\nmodel"),
-        ("hedge", "weighs experts by\ntheir recent losses:\nexp(-loss)"),
-        ("pool", "weighs 12 opinions,\ncalibrates them:\nthe probabilities"),
+    return flow(
+        (
+            ("sample", "features in any units, and the time", PAPER),
+            ("4 metrics", "which prototypes are near?\nz-score, Fisher, Relief, discriminant", PAPER),
+            ("181 experts", "metric × bandwidth × recency × vote,\nand one linear model", PAPER),
+            ("hedge", "weighs experts by their recent losses: exp(-loss)", PAPER),
+            ("pool", "weighs 12 opinions and calibrates them:\nthe class probabilities", PAPER),
+        )
     )
-    for i, (title, text) in enumerate(steps):
-        x = 10.0 + 20.0 * i
-        box(axes, (x, y), size, title, text)
-        if i:
-            arrow(axes, (x - 12, y), (x - 8, y))
-    return figure
 
 
 def learner_placement(margin: float = 0.25) -> Figure:
@@ -140,8 +142,8 @@ def learner_placement(margin: float = 0.25) -> Figure:
 
 def log_repair() -> Figure:
     """A lost entry of a log, and its repair."""
-    figure, axes = canvas(7.2, 4.1, 100, 58)
-    left, right, top, bottom = 24.0, 76.0, 7.0, 56.0
+    figure, axes = canvas(WIDTH_IN, 3.9, 100, 58)
+    left, right, top, bottom = 17.0, 74.0, 7.0, 56.0
     for x, name in ((left, "node A"), (right, "node B")):
         axes.text(x, 4, name, ha="center", va="center", fontsize=10.5, fontweight="bold", color=INK)
         axes.plot([x, x], [top, bottom], color=GREY, lw=1)
@@ -160,7 +162,7 @@ def log_repair() -> Figure:
         arrow(axes, (start, y), (end, y + 2.4 * (end - start) / (right - left if forth else left - right)))
         if not arrives:
             axes.text(end + 1.5, y + 1.8, "lost", color="#b3261e", fontsize=9, fontweight="bold", va="center")
-        axes.text(50, y - 0.6, text, ha="center", va="bottom", fontsize=9, color=INK)
+        axes.text((left + right) / 2, y - 0.6, text, ha="center", va="bottom", fontsize=9, color=INK)
     notes: Sequence[tuple[float, float, str, str]] = (
         (right + 2, 12.5, "has 1, 2", "left"),
         (right + 2, 26.5, "has 1, 2, 4:\n3 is missing", "left"),
@@ -177,23 +179,18 @@ def log_repair() -> Figure:
 
 def default_flow() -> Figure:
     """A sample's way from one node to another."""
-    figure, axes = canvas(8.6, 2.35, 100, 28)
-    steps = (
-        ("1 surprisal", "how little did the\nmodel expect the\ntrue class?\n-log₂ 0.5 = 1 bit"),
-        ("2 threshold", "is it worth its\nbytes? 0.006 bits\neach: 0.044 bits\nfor 7.3 bytes"),
-        ("3 batch", "1, 10 or 20\nsamples,\nat most 4 s"),
-        ("4 codes", "8 measurements,\n5 bits each, with\nclass and time:\nabout 7 bytes"),
-        ("5 learn", "like a local\nsample, within\nlimits; it is\nnever forwarded"),
-        ("6 trust", "did the sender's\nsamples help? Do\nthey surprise us\ntoo much?"),
+    return flow(
+        (
+            ("1 surprisal", "how little did the model expect the true class?\n-log₂ 0.5 = 1 bit", PAPER),
+            ("2 threshold", "is that worth its bytes?\n7.3 bytes · 0.006 bits = 0.044 bits", PAPER),
+            ("3 batch", "1, 10 or 20 samples, at most 4 s", PAPER),
+            ("4 codes", "8 measurements of 5 bits each, with class and\ntime: about 7 bytes", PAPER),
+            ("5 learning", "like a local sample, within limits;\nit is never forwarded", RECEIVER),
+            ("6 trust", "did the sender's samples help?\nDo they surprise us too much?", RECEIVER),
+        ),
+        ("sender", 0, 3),
+        ("receiver", 4, 5),
     )
-    for i, (title, text) in enumerate(steps):
-        x = 8.6 + 16.55 * i
-        box(axes, (x, 16.5), (14.2, 21.5), title, text, PAPER if i < 4 else "#e8f1ea")
-        if i:
-            arrow(axes, (x - 9.4, 16.5), (x - 7.1, 16.5))
-    axes.text(33.4, 3.4, "sender", ha="center", va="center", fontsize=10.5, fontweight="bold", color=INK)
-    axes.text(83.1, 3.4, "receiver", ha="center", va="center", fontsize=10.5, fontweight="bold", color=INK)
-    return figure
 
 
 if __name__ == "__main__":
