@@ -1,4 +1,4 @@
-"""The figures of docs/explanation/age.md: ``python -m benchmarks.age_figures [FOLDER]``, about three minutes.
+"""The measured figures of docs/explanation/age*.md: ``python -m benchmarks.age_figures [FOLDER]``, about three minutes.
 
 Most of the time is for the simulated points of `benchmarks.scheduler`.
 """

@@ -270,7 +270,7 @@ def _draw_recovery(curves: dict[str, dict[str, Any]], drifts: dict[str, list[int
                 axes.plot(curve, color=colour(i), label=preset, linewidth=1.2)
             mark_drifts(axes, drifts[stream])
             axes.set(title=stream, ylabel="accuracy", xlim=(0, None), ylim=(0.5, 1.01))
-        cells[0].legend(loc="lower right", ncols=2)
+        figure.legend(*cells[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
         cells[-1].set_xlabel(f"local samples of a node (window {WINDOW}); dotted: drift")
     save(figure, folder / "recovery.png", dpi=120)
 

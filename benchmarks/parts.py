@@ -1,4 +1,4 @@
-"""What the number of prototypes and the pool contribute to the default learner: docs/explanation/learner.md.
+"""What the number of prototypes and the pool contribute to the default learner: docs/explanation/learner-measured.md.
 
     python -m benchmarks.parts [--stream NAME ...]
 

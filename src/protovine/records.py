@@ -286,6 +286,15 @@ def write_trace(path: Path, header: dict[str, Any], records: Iterable[Record]) -
     ------
     OSError
         The file cannot be written; nothing is left behind.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_trace(Path(folder, "trace.jsonl.gz"), {"seed": 1}, [Down(5, 0), Up(9, 0, 2)])
+    ...     header, records = read_trace(Path(folder, "trace.jsonl.gz"))
+    ...     header["seed"], [type(record).__name__ for record in records]
+    (1, ['Down', 'Up'])
     """
     with new_trace(path, header) as add:
         for line in map(msgspec.json.Encoder().encode, records):
@@ -324,6 +333,10 @@ def read_trace(path: Path) -> tuple[dict[str, Any], Iterator[AnyRecord]]:
     ------
     DataError
         The file is missing, damaged, or not a trace of this version. Records may raise it while they are read.
+
+    Examples
+    --------
+    See `write_trace`.
     """
     try:
         with gzip.open(path, "rb") as lines:

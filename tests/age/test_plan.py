@@ -26,7 +26,7 @@ def by_name(plan: AgePlan) -> dict[str, PlannedSchedule]:
 
 
 def test_every_schedule_by_its_closed_form() -> None:
-    """A mean age of 1 s with n = 5, λ = 10 and s = 4 or in turn, by the formulas of docs/explanation/age.md."""
+    """A mean age of 1 s with n = 5, λ = 10 and s = 4 or in turn, by the formulas of docs/explanation/age-theory.md."""
     found = by_name(plan_age(mean_s=1.0, message_bytes=100))
     assert (4, 0.1, 400.0) == (
         found["coin"].fanout,

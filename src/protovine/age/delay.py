@@ -145,7 +145,7 @@ def poisson_push(rate_hz: float, sample_hz: float, delay: Delay, loss: float = 0
     Kaul, Yates & Gruteser, "Real-time status: how often should one update?", INFOCOM 2012. Costa, Codreanu &
     Ephremides, "On the age of information in status update systems with packet management", IEEE Trans. Inf. Theory
     2016 (blocking, queue of one). Kam, Kompella, Nguyen & Ephremides, "Effect of message transmission path diversity
-    on status age", IEEE Trans. Inf. Theory 2016 (unlimited). `docs/explanation/age.md` derives each.
+    on status age", IEEE Trans. Inf. Theory 2016 (unlimited). `docs/explanation/age-theory.md` derives each.
 
     Examples
     --------

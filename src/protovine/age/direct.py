@@ -110,7 +110,7 @@ def direct_push(
     References
     ----------
     Kaul, Yates & Gruteser, "Real-time status: how often should one update?", INFOCOM 2012; for delays see
-    `poisson_push`. The renewal-reward step that all schedules share is in `docs/explanation/age.md`.
+    `poisson_push`. The renewal-reward step that all schedules share is in `docs/explanation/age-theory.md`.
 
     Examples
     --------

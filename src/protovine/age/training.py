@@ -89,7 +89,7 @@ def trained_age(
 
     Queues train the fraction min(1, 1/ρ') of what they receive. Below saturation the mean age when trained is the same
     for all three of them, since the number that waits is. The age of trained knowledge is Exp(ν) plus the wait until
-    the peer's turn, uniform from 0 to 1/c, with ``lifo`` and ``newest-set``. `docs/explanation/age.md`
+    the peer's turn, uniform from 0 to 1/c, with ``lifo`` and ``newest-set``. `docs/explanation/age-theory.md`
     derives all formulas.
 
     Parameters

@@ -79,6 +79,13 @@ def merge(
     -------
     PrototypeSet
         One prototype per cluster, class by class.
+
+    Examples
+    --------
+    >>> held = PrototypeSet.of(np.array([[0.0], [2.0], [9.0]]), [0, 0, 1], weight=[1.0, 3.0, 1.0])
+    >>> merged = merge(held, [np.array([0, 1]), np.array([2])], [np.array([0, 0]), np.array([0])])
+    >>> merged.x.tolist(), merged.label.tolist(), merged.weight.tolist()
+    ([[1.0], [9.0]], [0, 1], [4.0, 1.0])
     """
     x, label, weight, event_ns = [], [], [], []
     for members, cluster in zip(classes, clusters, strict=True):

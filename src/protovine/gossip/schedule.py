@@ -182,7 +182,7 @@ class RoundRobin(Coin):
 class Counter(RoundRobin):
     """Use every 1/T-th opportunity, as evenly as whole numbers allow; peers take turns.
 
-    At equal traffic its mean age is half of `Coin`'s (`docs/explanation/age.md`). Nodes begin at random places
+    At equal traffic its mean age is half of `Coin`'s (`docs/explanation/age-theory.md`). Nodes begin at random places
     of the count.
 
     Examples
@@ -275,7 +275,7 @@ class AgeThreshold(Coin):
 
     The threshold is N mean gaps between opportunities, N = (n - 1)/(s T), minus the mean time from any moment to the
     next opportunity. Traffic then equals `Coin`'s. With exponential gaps the threshold is N - 1 gaps. No direct push
-    at equal traffic lowers the mean age by more than a fraction 1/N² (`docs/explanation/age.md`).
+    at equal traffic lowers the mean age by more than a fraction 1/N² (`docs/explanation/age-theory.md`).
 
     Examples
     --------

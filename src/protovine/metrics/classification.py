@@ -81,6 +81,14 @@ def predictions(records: Iterable[Record], n_nodes: int, n_classes: int) -> list
     """Predictions of nodes 0 to ``n_nodes`` - 1 with their true classes, in one pass over the records.
 
     Predictions of samples without a label are left out.
+
+    Examples
+    --------
+    >>> trace = [Arrived(1, 0, 0, 1), Predicted(1, 0, 0, 1, (0.2, 0.8))]
+    >>> trace += [Arrived(2, 0, 1, 0), Predicted(2, 0, 1, -1, ())]
+    >>> (made,) = predictions(trace, n_nodes=1, n_classes=2)
+    >>> made.truth.tolist(), made.predicted.tolist(), made.truth_proba.tolist()
+    ([1, 0], [1, -1], [0.8, 0.5])
     """
     kept = Columns.holding(records)
     arrived, made = kept.of(Arrived), kept.of(Predicted)
@@ -105,7 +113,14 @@ def predictions(records: Iterable[Record], n_nodes: int, n_classes: int) -> list
 
 
 def pooled(nodes: Sequence[NodePredictions]) -> NodePredictions:
-    """All predictions of all nodes, ordered by time (ties by node)."""
+    """All predictions of all nodes, ordered by time (ties by node).
+
+    Examples
+    --------
+    >>> trace = [Arrived(at, at, 0, at) for at in (0, 1)] + [Predicted(at, at, 0, 0, (1.0, 0.0)) for at in (0, 1)]
+    >>> pooled(predictions(trace, n_nodes=2, n_classes=2)).truth.tolist()
+    [0, 1]
+    """
     at_ns = np.concatenate([node.at_ns for node in nodes])
     order = np.argsort(at_ns, kind="stable")
     return NodePredictions(
@@ -125,6 +140,14 @@ def scores(made: NodePredictions, positive: int | None) -> Scores:
     made : NodePredictions
     positive : int or None
         The positive class of two; None for more classes, then `Scores.f1` is the macro average.
+
+    Examples
+    --------
+    >>> codes = np.array([1, 1, 0, 0])
+    >>> made = NodePredictions(np.arange(4), codes, np.array([1, 0, 0, 0]), np.array([0.9, 0.4, 0.8, 0.7]), n_classes=2)
+    >>> found = scores(made, positive=1)
+    >>> round(found.f1, 3), found.accuracy, found.accuracy_last_class
+    (0.667, 0.75, 0.5)
     """
     if not len(made):
         return Scores(*[None] * len(fields(Scores)))
@@ -186,7 +209,13 @@ def _gained(accuracy: float, baseline: float) -> float | None:
 
 
 def confusion(truth: NDArray[np.int64], predicted: NDArray[np.int64], n_classes: int) -> Confusion:
-    """Counts by true class (rows) and predicted class (columns; the last column: no model)."""
+    """Counts by true class (rows) and predicted class (columns; the last column: no model).
+
+    Examples
+    --------
+    >>> confusion(np.array([1, 1, 0]), np.array([1, -1, 1]), n_classes=2).tolist()
+    [[0, 1, 0], [0, 1, 1]]
+    """
     columns = n_classes + 1
     cell = truth * columns + np.where(predicted == NO_MODEL, n_classes, predicted)
     return np.bincount(cell, minlength=n_classes * columns).reshape(n_classes, columns)
@@ -206,7 +235,13 @@ def f1(truth: NDArray[np.int64], predicted: NDArray[np.int64], positive: int | N
 
 
 def f1_of(counts: Confusion, positive: int | None) -> float | None:
-    """`f1` from a confusion table."""
+    """`f1` from a confusion table.
+
+    Examples
+    --------
+    >>> f1_of(np.array([[0, 1, 0], [0, 1, 1]]), positive=1)
+    0.5
+    """
     true, predicted, hits = _margins(counts)
     if positive is not None:
         return float(2 * hits[positive] / (true[positive] + predicted[positive])) if true[positive] else None
@@ -220,6 +255,12 @@ def f1_paper(truth: NDArray[np.int64], predicted: NDArray[np.int64], positive: i
     They round precision, recall and F1 to 3 decimals, and count every prediction without a prototype as a false
     negative, whatever its true class. The paper has two classes. For more classes this is the mean over the classes
     that occur; a prediction without a prototype then counts for its true class only.
+
+    Examples
+    --------
+    >>> truth, predicted = np.array([1, 1, 0]), np.array([1, 1, -1])
+    >>> f1(truth, predicted, 1), f1_paper(truth, predicted, 1)
+    (1.0, 0.8)
     """
     return _f1_paper_of(_confusion_of_codes(truth, predicted, positive), positive)
 
@@ -272,7 +313,15 @@ def _confusion_of_codes(truth: NDArray[np.int64], predicted: NDArray[np.int64], 
 
 
 def sliding(made: NodePredictions, positive: int | None, window: int) -> NDArray[np.float64]:
-    """`f1` after each prediction over the last ``window`` ones (n,); NaN where it is not defined."""
+    """`f1` after each prediction over the last ``window`` ones (n,); NaN where it is not defined.
+
+    Examples
+    --------
+    >>> codes = np.array([1, 1, 1, 1])
+    >>> made = NodePredictions(np.arange(4), codes, np.array([0, 0, 1, 1]), np.full(4, 0.5), n_classes=2)
+    >>> sliding(made, positive=1, window=2).round(2).tolist()
+    [0.0, 0.0, 0.67, 1.0]
+    """
     classes = range(made.n_classes) if positive is None else [positive]
     each = []
     for c in classes:

@@ -42,7 +42,15 @@ class Traffic:
 
 
 def traffic(records: Iterable[Record]) -> Traffic:
-    """The traffic of a trace."""
+    """The traffic of a trace.
+
+    Examples
+    --------
+    >>> found = traffic([Sent(0, node=0, peer=peer, kind="log", sequence=1, samples_learnt=20, prototypes=3,
+    ...                       header_bytes=16, payload_bytes=24, digest=0) for peer in (1, 2)])
+    >>> found.bytes_total, found.messages, found.links
+    (80, 2, {(0, 1): 40, (0, 2): 40})
+    """
     kept = Columns.holding(records)
     sent, received = kept.of(Sent), kept.of(Received)
     ways, way = np.unique(np.stack([sent["node"], sent["peer"]]), axis=1, return_inverse=True)

@@ -169,7 +169,16 @@ def split_rows(
 
 
 def nodes_of_file(path: Path, n_nodes: int) -> npt.NDArray[np.int64]:
-    """The node of each row in a file of numbers, one a line; `DataError` unless all are between 0 and n_nodes - 1."""
+    """The node of each row in a file of numbers, one a line; `DataError` unless all are between 0 and n_nodes - 1.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "nodes.txt").write_text("0\\n1\\n1\\n")
+    ...     nodes_of_file(Path(folder, "nodes.txt"), n_nodes=2).tolist()
+    [0, 1, 1]
+    """
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:

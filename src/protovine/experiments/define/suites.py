@@ -258,7 +258,7 @@ def _byzantine(n: int, end_s: float) -> tuple[Case, ...]:
 _ABLATION: dict[str, Keys] = {
     "default": {},
     **{f"{part} disabled": {"learner.ablate": [part]} for part in PARTS},
-    "half the prototypes": {"learner.size_max": 100},
+    "250 prototypes": {"learner.size_max": 250},
     "batches of 5, 1 s": {"exchange.batch_items": 5, "exchange.batch_s": 1.0},
     "each sample at once": {"exchange.batch_items": 1},
     "8 bits": {"exchange.bits": 8},

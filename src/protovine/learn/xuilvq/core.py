@@ -30,7 +30,7 @@ class XuILVQCore:
 
     Distance is Euclidean on raw features. A sample far from its two nearest prototypes, or of a new class, becomes a
     prototype; otherwise the nearest one moves towards it or away from it, and so do its neighbours in a graph that
-    joins each sample's two nearest prototypes. Thresholds, rates and denoising: `docs/explanation/learner.md`.
+    joins each sample's two nearest prototypes. Thresholds, rates and denoising: `docs/explanation/xuilvq.md`.
 
     Parameters
     ----------
