@@ -70,11 +70,17 @@ def evaluate(x: Floats, now: int, follows: bool, s: State, out: Floats) -> int:
         s.z[:] = 0.0
         out[:] = 0.0
         return -1
+    ask_experts(x, now, s)
+    mix(s, out)
+    return pool(follows, s, out)
+
+
+@inner_kernel
+def ask_experts(x: Floats, now: int, s: State) -> None:
+    """Fill every expert's row of ``proba``."""
     measure(x, ALL_METRICS, s)
     vote(now, s)
     linear_vote(x, s)
-    mix(s, out)
-    return pool(follows, s, out)
 
 
 @merged_kernel
@@ -89,7 +95,7 @@ def learn(x: Floats, y: int, event: int, slot: int, weight: float, s: State, o: 
             if not admitted:
                 return REFUSED
             weight = min(weight, WEIGHT_MAX)
-        judge_by_received(x, y, event, slot, proven, s, o, scratch)
+        judge_by_received(x, y, event, slot, proven, s, o)
     s.counts[FRESH] = 0
     s.clock[NEWEST] = max(s.clock[NEWEST], event)
     if proven > PROOF_MOMENTS_MIN:
@@ -130,13 +136,11 @@ def judge_by_local(x: Floats, y: int, event: int, s: State, o: Options, scratch:
 
 
 @merged_kernel
-def judge_by_received(
-    x: Floats, y: int, event: int, slot: int, proven: float, s: State, o: Options, scratch: Floats
-) -> None:
+def judge_by_received(x: Floats, y: int, event: int, slot: int, proven: float, s: State, o: Options) -> None:
     """Judge a sender by its sample, and experts by one of a proven sender."""
     judging = o.hedge_received > 0.0 and proven > PROOF_JUDGE_MIN
     if s.counts[SIZE] > 0 and (judging or o.trusting):
-        evaluate(x, max(s.clock[NEWEST_LOCAL], event), False, s, scratch)
+        ask_experts(x, max(s.clock[NEWEST_LOCAL], event), s)
         if o.trusting:
             judge_item(slot, y, s)
         if judging:

@@ -80,10 +80,11 @@ def collect(now: int, votes: Floats, squares: Floats, mass: Floats, s: State) ->
     weight, square = np.zeros(N_MASSES), np.zeros(N_MASSES)
     s.sender_votes[:] = 0.0
     # Without senders all mass is local, and its columns are equal.
-    columns = N_MASSES if s.trust.shape[0] > LOCAL_SLOT + 1 else LOCAL_MASS
+    all_local = s.trust.shape[0] == LOCAL_SLOT + 1
     for j in range(s.counts[SIZE]):
         received = masses(j, now, s, weight)[best_recency]
         c = s.label[j]
+        columns = LOCAL_MASS if all_local or weight[LOCAL_MASS] == 0.0 else N_MASSES
         for i in range(columns):
             plain = weight[LOCAL_MASS if i >= LOCAL_MASS else ALL_MASS]
             square[i] = weight[i] * weight[i] / plain if plain > 0.0 else 0.0
@@ -105,7 +106,7 @@ def collect(now: int, votes: Floats, squares: Floats, mass: Floats, s: State) ->
                     break
                 e *= e
                 e *= e
-    if columns == LOCAL_MASS:
+    if all_local:
         for group in range(votes.shape[0]):
             for c in range(votes.shape[1]):
                 assign(votes[group, c, LOCAL_MASS:], votes[group, c, :LOCAL_MASS])
