@@ -80,25 +80,34 @@ def simulate_shards(
             books.record(made)
             record(made)
 
-    with _processes(built, ranges, evaluated) as ask:
-        answers = ask({shard: _Ask(0, []) for shard in range(shards)})
+    def keep_window(answers: dict[int, _Answer], order: list[tuple[int, int]]) -> None:
+        at = [0] * shards
+        for shard, index in order:
+            answer = answers[shard]
+            while at[shard] < len(answer.of) and answer.of[at[shard]] == index:
+                keep(answer.made[at[shard]])
+                at[shard] += 1
+
+    with _processes(built, ranges, evaluated) as (ask, answered):
+        ask({shard: _Ask(0, []) for shard in range(shards)})
+        answers = answered()
         heads = {shard: answer.head for shard, answer in answers.items()}
-        now_ns = 0
+        now_ns, order = 0, list[tuple[int, int]]()
         while left:
             soonest = min([head[0] for head in heads.values() if head is not None] + [m[0] for w in waiting for m in w])
             before_ns = min(soonest + scenario.link.delay_ns, last_ns)
             # The last nanosecond ends with the last sample, so it goes event by event.
             asked = list(range(shards)) if soonest < last_ns else [_first(merge, heads, waiting)]
-            answers = ask({shard: _Ask(before_ns, waiting[shard], one=soonest >= last_ns) for shard in asked})
+            ask({shard: _Ask(before_ns, waiting[shard], one=soonest >= last_ns) for shard in asked})
+            # Meanwhile the records of the window before are kept.
+            keep_window(answers, order)
+            answers = answered()
             for shard, answer in answers.items():
                 waiting[shard], heads[shard] = [], answer.head
             happened = [answers[shard].happened if shard in answers else [] for shard in range(shards)]
-            at = [0] * shards
-            for shard, index in merge.merged(happened):
-                answer, now_ns = answers[shard], happened[shard][index][0]
-                while at[shard] < len(answer.of) and answer.of[at[shard]] == index:
-                    keep(answer.made[at[shard]])
-                    at[shard] += 1
+            order = list(merge.merged(happened))
+            last_shard, last_index = order[-1]
+            now_ns = happened[last_shard][last_index][0]
             for source, answer in answers.items():
                 for message in answer.abroad:
                     target = shard_of[message[4]]
@@ -107,7 +116,9 @@ def simulate_shards(
             left -= came
             if came:
                 progress(came)
-        answers = ask({shard: _Ask(now_ns, waiting[shard], finish=True) for shard in range(shards)})
+        keep_window(answers, order)
+        ask({shard: _Ask(now_ns, waiting[shard], finish=True) for shard in range(shards)})
+        answers = answered()
         for answer in answers.values():
             for made in answer.made:
                 keep(made)
@@ -133,7 +144,8 @@ def _first(merge: Merge, heads: dict[int, Happened | None], waiting: list[list[A
 @contextmanager
 def _processes(
     built: Built, ranges: list[range], evaluated: Callable[[Outcome], Iterable[AnyRecord]]
-) -> Iterator[Callable[[dict[int, _Ask]], dict[int, _Answer]]]:
+) -> Iterator[tuple[Callable[[dict[int, _Ask]], None], Callable[[], dict[int, _Answer]]]]:
+    """A function that asks shards, and one that waits for their answers."""
     # Forked, so that the data exist once. No thread of a library works at this time.
     context = multiprocessing.get_context("fork")
     encode, decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(_Answer).decode
@@ -147,9 +159,14 @@ def _processes(
         pipes.append(here)
         children.append(child)
 
-    def ask(asked: dict[int, _Ask]) -> dict[int, _Answer]:
-        for shard, what in asked.items():
-            pipes[shard].send_bytes(encode(what))
+    asked: list[int] = []
+
+    def ask(what: dict[int, _Ask]) -> None:
+        asked[:] = what
+        for shard, each in what.items():
+            pipes[shard].send_bytes(encode(each))
+
+    def answered() -> dict[int, _Answer]:
         answers = {}
         for shard in asked:
             try:
@@ -161,7 +178,7 @@ def _processes(
         return answers
 
     try:
-        yield ask
+        yield ask, answered
     finally:
         for pipe in pipes:
             pipe.close()
