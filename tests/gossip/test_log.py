@@ -325,8 +325,8 @@ def test_an_old_acknowledgement_takes_nothing_back() -> None:
     node.offer(NOTHING, 0)
     for acked, mask in ((1, 0b10), (3, 0), (1, 0b10), (0, 0b1010)):
         node.accept(node.read(replace(FRAME, acked_incarnation=1, acked=acked, acked_mask=mask).encode(), 1), [], 1)
-    assert (4, 0) == (node._states[1].acked, node._states[1].acked_mask), "two messages together say it all"
-    assert {} == node._states[1].flight
+    assert (4, 0) == (node._contacts.of(1).acked, node._contacts.of(1).acked_mask), "two messages together say it all"
+    assert {} == node._contacts.of(1).flight
 
 
 def test_entries_too_far_beyond_a_gap_are_left_for_later() -> None:

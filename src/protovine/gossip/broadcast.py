@@ -99,7 +99,7 @@ class BroadcastLog(LogGossip):
             self._pushed_ns = pushed_ns  # The node stays quiet.
         made += self._repairs(standing, now_ns)
         for peer in sorted(self._newcomers):
-            whole = self._summarised(self._states[peer], inf, standing, summary, now_ns)
+            whole = self._summarised(self._contacts.of(peer), inf, standing, summary, now_ns)
             if whole is not None:
                 self._newcomers.discard(peer)
                 made.append(whole)
@@ -122,7 +122,7 @@ class BroadcastLog(LogGossip):
 
     def accept(self, frame: LogFrame, good: list[int], now_ns: int) -> tuple[PeerView, int | None]:
         """Take note of a message; a broadcast acknowledges nothing."""
-        if frame.incarnation > self._states[frame.sender].incarnation:
+        if frame.incarnation > self._contacts.peek(frame.sender).incarnation:
             self._gaps.pop(frame.sender, None)
         state = self._take_in(frame, good, now_ns)
         state.heard_ns = now_ns
@@ -139,7 +139,7 @@ class BroadcastLog(LogGossip):
         gap = self._gaps.get(peer)
         if gap is not None and self.active:
             gap.tries = 0
-            self._watch(self._states[peer], gap, False, now_ns)
+            self._watch(self._contacts.of(peer), gap, False, now_ns)
 
     def add(self, peer: int, now_ns: int) -> None:
         """Add a neighbour; it is heard when it sends."""
@@ -167,7 +167,7 @@ class BroadcastLog(LogGossip):
         for peer, gap in sorted(self._gaps.items()):
             if gap.ask_ns is None or now_ns < gap.ask_ns:
                 continue
-            asked = self._message(self._states[peer], [], standing, now_ns, Kind.PROBE)
+            asked = self._message(self._contacts.of(peer), [], standing, now_ns, Kind.PROBE)
             if asked is None:
                 break  # The budget is used up.
             made.append(asked)

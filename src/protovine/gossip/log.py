@@ -22,9 +22,10 @@ from typing import Any
 
 from protovine.errors import RemoteProtocolError
 from protovine.gossip.budget import Budget, Device
+from protovine.gossip.contacts import Contacts
 from protovine.gossip.entries import SUMMARY_ENTRIES, Entry, LogOutgoing, Summary, few
 from protovine.gossip.frame import ENTRIES_MAX, LOG_MESSAGE_BYTES_MAX, Kind, LogFrame
-from protovine.gossip.peer_log import PROBE_NS, TICK_NS, PeerLog
+from protovine.gossip.peer_log import PROBE_NS, TICK_NS, UNANSWERED, PeerLog
 from protovine.gossip.peers import UNSENT, PeerView, Standing, check_peers, check_sender, stale
 from protovine.records import SECOND_NS
 
@@ -35,6 +36,9 @@ _LENGTH_BYTES = 3
 _ACKNOWLEDGE_NS, _ACKNOWLEDGE_ENTRIES = 2 * SECOND_NS, ENTRIES_MAX // 4
 _PROBE_MAX_NS = 60 * SECOND_NS  # Longest wait between two probes of a silent peer.
 _QUIET_NS = 2 * SECOND_NS  # Without an opportunity for this long, each tick is one while anything is left to send.
+# Peers with whom a node makes contact at an opportunity and at a tick, and probes at a tick: a swarm of thousands that
+# starts at once, or a network that was down, is not flooded.
+FIRST_CONTACTS = 32
 # A peer that misses more than this many entries and bytes may get a summary, in at least this part of the bucket.
 _SUMMARY_BYTES, _SUMMARY_PART = 600, 0.5
 
@@ -79,7 +83,7 @@ class LogGossip:
         active: bool = True,
     ) -> None:
         check_peers(node, peers)
-        self.node, self.peers = node, sorted(peers)
+        self.node, self._contacts = node, Contacts(node, peers)
         self.active = active
         most = min(LOG_MESSAGE_BYTES_MAX, message_bytes_max or LOG_MESSAGE_BYTES_MAX)
         self._device, self._suitable_bytes = device, device.message_bytes if device else 0
@@ -87,13 +91,17 @@ class LogGossip:
         self._budget = Budget(budget_bytes_per_s, most, full=incarnation == 1, device_ns=device_ns)
         self.message_bytes_max = self._budget.message_bytes_max
         self.incarnation = incarnation
-        self._states = {peer: PeerLog(peer) for peer in self.peers}
         self._log: deque[Entry] = deque()
         self._sequence = 0
         self._before: tuple[int, int] | None = None  # (incarnation, sequence) that this log goes on from.
         self._pushed_ns = -_QUIET_NS
         # First send every peer a digest of its log, so that it sends what is missing.
         self._tick_ns: int | None = 0 if peers and active else None
+
+    @property
+    def peers(self) -> list[int]:
+        """Ids of the neighbours, ascending."""
+        return self._contacts.ids
 
     def change_budget(self, bytes_per_s: float, now_ns: int) -> None:
         """From now on the budget is another one."""
@@ -119,12 +127,12 @@ class LogGossip:
     @property
     def views(self) -> dict[int, PeerView]:
         """What is known of each peer; samples_learnt and time are those up to which nothing is missing."""
-        return {peer: state.view() for peer, state in self._states.items()}
+        return {state.id: state.view() for state in self._contacts}
 
     @property
     def watermarks(self) -> dict[int, tuple[int, int]]:
         """For each peer (incarnation, sequence) up to which all of its entries were accepted."""
-        return {s.id: (s.incarnation, s.watermark) for s in self._states.values()}
+        return {state.id: (state.incarnation, state.watermark) for state in self._contacts}
 
     @property
     def head(self) -> tuple[int, int]:
@@ -133,27 +141,26 @@ class LogGossip:
 
     def add(self, peer: int, now_ns: int) -> None:
         """Add a neighbour; nothing changes if it is one already."""
-        if peer not in self._states:
+        if peer not in self._contacts:
             check_peers(self.node, [*self.peers, peer])
-            self.peers = sorted([*self.peers, peer])
-            self._states = {id: self._states.get(id) or PeerLog(id) for id in self.peers}
+            self._contacts.add(peer)
             if self.active:
                 self._wake(now_ns)
 
     def reached(self, peer: int, now_ns: int) -> None:
         """A peer is there again: entries that it has not acknowledged are sent again, after a probe."""
-        state = self._states[peer]
+        state = self._contacts.of(peer)
         if self.active:
             state.flight.clear()
             state.summary = state.summary_tries = state.unanswered = 0
             state.fresh = state.acked + 1
             state.heard_ns, state.probe_ns, state.probe_wait_ns = None, now_ns, PROBE_NS
+            self._contacts.doubt(state)
             self._wake(now_ns)
 
     def forget(self, peer: int, whole: bool) -> None:
         """Forget how far a peer was, and if ``whole`` which of its entries came, so that it sends all of them again."""
-        if peer in self._states:
-            self._states[peer].forget(whole)
+        self._contacts.peek(peer).forget(whole)
 
     def append(self, payload: bytes, items: int) -> int:
         """Put an entry of ``items`` prototypes into the own log, for the next `push`; its sequence number."""
@@ -161,19 +168,23 @@ class LogGossip:
         self._log.append(Entry(self._sequence, payload, items))
         if len(self._log) > ENTRIES_MAX:
             gone = self._log.popleft().sequence
-            for state in self._states.values():
+            for state in self._contacts.known():
                 state.flight.pop(gone, None)
         return self._sequence
 
     def lacking(self, now_ns: int) -> list[int]:
-        """Peers that lack something which they were never sent, ascending, without those that stay silent."""
-        return [peer for peer, state in self._states.items() if self._lacks(state) and not state.silent(now_ns)]
+        """Peers that lack something which they were never sent, ascending, without those that stay silent.
+
+        At most `FIRST_CONTACTS` of them are strangers: in a large swarm a node comes to all of them in time.
+        """
+        met = [state.id for state in self._contacts.known() if self._lacks(state) and not state.silent(now_ns)]
+        return sorted(met + self._contacts.strangers(FIRST_CONTACTS)) if self._sequence else sorted(met)
 
     def push(self, peers: list[int], standing: Standing, summary: Summary, now_ns: int) -> list[LogOutgoing]:
         """At an opportunity: send ``peers`` (of `lacking`) everything that they lack."""
         self._pushed_ns = now_ns
         self._wake(now_ns + TICK_NS)
-        states = self._in_turn([self._states[peer] for peer in peers])
+        states = self._in_turn([self._contacts.of(peer) for peer in peers])
         return [message for state in states for message in self._serve(state, standing, summary, now_ns)]
 
     def next_timer_ns(self) -> int | None:
@@ -186,7 +197,7 @@ class LogGossip:
 
     def is_quiet(self, now_ns: int) -> bool:
         """Whether peers lack something although no opportunity came for a while: `on_timer` then takes its place."""
-        return now_ns - self._pushed_ns >= _QUIET_NS and any(map(self._lacks, self._states.values()))
+        return now_ns - self._pushed_ns >= _QUIET_NS and self._anyone_lacks()
 
     def on_timer(self, peers: list[int] | None, standing: Standing, summary: Summary, now_ns: int) -> list[LogOutgoing]:
         """Send repairs, acknowledgements and probes that are due; and to ``peers``, if `is_quiet`, what they lack."""
@@ -198,30 +209,53 @@ class LogGossip:
             pushed_ns = self._pushed_ns
             made = self.push(peers, standing, summary, now_ns)
             self._pushed_ns = pushed_ns  # The node stays quiet.
-        for state in self._in_turn(list(self._states.values())):
+        for peer in self._contacts.strangers(FIRST_CONTACTS):
+            self._contacts.of(peer)
+        due, probes = self._contacts.due(now_ns), FIRST_CONTACTS
+        for state in self._in_turn(due):
             silent = state.silent(now_ns)
-            if not silent and self._is_overdue(state, now_ns):
+            if not silent and state.is_overdue(now_ns):
                 made += self._serve(state, standing, summary, now_ns)
             if (silent or state.heard_ns is None) and now_ns >= state.probe_ns:
-                hello = self._message(state, [], standing, now_ns, Kind.PROBE)
+                hello = self._message(state, [], standing, now_ns, Kind.PROBE) if probes else None
                 if hello is not None:
+                    probes -= 1
                     made.append(hello)
                     state.probe_ns = now_ns + state.probe_wait_ns
                     state.probe_wait_ns = min(2 * state.probe_wait_ns, _PROBE_MAX_NS)
             elif state.owed_ns is not None and now_ns >= state.owed_ns:
                 answer = self._message(state, [], standing, now_ns)
-                made += [answer] if answer is not None else []
-        for state in self._states.values():
-            # What could not be done now is tried again a tick later.
-            self._plan(state, now_ns, now_ns + 1)
+                if answer is not None:
+                    made.append(answer)
+                else:  # Another try.
+                    state.owed_ns = now_ns + TICK_NS
+                    self._contacts.owe(state)
+        for state in due:
+            self._contacts.watch(state)
+        # What could not be done now is tried again a tick later.
+        for at_ns in self._plans(now_ns):
+            self._wake(at_ns if at_ns > now_ns else now_ns + TICK_NS)
         return made
+
+    def _plans(self, now_ns: int) -> list[int]:
+        """When the first acknowledgement and the first probe are due, and when to look for other work."""
+        plans = [state.probe_ns for state in self._contacts.doubtful(now_ns)]
+        owed_ns = self._contacts.first_owed_ns()
+        if owed_ns is not None:
+            plans.append(owed_ns)
+        if self._contacts.has_strangers or any(self._has_work(each, now_ns) for each in self._contacts.known()):
+            plans.append(now_ns + TICK_NS)
+        return plans
+
+    def _has_work(self, state: PeerLog, now_ns: int) -> bool:
+        """Whether a peer that is there lacks an entry, as far as it is known."""
+        return not state.silent(now_ns) and bool(state.flight or state.summary or self._lacks(state))
 
     def read(self, data: bytes, sender: int) -> LogFrame:
         """The message in ``data``; `RemoteProtocolError` if it is damaged, of another sender or outdated."""
         frame = LogFrame.decode(data)
-        state = self._states.get(frame.sender)
-        check_sender(self.node, frame.sender, sender, state is not None)
-        assert state is not None
+        check_sender(self.node, frame.sender, sender, frame.sender in self._contacts)
+        state = self._contacts.peek(frame.sender)
         if frame.incarnation < max(1, state.incarnation):
             raise stale(sender, f"incarnation {frame.incarnation}", str(state.incarnation))
         known = frame.acked + frame.acked_mask.bit_length()
@@ -234,7 +268,7 @@ class LogGossip:
 
         What lies too far beyond the first gap is as good as lost: it will come again.
         """
-        state = self._states[frame.sender]
+        state = self._contacts.peek(frame.sender)
         again = frame.incarnation > state.incarnation
         watermark, mask = (0, 0) if again else (state.watermark, state.mask)
         beyond = frame.sequence + index - watermark - 1
@@ -249,45 +283,23 @@ class LogGossip:
             state.owed += len(frame.entries)
             at_once = frame.kind == Kind.PROBE or state.owed >= _ACKNOWLEDGE_ENTRIES
             owed_ns = max(now_ns + (0 if at_once else _ACKNOWLEDGE_NS), state.sent_ns + TICK_NS)
-            state.owed_ns = owed_ns if state.owed_ns is None else min(state.owed_ns, owed_ns)
+            if state.owed_ns is None or owed_ns < state.owed_ns:
+                state.owed_ns = owed_ns
+                self._contacts.owe(state)
         acknowledged_ns = self._hear(state, frame, now_ns)
         if self.active:
-            self._plan(state, now_ns, now_ns)
+            self._plan(state, now_ns)
         return state.view(), acknowledged_ns
 
     def _take_in(self, frame: LogFrame, good: list[int], now_ns: int) -> PeerLog:
         """Move what this node has of the sender's log forwards."""
-        state = self._states[frame.sender]
+        state = self._contacts.of(frame.sender)
         if frame.incarnation > state.incarnation:
-            self._restarted(state, frame.incarnation)
-        for index in good:
-            beyond = frame.sequence + index - state.watermark - 1
-            if frame.kind == Kind.SUMMARY:
-                state.watermark += beyond + 1
-                state.mask >>= beyond + 1
-            else:
-                state.mask |= 1 << beyond
-            while state.mask & 1:
-                state.mask >>= 1
-                state.watermark += 1
-        state.accepted += bool(good)
-        created_ns = min(frame.created_ns, now_ns)
-        if (frame.samples_learnt or frame.created_ns) and created_ns >= state.ahead[2]:
-            state.ahead = (frame.last, frame.samples_learnt, created_ns)
-        if state.watermark >= state.ahead[0]:
-            state.samples_learnt = max(state.samples_learnt, state.ahead[1])
-            state.created_ns = max(state.created_ns, state.ahead[2])
+            if state.incarnation:
+                state.whole = self._before is None
+            state.restarted(frame.incarnation)
+        state.take_in(frame, good, now_ns)
         return state
-
-    def _restarted(self, state: PeerLog, incarnation: int) -> None:
-        """A peer runs for the first time, or again and may have lost its memory: only new messages count."""
-        if state.incarnation:
-            state.acked = state.acked_mask = state.summary = state.summary_tries = 0
-            state.fresh = 1
-            state.flight.clear()
-            state.whole = self._before is None
-        state.incarnation, state.watermark, state.mask = incarnation, 0, 0
-        state.samples_learnt, state.ahead = 0, (0, 0, 0)
 
     def _hear(self, state: PeerLog, frame: LogFrame, now_ns: int) -> int | None:
         """Note what a peer says that it has; the time of the newest message that it acknowledges by that."""
@@ -297,11 +309,13 @@ class LogGossip:
             state.summary_tries = min(state.summary_tries, 1)
         state.heard_ns, state.unanswered = now_ns, 0
         state.probe_wait_ns = PROBE_NS
+        acknowledged_ns = None
         if frame.acked_incarnation == self.incarnation:
-            return state.acknowledge(frame.acked, frame.acked_mask)
-        if self._before is not None and frame.acked_incarnation == self._before[0]:
+            acknowledged_ns = state.acknowledge(frame.acked, frame.acked_mask)
+        elif self._before is not None and frame.acked_incarnation == self._before[0]:
             state.whole = state.whole or 0 < frame.acked >= self._before[1] - few(self._before[1])
-        return None
+        self._contacts.note_heard(state)
+        return acknowledged_ns
 
     @property
     def _oldest(self) -> int:
@@ -315,10 +329,9 @@ class LogGossip:
         """Whether a peer lacks what is no longer in the log."""
         return state.acked + 1 < self._oldest or (not state.whole and not state.acked)
 
-    def _is_overdue(self, state: PeerLog, now_ns: int) -> bool:
-        if state.summary and state.overdue(state.summary_ns, state.summary_tries, now_ns):
-            return True
-        return any(state.overdue(*sent, now_ns) for sent in state.flight.values())
+    def _anyone_lacks(self) -> bool:
+        strangers = self._contacts.has_strangers and self._sequence > 0
+        return strangers or any(map(self._lacks, self._contacts.known()))
 
     def _missing(self, state: PeerLog, now_ns: int) -> list[Entry]:
         """Entries to send to a peer now, ascending: those never sent, and those whose acknowledgement is overdue."""
@@ -387,6 +400,7 @@ class LogGossip:
             state.summary, state.summary_ns, state.summary_tries = self._sequence, now_ns, state.summary_tries + 1
             state.fresh = self._sequence + 1
             state.flight.clear()
+            self._contacts.watch(state)
         return message
 
     def _message(
@@ -416,12 +430,15 @@ class LogGossip:
             if not state.unanswered:
                 state.unanswered_ns = now_ns
             state.unanswered += 1
+            if state.unanswered >= UNANSWERED:
+                self._contacts.doubt(state)
             state.probe_ns = max(state.probe_ns, now_ns + PROBE_NS)
         if kind == Kind.LOG:
             for entry in run:
                 state.flight[entry.sequence] = (now_ns, state.flight.get(entry.sequence, (0, 0))[1] + 1)
             if run:
                 state.fresh = max(state.fresh, run[-1].sequence + 1)
+                self._contacts.watch(state)
         return LogOutgoing(state.id, frame, data, sum([entry.items for entry in run]))
 
     def rejoin(self, incarnation: int, now_ns: int) -> None:
@@ -429,7 +446,7 @@ class LogGossip:
         before = self.state()
         self.incarnation, self._sequence = incarnation, 0
         self._log.clear()
-        self._states = {peer: PeerLog(peer) for peer in self.peers}
+        self._contacts.clear()
         self.restore(before)
         if self.active and self.peers:
             self._wake(now_ns)
@@ -440,31 +457,30 @@ class LogGossip:
         self._pushed_ns += by_ns
         if self._tick_ns is not None:
             self._tick_ns += by_ns
-        for state in self._states.values():
+        for state in self._contacts.known():
             state.shift(by_ns, now_ns)
+        self._contacts.renew()
 
     def _wake(self, at_ns: int) -> None:
         if self._tick_ns is None or at_ns < self._tick_ns:
             self._tick_ns = at_ns
 
-    def _plan(self, state: PeerLog, now_ns: int, earliest_ns: int) -> None:
-        """Keep a timer for what is due with a peer, and not before ``earliest_ns``."""
+    def _plan(self, state: PeerLog, now_ns: int) -> None:
+        """Keep a timer for what is due with a peer."""
         due = [] if state.owed_ns is None else [state.owed_ns]
-        silent = state.silent(now_ns)
-        if silent or state.heard_ns is None:
+        if state.heard_ns is None or state.silent(now_ns):
             due.append(state.probe_ns)
-        if not silent and (state.flight or state.summary or self._lacks(state)):
+        if self._has_work(state, now_ns):
             due.append(now_ns + TICK_NS)
         if due:
-            first_ns = min(due)
-            self._wake(first_ns if first_ns >= earliest_ns else now_ns + TICK_NS)
+            self._wake(min(due) if min(due) >= now_ns else now_ns + TICK_NS)
 
     def state(self) -> dict[str, Any]:
         """State for a restart: what is known of the peers' logs, and which peers have all of this one."""
         return {
             "incarnation": self.incarnation,
             "sequence": self._sequence,
-            "peers": [[s.id, *s.numbers(), self._is_whole(s)] for s in self._states.values()],
+            "peers": [[s.id, *s.numbers(), self._is_whole(s)] for s in self._contacts],
         }
 
     def _is_whole(self, state: PeerLog) -> bool:
@@ -482,8 +498,8 @@ class LogGossip:
         self.incarnation = max(self.incarnation, saved + 1)
         self._budget.empty()
         for peer, *numbers, whole in state["peers"]:
-            known = self._states.get(peer)
-            if known is not None:
+            if peer in self._contacts:
+                known = self._contacts.of(peer)
                 known.restore(numbers)
                 known.whole = bool(whole)
         if sequence:

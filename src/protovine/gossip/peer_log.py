@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from protovine.gossip.frame import Kind, LogFrame
 from protovine.gossip.peers import PeerView
 from protovine.records import SECOND_NS
 
@@ -13,7 +14,7 @@ _RETRY_NS = 2 * SECOND_NS  # First wait for an acknowledgement; doubles with eac
 _RETRY_MAX_NS = 16 * SECOND_NS
 _ROUND_TRIP_NS = SECOND_NS // 2  # A peer that is heard this long after a message has had time to receive it.
 # A peer that left this many messages unanswered for this long is silent: it gets no more entries, only probes.
-_UNANSWERED, _SILENCE_NS = 3, 10 * SECOND_NS
+UNANSWERED, _SILENCE_NS = 3, 10 * SECOND_NS
 
 
 @dataclass(slots=True)
@@ -47,6 +48,7 @@ class PeerLog:
     unanswered_ns: int = 0
     probe_ns: int = 0
     probe_wait_ns: int = PROBE_NS
+    look_ns: int | None = None  # When a timer looks at it again.
 
     def view(self) -> PeerView:
         """What is known of the peer."""
@@ -60,6 +62,35 @@ class PeerLog:
         """Go on from `numbers`."""
         self.incarnation, self.watermark, self.mask = map(int, numbers[:3])
         self.samples_learnt, self.created_ns, self.accepted = map(int, numbers[3:])
+
+    def restarted(self, incarnation: int) -> None:
+        """The peer runs for the first time, or again and may have lost its memory: only new messages count."""
+        if self.incarnation:
+            self.acked = self.acked_mask = self.summary = self.summary_tries = 0
+            self.fresh = 1
+            self.flight.clear()
+        self.incarnation, self.watermark, self.mask = incarnation, 0, 0
+        self.samples_learnt, self.ahead = 0, (0, 0, 0)
+
+    def take_in(self, frame: LogFrame, good: list[int], now_ns: int) -> None:
+        """The entries ``good`` of a message of the peer were taken in."""
+        for index in good:
+            beyond = frame.sequence + index - self.watermark - 1
+            if frame.kind == Kind.SUMMARY:
+                self.watermark += beyond + 1
+                self.mask >>= beyond + 1
+            else:
+                self.mask |= 1 << beyond
+            while self.mask & 1:
+                self.mask >>= 1
+                self.watermark += 1
+        self.accepted += bool(good)
+        created_ns = min(frame.created_ns, now_ns)
+        if (frame.samples_learnt or frame.created_ns) and created_ns >= self.ahead[2]:
+            self.ahead = (frame.last, frame.samples_learnt, created_ns)
+        if self.watermark >= self.ahead[0]:
+            self.samples_learnt = max(self.samples_learnt, self.ahead[1])
+            self.created_ns = max(self.created_ns, self.ahead[2])
 
     def forget(self, whole: bool) -> None:
         """Forget how far the peer was, and if ``whole`` which of its entries came."""
@@ -83,13 +114,29 @@ class PeerLog:
 
     def silent(self, now_ns: int) -> bool:
         """Whether the peer left several messages unanswered for long."""
-        return self.unanswered >= _UNANSWERED and now_ns - self.unanswered_ns >= _SILENCE_NS
+        return self.unanswered >= UNANSWERED and now_ns - self.unanswered_ns >= _SILENCE_NS
 
-    def overdue(self, sent_ns: int, tries: int, now_ns: int) -> bool:
-        """Whether a message sent at ``sent_ns``, after ``tries`` attempts, should have been acknowledged by now."""
+    def overdue_ns(self, sent_ns: int, tries: int) -> int:
+        """When a message sent at ``sent_ns``, after ``tries`` attempts, should have been acknowledged."""
         wait_ns = min(_RETRY_NS << min(tries - 1, 10), _RETRY_MAX_NS)
         heard_since = self.heard_ns is not None and self.heard_ns > sent_ns + _ROUND_TRIP_NS
-        return now_ns - sent_ns >= (wait_ns if heard_since else 4 * wait_ns)
+        return sent_ns + (wait_ns if heard_since else 4 * wait_ns)
+
+    def overdue(self, sent_ns: int, tries: int, now_ns: int) -> bool:
+        """Whether such a message should have been acknowledged by now."""
+        return now_ns >= self.overdue_ns(sent_ns, tries)
+
+    def first_overdue_ns(self) -> int | None:
+        """When the first of all messages that were not acknowledged should have been."""
+        times = [self.overdue_ns(*sent) for sent in self.flight.values()]
+        if self.summary:
+            times.append(self.overdue_ns(self.summary_ns, self.summary_tries))
+        return min(times, default=None)
+
+    def is_overdue(self, now_ns: int) -> bool:
+        """Whether any message should have been acknowledged by now."""
+        overdue_ns = self.first_overdue_ns()
+        return overdue_ns is not None and now_ns >= overdue_ns
 
     def acknowledge(self, acked: int, mask: int) -> int | None:
         """The peer has at least these entries; returns when the newest of them was sent, if it was still in flight.
