@@ -10,7 +10,11 @@ import heapq
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 
-from protovine.gossip.peer_log import PeerLog
+from protovine.gossip.peer_log import TICK_NS, PeerLog
+
+# Strangers that a node sends entries to at an opportunity, and probes at a tick: a swarm of thousands that starts at
+# once, or a network that was down, is not flooded. While there are more strangers, it greets only these at a tick.
+FIRST_CONTACTS, GREETED = 32, 8
 
 
 class Contacts:
@@ -33,8 +37,9 @@ class Contacts:
     def __init__(self, node: int, peers: list[int]) -> None:
         self.node, self.ids = node, sorted(peers)
         self._met: dict[int, PeerLog] = {}
-        # Places in ``ids`` of strangers are passed once: those before this one, from the own id on, are met.
+        # From the own id on, so many are met; none of them is looked at again for strangers.
         self._passed = 0
+        self._greeted_ns = -TICK_NS
         # Peers that were not heard yet, or left messages unanswered.
         self._doubtful: set[int] = set()
         # When to look at a peer again, and when an acknowledgement is due; some are outdated.
@@ -59,9 +64,9 @@ class Contacts:
         return self._met.values()
 
     @property
-    def has_strangers(self) -> bool:
-        """Whether there was no contact with some neighbours yet."""
-        return len(self._met) < len(self.ids)
+    def n_strangers(self) -> int:
+        """Neighbours that there was no contact with yet."""
+        return len(self.ids) - len(self._met)
 
     def peek(self, peer: int) -> PeerLog:
         """What is known of a neighbour; nothing is kept of a stranger."""
@@ -89,7 +94,7 @@ class Contacts:
         """The next ``count`` neighbours without contact, from the own id upwards and round: every node has others."""
         found: list[int] = []
         n, at = len(self.ids), self._passed
-        if not self.has_strangers:
+        if not self.n_strangers:
             return found
         first = bisect_right(self.ids, self.node)
         while at < n and len(found) < count:
@@ -100,6 +105,14 @@ class Contacts:
                 self._passed += 1
             at += 1
         return found
+
+    def greet(self, now_ns: int) -> None:
+        """Make contact with strangers, with all if they are few, else with some at a tick: they are due for a probe."""
+        left = self.n_strangers
+        if left and (left <= FIRST_CONTACTS or now_ns >= self._greeted_ns + TICK_NS):
+            self._greeted_ns = now_ns
+            for peer in self.strangers(FIRST_CONTACTS if left <= FIRST_CONTACTS else GREETED):
+                self.of(peer)
 
     def note_heard(self, state: PeerLog) -> None:
         """A peer is there."""
@@ -121,11 +134,12 @@ class Contacts:
             heapq.heappush(self._owed, (state.owed_ns, state.id))
             self.look(state, state.owed_ns)
 
-    def first_owed_ns(self) -> int | None:
-        """When the first acknowledgement is due."""
+    def plans(self, now_ns: int) -> list[int]:
+        """When probes are due, and the first acknowledgement."""
         while self._owed and self._met[self._owed[0][1]].owed_ns != self._owed[0][0]:
             heapq.heappop(self._owed)
-        return self._owed[0][0] if self._owed else None
+        owed = [at_ns for at_ns, _ in self._owed[:1]]
+        return [state.probe_ns for state in self.doubtful(now_ns)] + owed
 
     def look(self, state: PeerLog, at_ns: int) -> None:
         """Something may be due with a peer from ``at_ns`` on."""
@@ -152,8 +166,9 @@ class Contacts:
                 found.add(peer)
         return [self._met[peer] for peer in sorted(found)]
 
-    def renew(self) -> None:
-        """Times have changed: look at all."""
+    def shift(self, by_ns: int) -> None:
+        """The clock was set, and the times of all peers have moved."""
+        self._greeted_ns += by_ns
         self._looks.clear()
         self._owed.clear()
         for state in self.met:

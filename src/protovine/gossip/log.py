@@ -22,7 +22,7 @@ from typing import Any
 
 from protovine.errors import RemoteProtocolError
 from protovine.gossip.budget import Budget, Device
-from protovine.gossip.contacts import Contacts
+from protovine.gossip.contacts import FIRST_CONTACTS, Contacts
 from protovine.gossip.entries import SUMMARY_ENTRIES, Entry, LogOutgoing, Summary, few
 from protovine.gossip.frame import ENTRIES_MAX, LOG_MESSAGE_BYTES_MAX, Kind, LogFrame
 from protovine.gossip.peer_log import PROBE_NS, TICK_NS, UNANSWERED, PeerLog
@@ -36,9 +36,6 @@ _LENGTH_BYTES = 3
 _ACKNOWLEDGE_NS, _ACKNOWLEDGE_ENTRIES = 2 * SECOND_NS, ENTRIES_MAX // 4
 _PROBE_MAX_NS = 60 * SECOND_NS  # Longest wait between two probes of a silent peer.
 _QUIET_NS = 2 * SECOND_NS  # Without an opportunity for this long, each tick is one while anything is left to send.
-# Peers with whom a node makes contact at an opportunity and at a tick, and probes at a tick: a swarm of thousands that
-# starts at once, or a network that was down, is not flooded.
-FIRST_CONTACTS = 32
 # A peer that misses more than this many entries and bytes may get a summary, in at least this part of the bucket.
 _SUMMARY_BYTES, _SUMMARY_PART = 600, 0.5
 
@@ -209,8 +206,7 @@ class LogGossip:
             pushed_ns = self._pushed_ns
             made = self.push(peers, standing, summary, now_ns)
             self._pushed_ns = pushed_ns  # The node stays quiet.
-        for peer in self._contacts.strangers(FIRST_CONTACTS):
-            self._contacts.of(peer)
+        self._contacts.greet(now_ns)
         due, probes = self._contacts.due(now_ns), FIRST_CONTACTS
         for state in self._in_turn(due):
             silent = state.silent(now_ns)
@@ -232,20 +228,12 @@ class LogGossip:
                     self._contacts.owe(state)
         for state in due:
             self._contacts.watch(state)
-        # What could not be done now is tried again a tick later.
-        for at_ns in self._plans(now_ns):
+        for at_ns in self._contacts.plans(now_ns):
+            # What could not be done now is tried again a tick later.
             self._wake(at_ns if at_ns > now_ns else now_ns + TICK_NS)
+        if self._contacts.n_strangers or any(self._has_work(each, now_ns) for each in self._contacts.known()):
+            self._wake(now_ns + TICK_NS)
         return made
-
-    def _plans(self, now_ns: int) -> list[int]:
-        """When the first acknowledgement and the first probe are due, and when to look for other work."""
-        plans = [state.probe_ns for state in self._contacts.doubtful(now_ns)]
-        owed_ns = self._contacts.first_owed_ns()
-        if owed_ns is not None:
-            plans.append(owed_ns)
-        if self._contacts.has_strangers or any(self._has_work(each, now_ns) for each in self._contacts.known()):
-            plans.append(now_ns + TICK_NS)
-        return plans
 
     def _has_work(self, state: PeerLog, now_ns: int) -> bool:
         """Whether a peer that is there lacks an entry, as far as it is known."""
@@ -330,7 +318,7 @@ class LogGossip:
         return state.acked + 1 < self._oldest or (not state.whole and not state.acked)
 
     def _anyone_lacks(self) -> bool:
-        strangers = self._contacts.has_strangers and self._sequence > 0
+        strangers = self._contacts.n_strangers > 0 and self._sequence > 0
         return strangers or any(map(self._lacks, self._contacts.known()))
 
     def _missing(self, state: PeerLog, now_ns: int) -> list[Entry]:
@@ -459,7 +447,7 @@ class LogGossip:
             self._tick_ns += by_ns
         for state in self._contacts.known():
             state.shift(by_ns, now_ns)
-        self._contacts.renew()
+        self._contacts.shift(by_ns)
 
     def _wake(self, at_ns: int) -> None:
         if self._tick_ns is None or at_ns < self._tick_ns:

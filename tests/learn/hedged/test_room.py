@@ -7,7 +7,7 @@ import numpy as np
 from protovine.arrays import header_of
 from protovine.learn import HedgedLVQCore
 from protovine.learn.hedged import core
-from protovine.learn.hedged.state import FIELDS, with_capacity, with_sender
+from protovine.learn.hedged.state import FIELDS, with_capacity
 from protovine.prototypes import PrototypeSet
 
 
@@ -37,6 +37,6 @@ def test_room_that_grows_changes_nothing(monkeypatch):
 
 
 def test_a_longer_state_has_a_header_of_its_own_arrays():
-    state = with_sender(with_capacity(HedgedLVQCore(dim=3, n_classes=2)._state, 40))
+    state = with_capacity(HedgedLVQCore(dim=3, n_classes=2)._state, 40)
     assert len(state.x) == 40
     assert state.header.tolist() == header_of([getattr(state, name) for name in FIELDS]).tolist()

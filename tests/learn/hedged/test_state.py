@@ -9,6 +9,7 @@ import pickle
 import numpy as np
 import pytest
 
+from protovine.arrays import header_of
 from protovine.learn import HedgedLVQCore
 from protovine.learn.hedged.state import DISCRIMINANT_DIM_MAX, FIELDS, State
 from tests.learn.hedged.streams import blobs, receive, seconds
@@ -45,13 +46,17 @@ def test_a_copy_learns_into_its_own_arrays(copied) -> None:
 
 def test_a_new_sender_adds_a_slot_to_every_field_of_senders_and_changes_no_other() -> None:
     core = learnt()
-    before = core._state
-    core._slot(8)
+    before = {name: getattr(core._state, name).copy() for name in FIELDS}
+    for sender in range(8, 30):
+        core._slot(sender)
+        assert core._state.header.tolist() == header_of([getattr(core._state, name) for name in FIELDS]).tolist()
     for name, field in FIELDS.items():
-        old, new = getattr(before, name), getattr(core._state, name)
+        old, new = before[name], getattr(core._state, name)
         assert np.array_equal(old, new[: len(old)]), name
-        assert len(old) + field.per_sender == len(new), name
-    assert core.trust[8] == pytest.approx(1 / (1 + np.exp(-2)))
+        assert len(old) + 22 * field.per_sender == len(new), name
+        if field.per_sender and name not in ("trust", "proven"):
+            assert np.all(new[len(old) :] == field.fill), name
+    assert core.trust[8] == core.trust[29] == pytest.approx(1 / (1 + np.exp(-2)))
 
 
 def test_growth_keeps_saved_entries_and_gives_old_samples_the_first_value() -> None:

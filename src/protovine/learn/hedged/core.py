@@ -34,13 +34,13 @@ from protovine.learn.hedged.state import (
     WEIGHT,
     Options,
     State,
+    add_sender,
     allocate,
     carry,
     copy_into,
     load,
     saved,
     with_capacity,
-    with_sender,
 )
 from protovine.learn.hedged.votes import DOUBT
 from protovine.learn.validate import all_positive, check_rows, check_samples, check_vector, labelled
@@ -445,7 +445,7 @@ class HedgedLVQCore:
         if slot is None:
             slot = self._slots[origin] = LOCAL_SLOT + 1 + len(self._slots)
             if slot >= len(self._state.trust):
-                self._state = with_sender(self._state)
+                add_sender(self._state)
                 if self._options.trusting:
                     entry.weigh(slot, self._state.header)
         return slot

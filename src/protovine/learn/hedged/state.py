@@ -292,14 +292,28 @@ def carry(old: State, new: State, features: Ints, classes: Ints) -> None:
     new.counts[FRESH] = 0
 
 
-def with_sender(state: State) -> State:
-    """``state`` with one more slot for a sender, which has shown nothing."""
-    return _longer(state, _PER_SENDER, 1)
+def add_sender(state: State) -> None:
+    """Add a slot for a sender, which has shown nothing."""
+    n = len(state.trust)
+    for name in _PER_SENDER:
+        old = getattr(state, name)
+        # A sender at a time is added, to some nodes thousands: arrays are views of longer ones, which double.
+        room = old.base
+        if room is None or len(room) == n:
+            room = np.full((max(4, 2 * n), *old.shape[1:]), FIELDS[name].fill, old.dtype)
+            room[:n] = old
+            state.header[_OFFSET[name]] = room.ctypes.data
+        object.__setattr__(state, name, room[: n + 1])
+        state.header[_OFFSET[name] + 1] = n + 1
 
 
 def with_capacity(state: State, places: int) -> State:
     """``state`` with room for ``places`` prototypes, more than now."""
-    return _longer(state, _PER_PROTOTYPE, places - len(state.x))
+    arrays = {name: getattr(state, name) for name in FIELDS}
+    for name in _PER_PROTOTYPE:
+        old, fill = arrays[name], FIELDS[name].fill
+        arrays[name] = np.concatenate([old, np.full((places - len(old), *old.shape[1:]), fill, old.dtype)])
+    return State(**arrays)
 
 
 def renew_sender(state: State, slot: int) -> None:
@@ -324,22 +338,6 @@ def keep_prototypes(state: State, kept: Flags) -> None:
         array[:size] = array[: len(kept)][kept]
         array[size:] = FIELDS[name].fill
     state.counts[SIZE] = size
-
-
-def _longer(state: State, names: list[str], by: int) -> State:
-    """A state of the same arrays, except that those of these names have ``by`` more entries."""
-    made: State = object.__new__(State)
-    header = state.header.copy()
-    for name in FIELDS:
-        object.__setattr__(made, name, getattr(state, name))
-    for name in names:
-        about, old = FIELDS[name], getattr(state, name)
-        array = np.concatenate([old, np.full((by, *old.shape[1:]), about.fill, about.dtype)])
-        object.__setattr__(made, name, array)
-        # All other addresses stay, and there are many senders.
-        header[_OFFSET[name] : _OFFSET[name] + 1 + array.ndim] = header_of([array])
-    object.__setattr__(made, "header", header)
-    return made
 
 
 def saved(state: State) -> dict[str, NDArray[Any]]:
