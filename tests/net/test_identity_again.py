@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from protovine.errors import RemoteProtocolError
-from protovine.net import Identity, Trust
+from protovine.net import Identity, Trust, issue, load_identity
+from tests.net.conftest import NOW
 from tests.net.world import DAY, HOUR, MINUTE, Disk, Process, S, World, certify, repeatable
 
 
@@ -162,3 +165,59 @@ def test_a_peer_that_started_again_too_still_knows_the_incarnation(world: World)
     world.until(lambda: both_hear(world, one, two), 10 * S)
     with pytest.raises(RemoteProtocolError, match="already at"):
         one.runtime.envelope.accept_hello(old, one.runtime.now_ns())
+
+
+def trusting(world: World, trust: Trust) -> None:
+    """All members read a list."""
+    world.trust = trust
+    for process in list(world.processes):
+        process.runtime.update_trust(trust)
+        process.settle()
+
+
+@pytest.mark.parametrize("certificate", ["the same, because the list was wrong", "a new one"])
+def test_a_member_that_was_revoked_and_lost_its_state_is_heard(tmp_path: Path, certificate: str) -> None:
+    """Peers know the revoked process by a later incarnation, and refuse lower ones."""
+    members, trust = certify(tmp_path, 3)
+    with repeatable():
+        world = World(members, trust)
+        one, two, three = world.start(0), world.start(1, ahead_ns=23 * HOUR), world.start(2)
+        teach(world, one, two, three)
+        world.until(lambda: both_hear(world, one, two), 10 * S)
+        known = two.runtime.node.incarnation
+        serial = members["node-1"].certificate.serial_number
+        trusting(world, Trust(trust.certificate, frozenset({serial}), trust.number + 1))
+        assert 1 not in one.runtime.roster.peers
+        world.run(MINUTE)
+        world.kill(two)
+        if certificate == "a new one":
+            issue(tmp_path / "authority", "node-1", tmp_path / "new", now=NOW, renew=True)
+            members["node-1"] = load_identity(tmp_path / "new")
+        else:
+            trusting(world, Trust(trust.certificate, number=trust.number + 2))
+        two = world.start(1)
+        assert two.runtime.node.incarnation < known
+        teach(world, one, two, three)
+        world.until(lambda: both_hear(world, one, two) and both_hear(world, three, two), 10 * S)
+        assert two.runtime.node.incarnation == known + 1 and not two.runtime.warnings
+
+
+def test_a_clone_that_had_the_same_incarnation_elsewhere_is_outgrown(world: World) -> None:
+    """It has gone when the partition ends, and its peers know the incarnation with its key."""
+    for _ in range(4):  # Whichever key is greater.
+        one, three = world.start(0), world.start(2)
+        world.part((0, 2), (0, 1))
+        right = world.start(1)
+        world.until(lambda three=three, right=right: both_hear(world, three, right), 20 * S)
+        world.kill(right)
+        world.part((0, 2), (1, 2))
+        left = world.start(1)
+        assert left.runtime.node.incarnation == right.runtime.node.incarnation
+        world.run(MINUTE)
+        world.part()
+        teach(world, one, three, left)
+        world.until(lambda one=one, left=left: both_hear(world, one, left), 30 * S)
+        world.until(lambda three=three, left=left: both_hear(world, three, left), 30 * S)
+        for process in (one, three, left):
+            world.kill(process)
+        world.run(MINUTE)
