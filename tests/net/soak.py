@@ -4,7 +4,8 @@ A schedule is a list of events, made from a seed. While it runs, and when all ca
 
 - An honest member is not shut out for longer than 30 s after the cause is gone.
 - A node has learnt again, after a restart, what its last snapshot had, and goes on from there.
-- Nobody revoked is believed: no message of it is accepted after the list was read.
+- Nobody revoked is believed: no message of it is accepted after the list was read, and none under a certificate that a
+  new one has replaced.
 - Of several processes with one name one is active, when all can reach each other.
 
 `minimal` makes a schedule that fails shorter, event by event. As a program::
@@ -24,7 +25,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from protovine.net import Identity, Trust
+from protovine.net import Envelope, Identity, Trust
 from protovine.records import Received, Record
 from tests.net.world import HOUR, Disk, Process, S, World, certify, repeatable
 
@@ -40,12 +41,14 @@ KINDS = {
     "clone": 2,  # a second process with a copy of the disk, for so many seconds
     "part": 2,  # cut from the next member for so many seconds
     "slow": 1,  # everything takes up to 2 s and 30 % is lost, for so many seconds
-    "revoke": 1,  # and certified again after so many seconds
+    "revoke": 1,  # and certified again after so many seconds; if it takes long, by a new certificate
     "teach": 6,  # so many samples
     "save": 4,
 }
 JUMPS_S = [sign * by for by in (10, 3600, 23 * 3600, 86_400, 30 * 31_536_000) for sign in (1, -1)]
 RECOVERY_NS = 30 * S
+# New certificates of each member, and how long it takes to issue one.
+SPARE, ISSUE_S = 3, 20
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class Soak:
     """A world and what must be true of it."""
 
     def __init__(self, certified: tuple[dict[str, Identity], Trust]) -> None:
-        self.members, self.trust = certified
+        self.members, self.trust = dict(certified[0]), certified[1]
         self.world = World(self.members, self.trust)
         self.disks = [Disk() for _ in range(MEMBERS)]
         self.saved = [0] * MEMBERS
@@ -88,6 +91,8 @@ class Soak:
         self.up: list[Process | None] = [None] * MEMBERS
         self.clones: list[Process] = []
         self.revoked: set[int] = set()
+        self.replaced: set[int] = set()  # Serial numbers.
+        self.spare = [[f"node-{member}.{which}" for which in range(1, SPARE + 1)] for member in range(MEMBERS)]
         self.cut: set[tuple[int, int]] = set()
         self.world.recorded = self.recorded
         for member in range(MEMBERS):
@@ -148,7 +153,7 @@ class Soak:
             self.later(number, self.quick)
         elif step.kind == "revoke":
             self.revoke(member)
-            self.later(number, lambda: self.certify(member))
+            self.later(number, lambda: self.certify(member, number >= ISSUE_S))
         elif step.kind == "teach" and (process := self.up[member]) is not None:
             for _ in range(number):
                 process.take()
@@ -173,16 +178,26 @@ class Soak:
         self.revoked.add(member)
         self.read_list()
 
-    def certify(self, member: int) -> None:
-        """The list was wrong: it is read again without the member."""
+    def serial(self, member: int) -> int:
+        return self.members[f"node-{member}"].certificate.serial_number
+
+    def certify(self, member: int, anew: bool) -> None:
+        """The member gets a new certificate, or the list was wrong, and is read again without it."""
+        if anew and self.spare[member]:
+            self.replaced.add(self.serial(member))
+            identity = self.members[f"node-{member}"] = self.members[self.spare[member].pop()]
+            process = self.up[member]
+            if process is not None:
+                process.runtime.renew(identity)
+                process.settle()
         self.revoked.discard(member)
         self.read_list()
 
     def read_list(self) -> None:
-        serials = frozenset(self.members[f"node-{member}"].certificate.serial_number for member in self.revoked)
+        serials = self.replaced | {self.serial(member) for member in self.revoked}
         assert self.world.trust is not None
         # Every process reads the same list at once, so that none has to be sent, and it need not be signed.
-        self.world.trust = Trust(self.trust.certificate, serials, self.world.trust.number + 1)
+        self.world.trust = Trust(self.trust.certificate, frozenset(serials), self.world.trust.number + 1)
         for process in list(self.world.processes):
             process.runtime.update_trust(self.world.trust)
             process.settle()
@@ -190,9 +205,14 @@ class Soak:
     def check(self) -> None:
         """What must be true at any time."""
         for process in self.world.processes:
-            believed = self.revoked & process.runtime.roster.peers.keys()
+            roster, envelope = process.runtime.roster, process.runtime.envelope
+            believed = self.revoked & roster.peers.keys()
             if believed:
                 raise Broken(f"node-{process.member} believes {believed}, which were revoked")
+            assert isinstance(envelope, Envelope)
+            for member in roster.peers:
+                if envelope._peers[member].certificate.serial_number in self.replaced:
+                    raise Broken(f"node-{process.member} believes a certificate of node-{member} that was replaced")
             if process.runtime.tally.bugs:
                 raise Broken(f"node-{process.member} met a bug")
 
@@ -311,7 +331,7 @@ def shrink(seed: int, certified: tuple[dict[str, Identity], Trust]) -> None:
 
 def main() -> None:
     hours, seed = float(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1
-    certified = certify(Path(tempfile.mkdtemp()), MEMBERS)
+    certified = certify(Path(tempfile.mkdtemp()), MEMBERS, SPARE)
     began, done, failed = time.perf_counter(), 0.0, []
     while done < hours:
         try:

@@ -11,13 +11,13 @@ import pytest
 
 from protovine.net import Envelope, Identity, Member, Trust
 from protovine.net.claim import Claim
-from tests.net.soak import MEMBERS, Step, fails, minimal, run, schedule
+from tests.net.soak import MEMBERS, SPARE, Step, fails, minimal, run, schedule
 from tests.net.world import World, certify
 
 
 @pytest.fixture(scope="module")
 def certified(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Identity], Trust]:
-    return certify(tmp_path_factory.mktemp("certificates"), MEMBERS)
+    return certify(tmp_path_factory.mktemp("certificates"), MEMBERS, SPARE)
 
 
 @pytest.mark.parametrize("seed", [101, 102])
