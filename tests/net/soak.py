@@ -46,7 +46,8 @@ KINDS = {
     "save": 4,
 }
 JUMPS_S = [sign * by for by in (10, 3600, 23 * 3600, 86_400, 30 * 31_536_000) for sign in (1, -1)]
-RECOVERY_NS = 30 * S
+# When members have recovered from everything, and how soon they have each other's samples from then on.
+RECOVERY_NS, SPREAD_NS = 30 * S, 10 * S
 # New certificates of each member, and how long it takes to issue one.
 SPARE, ISSUE_S = 3, 20
 
@@ -239,24 +240,11 @@ class Soak:
             else:
                 process.ahead_ns = 0
         live = [process for process in self.up if process is not None]
-        world.run(RECOVERY_NS)
+        ended_ns = world.now_ns
+        self.share(live, RECOVERY_NS, f"30 s after {when}")
+        world.run(ended_ns + RECOVERY_NS - world.now_ns)
         for _ in range(3):
-            for process in live:
-                process.take()
-            world.run(S)
-        began_ns = world.now_ns
-        while True:
-            deaf = [
-                f"node-{by.member} does not hear node-{of.member}"
-                for of in live
-                for by in live
-                if of is not by and not world.heard(of, by)
-            ]
-            if not deaf:
-                break
-            if world.now_ns - began_ns > 20 * S:
-                raise Broken(f"30 s after {when} {deaf[0]} (and {len(deaf) - 1} more)")
-            world.run(S)
+            self.share(live, SPREAD_NS, f"10 s after a sample, and {when},")
         for process in live:
             if process.runtime.claim.stands_by:
                 raise Broken(f"30 s after {when} node-{process.member} stands by")
@@ -266,6 +254,25 @@ class Soak:
             if len(latest) and latest.max() > process.runtime.now_ns():
                 raise Broken(f"node-{process.member} has learnt of the future")
         self.check()
+
+    def share(self, live: list[Process], within_ns: int, when: str) -> None:
+        """A sample of each member reaches every other in time."""
+        world = self.world
+        began_ns = world.now_ns
+        for process in live:
+            process.take()
+        while True:
+            deaf = [
+                f"node-{by.member} does not hear node-{of.member}"
+                for of in live
+                for by in live
+                if of is not by and not world.heard(of, by)
+            ]
+            if not deaf:
+                return
+            if world.now_ns - began_ns >= within_ns:
+                raise Broken(f"{when} {deaf[0]} (and {len(deaf) - 1} more)")
+            world.run(S)
 
 
 @contextmanager

@@ -58,3 +58,16 @@ def test_another_start_with_the_same_incarnation_is_outgrown_although_it_is_hear
     heard(claim, 5, public, LONG)
     claim.on_timer(LONG + 15 * S)
     assert (6, False) == (claim.incarnation, claim.stands_by)
+
+
+def test_a_process_that_took_the_name_back_stands_by_no_longer_for_starts_that_have_ended(claim: Claim) -> None:
+    """It did not hear of them while it stood by, and peers return their hellos now."""
+    for round in range(3):
+        now_ns = LONG * (1 + round)
+        ahead = claim.incarnation + 1
+        assert [ClaimAction.STAND_BY, ClaimAction.ANSWER] == heard(claim, ahead, b"z", now_ns)
+        assert [ClaimAction.RAISE] == claim.on_timer(now_ns + 15 * S)
+        for number in range(2):
+            assert [ClaimAction.RAISE] == heard(claim, claim.incarnation + number, b"z", now_ns + 16 * S)
+        claim.accepted = True
+        assert not claim.stands_by

@@ -93,6 +93,23 @@ def test_a_node_that_hears_no_peer_opens_its_session_sooner() -> None:
     assert 20 * S <= reopened_ns <= 23 * S
 
 
+def test_after_a_raise_each_peer_that_answers_gets_again_what_it_could_not_read() -> None:
+    roster = make(expected=2)
+    roster.hello(Member(1, "a", 1), False, 0)
+    roster.hello(Member(2, "b", 1), False, 0)
+    roster.drain()
+    roster.raised(0)
+    assert [Order(Action.ASK_ALL)] == roster.drain()
+    roster.hello(Member(1, "a", 1), False, 0)
+    assert [Order(Action.REPEAT, (1,))] == roster.drain()
+    roster.message(1, 0)
+    assert [] == roster.drain()
+    asked = [at_ns for at_ns, order in advance(roster, -1, 30 * S) if order == Order(Action.ASK, (2,))]
+    assert asked, "the one that does not answer is asked again"
+    roster.message(2, 30 * S)
+    assert [Order(Action.REPEAT, (2,))] == roster.drain()
+
+
 class Events(RuleBasedStateMachine):
     """Whatever happens, in whatever order, with the timers called when they are due."""
 
@@ -164,6 +181,12 @@ class Events(RuleBasedStateMachine):
         self.incarnations.pop(peer, None)
         self.alive.discard(peer)
         self.did(peer)
+
+    @rule()
+    def raised(self) -> None:
+        self.roster.raised(self.now_ns)
+        assert [Order(Action.ASK_ALL)] == self.roster.drain()
+        self.alive.clear()
 
     @rule(seconds=st.sampled_from([0.3, 1.0, 5.0, 30.0, 300.0]))
     def wait(self, seconds: float) -> None:

@@ -75,6 +75,12 @@ ONCE = {
         Step(600, "lose", 3, 1),
         Step(1, "save", 3, 1),
     ],
+    "a clone of a second, of which the member that stood by for another did not hear": [
+        Step(300, "clone", 2, 20),
+        Step(1, "clone", 3, 60),
+        Step(30, "revoke", 0, 200),
+        Step(30, "clone", 3, 1),
+    ],
 }
 
 

@@ -40,7 +40,7 @@ class ClaimTiming:
     ----------
     new_s, raises_max
         A process raises its incarnation at once, at most so often, for so long after its start and until a peer has
-        accepted it.
+        accepted it. The same holds after it took the name back.
     ask_s : float
         A process that stands by asks this often for the other.
     silent_s : float
@@ -149,7 +149,10 @@ class Claim:
         if not self.stands_by or now_ns < self._due_ns:
             return []
         if now_ns - self._heard_ns >= _ns(self.timing.silent_s):
-            self.stands_by = False
+            self.stands_by, self.accepted = False, False
+            # As after a start: peers may have met later processes, of which this one did not hear, and return their
+            # hellos now.
+            self._new_until_ns, self._raises = now_ns + _ns(self.timing.new_s), 0
             return self._raise()
         self._due_ns = now_ns + _ns(self.timing.ask_s)
         return [ClaimAction.ANSWER]

@@ -168,6 +168,12 @@ class Roster:
         self._session_step(SessionEvent.OPENED if opened else SessionEvent.NOT_OPENED)
         self._look_again(now_ns)
 
+    def raised(self, now_ns: int) -> None:
+        """This node goes on as a later incarnation: tell all, and ask for those that do not answer."""
+        for peer in list(self.peers):
+            self._step(peer, PeerEvent.RAISED, now_ns)
+        self.ask_again(now_ns)
+
     def ask_again(self, now_ns: int) -> None:
         """Ask all for hellos now, and soon again if too few answer."""
         self._ask_wait_s = self.timing.ask_s

@@ -383,7 +383,7 @@ class Runtime:
         self.envelope.raise_to(incarnation)
         if self.snapshots.store is not None:
             self.snapshots.store.raise_to(incarnation)
-        self.roster.ask_again(self.clock.steady())
+        self.roster.raised(self.clock.steady())
 
     # -- Peers. --------------------------------------------------------------------------------------------------------
 
