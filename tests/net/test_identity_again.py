@@ -109,6 +109,16 @@ def test_of_two_processes_with_one_name_the_last_one_wins_and_both_say_so(world:
     assert not rightful.runtime.warnings and rightful.runtime.tally.samples == 30
 
 
+def test_two_members_whose_hellos_to_each_other_were_lost_meet_although_both_met_another(world: World) -> None:
+    one, two, three = (world.start(member) for member in range(3))
+    world.cut = {frozenset((0, 1))}  # Their transports have a link, but all that they send is lost.
+    world.run(3 * MINUTE)
+    assert {2} == one.runtime.roster.peers.keys() == two.runtime.roster.peers.keys()
+    world.cut = set()
+    teach(world, one, two, three)
+    world.until(lambda: both_hear(world, one, two), 30 * S)
+
+
 class SlowHellos(World):
     """Messages overtake the hellos that were sent before them."""
 

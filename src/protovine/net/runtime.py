@@ -108,7 +108,7 @@ class Runtime:
             self.tally.latency.expect(peer, view.created_ns)
         now_ns = self.clock.steady()
         expected = 1 if neighbours is None else len(neighbours)
-        self.roster = Roster(expected, random.Random(node.id).random, timing or RosterTiming(), now_ns)
+        self.roster = Roster(expected, random.Random(node.id).random, timing or RosterTiming(), now_ns, neighbours)
         self.inbound = Inbound(envelope, self.tally, limits or InboundLimits(), neighbours, now_ns)
         self.samples = LocalSamples(node, self.tally, awaiting)
         self.claim = Claim(node.incarnation, now_ns)

@@ -31,6 +31,7 @@ class PeerEvent(enum.Enum):
     LINK_OPENED = "the transport has a link to it"
     LINK_CLOSED = "the transport has lost the link to it"
     STALE = "a hello of an earlier incarnation, or of another process with the same one"
+    UNMET = "it has a link, and has not answered a hello for some seconds"
     SILENT = "it is missing, and 10 s have passed since missing peers were last asked"
     REOPENING = "the session is opened again"
     RAISED = "this node goes on as a later incarnation, which no peer knows yet"
@@ -92,6 +93,7 @@ def _table() -> dict[tuple[enum.Enum, enum.Enum], Step]:
         (unknown, on.MESSAGE): Step(unknown),
         (unknown, on.LINK_OPENED): Step(unknown, (Action.ASK,)),
         (unknown, on.LINK_CLOSED): Step(unknown),
+        (unknown, on.UNMET): Step(unknown, (Action.ASK,)),
         (alive, on.HELLO): Step(alive),
         (alive, on.ASK): Step(alive, (Action.REPLY,)),
         (alive, on.MESSAGE): Step(alive),
