@@ -83,12 +83,13 @@ class OwnNameError(RemoteProtocolError):
     """A hello in the name of this node that another process made: an earlier start, or one that runs now.
 
     Nothing was changed. ``incarnation``, ``public`` and ``created_ns`` are those of the hello, which this node's key
-    or an earlier one of the same name has signed, if there are certificates.
+    or an earlier one of the same name has signed, if there are certificates. ``valid`` is false if the certificate in
+    the hello was revoked, or had ended when the hello was made: peers believe that process no more.
     """
 
-    def __init__(self, incarnation: int, public: bytes, created_ns: int, message: str) -> None:
+    def __init__(self, incarnation: int, public: bytes, created_ns: int, message: str, valid: bool = True) -> None:
         super().__init__("twice", message)
-        self.incarnation, self.public, self.created_ns = incarnation, public, created_ns
+        self.incarnation, self.public, self.created_ns, self.valid = incarnation, public, created_ns, valid
 
 
 class SnapshotError(ProtovineError):

@@ -4,7 +4,8 @@ A schedule is a list of events, made from a seed. While it runs, and when all ca
 
 - An honest member is not shut out for longer than 30 s after the cause is gone.
 - A node has learnt again, after a restart, what its last snapshot had, and goes on from there.
-- Nobody revoked is believed: no message of it is accepted after the list was read.
+- Nobody revoked is believed: no message of it is accepted after the list was read, and none under a certificate that a
+  new one has replaced.
 - Of several processes with one name one is active, when all can reach each other.
 
 `minimal` makes a schedule that fails shorter, event by event. As a program::
@@ -24,11 +25,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from protovine.net import Identity, Trust
+from protovine.net import Envelope, Identity, Trust
 from protovine.records import Received, Record
 from tests.net.world import HOUR, Disk, Process, S, World, certify, repeatable
 
 MEMBERS = 4
+# The shortest length of a schedule. At most so many of those that fail are made shorter.
+HOURS, SHRUNK_MAX = 2.0, 5
 # What may happen, how often, and what its number means.
 KINDS = {
     "restart": 4,  # ends in order, and is away for so many seconds
@@ -38,12 +41,15 @@ KINDS = {
     "clone": 2,  # a second process with a copy of the disk, for so many seconds
     "part": 2,  # cut from the next member for so many seconds
     "slow": 1,  # everything takes up to 2 s and 30 % is lost, for so many seconds
-    "revoke": 1,  # and certified again after so many seconds
+    "revoke": 1,  # and certified again after so many seconds; if it takes long, by a new certificate
     "teach": 6,  # so many samples
     "save": 4,
 }
 JUMPS_S = [sign * by for by in (10, 3600, 23 * 3600, 86_400, 30 * 31_536_000) for sign in (1, -1)]
-RECOVERY_NS = 30 * S
+# When members have recovered from everything, and how soon they have each other's samples from then on.
+RECOVERY_NS, SPREAD_NS = 30 * S, 10 * S
+# New certificates of each member, and how long it takes to issue one.
+SPARE, ISSUE_S = 3, 20
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,7 @@ class Soak:
     """A world and what must be true of it."""
 
     def __init__(self, certified: tuple[dict[str, Identity], Trust]) -> None:
-        self.members, self.trust = certified
+        self.members, self.trust = dict(certified[0]), certified[1]
         self.world = World(self.members, self.trust)
         self.disks = [Disk() for _ in range(MEMBERS)]
         self.saved = [0] * MEMBERS
@@ -86,6 +92,8 @@ class Soak:
         self.up: list[Process | None] = [None] * MEMBERS
         self.clones: list[Process] = []
         self.revoked: set[int] = set()
+        self.replaced: set[int] = set()  # Serial numbers.
+        self.spare = [[f"node-{member}.{which}" for which in range(1, SPARE + 1)] for member in range(MEMBERS)]
         self.cut: set[tuple[int, int]] = set()
         self.world.recorded = self.recorded
         for member in range(MEMBERS):
@@ -146,7 +154,7 @@ class Soak:
             self.later(number, self.quick)
         elif step.kind == "revoke":
             self.revoke(member)
-            self.later(number, lambda: self.certify(member))
+            self.later(number, lambda: self.certify(member, number >= ISSUE_S))
         elif step.kind == "teach" and (process := self.up[member]) is not None:
             for _ in range(number):
                 process.take()
@@ -171,16 +179,26 @@ class Soak:
         self.revoked.add(member)
         self.read_list()
 
-    def certify(self, member: int) -> None:
-        """The list was wrong: it is read again without the member."""
+    def serial(self, member: int) -> int:
+        return self.members[f"node-{member}"].certificate.serial_number
+
+    def certify(self, member: int, anew: bool) -> None:
+        """The member gets a new certificate, or the list was wrong, and is read again without it."""
+        if anew and self.spare[member]:
+            self.replaced.add(self.serial(member))
+            identity = self.members[f"node-{member}"] = self.members[self.spare[member].pop()]
+            process = self.up[member]
+            if process is not None:
+                process.runtime.renew(identity)
+                process.settle()
         self.revoked.discard(member)
         self.read_list()
 
     def read_list(self) -> None:
-        serials = frozenset(self.members[f"node-{member}"].certificate.serial_number for member in self.revoked)
+        serials = self.replaced | {self.serial(member) for member in self.revoked}
         assert self.world.trust is not None
         # Every process reads the same list at once, so that none has to be sent, and it need not be signed.
-        self.world.trust = Trust(self.trust.certificate, serials, self.world.trust.number + 1)
+        self.world.trust = Trust(self.trust.certificate, frozenset(serials), self.world.trust.number + 1)
         for process in list(self.world.processes):
             process.runtime.update_trust(self.world.trust)
             process.settle()
@@ -188,9 +206,14 @@ class Soak:
     def check(self) -> None:
         """What must be true at any time."""
         for process in self.world.processes:
-            believed = self.revoked & process.runtime.roster.peers.keys()
+            roster, envelope = process.runtime.roster, process.runtime.envelope
+            believed = self.revoked & roster.peers.keys()
             if believed:
                 raise Broken(f"node-{process.member} believes {believed}, which were revoked")
+            assert isinstance(envelope, Envelope)
+            for member in roster.peers:
+                if envelope._peers[member].certificate.serial_number in self.replaced:
+                    raise Broken(f"node-{process.member} believes a certificate of node-{member} that was replaced")
             if process.runtime.tally.bugs:
                 raise Broken(f"node-{process.member} met a bug")
 
@@ -217,24 +240,11 @@ class Soak:
             else:
                 process.ahead_ns = 0
         live = [process for process in self.up if process is not None]
-        world.run(RECOVERY_NS)
+        ended_ns = world.now_ns
+        self.share(live, RECOVERY_NS, f"30 s after {when}")
+        world.run(ended_ns + RECOVERY_NS - world.now_ns)
         for _ in range(3):
-            for process in live:
-                process.take()
-            world.run(S)
-        began_ns = world.now_ns
-        while True:
-            deaf = [
-                f"node-{by.member} does not hear node-{of.member}"
-                for of in live
-                for by in live
-                if of is not by and not world.heard(of, by)
-            ]
-            if not deaf:
-                break
-            if world.now_ns - began_ns > 20 * S:
-                raise Broken(f"30 s after {when} {deaf[0]} (and {len(deaf) - 1} more)")
-            world.run(S)
+            self.share(live, SPREAD_NS, f"10 s after a sample, and {when},")
         for process in live:
             if process.runtime.claim.stands_by:
                 raise Broken(f"30 s after {when} node-{process.member} stands by")
@@ -244,6 +254,25 @@ class Soak:
             if len(latest) and latest.max() > process.runtime.now_ns():
                 raise Broken(f"node-{process.member} has learnt of the future")
         self.check()
+
+    def share(self, live: list[Process], within_ns: int, when: str) -> None:
+        """A sample of each member reaches every other in time."""
+        world = self.world
+        began_ns = world.now_ns
+        for process in live:
+            process.take()
+        while True:
+            deaf = [
+                f"node-{by.member} does not hear node-{of.member}"
+                for of in live
+                for by in live
+                if of is not by and not world.heard(of, by)
+            ]
+            if not deaf:
+                return
+            if world.now_ns - began_ns >= within_ns:
+                raise Broken(f"{when} {deaf[0]} (and {len(deaf) - 1} more)")
+            world.run(S)
 
 
 @contextmanager
@@ -299,24 +328,30 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
+def shrink(seed: int, certified: tuple[dict[str, Identity], Trust]) -> None:
+    """Print the shortest schedule that is left of a seed's that fails."""
+    steps = minimal(schedule(seed, HOURS), lambda steps: fails(steps, certified))
+    say(f"seed {seed}, minimal: {fails(steps, certified)}")
+    for step in steps:
+        say(f"    {step!r},")
+
+
 def main() -> None:
     hours, seed = float(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1
-    certified = certify(Path(tempfile.mkdtemp()), MEMBERS)
-    began, done = time.perf_counter(), 0.0
+    certified = certify(Path(tempfile.mkdtemp()), MEMBERS, SPARE)
+    began, done, failed = time.perf_counter(), 0.0, []
     while done < hours:
-        steps = schedule(seed, 2.0)
         try:
-            done += run(steps, certified)
+            done += run(schedule(seed, HOURS), certified)
         except Exception as error:
             say(f"seed {seed}: {type(error).__name__}: {error}")
-            steps = minimal(steps, lambda steps: fails(steps, certified))
-            say(f"minimal: {fails(steps, certified)}")
-            for step in steps:
-                say(f"    {step!r},")
-            sys.exit(1)
+            failed.append(seed)
         took = time.perf_counter() - began
-        say(f"seed {seed}: {done:,.0f} member-hours in {took:.0f} s")
+        say(f"seed {seed}: {done:,.0f} member-hours in {took:.0f} s, {len(failed)} schedules failed")
         seed += 1
+    for each in failed[:SHRUNK_MAX]:
+        shrink(each, certified)
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from protovine.errors import RemoteProtocolError
-from protovine.net import Identity, Trust
+from protovine.net import Identity, Trust, issue, load_identity
+from protovine.net.transport import Channel
+from tests.net.conftest import NOW
 from tests.net.world import DAY, HOUR, MINUTE, Disk, Process, S, World, certify, repeatable
 
 
@@ -100,9 +104,43 @@ def test_of_two_processes_with_one_name_the_last_one_wins_and_both_say_so(world:
     world.kill(clone)
     teach(world, rightful)
     took_ns = world.until(lambda: both_hear(world, one, rightful) and both_hear(world, three, rightful), 30 * S)
-    assert took_ns < 25 * S
+    assert took_ns < 20 * S
     world.run(2 * MINUTE)
     assert not rightful.runtime.warnings and rightful.runtime.tally.samples == 30
+
+
+def test_two_members_whose_hellos_to_each_other_were_lost_meet_although_both_met_another(world: World) -> None:
+    one, two, three = (world.start(member) for member in range(3))
+    world.cut = {frozenset((0, 1))}  # Their transports have a link, but all that they send is lost.
+    world.run(3 * MINUTE)
+    assert {2} == one.runtime.roster.peers.keys() == two.runtime.roster.peers.keys()
+    world.cut = set()
+    teach(world, one, two, three)
+    world.until(lambda: both_hear(world, one, two), 30 * S)
+
+
+class SlowHellos(World):
+    """Messages overtake the hellos that were sent before them."""
+
+    def carry(self, source: Process, target: int | None, channel: Channel, data: bytes) -> None:
+        if channel is Channel.MESSAGE:
+            super().carry(source, target, channel, data)
+        else:
+            self.at(self.now_ns + S // 4, lambda: World.carry(self, source, target, channel, data))
+
+
+def test_messages_that_overtake_the_hello_of_a_later_incarnation_are_sent_again_at_once() -> None:
+    with repeatable():
+        world = SlowHellos()
+        one, rightful, three = (world.start(member) for member in range(3))
+        teach(world, one, rightful, three)
+        world.run(2 * MINUTE)
+        clone = world.start(1)
+        world.run(MINUTE)
+        world.kill(clone)
+        world.until(lambda: not rightful.runtime.claim.stands_by, 20 * S)
+        teach(world, rightful, count=1)
+        world.until(lambda: both_hear(world, one, rightful) and both_hear(world, three, rightful), 4 * S)
 
 
 def test_a_copied_disk_is_no_better_than_no_disk(world: World) -> None:
@@ -162,3 +200,59 @@ def test_a_peer_that_started_again_too_still_knows_the_incarnation(world: World)
     world.until(lambda: both_hear(world, one, two), 10 * S)
     with pytest.raises(RemoteProtocolError, match="already at"):
         one.runtime.envelope.accept_hello(old, one.runtime.now_ns())
+
+
+def trusting(world: World, trust: Trust) -> None:
+    """All members read a list."""
+    world.trust = trust
+    for process in list(world.processes):
+        process.runtime.update_trust(trust)
+        process.settle()
+
+
+@pytest.mark.parametrize("certificate", ["the same, because the list was wrong", "a new one"])
+def test_a_member_that_was_revoked_and_lost_its_state_is_heard(tmp_path: Path, certificate: str) -> None:
+    """Peers know the revoked process by a later incarnation, and refuse lower ones."""
+    members, trust = certify(tmp_path, 3)
+    with repeatable():
+        world = World(members, trust)
+        one, two, three = world.start(0), world.start(1, ahead_ns=23 * HOUR), world.start(2)
+        teach(world, one, two, three)
+        world.until(lambda: both_hear(world, one, two), 10 * S)
+        known = two.runtime.node.incarnation
+        serial = members["node-1"].certificate.serial_number
+        trusting(world, Trust(trust.certificate, frozenset({serial}), trust.number + 1))
+        assert 1 not in one.runtime.roster.peers
+        world.run(MINUTE)
+        world.kill(two)
+        if certificate == "a new one":
+            issue(tmp_path / "authority", "node-1", tmp_path / "new", now=NOW, renew=True)
+            members["node-1"] = load_identity(tmp_path / "new")
+        else:
+            trusting(world, Trust(trust.certificate, number=trust.number + 2))
+        two = world.start(1)
+        assert two.runtime.node.incarnation < known
+        teach(world, one, two, three)
+        world.until(lambda: both_hear(world, one, two) and both_hear(world, three, two), 10 * S)
+        assert two.runtime.node.incarnation == known + 1 and not two.runtime.warnings
+
+
+def test_a_clone_that_had_the_same_incarnation_elsewhere_is_outgrown(world: World) -> None:
+    """It has gone when the partition ends, and its peers know the incarnation with its key."""
+    for _ in range(4):  # Whichever key is greater.
+        one, three = world.start(0), world.start(2)
+        world.part((0, 2), (0, 1))
+        right = world.start(1)
+        world.until(lambda three=three, right=right: both_hear(world, three, right), 20 * S)
+        world.kill(right)
+        world.part((0, 2), (1, 2))
+        left = world.start(1)
+        assert left.runtime.node.incarnation == right.runtime.node.incarnation
+        world.run(MINUTE)
+        world.part()
+        teach(world, one, three, left)
+        world.until(lambda one=one, left=left: both_hear(world, one, left), 30 * S)
+        world.until(lambda three=three, left=left: both_hear(world, three, left), 30 * S)
+        for process in (one, three, left):
+            world.kill(process)
+        world.run(MINUTE)

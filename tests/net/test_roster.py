@@ -93,6 +93,52 @@ def test_a_node_that_hears_no_peer_opens_its_session_sooner() -> None:
     assert 20 * S <= reopened_ns <= 23 * S
 
 
+def test_after_a_raise_each_peer_that_answers_gets_again_what_it_could_not_read() -> None:
+    roster = make(expected=2)
+    roster.hello(Member(1, "a", 1), False, 0)
+    roster.hello(Member(2, "b", 1), False, 0)
+    roster.drain()
+    roster.raised(0)
+    assert [Order(Action.ASK_ALL)] == roster.drain()
+    roster.hello(Member(1, "a", 1), False, 0)
+    assert [Order(Action.REPEAT, (1,))] == roster.drain()
+    roster.message(1, 0)
+    assert [] == roster.drain()
+    asked = [at_ns for at_ns, order in advance(roster, -1, 30 * S) if order == Order(Action.ASK, (2,))]
+    assert asked, "the one that does not answer is asked again"
+    roster.message(2, 30 * S)
+    assert [Order(Action.REPEAT, (2,))] == roster.drain()
+
+
+def test_a_linked_member_that_does_not_answer_is_asked_until_it_is_met() -> None:
+    """Enough others were met, so that nobody asks all; the hellos of these two were lost."""
+    roster = make(expected=1)
+    roster.hello(Member(1, "a", 1), False, 0)
+    roster.link(2, True, 0)
+    roster.drain()
+    asked = [at_ns / S for at_ns, order in advance(roster, -1, 1000 * S) if order == Order(Action.ASK, (2,))]
+    gaps = [later - sooner for sooner, later in itertools.pairwise(asked)]
+    assert asked[0] < 2 and max(gaps[:50]) <= 1.5 * TIMING.ask_missing_s
+    assert min(gaps[60:]) >= 0.5 * TIMING.ask_s_max, "perhaps it never will, and asking costs"
+    roster.hello(Member(2, "b", 1), False, 1000 * S)
+    roster.drain()
+    assert [] == advance(roster, 1000 * S, 2000 * S)
+    roster.distrust(2, 2000 * S)
+    asked = [at_ns for at_ns, order in advance(roster, 2000 * S, 2030 * S) if order == Order(Action.ASK, (2,))]
+    assert asked, "it may get another certificate"
+    roster.link(2, False, 2030 * S)
+    roster.drain()
+    assert [] == advance(roster, 2030 * S, 3000 * S)
+
+
+def test_linked_members_that_are_no_neighbours_are_not_asked_again() -> None:
+    roster = Roster(1, random.Random(1).random, TIMING, 0, frozenset({1}))
+    roster.hello(Member(1, "a", 1), False, 0)
+    roster.link(2, True, 0)
+    roster.drain()
+    assert [] == advance(roster, -1, 1000 * S)
+
+
 class Events(RuleBasedStateMachine):
     """Whatever happens, in whatever order, with the timers called when they are due."""
 
@@ -164,6 +210,12 @@ class Events(RuleBasedStateMachine):
         self.incarnations.pop(peer, None)
         self.alive.discard(peer)
         self.did(peer)
+
+    @rule()
+    def raised(self) -> None:
+        self.roster.raised(self.now_ns)
+        assert [Order(Action.ASK_ALL)] == self.roster.drain()
+        self.alive.clear()
 
     @rule(seconds=st.sampled_from([0.3, 1.0, 5.0, 30.0, 300.0]))
     def wait(self, seconds: float) -> None:

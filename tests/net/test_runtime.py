@@ -130,6 +130,32 @@ def test_a_partition_heals_and_both_sides_get_what_they_missed() -> None:
     run(scenario())
 
 
+def test_a_message_that_arrives_while_a_node_leaves_reaches_it_no_more() -> None:
+    """The transport delivers until it is closed; the node has ended by then, and so has its tape."""
+
+    async def scenario() -> None:
+        async with Swarm(Hub()) as swarm:
+            one, two = swarm.start(1), swarm.start(2)
+            await until(lambda: met(one, two))
+            close, late = one.transport.close, mock.Mock()
+
+            def deliver_and_close() -> None:
+                one.node.receive = late  # type: ignore[method-assign]
+                one._deliver(Channel.MESSAGE, two.envelope.seal(1, b"late"))
+                close()
+
+            with mock.patch.object(one.transport, "close", deliver_and_close):
+                one.stop()
+                await swarm.tasks[one]
+            handled = asyncio.Event()
+            asyncio.get_running_loop().call_soon(handled.set)  # After all that was due before.
+            await handled.wait()
+            late.assert_not_called()
+            assert 0 == one.tally.bugs == one.inbound.waiting[0]
+
+    run(scenario())
+
+
 def test_a_peer_whose_link_seems_lost_is_found_by_asking() -> None:
     """A lost sign of life must not part two members for good."""
 

@@ -11,13 +11,13 @@ import pytest
 
 from protovine.net import Envelope, Identity, Member, Trust
 from protovine.net.claim import Claim
-from tests.net.soak import MEMBERS, Step, fails, minimal, run, schedule
+from tests.net.soak import MEMBERS, SPARE, Step, fails, minimal, run, schedule
 from tests.net.world import World, certify
 
 
 @pytest.fixture(scope="module")
 def certified(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Identity], Trust]:
-    return certify(tmp_path_factory.mktemp("certificates"), MEMBERS)
+    return certify(tmp_path_factory.mktemp("certificates"), MEMBERS, SPARE)
 
 
 @pytest.mark.parametrize("seed", [101, 102])
@@ -46,6 +46,40 @@ ONCE = {
         Step(1, "kill", 0, 60),
         Step(0, "kill", 1, 60),
         Step(1, "lose", 2, 20),
+    ],
+    "a state that was lost while peers knew the member as revoked, by a later incarnation": [
+        Step(0, "kill", 0, 20),
+        Step(5, "clock", 0, 3600),
+        Step(30, "kill", 2, 5),
+        Step(0, "save", 3, 0),
+        Step(600, "restart", 1, 0),
+        Step(5, "clock", 1, -946_080_000),
+        Step(60, "kill", 0, 200),
+        Step(60, "lose", 2, 0),
+        Step(300, "save", 1, 5),
+        Step(5, "kill", 3, 200),
+        Step(1, "part", 0, 20),
+        Step(5, "kill", 3, 1),
+        Step(0, "save", 0, 200),
+        Step(1, "restart", 1, 20),
+        Step(60, "restart", 0, 1),
+        Step(5, "revoke", 0, 200),
+        Step(30, "lose", 0, 200),
+    ],
+    "a state that was lost a day after the member had been revoked for a second": [
+        Step(30, "restart", 3, 60),
+        Step(5, "clock", 1, -10),
+        Step(0, "clock", 3, -86_400),
+        Step(60, "restart", 0, 60),
+        Step(30, "revoke", 3, 1),
+        Step(600, "lose", 3, 1),
+        Step(1, "save", 3, 1),
+    ],
+    "a clone of a second, of which the member that stood by for another did not hear": [
+        Step(300, "clone", 2, 20),
+        Step(1, "clone", 3, 60),
+        Step(30, "revoke", 0, 200),
+        Step(30, "clone", 3, 1),
     ],
 }
 

@@ -63,6 +63,12 @@ def happen(roster: Roster, event: PeerEvent) -> None:
         roster.distrust(PEER, now_ns)
     elif event is PeerEvent.STALE:
         roster.stale(PEER, now_ns)
+    elif event is PeerEvent.RAISED:
+        roster.raised(now_ns)
+    elif event is PeerEvent.UNMET:
+        roster.link(PEER, True, 0)
+        roster.drain()
+        wait(roster, now_ns)
     elif event is PeerEvent.SILENT:
         wait(roster, 12 * S)
     else:

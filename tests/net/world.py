@@ -285,12 +285,15 @@ def repeatable(seed: int = 1) -> Iterator[None]:
         yield
 
 
-def certify(folder: Path, count: int) -> tuple[dict[str, Identity], Trust]:
-    """Certificates of members node-0, node-1 and so on."""
+def certify(folder: Path, count: int, spare: int = 0) -> tuple[dict[str, Identity], Trust]:
+    """Certificates of members node-0, node-1 and so on, and spare ones of each: node-0.1, node-0.2 and so on."""
     from protovine.net import create_authority, issue, load_identity, load_trust
 
     create_authority(folder / "authority", "barn", now=NOW)
+    members = {}
     for number in range(count):
-        issue(folder / "authority", f"node-{number}", folder / f"node-{number}", now=NOW, id=number)
-    members = {f"node-{number}": load_identity(folder / f"node-{number}") for number in range(count)}
+        for which in range(1 + spare):
+            name = f"node-{number}" + (f".{which}" if which else "")
+            issue(folder / "authority", f"node-{number}", folder / name, now=NOW, id=number, renew=bool(which))
+            members[name] = load_identity(folder / name)
     return members, load_trust(folder / "authority")

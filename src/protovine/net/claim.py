@@ -4,6 +4,8 @@ Peers answer a hello that is older than the one that they know with the known on
 incarnation of its name, and of a process that runs at the same time. The rule: **the process that started last has the
 name.** It raises its incarnation above all others. An earlier one stands by: it sends nothing to peers, goes on
 learning, asks every 3 s whether the other is still there, and takes the name back when it has not answered for 15 s.
+A process whose certificate is no longer valid has no right to the name: no other stands by for it. But peers may know
+its incarnation, and refuse lower ones, so the rightful process raises its own above that.
 
 Like the roster, it does no I/O and reads no clock. Times are nanoseconds of a clock that never jumps.
 """
@@ -38,7 +40,7 @@ class ClaimTiming:
     ----------
     new_s, raises_max
         A process raises its incarnation at once, at most so often, for so long after its start and until a peer has
-        accepted it.
+        accepted it. The same holds after it took the name back.
     ask_s : float
         A process that stands by asks this often for the other.
     silent_s : float
@@ -89,6 +91,7 @@ class Claim:
         self._heard_ns = self._due_ns = now_ns
         self._answered_ns = now_ns - _ns(self.timing.answer_s)
         self._seen_ns: int | None = None
+        self._outgrew_ns = now_ns - _ns(self.timing.silent_s)
 
     def shared(self, now_ns: int) -> bool:
         """Whether another process with this name showed within the last minute that it runs."""
@@ -104,6 +107,8 @@ class Claim:
         """A hello in this name came from another process; ``public`` is this one's. A repeated one changes nothing."""
         if other.incarnation >= INCARNATION_MAX:
             return []
+        if not other.valid:
+            return self._outgrow(other.incarnation, now_ns)
         start = other.incarnation, other.public
         made_ns = self._made_ns.get(start)
         if made_ns is not None and other.created_ns <= made_ns:
@@ -128,8 +133,8 @@ class Claim:
             return [ClaimAction.STAND_BY, ClaimAction.ANSWER]
         if self.stands_by:
             return []
-        if other.incarnation == self.incarnation and (is_new or runs):
-            return self._raise()
+        if other.incarnation == self.incarnation:
+            return self._raise()  # Peers that met the other refuse this one.
         if now_ns - self._answered_ns < _ns(self.timing.answer_s):
             return []
         self._answered_ns = now_ns
@@ -144,10 +149,29 @@ class Claim:
         if not self.stands_by or now_ns < self._due_ns:
             return []
         if now_ns - self._heard_ns >= _ns(self.timing.silent_s):
-            self.stands_by = False
+            self.stands_by, self.accepted = False, False
+            # As after a start: peers may have met later processes, of which this one did not hear, and return their
+            # hellos now.
+            self._new_until_ns, self._raises = now_ns + _ns(self.timing.new_s), 0
             return self._raise()
         self._due_ns = now_ns + _ns(self.timing.ask_s)
         return [ClaimAction.ANSWER]
+
+    def _outgrow(self, incarnation: int, now_ns: int) -> list[ClaimAction]:
+        """Peers may know a start whose certificate is no longer valid. Whoever has its key must not cause many raises.
+
+        What comes too often is not remembered: peers return it again while they refuse this process.
+        """
+        if incarnation < self.incarnation:
+            return []
+        if self.stands_by:
+            self.wanted = max(self.wanted, incarnation)
+            return []
+        if now_ns - self._outgrew_ns < _ns(self.timing.silent_s):
+            return []
+        self._outgrew_ns = now_ns
+        self.wanted = max(self.wanted, incarnation)
+        return self._raise()
 
     def _raise(self) -> list[ClaimAction]:
         self._raises += 1

@@ -94,6 +94,7 @@ class Inbound:
         self.cut: set[int] = set()  # Members whose messages an operator lets nobody read.
         self._queue: deque[tuple[Channel, bytes]] = deque()
         self._queue_bytes = 0
+        self._closed = False
         self._hellos = TokenBucket(limits.hellos_per_s, limits.hello_burst, now_ns)
         self._budgets: dict[int, tuple[TokenBucket, TokenBucket]] = {}
 
@@ -103,7 +104,9 @@ class Inbound:
         return len(self._queue), self._queue_bytes
 
     def put(self, channel: Channel, data: bytes) -> bool:
-        """Whether there was room for it to wait; otherwise it is dropped and counted."""
+        """Whether there was room for it to wait; otherwise it is dropped, and counted unless the queue is closed."""
+        if self._closed:
+            return False
         too_many = len(self._queue) >= self.limits.messages_max
         if too_many or self._queue_bytes + len(data) > self.limits.bytes_max:
             self.tally.refused[PeerGroup.UNKNOWN, "overrun"] += 1
@@ -111,6 +114,11 @@ class Inbound:
         self._queue_bytes += len(data)
         self._queue.append((channel, data))
         return True
+
+    def close(self) -> None:
+        """Drop what waits and all that comes later: the node has ended."""
+        self._closed, self._queue_bytes = True, 0
+        self._queue.clear()
 
     def take(self) -> tuple[Channel, bytes] | None:
         """What has waited longest; None if nothing waits."""

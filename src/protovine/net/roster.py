@@ -15,8 +15,10 @@ from protovine.net.security.hello import Member
 from protovine.net.states import TRANSITIONS, Action, PeerEvent, PeerState, SessionEvent, SessionState
 from protovine.records import SECOND_NS
 
-# Peers whose last hello is remembered; beyond this number they are invented ids, not members.
+# Peers whose last hello or link is remembered; beyond this number they are invented ids, not members.
 _HELLO_TIMES_MAX = 1000
+# A member with a link is asked so often as one that is missing. If it never answers it is refused, or refuses this one.
+_MEET_TRIES = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,8 @@ class RosterTiming:
     look_s : float
         Missing peers are looked for once in one to two such periods.
     ask_missing_s : float
-        A peer that was met and is missing is asked this often.
+        A peer that was met and is missing is asked this often. So is one with an open link that was never met: sooner
+        at first, and after many attempts once in ``ask_s_max``.
     reopen_s, reopen_s_max : float
         The session is opened again when a peer has been missing for this long, and then for twice as long.
     reopen_alone_s, reopen_alone_s_max : float
@@ -64,6 +67,15 @@ class Order:
 
 
 @dataclass(slots=True)
+class _Unmet:
+    """A member with an open link that has not said hello: when to ask it next, and how often it was asked."""
+
+    due_ns: int
+    wait_s: float
+    tries: int = 0
+
+
+@dataclass(slots=True)
 class RosterPeer:
     """A member whose hello was accepted and that is still trusted."""
 
@@ -84,16 +96,27 @@ class Roster:
     timing : RosterTiming
     now_ns : int
         When the roster begins.
+    neighbours : frozenset of int or None
+        Members to meet; all, if None.
 
     Its properties may be read in any thread.
     """
 
-    def __init__(self, expected: int, draw: Callable[[], float], timing: RosterTiming, now_ns: int) -> None:
-        self.expected, self.timing = expected, timing
+    def __init__(
+        self,
+        expected: int,
+        draw: Callable[[], float],
+        timing: RosterTiming,
+        now_ns: int,
+        neighbours: frozenset[int] | None = None,
+    ) -> None:
+        self.expected, self.timing, self.neighbours = expected, timing, neighbours
         self.peers: dict[int, RosterPeer] = {}
         self.session = SessionState.OPEN
         self._draw = draw
         self._orders: list[Order] = []
+        self._linked: set[int] = set()
+        self._unmet: dict[int, _Unmet] = {}
         self._hello_at_ns: dict[int, int] = {}
         self._returned_at_ns: dict[int, int] = {}
         self._stranger_hellos = TokenBucket(timing.strangers_per_s, timing.stranger_burst, now_ns)
@@ -129,6 +152,7 @@ class Roster:
 
     def hello(self, member: Member, asks: bool, now_ns: int) -> None:
         """The envelope accepted a member's hello; ``asks`` if it wants one back."""
+        self._unmet.pop(member.id, None)
         known = self.peers.get(member.id)
         if known is not None and known.incarnation == member.incarnation:
             self._step(member.id, PeerEvent.ASK if asks else PeerEvent.HELLO, now_ns)
@@ -153,11 +177,18 @@ class Roster:
 
     def link(self, peer: int, open: bool, now_ns: int) -> None:
         """The transport has a link to ``peer``, or has lost it."""
+        if not open:
+            self._linked.discard(peer)
+            self._unmet.pop(peer, None)
+        elif len(self._linked) < _HELLO_TIMES_MAX:
+            self._linked.add(peer)
+            self._meet(peer, now_ns)
         self._step(peer, PeerEvent.LINK_OPENED if open else PeerEvent.LINK_CLOSED, now_ns)
 
     def distrust(self, peer: int, now_ns: int) -> None:
         """The certificate of ``peer`` is no longer valid."""
         self._step(peer, PeerEvent.DISTRUSTED, now_ns)
+        self._meet(peer, now_ns)  # It may get another certificate.
 
     def renew(self) -> None:
         """Other certificates are revoked than before, or the own one is another."""
@@ -167,6 +198,12 @@ class Roster:
         """The session was opened again, or could not be."""
         self._session_step(SessionEvent.OPENED if opened else SessionEvent.NOT_OPENED)
         self._look_again(now_ns)
+
+    def raised(self, now_ns: int) -> None:
+        """This node goes on as a later incarnation: tell all, and ask for those that do not answer."""
+        for peer in list(self.peers):
+            self._step(peer, PeerEvent.RAISED, now_ns)
+        self.ask_again(now_ns)
 
     def ask_again(self, now_ns: int) -> None:
         """Ask all for hellos now, and soon again if too few answer."""
@@ -178,7 +215,8 @@ class Roster:
 
     def next_timer_ns(self) -> int:
         """When `on_timer` is due."""
-        return self._ask_at_ns if self._look_at_ns is None else min(self._ask_at_ns, self._look_at_ns)
+        due_ns = [self._ask_at_ns, *(each.due_ns for each in self._unmet.values())]
+        return min(due_ns if self._look_at_ns is None else [*due_ns, self._look_at_ns])
 
     def on_timer(self, now_ns: int) -> None:
         """Do what is due by now."""
@@ -187,6 +225,13 @@ class Roster:
                 self._orders.append(Order(Action.ASK_ALL))
             self._ask_at_ns = now_ns + _ns(self._ask_wait_s * (0.5 + self._draw()))
             self._ask_wait_s = min(2 * self._ask_wait_s, self.timing.ask_s_max)
+        for peer, unmet in sorted(self._unmet.items()):
+            if now_ns >= unmet.due_ns:
+                self._step(peer, PeerEvent.UNMET, now_ns)
+                unmet.tries += 1
+                often = unmet.tries < _MEET_TRIES
+                unmet.wait_s = min(2 * unmet.wait_s, self.timing.ask_missing_s) if often else self.timing.ask_s_max
+                unmet.due_ns = now_ns + _ns(unmet.wait_s * (0.5 + self._draw()))
         if self._look_at_ns is not None and now_ns >= self._look_at_ns:
             self._look_at_ns = now_ns + self._look_period_ns()
             self._look(now_ns)
@@ -197,6 +242,13 @@ class Roster:
         """The orders since the last call."""
         orders, self._orders = self._orders, []
         return orders
+
+    def _meet(self, peer: int, now_ns: int) -> None:
+        """From now on ask for this member from time to time, if it has a link and was not met."""
+        wanted = self.neighbours is None or peer in self.neighbours
+        if wanted and peer in self._linked and peer not in self.peers:
+            wait_s = self.timing.ask_s
+            self._unmet[peer] = _Unmet(now_ns + _ns(wait_s * (0.5 + self._draw())), wait_s)
 
     def _look(self, now_ns: int) -> None:
         """Ask for missing peers, and open the session again if they have been missing for too long."""

@@ -108,7 +108,7 @@ class Runtime:
             self.tally.latency.expect(peer, view.created_ns)
         now_ns = self.clock.steady()
         expected = 1 if neighbours is None else len(neighbours)
-        self.roster = Roster(expected, random.Random(node.id).random, timing or RosterTiming(), now_ns)
+        self.roster = Roster(expected, random.Random(node.id).random, timing or RosterTiming(), now_ns, neighbours)
         self.inbound = Inbound(envelope, self.tally, limits or InboundLimits(), neighbours, now_ns)
         self.samples = LocalSamples(node, self.tally, awaiting)
         self.claim = Claim(node.incarnation, now_ns)
@@ -180,6 +180,8 @@ class Runtime:
     def _leave(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        with self._inbound_lock:
+            self.inbound.close()  # The transport may deliver until it is closed, and the tape is not open for longer.
         self.node.finish(self.now_ns())
         pump(self.node, self._send, self._record)
         if self.snapshots.store is not None:
@@ -367,11 +369,8 @@ class Runtime:
             if action is ClaimAction.RAISE:
                 self._raise_to(self.claim.wanted)
             elif action is ClaimAction.STAND_BY:
-                _log.warning(
-                    "a later start of this node is known, incarnation %d: standing by until it is silent",
-                    self.claim.wanted,
-                    extra={"reason": "twice"},
-                )
+                text = "a later start of this node is known, incarnation %d: standing by until it is silent"
+                _log.warning(text, self.claim.wanted, extra={"reason": "twice"})
             else:
                 self.transport.send_hello(self.node.id, self.envelope.hello(self.now_ns(), fresh=True), True)
 
@@ -383,7 +382,7 @@ class Runtime:
         self.envelope.raise_to(incarnation)
         if self.snapshots.store is not None:
             self.snapshots.store.raise_to(incarnation)
-        self.roster.ask_again(self.clock.steady())
+        self.roster.raised(self.clock.steady())
 
     # -- Peers. --------------------------------------------------------------------------------------------------------
 

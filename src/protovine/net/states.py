@@ -15,7 +15,7 @@ class PeerState(enum.Enum):
 
     UNKNOWN = "no hello of it was accepted, or its certificate is no longer valid"
     ALIVE = "it has said hello, and a link to it is open or it was heard since the last one closed"
-    MISSING = "it has said hello, but its link closed and it was not heard since"
+    MISSING = "it has said hello, but was not heard since its link closed or this node raised its incarnation"
 
 
 @enum.unique
@@ -31,8 +31,10 @@ class PeerEvent(enum.Enum):
     LINK_OPENED = "the transport has a link to it"
     LINK_CLOSED = "the transport has lost the link to it"
     STALE = "a hello of an earlier incarnation, or of another process with the same one"
+    UNMET = "it has a link, and has not answered a hello for some seconds"
     SILENT = "it is missing, and 10 s have passed since missing peers were last asked"
     REOPENING = "the session is opened again"
+    RAISED = "this node goes on as a later incarnation, which no peer knows yet"
     DISTRUSTED = "its certificate was revoked or has expired"
 
 
@@ -91,12 +93,15 @@ def _table() -> dict[tuple[enum.Enum, enum.Enum], Step]:
         (unknown, on.MESSAGE): Step(unknown),
         (unknown, on.LINK_OPENED): Step(unknown, (Action.ASK,)),
         (unknown, on.LINK_CLOSED): Step(unknown),
+        (unknown, on.UNMET): Step(unknown, (Action.ASK,)),
         (alive, on.HELLO): Step(alive),
         (alive, on.ASK): Step(alive, (Action.REPLY,)),
         (alive, on.MESSAGE): Step(alive),
         (alive, on.LINK_OPENED): Step(alive, (Action.ASK,)),
         (alive, on.LINK_CLOSED): Step(missing, (Action.REPORT_LOSS,)),
         (alive, on.REOPENING): Step(missing),
+        # Messages that overtake the new hello are lost, so the node repeats them for a peer that answers it.
+        (alive, on.RAISED): Step(missing),
         (missing, on.HELLO): Step(alive, (Action.REPEAT,)),
         (missing, on.ASK): Step(alive, (Action.REPEAT, Action.REPLY)),
         (missing, on.MESSAGE): Step(alive, (Action.REPEAT,)),
@@ -104,6 +109,7 @@ def _table() -> dict[tuple[enum.Enum, enum.Enum], Step]:
         (missing, on.LINK_CLOSED): Step(missing),
         (missing, on.SILENT): Step(missing, (Action.ASK,)),
         (missing, on.REOPENING): Step(missing),
+        (missing, on.RAISED): Step(missing),
         (SessionState.OPEN, SessionEvent.PATIENCE_OVER): Step(SessionState.REOPENING, (Action.REOPEN,)),
         # What is under way may have begun with the former certificates.
         (SessionState.OPEN, SessionEvent.RENEWED): Step(SessionState.REOPENING, (Action.RENEW,)),

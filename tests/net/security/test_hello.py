@@ -10,9 +10,21 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from protovine.errors import RemoteProtocolError
-from protovine.net import Envelope, Identity, MemberName, PlainEnvelope, Trust, load_trust
+from protovine.errors import OwnNameError, RemoteProtocolError, StaleHelloError
+from protovine.net import (
+    Envelope,
+    Identity,
+    MemberName,
+    PlainEnvelope,
+    Trust,
+    create_authority,
+    issue,
+    load_identity,
+    load_trust,
+    revoke,
+)
 from protovine.net.security.hello import HELLO_AGE_MAX_NS, HELLO_BYTES_MAX, HELLO_REFRESH_NS
+from tests.net.conftest import NOW
 from tests.net.security.hellos import DAY_NS, NOW_NS, envelope, hello_refused, refused, rewritten
 
 
@@ -42,6 +54,59 @@ def test_a_node_that_runs_twice_is_refused(
 ) -> None:
     _, bob = pair
     hello_refused("stale", bob, envelope(members["ann"], trust).hello(NOW_NS))
+
+
+@pytest.mark.parametrize("why", ["the list was wrong", "it was revoked", "it ended"])
+def test_what_is_known_of_a_member_outlives_its_certificate(tmp_path: Path, why: str) -> None:
+    """Ann loses her state, and must hear which incarnation bob knows, whatever became of her certificate since."""
+    authority = tmp_path / "authority"
+    create_authority(authority, "barn", now=NOW)
+    for name in ("ann", "bob"):
+        issue(authority, name, tmp_path / name, now=NOW, days=1 if (name, why) == ("ann", "it ended") else 100)
+    trust, first = load_trust(authority), load_identity(tmp_path / "ann")
+    bob, ann = (envelope(load_identity(tmp_path / name), trust, incarnation=5) for name in ("bob", "ann"))
+    bob.accept_hello(ann.hello(NOW_NS), NOW_NS)
+    now_ns = NOW_NS + (2 * DAY_NS if why == "it ended" else 0)
+    if why != "it ended":
+        revoke(authority, "ann", now=NOW)
+    revoked = load_trust(authority)
+    assert ["ann"] == [member.name for member in bob.update_trust(revoked, now_ns)]
+    # While her certificate is not valid, she is told nothing.
+    reason = "certificate" if why == "it ended" else "revoked"
+    hello_refused(reason, bob, envelope(first, trust, incarnation=3).hello(now_ns), now_ns)
+    if why == "the list was wrong":
+        later, identity = Trust(trust.certificate, number=revoked.number + 1), first
+    else:
+        issue(authority, "ann", tmp_path / "again", now=NOW, renew=True)
+        later, identity = revoked, load_identity(tmp_path / "again")
+    bob.update_trust(later, now_ns)
+    ann = envelope(identity, later, incarnation=3)
+    with pytest.raises(StaleHelloError, match="already at 5"):
+        bob.accept_hello(ann.hello(now_ns), now_ns)
+    known = bob.known_hello(ann.id)
+    assert known is not None
+    with pytest.raises(OwnNameError) as caught:
+        ann.accept_hello(known, now_ns)
+    assert (5, why != "it was revoked") == (caught.value.incarnation, caught.value.valid)
+    ann.raise_to(6)
+    bob.accept_hello(ann.hello(now_ns), now_ns)
+    ann.accept_hello(bob.hello(now_ns), now_ns)
+    assert (ann.id, b"again") == bob.open(ann.seal(bob.id, b"again"))
+
+
+def test_nobody_else_speaks_in_the_name_of_a_node(
+    pair: tuple[Envelope, Envelope], members: dict[str, Identity], home: Path
+) -> None:
+    """A hello in a node's own name counts although its certificate is over, but not if the member did not sign it."""
+    ann, _ = pair
+    later = envelope(members["ann"], load_trust(home / "authority"), incarnation=9).hello(NOW_NS)
+    for signer, reason in ((members["bob"], "signature"), (members["twin"], "signature")):
+        hello_refused(reason, ann, rewritten(later, signer, incarnation=10))
+    certificate = members["bob"].certificate.public_bytes(Encoding.DER)
+    hello_refused("impostor", ann, rewritten(later, members["bob"], certificate=certificate))
+    twin = members["twin"].certificate.public_bytes(Encoding.DER)
+    hello_refused("certificate", ann, rewritten(later, members["twin"], certificate=twin))
+    hello_refused("twice", ann, later)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ class EnvelopeLike(Protocol):
         ...
 
     def known_hello(self, peer: int) -> bytes | None:
-        """The newest hello that was accepted of a peer that is trusted."""
+        """The newest hello that was accepted of a peer, whether or not its certificate is still valid."""
         ...
 
     def raise_to(self, incarnation: int) -> None:

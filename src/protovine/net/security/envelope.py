@@ -54,6 +54,7 @@ from protovine.errors import (
     LocalProtocolError,
     MissingKeysError,
     RemoteProtocolError,
+    StaleHelloError,
     UnreadableError,
 )
 from protovine.gossip import MESSAGE_BYTES_MAX
@@ -182,8 +183,9 @@ class Envelope:
         self._mine: set[bytes] = set()  # Public keys of earlier incarnations of this process.
         self.schema, self._payload_bytes_max = schema, payload_bytes_max
         self._renew()
-        # Digest of the last good hello that another process made in this node's name.
-        self._own_hello = b""
+        # Digest of the last good hello that another process made in this node's name, and whether its certificate is
+        # valid.
+        self._own_hello: tuple[bytes, bool] | None = None
         self._certificate = identity.certificate.public_bytes(serialization.Encoding.DER)
         self._peers: dict[int, _Peer] = {}
         self._remembered = Remembered()
@@ -274,7 +276,15 @@ class Envelope:
         if check_own_name(body, self.member):
             self._refuse_own(body, hello, data, afford)
         peer = self._peers.get(body.id)
-        check_hello(body, now_ns, self.member, self.schema, peer or self._remembered.body(body.id))
+        try:
+            check_hello(body, now_ns, self.member, self.schema, peer or self._remembered.body(body.id))
+        except StaleHelloError:
+            # It may have lost its state after its certificate had been revoked or had ended. A sender with a valid one
+            # is told what is known of its name.
+            if peer is None or not peer.trusted:
+                check_afforded(afford)
+                self._check_signed(body, hello, parse_certificate(body.certificate), now_ns)
+            raise
         # The same bytes again are the normal case: hellos are repeated until every member has them.
         if peer and peer.trusted and peer.hello == data and now_ns <= peer.end_ns:
             return peer.member(body.id)
@@ -291,11 +301,12 @@ class Envelope:
         return peer.member(body.id)
 
     def known_hello(self, peer: int) -> bytes | None:
-        """The newest hello that was accepted of a peer that is trusted."""
+        """The newest hello that was accepted of a peer, whether or not its certificate is still valid.
+
+        All hellos of lower incarnations are stale, also those of a later process of the same member.
+        """
         known = self._peers.get(peer)
-        if known is None:
-            return self._remembered.all().get(peer)
-        return known.hello if known.trusted else None
+        return self._remembered.all().get(peer) if known is None else known.hello
 
     def hellos(self) -> list[tuple[int, bytes]]:
         """The newest hello that is known of each peer, by id."""
@@ -315,15 +326,12 @@ class Envelope:
         Call it when the revocation list was read again, and from time to time with the old one, because certificates
         expire. It costs a signature check per peer.
         """
-        self._trust = trust
+        self._trust, self._own_hello = trust, None
         gone = []
         for id, peer in sorted(self._peers.items()):
-            try:
-                trust.verify(peer.certificate, _datetime(now_ns))
-            except RemoteProtocolError:
-                if peer.trusted:
-                    peer.trusted = False
-                    gone.append(peer.member(id))
+            if peer.trusted and not self._is_valid(peer.certificate, now_ns):
+                peer.trusted = False
+                gone.append(peer.member(id))
         return gone
 
     def seal(self, peer: int, payload: bytes) -> bytes:
@@ -389,16 +397,32 @@ class Envelope:
         if body.public == self.public or body.public in self._mine:
             raise RemoteProtocolError("echo", "this node's own hello came back")
         digest = hashlib.sha256(data).digest()
-        if digest != self._own_hello:
+        if self._own_hello is None or digest != self._own_hello[0]:
             check_afforded(afford)
-            # Peers return hellos of any age, whose certificate may have been renewed since.
-            self._check_signed(body, hello, parse_certificate(body.certificate), body.created_ns)
-            self._own_hello = digest
-        raise own_name(body)
+            # Peers return hellos of any age, whose certificate may have been renewed or revoked since.
+            certificate = parse_certificate(body.certificate)
+            self._check_signed(body, hello, certificate)
+            self._own_hello = digest, self._is_valid(certificate, body.created_ns)
+        raise own_name(body, self._own_hello[1])
 
-    def _check_signed(self, body: HelloBody, hello: HelloFrame, certificate: x509.Certificate, now_ns: int) -> None:
-        """`RemoteProtocolError` unless the member in the certificate signed the hello and has the name in it."""
-        member = self._trust.verify(certificate, _datetime(now_ns))
+    def _is_valid(self, certificate: x509.Certificate, now_ns: int) -> bool:
+        try:
+            self._trust.verify(certificate, _datetime(now_ns))
+        except RemoteProtocolError:
+            return False
+        return True
+
+    def _check_signed(
+        self, body: HelloBody, hello: HelloFrame, certificate: x509.Certificate, now_ns: int | None = None
+    ) -> None:
+        """`RemoteProtocolError` unless the member in the certificate signed the hello and has the name in it.
+
+        The certificate must be valid at ``now_ns``; it may be revoked and of any time, if that is None.
+        """
+        if now_ns is None:
+            member = self._trust.issued(certificate)
+        else:
+            member = self._trust.verify(certificate, _datetime(now_ns))
         if (member.name, member.id) != (body.name, body.id):
             raise RemoteProtocolError(
                 "impostor", f"a hello of {body.name} ({body.id}) with the certificate of {member.name} ({member.id})"

@@ -193,13 +193,14 @@ def check_own_name(body: HelloBody, own: MemberName) -> bool:
     return True
 
 
-def own_name(body: HelloBody) -> OwnNameError:
-    """What is raised for a hello in the name of this node."""
+def own_name(body: HelloBody, valid: bool = True) -> OwnNameError:
+    """What is raised for a hello in the name of this node, whose certificate is ``valid`` or no longer."""
     return OwnNameError(
         body.incarnation,
         body.public,
         body.created_ns,
         f"a hello of {body.name}, this node, that another process made as incarnation {body.incarnation}",
+        valid,
     )
 
 

@@ -233,13 +233,20 @@ class Trust:
             ``certificate``: of another authority, not valid at ``now``, or not of the form that authorities here issue;
             ``revoked``; ``swarm``: of another swarm.
         """
-        member = self.check(certificate, now)
-        if isinstance(member, OperatorName):
-            raise RemoteProtocolError("certificate", f"operator {member.name} is no member")
-        return member
+        return _member(self.check(certificate, now))
 
     def check(self, certificate: x509.Certificate, now: datetime) -> MemberName | OperatorName:
         """As `verify`, also for operators."""
+        name = self._issued(certificate, now)
+        if certificate.serial_number in self.revoked:
+            raise RemoteProtocolError("revoked", f"the certificate of {name.uri} was revoked")
+        return name
+
+    def issued(self, certificate: x509.Certificate) -> MemberName:
+        """As `verify`, also for a certificate that was revoked, has ended or has not begun."""
+        return _member(self._issued(certificate, certificate.not_valid_before_utc))
+
+    def _issued(self, certificate: x509.Certificate, now: datetime) -> MemberName | OperatorName:
         policy = PolicyBuilder().store(Store([self.certificate])).time(now.replace(tzinfo=None)).max_chain_depth(0)
         try:
             policy.build_client_verifier().verify(certificate, [])
@@ -249,11 +256,15 @@ class Trust:
             raise RemoteProtocolError("certificate", f"the certificate {why}") from None
         except CERTIFICATE_ERRORS as error:
             raise RemoteProtocolError("certificate", f"the certificate cannot be used: {error}") from None
-        if certificate.serial_number in self.revoked:
-            raise RemoteProtocolError("revoked", f"the certificate of {member.uri} was revoked")
         if member.swarm != self.swarm:
             raise RemoteProtocolError("swarm", f"the certificate is of swarm {member.swarm}, this is {self.swarm}")
         return member
+
+
+def _member(name: MemberName | OperatorName) -> MemberName:
+    if isinstance(name, OperatorName):
+        raise RemoteProtocolError("certificate", f"operator {name.name} is no member")
+    return name
 
 
 def out_of_time(certificate: x509.Certificate, now: datetime) -> str | None:
