@@ -274,9 +274,26 @@ def check_transport(make: Callable[[int], TransportLike], *, timeout_s: float = 
     timeout_s : float
         Longest wait for a link or message.
 
+    Raises
+    ------
+    AssertionError
+        A promise is broken; the message says which.
+
     Examples
     --------
-    See ``tests/net/test_transport.py`` for a transport in memory and for Zenoh.
+    A transport that never reports a link:
+
+    >>> class Deaf:
+    ...     def open(self, deliver, alive, status): ...
+    ...     def send(self, peer, data): ...
+    ...     def send_hello(self, peer, data, ask): ...
+    ...     def reopen(self): ...
+    ...     def close(self): ...
+    >>> check_transport(lambda member: Deaf(), timeout_s=0.05)
+    Traceback (most recent call last):
+    AssertionError: all members have links...
+
+    ``tests/net/test_transport.py`` has one in memory that keeps all promises, and checks Zenoh's.
     """
 
     def until(true: Callable[[], bool], promise: str, again: Callable[[], None] = lambda: None) -> None:

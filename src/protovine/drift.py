@@ -39,7 +39,28 @@ class Alarm(NamedTuple):
 
 
 def detectors(seed: int) -> dict[str, Callable[[str, int], Any]]:
-    """River's detectors by name: functions of a signal and of how many detectors share the chance of a false alarm."""
+    """River's detectors by name: functions of a signal and of how many detectors share the chance of a false alarm.
+
+    Parameters
+    ----------
+    seed : int
+        For a detector that draws.
+
+    Returns
+    -------
+    dict of str to callable (signal, shared) -> detector
+        ``signal`` is ``error``, ``surprisal``, ``labels`` or ``features``.
+
+    Examples
+    --------
+    >>> adwin = detectors(seed=0)["adwin"]("error", 1)
+    >>> alarms = []
+    >>> for i in range(200):
+    ...     adwin.update(float(i >= 100))
+    ...     alarms += [i] if adwin.drift_detected else []
+    >>> 100 < alarms[0] < 120
+    True
+    """
     from river import drift as river_drift
 
     drift: Any = river_drift  # River's types are not known here.

@@ -303,7 +303,30 @@ def write_trace(path: Path, header: dict[str, Any], records: Iterable[Record]) -
 
 @contextlib.contextmanager
 def new_trace(path: Path, header: dict[str, Any]) -> Iterator[Callable[[bytes], None]]:
-    """A trace file to which records, encoded as JSON, are added one by one; it is there once the block ends well."""
+    """A trace file to which records, encoded as JSON, are added one by one; it is there once the block ends well.
+
+    Parameters
+    ----------
+    path : Path
+        Replaced if it exists. Until the block ends there is a file beside it that ends in ``.part``.
+    header : dict
+        Plain values, for the first line.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written; nothing is left behind.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "trace.jsonl.gz")
+    ...     with new_trace(path, {"seed": 1}) as add:
+    ...         add(msgspec.json.encode(Learned(5, 0, sample=0, inserted=True, size=1)))
+    ...     [(record.at_ns, record.size) for record in read_trace(path)[1]]
+    [(5, 1)]
+    """
     partial = path.with_name(path.name + ".part")
     waiting: list[bytes] = [msgspec.json.encode({"format": FORMAT, "format_version": FORMAT_VERSION, **header})]
     try:
@@ -329,6 +352,15 @@ def new_trace(path: Path, header: dict[str, Any]) -> Iterator[Callable[[bytes], 
 def read_trace(path: Path) -> tuple[dict[str, Any], Iterator[AnyRecord]]:
     """The header of a trace file, and its records one by one.
 
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    tuple of dict and iterator of records
+        The header, and the records in order. The file is read while the records are taken.
+
     Raises
     ------
     DataError
@@ -336,7 +368,13 @@ def read_trace(path: Path) -> tuple[dict[str, Any], Iterator[AnyRecord]]:
 
     Examples
     --------
-    See `write_trace`.
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_trace(Path(folder, "trace.jsonl.gz"), {"seed": 1}, [Down(5, 0), Up(9, 0, 2)])
+    ...     header, records = read_trace(Path(folder, "trace.jsonl.gz"))
+    ...     down_ns = {type(record).__name__: record.at_ns for record in records}
+    >>> header["format_version"], down_ns["Up"] - down_ns["Down"]
+    (1, 4)
     """
     try:
         with gzip.open(path, "rb") as lines:

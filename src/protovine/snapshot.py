@@ -18,6 +18,16 @@ _DTYPES = ("<f8", "<f4", "<i8", "<i4", "|u1", "|b1")
 def pack(state: dict[str, Any]) -> bytes:
     """Encode numbers (integers of any size), strings, bytes, None, lists, dictionaries and NumPy arrays.
 
+    Parameters
+    ----------
+    state : dict
+        With strings as keys, nested as deep as needed. Arrays have float64, float32, int64, int32, uint8 or bool values.
+
+    Raises
+    ------
+    TypeError
+        A value is none of these.
+
     Examples
     --------
     >>> unpack(pack({"seed": 7, "x": np.zeros((2, 3))}))["x"].shape
@@ -34,6 +44,15 @@ def unpack(data: bytes) -> dict[str, Any]:
     ------
     SnapshotError
         The bytes are damaged or not a snapshot.
+
+    Examples
+    --------
+    >>> data = pack({"seed": 2**100, "peers": (1, 2)})
+    >>> unpack(data)
+    {'seed': 1267650600228229401496703205376, 'peers': [1, 2]}
+    >>> unpack(data[:-1])
+    Traceback (most recent call last):
+    protovine.errors.SnapshotError: the snapshot is damaged: its checksum does not match
     """
     if data[:4] != MAGIC:
         raise SnapshotError(f"not a snapshot: it starts with {data[:4]!r}, expected {MAGIC!r}")

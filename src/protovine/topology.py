@@ -120,12 +120,29 @@ def in_range(places: NDArray[np.float64], reach: float, spec: str) -> list[list[
 
 
 def is_changing(spec: str) -> bool:
-    """Whether a topology is one that changes with time: ``waypoint:...``, or graphs joined as in ``ring+full@20``."""
+    """Whether a topology is one that changes with time: ``waypoint:...``, or graphs joined as in ``ring+full@20``.
+
+    Parameters
+    ----------
+    spec : str
+        A topology as in `neighbours`, or one of `protovine.sim.Changes`.
+
+    Examples
+    --------
+    >>> is_changing("waypoint:100,500,1.5,30"), is_changing("ring+full@20"), is_changing("ring")
+    (True, True, False)
+    """
     return spec.partition(":")[0] == MOVING or bool(re.search(r"\+[^+]*@", spec))
 
 
 def is_file_name(spec: str) -> bool:
-    """Whether a topology is a file: its text has a path separator or a dot, and is not the name of a graph."""
+    """Whether a topology is a file: its text has a path separator or a dot, and is not the name of a graph.
+
+    Examples
+    --------
+    >>> is_file_name("./links.txt"), is_file_name("plane:0.5,1.5"), is_file_name("ring")
+    (True, False, False)
+    """
     known = {name.partition(":")[0] for name in (*NAMES, MOVING)}
     return spec.partition(":")[0] not in known and not is_changing(spec) and ("/" in spec or "." in spec)
 
@@ -136,7 +153,27 @@ def _check_links(spec: str, links: float) -> None:
 
 
 def numbers_of(spec: str, text: str, count: int) -> list[float]:
-    """The ``count`` finite numbers after the colon of a topology; `ConfigError` if they are something else."""
+    """The ``count`` finite numbers after the colon of a topology; `ConfigError` if they are something else.
+
+    Parameters
+    ----------
+    spec : str
+        The whole topology, for errors.
+    text : str
+        What stands after its colon: numbers with commas between them.
+    count : int
+        How many there must be.
+
+    Raises
+    ------
+    ConfigError
+        There are more or fewer, or one of them is no finite number.
+
+    Examples
+    --------
+    >>> numbers_of("small-world:4,0.2", "4,0.2", 2)
+    [4.0, 0.2]
+    """
     try:
         values = [float(part) for part in text.split(",")]
     except ValueError:

@@ -64,7 +64,14 @@ class BatchMeans:
 
 @dataclass(frozen=True)
 class AgeLaw:
-    """Fraction of the time that an age is exceeded: ``exceeded`` at the ages ``age_s``, linear between them."""
+    """Fraction of the time that an age is exceeded: ``exceeded`` at the ages ``age_s``, linear between them.
+
+    Examples
+    --------
+    >>> law = AgeLaw(np.array([0.0, 1.0, 3.0]), np.array([1.0, 0.5, 0.0]))
+    >>> law.survival([0.5, 2.0]).tolist(), law.quantile(0.75)
+    ([0.75, 0.25], 2.0)
+    """
 
     age_s: Floats
     exceeded: Floats
@@ -111,6 +118,13 @@ class PairAges:
     """Ages of every ordered pair (``node``, ``origin``), each array of shape (pairs,); seconds.
 
     NaN where the origin learns no samples, or in ``peak_s`` where the node received nothing that made its age smaller.
+
+    Examples
+    --------
+    >>> each, none = np.array([0, 1]), np.zeros(2)
+    >>> ages = PairAges(each, 1 - each, np.array([2.0, 0.5]), none, none, none, each)
+    >>> [(pair["node"], pair["mean_s"]) for pair in ages.worst(1)], ages.of_nodes(2).tolist()
+    ([(0, 2.0)], [2.0, 0.5])
     """
 
     node: Times

@@ -403,7 +403,20 @@ def surprisal_bits(probability: float) -> float:
 
 
 def clamped(prototypes: PrototypeSet, now_ns: int) -> tuple[PrototypeSet, int]:
-    """The set with event times in the future set to now, and how many there were."""
+    """The set with event times in the future set to now, and how many there were.
+
+    Parameters
+    ----------
+    prototypes : PrototypeSet
+    now_ns : int
+
+    Examples
+    --------
+    >>> late = PrototypeSet.of([[0.0], [1.0]], [0, 1], event_ns=[5, 20])
+    >>> held, ahead = clamped(late, now_ns=10)
+    >>> held.event_ns.tolist(), ahead
+    ([5, 10], 1)
+    """
     if not len(prototypes) or prototypes.event_ns.max() <= now_ns:
         return prototypes, 0
     ahead = int((prototypes.event_ns > now_ns).sum())

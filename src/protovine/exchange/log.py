@@ -45,6 +45,21 @@ class LogExchange(GossipView):
         Chooses peers when a batch is full; a peer then gets everything that it lacks.
     share : LogShare
         Selects and encodes samples.
+
+    Examples
+    --------
+    >>> from protovine.gossip import Coin
+    >>> from protovine.learn import LogisticCore
+    >>> def made(node: int, peer: int) -> LogExchange:
+    ...     draw, limits = np.random.default_rng(node), SetLimits(dim=1, n_classes=2)
+    ...     share = LogShare(limits, draw, select="all", batch_items=1)
+    ...     return LogExchange(LogisticCore(1, 2), LogGossip(node, [peer]), Coin(1, 1.0, draw), share)
+    >>> ann, bob, out = made(0, 1), made(1, 0), Outputs()
+    >>> ann.learnt(LocalSample(np.zeros(1), 1, 10, surprisal=2.0, inserted=True), 1, now_ns=10, out=out)
+    >>> ((peer, data),) = out.sends
+    >>> found = bob.receive(data, sender=0, now_ns=30)
+    >>> peer, found.prototypes.label.tolist(), found.view.peer
+    (1, [1], 0)
     """
 
     needs_surprisal = True
@@ -222,6 +237,13 @@ class LogExchange(GossipView):
 
 
 def learner_view(learner: ArrayLearner) -> LearnerView:
-    """What selection and quantisation need of a learner; zeros from one without scale or recency."""
+    """What selection and quantisation need of a learner; zeros from one without scale or recency.
+
+    Examples
+    --------
+    >>> from protovine.learn import LogisticCore
+    >>> learner_view(LogisticCore(dim=2, n_classes=2))
+    LearnerView(mean=array([0., 0.]), deviation=array([0., 0.]), recency=0.0)
+    """
     mean, deviation = learner.scale()
     return LearnerView(mean, deviation, learner.recency)

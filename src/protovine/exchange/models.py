@@ -25,6 +25,24 @@ class ModelExchange(PushExchange):
         Shape of the samples.
     poll_ns : int >= 0
         See `PushExchange`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from protovine.exchange import Outputs
+    >>> from protovine.gossip import Coin
+    >>> from protovine.learn import LogisticCore
+    >>> from protovine.share import LocalSample
+    >>> def made(node: int, peer: int) -> ModelExchange:
+    ...     schedule = Coin(1, 1.0, np.random.default_rng(node))
+    ...     return ModelExchange(LogisticCore(1, 2), PushGossip(node, [peer]), schedule, SetLimits(dim=1, n_classes=2))
+    >>> ann, bob, out = made(0, 1), made(1, 0), Outputs()
+    >>> _ = ann.learner.learn(np.array([[-1.0], [1.0]]), np.array([0, 1]), np.zeros(2, np.int64))
+    >>> ann.learnt(LocalSample(np.ones(1), 1, 10, surprisal=1.0, inserted=True), 2, now_ns=10, out=out)
+    >>> ((peer, data),) = out.sends
+    >>> _ = bob.receive(data, sender=0, now_ns=30)
+    >>> bob.learner.predict(np.array([2.0])).code
+    1
     """
 
     def __init__(

@@ -23,6 +23,22 @@ class ServerExchange(SetPushExchange):
     schedule : Schedule
         The server answers unless this schedule is inactive.
     share : WholeSets
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from protovine.compress import GreedyCompressor
+    >>> from protovine.gossip import Coin, Frame, Kind
+    >>> from protovine.share import AlwaysGate, SetLimits, encode_set
+    >>> schedule, share = Coin(1, 1.0, np.random.default_rng(0)), WholeSets(AlwaysGate(), SetLimits(dim=1, n_classes=2))
+    >>> learner = AggregatorCore(1, 2, GreedyCompressor(), size=10)
+    >>> server, out = ServerExchange(learner, PushGossip(0, [1, 2]), schedule, share), Outputs()
+    >>> for client, x in ((1, 0.5), (2, 4.0)):
+    ...     sent = encode_set(PrototypeSet.of([[x]], [0], event_ns=[5]))
+    ...     _ = server.receive(Frame(Kind.SHARE, client, 1, 1, 1, 5, sent).encode(), client, now_ns=10)
+    >>> server.on_timer(samples_learnt=0, now_ns=10, out=out)
+    >>> [(client, share.read(0, Frame.decode(data).payload).x.tolist()) for client, data in out.sends]
+    [(1, [[4.0]]), (2, [[0.5]])]
     """
 
     def __init__(self, learner: AggregatorCore, gossip: PushGossip, schedule: Schedule, share: WholeSets) -> None:

@@ -30,6 +30,22 @@ class SetExchange(SetPushExchange):
         The gate and the codec.
     poll_ns : int >= 0
         See `PushExchange`.
+
+    Examples
+    --------
+    >>> from protovine.gossip import Coin
+    >>> from protovine.learn import XuILVQCore
+    >>> from protovine.share import AlwaysGate, SetLimits
+    >>> def made(node: int, peer: int) -> SetExchange:
+    ...     schedule = Coin(1, 1.0, np.random.default_rng(node))
+    ...     share = WholeSets(AlwaysGate(), SetLimits(dim=1, n_classes=2))
+    ...     return SetExchange(XuILVQCore(1, 2), PushGossip(node, [peer]), schedule, share)
+    >>> ann, bob, out = made(0, 1), made(1, 0), Outputs()
+    >>> _ = ann.learner.learn(np.array([[0.5]]), np.array([1]), np.array([10]))
+    >>> ann.learnt(LocalSample(np.array([0.5]), 1, 10, surprisal=2.0, inserted=True), 1, now_ns=10, out=out)
+    >>> ((peer, data),) = out.sends
+    >>> peer, bob.receive(data, sender=0, now_ns=30).prototypes.x.tolist()
+    (1, [[0.5]])
     """
 
     def __init__(

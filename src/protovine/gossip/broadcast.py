@@ -47,6 +47,15 @@ class BroadcastLog(LogGossip):
     """A `LogGossip` whose entries leave once for all in range.
 
     Its schedule names `EVERYONE`. Parameters and errors are those of `LogGossip`.
+
+    Examples
+    --------
+    >>> ann, bob = BroadcastLog(0, [1, 2]), BroadcastLog(1, [0])
+    >>> ann.append(b"an entry", items=1), ann.lacking(now_ns=10)
+    (1, [-1])
+    >>> (made,) = ann.push([EVERYONE], Standing(1, 10), lambda max_bytes: None, now_ns=10)
+    >>> made.peer, bob.read(made.data, sender=0).entries
+    (-1, (b'an entry',))
     """
 
     header_bytes = _HEADER_BYTES

@@ -45,10 +45,8 @@ class LogGossip:
 
     Parameters
     ----------
-    node : int
-        The own id.
-    peers : list of int
-        Ids of the neighbours.
+    node, peers : int, list of int
+        The own id, and those of the neighbours.
     budget_bytes_per_s : float >= 0
         Every outgoing byte counts; 0 is no limit.
     message_bytes_max : int >= 0
@@ -64,6 +62,13 @@ class LogGossip:
     ------
     ConfigError
         A parameter is out of range.
+
+    Examples
+    --------
+    >>> ann, bob = LogGossip(0, [1]), LogGossip(1, [0])
+    >>> _ = ann.append(b"an entry", items=1)
+    >>> [bob.read(made.data, 0).entries for made in ann.push([1], Standing(1, 10), lambda max_bytes: None, now_ns=10)]
+    [(b'an entry',)]
     """
 
     header_bytes = HEADER_BYTES_MAX

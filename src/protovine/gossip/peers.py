@@ -26,6 +26,11 @@ class PeerView:
     """What a node knows of a peer: the newest accepted message, and the peer's progress at that message.
 
     ``accepted`` counts the peer's accepted messages. All other fields are the peer's own numbers.
+
+    Examples
+    --------
+    >>> PeerView(3, created_ns=2_000_000_000).age_ns(now_ns=5_000_000_000)
+    3000000000
     """
 
     peer: int

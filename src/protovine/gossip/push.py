@@ -74,6 +74,20 @@ class PushGossip:
     ------
     ConfigError
         A peer is the node itself, or appears twice.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> offer = SimpleNamespace(payload=b"a set", value=1.0, items=1, gate="always")
+    >>> ann, bob = PushGossip(0, [1]), PushGossip(1, [0])
+    >>> (made,) = ann.share([1], lambda peer, max_bytes: offer, samples_learnt=7, now_ns=10)
+    >>> frame = bob.read(made.data, sender=0)
+    >>> view, _ = bob.accept(frame, now_ns=30)
+    >>> bytes(frame.payload), view.samples_learnt, view.age_ns(30)
+    (b'a set', 7, 20)
+    >>> bob.read(made.data, sender=0)
+    Traceback (most recent call last):
+    protovine.errors.RemoteProtocolError: ...stale...
     """
 
     def __init__(self, node: int, peers: list[int], *, incarnation: int = 1) -> None:

@@ -48,7 +48,14 @@ class Gate(Protocol):
 
 
 class AlwaysGate:
-    """Sends every set (test 1 of the paper); the score is 1."""
+    """Sends every set (test 1 of the paper); the score is 1.
+
+    Examples
+    --------
+    >>> gate = AlwaysGate()
+    >>> gate.passes(gate.score(Evidence(PrototypeSet.of([[0.0]], [0]), 1), None))
+    True
+    """
 
     name = "always"
     counts_sent = False
@@ -84,6 +91,18 @@ class JensenShannonGate:
         Draws the points on which densities are compared.
     points_max : int >= 1
         See `jensen_shannon_kde`.
+
+    Raises
+    ------
+    ConfigError
+        A parameter is out of range.
+
+    Examples
+    --------
+    >>> own = PrototypeSet.of([[0.0], [0.1], [1.0], [1.1]], [0, 0, 1, 1])
+    >>> gate = JensenShannonGate(threshold=0.5, rng=np.random.default_rng(0))
+    >>> [gate.passes(gate.score(Evidence(own, 4), known)) for known in (None, own)]
+    [True, False]
     """
 
     name = "jsd"
@@ -122,6 +141,19 @@ class LooJensenShannonGate:
     ----------
     threshold : float in [0, 1]
         On the distance, the root of `jensen_shannon_loo`.
+
+    Raises
+    ------
+    ConfigError
+        The threshold is out of range.
+
+    Examples
+    --------
+    >>> own = PrototypeSet.of([[0.0], [0.1], [1.0], [1.1]], [0, 0, 1, 1])
+    >>> far = PrototypeSet.of([[8.0], [8.1], [9.0], [9.1]], [0, 0, 1, 1])
+    >>> gate = LooJensenShannonGate(threshold=0.5)
+    >>> [gate.passes(gate.score(Evidence(own, 4), known)) for known in (None, own, far)]
+    [True, False, True]
     """
 
     name = "jsd-loo"
@@ -161,6 +193,11 @@ class GainGate:
     ----------
     threshold : float in [0, 1]
         Accuracy that must be exceeded; 1 never sends.
+
+    Raises
+    ------
+    ConfigError
+        The threshold is out of range.
 
     Examples
     --------

@@ -122,6 +122,17 @@ class QueueInbox:
         Which prototype of a queue is next: the newest, the oldest, or any that waits.
     rng : numpy Generator, optional
         Draws the prototypes if the order is ``random``.
+
+    Raises
+    ------
+    ConfigError
+        ``queue_max`` is out of range, or the order ``random`` has no generator.
+
+    Examples
+    --------
+    >>> inbox = QueueInbox(dim=1, peers=[1], order="lifo")
+    >>> inbox.put(1, PrototypeSet.of([[0.1], [0.2]], [0, 1]), created_ns=5), inbox.take(1).x.tolist(), len(inbox)
+    (0, [[0.2]], 1)
     """
 
     def __init__(
@@ -394,6 +405,12 @@ class SetInbox:
         Peers that may send; visited in ascending order.
     rng : numpy Generator
         Draws the prototypes.
+
+    Examples
+    --------
+    >>> inbox = SetInbox(dim=1, peers=[1], rng=np.random.default_rng(0))
+    >>> inbox.put(1, PrototypeSet.of([[0.1]], [0]), created_ns=5), inbox.take(2).x.tolist(), len(inbox)
+    (0, [[0.1], [0.1]], 1)
     """
 
     def __init__(self, dim: int, peers: list[int], rng: np.random.Generator) -> None:

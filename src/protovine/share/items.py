@@ -235,6 +235,14 @@ class Decoder:
     ----------
     kept : int >= 0
         Entries that are remembered. A node that is alone in its process needs none.
+
+    Examples
+    --------
+    >>> limits = SetLimits(dim=1, n_classes=2)
+    >>> scales = Scales.of(0, np.zeros(1), np.ones(1), base_ns=0, gap_ns=1e8)
+    >>> data, decoder = encode_items(PrototypeSet.of([[0.5]], [1]), scales, limits), Decoder(kept=10)
+    >>> decoder.items(data, scales, limits, 3) is decoder.items(data, scales, limits, 3)
+    True
     """
 
     def __init__(self, kept: int = 0) -> None:

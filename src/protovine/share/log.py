@@ -134,6 +134,20 @@ class LogShare:
     ------
     ConfigError
         A parameter is out of range.
+
+    Examples
+    --------
+    >>> def made() -> LogShare:
+    ...     return LogShare(SetLimits(dim=1, n_classes=2), np.random.default_rng(0), threshold=1.0, batch_items=2)
+    >>> ann, bob, model = made(), made(), LearnerView(np.zeros(1), np.ones(1), recency=0.0)
+    >>> samples = [LocalSample(np.array([0.5]), 1, at_ns, bits, True) for at_ns, bits in ((10, 2.0), (20, 0.1))]
+    >>> [ann.note(sample, model, now_ns=sample.event_ns) for sample in samples]
+    [True, False]
+    >>> (scales, _), (items, _) = ann.seal(model, max_bytes=1000)
+    >>> _, known = bob.read(0, 1, scales, {})
+    >>> bob.commit(0, 1, known)
+    >>> bob.read(0, 1, items, {})[0].label.tolist()
+    [1]
     """
 
     def __init__(

@@ -63,6 +63,13 @@ class Scales:
         Of code 0; whole numbers, unless the feature lies on a grid beside 0.
     grid : bool array, shape (d,)
         Whether the codes stand for all values of the feature, and not only for near ones.
+
+    Examples
+    --------
+    >>> scales = Scales.of(0, mean=np.zeros(2), deviation=np.ones(2), base_ns=0, gap_ns=1e8)
+    >>> codes = scales.clipped(scales.nearest(np.array([[0.5, -1.0]])))
+    >>> codes.tolist(), scales.row_bytes, scales.vectors(codes).round(2).tolist()
+    ([[19, 10]], 2, [[0.5, -1.0]])
     """
 
     generation: int

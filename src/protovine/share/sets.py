@@ -38,6 +38,16 @@ class WholeSets:
         Bounds on received sets.
     dtype : {"float32", "float64"}
         Precision on the wire.
+
+    Examples
+    --------
+    >>> from protovine.share import AlwaysGate
+    >>> share = WholeSets(AlwaysGate(), SetLimits(dim=1, n_classes=2))
+    >>> offer = share.offer(3, Evidence(PrototypeSet.of([[0.5]], [1]), samples_learnt=1), max_bytes=1000)
+    >>> offer.items, len(offer.payload), share.read(0, offer.payload).x.tolist()
+    (1, 25, [[0.5]])
+    >>> share.offer(3, Evidence(PrototypeSet.of([[0.7]], [1]), samples_learnt=2), max_bytes=8).gate
+    'size'
     """
 
     def __init__(self, gate: Gate, limits: SetLimits, dtype: str = "float32") -> None:

@@ -63,7 +63,32 @@ def corrupt(
     n_classes: int,
     seed: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], list[NDArray[np.int64]], list[NDArray[np.int64]]]:
-    """Append corrupted copies of the Byzantine nodes' rows to the data; honest nodes keep theirs."""
+    """Append corrupted copies of the Byzantine nodes' rows to the data; honest nodes keep theirs.
+
+    Parameters
+    ----------
+    byzantine : Byzantine
+    x : float64 array, shape (n, d)
+    y : int64 array, shape (n,)
+        Samples and class codes, -1 without a label.
+    rows, at_ns : list of int arrays
+        For each node the rows that it gets, and when.
+    n_classes : int
+    seed : int
+
+    Returns
+    -------
+    tuple of x, y, rows and at_ns
+        As they came, with copies at the end of the data to which the rows of Byzantine nodes point.
+
+    Examples
+    --------
+    >>> x, y = np.array([[0.0], [1.0]]), np.array([0, 1])
+    >>> rows, at_ns = [np.array([0]), np.array([1])], [np.array([5]), np.array([5])]
+    >>> made_x, made_y, made_rows, _ = corrupt(Byzantine("bad-scale", (1,)), x, y, rows, at_ns, n_classes=2, seed=0)
+    >>> made_x[made_rows[0]].tolist(), made_x[made_rows[1]].tolist()
+    ([[0.0]], [[100.0]])
+    """
     xs, ys, rows, at_ns = [x], [y], list(rows), list(at_ns)
     count = len(y)
     for node in byzantine.nodes:

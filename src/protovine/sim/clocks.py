@@ -8,7 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class SkewedClock:
-    """A node's wrong clock: ``ahead_ns`` >= 0 ahead at the start, and ``fast_ppm`` parts per million too fast."""
+    """A node's wrong clock: ``ahead_ns`` >= 0 ahead at the start, and ``fast_ppm`` parts per million too fast.
+
+    Examples
+    --------
+    >>> clock = SkewedClock(ahead_ns=500, fast_ppm=10)
+    >>> clock.shows(1_000_000_000), clock.when(1_000_010_500)
+    (1000010500, 1000000000)
+    """
 
     ahead_ns: int = 0
     fast_ppm: float = 0.0

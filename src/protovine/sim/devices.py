@@ -47,7 +47,14 @@ class DeviceChange:
 
 @dataclass(frozen=True)
 class DeviceTrace:
-    """The changes of all devices, ordered by time and then by node."""
+    """The changes of all devices, ordered by time and then by node.
+
+    Examples
+    --------
+    >>> trace = DeviceTrace((DeviceChange(1, 5 * SECOND_NS, up=False), DeviceChange(1, 9 * SECOND_NS, up=True)))
+    >>> trace.faults()
+    [Crash(node=1, at_ns=5000000000, restart_ns=9000000000, keeps_state=True)]
+    """
 
     changes: tuple[DeviceChange, ...]
 

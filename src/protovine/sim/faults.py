@@ -41,7 +41,13 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """From ``at_ns`` until ``until_ns`` the nodes of ``group`` and all others cannot reach each other."""
+    """From ``at_ns`` until ``until_ns`` the nodes of ``group`` and all others cannot reach each other.
+
+    Examples
+    --------
+    >>> [(cut.source, cut.target) for cut in Partition((0,), at_ns=5, until_ns=9).cuts(n_nodes=3)]
+    [(0, 1), (1, 0), (0, 2), (2, 0)]
+    """
 
     group: tuple[int, ...]
     at_ns: int

@@ -22,6 +22,19 @@ class Invariants:
     - An accepted message was made in the past, at a number of samples learnt that the peer had reached by then.
     - (incarnation, sequence) of a node's view of a peer never goes back, unless the node crashes and loses its memory.
     - Every byte that was sent, and every copy, was delivered or lost by the end.
+
+    Raises
+    ------
+    InvariantError
+        By the method that learns of it: a promise is broken.
+
+    Examples
+    --------
+    >>> books = Invariants()
+    >>> books.sent((0, 0, 0, 0), source=0, target=1, data=b"a set", duplicate=False)
+    >>> books.delivered((0, 0, 0, 0), source=0, target=1, data=b"a lie")
+    Traceback (most recent call last):
+    protovine.errors.InvariantError: invariant broken: node 1 was handed a message that was never sent (5 bytes in the name of 0)
     """
 
     def __init__(self) -> None:

@@ -60,7 +60,23 @@ class Fate:
 
 
 class Network:
-    """All directed links of a swarm, each with its own random stream."""
+    """All directed links of a swarm, each with its own random stream.
+
+    Parameters
+    ----------
+    link : Link
+        What every directed link does to messages.
+    cuts : list of Cut
+    seed : int
+
+    Examples
+    --------
+    >>> network = Network(Link(delay_ns=1_000_000, bandwidth_bytes_per_s=1000), [Cut(0, 1, at_ns=50, until_ns=90)], seed=0)
+    >>> network.send(0, 1, size=2, now_ns=0)
+    Fate(arrivals_ns=(3000000,), lost='')
+    >>> network.send(0, 1, size=2, now_ns=60), network.send(1, 0, size=2, now_ns=60)
+    (Fate(arrivals_ns=(), lost='cut'), Fate(arrivals_ns=(3000060,), lost=''))
+    """
 
     def __init__(self, link: Link, cuts: list[Cut], seed: int) -> None:
         self.link = link

@@ -62,6 +62,19 @@ class Simulator:
     ------
     InvariantError
         The system broke a promise; see `protovine.sim.invariants`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from protovine.system import NodeContext, SystemSettings, build_node, resolve
+    >>> def make_node(node: int, incarnation: int) -> Node:
+    ...     context = NodeContext(node, [1 - node], dim=1, n_classes=2, draw=lambda purpose: rng.stream(0, purpose, node))
+    ...     return build_node(resolve("paper-base", {}, SystemSettings), context)
+    >>> x, y, rows = np.arange(8.0)[:, np.newaxis] % 2, np.arange(8) % 2, [np.arange(4), np.arange(4, 8)]
+    >>> seen: list[Record] = []
+    >>> outcome = Simulator(Scenario(x, y, rows, [np.arange(4) * 10**9] * 2), make_node, seen.append).run()
+    >>> sum(isinstance(record, records.Learned) for record in seen), outcome.books.bytes_lost
+    (8, 0)
     """
 
     def __init__(

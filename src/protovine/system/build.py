@@ -76,7 +76,18 @@ Draw = Callable[[str], np.random.Generator]
 
 
 def nanoseconds(seconds: float) -> int:
-    """Seconds as integer nanoseconds."""
+    """Seconds as integer nanoseconds.
+
+    Parameters
+    ----------
+    seconds : float
+        Rounded to the nearest nanosecond.
+
+    Examples
+    --------
+    >>> nanoseconds(0.0025)
+    2500000
+    """
     return round(seconds * SECOND_NS)
 
 
@@ -109,6 +120,15 @@ class NodeContext:
         Shared by all nodes of a simulation.
     drift : DriftWatch, optional
         Watches the local samples; `build_node` makes it if the settings say so.
+
+    Examples
+    --------
+    >>> from protovine import rng
+    >>> def context(node: int, peers: list[int]) -> NodeContext:
+    ...     return NodeContext(node, peers, dim=2, n_classes=3, draw=lambda purpose: rng.stream(7, purpose, node))
+    >>> swarm = [context(0, [1]), context(1, [0])]
+    >>> [int(each.draw("share").integers(1000)) for each in swarm]
+    [616, 468]
     """
 
     node: int
@@ -142,10 +162,27 @@ class NodeContext:
 def build_node(settings: SystemSettings, context: NodeContext) -> Node:
     """A member of the swarm, from its settings.
 
+    Parameters
+    ----------
+    settings : SystemSettings
+        Of `resolve`.
+    context : NodeContext
+
     Raises
     ------
     ConfigError
         Settings do not fit together.
+
+    Examples
+    --------
+    >>> from protovine.system import resolve
+    >>> context = NodeContext(0, [1, 2], dim=2, n_classes=3, draw=lambda purpose: np.random.default_rng(0))
+    >>> node = build_node(resolve("paper-jsd", {}, SystemSettings), context)
+    >>> node.peers, type(node.learner).__name__
+    ([1, 2], 'XuILVQCore')
+    >>> build_node(resolve("paper-jsd", {"learner": "bayes"}, SystemSettings), context)
+    Traceback (most recent call last):
+    protovine.errors.ConfigError: exchange.kind must be models with learner.kind bayes, got 'sets'
     """
     exchange = settings.exchange
     if settings.gossip.share_probability and settings.learner.has_prototypes == isinstance(exchange, ModelSettings):
@@ -256,10 +293,24 @@ def build_learner(
 ) -> ArrayLearner:
     """The learner of the settings' kind for ``dim`` features; ``draw`` and ``pickles`` as in `build_node`.
 
+    Parameters
+    ----------
+    settings : LearnerSettings
+    dim, n_classes : int >= 1
+    draw : callable (purpose) -> numpy Generator
+    pickles : OwnPickles, optional
+
     Raises
     ------
     ConfigError
         It is a classifier of River that does not exist, or there is no simulation around it.
+
+    Examples
+    --------
+    >>> learner = build_learner(BayesSettings(), dim=1, n_classes=2)
+    >>> _ = learner.learn(np.array([[0.0], [0.2], [1.0], [1.2]]), np.array([0, 0, 1, 1]), np.zeros(4, np.int64))
+    >>> learner.predict(np.array([1.1])).code
+    1
     """
     match settings:
         case HedgedSettings():
@@ -333,7 +384,18 @@ def _queues(settings: QueueInboxSettings, context: NodeContext, usual: Literal["
 
 
 def warm(systems: Iterable[SystemSettings]) -> None:
-    """Compile (or load from the cache) every kernel that these systems use: loading alone takes most of a second."""
+    """Compile (or load from the cache) every kernel that these systems use: loading alone takes most of a second.
+
+    Parameters
+    ----------
+    systems : iterable of SystemSettings
+        The systems that will run in this process.
+
+    Examples
+    --------
+    >>> from protovine.system import resolve
+    >>> warm([resolve("paper-isolated", {}, SystemSettings)])  # Now the first sample takes no longer than others.
+    """
     chosen = list(systems)
     x = np.linspace(0.0, 1.0, 8)[:, np.newaxis]
     codes, times = np.arange(8) % 2, np.zeros(8, np.int64)

@@ -163,7 +163,26 @@ PRESETS: dict[str, Preset] = {
 
 
 def preset(name: str) -> Preset:
-    """The preset ``name``; `ConfigError` with the nearest name if it is unknown."""
+    """The preset ``name``; `ConfigError` with the nearest name if it is unknown.
+
+    Parameters
+    ----------
+    name : str
+        One of `PRESETS`.
+
+    Raises
+    ------
+    ConfigError
+        There is no such preset; the message has the nearest name.
+
+    Examples
+    --------
+    >>> preset("paper-jsd").gossip.share_probability, preset("paper-isolated").shares
+    (0.1, False)
+    >>> preset("paper-jds")
+    Traceback (most recent call last):
+    protovine.errors.ConfigError: unknown preset 'paper-jds' (did you mean 'paper-jsd'?)
+    """
     if name not in PRESETS:
         raise ConfigError(f"unknown preset '{name}'{suggest(name, PRESETS)}")
     return PRESETS[name]

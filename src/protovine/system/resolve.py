@@ -66,6 +66,25 @@ def split_by_kind(overrides: dict[str, Any], chosen: Preset) -> tuple[dict[str, 
 
     So that several presets can be compared, each with the overrides that fit its kinds of learner, exchange, gate and
     inbox.
+
+    Parameters
+    ----------
+    overrides : dict
+        Tables, as in `resolve`.
+    chosen : Preset
+
+    Returns
+    -------
+    tuple of dict and list of str
+        What `resolve` can take with this preset, and what it would refuse.
+
+    Examples
+    --------
+    >>> overrides = {"learner": {"n_neighbors": 3}, "gossip": {"fanout": 2}}
+    >>> split_by_kind(overrides, preset("paper-jsd"))
+    ({'learner': {'n_neighbors': 3}, 'gossip': {'fanout': 2}}, [])
+    >>> split_by_kind(overrides, preset("default"))
+    ({'learner': {}, 'gossip': {'fanout': 2}}, ['learner.n_neighbors'])
     """
     return _split(with_kinds(overrides, SystemSettings), tables_of(chosen), SystemSettings, "")
 

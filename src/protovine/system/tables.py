@@ -16,7 +16,28 @@ from protovine.system.settings import Section
 
 
 def read_tables(path: Path, what: str) -> dict[str, Any]:
-    """Read the tables of a TOML file, called ``what`` in errors; `ConfigError` if it cannot be read."""
+    """Read the tables of a TOML file, called ``what`` in errors; `ConfigError` if it cannot be read.
+
+    Parameters
+    ----------
+    path : Path
+    what : str
+        What the file is, such as ``experiment``.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read, or is not TOML in UTF-8.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "experiment.toml")
+    ...     _ = path.write_text('gossip.fanout = 2')
+    ...     read_tables(path, "experiment")
+    {'gossip': {'fanout': 2}}
+    """
     try:
         with open(path, "rb") as file:
             return tomllib.load(file)
@@ -57,6 +78,11 @@ def nested(key: str, value: Any) -> dict[str, Any]:
 
 def assignment(text: str) -> dict[str, Any]:
     """The tables that ``section.key=value`` stands for; the value is TOML, or else text.
+
+    Raises
+    ------
+    ConfigError
+        There is no key, no ``=``, or more than one line.
 
     Examples
     --------
@@ -140,7 +166,31 @@ def _fits(value: Any, field: FieldInfo | None) -> bool:
 
 
 def explain(error: ValidationError, values: dict[str, Any], root: type[Section]) -> str:
-    """The first problem as one line: key, value, and the allowed range or the nearest name."""
+    """The first problem as one line: key, value, and the allowed range or the nearest name.
+
+    Parameters
+    ----------
+    error : ValidationError
+        What pydantic raised.
+    values : dict
+        The tables that it refused.
+    root : type of Section
+        The model that they are for.
+
+    Examples
+    --------
+    >>> from protovine.system import GossipSettings
+    >>> def why(table: dict[str, Any]) -> str:
+    ...     try:
+    ...         GossipSettings(**table)
+    ...     except ValidationError as error:
+    ...         return explain(error, table, GossipSettings)
+    ...     return ""
+    >>> print(why({"fanout": 0}))
+    fanout must be at least 1, got 0
+    >>> print(why({"fan_out": 2}))
+    unknown key 'fan_out' (did you mean 'fanout'?)
+    """
     problem = error.errors()[0]
     where, names = list(problem["loc"]), []
     model: type[BaseModel] | None = root

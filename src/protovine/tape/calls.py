@@ -281,7 +281,29 @@ class TapedNode:
 
 
 def repeat(call: AnyCall, node: Node) -> None:
-    """Make a call again, on another node; what was refused is refused again."""
+    """Make a call again, on another node; what was refused is refused again.
+
+    Parameters
+    ----------
+    call : one of `AnyCall`
+    node : Node
+        With the settings, seed, id and incarnation of the node that the call was taken from.
+
+    Raises
+    ------
+    LocalProtocolError
+        The call is older than the node's newest one.
+    SnapshotError
+        It restores a state of another node.
+
+    Examples
+    --------
+    >>> from protovine.node import make_example_node
+    >>> node = make_example_node()
+    >>> repeat(Observed(5, np.array([0.1]).tobytes(), y=0, event_ns=None, sample_id=None), node)
+    >>> node.samples_learnt, node.now_ns
+    (1, 5)
+    """
     if isinstance(call, Began):
         for peer in call.peers:
             node.add_peer(peer, call.now_ns)

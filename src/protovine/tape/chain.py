@@ -100,7 +100,22 @@ class Chain:
 
 
 def comparable(saved: Mapping[str, Any]) -> bytes:
-    """What two snapshots of one moment have in common, however many samples that wait for labels were saved."""
+    """What two snapshots of one moment have in common, however many samples that wait for labels were saved.
+
+    Parameters
+    ----------
+    saved : mapping
+        A snapshot, as `protovine.snapshot.unpack` returns it.
+
+    Examples
+    --------
+    >>> from protovine.node import make_example_node
+    >>> node = make_example_node()
+    >>> _ = node.observe([0.1], now_ns=1, sample_id=7)  # Its label may come later.
+    >>> all_of_it, without = node.snapshot(), node.snapshot(awaiting=())
+    >>> all_of_it == without, comparable(unpack(all_of_it)) == comparable(unpack(without))
+    (False, True)
+    """
     return pack({name: saved[name] for name in sorted(saved) if name not in ("unlabelled", "given_up")})
 
 
@@ -134,6 +149,22 @@ def play_chain(
     ------
     DataError
         A tape is damaged or does not begin with the building of its node.
+
+    Examples
+    --------
+    >>> from protovine.node import make_example_node
+    >>> from protovine.tape import AnyCall, TapedNode
+    >>> first: list[AnyCall] = []
+    >>> second: list[AnyCall] = []
+    >>> node = TapedNode(make_example_node(), first.append)
+    >>> _ = node.observe([0.1], 0, now_ns=5)
+    >>> saved = node.snapshot()
+    >>> again = TapedNode(make_example_node(), second.append)  # The second start goes on from there.
+    >>> again.restore(saved, now_ns=9)
+    >>> tapes = [Tape("tape.0001", lambda: first, 1), Tape("tape", lambda: second, 2)]
+    >>> chain = play_chain(tapes, lambda began: make_example_node(), again.snapshot())
+    >>> [(start.name, start.begins, start.source) for start in chain.starts], chain.source
+    ([('tape.0001', 'nothing', None), ('tape', 'snapshot', 'tape.0001')], 'tape')
     """
     heads = [head for tape in tapes if (head := _head(tape)) is not None]
     leave_out, whom = Forgotten(), _NOBODY if member is None else member

@@ -40,6 +40,22 @@ def read_tapes(path: Path) -> list[Tape]:
 
     When a node starts, the tape of the start before gets the next number behind its name: ``ann.tape.0001``,
     ``ann.tape.0002``. Tapes that are empty are left out.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder need not exist: then there are no tapes.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from protovine.tape import Ticked
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "ann.tape")
+    ...     for name, at_ns in (("ann.tape.0001", 5), ("ann.tape", 8)):
+    ...         _ = Path(folder, name).write_bytes(encode(Ticked(at_ns)))
+    ...     [(tape.name, tape.number, list(tape.calls())) for tape in read_tapes(path)]
+    [('ann.tape.0001', 1, [Ticked(now_ns=5)]), ('ann.tape', 2, [Ticked(now_ns=8)])]
     """
     found = numbered_tapes(path)
     found.append((found[-1][0] + 1 if found else 1, path))
@@ -51,20 +67,54 @@ def read_tapes(path: Path) -> list[Tape]:
 
 
 def numbered_tapes(path: Path) -> list[tuple[int, Path]]:
-    """Numbers and paths of the tapes of earlier starts, in order."""
+    """Numbers and paths of the tapes of earlier starts, in order.
+
+    Parameters
+    ----------
+    path : Path
+        That of the newest start.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("ann.tape", "ann.tape.0001", "ann.tape.0002", "bob.tape.0003"):
+    ...         Path(folder, name).touch()
+    ...     [(number, path.name) for number, path in numbered_tapes(Path(folder, "ann.tape"))]
+    [(1, 'ann.tape.0001'), (2, 'ann.tape.0002')]
+    """
     pattern = re.compile(re.escape(path.name) + r"\.([0-9]{1,12})")
     there = path.parent.iterdir() if path.parent.is_dir() else ()
     return sorted((int(found[1]), each) for each in there if (found := pattern.fullmatch(each.name)))
 
 
 def next_name(path: Path) -> Path:
-    """The name that the tape at ``path`` gets when another start begins."""
+    """The name that the tape at ``path`` gets when another start begins.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Path(folder, "ann.tape.0007").touch()
+    ...     next_name(Path(folder, "ann.tape")).name
+    'ann.tape.0008'
+    """
     numbers = [number for number, _ in numbered_tapes(path)]
     return path.with_name(f"{path.name}.{max(numbers, default=0) + 1:0{_NUMBER_DIGITS}}")
 
 
 def encode(call: AnyCall) -> bytes:
-    """A call as an entry of a tape file: its length, then MessagePack."""
+    """A call as an entry of a tape file: its length, then MessagePack.
+
+    Examples
+    --------
+    >>> from protovine.tape import Ticked
+    >>> data = encode(Ticked(5))
+    >>> int.from_bytes(data[:4], "little") == len(data) - 4
+    True
+    >>> msgspec.msgpack.decode(data[4:])
+    {'is': 'timer', 'now_ns': 5}
+    """
     body = msgspec.msgpack.encode(call)
     return len(body).to_bytes(_LENGTH_BYTES, "little") + body
 
@@ -76,6 +126,16 @@ def read_tape(path: Path) -> Iterator[AnyCall]:
     ------
     DataError
         The file cannot be read or is damaged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from protovine.tape import Met, Ticked
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "ann.tape")
+    ...     _ = path.write_bytes(encode(Met(5, peer=1)) + encode(Ticked(8))[:-1])
+    ...     list(read_tape(path))  # The node died while it wrote the second call.
+    [Met(now_ns=5, peer=1)]
     """
     decode = msgspec.msgpack.Decoder(AnyCall).decode
     try:

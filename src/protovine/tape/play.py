@@ -18,6 +18,28 @@ def play(calls: Iterable[AnyCall], node: Node) -> list[Record]:
     """Repeat the calls of a tape on a fresh node, and return the records of everything that it does.
 
     ``node`` must have the same settings, seed, id and incarnation (`Began`). Its neighbours come from the tape.
+
+    Parameters
+    ----------
+    calls : iterable of calls
+        As `TapedNode` wrote them, or `read_tape` reads them.
+    node : Node
+
+    Raises
+    ------
+    LocalProtocolError, SnapshotError
+        The calls are not those of such a node.
+
+    Examples
+    --------
+    >>> from protovine.node import make_example_node
+    >>> from protovine.tape import TapedNode
+    >>> calls: list[AnyCall] = []
+    >>> taped = TapedNode(make_example_node(), calls.append)
+    >>> for i in range(4):
+    ...     _ = taped.observe([i / 4], i % 2, now_ns=i)
+    >>> play(calls, make_example_node()) == taped.drain().records
+    True
     """
     made: list[Record] = []
     for call in calls:
@@ -85,6 +107,25 @@ def play_without(
     member : int
     since_ns, until_ns : int
         First and last event time of the items to leave out.
+
+    Raises
+    ------
+    DataError
+        The calls do not begin with the building of the node.
+
+    Examples
+    --------
+    >>> from protovine.gossip import Frame, Kind
+    >>> from protovine.node import make_example_node
+    >>> from protovine.prototypes import PrototypeSet
+    >>> from protovine.share import encode_set
+    >>> from protovine.tape import Observed
+    >>> told = Frame(Kind.SHARE, 1, 1, 1, 1, 0, encode_set(PrototypeSet.of([[1.0]], [1]))).encode()
+    >>> observed = Observed(10**9, bytes(8), y=None, event_ns=None, sample_id=None)
+    >>> calls = [Began(0, 0, 1, (1,)), Delivered(0, told, sender=1), observed]
+    >>> *_, last = play_without(calls, lambda began: make_example_node(), member=1)
+    >>> len(last.node.learner), len(last.other.learner), last.exact
+    (1, 0, True)
     """
     leave_out = Forgotten()
     leave_out.add(member, since_ns, until_ns)

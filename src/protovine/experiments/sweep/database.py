@@ -183,6 +183,34 @@ def load_curves(folder: str | os.PathLike[str], runs: Sequence[str] | None = Non
 
     ``f1_recent`` is F1 over the last predictions, ``f1_so_far`` over all. Join with `load_results` by ``run``; the
     example is there.
+
+    Parameters
+    ----------
+    folder : path
+        The folder of `protovine sweep --out`.
+    runs : sequence of str, optional
+        Names of the runs that are wanted; all finished ones by default.
+
+    Returns
+    -------
+    DataFrame
+        ``at_s`` is in seconds of virtual time. ``f1_recent`` is F1 over the last predictions, ``f1_so_far`` over all;
+        ``bytes_per_node_per_s`` and ``age_s`` are traffic and mean age of information, ``size`` is prototypes per node.
+
+    Raises
+    ------
+    DataError
+        The folder holds no sweep.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from protovine.experiments import Sweep, run_sweep
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = run_sweep(Sweep.of({"presets": ["paper-isolated"], "data": {"limit": 50}, "seeds": 1}), folder)
+    ...     curves = load_curves(folder)
+    >>> curves["at_s"].is_monotonic_increasing, bool(curves["f1_so_far"].max() <= 1)
+    (True, True)
     """
     import pandas as pd
 
