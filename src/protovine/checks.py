@@ -29,6 +29,11 @@ def check_learner(make: Callable[[int, int], ArrayLearner]) -> None:
     make : callable (dim, n_classes) -> ArrayLearner
         Builds a learner that has learnt nothing.
 
+    Raises
+    ------
+    AssertionError
+        A promise is broken; the message says which.
+
     Examples
     --------
     >>> from protovine.learn import XuILVQCore
@@ -85,6 +90,11 @@ def check_model_learner(make: Callable[[], ModelLearner], *, refuses_damage: boo
         Builds a learner of 3 features and 3 classes that has learnt nothing; all belong to one swarm.
     refuses_damage : bool
         Whether `decode` refuses all damaged bytes, and not only those that are no model.
+
+    Raises
+    ------
+    AssertionError
+        A promise is broken; the message says which.
 
     Examples
     --------
@@ -146,6 +156,11 @@ def check_compressor(make: Callable[[], Compressor], *, keeps_weight: bool = Tru
     keeps_weight : bool
         Whether the sum of the weights must stay.
 
+    Raises
+    ------
+    AssertionError
+        A promise is broken; the message says which.
+
     Examples
     --------
     >>> from protovine.compress import KMeansCompressor
@@ -184,6 +199,11 @@ def check_codec(
     decode : callable (bytes, SetLimits) -> PrototypeSet
     relative_error : float
         Largest error of a vector or weight, relative to its size.
+
+    Raises
+    ------
+    AssertionError
+        A promise is broken; the message says which.
 
     Examples
     --------

@@ -21,7 +21,7 @@ def pack(state: dict[str, Any]) -> bytes:
     Parameters
     ----------
     state : dict
-        With strings as keys, nested as deep as needed. Arrays have float64, float32, int64, int32, uint8 or bool values.
+        With strings as keys, as deep as needed. Arrays are of float64, float32, int64, int32, uint8 or bool.
 
     Raises
     ------

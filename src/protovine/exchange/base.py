@@ -219,6 +219,11 @@ class PushExchange(GossipView, ABC):
         Bounds on received prototypes.
     poll_ns : int >= 0
         0 shares at once.
+
+    Raises
+    ------
+    ConfigError
+        ``poll_ns`` is negative.
     """
 
     def __init__(self, gossip: PushGossip, schedule: Schedule, limits: SetLimits, poll_ns: int = 0) -> None:

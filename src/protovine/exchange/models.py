@@ -26,6 +26,11 @@ class ModelExchange(PushExchange):
     poll_ns : int >= 0
         See `PushExchange`.
 
+    Raises
+    ------
+    ConfigError
+        ``poll_ns`` is negative.
+
     Examples
     --------
     >>> import numpy as np

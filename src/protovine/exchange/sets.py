@@ -31,6 +31,11 @@ class SetExchange(SetPushExchange):
     poll_ns : int >= 0
         See `PushExchange`.
 
+    Raises
+    ------
+    ConfigError
+        ``poll_ns`` is negative.
+
     Examples
     --------
     >>> from protovine.gossip import Coin

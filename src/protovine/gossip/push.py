@@ -87,7 +87,7 @@ class PushGossip:
     (b'a set', 7, 20)
     >>> bob.read(made.data, sender=0)
     Traceback (most recent call last):
-    protovine.errors.RemoteProtocolError: ...stale...
+    protovine.errors.RemoteProtocolError: message 1.1 of node 0 is not newer than 1.1
     """
 
     def __init__(self, node: int, peers: list[int], *, incarnation: int = 1) -> None:

@@ -113,7 +113,6 @@ class QueueInbox:
     Parameters
     ----------
     dim : int
-        Number of features.
     peers : list of int
         Peers that may send; visited in ascending order.
     queue_max : int >= 1
@@ -400,7 +399,6 @@ class SetInbox:
     Parameters
     ----------
     dim : int
-        Number of features.
     peers : list of int
         Peers that may send; visited in ascending order.
     rng : numpy Generator

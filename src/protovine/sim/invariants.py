@@ -34,7 +34,7 @@ class Invariants:
     >>> books.sent((0, 0, 0, 0), source=0, target=1, data=b"a set", duplicate=False)
     >>> books.delivered((0, 0, 0, 0), source=0, target=1, data=b"a lie")
     Traceback (most recent call last):
-    protovine.errors.InvariantError: invariant broken: node 1 was handed a message that was never sent (5 bytes in the name of 0)
+    protovine.errors.InvariantError: invariant broken: node 1 was handed a message that was never sent (5 bytes ...)
     """
 
     def __init__(self) -> None:

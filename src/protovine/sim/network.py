@@ -31,6 +31,11 @@ class Link:
         Probability that a message is lost, that it arrives twice, and that it is held back by up to
         ``reorder_ns`` so that later ones overtake it.
     reorder_ns : int >= 0
+
+    Raises
+    ------
+    ConfigError
+        A value is out of range.
     """
 
     delay_ns: int = 1_000_000
@@ -71,7 +76,8 @@ class Network:
 
     Examples
     --------
-    >>> network = Network(Link(delay_ns=1_000_000, bandwidth_bytes_per_s=1000), [Cut(0, 1, at_ns=50, until_ns=90)], seed=0)
+    >>> link = Link(delay_ns=1_000_000, bandwidth_bytes_per_s=1000)
+    >>> network = Network(link, [Cut(0, 1, at_ns=50, until_ns=90)], seed=0)
     >>> network.send(0, 1, size=2, now_ns=0)
     Fate(arrivals_ns=(3000000,), lost='')
     >>> network.send(0, 1, size=2, now_ns=60), network.send(1, 0, size=2, now_ns=60)

@@ -51,6 +51,11 @@ class Scenario:
         A medium that all nodes share, in place of one link for each pair.
     devices : tuple of `DeviceChange`
         When devices become faster or slower, or get another bandwidth; when they are up is among the faults.
+
+    Raises
+    ------
+    ConfigError
+        A value is out of range, or a fault is impossible with these nodes and the other faults.
     """
 
     x: NDArray[np.float64]

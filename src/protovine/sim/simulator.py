@@ -68,7 +68,7 @@ class Simulator:
     >>> import numpy as np
     >>> from protovine.system import NodeContext, SystemSettings, build_node, resolve
     >>> def make_node(node: int, incarnation: int) -> Node:
-    ...     context = NodeContext(node, [1 - node], dim=1, n_classes=2, draw=lambda purpose: rng.stream(0, purpose, node))
+    ...     context = NodeContext(node, [1 - node], dim=1, n_classes=2, draw=lambda name: rng.stream(0, name, node))
     ...     return build_node(resolve("paper-base", {}, SystemSettings), context)
     >>> x, y, rows = np.arange(8.0)[:, np.newaxis] % 2, np.arange(8) % 2, [np.arange(4), np.arange(4, 8)]
     >>> seen: list[Record] = []

@@ -149,8 +149,11 @@ def load_results(folder: str | os.PathLike[str]) -> pd.DataFrame:
     >>> import tempfile
     >>> from protovine.experiments import Sweep, run_sweep
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     swept = run_sweep(Sweep.of({"presets": ["paper-isolated"], "data": {"limit": 100}, "seeds": 1}), folder)
+    ...     sweep = Sweep.of({"presets": ["paper-isolated"], "data": {"limit": 100}, "seeds": 1})
+    ...     swept, again = run_sweep(sweep, folder), run_sweep(sweep, folder)
     ...     frame, curves = load_results(folder), load_curves(folder)
+    >>> swept.done, (again.before, again.done)  # The second call finds that nothing is left to do.
+    (1, (1, 0))
     >>> frame[["preset", "seed", "status", "f1"]].round(2).values.tolist()
     [['paper-isolated', 0, 'ok', 0.61]]
     >>> list(curves.columns[:3]), set(curves["run"]) == set(frame["run"])
@@ -204,13 +207,7 @@ def load_curves(folder: str | os.PathLike[str], runs: Sequence[str] | None = Non
 
     Examples
     --------
-    >>> import tempfile
-    >>> from protovine.experiments import Sweep, run_sweep
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     _ = run_sweep(Sweep.of({"presets": ["paper-isolated"], "data": {"limit": 50}, "seeds": 1}), folder)
-    ...     curves = load_curves(folder)
-    >>> curves["at_s"].is_monotonic_increasing, bool(curves["f1_so_far"].max() <= 1)
-    (True, True)
+    See `load_results`.
     """
     import pandas as pd
 

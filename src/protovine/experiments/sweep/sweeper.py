@@ -75,13 +75,7 @@ def run_sweep(
 
     Examples
     --------
-    >>> import tempfile
-    >>> tables = {"presets": ["paper-isolated"], "data": {"limit": 50}, "seeds": 1}
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     first = run_sweep(Sweep.of(tables), folder)
-    ...     more = run_sweep(Sweep.of(tables | {"seeds": 2}), folder)  # Runs only what the folder does not have.
-    >>> first.done, (more.runs, more.before, more.done), more.failures
-    (1, (2, 1, 1), ())
+    See `load_results`.
     """
     return run_plan(
         plan(sweep),

@@ -30,6 +30,11 @@ class AggregatorCore(ModelCore):
     size : int >= n_classes
         Prototypes that a client gets; fewer are not compressed.
 
+    Raises
+    ------
+    ConfigError
+        ``size`` is less than ``n_classes``.
+
     Examples
     --------
     >>> from protovine.compress import GreedyCompressor

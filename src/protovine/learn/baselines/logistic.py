@@ -51,6 +51,11 @@ class LogisticCore(ModelCore):
     rate : float in (0, 10]
         Step of the gradient descent, the same for every sample, so that the model follows drift.
 
+    Raises
+    ------
+    ConfigError
+        ``rate`` is out of range.
+
     References
     ----------
     R. Ormándi, I. Hegedűs, M. Jelasity, "Gossip learning with linear models on fully distributed data", Concurrency and

@@ -70,6 +70,20 @@ class CsvReplay(ParsedSource):
         A setting is out of range, or the file is not there or not of that type.
     DataError
         The file cannot be read, or its header does not go with the schema.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> schema = Schema(("t", "h"), ("dry", "wet"))
+    >>> async def played(source: CsvReplay) -> list[Event]:
+    ...     return [event async for event in source.events()]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "barn.csv")
+    ...     _ = path.write_text("t,h,rain\\n21.5,50,dry\\n18,,wet\\n?,91,wet,?\\n")
+    ...     source = CsvReplay(schema, path)
+    ...     events = asyncio.run(played(source))
+    >>> [(event.x.tolist(), event.y) for event in events], dict(source.refusals)
+    ([([21.5, 50.0], 0), ([18.0, nan], 1)], {'row': 1})
     """
 
     def __init__(

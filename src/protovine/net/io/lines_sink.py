@@ -36,6 +36,18 @@ class JsonLinesSink(ReportingSink):
     ------
     ConfigError
         A setting is out of range, or the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> async def write(path: Path) -> None:
+    ...     sink = JsonLinesSink(path)
+    ...     await sink.put(Output(7, 1.5, "wet", {"dry": 0.25, "wet": 0.75}, prototypes=31, node="barn-3"))
+    ...     await sink.close()
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     asyncio.run(write(Path(folder, "out.jsonl")))
+    ...     print(Path(folder, "out.jsonl").read_text())
+    {"id":7,"time":1.5,"prediction":"wet","probabilities":{"dry":0.25,"wet":0.75},"prototypes":31,"node":"barn-3"}
     """
 
     def __init__(

@@ -41,6 +41,19 @@ class JsonLines(ParsedSource):
     ------
     ConfigError
         There is no such file, or it is a folder or cannot be read, or ``follow`` is set without a path.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> async def read(source: JsonLines) -> list[Event]:
+    ...     return [event async for event in source.events()]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "barn.jsonl")
+    ...     _ = path.write_text('{"x": {"t": 21.5}, "y": "dry"}\\n{"x": {"temperature": 4}}\\n')
+    ...     source = JsonLines(Schema(("t",), ("dry", "wet")), path)
+    ...     events = asyncio.run(read(source))
+    >>> [(event.x.tolist(), event.y) for event in events], dict(source.refusals)
+    ([([21.5], 0)], {'features': 1})
     """
 
     def __init__(

@@ -57,6 +57,17 @@ class MqttSink(ReportingSink):
     ------
     ConfigError
         A setting is out of range or cannot be used.
+
+    Examples
+    --------
+    ``await sink.open()`` connects as soon as the broker is there, and ``await sink.put(output)`` never waits for it:
+
+    >>> sink = MqttSink("broker.example", "barn/{device}/rain", retain=True, status_topic="barn/status")
+    >>> sink.connected, sink.dropped
+    (False, 0)
+    >>> MqttSink("broker.example", "barn/+/rain")
+    Traceback (most recent call last):
+    protovine.errors.ConfigError: ...
     """
 
     def __init__(

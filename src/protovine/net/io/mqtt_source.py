@@ -49,6 +49,18 @@ class Mqtt(QueuedSource):
     ------
     ConfigError
         A setting is out of range or cannot be used.
+
+    Examples
+    --------
+    ``async for event in source.events()`` connects, and waits for messages:
+
+    >>> schema = Schema(("t", "h"), ("dry", "wet"))
+    >>> source = Mqtt(schema, "broker.example", ["barn/+/weather"], device="barn/{device}/#", tls=True)
+    >>> source.connected, source.taken
+    (False, 0)
+    >>> Mqtt(schema, "broker.example", ["barn/#/weather"])
+    Traceback (most recent call last):
+    protovine.errors.ConfigError: ...
     """
 
     def __init__(

@@ -37,6 +37,17 @@ class ZenohSink(ReportingSink):
     ------
     ConfigError
         ``key`` is no key.
+
+    Examples
+    --------
+    >>> import asyncio
+    >>> ZenohSink(lambda declare: None, "farm/*/rain")
+    Traceback (most recent call last):
+    protovine.errors.ConfigError: ...
+    >>> sink = ZenohSink(lambda declare: None, "farm/{device}/rain")
+    >>> asyncio.run(sink.put(Output(7, 1.5, "wet", {}, prototypes=31, node="barn-3")))
+    >>> sink.connected, sink.dropped  # Nobody has given it a session yet.
+    (False, 1)
     """
 
     def __init__(

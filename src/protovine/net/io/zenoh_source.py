@@ -45,6 +45,26 @@ class ZenohKeys(QueuedSource):
     ------
     ConfigError
         A setting is out of range, or ``key`` is no key expression.
+
+    Examples
+    --------
+    >>> import asyncio
+    >>> import zenoh
+    >>> async def first(source: ZenohKeys, session: zenoh.Session) -> Event:
+    ...     events = source.events()
+    ...     coming = asyncio.ensure_future(anext(events))
+    ...     while not source.connected:
+    ...         await asyncio.sleep(0)
+    ...     session.put("farm/barn/weather", b'{"x": {"t": 21.5}, "y": "dry"}')
+    ...     event = await coming
+    ...     await events.aclose()
+    ...     return event
+    >>> config = '{listen: {endpoints: []}, scouting: {multicast: {enabled: false}}}'  # This process alone.
+    >>> with zenoh.open(zenoh.Config.from_json5(config)) as session:
+    ...     source = ZenohKeys(Schema(("t",), ("dry", "wet")), session, "farm/*/weather", device="farm/{device}/**")
+    ...     event = asyncio.run(first(source, session))
+    >>> event.x.tolist(), event.y, event.device
+    ([21.5], 0, 'barn')
     """
 
     def __init__(

@@ -103,7 +103,21 @@ class Authority:
 
 
 def create_authority(folder: Path, swarm: str, *, now: datetime, days: int = AUTHORITY_DAYS) -> x509.Certificate:
-    """The certificate of a new authority in a new folder; `ConfigError` if an argument or the folder cannot be used."""
+    """The certificate of a new authority of ``swarm``, which lasts 1 to 7300 ``days``, in a new folder.
+
+    Raises
+    ------
+    ConfigError
+        An argument is out of range, or the folder cannot be used.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     made = create_authority(Path(folder), "barn", now=datetime.fromisoformat("2026-01-01T00:00Z"), days=30)
+    ...     sorted(path.name for path in Path(folder).iterdir()), made.not_valid_after_utc.day
+    (['authority.key', 'authority.pem', 'index.json', 'revoked.pem'], 31)
+    """
     check_name("the swarm's name", swarm)
     check_range("days", days, 1, AUTHORITY_DAYS_MAX)
     key = ec.generate_private_key(ec.SECP256R1())
@@ -174,6 +188,17 @@ def issue(
     ------
     ConfigError
         A parameter is out of range, a file cannot be read or written, or the name or the id is taken.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> now = datetime.fromisoformat("2026-01-01T00:00Z")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = create_authority(Path(folder, "a"), "barn", now=now)
+    ...     issue(Path(folder, "a"), "node-1", Path(folder, "node-1"), now=now, addresses=["10.0.0.7"])
+    ...     issue(Path(folder, "a"), "kim", Path(folder, "kim"), now=now, operator=True, may=["forget"])
+    MemberName(swarm='barn', name='node-1', id=1)
+    OperatorName(swarm='barn', name='kim', may=('forget',))
     """
     check_name("the member's name", name)
     names = alternative_names(name, addresses)
@@ -222,6 +247,16 @@ def revoke(authority: Path, who: str, *, now: datetime) -> list[Issued]:
     ------
     ConfigError
         There is no such certificate, or a file cannot be read or written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> now = datetime.fromisoformat("2026-01-01T00:00Z")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = create_authority(Path(folder, "a"), "barn", now=now)
+    ...     _ = issue(Path(folder, "a"), "node-1", Path(folder, "node-1"), now=now)
+    ...     [(each.name, each.id, each.live(now)) for each in revoke(Path(folder, "a"), "node-1", now=now)]
+    [('node-1', 1, False)]
     """
     with opened_authority(authority, now) as opened:
         issued = opened.index.issued

@@ -29,6 +29,18 @@ def bury(authority: Path, who: str, *, now: datetime, since_ns: int = 0, until_n
     ------
     ConfigError
         There is no such member, the range is empty or ends in the future, or a file cannot be read or written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from protovine.net import create_authority, issue
+    >>> now = datetime.fromisoformat("2026-01-01T00:00Z")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     authority = Path(folder, "authority")
+    ...     _ = create_authority(authority, "barn", now=now)
+    ...     _ = issue(authority, "node-1", Path(folder, "node-1"), now=now)
+    ...     bury(authority, "node-1", now=now, until_ns=10**18)
+    Tombstone(member=MemberName(swarm='barn', name='node-1', id=1), since_ns=0, until_ns=1000000000000000000)
     """
     now_ns = int(now.timestamp() * 1_000_000) * 1000
     until_ns = now_ns if until_ns is None else until_ns

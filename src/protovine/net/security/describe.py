@@ -27,10 +27,29 @@ from protovine.net.security.tombstones import tombstones_of
 def describe(path: Path, now: datetime) -> dict[str, Any]:
     """The contents of a certificate or a revocation list, as JSON can hold them.
 
+    Parameters
+    ----------
+    path : Path
+        A file in PEM.
+    now : datetime
+        With a time zone; ``in_time`` says whether a certificate is valid then.
+
     Raises
     ------
     ConfigError
         The file cannot be read, or is none of these.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from protovine.net import create_authority, issue
+    >>> now = datetime.fromisoformat("2026-01-01T00:00Z")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = create_authority(Path(folder, "authority"), "barn", now=now)
+    ...     _ = issue(Path(folder, "authority"), "node-1", Path(folder, "node-1"), now=now)
+    ...     found = describe(Path(folder, "node-1", "member.pem"), now)
+    >>> found["kind"], found["name"], found["addresses"], found["not_after"][:10]
+    ('member', 'node-1', ['node-1'], '2027-01-01')
     """
     data = read_file(path)
     if b"BEGIN X509 CRL" in data:

@@ -315,10 +315,29 @@ def parse_certificate(der: bytes) -> x509.Certificate:
 def load_member(folder: Path, now: datetime) -> tuple[Identity, Trust]:
     """Identity and trust from a member's folder.
 
+    Parameters
+    ----------
+    folder : Path
+        Of `issue`: ``member.pem``, ``member.key``, ``authority.pem`` and ``revoked.pem``.
+    now : datetime
+        With a time zone.
+
     Raises
     ------
     ConfigError
         A file is missing or not what it should be, others can read the key, or the certificate is not good at ``now``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from protovine.net import create_authority, issue
+    >>> now = datetime.fromisoformat("2026-01-01T00:00Z")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = create_authority(Path(folder, "authority"), "barn", now=now)
+    ...     _ = issue(Path(folder, "authority"), "node-1", Path(folder, "node-1"), now=now)
+    ...     identity, trust = load_member(Path(folder, "node-1"), now)
+    >>> trust.verify(identity.certificate, now)
+    MemberName(swarm='barn', name='node-1', id=1)
     """
     identity, trust = load_identity(folder), load_trust(folder)
     try:
@@ -343,7 +362,29 @@ def load_client(folder: Path, now: datetime) -> tuple[str, Trust]:
 
 
 def load_identity(folder: Path) -> Identity:
-    """Certificate and key from a member's folder; `ConfigError` if they do not fit or others can read the key."""
+    """Certificate and key from a member's folder; `ConfigError` if they do not fit or others can read the key.
+
+    Parameters
+    ----------
+    folder : Path
+        Of `issue`.
+
+    Raises
+    ------
+    ConfigError
+        A file is missing, certificate and key do not fit, others can read the key, or it is no member's.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from protovine.net import create_authority, issue
+    >>> now = datetime.fromisoformat("2026-01-01T00:00Z")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = create_authority(Path(folder, "authority"), "barn", now=now)
+    ...     _ = issue(Path(folder, "authority"), "node-1", Path(folder, "node-1"), now=now)
+    ...     load_identity(Path(folder, "node-1")).member.uri
+    'protovine://barn/node-1/1'
+    """
     certificate = read_certificate(folder / "member.pem")
     path = folder / "member.key"
     check_key(path)
@@ -359,11 +400,26 @@ def load_identity(folder: Path) -> Identity:
 def load_trust(folder: Path) -> Trust:
     """The authority and its revocation list, from a member's or an authority's folder.
 
+    Parameters
+    ----------
+    folder : Path
+        With ``authority.pem`` and ``revoked.pem``.
+
     Raises
     ------
     ConfigError
         A file cannot be read, the revocation list is not of this authority, or there is none: a missing list must not
         let revoked members in.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from protovine.net import create_authority
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = create_authority(Path(folder), "barn", now=datetime.fromisoformat("2026-01-01T00:00Z"))
+    ...     trust = load_trust(Path(folder))
+    >>> trust.swarm, trust.revoked
+    ('barn', frozenset())
     """
     certificate = read_certificate(folder / "authority.pem")
     check_authority(certificate, folder / "authority.pem")
