@@ -318,7 +318,6 @@ def load_member(folder: Path, now: datetime) -> tuple[Identity, Trust]:
     Parameters
     ----------
     folder : Path
-        Of `issue`: ``member.pem``, ``member.key``, ``authority.pem`` and ``revoked.pem``.
     now : datetime
         With a time zone.
 
@@ -362,12 +361,7 @@ def load_client(folder: Path, now: datetime) -> tuple[str, Trust]:
 
 
 def load_identity(folder: Path) -> Identity:
-    """Certificate and key from a member's folder; `ConfigError` if they do not fit or others can read the key.
-
-    Parameters
-    ----------
-    folder : Path
-        Of `issue`.
+    """Certificate and key from a member's folder (``member.pem`` and ``member.key``).
 
     Raises
     ------
@@ -398,12 +392,7 @@ def load_identity(folder: Path) -> Identity:
 
 
 def load_trust(folder: Path) -> Trust:
-    """The authority and its revocation list, from a member's or an authority's folder.
-
-    Parameters
-    ----------
-    folder : Path
-        With ``authority.pem`` and ``revoked.pem``.
+    """The authority (``authority.pem``) and its list (``revoked.pem``), from a member's or an authority's folder.
 
     Raises
     ------
