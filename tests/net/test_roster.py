@@ -126,9 +126,13 @@ def test_a_linked_member_that_does_not_answer_is_asked_until_it_is_met() -> None
     roster.distrust(2, 2000 * S)
     asked = [at_ns for at_ns, order in advance(roster, 2000 * S, 2030 * S) if order == Order(Action.ASK, (2,))]
     assert asked, "it may get another certificate"
-    roster.link(2, False, 2030 * S)
+    advance(roster, 2030 * S, 4000 * S)
+    roster.ask_again(4000 * S)
+    asked = [at_ns for at_ns, order in advance(roster, 4000 * S, 4010 * S) if order == Order(Action.ASK, (2,))]
+    assert len(asked) > 2, "a clock was set, or this node has raised its incarnation: it may answer now"
+    roster.link(2, False, 4010 * S)
     roster.drain()
-    assert [] == advance(roster, 2030 * S, 3000 * S)
+    assert [] == advance(roster, 4010 * S, 5000 * S)
 
 
 def test_linked_members_that_are_no_neighbours_are_not_asked_again() -> None:

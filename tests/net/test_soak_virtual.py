@@ -89,6 +89,19 @@ def test_what_once_failed_does_not_again(certified: tuple[dict[str, Identity], T
     run(steps, certified)
 
 
+@pytest.mark.parametrize(
+    ("seed", "steps"),
+    [
+        (200242, 30),  # Two members with a clone each: the second hears of its own when the first has its name back.
+        (200233, 45),  # A clock that was a day ahead for an hour: the others were hardly asked any more.
+    ],
+)
+def test_schedules_that_once_failed_do_not_again(
+    certified: tuple[dict[str, Identity], Trust], seed: int, steps: int
+) -> None:
+    assert run(schedule(seed, 2.0)[:steps], certified) > 4
+
+
 def test_a_message_of_a_revoked_member_that_is_accepted_is_found(certified: tuple[dict[str, Identity], Trust]) -> None:
     """With envelopes that name who was revoked, and go on opening what it sends."""
     steps = [Step(1, "revoke", 1, 60), Step(1, "teach", 1, 5), Step(5, "save", 1, 0)]

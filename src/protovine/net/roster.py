@@ -206,7 +206,9 @@ class Roster:
         self.ask_again(now_ns)
 
     def ask_again(self, now_ns: int) -> None:
-        """Ask all for hellos now, and soon again if too few answer."""
+        """Ask all for hellos now, soon again if too few answer, and soon again members with a link that do not."""
+        for peer in sorted(self._unmet):
+            self._meet(peer, now_ns)
         self._ask_wait_s = self.timing.ask_s
         self._ask_at_ns = now_ns + _ns(self._ask_wait_s * (0.5 + self._draw()))
         self._orders.append(Order(Action.ASK_ALL))

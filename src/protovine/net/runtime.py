@@ -403,7 +403,7 @@ class Runtime:
 
     def _do(self, order: Order) -> None:
         action, peers = order.action, order.peers
-        if self.claim.stands_by and action in (Action.ASK, Action.REPLY, Action.ASK_ALL, Action.RETURN):
+        if self.claim.stands_by and action in (Action.ASK, Action.REPLY, Action.ASK_ALL):
             return
         if action is Action.ADD:
             known = self.roster.peers[peers[0]]
