@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 
 from protovine.errors import OwnNameError
-from protovine.net.claim import Claim, ClaimAction
+from protovine.net.claim import Claim, ClaimAction, ClaimTiming
 from protovine.records import SECOND_NS as S
 
 # A process that started long ago and is known to peers, and its public key.
 LONG = 3600 * S
 MINE = b"m"
+# A process that stands by takes the name back after this time.
+SILENT = round(ClaimTiming().silent_s)
 
 
 def heard(claim: Claim, incarnation: int, public: bytes, now_ns: int, *, made_ns: int = 0, valid: bool = True) -> list:
@@ -33,20 +35,22 @@ def test_no_process_stands_by_for_one_whose_certificate_is_no_longer_valid(claim
 
 def test_whoever_has_a_revoked_key_causes_few_raises_and_none_is_lost(claim: Claim) -> None:
     raises = 0
-    for second in range(60):
+    for second in range(5 * SILENT):
         raises += len(heard(claim, claim.incarnation + 1, b"z", LONG + second * S, made_ns=second, valid=False))
-    assert 4 == raises
+    assert 5 == raises
     # Peers return the very same hello until it is answered by a raise.
     last = claim.incarnation + 1
-    assert [] == heard(claim, last, b"z", LONG + 59 * S, made_ns=59, valid=False)
-    assert [ClaimAction.RAISE] == heard(claim, last, b"z", LONG + 61 * S, made_ns=59, valid=False)
+    assert [] == heard(claim, last, b"z", LONG + (5 * SILENT - 1) * S, made_ns=5 * SILENT - 1, valid=False)
+    assert [ClaimAction.RAISE] == heard(
+        claim, last, b"z", LONG + (5 * SILENT + 1) * S, made_ns=5 * SILENT - 1, valid=False
+    )
 
 
 def test_a_process_that_stands_by_takes_the_name_back_above_all_that_it_heard_of(claim: Claim) -> None:
     assert [ClaimAction.STAND_BY, ClaimAction.ANSWER] == heard(claim, 7, b"z", LONG)
-    for second in range(15):
+    for second in range(SILENT):
         assert [] == heard(claim, 20, b"y", LONG + second * S, made_ns=second, valid=False)
-    assert [ClaimAction.RAISE] == claim.on_timer(LONG + 15 * S)
+    assert [ClaimAction.RAISE] == claim.on_timer(LONG + SILENT * S)
     assert 21 == claim.incarnation
 
 
@@ -56,7 +60,7 @@ def test_another_start_with_the_same_incarnation_is_outgrown_although_it_is_hear
 ) -> None:
     """Peers know that start and refuse this one, whichever key is greater."""
     heard(claim, 5, public, LONG)
-    claim.on_timer(LONG + 15 * S)
+    claim.on_timer(LONG + SILENT * S)
     assert (6, False) == (claim.incarnation, claim.stands_by)
 
 
@@ -66,8 +70,8 @@ def test_a_process_that_took_the_name_back_stands_by_no_longer_for_starts_that_h
         now_ns = LONG * (1 + round)
         ahead = claim.incarnation + 1
         assert [ClaimAction.STAND_BY, ClaimAction.ANSWER] == heard(claim, ahead, b"z", now_ns)
-        assert [ClaimAction.RAISE] == claim.on_timer(now_ns + 15 * S)
+        assert [ClaimAction.RAISE] == claim.on_timer(now_ns + SILENT * S)
         for number in range(2):
-            assert [ClaimAction.RAISE] == heard(claim, claim.incarnation + number, b"z", now_ns + 16 * S)
+            assert [ClaimAction.RAISE] == heard(claim, claim.incarnation + number, b"z", now_ns + (SILENT + 1) * S)
         claim.accepted = True
         assert not claim.stands_by
