@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 from protovine.errors import ConfigError, DataError
 from protovine.experiments import Sweep
 from protovine.experiments.sweep.grid import plan
+from protovine.system import PRESETS
 from tests.experiments.sweep import TABLES
+
+ROOT = Path(__file__).parents[3]
 
 
 def test_the_name_of_a_run_is_made_of_what_numbers_depend_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,6 +37,12 @@ def test_the_name_of_a_run_is_made_of_what_numbers_depend_on(monkeypatch: pytest
         assert set(first).isdisjoint(keys(**other)), other
     monkeypatch.setattr("protovine.experiments.sweep.grid.version", lambda name: "99")
     assert set(first).isdisjoint(keys())
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "experiments" / "paper").glob("*.toml")), ids=lambda file: file.stem)
+def test_the_papers_sweeps_can_be_read(file: Path) -> None:
+    sweep = Sweep.read(file)
+    assert {point.varied["preset"] for point in sweep.points} <= set(PRESETS)
 
 
 def test_a_file_of_links_is_known_by_what_it_holds(tmp_path: Path) -> None:
