@@ -179,7 +179,7 @@ def test_arbitrary_bytes_with_a_right_checksum_change_nothing_or_are_taken(kind:
     good = [i for i in range(len(frame.entries)) if node.is_new(frame, i)]
     view, _ = node.accept(frame, good, EPOCH)
     assert 0 <= view.created_ns <= EPOCH
-    assert node._states[sender].mask.bit_length() <= ENTRIES_MAX
+    assert node._contacts.of(sender).mask.bit_length() <= ENTRIES_MAX
 
 
 @given(st.integers(0, 30), st.integers(1, 255))
