@@ -143,6 +143,18 @@ def test_linked_members_that_are_no_neighbours_are_not_asked_again() -> None:
     assert [] == advance(roster, -1, 1000 * S)
 
 
+def test_a_hello_that_comes_too_soon_after_another_leaves_later() -> None:
+    """The one before may have been refused: a clock was wrong until now."""
+    roster = make(expected=1)
+    roster.hello(Member(1, "a", 1), True, 0)
+    assert Order(Action.REPLY, (1,)) in roster.drain()
+    for tenth in (3, 6):
+        roster.hello(Member(1, "a", 1), True, tenth * S // 10)
+        assert Order(Action.REPLY, (1,)) not in roster.drain()
+    sent = [at_ns for at_ns, order in advance(roster, -1, 9 * S) if order == Order(Action.REPLY, (1,))]
+    assert [S] == sent, "one for both"
+
+
 class Events(RuleBasedStateMachine):
     """Whatever happens, in whatever order, with the timers called when they are due."""
 

@@ -118,6 +118,9 @@ class Roster:
         self._linked: set[int] = set()
         self._unmet: dict[int, _Unmet] = {}
         self._hello_at_ns: dict[int, int] = {}
+        # Hellos for members that had one just before: when they may leave. The one before may have been refused, for
+        # example because a clock has been set since.
+        self._late: dict[int, tuple[int, Action]] = {}
         self._returned_at_ns: dict[int, int] = {}
         self._stranger_hellos = TokenBucket(timing.strangers_per_s, timing.stranger_burst, now_ns)
         self._some = Patience(_ns(timing.reopen_s), _ns(timing.reopen_s_max), now_ns)
@@ -218,6 +221,7 @@ class Roster:
     def next_timer_ns(self) -> int:
         """When `on_timer` is due."""
         due_ns = [self._ask_at_ns, *(each.due_ns for each in self._unmet.values())]
+        due_ns += [at_ns for at_ns, _ in self._late.values()]
         return min(due_ns if self._look_at_ns is None else [*due_ns, self._look_at_ns])
 
     def on_timer(self, now_ns: int) -> None:
@@ -227,6 +231,12 @@ class Roster:
                 self._orders.append(Order(Action.ASK_ALL))
             self._ask_at_ns = now_ns + _ns(self._ask_wait_s * (0.5 + self._draw()))
             self._ask_wait_s = min(2 * self._ask_wait_s, self.timing.ask_s_max)
+        for peer, (at_ns, action) in sorted(self._late.items()):
+            if now_ns >= at_ns:
+                del self._late[peer]
+                if peer in self.peers:
+                    self._hello_at_ns[peer] = now_ns
+                    self._orders.append(Order(action, (peer,)))
         for peer, unmet in sorted(self._unmet.items()):
             if now_ns >= unmet.due_ns:
                 self._step(peer, PeerEvent.UNMET, now_ns)
@@ -293,7 +303,7 @@ class Roster:
             if action is Action.RETURN:
                 allowed = self._may_return(peer, now_ns)
             else:
-                allowed = action not in (Action.ASK, Action.REPLY) or self._may_send_hello(peer, now_ns)
+                allowed = action not in (Action.ASK, Action.REPLY) or self._may_send_hello(peer, action, now_ns)
             if allowed:
                 self._orders.append(Order(action, (peer,)))
 
@@ -310,11 +320,17 @@ class Roster:
                 known.state = found
         self._orders += [Order(action, missing if action is Action.REOPEN else ()) for action in step.actions]
 
-    def _may_send_hello(self, peer: int, now_ns: int) -> bool:
-        """Whether a hello may go to this peer now: not too often, and rarely to senders that may not exist."""
+    def _may_send_hello(self, peer: int, action: Action, now_ns: int) -> bool:
+        """Whether a hello may go to this peer now: not too often, and rarely to senders that may not exist.
+
+        A member that had one just before gets another a little later.
+        """
         last_ns = self._hello_at_ns.get(peer)
         if last_ns is not None and now_ns - last_ns < _ns(self.timing.hello_s):
+            if peer in self.peers and self._late.get(peer, (0, action))[1] is not Action.ASK:
+                self._late[peer] = last_ns + _ns(self.timing.hello_s), action
             return False
+        self._late.pop(peer, None)
         if peer not in self.peers and not self._stranger_hellos.take(now_ns):
             return False
         if len(self._hello_at_ns) > _HELLO_TIMES_MAX:
