@@ -25,7 +25,7 @@ from tests.release.scripts import ROOT
 LIMIT_S = 1800.0
 BASE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 TOOLS = ("unshare", "nsenter", "setpriv", "chroot", "mount", "ip")
-_PIP = "/root/pip"
+_PIP = "/opt/pip"
 # How pip finds packages is a matter of the machine.
 _BUILD_ENV = {key: value for key, value in os.environ.items() if key.startswith(("PIP_", "SSL_"))}
 _BUILD_ENV["PYTHONPATH"] = _PIP

@@ -37,7 +37,7 @@ class Contacts:
     def __init__(self, node: int, peers: list[int]) -> None:
         self.node, self.ids = node, sorted(peers)
         self._met: dict[int, PeerLog] = {}
-        # From the own id on, so many are met; none of them is looked at again for strangers.
+        # Neighbours from the own id on that are met without a gap: no search for strangers looks at them again.
         self._passed = 0
         self._greeted_ns = -TICK_NS
         # Peers that were not heard yet, or left messages unanswered.
@@ -54,13 +54,8 @@ class Contacts:
         """All neighbours, ascending; strangers as they would begin."""
         return (self.peek(peer) for peer in self.ids)
 
-    @property
-    def met(self) -> list[PeerLog]:
-        """Those that there was contact with, ascending."""
-        return [self._met[peer] for peer in sorted(self._met)]
-
     def known(self) -> Iterable[PeerLog]:
-        """The same in any order."""
+        """Those that there was contact with, in the order of the first."""
         return self._met.values()
 
     @property
@@ -85,10 +80,6 @@ class Contacts:
         if peer not in self:
             self.ids.insert(bisect_left(self.ids, peer), peer)
             self._passed = 0
-
-    def clear(self) -> None:
-        """All neighbours are strangers again."""
-        self.__init__(self.node, self.ids)  # type: ignore[misc]
 
     def strangers(self, count: int) -> list[int]:
         """The next ``count`` neighbours without contact, from the own id upwards and round: every node has others."""
@@ -171,7 +162,7 @@ class Contacts:
         self._greeted_ns += by_ns
         self._looks.clear()
         self._owed.clear()
-        for state in self.met:
+        for state in self.known():
             state.look_ns = None
             self.owe(state)
             self.watch(state)

@@ -288,9 +288,7 @@ class LogGossip:
         """Move what this node has of the sender's log forwards."""
         state = self._contacts.of(frame.sender)
         if frame.incarnation > state.incarnation:
-            if state.incarnation:
-                state.whole = self._before is None
-            state.restarted(frame.incarnation)
+            state.restarted(frame.incarnation, whole=self._before is None)
         state.take_in(frame, good, now_ns)
         return state
 
@@ -439,7 +437,7 @@ class LogGossip:
         before = self.state()
         self.incarnation, self._sequence = incarnation, 0
         self._log.clear()
-        self._contacts.clear()
+        self._contacts = Contacts(self.node, self.peers)
         self.restore(before)
         if self.active and self.peers:
             self._wake(now_ns)

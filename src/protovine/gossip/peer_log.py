@@ -63,11 +63,14 @@ class PeerLog:
         self.incarnation, self.watermark, self.mask = map(int, numbers[:3])
         self.samples_learnt, self.created_ns, self.accepted = map(int, numbers[3:])
 
-    def restarted(self, incarnation: int) -> None:
-        """The peer runs for the first time, or again and may have lost its memory: only new messages count."""
+    def restarted(self, incarnation: int, whole: bool) -> None:
+        """The peer runs for the first time, or again and may have lost its memory: only new messages count.
+
+        ``whole`` is whether a peer that has lost all lacks no earlier log.
+        """
         if self.incarnation:
             self.acked = self.acked_mask = self.summary = self.summary_tries = 0
-            self.fresh = 1
+            self.fresh, self.whole = 1, whole
             self.flight.clear()
         self.incarnation, self.watermark, self.mask = incarnation, 0, 0
         self.samples_learnt, self.ahead = 0, (0, 0, 0)

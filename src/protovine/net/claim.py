@@ -160,7 +160,7 @@ class Claim:
         return [ClaimAction.ANSWER]
 
     def _outgrow(self, incarnation: int, now_ns: int) -> list[ClaimAction]:
-        """Peers may know a start whose certificate is no longer valid. Whoever has its key must not cause many raises.
+        """Peers may know a start whose certificate is no longer valid. Its key must not cause many raises.
 
         What comes too often is not remembered: peers return it again while they refuse this process.
         """

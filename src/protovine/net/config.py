@@ -88,7 +88,7 @@ class NodeTable(Section):
     awaited_s_max: float = Field(86_400.0, gt=0, le=1e9, description="seconds that a sample waits for its label")
     awaited_saved_kb_max: float = Field(64.0, ge=0, le=1e6, description="the newest of them are saved, up to this size")
     tape: str | None = Field(None, description="file that records every call of the node, for replay")
-    tapes_max: int = Field(100, ge=1, le=100_000, description="tapes of so many starts are kept, the oldest deleted")
+    tapes_max: int = Field(100, ge=1, le=100_000, description="starts whose tapes are kept; the oldest are deleted")
     stay: bool = Field(False, description="go on as a member when the source has ended")
     metrics: str | None = Field(None, description="HOST:PORT for Prometheus metrics and health; none by default")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level of log messages")
