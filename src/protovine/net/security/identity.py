@@ -342,9 +342,7 @@ def load_member(folder: Path, now: datetime) -> tuple[Identity, Trust]:
     try:
         trust.verify(identity.certificate, now)
     except RemoteProtocolError as error:
-        why = out_of_time(identity.certificate, now)
-        reason = f"it {why}" if why else str(error)
-        raise ConfigError(f"{folder / 'member.pem'} cannot be used: {reason}") from None
+        raise _unusable(folder, identity.certificate, now, error) from None
     return identity, trust
 
 
@@ -355,9 +353,13 @@ def load_client(folder: Path, now: datetime) -> tuple[str, Trust]:
     try:
         trust.check(certificate, now)
     except RemoteProtocolError as error:
-        why = out_of_time(certificate, now)
-        raise ConfigError(f"{folder / 'member.pem'} cannot be used: {f'it {why}' if why else error}") from None
+        raise _unusable(folder, certificate, now, error) from None
     return trust.swarm, trust
+
+
+def _unusable(folder: Path, certificate: x509.Certificate, now: datetime, error: RemoteProtocolError) -> ConfigError:
+    why = out_of_time(certificate, now)
+    return ConfigError(f"{folder / 'member.pem'} cannot be used: {f'it {why}' if why else error}")
 
 
 def load_identity(folder: Path) -> Identity:
