@@ -342,7 +342,9 @@ def load_member(folder: Path, now: datetime) -> tuple[Identity, Trust]:
     try:
         trust.verify(identity.certificate, now)
     except RemoteProtocolError as error:
-        raise _unusable(folder, identity.certificate, now, error) from None
+        why = out_of_time(identity.certificate, now)
+        reason = f"it {why}" if why else str(error)
+        raise ConfigError(f"{folder / 'member.pem'} cannot be used: {reason}") from None
     return identity, trust
 
 
@@ -353,13 +355,9 @@ def load_client(folder: Path, now: datetime) -> tuple[str, Trust]:
     try:
         trust.check(certificate, now)
     except RemoteProtocolError as error:
-        raise _unusable(folder, certificate, now, error) from None
+        why = out_of_time(certificate, now)
+        raise ConfigError(f"{folder / 'member.pem'} cannot be used: {f'it {why}' if why else error}") from None
     return trust.swarm, trust
-
-
-def _unusable(folder: Path, certificate: x509.Certificate, now: datetime, error: RemoteProtocolError) -> ConfigError:
-    why = out_of_time(certificate, now)
-    return ConfigError(f"{folder / 'member.pem'} cannot be used: {f'it {why}' if why else error}")
 
 
 def load_identity(folder: Path) -> Identity:
