@@ -41,7 +41,8 @@ def test_another_order_changes_no_prediction(features: list[int], classes: list[
     moved[:, to_features] = x
     for at, (row, same) in enumerate(zip(x, moved, strict=True), ROWS):
         expected, found = old.predict(row, at), new.predict(same, at)
-        assert expected.proba == pytest.approx(found.proba[to_classes], abs=1e-9)
+        # Counts of pairs have single precision.
+        assert expected.proba == pytest.approx(found.proba[to_classes], abs=1e-6)
         old.learn(row[np.newaxis], codes[at - ROWS :][:1], np.array([at]))
         new.learn(same[np.newaxis], to_classes[codes[at - ROWS :][:1]], np.array([at]))
 

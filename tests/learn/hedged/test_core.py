@@ -153,17 +153,22 @@ def test_a_restored_learner_goes_on_as_the_original(dim: int) -> None:
     assert core.trust == again.trust
 
 
-def test_a_state_of_version_0_2_0_goes_on_without_agreement() -> None:
+def test_a_state_of_version_0_2_0_goes_on_without_agreement_and_pairs() -> None:
     core, x, codes = taught()
     receive(core, x[:20], 1 - codes[:20], 1)
     older, fresh = core.state(), HedgedLVQCore(2, 2)
     assert older["arrays"].pop("agreement").any() and older["arrays"].pop("agreement_noise").any()
-    older["arrays"]["scalars"] = older["arrays"]["scalars"][:3]
+    assert older["arrays"].pop("pairs").any()
+    shorter = {"scalars": 3, "pool_weight": 12, "curvature": 12}
+    for name, length in shorter.items():
+        older["arrays"][name] = older["arrays"][name][tuple(slice(length) for _ in range(older["arrays"][name].ndim))]
     fresh.restore(older)
     found, left = fresh.state()["arrays"], core.state()["arrays"]
-    assert not found["agreement"].any()
-    assert all(np.array_equal(found[name], left[name]) for name in older["arrays"] if name != "scalars")
-    assert np.array_equal(found["scalars"][:3], left["scalars"][:3]) and not found["scalars"][3:].any()
+    assert not found["agreement"].any() and not found["pairs"].any()
+    assert all(np.array_equal(found[name], left[name]) for name in older["arrays"] if name not in shorter)
+    for name, length in shorter.items():
+        assert np.array_equal(found[name][:length, ...].T[:length].T, older["arrays"][name]), name
+        assert not found[name][length:].any()
     fresh.learn(x[200:], codes[200:], seconds(200))
     for name in ("evidence", "scalars"):
         damaged = core.state()

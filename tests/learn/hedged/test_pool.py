@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from protovine.learn import HedgedLVQCore
+from protovine.learn.hedged.experts import BY_DEPENDENCE
 from tests.learn.hedged.streams import SECOND, seconds
 from tests.learn.hedged.test_quality import calibration_error
 
@@ -87,3 +88,35 @@ def test_a_snapshot_keeps_the_pool() -> None:
     again.restore(core.state())
     later = (x[500:], codes[500:], seconds(600)[500:])
     assert np.array_equal(core.prequential(*later)[1], again.prequential(*later)[1])
+
+
+def categories(seed: int, n: int = 600) -> tuple[np.ndarray, np.ndarray]:
+    """Twelve features with values 0, 1 and 2: the others follow from the class and from the first, but for noise."""
+    draw = np.random.default_rng(seed)
+    value, codes, first = draw.integers(3, size=(2, 3, 12)), draw.integers(2, size=n), draw.integers(3, size=n)
+    x = np.where(draw.random((n, 12)) < 0.4, value[codes, first], draw.integers(3, size=(n, 12))).astype(float)
+    x[:, 0] = first
+    return x, codes
+
+
+def test_pairs_of_values_help_where_features_depend_on_one() -> None:
+    made: dict[tuple[str, ...], list[float]] = {(): [], ("dependence",): []}
+    for ablate, found in made.items():
+        for seed in range(3):
+            x, codes = categories(seed)
+            core = HedgedLVQCore(12, 2, ablate=ablate)
+            found.append(float((core.prequential(x, codes, seconds(len(x)))[0] == codes)[200:].mean()))
+    assert np.mean(made[()]) > np.mean(made[("dependence",)]) + 0.02
+
+
+def test_a_feature_that_appears_later_changes_no_vote_by_dependence() -> None:
+    x, codes = categories(0, 400)
+    core = HedgedLVQCore(12, 2)
+    core.learn(x, codes, seconds(400))
+    wide = HedgedLVQCore(12, 2)
+    wide.restore(core.state())
+    wide.widen(14, 3, np.array([7.0, 5.0]))
+    core.predict(x[1], 401 * SECOND)
+    wide.predict(np.append(x[1], [7.0, 5.0]), 401 * SECOND)
+    narrow, broad = (np.exp(each._state.inputs[BY_DEPENDENCE, :2]) for each in (core, wide))
+    assert broad / broad.sum() == pytest.approx(narrow / narrow.sum(), abs=0.02)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import product
+from statistics import NormalDist
 
 import numpy as np
 
@@ -37,6 +38,8 @@ from protovine.learn.hedged.trust import (
     FAR_MAX,
     FAR_RATE,
     FLOOD_COST,
+    HEAD_START,
+    HEAD_START_ITEMS,
     JUDGE_DOUBT,
     LABELS_KNOWN,
     LABELS_PART,
@@ -84,6 +87,11 @@ class Twin:
         self.pooling = core._state.pooling.copy()
         self.pool_weight, self.curvature, self.pool_loss = np.zeros(N_INPUTS), np.zeros((N_INPUTS, N_INPUTS)), 0.0
         self.transition, self.last = np.zeros((n_classes, n_classes)), -1
+        self.bins = core._state.pairs.shape[2]
+        self.edges = np.array([NormalDist().inv_cdf(i / self.bins) for i in range(1, self.bins)])
+        # Single precision, and later samples count more instead of earlier ones less, so that roundings are the same.
+        self.pairs = np.zeros((n_classes, d, self.bins, d, self.bins), np.float32)
+        self.pairs_age = 0.0
         self.local_rows: list[np.ndarray] = []
         self.relief = np.zeros((2, d))
         self.linear = np.zeros((n_classes, d + 1))
@@ -119,6 +127,7 @@ class Twin:
         if not self.near or self.far[slot] > FAR_MAX or self.local_count < LOCAL_FIRST:
             return 0.0
         agrees = self.agreement / np.sqrt(AGREEMENT_PRIOR + self.agreement_noise)
+        agrees = agrees + HEAD_START * HEAD_START_ITEMS / (HEAD_START_ITEMS + self.offered)
         return float(logistic(STEEPNESS * (agrees + np.maximum(self.useful, USELESS) - PROOF_NEEDED))[slot])
 
     @property
@@ -211,7 +220,7 @@ class Twin:
         if follows and self.last >= 0:
             counts = self.transition[self.last] + 3 * frequency
             ratio = counts / counts.sum() / frequency
-        self.inputs = np.vstack([self.inputs, np.log(ratio)])
+        self.inputs = np.vstack([self.inputs, np.log(ratio), np.log(np.maximum(self.dependence_vote(x), INPUT_MIN))])
         self.inputs[~self.pooling] = 0.0
         if not self.pooling[MIXED]:
             return inputs[MIXED]
@@ -240,6 +249,31 @@ class Twin:
             p = np.exp(density - density.max()) if self.gaussians else np.ones(self.n_classes)
             votes.append(0.98 * p / p.sum() + 0.02 / self.n_classes)
         return votes
+
+    def bins_of(self, x: np.ndarray) -> np.ndarray:
+        return np.searchsorted(self.edges, self.z_scores(x), side="right")
+
+    def dependence_vote(self, x: np.ndarray) -> np.ndarray:
+        """Probabilities of the averaged one-dependence estimators."""
+        at = np.flatnonzero(self.usable)
+        if not len(at) or not self.bins:
+            return np.ones(self.n_classes)
+        codes = self.bins_of(x)
+        votes = np.zeros(self.n_classes)
+        for c, counts in enumerate(self.pairs * np.exp(-self.pairs_age)):
+            class_total = sum(counts[at[0], v, at[0], v] for v in range(self.bins))
+            for a in at:
+                seen = counts[a, codes[a], a, codes[a]]
+                parent = (seen + 0.3) / (class_total + 0.3 * self.bins)
+                others = [(counts[a, codes[a], b, codes[b]] + 0.3) / (seen + 0.3 * self.bins) for b in at if b != a]
+                votes[c] += (self.recent[c] + 0.5) * parent * np.prod(others)
+        return 0.98 * votes / votes.sum() + 0.02 / self.n_classes
+
+    def count_pairs(self, x: np.ndarray, y: int, weight: float) -> None:
+        if self.bins:
+            one_hot = (self.bins_of(x)[:, None] == np.arange(self.bins)).astype(float)
+            self.pairs[y] += weight * np.exp(self.pairs_age) * np.einsum("av,bw->avbw", one_hot, one_hot)
+            self.pairs_age -= weight * np.log(0.999)
 
     # Learning.
 
@@ -400,6 +434,9 @@ class Twin:
             self.loss, self.balanced_loss = np.zeros_like(self.loss), np.zeros_like(self.balanced_loss)
             for p in self.held:
                 self.update_moments(p.x, p.label, p.local[0] + p.received[0])
+            self.pairs[:] = 0.0
+            for p in self.held:
+                self.count_pairs(p.x, p.label, p.local[0] + p.received[0])
             self.refresh()
             self.predict(x, event, False)
 
@@ -408,6 +445,7 @@ class Twin:
         distance = self.distances(x)[:, self.best_metric] if self.held else np.zeros(0)
         linear, z = self.linear_vote(x), np.append(self.z_scores(x), 1.0)
         if proven > 0.05:
+            self.count_pairs(x, y, min(weight, 1.0) * proven)
             self.update_moments(x, y, min(weight, 1.0) * proven)
             error = linear - np.eye(self.n_classes)[y]
             self.linear -= LEARNING_RATE * min(weight, 1.0) * proven * np.outer(error, z)

@@ -26,18 +26,23 @@ LINEAR = N_GROUPS * N_RECENCIES * N_VARIANTS
 N_EXPERTS = LINEAR + 1
 
 # Inputs of the pool: the mean of all experts, of those of one metric and of one recency; the linear expert; a normal
-# distribution for each class, with features that are independent and correlated; transitions between labels.
+# distribution for each class, with features that are independent and correlated; transitions between labels; features
+# that depend on one another.
 MIXED, BY_METRIC = 0, 1
 BY_RECENCY = BY_METRIC + N_METRICS
 N_MIXTURES = BY_LINEAR = BY_RECENCY + N_RECENCIES
 GAUSSIANS = BY_LINEAR + 1
 N_GAUSSIANS, INDEPENDENT, CORRELATED = 2, 0, 1
 BY_TRANSITION = GAUSSIANS + N_GAUSSIANS
-N_INPUTS = BY_TRANSITION + 1
+BY_DEPENDENCE = BY_TRANSITION + 1
+N_INPUTS = BY_DEPENDENCE + 1
 
 # What an ablation may switch off.
 METRICS = ("z-score", "fisher", "relief", "discriminant")
-PARTS = (*METRICS, "linear", "recency", "corrected", "local", "hedge", "trust", "pool", "gaussian", "transition")
+PARTS = (
+    *METRICS,
+    *("linear", "recency", "corrected", "local", "hedge", "trust", "pool", "gaussian", "transition", "dependence"),
+)
 
 
 @inlined_kernel
@@ -68,7 +73,7 @@ def active_experts(has_discriminant: bool, ablate: tuple[str, ...]) -> NDArray[n
 
 
 def pool_inputs(
-    active: NDArray[np.bool_], has_scatter: bool, has_transitions: bool, ablate: tuple[str, ...]
+    active: NDArray[np.bool_], has_scatter: bool, has_transitions: bool, has_pairs: bool, ablate: tuple[str, ...]
 ) -> NDArray[np.bool_]:
     """Which inputs (N_INPUTS,) of the pool take part, none without the first; ``active`` is of `active_experts`."""
     inputs = np.ones(N_INPUTS, np.bool_)
@@ -80,4 +85,5 @@ def pool_inputs(
     inputs[GAUSSIANS:BY_TRANSITION] = "gaussian" not in ablate
     inputs[GAUSSIANS + CORRELATED] &= has_scatter
     inputs[BY_TRANSITION] = has_transitions
+    inputs[BY_DEPENDENCE] = has_pairs
     return inputs

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from protovine.errors import ConfigError
 from protovine.learn.hedged.experts import METRICS, PARTS, active_experts, pool_inputs
+from protovine.learn.hedged.pairs import n_blocks
 from protovine.learn.hedged.state import DISCRIMINANT_DIM_MAX, FEATURES, Flags, Sizes
 
 # Places for each class, where `size_max` has fewer; and the largest table of projections that the discriminant metric
@@ -14,6 +15,8 @@ PER_CLASS, PROJECTED_MAX = 4, 2**17
 # The largest covariances of all classes together, in numbers of 8 bytes, and most classes with transitions between
 # them.
 SCATTERS_MAX, TRANSITIONS_MAX = 2**15, 128
+# Bins of the values in pairs of features: the first number whose counts, of 4 bytes, are few enough.
+BINS, PAIRS_MAX = (7, 5, 3), 2**17
 
 
 class Layout(NamedTuple):
@@ -33,6 +36,7 @@ class Layout(NamedTuple):
     has_discriminant: bool
     has_scatter: bool
     has_transitions: bool
+    bins: int
     active: Flags
     pooling: Flags
 
@@ -48,6 +52,8 @@ class Layout(NamedTuple):
             columns=FEATURES + self.dim,
             class_square=self.dim if self.has_scatter else 0,
             predecessors=self.n_classes if self.has_transitions else 0,
+            pairs=n_blocks(self.dim) if self.bins else 0,
+            bins=self.bins,
         )
 
 
@@ -60,9 +66,13 @@ def layout(dim: int, n_classes: int, size_max: int, ablate: tuple[str, ...]) -> 
     has_scatter = dim <= DISCRIMINANT_DIM_MAX and n_classes * dim**2 <= SCATTERS_MAX
     has_scatter = has_scatter and not {"gaussian", "pool"} & set(ablate)
     has_transitions = n_classes <= TRANSITIONS_MAX and not {"transition", "pool"} & set(ablate)
+    blocks = n_classes * n_blocks(dim)
+    bins = next((bins for bins in BINS if dim <= DISCRIMINANT_DIM_MAX and blocks * bins**2 <= PAIRS_MAX), 0)
+    if {"dependence", "pool"} & set(ablate):
+        bins = 0
     active = active_experts(has_discriminant, ablate)
-    pooling = pool_inputs(active, has_scatter, has_transitions, ablate)
-    return Layout(dim, n_classes, capacity, has_discriminant, has_scatter, has_transitions, active, pooling)
+    pooling = pool_inputs(active, has_scatter, has_transitions, bins > 0, ablate)
+    return Layout(dim, n_classes, capacity, has_discriminant, has_scatter, has_transitions, bins, active, pooling)
 
 
 def check_ablate(ablate: tuple[str, ...], dim: int) -> None:

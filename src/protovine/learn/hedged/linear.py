@@ -17,15 +17,21 @@ LINEAR_DOUBT = 0.01
 
 
 @inner_kernel
-def linear_vote(x: Floats, s: State) -> None:
-    """Fill the linear expert's row of ``proba``, and ``z``."""
-    n_classes, n = s.linear.shape[0], max(s.scalars[WEIGHT], 1.0)
+def standardise(x: Floats, s: State) -> None:
+    """Fill ``z`` with clipped z-scores, 0 for what has not varied yet."""
+    n = max(s.scalars[WEIGHT], 1.0)
     for k in range(x.shape[0]):
         deviation = np.sqrt(s.spread[k] / n)
         s.z[k] = 0.0
         if deviation > 0.0:
             s.z[k] = min(max((x[k] - s.mean[k]) / deviation, -Z_MAX), Z_MAX)
-    top = -np.inf
+
+
+@inner_kernel
+def linear_vote(x: Floats, s: State) -> None:
+    """Fill the linear expert's row of ``proba``, and ``z``."""
+    standardise(x, s)
+    n_classes, top = s.linear.shape[0], -np.inf
     for c in range(n_classes):
         logit = s.linear[c, CONSTANT]
         for k in range(x.shape[0]):

@@ -9,7 +9,9 @@ import numpy as np
 
 from protovine.arrays import assign
 from protovine.jit import inner_kernel
+from protovine.learn.hedged.dependence import dependence_vote
 from protovine.learn.hedged.experts import (
+    BY_DEPENDENCE,
     BY_LINEAR,
     BY_TRANSITION,
     GAUSSIANS,
@@ -56,6 +58,8 @@ def gather(follows: bool, s: State) -> None:
     s.inputs[BY_LINEAR] = s.proba[LINEAR]
     if s.pooling[GAUSSIANS]:
         gaussian_vote(GAUSSIANS, s)
+    if s.pooling[BY_DEPENDENCE]:
+        dependence_vote(s)
     for k in range(N_INPUTS):
         if not s.pooling[k]:
             s.inputs[k] = 0.0

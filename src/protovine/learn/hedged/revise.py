@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from protovine.learn.base import Contribution
 from protovine.learn.hedged.experts import PLAIN
+from protovine.learn.hedged.pairs import merge_bins
 from protovine.learn.hedged.state import (
     FEATURES,
     FRESH,
@@ -63,5 +64,6 @@ def reset(s: State, columns: NDArray[np.intp], mean: NDArray[np.float64], deviat
         s.scatter[columns], s.scatter[:, columns] = 0.0, 0.0
         s.scatter[columns, columns] = s.spread[columns]
     s.local_low[columns], s.local_high[columns] = mean - 3 * deviation, mean + 3 * deviation
+    merge_bins(s.pairs, columns, len(s.mean))
     s.relief[:, columns], s.linear[:, FEATURES + columns] = 0.0, 0.0
     s.counts[FRESH] = 0

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from protovine.arrays import Header, header_of, view_of
 from protovine.learn.hedged.experts import (
+    BY_DEPENDENCE,
     DISCRIMINANT,
     LINEAR,
     N_DIAGONAL,
@@ -26,6 +27,7 @@ from protovine.learn.hedged.experts import (
     N_RECENCIES,
     N_VARIANTS,
 )
+from protovine.learn.hedged.pairs import Counts, carry_pairs
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -47,9 +49,10 @@ LAST_LABEL, AHEAD, ASKED = range(8, N_COUNTS)
 N_TIMES = 3
 NEWEST_LOCAL, NEWEST, QUERY_AT = range(N_TIMES)
 # Positions in ``scalars``: mean time between local samples in ns, the weight behind the moments, the loss of the pool
-# less that of the hedge, and number, sum and sum of squares of the surprises of surprising local samples.
-N_SCALARS = 6
-GAP, WEIGHT, POOL_LOSS, SURPRISING, SURPRISING_SUM, SURPRISING_SQUARES = range(N_SCALARS)
+# less that of the hedge, number, sum and sum of squares of the surprises of surprising local samples, and the logarithm
+# of what a new sample counts among the pairs of values.
+N_SCALARS = 7
+GAP, WEIGHT, POOL_LOSS, SURPRISING, SURPRISING_SUM, SURPRISING_SQUARES, PAIRS_AGE = range(N_SCALARS)
 # Rows of ``relief``: differences to the nearest prototype of the same class and of another one.
 N_RELIEF = 2
 HIT, MISS = range(N_RELIEF)
@@ -86,6 +89,8 @@ class Sizes(NamedTuple):
     columns: int  # Columns of the linear expert.
     class_square: int  # Features, or 0 where classes have no covariances.
     predecessors: int  # Classes, or 0 where they are too many for transitions between them.
+    pairs: int  # Pairs of features, or 0 where they are too many to be counted.
+    bins: int  # Bins of a feature's values in these pairs.
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +190,8 @@ class State:
     pool_weight: Annotated[Floats, _array(N_INPUTS)]
     curvature: Annotated[Floats, _array(N_INPUTS, N_INPUTS)]
     transition: Annotated[Floats, _array("predecessors", "classes")]
+    # Counts of pairs of values by class.
+    pairs: Annotated[Counts, _array("classes", "pairs", "bins", "bins", dtype=np.float32)]
     # Senders: evidence, its variance, what their mass counts, what their items may do to moments and experts,
     # items offered (at `LOCAL_SLOT`: what a node of the swarm has to offer), items that they may still bring, and the
     # fraction of their recent items that was far out of range.
@@ -252,7 +259,9 @@ def copy_into(old: State, new: State, first: Floats | None) -> None:
     for name, about in FIELDS.items():
         source, target = getattr(old, name), getattr(new, name)
         # The scatter becomes smaller where the discriminant metric gives way, and is dropped.
-        if about.saved and all(a <= b for a, b in zip(source.shape, target.shape, strict=True)):
+        if name == "pairs":
+            carry_pairs(source, target, np.arange(len(old.mean)), np.arange(len(old.class_weight)), len(new.mean))
+        elif about.saved and all(a <= b for a, b in zip(source.shape, target.shape, strict=True)):
             target[tuple(slice(size) for size in source.shape)] = source
         if about.first_value and first is not None and len(first):
             target[..., -len(first) :] = first
@@ -280,7 +289,9 @@ def carry(old: State, new: State, features: Ints, classes: Ints) -> None:
         # The covariances give way where features or classes become too many.
         if name in ("scatter", "class_scatter"):  # Kernels keep the lower triangle.
             source = np.tril(source) + np.swapaxes(np.tril(source, -1), -1, -2)
-        if about.saved and source.size and target.size:
+        if name == "pairs":
+            carry_pairs(source, target, features, classes, len(new.mean))
+        elif about.saved and source.size and target.size:
             to = [places.get(str(axis), np.arange(n)) for axis, n in zip(about.axes, source.shape, strict=True)]
             target[np.ix_(*to)] = source
     size = old.counts[SIZE]
@@ -345,8 +356,10 @@ def saved(state: State) -> dict[str, NDArray[Any]]:
     return {name: getattr(state, name).copy() for name, about in FIELDS.items() if about.saved}
 
 
-# Arrays, and from `SURPRISING` on scalars, that snapshots of version 0.2.0 lack: there no sender has shown agreement.
-_AGREEMENT = ("agreement", "agreement_noise")
+# What snapshots of version 0.2.0 lack: whole arrays, and the last entries of others, which had this length then. No
+# sender has shown agreement there, and no pair of values was counted.
+_LATER_ARRAYS = ("agreement", "agreement_noise", "pairs")
+_SHORTER_ARRAYS = {"scalars": SURPRISING, "pool_weight": BY_DEPENDENCE, "curvature": BY_DEPENDENCE}
 
 
 def load(arrays: Mapping[str, Any], state: State) -> bool:
@@ -354,9 +367,9 @@ def load(arrays: Mapping[str, Any], state: State) -> bool:
     for name, about in FIELDS.items():
         if about.saved:
             target = getattr(state, name)
-            array = np.asarray(arrays.get(name, target) if name in _AGREEMENT else arrays[name])
-            if name == "scalars" and array.shape == (SURPRISING,):
-                array = np.append(array, np.zeros(N_SCALARS - SURPRISING))
+            array = np.asarray(arrays.get(name, target) if name in _LATER_ARRAYS else arrays[name])
+            if name in _SHORTER_ARRAYS and array.shape == (_SHORTER_ARRAYS[name],) * target.ndim:
+                array = np.pad(array, (0, len(target) - len(array)))
             if array.shape != target.shape or array.dtype.kind != target.dtype.kind:
                 return False
             if array.dtype.kind == "f" and not np.isfinite(array).all():

@@ -6,6 +6,7 @@ import numpy as np
 
 from protovine.arrays import assign, equal
 from protovine.jit import inner_kernel, merged_kernel
+from protovine.learn.hedged.dependence import dependence_learn
 from protovine.learn.hedged.hedge import judge_experts, mix, note_label
 from protovine.learn.hedged.linear import linear_learn, linear_vote
 from protovine.learn.hedged.metrics import ALL_METRICS, measure, refresh_if_due, update_moments, update_relief
@@ -102,6 +103,7 @@ def learn(x: Floats, y: int, event: int, slot: int, weight: float, s: State, o: 
         # A merged prototype tells nothing of the spread around it, so it counts as one sample here.
         update_moments(x, y, min(weight, 1.0) * proven, s)
         linear_learn(y, min(weight, 1.0) * proven, s)
+        dependence_learn(y, min(weight, 1.0) * proven, s)
     same, other = nearest_two(y, s)
     if same >= 0 and other >= 0 and proven > PROOF_JUDGE_MIN:
         update_relief(x, same, other, s)

@@ -6,7 +6,9 @@ import numpy as np
 
 from protovine.arrays import assign
 from protovine.jit import inner_kernel
+from protovine.learn.hedged.dependence import dependence_learn
 from protovine.learn.hedged.experts import CORRECTED, PLAIN, coordinates
+from protovine.learn.hedged.linear import standardise
 from protovine.learn.hedged.metrics import refresh, update_moments
 from protovine.learn.hedged.state import (
     BEST_EXPERT,
@@ -37,9 +39,12 @@ FLOOD_COST = 0.002
 # Evidence is forgotten at this rate per local sample, within about 200. The lower bound lets a sender recover within
 # about a thousand samples.
 EVIDENCE_DECAY, EVIDENCE_MIN = 0.995, -20.0
-# Logistic functions of standard deviations. A new sender is trusted (0.88) but not proven (0.18).
+# Logistic functions of standard deviations. A new sender is trusted (0.88), and counts as proven (0.95).
 # Evidence speaks against proof by at most this: where labels are noisy, honest samples do not help votes either.
 TRUST_PRIOR, STEEPNESS, PROOF_NEEDED, USELESS = 2.0, 1.5, 1.0, -1.0
+# A sender has a head start of this in its proof, halved when it has offered so many items: most samples are shared early,
+# when little is known of senders, and one that lies loses the head start and more.
+HEAD_START, HEAD_START_ITEMS = 3.0, 20.0
 # Variance of the evidence of a sender that has shown nothing.
 VARIANCE_PRIOR = 0.02
 # Samples that are spread over all classes in the votes by which senders are judged.
@@ -65,6 +70,7 @@ def weigh(sender: int, s: State) -> None:
     useful = s.evidence[sender] / np.sqrt(VARIANCE_PRIOR + s.noise[sender])
     agrees = s.agreement[sender] / np.sqrt(AGREEMENT_PRIOR + s.agreement_noise[sender])
     s.trust[sender] = 1.0 / (1.0 + np.exp(-(TRUST_PRIOR + STEEPNESS * useful)))
+    agrees += HEAD_START * HEAD_START_ITEMS / (HEAD_START_ITEMS + s.offered[sender])
     s.proven[sender] = 1.0 / (1.0 + np.exp(-STEEPNESS * (agrees + max(useful, USELESS) - PROOF_NEEDED)))
 
 
@@ -260,9 +266,12 @@ def review(s: State, o: Options) -> bool:
         array[:] = 0.0
     for table in (s.scatter, s.class_mean, s.class_spread, s.relief, s.linear, s.discriminant):
         table[:] = 0.0
-    s.class_scatter[:] = 0.0
+    s.class_scatter[:], s.pairs[:] = 0.0, 0.0
     for j in range(s.counts[SIZE]):
         update_moments(s.x[j], s.label[j], s.local[j, PLAIN] + s.received[j, PLAIN], s)
+    for j in range(s.counts[SIZE]):  # Bins are known only now.
+        standardise(s.x[j], s)
+        dependence_learn(s.label[j], s.local[j, PLAIN] + s.received[j, PLAIN], s)
     refresh(s)
     return True
 

@@ -1,0 +1,66 @@
+"""Where the counts of pairs of values stand, and how they follow when features appear or move.
+
+Counts have the shape (classes, pairs, bins, bins): a block for each pair of features (a, b) with a >= b, and in it the
+bin of a, then that of b. A feature paired with itself has its counts on the diagonal of its block.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Counts = NDArray[np.float32]
+
+
+def block(a: int, b: int) -> int:
+    """The block of two features, of which ``a`` is not the smaller number."""
+    return a * (a + 1) // 2 + b
+
+
+def n_blocks(features: int) -> int:
+    """Pairs of ``features`` features, those with themselves included."""
+    return features * (features + 1) // 2
+
+
+def carry_pairs(old: Counts, new: Counts, features: NDArray[np.int64], classes: NDArray[np.int64], dim: int) -> None:
+    """Copy counts to where their features and classes stand in ``new``, which has ``dim`` features and no counts.
+
+    Every other feature had one value until now, the one in the middle bin. Counts of another number of bins are lost.
+    """
+    if old.shape[2:] != new.shape[2:] or not old.size:
+        return
+    middle = new.shape[2] // 2
+    values = np.zeros((dim, len(new), new.shape[2]), np.float32)  # Counts of each feature by itself.
+    values[:, classes, middle] = np.einsum("cvv->c", old[:, 0])[np.newaxis]
+    for a, to in enumerate(features):
+        values[to, classes] = np.einsum("cvv->cv", old[:, block(a, a)])
+    for a in range(dim):
+        for b in range(a + 1):
+            new[:, block(a, b)] = 0.0
+            if a == b:
+                np.einsum("cvv->cv", new[:, block(a, a)])[:] = values[a]
+            elif b not in features:
+                new[:, block(a, b), :, middle] = values[a]
+            elif a not in features:
+                new[:, block(a, b), middle] = values[b]
+    for a, to_a in enumerate(features):
+        for b, to_b in enumerate(features[:a]):
+            counts = old[:, block(a, b)]
+            new[classes, block(max(to_a, to_b), min(to_a, to_b))] = counts if to_a > to_b else counts.swapaxes(1, 2)
+
+
+def merge_bins(counts: Counts, columns: NDArray[np.intp], dim: int) -> None:
+    """All values of some of the ``dim`` features count as one in the middle bin."""
+    middle = counts.shape[2] // 2
+    for column in columns if counts.size else ():
+        for other in range(dim):
+            first, second = max(column, other), min(column, other)
+            these = counts[:, block(first, second)]
+            total = these.sum(axis=1 if first == column else 2)
+            these[:] = 0.0
+            if first == second:
+                these[:, middle, middle] = total.sum(axis=1)
+            elif first == column:
+                these[:, middle] = total
+            else:
+                these[:, :, middle] = total
