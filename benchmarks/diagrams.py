@@ -108,7 +108,7 @@ def learner_flow() -> Figure:
             ("4 metrics", "which prototypes are near?\nz-score, Fisher, Relief, discriminant", PAPER),
             ("181 experts", "metric × bandwidth × recency × vote,\nand one linear model", PAPER),
             ("hedge", "weighs experts by their recent losses: exp(-loss)", PAPER),
-            ("pool", "weighs 12 opinions and calibrates them:\nthe class probabilities", PAPER),
+            ("pool", "weighs 13 opinions and calibrates them:\nthe class probabilities", PAPER),
         )
     )
 

@@ -22,7 +22,7 @@ from protovine.learn import HedgedLVQCore
 SETTINGS: dict[str, dict[str, Any]] = {
     "200, no pool": {"size_max": 200, "ablate": ("pool",)},
     "500, no pool": {"ablate": ("pool",)},
-    "200, pool": {"size_max": 200},
+    "500, pool without pairs": {"ablate": ("dependence",)},
     "500, pool": {},
 }
 Samples = tuple[NDArray[np.float64], NDArray[np.int64]]

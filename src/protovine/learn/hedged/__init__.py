@@ -8,6 +8,7 @@
 - `linear`: the expert that needs no prototypes
 - `hedge`: losses, and the mean of all experts
 - `gaussian`: a normal distribution for each class
+- `pairs`, `dependence`: counts of pairs of values by class, and what follows from them
 - `pool`: the log-linear mean of all of these, and of transitions between labels
 - `solve`: Cholesky factors for both
 - `trust`: which received samples count

@@ -1,7 +1,7 @@
 """Averaged one-dependence estimators: features depend on the class and on one of them, each of them in turn.
 
-Webb, Boughton & Wang, "Not so naive Bayes: aggregating one-dependence estimators", Machine Learning 58, 2005. Here values
-count by the bin of their z-score, and counts are forgotten.
+Webb, Boughton & Wang, "Not so naive Bayes: aggregating one-dependence estimators", Machine Learning 58, 2005. Here
+values count by the bin of their z-score, and counts are forgotten.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from protovine.learn.hedged.gaussian import GAUSSIAN_DOUBT, GAUSSIAN_LABEL_PRIOR
 from protovine.learn.hedged.pairs import block
 from protovine.learn.hedged.state import PAIRS_AGE, Ints, State
 
-# Where bins of z-scores end, by their number: a normal distribution fills all of them equally. Their
-# number is odd, so that a value near the mean stays in the middle bin while the mean moves.
+# Where bins of z-scores end, by their number: a normal distribution fills all of them equally. The number is odd, so
+# that a value near the mean stays in the middle bin while the mean moves.
 EDGES = np.full((8, 6), np.inf)
 EDGES[3, :2] = -0.4307272993, 0.4307272993
 EDGES[5, :4] = -0.8416212336, -0.2533471031, 0.2533471031, 0.8416212336
