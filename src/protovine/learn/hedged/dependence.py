@@ -6,12 +6,14 @@ values count by the bin of their z-score, and counts are forgotten.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from protovine.jit import inlined_kernel, inner_kernel
 from protovine.learn.hedged.experts import BY_DEPENDENCE, Z_SCORE
 from protovine.learn.hedged.gaussian import GAUSSIAN_DOUBT, GAUSSIAN_LABEL_PRIOR
-from protovine.learn.hedged.pairs import block
+from protovine.learn.hedged.pairs import Counts, block
 from protovine.learn.hedged.state import PAIRS_AGE, Ints, State
 
 # Where bins of z-scores end, by their number: a normal distribution fills all of them equally. The number is odd, so
@@ -27,6 +29,7 @@ VALUE_PRIOR = 0.3
 PAIRS_DECAY, PAIRS_UNIT_MAX = 0.999, 1e6
 
 block_of = inlined_kernel(block)
+Feature = int | np.signedinteger[Any]
 
 
 @inner_kernel
@@ -40,6 +43,15 @@ def bins_of(s: State) -> Ints:
     return bins
 
 
+@inlined_kernel
+def count_of(a: Feature, value: int, b: Feature, other: int, counts: Counts) -> float:
+    """How often feature ``a`` had its bin ``value`` together with ``other`` of feature ``b``, in a class."""
+    first, second = int(a), int(b)
+    return float(
+        counts[block_of(first, second), value, other] if a >= b else counts[block_of(second, first), other, value]
+    )
+
+
 @inner_kernel
 def dependence_vote(s: State) -> None:
     """Fill the row of the pool's inputs; needs `standardise`, which leaves z-scores."""
@@ -47,18 +59,16 @@ def dependence_vote(s: State) -> None:
     row, bins, top = s.inputs[BY_DEPENDENCE], bins_of(s), 0.0
     n_bins, scale = s.pairs.shape[2], np.exp(-s.scalars[PAIRS_AGE])
     for c in range(row.shape[0]):
-        class_total, row[c] = 0.0, 0.0
+        counts, class_total, row[c] = s.pairs[c], 0.0, 0.0
         for v in range(n_bins if usable.shape[0] > 0 else 0):
-            class_total += s.pairs[c, block_of(usable[0], usable[0]), v, v]
+            class_total += count_of(usable[0], v, usable[0], v, counts)
         for a in usable:
-            seen = s.pairs[c, block_of(a, a), bins[a], bins[a]] * scale
+            seen = count_of(a, bins[a], a, bins[a], counts) * scale
             inverse = 1.0 / (seen + VALUE_PRIOR * n_bins)
             product = seen + VALUE_PRIOR
             for b in usable:
-                if b < a:
-                    product *= (s.pairs[c, block_of(a, b), bins[a], bins[b]] * scale + VALUE_PRIOR) * inverse
-                elif b > a:
-                    product *= (s.pairs[c, block_of(b, a), bins[b], bins[a]] * scale + VALUE_PRIOR) * inverse
+                if b != a:
+                    product *= (count_of(a, bins[a], b, bins[b], counts) * scale + VALUE_PRIOR) * inverse
             row[c] += product
         row[c] *= (s.recent_labels[c] + GAUSSIAN_LABEL_PRIOR) / (class_total * scale + VALUE_PRIOR * n_bins)
         top += row[c]
