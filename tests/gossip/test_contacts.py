@@ -89,7 +89,7 @@ def test_peers_that_come_back_at_once_are_probed_in_steps() -> None:
     assert PROBE_NS > 3 * TICK_NS
 
 
-def test_no_node_of_a_large_swarm_is_everybodys_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nodes_of_a_large_swarm_meet_different_ones_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """All greet at once, each others: if all began with the lowest ids, those would drown."""
     came: Counter[int] = Counter()
     add = Recorder.add

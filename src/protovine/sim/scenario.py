@@ -39,7 +39,7 @@ class Scenario:
         Labels come this long after the samples.
     labelled : float in [0, 1]
         Fraction of the samples whose label comes at all.
-    clocks : tuple of `Clock`
+    clocks : tuple of `SkewedClock`
         The clock of each node; exact clocks if empty.
     owner : int array, shape (rows,), optional
         Whose drift each row follows, where one node gets the rows of others; by default that of the node that gets it.

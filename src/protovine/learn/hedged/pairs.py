@@ -29,24 +29,27 @@ def carry_pairs(old: Counts, new: Counts, features: NDArray[np.int64], classes: 
     """
     if old.shape[2:] != new.shape[2:] or not old.size:
         return
-    middle = new.shape[2] // 2
-    values = np.zeros((dim, len(new), new.shape[2]), np.float32)  # Counts of each feature by itself.
-    values[:, classes, middle] = np.einsum("cvv->c", old[:, 0])[np.newaxis]
-    for a, to in enumerate(features):
-        values[to, classes] = np.einsum("cvv->cv", old[:, block(a, a)])
-    for a in range(dim):
-        for b in range(a + 1):
-            new[:, block(a, b)] = 0.0
-            if a == b:
-                np.einsum("cvv->cv", new[:, block(a, a)])[:] = values[a]
-            elif b not in features:
-                new[:, block(a, b), :, middle] = values[a]
-            elif a not in features:
-                new[:, block(a, b), middle] = values[b]
-    for a, to_a in enumerate(features):
-        for b, to_b in enumerate(features[:a]):
-            counts = old[:, block(a, b)]
-            new[classes, block(max(to_a, to_b), min(to_a, to_b))] = counts if to_a > to_b else counts.swapaxes(1, 2)
+    if (features == np.arange(len(features))).all():
+        new[classes, : old.shape[1]] = old
+    else:
+        for a, to_a in enumerate(features):
+            for b, to_b in enumerate(features[: a + 1]):
+                counts = old[:, block(a, b)]
+                new[classes, block(max(to_a, to_b), min(to_a, to_b))] = (
+                    counts if to_a >= to_b else counts.swapaxes(1, 2)
+                )
+    middle, total = new.shape[2] // 2, np.zeros(len(new), np.float32)
+    total[classes] = np.einsum("cvv->c", old[:, 0])
+    for b in np.setdiff1d(np.arange(dim), features):
+        new[:, block(b, b), middle, middle] = total
+        for a in features:
+            values = np.einsum("cvv->cv", new[:, block(a, a)])
+            if a > b:
+                new[:, block(a, b), :, middle] = values
+            else:
+                new[:, block(b, a), middle] = values
+        for a in np.setdiff1d(np.arange(b), features):
+            new[:, block(b, a), middle, middle] = total
 
 
 def merge_bins(counts: Counts, columns: NDArray[np.intp], dim: int) -> None:
