@@ -85,7 +85,7 @@ class HedgedLVQCore:
     received_fraction_max : float in [0, 1]
         Largest part of ``size_max`` for prototypes without local mass.
     range_max : float > 0
-        A sender loses all trust while more than a quarter of its samples lie this many local ranges beyond the local
+        A sender loses all trust while more than half of its samples lie this many local ranges beyond the local
         range of a feature; ten times further, a sample is refused from any sender.
     received_per_local_max : float > 0
         Received samples that a sender may bring for each local sample, in the long run.
