@@ -29,8 +29,8 @@ from protovine.learn.hedged.votes import DOUBT, LABEL_PRIOR
 
 # Local samples that make a range. What was received before is then reviewed.
 LOCAL_FIRST = 8
-# A sender of whose recent items more than this fraction is far out of range is broken. Some are normal: the more features
-# there are, the sooner one of them is out. The fraction is a mean over about twenty items.
+# A sender of whose recent items more than this fraction is far out of range is broken. Some are normal: the more
+# features there are, the sooner one of them is out. The fraction is a mean over about twenty items.
 FAR_MAX, FAR_RATE = 0.5, 0.05
 # An item this many times further out is refused from any sender.
 ABSURD = 10.0
