@@ -43,7 +43,7 @@ EVIDENCE_DECAY, EVIDENCE_MIN = 0.995, -20.0
 # Evidence speaks against proof by at most this: where labels are noisy, honest samples do not help votes either.
 TRUST_PRIOR, STEEPNESS, PROOF_NEEDED, USELESS = 2.0, 1.5, 1.0, -1.0
 # A sender has this head start in its proof; it is halved when the sender has offered so many items. Most samples are
-# shared early, when little is known of senders. One that lies loses the head start, and more, within about ten items.
+# shared early, when little is known of senders. One that lies loses the head start, and more, as its items are judged.
 HEAD_START, HEAD_START_ITEMS = 3.0, 20.0
 # Variance of the evidence of a sender that has shown nothing.
 VARIANCE_PRIOR = 0.02
