@@ -258,9 +258,9 @@ def copy_into(old: State, new: State, first: Floats | None) -> None:
     """Carry what ``old`` has learnt into the larger ``new``, where the last features were ``first`` until now."""
     for name, about in FIELDS.items():
         source, target = getattr(old, name), getattr(new, name)
-        # The scatter becomes smaller where the discriminant metric gives way, and is dropped.
         if name == "pairs":
             carry_pairs(source, target, np.arange(len(old.mean)), np.arange(len(old.class_weight)), len(new.mean))
+        # The scatter becomes smaller where the discriminant metric gives way, and is dropped.
         elif about.saved and all(a <= b for a, b in zip(source.shape, target.shape, strict=True)):
             target[tuple(slice(size) for size in source.shape)] = source
         if about.first_value and first is not None and len(first):

@@ -42,8 +42,8 @@ EVIDENCE_DECAY, EVIDENCE_MIN = 0.995, -20.0
 # Logistic functions of standard deviations. A new sender is trusted (0.88), and counts as proven (0.95).
 # Evidence speaks against proof by at most this: where labels are noisy, honest samples do not help votes either.
 TRUST_PRIOR, STEEPNESS, PROOF_NEEDED, USELESS = 2.0, 1.5, 1.0, -1.0
-# A sender has this head start in its proof; it is halved when the sender has offered so many items. Most samples are
-# shared early, when little is known of senders. One that lies loses the head start, and more, as its items are judged.
+# A sender has this head start in its proof, and half of it after this number of items. Most samples are shared early,
+# when little is known of senders. One that lies loses the head start, and more, as its items are judged.
 HEAD_START, HEAD_START_ITEMS = 3.0, 20.0
 # Variance of the evidence of a sender that has shown nothing.
 VARIANCE_PRIOR = 0.02
