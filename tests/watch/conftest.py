@@ -40,6 +40,7 @@ class Watched:
     def __init__(self, page, address: str) -> None:
         self.page, self.address = page, address
         self.complaints: list[str] = []
+        self.expected: list[str] = []
         self.asked: list[str] = []
         page.set_default_timeout(PATIENCE_S * 1000)
         page.on("console", lambda message: self.complaints.append(message.text) if message.type == "error" else None)
@@ -59,6 +60,14 @@ class Watched:
         while not holds():
             assert time.monotonic() < end_s, f"never came true: {what}"
             self.page.wait_for_timeout(50)
+
+    def expect(self, complaint: str) -> None:
+        """Waits until the browser complains of this, and lets it do so again, at any time."""
+        self.wait(lambda: any(complaint in found for found in self.complaints), complaint)
+        self.expected.append(complaint)
+
+    def unexpected(self) -> list[str]:
+        return [found for found in self.complaints if not any(complaint in found for complaint in self.expected)]
 
     def number(self, name: str) -> str:
         return self.page.locator(f"[data-number={name}]").inner_text()
@@ -97,7 +106,7 @@ def open_page(browser, serve) -> Iterator[Callable[..., Watched]]:
     for context in contexts:
         context.close()
     for watched in pages:
-        assert [] == watched.complaints
+        assert [] == watched.unexpected()
         assert [] == [url for url in watched.asked if not url.startswith((watched.address, "data:"))]
 
 
