@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from protovine.arrays import assign
+from protovine.arrays import LANES, add_lanes, assign
 from protovine.jit import inlined_kernel, inner_kernel
 from protovine.learn.hedged.experts import (
     BANDWIDTH_MIN,
@@ -44,9 +44,9 @@ LABEL_PRIOR = 0.5
 def vote(now: int, s: State) -> None:
     """After `measure` in all metrics: fill every expert's row of ``proba`` but the linear one's."""
     n_classes = s.correction.shape[1]
-    votes = np.zeros((N_GROUPS, n_classes, N_MASSES))
-    squares = np.zeros((N_GROUPS, N_MASSES))
-    mass = np.zeros((n_classes, N_MASSES))
+    votes = np.zeros((N_GROUPS, n_classes, LANES))
+    squares = np.zeros((N_GROUPS, LANES))
+    mass = np.zeros((n_classes, LANES))
     collect(now, votes, squares, mass, s)
     correct(mass, s)
     conclude(votes, squares, s)
@@ -75,44 +75,29 @@ def collect(now: int, votes: Floats, squares: Floats, mass: Floats, s: State) ->
 
     The best expert's votes of received mass are kept for each sender, by whom they judge.
     """
-    nearest, measured = nearest_distance(s), n_metrics(s)
+    nearest, measured, n_classes = nearest_distance(s), n_metrics(s), mass.shape[0]
     best_group, best_recency, _ = coordinates(s.counts[BEST_EXPERT])
-    weight, square = np.zeros(N_MASSES), np.zeros(N_MASSES)
+    weight, square = np.zeros(LANES), np.zeros(LANES)
     s.sender_votes[:] = 0.0
-    # Without senders all mass is local, and its columns are equal.
-    all_local = s.trust.shape[0] == LOCAL_SLOT + 1
     for j in range(s.counts[SIZE]):
         received = masses(j, now, s, weight)[best_recency]
         c = s.label[j]
-        columns = LOCAL_MASS if all_local or weight[LOCAL_MASS] == 0.0 else N_MASSES
-        for i in range(columns):
+        for i in range(N_MASSES):
             plain = weight[LOCAL_MASS if i >= LOCAL_MASS else ALL_MASS]
             square[i] = weight[i] * weight[i] / plain if plain > 0.0 else 0.0
-            mass[c, i] += weight[i]
+        add_lanes(mass, c * LANES, weight, 1.0, 1.0)
         for metric in range(measured):
             e = np.exp(-BANDWIDTH_MIN * (s.distance[j, metric] - nearest[metric]))
             for bandwidth in range(N_BANDWIDTHS):
                 group = metric * N_BANDWIDTHS + bandwidth
-                for i in range(ALL_MASS, LOCAL_MASS):
-                    votes[group, c, i] += weight[i] * e
-                    squares[group, i] += square[i] * e * e
-                if columns > LOCAL_MASS:
-                    for i in range(LOCAL_MASS, N_MASSES):
-                        votes[group, c, i] += weight[i] * e
-                        squares[group, i] += square[i] * e * e
+                add_lanes(votes, (group * n_classes + c) * LANES, weight, e, 1.0)
+                add_lanes(squares, group * LANES, square, e, e)
                 if group == best_group and received > 0.0:
                     s.sender_votes[s.slot[j], c] += received * e
                 if e < NEGLIGIBLE:
                     break
                 e *= e
                 e *= e
-    if all_local:
-        for group in range(votes.shape[0]):
-            for c in range(votes.shape[1]):
-                assign(votes[group, c, LOCAL_MASS:], votes[group, c, :LOCAL_MASS])
-            assign(squares[group, LOCAL_MASS:], squares[group, :LOCAL_MASS])
-        for c in range(mass.shape[0]):
-            assign(mass[c, LOCAL_MASS:], mass[c, :LOCAL_MASS])
 
 
 @inner_kernel
