@@ -331,6 +331,8 @@ class Twin:
                 self.judge_item(slot, y)
             if proven > 0.5:
                 self.judge_experts(y, proven * self.o.hedge_received, 1.0)
+                if self.pooling[MIXED] and self.o.hedge_received:
+                    self.learn_pool(y, 0.5 * proven)
         self.settle(x, y, event, slot, weight, proven)
 
     def refill(self) -> None:
@@ -359,11 +361,15 @@ class Twin:
     def judge_pool(self, y: int) -> None:
         self.pool_loss *= POOL_LOSS_DECAY
         self.pool_loss += self.inputs[MIXED, y] - np.log(max(self.pooled[y], INPUT_MIN))
+        self.learn_pool(y, 1.0)
+
+    def learn_pool(self, y: int, weight: float) -> None:
+        kept = 1 - weight * (1 - POOL_DECAY)
         mean = self.inputs @ self.pooled
-        slope = mean - self.inputs[:, y] + (1 - POOL_DECAY) * POOL_PRIOR * self.pool_weight
+        slope = weight * (mean - self.inputs[:, y]) + (1 - kept) * POOL_PRIOR * self.pool_weight
         centred = (self.inputs - mean[:, None])[:, self.pooled > 1e-4]
-        self.curvature *= POOL_DECAY
-        self.curvature += centred * self.pooled[self.pooled > 1e-4] @ centred.T
+        self.curvature *= kept
+        self.curvature += weight * centred * self.pooled[self.pooled > 1e-4] @ centred.T
         self.pool_weight = self.pool_weight - np.linalg.solve(self.curvature + POOL_PRIOR * np.eye(N_INPUTS), slope)
 
     def judge_senders(self, y: int) -> None:

@@ -34,6 +34,9 @@ POOL_LOSS_DECAY = 0.998
 TRANSITION_DECAY, TRANSITION_PRIOR = 0.998, 3.0
 # Classes of less probability do not count in the curvature.
 CURVATURE_PROBA_MIN = 1e-4
+# What a received sample of a proven sender counts in the weights. Senders choose what surprises them, so such samples
+# say nothing about how much to trust the pool.
+POOL_RECEIVED = 0.5
 
 
 @inner_kernel
@@ -105,23 +108,31 @@ def opine(s: State) -> None:
 
 @inner_kernel
 def judge_pool(y: int, s: State) -> None:
-    """Charge the pool for the true class ``y`` of a local sample, and move its weights by one Newton step."""
+    """Charge the pool for the true class ``y`` of a local sample, and learn its weights."""
+    if s.pooling[MIXED]:
+        loss = s.inputs[MIXED, y] - np.log(max(s.pooled[y], INPUT_MIN))
+        s.scalars[POOL_LOSS] = POOL_LOSS_DECAY * s.scalars[POOL_LOSS] + loss
+        learn_pool(y, 1.0, s)
+
+
+@inner_kernel
+def learn_pool(y: int, weight: float, s: State) -> None:
+    """Move the weights of the pool by one Newton step, for the true class ``y`` of ``weight`` samples."""
     if not s.pooling[MIXED]:
         return
-    loss = s.inputs[MIXED, y] - np.log(max(s.pooled[y], INPUT_MIN))
-    s.scalars[POOL_LOSS] = POOL_LOSS_DECAY * s.scalars[POOL_LOSS] + loss
+    kept = 1.0 - weight * (1.0 - POOL_DECAY)
     mean, step = np.zeros(N_INPUTS), np.empty(N_INPUTS)
     for k in range(N_INPUTS):
         for c in range(s.pooled.shape[0]):
             mean[k] += s.pooled[c] * s.inputs[k, c]
-        step[k] = mean[k] - s.inputs[k, y] + (1.0 - POOL_DECAY) * POOL_PRIOR * s.pool_weight[k]
+        step[k] = weight * (mean[k] - s.inputs[k, y]) + (1.0 - kept) * POOL_PRIOR * s.pool_weight[k]
     for k in range(N_INPUTS):
         for i in range(k + 1):
-            s.curvature[k, i] *= POOL_DECAY
+            s.curvature[k, i] *= kept
     for c in range(s.pooled.shape[0]):
         if s.pooled[c] > CURVATURE_PROBA_MIN:
             for k in range(N_INPUTS):
-                scaled = s.pooled[c] * (s.inputs[k, c] - mean[k])
+                scaled = weight * s.pooled[c] * (s.inputs[k, c] - mean[k])
                 for i in range(k + 1):
                     s.curvature[k, i] += scaled * (s.inputs[i, c] - mean[i])
     matrix = s.curvature.copy()

@@ -11,7 +11,7 @@ from protovine.learn.hedged.hedge import judge_experts, mix, note_label
 from protovine.learn.hedged.linear import linear_learn, linear_vote
 from protovine.learn.hedged.metrics import ALL_METRICS, measure, refresh_if_due, update_moments, update_relief
 from protovine.learn.hedged.placement import REFUSED, nearest_two, place
-from protovine.learn.hedged.pool import judge_pool, note_transition, pool
+from protovine.learn.hedged.pool import POOL_RECEIVED, judge_pool, learn_pool, note_transition, pool
 from protovine.learn.hedged.recency import tick
 from protovine.learn.hedged.state import (
     AHEAD,
@@ -96,7 +96,7 @@ def learn(x: Floats, y: int, event: int, slot: int, weight: float, s: State, o: 
             if not admitted:
                 return REFUSED
             weight = min(weight, WEIGHT_MAX)
-        judge_by_received(x, y, event, slot, proven, s, o)
+        judge_by_received(x, y, event, slot, proven, s, o, scratch)
     s.counts[FRESH] = 0
     s.clock[NEWEST] = max(s.clock[NEWEST], event)
     if proven > PROOF_MOMENTS_MIN:
@@ -138,18 +138,25 @@ def judge_by_local(x: Floats, y: int, event: int, s: State, o: Options, scratch:
 
 
 @merged_kernel
-def judge_by_received(x: Floats, y: int, event: int, slot: int, proven: float, s: State, o: Options) -> None:
-    """Judge a sender by its sample, and experts by one of a proven sender."""
+def judge_by_received(
+    x: Floats, y: int, event: int, slot: int, proven: float, s: State, o: Options, scratch: Floats
+) -> None:
+    """Judge a sender by its sample; experts are judged by one of a proven sender, and the pool learns it."""
+    now = max(s.clock[NEWEST_LOCAL], event)
     judging = o.hedge_received > 0.0 and proven > PROOF_JUDGE_MIN
-    if s.counts[SIZE] > 0 and (judging or o.trusting):
-        ask_experts(x, max(s.clock[NEWEST_LOCAL], event), s)
-        if o.trusting:
-            judge_item(slot, y, s)
-        if judging:
-            judge_experts(y, proven * o.hedge_received, 1.0, s, o)
-    else:
+    if s.counts[SIZE] == 0 or not (judging or o.trusting):
         measure(x, s.counts[BEST_METRIC], s)
         linear_vote(x, s)
+        return
+    if judging:
+        evaluate(x, now, False, s, scratch)
+    else:
+        ask_experts(x, now, s)
+    if o.trusting:
+        judge_item(slot, y, s)
+    if judging:
+        judge_experts(y, proven * o.hedge_received, 1.0, s, o)
+        learn_pool(y, proven * POOL_RECEIVED, s)
 
 
 @inner_kernel
