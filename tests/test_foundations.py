@@ -71,6 +71,7 @@ TRACE = [
     records.Up(5, 0, 2),
     records.Ended(6, 0, 9, 0, 0, 3),
     records.Evaluated(6, 0, ((0, -1, 2), (1, 1, 7))),
+    records.Sized(6, 0, 21_000),
     records.Alarmed(7, 0, "adwin", "error", "relation"),
     records.Warned(7, 1, 0, "features", 6),
     records.Commanded(8, 1, "fanout = 2", "operator kim"),

@@ -6,6 +6,7 @@ import gc
 import os
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +20,15 @@ from protovine.experiments.run.judge import judge
 from protovine.experiments.run.result import Run
 from protovine.experiments.run.shards import simulate_shards
 from protovine.experiments.run.trace import Recorder, RunDescription, trace_name
-from protovine.records import Evaluated, new_trace
+from protovine.records import Evaluated, Sized, new_trace
 from protovine.sim import Outcome, Simulator
 from protovine.sim.shards import can_be_sharded
 from protovine.stream import UNLABELLED, DataSet
 
 # Swarms of fewer nodes have too little to do between two messages for more than one process.
 SHARDED_FROM = 200
+# Nodes whose state is measured at the end of a run, at most.
+SIZED_MAX = 100
 
 
 def execute(
@@ -101,27 +104,35 @@ def simulate(
             started = time.perf_counter()
             if shards > 1:
                 count = progress or (lambda samples: None)
-                simulate_shards(built, shards, recorder.add, count, lambda outcome: evaluated(outcome, data, built))
+                last = partial(last_records, settings=settings, data=data, built=built)
+                simulate_shards(built, shards, recorder.add, count, last)
             else:
                 outcome = Simulator(built.scenario, built.make_node, recorder.add, progress).run()
             wall_s = time.perf_counter() - started
     finally:
         gc.unfreeze()
     if shards == 1:
-        for record in evaluated(outcome, data, built):
+        for record in last_records(outcome, settings, data, built):
             recorder.add(record)
     return recorder, wall_s
 
 
-def evaluated(outcome: Outcome, data: DataSet, built: Built) -> Iterator[Evaluated]:
-    """Predictions of each honest node's final model on the held-out rows; none for nodes that are down or empty."""
+def last_records(outcome: Outcome, settings: RunSettings, data: DataSet, built: Built) -> Iterator[Sized | Evaluated]:
+    """What is measured of each honest node that is up at the end of a run.
+
+    The size of its state, of up to `SIZED_MAX` nodes, and predictions of its model on the held-out rows. River's
+    classifiers say no size.
+    """
     rows = built.holdout_rows[data.y[built.holdout_rows] != UNLABELLED]
-    if not len(rows):
-        return
     x, truth = np.ascontiguousarray(data.x[rows]), data.y[rows]
-    for number in built.honest:
+    step = -(-len(built.honest) // SIZED_MAX)
+    for place, number in enumerate(built.honest):
         node = outcome.nodes[number]
-        if node is not None and len(node.learner):
+        if node is None:
+            continue
+        if place % step == 0 and settings.learner.kind != "river":
+            yield Sized(outcome.virtual_ns, number, len(node.snapshot()))
+        if len(rows) and len(node.learner):
             counts = metrics.confusion(truth, node.learner.predict_balanced(x), len(data.classes))
             true, column = np.nonzero(counts)
             predicted = np.where(column < len(data.classes), column, metrics.NO_MODEL)

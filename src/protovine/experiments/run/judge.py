@@ -25,6 +25,7 @@ from protovine.records import (
     AnyRecord,
     Ended,
     Evaluated,
+    Sized,
     read_trace,
 )
 
@@ -80,6 +81,7 @@ def judge(
         "f1_global": _mean(f1_global.values()),
         "samples_to_95": _per_node(metrics.samples_to(so_far), len(made)),
         **_traffic_metrics(traffic, ended, len(made), virtual_s),
+        "state_bytes_per_node": _mean(record.state_bytes for record in held.others(Sized)),
         **_airtime_metrics(air, nodes, virtual_s),
         **_age_metrics(ages, training),
         "drift_detected": drifts.detected if drifts else None,

@@ -14,7 +14,7 @@ from protovine.experiments.define.build import build, faults_of
 from protovine.experiments.define.config import AnyFault, CrashFault, CutFault, Experiment
 from protovine.experiments.define.prepare import Prepared
 from protovine.experiments.run.ages import expected_ages
-from protovine.experiments.run.execute import describe_run, evaluated
+from protovine.experiments.run.execute import describe_run, last_records
 from protovine.experiments.run.judge import judge
 from protovine.experiments.run.result import Result, Run
 from protovine.experiments.run.runner import result_of
@@ -239,7 +239,7 @@ class Lockstep:
         built = build(settings, self.data, self.seed)
         made = self._kept[name]
         outcome = self._sims[name].finish()
-        made.extend(evaluated(outcome, self.data, built))
+        made.extend(last_records(outcome, settings, self.data, built))
         run = describe_run(settings, name, self.seed, self.data, built)
         if trace_folder is not None:
             write_trace(trace_folder / trace_name(name, self.seed), run.header(), made)

@@ -48,6 +48,7 @@ METRICS: dict[str, tuple[str, str, int]] = {
     "prototypes_withheld": ("prototypes withheld", "", 0),
     "prototypes_trained_per_node": ("prototypes trained per node", "", 0),
     "prototypes_held_per_node": ("prototypes held per node", "", 1),
+    "state_bytes_per_node": ("state of a node", "B", 0),
     "aoi_mean_s": ("mean age", "s", 2),
     "aoi_peak_s": ("mean peak age", "s", 2),
     "aoi_p95_s": ("95th percentile of the age", "s", 2),

@@ -38,7 +38,7 @@ class _Answer(msgspec.Struct, array_like=True, gc=False):
     head: Happened | None
     arrived: int
     left: list[tuple[Place, int, int, int]] = []
-    evaluated: list[AnyRecord] = []
+    last: list[AnyRecord] = []
     bytes: tuple[int, ...] = ()
     error: str = ""
 
@@ -51,7 +51,7 @@ def simulate_shards(
     shards: int,
     record: Callable[[Record], None],
     progress: Callable[[int], None],
-    evaluated: Callable[[Outcome], Iterable[AnyRecord]],
+    last: Callable[[Outcome], Iterable[AnyRecord]],
 ) -> Invariants:
     """Simulate a built run in ``shards`` processes; the records are those of a single `Simulator`, in the same order.
 
@@ -61,7 +61,7 @@ def simulate_shards(
         Takes every record.
     progress : callable
         Takes the number of samples that arrived since its last call.
-    evaluated : callable
+    last : callable
         The last records of the nodes of a shard, from its outcome.
     """
     scenario = built.scenario
@@ -88,7 +88,7 @@ def simulate_shards(
                 keep(answer.made[at[shard]])
                 at[shard] += 1
 
-    with _processes(built, ranges, evaluated) as (ask, answered):
+    with _processes(built, ranges, last) as (ask, answered):
         ask({shard: _Ask(0, []) for shard in range(shards)})
         answers = answered()
         heads = {shard: answer.head for shard, answer in answers.items()}
@@ -129,7 +129,7 @@ def simulate_shards(
             keep(lost)  # type: ignore[arg-type]
         books.ended()
         for answer in answers.values():
-            for made in answer.evaluated:
+            for made in answer.last:
                 record(made)
     return books
 
@@ -143,7 +143,7 @@ def _first(merge: Merge, heads: dict[int, Happened | None], waiting: list[list[A
 
 @contextmanager
 def _processes(
-    built: Built, ranges: list[range], evaluated: Callable[[Outcome], Iterable[AnyRecord]]
+    built: Built, ranges: list[range], last: Callable[[Outcome], Iterable[AnyRecord]]
 ) -> Iterator[tuple[Callable[[dict[int, _Ask]], None], Callable[[], dict[int, _Answer]]]]:
     """A function that asks shards, and one that waits for their answers."""
     # Forked, so that the data exist once. No thread of a library works at this time.
@@ -153,7 +153,7 @@ def _processes(
     children = []
     for mine in ranges:
         here, there = context.Pipe()
-        child = context.Process(target=_work, args=(built, mine, there, evaluated, [*pipes, here]), daemon=True)
+        child = context.Process(target=_work, args=(built, mine, there, last, [*pipes, here]), daemon=True)
         child.start()
         there.close()
         pipes.append(here)
@@ -191,7 +191,7 @@ def _work(
     built: Built,
     mine: range,
     pipe: Any,
-    evaluated: Callable[[Outcome], Iterable[AnyRecord]],
+    last: Callable[[Outcome], Iterable[AnyRecord]],
     others: list[Any],
 ) -> None:
     """The process of a shard: answer until the pipe is closed."""
@@ -222,7 +222,7 @@ def _work(
             answer = _Answer([], [], [], [], None, 0)
             if what.finish:
                 outcome = simulator.finish(what.before_ns)
-                answer.left, answer.evaluated = books.left(), list(evaluated(outcome))
+                answer.left, answer.last = books.left(), list(last(outcome))
                 answer.bytes = tuple(getattr(books, name) for name in _BYTES)
             else:
                 before = simulator.arrived

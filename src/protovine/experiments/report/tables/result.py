@@ -33,6 +33,7 @@ SHOWN = (
     "prototypes_withheld",
     "prototypes_trained_per_node",
     "prototypes_held_per_node",
+    "state_bytes_per_node",
     "aoi_mean_s",
     "aoi_peak_s",
     "version_age_mean",
