@@ -1,6 +1,6 @@
 """protovine's simulator beside others in one run: River's learners alone, and gossipy's gossip learning.
 
-    python -m benchmarks.simulators [--gossipy PYTHON] [--nodes N ...] [--samples S] [--rounds R] [--json FILE] [--page FILE]
+    python -m benchmarks.simulators [--gossipy PYTHON] [--nodes N ...] [--samples S] [--rounds R] [--json FILE]
 
 ``--gossipy`` names the Python of an environment that has gossipy 0.0.1, which needs PyTorch (6 GB):
 
@@ -144,7 +144,8 @@ def compared(nodes: int, samples: int, rounds: int, gossipy: str | None) -> list
 def table_of(found: list[dict[str, Any]]) -> str:
     """A Markdown table of the measurements."""
     lines = [
-        "| nodes x samples | | CPU s | messages | updates | updates per CPU s | CPU time of an update, default = 1 | kB sent |",
+        "| nodes x samples | | CPU s | messages | updates | updates per CPU s | CPU time of an update, default = 1 "
+        "| kB sent |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for each in found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,13 @@ import pytest
 
 import protovine
 from protovine import records
+from protovine.errors import ConfigError
 from protovine.experiments.run.folder import trace_path
+from protovine.experiments.run.judge import judge_trace
+from protovine.experiments.run.measured import measured_runs
+from protovine.experiments.run.replay import replay
 from protovine.stream import DataSet
+from protovine.watch.recorded import Recorded
 from tests.experiments.run import small
 
 
@@ -107,3 +113,51 @@ def test_only_held_out_rows_leave_records_of_tests(tmp_path: Path) -> None:
         assert {40} >= {sum(rows for _, _, rows in record.counts) for record in tests}
         last = [record for record in kept if isinstance(record, records.Evaluated | records.Sized)]
         assert last == kept[len(kept) - len(last) :], "they come last"
+
+
+def test_a_trace_of_a_part_of_the_nodes_is_that_part_of_the_whole_trace(tmp_path: Path) -> None:
+    runs, traces = [], []
+    for nodes in (0, 7):
+        swarm = {"nodes": 30, "topology": "ring", "trace_nodes": nodes}
+        experiment = small(presets="default", data={"source": "sea", "limit": 900}, swarm=swarm, seeds=1)
+        out = tmp_path / f"of-{nodes}"
+        runs.append(protovine.run(experiment, out=out).runs[0])
+        traces.append(records.read_trace(trace_path(out, "default", 0)))
+    whole, part = runs
+    assert whole.trace_hash == part.trace_hash, "the hash covers every record"
+    assert whole.metrics["f1"] == part.metrics["f1"]
+    (_, everything), (header, kept) = traces
+    traced = header["traced"]
+    assert [0, 1, 2, 3, 27, 28, 29] == traced, "connected, round node 0"
+    assert [record for record in everything if record.node in traced] == list(kept)
+
+    judged = judge_trace(trace_path(tmp_path / "of-7", "default", 0))
+    of_whole = {each["node"]: (each["f1"], each["bytes"]) for each in whole.per_node}
+    assert {node: of_whole[node] for node in traced} == {
+        each["node"]: (each["f1"], each["bytes"]) for each in judged.per_node
+    }
+    (replayed,) = replay(tmp_path / "of-7", [], [])
+    assert replayed.same
+    (measured,) = measured_runs(tmp_path / "of-7")
+    assert np.isfinite(measured.report.mean_s)
+    watched = Recorded(tmp_path / "of-7")
+    watched.start()
+    end_s = time.monotonic() + 60
+    while watched.status()["state"] == "starting":
+        assert time.monotonic() < end_s
+        time.sleep(0.01)
+    watched.close()
+    assert watched.status() == {"state": "recorded", "speed": 0.0, "error": None, "by_hand": []}
+    shown = watched.frame("default")["totals"]
+    assert shown["f1"] == pytest.approx(judged.metrics["f1"], abs=1e-3), "of the traced nodes"
+    assert shown["samples"] == 7 * 30
+
+
+def test_up_to_a_thousand_nodes_are_traced_by_default(tmp_path: Path) -> None:
+    experiment = small(presets="isolated", data={"limit": 200}, swarm={"nodes": 60}, seeds=1)
+    protovine.run(experiment, out=tmp_path / "out")
+    header, kept = records.read_trace(trace_path(tmp_path / "out", "isolated", 0))
+    assert "traced" not in header
+    assert set(range(60)) == {record.node for record in kept}
+    with pytest.raises(ConfigError, match="trace_nodes must be at least 0, got -1"):
+        protovine.Experiment(swarm={"trace_nodes": -1})

@@ -103,6 +103,9 @@ class SwarmSettings(Section):
         description="Byzantine nodes, the last ones, as ATTACK:COUNT: label-flip, random-labels, random-vectors, "
         "bad-scale, bad-sensor, flood",
     )
+    trace_nodes: int = Field(
+        1000, ge=0, description="nodes whose records are in a trace file: a connected part of a larger swarm; 0 is all"
+    )
     devices: str = Field("", description="file of the speed, bandwidth and availability of each node over time")
     slow: dict[int, Annotated[float, Field(ge=1, le=1e6)]] = Field(
         default_factory=dict, description="nodes that train this many times slower"

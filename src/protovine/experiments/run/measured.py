@@ -192,6 +192,9 @@ def _measured(path: Path, settings: RunSettings | None) -> MeasuredRun:
     records = Columns(lines)
     judged = set(honest if isinstance(honest, list) else range(len(neighbours)))
     judged -= set(incomplete if isinstance(incomplete, list) else ())
+    traced = header.get("traced")
+    if isinstance(traced, list):
+        judged &= set(traced)
     links = [[peer for peer in peers if peer in judged] if i in judged else [] for i, peers in enumerate(neighbours)]
     # A run ends with its last local sample; a trace without arrivals ends with its last record.
     end_ns = int(records.of(Arrived)["at_ns"].max(initial=0)) or records.end_ns

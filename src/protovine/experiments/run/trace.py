@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,18 +28,39 @@ def hash_of(records: Iterable[Record]) -> str:
     return made.hexdigest()
 
 
+def connected_part(neighbours: list[list[int]], first: int, size: int) -> list[int]:
+    """Up to ``size`` nodes, ascending: ``first``, its neighbours, theirs, and so on; then those of another part.
+
+    Examples
+    --------
+    >>> connected_part([[3], [2], [1], [0, 4], [3]], first=3, size=4)
+    [0, 1, 3, 4]
+    """
+    found: set[int] = set()
+    for start in [first, *range(len(neighbours))]:
+        waiting = deque([start])
+        while waiting and len(found) < size:
+            node = waiting.popleft()
+            if node not in found:
+                found.add(node)
+                waiting.extend(neighbours[node])
+    return sorted(found)
+
+
 class Recorder:
     """Takes the records of a run as they come: into columns, into the trace hash, and into a trace file if wanted.
 
     Parameters
     ----------
     line : callable, optional
-        Takes each record as JSON, as `protovine.records.new_trace` gives it.
+        Takes records as JSON, as `protovine.records.new_trace` gives it.
+    traced : collection of int
+        The nodes whose records ``line`` takes; all by default.
     """
 
-    def __init__(self, line: Callable[[bytes], None] | None = None) -> None:
+    def __init__(self, line: Callable[[bytes], None] | None = None, traced: Collection[int] = ()) -> None:
         self.columns = Columns()
-        self._line = line
+        self._line, self._traced = line, frozenset(traced)
         self._hash = TraceHash()
         self._encode = msgspec.json.Encoder().encode
 
@@ -47,7 +69,7 @@ class Recorder:
         self.columns.add(record)
         line = self._encode(record)
         self._hash.add_encoded(record, line)
-        if self._line is not None:
+        if self._line is not None and (not self._traced or record.node in self._traced):
             self._line(line)
 
     @property
@@ -82,6 +104,8 @@ class RunDescription:
         Whether nodes have detectors of drift.
     incomplete : list of int
         Nodes that ended before they had taken all their samples.
+    traced : list of int
+        Nodes whose records a trace has; all if it is empty.
     """
 
     preset: str
@@ -95,11 +119,13 @@ class RunDescription:
     live: bool = False
     watches_drift: bool = False
     incomplete: list[int] = field(default_factory=list)
+    traced: list[int] = field(default_factory=list)
 
     @property
     def judged(self) -> list[int]:
-        """The nodes whose results count, ascending: honest ones that took all their samples."""
-        return [node for node in self.honest if node not in set(self.incomplete)]
+        """The nodes whose results count, ascending: honest ones that took all their samples, and are in the trace."""
+        incomplete, traced = set(self.incomplete), set(self.traced or self.honest)
+        return [node for node in self.honest if node in traced and node not in incomplete]
 
     @classmethod
     def read(cls, header: dict[str, Any], path: Path) -> RunDescription:
@@ -108,7 +134,7 @@ class RunDescription:
             described = msgspec.convert(header, cls)
         except msgspec.ValidationError as error:
             raise DataError(f"the header of the trace {path} does not describe a run: {error}") from None
-        named = [*described.honest, *(peer for peers in described.neighbours for peer in peers)]
+        named = [*described.honest, *described.traced, *(peer for peers in described.neighbours for peer in peers)]
         if not described.honest or not all(0 <= node < len(described.neighbours) for node in named):
             raise DataError(f"the header of the trace {path} names nodes that do not exist, or no honest ones")
         return described
@@ -116,7 +142,7 @@ class RunDescription:
     def header(self) -> dict[str, Any]:
         """The header of the run's trace file."""
         described = dict(vars(self))
-        for name in ("live", "watches_drift", "incomplete"):
+        for name in ("live", "watches_drift", "incomplete", "traced"):
             if not described[name]:
                 del described[name]
         return {**described, "nodes": len(self.neighbours)}
