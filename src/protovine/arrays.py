@@ -143,8 +143,8 @@ def equal(first: NDArray[np.float64], second: NDArray[np.float64]) -> bool:
 LANES = 8
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _add_lanes(typing: Any, target: Any, at: Any, source: Any, first: Any, second: Any) -> Any:
+@intrinsic
+def _added(typing: Any, target: Any, at: Any, source: Any, first: Any, second: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         lanes = ir.VectorType(ir.DoubleType(), LANES)
         to, of = (context.make_array(signature.args[i])(context, builder, values[i]).data for i in (0, 2))
@@ -159,6 +159,9 @@ def _add_lanes(typing: Any, target: Any, at: Any, source: Any, first: Any, secon
         return context.get_dummy_value()
 
     return types.void(target, at, source, first, second), generate
+
+
+_add_lanes: Any = _added
 
 
 @inlined_kernel
