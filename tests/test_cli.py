@@ -95,6 +95,7 @@ def test_every_option_reaches_its_setting(tmp_path: Path) -> None:
         "lag_s": 0.0,
         "feature_shift": 0.0,
         "devices": "",
+        "trace_nodes": 1000,
     }
     assert swarm == resolved["swarm"]
     assert (120, "true", True) == tuple(resolved["data"][k] for k in ("limit", "positive", "holdout"))
