@@ -219,6 +219,8 @@ def test_errors_name_what_cannot_be_measured_or_drawn(folder: Any, tmp_path: Any
         ("old", {"nodes": 2}),
         ("odd", {"neighbours": [[1], [7]]}),
         ("late", {"neighbours": [[]], "start_ns": 5}),
+        ("part", {"neighbours": [[1], [0]], "traced": [[1]]}),
+        ("honest", {"neighbours": [[1], [0]], "honest": "all"}),
     ):
         write_trace(tmp_path / name, header, [])
     for arguments, message in (
@@ -226,6 +228,8 @@ def test_errors_name_what_cannot_be_measured_or_drawn(folder: Any, tmp_path: Any
         ((tmp_path / "old",), "old does not say who is whose neighbour"),
         ((tmp_path / "odd",), "odd does not say who is whose neighbour"),
         ((tmp_path / "late",), "late must start between 0 and 0 ns, got 5"),
+        ((tmp_path / "part",), r"part must have a list of nodes as 'traced', got \[\[1\]\]"),
+        ((tmp_path / "honest",), "honest must have a list of nodes as 'honest', got 'all'"),
         ((tmp_path / "old", (), (0,)), "chosen from a run folder"),
         ((tmp_path,), "is no run folder"),
         ((path, ("paper-bse",)), r"no preset 'paper-bse' \(it has paper-base, paper-isolated\)"),

@@ -15,6 +15,7 @@ from protovine.experiments.run.folder import trace_path
 from protovine.experiments.run.judge import judge_trace
 from protovine.experiments.run.measured import measured_runs
 from protovine.experiments.run.replay import replay
+from protovine.sim import Outcome, Simulator
 from protovine.stream import DataSet
 from protovine.watch.recorded import Recorded
 from tests.experiments.run import small
@@ -151,6 +152,27 @@ def test_a_trace_of_a_part_of_the_nodes_is_that_part_of_the_whole_trace(tmp_path
     shown = watched.frame("default")["totals"]
     assert shown["f1"] == pytest.approx(judged.metrics["f1"], abs=1e-3), "of the traced nodes"
     assert shown["samples"] == 7 * 30
+
+
+def test_the_state_of_a_node_is_the_size_of_its_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes, finish = [], Simulator.finish
+
+    def measuring(self: Simulator) -> Outcome:
+        outcome = finish(self)
+        sizes.extend(len(node.snapshot()) for node in outcome.nodes)
+        return outcome
+
+    monkeypatch.setattr(Simulator, "finish", measuring)
+    of_five = protovine.run(small(presets="default", data={"limit": 200}, seeds=1)).runs[0]
+    assert of_five.metrics["state_bytes_per_node"] == np.mean(sizes) > 1000
+    sizes.clear()
+    tables = {"data": {"limit": 300}, "swarm": {"nodes": 150}}
+    of_many = protovine.run(small(presets="isolated", seeds=1, **tables)).runs[0]
+    assert of_many.metrics["state_bytes_per_node"] == np.mean(sizes[::2]), "75 of them"
+    assert (
+        protovine.run(small(presets="river", data={"limit": 50}, seeds=1)).runs[0].metrics["state_bytes_per_node"]
+        is None
+    )
 
 
 def test_up_to_a_thousand_nodes_are_traced_by_default(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from protovine.experiments.run.folder import RunFolder
 from protovine.experiments.run.lockstep import Lockstep
 from protovine.experiments.run.replay import replay
 from protovine.experiments.run.runner import run_prepared
-from protovine.records import SECOND_NS
+from protovine.records import SECOND_NS, read_trace
 
 PRESETS = ("default", "isolated", "centralised", "paper-base")
 
@@ -102,3 +102,13 @@ def test_what_cannot_be_done_is_refused_and_changes_nothing() -> None:
     with pytest.raises(ConfigError, match="honest"):
         lock.attack(4, "label-flip")
     assert [4] == lock.honest
+
+
+def test_a_trace_has_as_many_nodes_as_are_wanted(tmp_path: Path) -> None:
+    lock = Lockstep(prepared(100, swarm={"trace_nodes": 2}))
+    while not lock.done:
+        lock.advance(lock.now_ns + SECOND_NS)
+    lock.finish(tmp_path)
+    header, kept = read_trace(tmp_path / "default-seed0.jsonl.gz")
+    assert [0, 1] == header["traced"]
+    assert {0, 1} == {record.node for record in kept}

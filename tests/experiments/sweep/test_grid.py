@@ -28,6 +28,7 @@ def test_the_name_of_a_run_is_made_of_what_numbers_depend_on(monkeypatch: pytest
         "the order of points is not part of it"
     )
     assert set(first) == set(keys(data={"limit": 60, "source": "phishing", "text": "ordinal"})), "the same rows"
+    assert set(first) == set(keys(swarm={"trace_nodes": 3})), "no number depends on it"
     for other in (
         {"data": {"limit": 61}},
         {"seed": 1},

@@ -6,7 +6,6 @@ import gc
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from protovine.experiments.run.ages import expected_ages
 from protovine.experiments.run.judge import judge
 from protovine.experiments.run.result import Run
 from protovine.experiments.run.shards import simulate_shards
-from protovine.experiments.run.trace import Recorder, RunDescription, connected_part, trace_name
+from protovine.experiments.run.trace import Recorder, RunDescription, trace_name
 from protovine.records import Evaluated, Sized, new_trace
 from protovine.sim import Outcome, Simulator
 from protovine.sim.shards import can_be_sharded
@@ -58,11 +57,9 @@ def execute(
     if trace_folder is None:
         recorder, wall_s = simulate(settings, data, built, progress, shards=shards)
     else:
-        most, traced = settings.swarm.trace_nodes, list[int]()
-        if 0 < most < len(run.neighbours):
-            traced = connected_part(run.neighbours, run.honest[0], most)
-        with new_trace(trace_folder / trace_name(preset, seed), replace(run, traced=traced).header()) as line:
-            recorder, wall_s = simulate(settings, data, built, progress, Recorder(line, traced), shards)
+        part = run.of_part(settings.swarm.trace_nodes)
+        with new_trace(trace_folder / trace_name(preset, seed), part.header()) as line:
+            recorder, wall_s = simulate(settings, data, built, progress, Recorder(line, part.covered), shards)
     expected = expected_ages(settings, run.neighbours)
     return judge(run, recorder.columns, expected=expected, wall_s=wall_s, trace_hash=recorder.trace_hash)
 

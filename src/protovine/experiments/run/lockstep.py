@@ -242,6 +242,9 @@ class Lockstep:
         made.extend(last_records(outcome, settings, self.data, built))
         run = describe_run(settings, name, self.seed, self.data, built)
         if trace_folder is not None:
-            write_trace(trace_folder / trace_name(name, self.seed), run.header(), made)
+            part = run.of_part(settings.swarm.trace_nodes)
+            covered = part.covered
+            kept = (record for record in made if record.node in covered)
+            write_trace(trace_folder / trace_name(name, self.seed), part.header(), kept)
         expected = expected_ages(settings, run.neighbours)
         return judge(run, made, expected=expected, wall_s=None, trace_hash=hash_of(made))

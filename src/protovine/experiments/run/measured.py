@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -181,20 +181,26 @@ def _seed_of(name: str) -> str:
     return name.removesuffix(".jsonl.gz").rpartition("-seed")[2]
 
 
+def _nodes(header: dict[str, Any], key: str, default: Iterable[int], path: Path) -> set[int]:
+    """The nodes that a header names; `DataError` if they are none."""
+    named = header.get(key, default)
+    if key in header and not (isinstance(named, list) and all(type(node) is int for node in named)):
+        raise DataError(f"the trace {path} must have a list of nodes as '{key}', got {named!r:.60}")
+    return set(named)
+
+
 def _measured(path: Path, settings: RunSettings | None) -> MeasuredRun:
     header, lines = read_trace(path)
-    neighbours, honest, incomplete = (header.get(key) for key in ("neighbours", "honest", "incomplete"))
+    neighbours = header.get("neighbours")
     if not isinstance(neighbours, list) or not all(
         isinstance(peers, list) and all(isinstance(peer, int) and 0 <= peer < len(neighbours) for peer in peers)
         for peers in neighbours
     ):
         raise DataError(f"the trace {path} does not say who is whose neighbour")
     records = Columns(lines)
-    judged = set(honest if isinstance(honest, list) else range(len(neighbours)))
-    judged -= set(incomplete if isinstance(incomplete, list) else ())
-    traced = header.get("traced")
-    if isinstance(traced, list):
-        judged &= set(traced)
+    everyone = range(len(neighbours))
+    judged = _nodes(header, "honest", everyone, path) & _nodes(header, "traced", everyone, path)
+    judged -= _nodes(header, "incomplete", (), path)
     links = [[peer for peer in peers if peer in judged] if i in judged else [] for i, peers in enumerate(neighbours)]
     # A run ends with its last local sample; a trace without arrivals ends with its last record.
     end_ns = int(records.of(Arrived)["at_ns"].max(initial=0)) or records.end_ns

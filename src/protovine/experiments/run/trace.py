@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -124,8 +124,19 @@ class RunDescription:
     @property
     def judged(self) -> list[int]:
         """The nodes whose results count, ascending: honest ones that took all their samples, and are in the trace."""
-        incomplete, traced = set(self.incomplete), set(self.traced or self.honest)
-        return [node for node in self.honest if node in traced and node not in incomplete]
+        left_out, covered = set(self.incomplete), self.covered
+        return [node for node in self.honest if node in covered and node not in left_out]
+
+    @property
+    def covered(self) -> frozenset[int]:
+        """The nodes whose records the trace has."""
+        return frozenset(self.traced or range(len(self.neighbours)))
+
+    def of_part(self, nodes: int) -> RunDescription:
+        """The description of a trace that has the records of up to ``nodes`` nodes; 0 is all."""
+        if not 0 < nodes < len(self.neighbours):
+            return self
+        return replace(self, traced=connected_part(self.neighbours, self.honest[0], nodes))
 
     @classmethod
     def read(cls, header: dict[str, Any], path: Path) -> RunDescription:

@@ -261,7 +261,7 @@ def _points(
 def _content(point: Point) -> str:
     """Settings that numbers depend on, as canonical JSON. The fingerprint of the data covers how it is read."""
     how_read = {"source", "label", "limit", "text", "missing"}
-    settings = point.settings.model_dump(mode="json", exclude={"data": how_read})
+    settings = point.settings.model_dump(mode="json", exclude={"data": how_read, "swarm": {"trace_nodes"}})
     return json.dumps(settings, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
