@@ -112,7 +112,7 @@ def judge_pool(y: int, s: State) -> None:
     if s.pooling[MIXED]:
         loss = s.inputs[MIXED, y] - np.log(max(s.pooled[y], INPUT_MIN))
         s.scalars[POOL_LOSS] = POOL_LOSS_DECAY * s.scalars[POOL_LOSS] + loss
-        learn_pool(y, 1.0, s)
+    learn_pool(y, 1.0, s)
 
 
 @inner_kernel
