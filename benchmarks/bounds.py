@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from benchmarks.page import write_between, write_json
+from benchmarks.page import publish
 from protovine.learn import HedgedLVQCore
 
 # A measurement repeats its work until it takes this long, and is itself repeated: other programs make some longer.
@@ -41,7 +41,7 @@ def read(table: NDArray[np.float64], times: int) -> float:
 
 
 def full(prototypes: int, features: int) -> HedgedLVQCore:
-    """A learner with so many prototypes, of samples that no other sample explains."""
+    """A learner with this number of prototypes, of samples that no other sample explains."""
     core, rng = HedgedLVQCore(features, 2, size_max=prototypes), np.random.default_rng(1)
     for begin in range(0, 40 * prototypes, prototypes):
         x, codes = rng.standard_normal((prototypes, features)), rng.integers(0, 2, prototypes)
@@ -127,11 +127,7 @@ def main() -> None:
     read(np.ones(1), 1)  # Compile first.
     with threadpool_limits(1):
         found = [measured(m, d, chosen.rounds) for d in chosen.features for m in chosen.prototypes]
-    print(table_of(found))
-    if chosen.json:
-        write_json(chosen.json, found)
-    if chosen.page:
-        write_between(chosen.page, "bounds", table_of(found))
+    publish(found, table_of(found), "bounds", chosen.json, chosen.page)
 
 
 if __name__ == "__main__":

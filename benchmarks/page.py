@@ -23,6 +23,15 @@ def write_json(path: Path, found: list[dict[str, Any]]) -> None:
     partial.replace(path)
 
 
+def publish(found: list[dict[str, Any]], table: str, name: str, to_json: Path | None, to_page: Path | None) -> None:
+    """Print a table, and write it into a page, and the measurements behind it into a file, where these are wanted."""
+    print(table)
+    if to_json:
+        write_json(to_json, found)
+    if to_page:
+        write_between(to_page, name, table)
+
+
 def write_between(page: Path, name: str, text: str) -> None:
     """Replace what stands between ``<!-- name -->`` and ``<!-- end -->`` in a page."""
     before = page.read_text(encoding="utf-8")

@@ -27,7 +27,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.page import write_between, write_json
+from benchmarks.page import publish
 
 HERE = Path(__file__).resolve().parent.parent
 # Rounds of gossipy: each node sends this many messages.
@@ -176,11 +176,7 @@ def main() -> None:
     if not chosen.gossipy:
         print("gossipy is left out: --gossipy names no Python that has it", file=sys.stderr)
     found = [each for n in chosen.nodes for each in compared(n, chosen.samples, chosen.rounds, chosen.gossipy)]
-    print(table_of(found))
-    if chosen.json:
-        write_json(chosen.json, found)
-    if chosen.page:
-        write_between(chosen.page, "simulators", table_of(found))
+    publish(found, table_of(found), "simulators", chosen.json, chosen.page)
 
 
 if __name__ == "__main__":
