@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from protovine.arrays import LANES, Header, add_lanes, assign, equal, header_of, view_of
+from protovine.arrays import Header, assign, equal, header_of, view_of
 from protovine.jit import kernel
 
 FIELDS = {"flags": (np.bool_, 1), "cube": (np.float64, 3), "counts": (np.int64, 1), "table": (np.float64, 2)}
@@ -47,25 +47,3 @@ def test_an_empty_array_has_its_shape() -> None:
 def test_memory_that_kernels_would_misread_is_refused(array) -> None:
     with pytest.raises(ValueError, match="C-contiguous"):
         header_of([array])
-
-
-@kernel
-def add(target: np.ndarray, at: int, source: np.ndarray, first: float, second: float) -> None:
-    add_lanes(target, at, source, first, second)
-
-
-@kernel
-def add_in_a_loop(target: np.ndarray, at: int, source: np.ndarray, first: float, second: float) -> None:
-    flat = target.reshape(-1)
-    for i in range(LANES):
-        flat[at + i] += source[i] * first * second
-
-
-@pytest.mark.parametrize("at", [0, 1, 2 * LANES, 23])
-def test_lanes_are_added_as_in_a_loop_to_the_last_bit(at: int) -> None:
-    draw = np.random.default_rng(at)
-    target, source = draw.lognormal(size=(2, 2, LANES)), draw.lognormal(size=LANES)
-    expected = target.copy()
-    add(target, at, source, 0.1, 0.3)
-    add_in_a_loop(expected, at, source, 0.1, 0.3)
-    assert target.tolist() == expected.tolist()

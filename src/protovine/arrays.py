@@ -20,7 +20,7 @@ from numba.np.arrayobj import populate_array
 from numba.np.numpy_support import from_dtype
 from numpy.typing import NDArray
 
-from protovine.jit import inlined_kernel, inner_kernel
+from protovine.jit import inner_kernel
 
 Header = NDArray[np.int64]
 
@@ -137,37 +137,3 @@ def equal(first: NDArray[np.float64], second: NDArray[np.float64]) -> bool:
     for k in range(first.shape[0]):
         same = same and first[k] == second[k]
     return same
-
-
-# Numbers that `add_lanes` adds at once.
-LANES = 8
-
-
-@intrinsic
-def _added(typing: Any, target: Any, at: Any, source: Any, first: Any, second: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        lanes = ir.VectorType(ir.DoubleType(), LANES)
-        to, of = (context.make_array(signature.args[i])(context, builder, values[i]).data for i in (0, 2))
-        place = builder.bitcast(builder.gep(to, [values[1]]), lanes.as_pointer())
-        everywhere = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-        # An array begins where numbers of 8 bytes may, no further.
-        made = builder.load(builder.bitcast(of, lanes.as_pointer()), align=8)
-        for factor in values[3:]:
-            one = builder.insert_element(ir.Constant(lanes, ir.Undefined), factor, ir.Constant(ir.IntType(32), 0))
-            made = builder.fmul(made, builder.shuffle_vector(one, one, everywhere))
-        builder.store(builder.fadd(builder.load(place, align=8), made), place, align=8)
-        return context.get_dummy_value()
-
-    return types.void(target, at, source, first, second), generate
-
-
-_add_lanes: Any = _added
-
-
-@inlined_kernel
-def add_lanes(target: NDArray[np.float64], at: int, source: NDArray[np.float64], first: float, second: float) -> None:
-    """Add ``source`` (`LANES`,) times two factors to numbers of a C-contiguous array, from its number ``at`` on.
-
-    The same arithmetic as in a loop, in a few instructions. numba does not find them where a loop is short.
-    """
-    _add_lanes(target, at, source, first, second)

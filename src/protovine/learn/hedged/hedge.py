@@ -25,8 +25,18 @@ from protovine.learn.hedged.experts import (
     expert_of,
 )
 from protovine.learn.hedged.metrics import n_metrics
-from protovine.learn.hedged.recency import masses
-from protovine.learn.hedged.state import BEST_EXPERT, BEST_METRIC, LOCAL_SLOT, N_MASSES, SIZE, Floats, Options, State
+from protovine.learn.hedged.recency import masses, root_of
+from protovine.learn.hedged.state import (
+    BEST_EXPERT,
+    BEST_METRIC,
+    GAP,
+    LOCAL_SLOT,
+    N_MASSES,
+    SIZE,
+    Floats,
+    Options,
+    State,
+)
 from protovine.learn.hedged.votes import DOUBT, LABEL_PRIOR, NEGLIGIBLE, column_of, nearest_distance
 
 # Recent labels are forgotten at this rate per local sample, about 500.
@@ -212,7 +222,7 @@ def influence(now: int, s: State, out: Floats) -> None:
     nearest, measured = nearest_distance(s), n_metrics(s)
     weight = np.zeros(N_MASSES)
     for j in range(s.counts[SIZE]):
-        masses(j, now, s, weight)
+        masses(j, root_of(s.event[j], now, s.scalars[GAP]), s, weight)
         out[j] = 0.0
         for metric in range(measured):
             e = np.exp(-BANDWIDTH_MIN * (s.distance[j, metric] - nearest[metric]))

@@ -47,9 +47,14 @@ def discount(now: int, event: int, gap: float) -> float:
 
 
 @inlined_kernel
-def masses(j: int, now: int, s: State, out: Floats) -> tuple[float, float, float]:
-    """Fill ``out`` (N_MASSES,) with what prototype ``j`` weighs now; its received mass before trust, by recency."""
-    root = 1.0 / np.sqrt(age(now, s.event[j], s.scalars[GAP], AGE_MIN))
+def root_of(event: int, now: int, gap: float) -> float:
+    """The age of a prototype to the power of -1/2."""
+    return float(1.0 / np.sqrt(age(now, event, gap, AGE_MIN)))
+
+
+@inlined_kernel
+def masses(j: int, root: float, s: State, out: Floats) -> tuple[float, float, float]:
+    """Fill ``out`` (N_MASSES,) with what prototype ``j`` weighs, by `root_of` it; its received mass before trust."""
     trust = s.trust[s.slot[j]]
     out[LOCAL_MASS + PLAIN] = s.local[j, PLAIN]
     out[LOCAL_MASS + ROOT] = s.local[j, ROOT] * root
