@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -35,6 +35,19 @@ _RUN = ("place", *TrainedRun.__struct_fields__)
 Column = NDArray[np.int64]
 
 
+class Part(msgspec.Struct, array_like=True, gc=False):
+    """Records that left one `Columns` for another, as they lie in memory there."""
+
+    order: bytes
+    rows: list[bytes]
+    others: list[AnyRecord]
+    probas: bytes
+    widths: bytes
+    wide: dict[int, int]
+    runs: bytes
+    words: list[str]
+
+
 class Columns:
     """Records in order, of which whole columns can be had; all integers are 64 bits wide.
 
@@ -54,6 +67,12 @@ class Columns:
     """
 
     def __init__(self, records: Iterable[Record] = ()) -> None:
+        self._words: dict[str, int] = {}  # Kinds of messages, in the order in which they appeared.
+        self._begin()
+        for record in records:
+            self.add(record)
+
+    def _begin(self) -> None:
         self._order = bytearray()
         self._rows = [array("q") for _ in _KINDS]
         self._others: list[AnyRecord] = []
@@ -61,9 +80,6 @@ class Columns:
         self._probas, self._widths = array("d"), bytearray()
         self._wide: dict[int, int] = {}  # Widths of 255 classes and more.
         self._runs = array("q")
-        self._words: dict[str, int] = {}  # Kinds of messages, in the order in which they appeared.
-        for record in records:
-            self.add(record)
 
     @classmethod
     def holding(cls, records: Iterable[Record]) -> Columns:
@@ -98,6 +114,87 @@ class Columns:
             rows.append(word)
             values = values[4:]
         rows.extend(values)
+
+    def take(self) -> Part:
+        """All records; none are left here."""
+        part = Part(
+            bytes(self._order),
+            [rows.tobytes() for rows in self._rows],
+            self._others,
+            self._probas.tobytes(),
+            bytes(self._widths),
+            self._wide,
+            self._runs.tobytes(),
+            list(self._words),
+        )
+        self._begin()
+        return part
+
+    def extend(self, part: Part) -> None:
+        """Append the records of a part, all parts from the same columns."""
+        predicted, trained = len(self._widths), len(self._rows[_TRAINED]) // len(_NAMES[Trained])
+        self._order += part.order
+        for rows, more in zip(self._rows, part.rows, strict=True):
+            rows.frombytes(more)
+        self._others += part.others
+        self._probas.frombytes(part.probas)
+        self._widths += part.widths
+        self._wide.update((place + predicted, width) for place, width in part.wide.items())
+        if part.runs:
+            runs = np.frombuffer(part.runs, np.int64).reshape(-1, len(_RUN)).copy()
+            runs[:, 0] += trained
+            self._runs.frombytes(runs.tobytes())
+        self._words = {word: number for number, word in enumerate(part.words)}
+
+    @classmethod
+    def merged(cls, parts: Sequence[Columns], whose: NDArray[np.uint8]) -> Columns:
+        """The records of several in one order; none are left there.
+
+        Parameters
+        ----------
+        parts : sequence of Columns
+        whose : uint8 array
+            For each record of the result the place in ``parts`` of the one that it comes from.
+        """
+        made = cls()
+        order = _interleaved([np.frombuffer(bytes(part._order), np.uint8) for part in parts], whose)
+        made._order = bytearray(order.tobytes())
+        made._words = _words_of(parts, whose)
+        for number, kind in enumerate(_KINDS):
+            width, of_kind = len(_NAMES[kind]), whose[order == number]
+            tables = [part._table(number) for part in parts]
+            if number == _SENT:
+                for part, table in zip(parts, tables, strict=True):
+                    codes = np.array([made._words[word] for word in part._words] or [0])
+                    table[:, _NAMES[kind].index("kind")] = codes[table[:, _NAMES[kind].index("kind")]]
+            elif number == _PREDICTED:
+                made._take_probas(parts, of_kind)
+            elif number == _TRAINED:
+                made._take_runs(parts, of_kind)
+            for part in parts:
+                part._rows[number] = array("q")
+            made._rows[number].frombytes(_interleaved(tables, of_kind).reshape(-1, width).tobytes())
+        others = [iter(part._others) for part in parts]
+        made._others = [next(others[part]) for part in whose[order == _OTHER].tolist()]
+        return made
+
+    def _take_probas(self, parts: Sequence[Columns], whose: NDArray[np.uint8]) -> None:
+        """Take the probabilities of predictions, of which ``whose`` says where each comes from."""
+        widths = _interleaved([part._width() for part in parts], whose)
+        probas = _interleaved([np.array(part._probas) for part in parts], np.repeat(whose, widths))
+        self._probas.frombytes(probas.tobytes())
+        self._widths = bytearray(np.minimum(widths, 255).astype(np.uint8).tobytes())
+        self._wide = {place: int(widths[place]) for place in np.flatnonzero(widths >= 255).tolist()}
+
+    def _take_runs(self, parts: Sequence[Columns], whose: NDArray[np.uint8]) -> None:
+        """The same for the runs of `Trained`."""
+        tables = [np.array(part._runs, np.int64).reshape(-1, len(_RUN)) for part in parts]
+        counts = np.zeros(len(whose), np.int64)
+        for number, table in enumerate(tables):
+            places = np.flatnonzero(whose == number)
+            counts[places] = np.bincount(table[:, 0], minlength=len(places))
+            table[:, 0] = places[table[:, 0]]
+        self._runs.frombytes(_interleaved(tables, np.repeat(whose, counts)).tobytes())
 
     def of(self, kind: type[Record]) -> Mapping[str, Column]:
         """The integer columns of one kind, each of shape (n,); that of message kinds counts them as they appeared."""
@@ -182,3 +279,24 @@ class Columns:
         for place, width in self._wide.items():
             widths[place] = width
         return widths
+
+
+def _interleaved(parts: Sequence[NDArray[Any]], whose: NDArray[np.uint8]) -> NDArray[Any]:
+    """The rows of several arrays in one order, in which ``whose`` says where each comes from."""
+    made = np.empty((len(whose), *parts[0].shape[1:]), parts[0].dtype)
+    for number, part in enumerate(parts):
+        made[whose == number] = part
+    return made
+
+
+def _words_of(parts: Sequence[Columns], whose: NDArray[np.uint8]) -> dict[str, int]:
+    """The kinds of messages in the order in which they appear in all parts together."""
+    first: dict[str, int] = {}
+    for number, part in enumerate(parts):
+        places = np.flatnonzero(whose == number)[np.frombuffer(bytes(part._order), np.uint8) == _SENT]
+        codes = part._table(_SENT)[:, _NAMES[Sent].index("kind")]
+        for code, word in enumerate(part._words):
+            found = places[codes == code]
+            if len(found):
+                first[word] = min(first.get(word, len(whose)), int(found[0]))
+    return {word: number for number, word in enumerate(sorted(first, key=lambda word: first[word]))}

@@ -276,15 +276,19 @@ class TraceHash:
 
     def add(self, record: Record) -> None:
         """Take one more record in."""
-        self.add_encoded(record, self._encode(record))
+        self.update(self.hashed(record, self._encode(record)))
 
-    def add_encoded(self, record: Record, line: bytes) -> None:
-        """The same for a caller that has encoded the record as JSON."""
+    def hashed(self, record: Record, line: bytes) -> bytes:
+        """What the hash covers of a record that was encoded as ``line``."""
         if type(record) is Sized:
-            return
+            return b""
         if type(record) is Trained and record.runs:
-            line = self._encode(Trained(record.at_ns, record.node, record.count, record.inserted, record.size))
-        self._hash.update(line)
+            return self._encode(Trained(record.at_ns, record.node, record.count, record.inserted, record.size))
+        return line
+
+    def update(self, hashed: bytes | bytearray | memoryview) -> None:
+        """Take records in of which `hashed` was made, one or several."""
+        self._hash.update(hashed)
 
     def hexdigest(self) -> str:
         """32 hexadecimal digits over all records so far."""

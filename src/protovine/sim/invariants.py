@@ -40,7 +40,7 @@ class Invariants:
     def __init__(self) -> None:
         self.bytes_sent = self.bytes_copied = self.bytes_delivered = self.bytes_lost = 0
         self.bytes_abroad = self.bytes_aired = 0
-        self._recorded_bytes = 0
+        self.bytes_recorded = 0
         self._in_flight: dict[Place, tuple[int, int, bytes]] = {}
         self._samples_learnt: dict[int, int] = defaultdict(int)
         self._accepted: dict[tuple[int, int], tuple[int, int]] = {}
@@ -99,18 +99,26 @@ class Invariants:
             self._broken(f"time goes backwards at {record}")
         self._last_ns = record.at_ns
         if type(record) is records.Sent:
-            self._recorded_bytes += record.header_bytes + record.payload_bytes
+            self.bytes_recorded += record.header_bytes + record.payload_bytes
         elif type(record) is records.Learned:
-            self._samples_learnt[record.node] += 1
+            self.learnt(record.node)
         elif type(record) is records.Received:
             if not 0 <= record.created_ns <= record.at_ns:
                 self._broken(f"a negative age at {record}")
-            if record.samples_learnt > self._samples_learnt[record.peer]:
-                self._broken(f"more samples than node {record.peer} has learnt at {record}")
+            self.claimed(record)
             key, order = (record.node, record.peer), (record.incarnation, record.sequence)
             if order < self._accepted.get(key, (0, 0)):
                 self._broken(f"a view goes back at {record}")
             self._accepted[key] = order
+
+    def learnt(self, node: int) -> None:
+        """A node has learnt a local sample."""
+        self._samples_learnt[node] += 1
+
+    def claimed(self, record: records.Received) -> None:
+        """A node has received how many samples another has learnt."""
+        if record.samples_learnt > self._samples_learnt[record.peer]:
+            self._broken(f"more samples than node {record.peer} has learnt at {record}")
 
     def ended(self) -> None:
         """The run is over."""
@@ -118,8 +126,8 @@ class Invariants:
             self._broken(f"{len(self._in_flight)} messages were neither delivered nor lost")
         if self.bytes_abroad:
             self._broken(f"{self.bytes_abroad} bytes left one shard and reached no other")
-        if self._recorded_bytes != self.bytes_sent:
-            self._broken(f"{self._recorded_bytes} bytes were recorded as sent, but {self.bytes_sent} were")
+        if self.bytes_recorded != self.bytes_sent:
+            self._broken(f"{self.bytes_recorded} bytes were recorded as sent, but {self.bytes_sent} were")
         if self.bytes_sent + self.bytes_copied != self.bytes_delivered + self.bytes_lost + self.bytes_aired:
             self._broken(
                 f"sent {self.bytes_sent} + copied {self.bytes_copied} bytes, but delivered {self.bytes_delivered}"

@@ -8,12 +8,12 @@ same events come in the same order, and so do their records.
 
 from __future__ import annotations
 
+import heapq
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from protovine import records
-from protovine.records import Record
 from protovine.sim.faults import Drift
 from protovine.sim.invariants import Invariants, Place
 from protovine.sim.scenario import Scenario
@@ -32,24 +32,25 @@ def can_be_sharded(scenario: Scenario) -> bool:
 
 
 class ShardBooks(Invariants):
-    """The books of one shard: its messages. Its records are checked where those of all shards are merged.
+    """The books of one shard: what it cannot know by itself is checked where all shards are merged.
 
     Parameters
     ----------
-    forgotten : callable
-        Takes a node that lost its memory.
+    mine : range
+        The nodes of the shard.
     """
 
-    def __init__(self, forgotten: Callable[[int], None]) -> None:
+    def __init__(self, mine: range) -> None:
         super().__init__()
-        self._forgotten = forgotten
+        self._mine = mine
+        self.claims: list[records.Received] = []
 
-    def record(self, record: Record) -> None:
-        """Nothing to do."""
-
-    def forget(self, node: int) -> None:
-        """Pass it on."""
-        self._forgotten(node)
+    def claimed(self, record: records.Received) -> None:
+        """Of a node of another shard it is checked later."""
+        if record.peer in self._mine:
+            super().claimed(record)
+        else:
+            self.claims.append(record)
 
     def in_flight(self) -> list[Place]:
         """None: messages that are still under way at the end are lost in the order of all shards."""
@@ -90,21 +91,19 @@ class Merge:
 
     def merged(self, happened: Sequence[Sequence[Happened]]) -> Iterator[tuple[int, int]]:
         """Shard and index of each event of a window, in order."""
-        at = [0] * len(happened)
-        heads = {shard: self.order(shard, events[0]) for shard, events in enumerate(happened) if events}
+
+        def ordered(shard: int) -> Iterator[tuple[tuple[int, int, int, int], int, int]]:
+            # `heapq.merge` asks for an event when the one before it has its rank.
+            for index, event in enumerate(happened[shard]):
+                yield self.order(shard, event), shard, index
+
         last: tuple[int, int, int, int] | None = None
-        while heads:
-            shard = min(heads, key=lambda each: (heads[each], each))
-            if heads[shard] != last:
-                last = heads[shard]
+        for order, shard, index in heapq.merge(*map(ordered, range(len(happened)))):
+            if order != last:
+                last = order
                 self._next += 1
             self._ranks[shard].append(self._next)
-            yield shard, at[shard]
-            at[shard] += 1
-            if at[shard] < len(happened[shard]):
-                heads[shard] = self.order(shard, happened[shard][at[shard]])
-            else:
-                del heads[shard]
+            yield shard, index
 
     def place_of(self, message: Abroad, source: int, target: int) -> Place:
         """The place of a message from shard ``source`` in shard ``target``, after all that happened was merged."""
@@ -114,7 +113,9 @@ class Merge:
         return before + START, rank, source, message[2]
 
 
-def lost_in_flight(merge: Merge, left: Sequence[Sequence[tuple[Place, int, int, int]]], at_ns: int) -> Iterator[Record]:
+def lost_in_flight(
+    merge: Merge, left: Sequence[Sequence[tuple[Place, int, int, int]]], at_ns: int
+) -> Iterator[records.Lost]:
     """The records of messages that are still under way at the end, in the order in which they were sent."""
     everything = [(merge.sent(shard, each[0]), each[1:]) for shard, mine in enumerate(left) for each in mine]
     for _, (source, target, size) in sorted(everything):

@@ -106,7 +106,7 @@ def simulate(
             if shards > 1:
                 count = progress or (lambda samples: None)
                 last = partial(last_records, settings=settings, data=data, built=built)
-                simulate_shards(built, shards, recorder.add, count, last)
+                simulate_shards(built, shards, recorder, count, last)
             else:
                 outcome = Simulator(built.scenario, built.make_node, recorder.add, progress).run()
             wall_s = time.perf_counter() - started

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
+import select
 import signal
-from collections.abc import Callable, Iterable, Iterator
+import time
+from array import array
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import msgspec
+import numpy as np
 
+from protovine.columns import Columns, Part
 from protovine.errors import ProtovineError, RunError
 from protovine.experiments.define.build import Built
-from protovine.records import AnyRecord, Record
+from protovine.experiments.run.trace import Recorder
+from protovine.records import AnyRecord, Learned, Received, Record
 from protovine.sim.invariants import Invariants, Place
 from protovine.sim.scenario import Outcome
 from protovine.sim.shards import Merge, ShardBooks, lost_in_flight
@@ -28,37 +35,106 @@ class _Ask(msgspec.Struct, array_like=True, gc=False):
     finish: bool = False
 
 
-class _Answer(msgspec.Struct, array_like=True, gc=False):
-    """What happened. ``made`` has records, and nodes that lost their memory; ``of`` has the event of each of them."""
+class _Made(msgspec.Struct, array_like=True, gc=False):
+    """The records of an event: how many, and where what is hashed and their lines of the trace file end."""
+
+    event: int
+    records: int
+    hashed_end: int
+    lines_end: int
+
+
+class _Records(msgspec.Struct, array_like=True, gc=False):
+    """The records of a window; ``learnt`` has the node of each sample that was learnt."""
+
+    made: list[_Made]
+    part: Part
+    hashed: bytes
+    lines: list[bytes]
+    learnt: list[int]
+    claims: list[Received]
+
+
+class _Answer(msgspec.Struct, array_like=True, tag=True, gc=False):
+    """What happened. ``records`` are encoded `_Records`, which the next window need not wait for."""
 
     happened: list[Happened]
-    of: list[int]
-    made: list[AnyRecord | int]
     abroad: list[Abroad]
     head: Happened | None
     arrived: int
+    records: msgspec.Raw
     left: list[tuple[Place, int, int, int]] = []
     last: list[AnyRecord] = []
-    bytes: tuple[int, ...] = ()
-    error: str = ""
+    totals: tuple[int, ...] = ()
 
 
-_BYTES = ("bytes_sent", "bytes_copied", "bytes_delivered", "bytes_lost", "bytes_abroad")
+class _Failure(msgspec.Struct, array_like=True, tag=True):
+    """A shard cannot go on."""
+
+    error: str
+
+
+# What merging takes of the time of all nodes.
+_MERGING = 0.08
+# How long a shard waits for the others before it sleeps.
+_AWAKE_S = 0.002
+_BYTES = ("bytes_sent", "bytes_copied", "bytes_delivered", "bytes_lost", "bytes_abroad", "bytes_recorded")
+
+
+class _Kept:
+    """The records of all shards, in their common order."""
+
+    def __init__(self, recorder: Recorder, shards: int) -> None:
+        self.books = Invariants()
+        self._recorder = recorder
+        self._columns = [Columns() for _ in range(shards)]
+        # The shards of successive records, and how many of each there are.
+        self._whose, self._counts = bytearray(), array("q")
+        self._decode = msgspec.msgpack.Decoder(_Records).decode
+
+    def keep(self, answers: dict[int, _Answer], order: Iterable[tuple[int, int]]) -> None:
+        """Take the records of a window."""
+        found = {shard: self._decode(answer.records) for shard, answer in answers.items()}
+        for mine in found.values():
+            for claim in mine.claims:
+                self.books.claimed(claim)
+        for shard, mine in found.items():
+            self._columns[shard].extend(mine.part)
+            for node in mine.learnt:
+                self.books.learnt(node)
+        hashed = {shard: memoryview(mine.hashed) for shard, mine in found.items()}
+        begins = dict.fromkeys(found, (0, 0, 0))  # The place in `made`, in `hashed` and in `lines`.
+        for shard, event in order:
+            mine, (place, hashed_begin, lines_begin) = found[shard], begins[shard]
+            if place == len(mine.made) or mine.made[place].event != event:
+                continue  # It left no record.
+            made = mine.made[place]
+            self._recorder.add_elsewhere(
+                hashed[shard][hashed_begin : made.hashed_end], mine.lines[lines_begin : made.lines_end]
+            )
+            begins[shard] = place + 1, made.hashed_end, made.lines_end
+            self._whose.append(shard)
+            self._counts.append(made.records)
+
+    def finish(self) -> None:
+        """All windows are over."""
+        whose = np.repeat(np.frombuffer(bytes(self._whose), np.uint8), np.array(self._counts, np.int64))
+        self._recorder.columns = Columns.merged(self._columns, whose)
 
 
 def simulate_shards(
     built: Built,
     shards: int,
-    record: Callable[[Record], None],
+    recorder: Recorder,
     progress: Callable[[int], None],
     last: Callable[[Outcome], Iterable[AnyRecord]],
-) -> Invariants:
+) -> None:
     """Simulate a built run in ``shards`` processes; the records are those of a single `Simulator`, in the same order.
 
     Parameters
     ----------
-    record : callable
-        Takes every record.
+    recorder : Recorder
+        Gets every record; its columns are there at the end.
     progress : callable
         Takes the number of samples that arrived since its last call.
     last : callable
@@ -66,29 +142,15 @@ def simulate_shards(
     """
     scenario = built.scenario
     n = len(scenario.rows)
-    ranges = [range(n * shard // shards, n * (shard + 1) // shards) for shard in range(shards)]
+    ranges = _ranges(n, shards)
     shard_of = [shard for shard, mine in enumerate(ranges) for _ in mine]
     last_ns = max((int(times[-1]) for times in scenario.at_ns if len(times)), default=0)
-    merge, books = Merge(shards), Invariants()
+    merge, kept = Merge(shards), _Kept(recorder, shards)
     waiting: list[list[tuple[int, Place, int, int, bytes]]] = [[] for _ in ranges]
     left = sum(map(len, scenario.at_ns))
+    traced = recorder.traced or range(n) if recorder.line is not None else ()
 
-    def keep(made: AnyRecord | int) -> None:
-        if isinstance(made, int):
-            books.forget(made)
-        else:
-            books.record(made)
-            record(made)
-
-    def keep_window(answers: dict[int, _Answer], order: list[tuple[int, int]]) -> None:
-        at = [0] * shards
-        for shard, index in order:
-            answer = answers[shard]
-            while at[shard] < len(answer.of) and answer.of[at[shard]] == index:
-                keep(answer.made[at[shard]])
-                at[shard] += 1
-
-    with _processes(built, ranges, last) as (ask, answered):
+    with _processes(built, ranges, traced, last) as (ask, answered):
         ask({shard: _Ask(0, []) for shard in range(shards)})
         answers = answered()
         heads = {shard: answer.head for shard, answer in answers.items()}
@@ -100,7 +162,7 @@ def simulate_shards(
             asked = list(range(shards)) if soonest < last_ns else [_first(merge, heads, waiting)]
             ask({shard: _Ask(before_ns, waiting[shard], one=soonest >= last_ns) for shard in asked})
             # Meanwhile the records of the window before are kept.
-            keep_window(answers, order)
+            kept.keep(answers, order)
             answers = answered()
             for shard, answer in answers.items():
                 waiting[shard], heads[shard] = [], answer.head
@@ -116,22 +178,22 @@ def simulate_shards(
             left -= came
             if came:
                 progress(came)
-        keep_window(answers, order)
+        kept.keep(answers, order)
         ask({shard: _Ask(now_ns, waiting[shard], finish=True) for shard in range(shards)})
         answers = answered()
-        for answer in answers.values():
-            for made in answer.made:
-                keep(made)
-            for name, size in zip(_BYTES, answer.bytes, strict=True):
-                setattr(books, name, getattr(books, name) + size)
-        for lost in lost_in_flight(merge, [answer.left for answer in answers.values()], now_ns):
-            books.bytes_lost += lost.message_bytes  # type: ignore[attr-defined]
-            keep(lost)  # type: ignore[arg-type]
-        books.ended()
-        for answer in answers.values():
-            for made in answer.last:
-                record(made)
-    return books
+    kept.keep(answers, [(shard, -1) for shard in answers])
+    kept.finish()
+    books = kept.books
+    for answer in answers.values():
+        for name, size in zip(_BYTES, answer.totals, strict=True):
+            setattr(books, name, getattr(books, name) + size)
+    for lost in lost_in_flight(merge, [answer.left for answer in answers.values()], now_ns):
+        books.bytes_lost += lost.message_bytes
+        recorder.add(lost)
+    books.ended()
+    for answer in answers.values():
+        for made in answer.last:
+            recorder.add(made)
 
 
 def _first(merge: Merge, heads: dict[int, Happened | None], waiting: list[list[Any]]) -> int:
@@ -141,46 +203,59 @@ def _first(merge: Merge, heads: dict[int, Happened | None], waiting: list[list[A
     return min(orders)[1]
 
 
+def _ranges(n: int, shards: int) -> list[range]:
+    """The nodes of each shard; the first one has fewer, because its process also merges what happened in all."""
+    share = (1 + _MERGING) / shards
+    ends = [round(n * min(1.0, max(0.0, share * (shard + 1) - _MERGING))) for shard in range(shards - 1)]
+    return [range(begin, end) for begin, end in itertools.pairwise([0, *ends, n])]
+
+
 @contextmanager
 def _processes(
-    built: Built, ranges: list[range], last: Callable[[Outcome], Iterable[AnyRecord]]
+    built: Built, ranges: list[range], traced: Collection[int], last: Callable[[Outcome], Iterable[AnyRecord]]
 ) -> Iterator[tuple[Callable[[dict[int, _Ask]], None], Callable[[], dict[int, _Answer]]]]:
-    """A function that asks shards, and one that waits for their answers."""
+    """A function that asks shards, and one that waits for their answers. The first shard is in this process."""
     # Forked, so that the data exist once. No thread of a library works at this time.
     context = multiprocessing.get_context("fork")
-    encode, decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(_Answer).decode
-    pipes: list[Any] = []
+    encode, decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(_Answer | _Failure).decode
+    pipes: dict[int, Any] = {}
     children = []
-    for mine in ranges:
+    for shard, mine in enumerate(ranges[1:], 1):
         here, there = context.Pipe()
-        child = context.Process(target=_work, args=(built, mine, there, last, [*pipes, here]), daemon=True)
+        others = [*pipes.values(), here]
+        child = context.Process(target=_work, args=(built, mine, there, traced, last, others), daemon=True)
         child.start()
         there.close()
-        pipes.append(here)
+        pipes[shard] = here
         children.append(child)
-
-    asked: list[int] = []
+    own = _Shard(built, ranges[0], traced, last)
+    asked: dict[int, _Ask] = {}
 
     def ask(what: dict[int, _Ask]) -> None:
-        asked[:] = what
+        asked.clear()
+        asked.update(what)
         for shard, each in what.items():
-            pipes[shard].send_bytes(encode(each))
+            if shard in pipes:
+                pipes[shard].send_bytes(encode(each))
 
     def answered() -> dict[int, _Answer]:
-        answers = {}
+        answers = {shard: own.answer(each) for shard, each in asked.items() if shard not in pipes}
         for shard in asked:
-            try:
-                answers[shard] = decode(pipes[shard].recv_bytes())
-            except EOFError:
-                raise RunError("a process of a shard died; it may have run out of memory") from None
-            if answers[shard].error:
-                raise RunError(answers[shard].error)
+            if shard in pipes:
+                _await(pipes[shard])
+                try:
+                    answer = decode(pipes[shard].recv_bytes())
+                except EOFError:
+                    raise RunError("a process of a shard died; it may have run out of memory") from None
+                if isinstance(answer, _Failure):
+                    raise RunError(answer.error)
+                answers[shard] = answer
         return answers
 
     try:
         yield ask, answered
     finally:
-        for pipe in pipes:
+        for pipe in pipes.values():
             pipe.close()
         for child in children:
             child.terminate()
@@ -191,6 +266,7 @@ def _work(
     built: Built,
     mine: range,
     pipe: Any,
+    traced: Collection[int],
     last: Callable[[Outcome], Iterable[AnyRecord]],
     others: list[Any],
 ) -> None:
@@ -199,42 +275,83 @@ def _work(
     for other in others:  # The parent's ends: as long as any is open, no child sees that the parent has died.
         other.close()
     encode, decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(_Ask).decode
-    of: list[int] = []
-    made: list[AnyRecord | int] = []
-    happened: list[Happened] = []
-
-    def keep(record: Any) -> None:
-        of.append(len(happened) - 1)
-        made.append(record)
-
-    books = ShardBooks(keep)
-    simulator = Simulator(built.scenario, built.make_node, keep, mine=mine, books=books)
-    simulator.happened = happened
-    simulator.start()
+    shard = _Shard(built, mine, traced, last)
     while True:
         try:
+            _await(pipe)
             what = decode(pipe.recv_bytes())
         except (EOFError, OSError):  # The parent has ended.
             return
         try:
-            for message in what.messages:
-                simulator.take_in(*message)
-            answer = _Answer([], [], [], [], None, 0)
-            if what.finish:
-                outcome = simulator.finish(what.before_ns)
-                answer.left, answer.last = books.left(), list(last(outcome))
-                answer.bytes = tuple(getattr(books, name) for name in _BYTES)
-            else:
-                before = simulator.arrived
-                simulator.advance_shard(what.before_ns, what.one)
-                answer.arrived = simulator.arrived - before
-            answer.happened, answer.of, answer.made = happened, of, made
-            answer.abroad, answer.head = simulator.take_abroad(), simulator.head
+            answer: _Answer | _Failure = shard.answer(what)
         except ProtovineError as error:
-            answer = _Answer([], [], [], [], None, 0, error=str(error))
+            answer = _Failure(str(error))
         try:
             pipe.send_bytes(encode(answer))
         except OSError:
             return
-        for each in (happened, of, made):
+
+
+def _await(pipe: Any) -> None:
+    """Ask again and again for a short time whether something has come: to sleep and to wake up takes longer."""
+    poll = select.poll()
+    poll.register(pipe.fileno(), select.POLLIN)
+    until = time.perf_counter() + _AWAKE_S
+    while not poll.poll(0) and time.perf_counter() < until:
+        pass
+
+
+class _Shard:
+    """The nodes of a shard, and what happened to them since the last answer."""
+
+    def __init__(
+        self, built: Built, mine: range, traced: Collection[int], last: Callable[[Outcome], Iterable[AnyRecord]]
+    ) -> None:
+        self._hashed, self._lines, self._learnt = bytearray(), list[bytes](), list[int]()
+        self._happened, self._made = list[Happened](), list[_Made]()
+        self._recorder = Recorder(self._lines.append if traced else None, traced, self._hashed.extend)
+        self._books = ShardBooks(mine)
+        self._last = last
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._simulator = Simulator(built.scenario, built.make_node, self._keep, mine=mine, books=self._books)
+        self._simulator.happened = self._happened
+        self._simulator.start()
+
+    def answer(self, what: _Ask) -> _Answer:
+        """Do what the parent asks for."""
+        simulator, books = self._simulator, self._books
+        for message in what.messages:
+            simulator.take_in(*message)
+        before = simulator.arrived
+        outcome = None
+        if what.finish:
+            outcome = simulator.finish(what.before_ns)
+        else:
+            simulator.advance_shard(what.before_ns, what.one)
+        part = self._recorder.columns.take()
+        kept = _Records(self._made, part, bytes(self._hashed), self._lines, self._learnt, books.claims)
+        answer = _Answer(
+            self._happened.copy(),
+            simulator.take_abroad(),
+            simulator.head,
+            simulator.arrived - before,
+            msgspec.Raw(self._encode(kept)),
+        )
+        if outcome is not None:
+            answer.left, answer.last = books.left(), list(self._last(outcome))
+            answer.totals = tuple(getattr(books, name) for name in _BYTES)
+        sent: tuple[Any, ...] = (self._happened, self._made, self._hashed, self._lines, self._learnt, books.claims)
+        for each in sent:
             each.clear()
+        return answer
+
+    def _keep(self, record: Record) -> None:
+        self._recorder.add(record)
+        event = len(self._happened) - 1
+        if not self._made or self._made[-1].event != event:
+            self._made.append(_Made(event, 0, 0, 0))
+        made = self._made[-1]
+        made.records += 1
+        made.hashed_end, made.lines_end = len(self._hashed), len(self._lines)
+        if type(record) is Learned:
+            self._learnt.append(record.node)

@@ -56,21 +56,36 @@ class Recorder:
         Takes records as JSON, as `protovine.records.new_trace` gives it.
     traced : collection of int
         The nodes whose records ``line`` takes; all by default.
+    hashed : callable, optional
+        Takes what the hash covers, in place of the hash of this recorder.
     """
 
-    def __init__(self, line: Callable[[bytes], None] | None = None, traced: Collection[int] = ()) -> None:
+    def __init__(
+        self,
+        line: Callable[[bytes], None] | None = None,
+        traced: Collection[int] = (),
+        hashed: Callable[[bytes], None] | None = None,
+    ) -> None:
         self.columns = Columns()
-        self._line, self._traced = line, frozenset(traced)
+        self.line, self.traced = line, frozenset(traced)
         self._hash = TraceHash()
+        self._hashed = hashed or self._hash.update
         self._encode = msgspec.json.Encoder().encode
 
     def add(self, record: Record) -> None:
         """Take one more record in."""
         self.columns.add(record)
         line = self._encode(record)
-        self._hash.add_encoded(record, line)
-        if self._line is not None and (not self._traced or record.node in self._traced):
-            self._line(line)
+        self._hashed(self._hash.hashed(record, line))
+        if self.line is not None and (not self.traced or record.node in self.traced):
+            self.line(line)
+
+    def add_elsewhere(self, hashed: memoryview, lines: list[bytes]) -> None:
+        """Hash and trace records that another recorder has taken in, as ``hashed`` and ``line`` there got them."""
+        self._hash.update(hashed)
+        if self.line is not None:
+            for line in lines:
+                self.line(line)
 
     @property
     def trace_hash(self) -> str:
