@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -28,7 +30,9 @@ _KINDS: tuple[type[Record], ...] = (Arrived, Missed, Predicted, Learned, Trained
 _NUMBER = {kind: number for number, kind in enumerate(_KINDS)}
 _OTHER = len(_KINDS)
 _NAMES = {kind: tuple(name for name in kind.__struct_fields__ if name not in ("proba", "runs")) for kind in _KINDS}
+_VALUES = [attrgetter(*_NAMES[kind]) for kind in _KINDS]
 _PREDICTED, _TRAINED, _SENT = (_NUMBER[kind] for kind in (Predicted, Trained, Sent))
+_KIND = _NAMES[Sent].index("kind")
 # Columns of the runs of `Trained`, after the place of their record among those of its kind.
 _RUN = ("place", *TrainedRun.__struct_fields__)
 
@@ -69,8 +73,7 @@ class Columns:
     def __init__(self, records: Iterable[Record] = ()) -> None:
         self._words: dict[str, int] = {}  # Kinds of messages, in the order in which they appeared.
         self._begin()
-        for record in records:
-            self.add(record)
+        self.add_all(records)
 
     def _begin(self) -> None:
         self._order = bytearray()
@@ -86,34 +89,38 @@ class Columns:
         """``records`` in columns, and themselves if they are."""
         return records if isinstance(records, Columns) else cls(records)
 
-    def add(self, record: Record) -> None:
-        """Append a record."""
-        number = _NUMBER.get(type(record), _OTHER)
-        self._order.append(number)
-        if number == _OTHER:
-            self._others.append(record)  # type: ignore[arg-type]
-            return
-        values = msgspec.structs.astuple(record)
-        rows = self._rows[number]
-        if number == _PREDICTED:
-            proba = values[4]
-            if len(proba) >= 255:
-                self._wide[len(self._widths)] = len(proba)
-            self._widths.append(min(len(proba), 255))
-            self._probas.extend(proba)
-            values = values[:4]
-        elif number == _TRAINED:
-            place = len(rows) // 5
-            for run in values[5]:
+    def add_all(self, records: Iterable[Record]) -> None:
+        """Append records."""
+        groups: list[list[Any]] = [[] for _ in range(_OTHER + 1)]
+        for record in records:
+            number = _NUMBER.get(type(record), _OTHER)
+            self._order.append(number)
+            groups[number].append(record)
+        self._others += groups[_OTHER]
+        self._add_probas([record.proba for record in groups[_PREDICTED]])
+        self._add_runs([record.runs for record in groups[_TRAINED]])
+        for number, (rows, mine) in enumerate(zip(self._rows, groups, strict=False)):
+            values: Iterable[tuple[Any, ...]] = map(_VALUES[number], mine)
+            if number == _SENT:
+                words = self._words
+                values = [(*v[:_KIND], words.setdefault(v[_KIND], len(words)), *v[_KIND + 1 :]) for v in values]
+            rows.extend(chain.from_iterable(values))
+
+    def _add_probas(self, probas: list[tuple[float, ...]]) -> None:
+        widths = list(map(len, probas))
+        if max(widths, default=0) >= 255:
+            first = len(self._widths)
+            self._wide.update((first + i, width) for i, width in enumerate(widths) if width >= 255)
+            widths = [min(width, 255) for width in widths]
+        self._widths += bytes(widths)
+        self._probas.extend(chain.from_iterable(probas))
+
+    def _add_runs(self, runs: list[tuple[TrainedRun, ...]]) -> None:
+        first = len(self._rows[_TRAINED]) // len(_NAMES[Trained])
+        for place, mine in enumerate(runs, first):
+            for run in mine:
                 self._runs.append(place)
                 self._runs.extend(msgspec.structs.astuple(run))
-            values = values[:5]
-        elif number == _SENT:
-            word = self._words.setdefault(values[3], len(self._words))
-            rows.extend(values[:3])
-            rows.append(word)
-            values = values[4:]
-        rows.extend(values)
 
     def take(self) -> Part:
         """All records; none are left here."""
@@ -166,7 +173,7 @@ class Columns:
             if number == _SENT:
                 for part, table in zip(parts, tables, strict=True):
                     codes = np.array([made._words[word] for word in part._words] or [0])
-                    table[:, _NAMES[kind].index("kind")] = codes[table[:, _NAMES[kind].index("kind")]]
+                    table[:, _KIND] = codes[table[:, _KIND]]
             elif number == _PREDICTED:
                 made._take_probas(parts, of_kind)
             elif number == _TRAINED:
@@ -294,7 +301,7 @@ def _words_of(parts: Sequence[Columns], whose: NDArray[np.uint8]) -> dict[str, i
     first: dict[str, int] = {}
     for number, part in enumerate(parts):
         places = np.flatnonzero(whose == number)[np.frombuffer(bytes(part._order), np.uint8) == _SENT]
-        codes = part._table(_SENT)[:, _NAMES[Sent].index("kind")]
+        codes = part._table(_SENT)[:, _KIND]
         for code, word in enumerate(part._words):
             found = places[codes == code]
             if len(found):

@@ -115,6 +115,7 @@ def simulate(
     if shards == 1:
         for record in last_records(outcome, settings, data, built):
             recorder.add(record)
+    recorder.flush()
     return recorder, wall_s
 
 

@@ -19,7 +19,7 @@ from protovine.columns import Columns, Part
 from protovine.errors import ProtovineError, RunError
 from protovine.experiments.define.build import Built
 from protovine.experiments.run.trace import Recorder
-from protovine.records import AnyRecord, Learned, Received, Record
+from protovine.records import AnyRecord, Learned, Received, Record, TraceHash
 from protovine.sim.invariants import Invariants, Place
 from protovine.sim.scenario import Outcome
 from protovine.sim.shards import Merge, ShardBooks, lost_in_flight
@@ -119,7 +119,7 @@ class _Kept:
     def finish(self) -> None:
         """All windows are over."""
         whose = np.repeat(np.frombuffer(bytes(self._whose), np.uint8), np.array(self._counts, np.int64))
-        self._recorder.columns = Columns.merged(self._columns, whose)
+        self._recorder.take_over(Columns.merged(self._columns, whose))
 
 
 def simulate_shards(
@@ -307,19 +307,20 @@ class _Shard:
     def __init__(
         self, built: Built, mine: range, traced: Collection[int], last: Callable[[Outcome], Iterable[AnyRecord]]
     ) -> None:
-        self._hashed, self._lines, self._learnt = bytearray(), list[bytes](), list[int]()
-        self._happened, self._made = list[Happened](), list[_Made]()
-        self._recorder = Recorder(self._lines.append if traced else None, traced, self._hashed.extend)
+        self._happened = list[Happened]()
+        self._records, self._events = list[Record](), list[int]()  # And the event of each record.
+        self._traced = frozenset(traced)
+        self._columns, self._hash = Columns(), TraceHash()
+        self._to_json, self._encode = msgspec.json.Encoder().encode, msgspec.msgpack.Encoder().encode
         self._books = ShardBooks(mine)
         self._last = last
-        self._encode = msgspec.msgpack.Encoder().encode
         self._simulator = Simulator(built.scenario, built.make_node, self._keep, mine=mine, books=self._books)
         self._simulator.happened = self._happened
         self._simulator.start()
 
     def answer(self, what: _Ask) -> _Answer:
         """Do what the parent asks for."""
-        simulator, books = self._simulator, self._books
+        simulator = self._simulator
         for message in what.messages:
             simulator.take_in(*message)
         before = simulator.arrived
@@ -328,30 +329,39 @@ class _Shard:
             outcome = simulator.finish(what.before_ns)
         else:
             simulator.advance_shard(what.before_ns, what.one)
-        part = self._recorder.columns.take()
-        kept = _Records(self._made, part, bytes(self._hashed), self._lines, self._learnt, books.claims)
-        answer = _Answer(
-            self._happened.copy(),
-            simulator.take_abroad(),
-            simulator.head,
-            simulator.arrived - before,
-            msgspec.Raw(self._encode(kept)),
-        )
+        records = msgspec.Raw(self._encode(self._take_records()))
+        arrived = simulator.arrived - before
+        answer = _Answer(self._happened.copy(), simulator.take_abroad(), simulator.head, arrived, records)
+        self._happened.clear()
         if outcome is not None:
-            answer.left, answer.last = books.left(), list(self._last(outcome))
-            answer.totals = tuple(getattr(books, name) for name in _BYTES)
-        sent: tuple[Any, ...] = (self._happened, self._made, self._hashed, self._lines, self._learnt, books.claims)
-        for each in sent:
-            each.clear()
+            answer.left, answer.last = self._books.left(), list(self._last(outcome))
+            answer.totals = tuple(getattr(self._books, name) for name in _BYTES)
         return answer
 
     def _keep(self, record: Record) -> None:
-        self._recorder.add(record)
-        event = len(self._happened) - 1
-        if not self._made or self._made[-1].event != event:
-            self._made.append(_Made(event, 0, 0, 0))
-        made = self._made[-1]
-        made.records += 1
-        made.hashed_end, made.lines_end = len(self._hashed), len(self._lines)
-        if type(record) is Learned:
-            self._learnt.append(record.node)
+        self._records.append(record)
+        self._events.append(len(self._happened) - 1)
+
+    def _take_records(self) -> _Records:
+        records, events, claims = self._records, self._events, self._books.claims
+        self._records, self._events, self._books.claims = [], [], []
+        self._columns.add_all(records)
+        lines = list(map(self._to_json, records))
+        hashed = list(map(self._hash.hashed, records, lines))
+        made: list[_Made] = []
+        hashed_end = lines_end = 0
+        for event, record, covered in zip(events, records, hashed, strict=True):
+            hashed_end += len(covered)
+            lines_end += record.node in self._traced
+            if made and made[-1].event == event:
+                made[-1] = _Made(event, made[-1].records + 1, hashed_end, lines_end)
+            else:
+                made.append(_Made(event, 1, hashed_end, lines_end))
+        return _Records(
+            made,
+            self._columns.take(),
+            b"".join(hashed),
+            [line for record, line in zip(records, lines, strict=True) if record.node in self._traced],
+            [record.node for record in records if type(record) is Learned],
+            claims,
+        )
