@@ -132,9 +132,11 @@ def show(result: Result, folder: RunFolder, as_json: bool) -> None:
             click.echo(f"note: {note}")
     click.echo(f"{folder.path}/report.html has the figures", err=as_json)
     if result.status == "partial" and result.error is None:
-        click.echo(
-            f"protovine: interrupted, finished runs: {len(result.runs)}; {folder.path} is marked partial", err=True
-        )
+        if any(run.stopped for run in result.runs):
+            what = f"stopped at {result.runs[0].metrics['virtual_s']:.1f} s of virtual time; all numbers are up to then"
+        else:
+            what = f"interrupted, finished runs: {len(result.runs)}"
+        click.echo(f"protovine: {what}; {folder.path} is marked partial", err=True)
         sys.exit(130)
     if result.error:
         click.echo(f"protovine: {result.error}", err=True)

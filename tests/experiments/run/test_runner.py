@@ -16,9 +16,12 @@ from river import datasets
 import protovine
 from protovine.errors import ConfigError, DataError, InvariantError, RunError
 from protovine.experiments.define.prepare import prepare
-from protovine.experiments.run import runner
+from protovine.experiments.run import execute, runner
 from protovine.experiments.run.folder import read_result
+from protovine.experiments.run.replay import replay
 from protovine.experiments.run.result import METRICS
+from protovine.experiments.run.trace import hash_of
+from protovine.records import Arrived, read_trace
 from protovine.stream import DataSet
 from tests.experiments.run import small
 
@@ -47,6 +50,43 @@ def test_ctrl_c_is_heard_between_two_waits_and_never_within_one(monkeypatch: pyt
     assert [True] == whole
     assert "partial" == result.status
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_ctrl_c_keeps_what_the_only_run_has_done(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, jobs: int) -> None:
+    monkeypatch.setattr(execute, "SHARDED_FROM", 5)
+    experiment = small(presets=["default"], seeds=1, gossip={"share_probability": 1})
+    pressed: list[int] = []
+
+    def press_once(done: int, total: int) -> None:
+        if done >= total // 2 and not pressed:
+            pressed.append(done)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    result = protovine.run(experiment, jobs=jobs, out=tmp_path / "out", progress=press_once)
+    (stopped,) = result.runs
+    assert ("partial", True) == (result.status, stopped.stopped)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    records = list(read_trace(tmp_path / "out" / "traces" / "default-seed0.jsonl.gz")[1])
+    assert hash_of(records) == stopped.trace_hash
+    whole = protovine.run(experiment, jobs=jobs)
+    assert ("complete", False) == (whole.status, whole.runs[0].stopped)
+    arrived = sum(isinstance(record, Arrived) for record in records)
+    total = sum(node["samples"] for node in whole.runs[0].per_node)
+    assert total // 2 <= arrived == sum(node["samples"] for node in stopped.per_node) < total
+    with pytest.raises(ConfigError, match="Ctrl-C stopped"):
+        list(replay(tmp_path / "out", [], []))
+
+
+def test_a_second_ctrl_c_is_not_waited_for(tmp_path: Path) -> None:
+    def press(done: int, total: int) -> None:
+        if done:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    experiment = small(presets=["default"], seeds=1, data={"source": "sea", "limit": 500})
+    result = protovine.run(experiment, out=tmp_path / "out", progress=press)
+    assert ("partial", []) == (result.status, result.runs)
+    assert [] == list((tmp_path / "out" / "traces").iterdir())
 
 
 def test_every_kind_of_data_gives_the_same_run(phishing: DataSet) -> None:

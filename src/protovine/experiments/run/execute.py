@@ -6,6 +6,7 @@ import gc
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from protovine.experiments.run.judge import judge
 from protovine.experiments.run.result import Run
 from protovine.experiments.run.shards import simulate_shards
 from protovine.experiments.run.trace import Recorder, RunDescription, trace_name
-from protovine.records import Evaluated, Sized, new_trace
+from protovine.records import Arrived, Evaluated, Missed, Predicted, Sized, new_trace
 from protovine.sim import Outcome, Simulator
 from protovine.sim.shards import can_be_sharded
 from protovine.stream import UNLABELLED, DataSet
@@ -39,10 +40,12 @@ def execute(
     trace_folder: Path | None = None,
     progress: Callable[[int], None] | None = None,
     shards: int = 1,
+    stopping: Callable[[], bool] | None = None,
 ) -> Run:
     """Run one preset with one seed; with a folder, write the trace file there, of up to ``swarm.trace_nodes`` nodes.
 
-    A large swarm is simulated in up to ``shards`` processes; the result is the same.
+    A large swarm is simulated in up to ``shards`` processes; the result is the same. Once ``stopping`` is true the run
+    ends, and is judged by what happened until then.
 
     Raises
     ------
@@ -50,18 +53,22 @@ def execute(
         Settings and data do not fit together. Nothing was run.
     InvariantError
         The simulator caught a bug.
+    KeyboardInterrupt
+        The run was stopped before the first sample came.
     """
     built = build(settings, data, seed)
     run = describe_run(settings, preset, seed, data, built)
     shards = shards if _is_sharded(settings, built) else 1
     if trace_folder is None:
-        recorder, wall_s = simulate(settings, data, built, progress, shards=shards)
+        recorder, wall_s = simulate(settings, data, built, progress, shards=shards, stopping=stopping)
     else:
         part = run.of_part(settings.swarm.trace_nodes)
         with new_trace(trace_folder / trace_name(preset, seed), part.header()) as line:
-            recorder, wall_s = simulate(settings, data, built, progress, Recorder(line, part.covered), shards)
+            recorder, wall_s = simulate(settings, data, built, progress, Recorder(line, part.covered), shards, stopping)
     expected = expected_ages(settings, run.neighbours)
-    return judge(run, recorder.columns, expected=expected, wall_s=wall_s, trace_hash=recorder.trace_hash)
+    judged = judge(run, recorder.columns, expected=expected, wall_s=wall_s, trace_hash=recorder.trace_hash)
+    arrived = sum(len(recorder.columns.of(kind)["at_ns"]) for kind in (Arrived, Missed))
+    return replace(judged, stopped=arrived < sum(map(len, built.scenario.at_ns)))
 
 
 def _is_sharded(settings: RunSettings, built: Built) -> bool:
@@ -92,6 +99,7 @@ def simulate(
     progress: Callable[[int], None] | None = None,
     recorder: Recorder | None = None,
     shards: int = 1,
+    stopping: Callable[[], bool] | None = None,
 ) -> tuple[Recorder, float]:
     """Simulate a built run in ``shards`` processes; return the recorder of all records, and wall seconds."""
     recorder = recorder or Recorder()
@@ -104,11 +112,11 @@ def simulate(
         with threadpool_limits(1):
             started = time.perf_counter()
             if shards > 1:
-                count = progress or (lambda samples: None)
+                count, stop = progress or (lambda samples: None), stopping or (lambda: False)
                 last = partial(last_records, settings=settings, data=data, built=built)
-                simulate_shards(built, shards, recorder, count, last)
+                simulate_shards(built, shards, recorder, count, stop, last)
             else:
-                outcome = Simulator(built.scenario, built.make_node, recorder.add, progress).run()
+                outcome = Simulator(built.scenario, built.make_node, recorder.add, progress, stopping).run()
             wall_s = time.perf_counter() - started
     finally:
         gc.unfreeze()
@@ -116,6 +124,8 @@ def simulate(
         for record in last_records(outcome, settings, data, built):
             recorder.add(record)
     recorder.flush()
+    if stopping is not None and stopping() and not len(recorder.columns.of(Predicted)["at_ns"]):
+        raise KeyboardInterrupt  # There is nothing to judge.
     return recorder, wall_s
 
 

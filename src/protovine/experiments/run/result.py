@@ -177,6 +177,7 @@ class Run:
     """One preset with one seed: metrics by name (see `METRICS`; None where not defined), per node and over time.
 
     ``ages`` is None if nodes do not share. ``drift`` has the drifts that the nodes' detectors saw, if they have any.
+    ``stopped`` is true if Ctrl-C ended the run early: all else is of what happened until then.
     """
 
     preset: str
@@ -191,6 +192,7 @@ class Run:
     drift_points_s: tuple[float, ...] = ()
     ages: RunAges | None = None
     drift: tuple[Episode, ...] = ()
+    stopped: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The run as one flat object."""
@@ -199,6 +201,7 @@ class Run:
             "seed": self.seed,
             **self.metrics,
             "trace_hash": self.trace_hash,
+            "stopped": self.stopped,
             "messages_lost": self.lost,
             "messages_refused": self.refused,
             "dropped": self.dropped,
@@ -213,8 +216,9 @@ class Result:
     """The result of an experiment.
 
     ``experiment`` holds the settings without defaults, ``resolved`` every setting of every preset, ``data`` describes
-    the stream. ``status`` is ``complete``, ``partial`` (interrupted, and the finished runs are here; or real
-    nodes were lost, and the others are judged) or ``failed``. ``error`` says why, ``failed`` which preset and seed.
+    the stream. ``status`` is ``complete``, ``partial`` (interrupted, and the finished runs are here, or the only run as
+    far as it got; or real nodes were lost, and the others are judged) or ``failed``. ``error`` says why, ``failed``
+    which preset and seed.
 
     Examples
     --------

@@ -54,8 +54,13 @@ def run_prepared(
             _in_processes(prepared, tasks, jobs, trace_folder, report, runs.append)
         else:
             warm(prepared.settings.values())
-            # Processes that no other run needs share this one.
-            _here(prepared, tasks, wanted if len(tasks) == 1 else 1, trace_folder, report, runs.append)
+            if len(tasks) == 1:
+                # Processes that no other run needs share this one, and it is kept if it is stopped.
+                _alone(prepared, wanted, trace_folder, report, runs.append)
+            else:
+                _here(prepared, tasks, trace_folder, report, runs.append)
+            if any(run.stopped for run in runs):
+                status = "partial"
     except KeyboardInterrupt:
         status = "partial"
     except RunError as broken:
@@ -97,10 +102,30 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in _VERSIONED}}
 
 
+def _alone(
+    prepared: Prepared,
+    shards: int,
+    trace_folder: Path | None,
+    report: Callable[[int, int], None],
+    keep: Callable[[Run], None],
+) -> None:
+    """The only run of an experiment. The first Ctrl-C stops it, and it is judged; the second is not waited for."""
+    (name,), (seed,) = prepared.settings, prepared.seeds
+    done = 0
+
+    def count(samples: int) -> None:
+        nonlocal done
+        done += samples
+        report(done, prepared.samples)
+
+    with interrupts_noted() as interrupted:
+        settings, data = prepared.settings[name], prepared.data[seed]
+        keep(_attempt(settings, name, seed, data, trace_folder, count, shards, interrupted))
+
+
 def _here(
     prepared: Prepared,
     tasks: list[tuple[str, int]],
-    shards: int,
     trace_folder: Path | None,
     report: Callable[[int, int], None],
     keep: Callable[[Run], None],
@@ -113,7 +138,7 @@ def _here(
         report(done, prepared.samples)
 
     for name, seed in tasks:
-        keep(_attempt(prepared.settings[name], name, seed, prepared.data[seed], trace_folder, count, shards))
+        keep(_attempt(prepared.settings[name], name, seed, prepared.data[seed], trace_folder, count))
 
 
 def _in_processes(
@@ -183,13 +208,33 @@ def interrupts_deferred() -> Iterator[Callable[[], None]]:
         if came:
             raise KeyboardInterrupt
 
+    with _handled(lambda number, frame: came.append(number)):
+        yield interrupt
+
+
+@contextlib.contextmanager
+def interrupts_noted() -> Iterator[Callable[[], bool]]:
+    """Let the first Ctrl-C in the block do nothing but make the given function true."""
+    came: list[int] = []
+
+    def note(number: int, frame: object) -> None:
+        came.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    with _handled(note):
+        yield lambda: bool(came)
+
+
+@contextlib.contextmanager
+def _handled(handler: Callable[[int, Any], Any]) -> Iterator[None]:
+    """Let ``handler`` handle Ctrl-C in the block, unless somebody else does."""
     usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if not usual or threading.current_thread() is not threading.main_thread():
-        yield interrupt  # Somebody else handles Ctrl-C.
+        yield
         return
-    signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    signal.signal(signal.SIGINT, handler)
     try:
-        yield interrupt
+        yield
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -246,9 +291,10 @@ def _attempt(
     trace_folder: Path | None,
     count: Callable[[int], None],
     shards: int = 1,
+    stopping: Callable[[], bool] | None = None,
 ) -> Run:
     try:
-        return execute(settings, name, seed, data, trace_folder, count, shards)
+        return execute(settings, name, seed, data, trace_folder, count, shards, stopping)
     except (ConfigError, DataError, Cancelled):
         raise
     except Exception as error:

@@ -127,6 +127,7 @@ def simulate_shards(
     shards: int,
     recorder: Recorder,
     progress: Callable[[int], None],
+    stopping: Callable[[], bool],
     last: Callable[[Outcome], Iterable[AnyRecord]],
 ) -> None:
     """Simulate a built run in ``shards`` processes; the records are those of a single `Simulator`, in the same order.
@@ -137,6 +138,8 @@ def simulate_shards(
         Gets every record; its columns are there at the end.
     progress : callable
         Takes the number of samples that arrived since its last call.
+    stopping : callable
+        Whether to end after the window that has just ended.
     last : callable
         The last records of the nodes of a shard, from its outcome.
     """
@@ -155,7 +158,7 @@ def simulate_shards(
         answers = answered()
         heads = {shard: answer.head for shard, answer in answers.items()}
         now_ns, order = 0, list[tuple[int, int]]()
-        while left:
+        while left and not stopping():
             soonest = min([head[0] for head in heads.values() if head is not None] + [m[0] for w in waiting for m in w])
             before_ns = min(soonest + scenario.link.delay_ns, last_ns)
             # The last nanosecond ends with the last sample, so it goes event by event.
