@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -13,8 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 FEATURE_MAX = 1e38
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class PrototypeSet:
+class PrototypeSet(msgspec.Struct, frozen=True, eq=False, gc=False):
     """``n`` labelled prototypes of ``d`` features, each with its weight, event time and origin.
 
     Parameters

@@ -141,7 +141,7 @@ def test_restored_inbox_goes_on_alike(kind: str) -> None:
     inbox.take(1)
     again.restore(inbox.state(), LIMITS)
     for mine, other in zip(inbox.take(4), again.take(4), strict=True):
-        assert mine.tolist() == other.tolist()
+        assert np.array_equal(mine, other)
 
 
 def test_queue_without_room_is_refused() -> None:

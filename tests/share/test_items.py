@@ -76,7 +76,7 @@ def test_summaries_come_back_within_half_a_step(bits: int, n: int, dim: int, n_c
     found, again = decode_summary(encode_summary(original, scales, limits), limits)
     assert (scales.encode(), n) == (found.encode(), len(again))
     fine = scales.of_means()
-    expected = np.column_stack([fine.vectors(fine.clipped(fine.nearest(original.x))), original.label])
+    expected = np.column_stack([fine.vectors(fine.coded(original.x)[0]), original.label])
     came = np.column_stack([again.x, again.label])
     assert np.array_equal(expected[np.lexsort(expected.T)], came[np.lexsort(came.T)])
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -120,7 +120,7 @@ def _top(prototypes: PrototypeSet, target: int, scale: NDArray[np.float64]) -> P
 
 def _copy(prototypes: PrototypeSet) -> PrototypeSet:
     """A copy with float64 arrays that kernels may change."""
-    return replace(
+    return msgspec.structs.replace(
         prototypes,
         x=np.array(prototypes.x, dtype=np.float64, order="C"),
         label=np.ascontiguousarray(prototypes.label),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
 import numpy as np
 
 from protovine import records
@@ -425,4 +426,4 @@ def clamped(prototypes: PrototypeSet, now_ns: int) -> tuple[PrototypeSet, int]:
     if not len(prototypes) or prototypes.event_ns.max() <= now_ns:
         return prototypes, 0
     ahead = int((prototypes.event_ns > now_ns).sum())
-    return replace(prototypes, event_ns=np.minimum(prototypes.event_ns, now_ns)), ahead
+    return msgspec.structs.replace(prototypes, event_ns=np.minimum(prototypes.event_ns, now_ns)), ahead

@@ -31,6 +31,25 @@ class Batch(NamedTuple):
     origin: NDArray[np.int64]
     created_ns: NDArray[np.int64]
     fresh: NDArray[np.bool_]
+    of_one: bool = False
+    """All are new and of one message."""
+
+    @classmethod
+    def of_message(cls, source: PrototypeSet, at: slice, peer: int, created_ns: int) -> Batch:
+        """The prototypes ``at`` of ``source``, which were in no batch before."""
+        label = np.ascontiguousarray(source.label[at])
+        whole = np.empty((2, len(label)), np.int64)
+        whole[0], whole[1] = peer, created_ns
+        return cls(
+            np.ascontiguousarray(source.x[at], np.float64),
+            label,
+            np.ascontiguousarray(source.weight[at]),
+            np.ascontiguousarray(source.event_ns[at]),
+            whole[0],
+            whole[1],
+            np.ones(len(label), np.bool_),
+            True,
+        )
 
     def set(self, i: int, source: PrototypeSet, at: int, peer: int, created_ns: int) -> None:
         """Put the prototype at ``at`` of ``source`` into place ``i``."""
@@ -50,10 +69,9 @@ class Batch(NamedTuple):
 
     def runs(self, first_ns: int, period_ns: int) -> tuple[TrainedRun, ...]:
         """The messages whose prototypes are trained every ``period_ns`` from ``first_ns`` on."""
-        peer, made_ns, n = self.origin[0], self.created_ns[0], len(self.origin)
-        if self.origin.tolist() == [peer] * n and self.created_ns.tolist() == [made_ns] * n:
-            fresh = int(np.count_nonzero(self.fresh))
-            return (TrainedRun(int(peer), int(made_ns), first_ns, period_ns if n > 1 else 0, n, fresh),)
+        if self.of_one:
+            peer, created_ns, n = int(self.origin[0]), int(self.created_ns[0]), len(self.origin)
+            return (TrainedRun(peer, created_ns, first_ns, period_ns if n > 1 else 0, n, n),)
         runs: list[list[int]] = []
         # Of each peer the run that may go on: as in `TrainedRun`, with the last time.
         newest: dict[int, list[int]] = {}
@@ -188,6 +206,9 @@ class QueueInbox:
     def take(self, count: int) -> Batch:
         """Remove and return ``count`` prototypes, one per queue in turn; fewer if the queues run empty."""
         count = min(count, self._size)
+        whole = self._of_one_message(count)
+        if whole is not None:
+            return whole
         batch = _empty_batch(count, self._dim)
         taken = 0
         while taken < count:
@@ -203,6 +224,22 @@ class QueueInbox:
                 taken += 1
             if not queue.size:
                 self._drop(place)
+        self._size -= count
+        return batch
+
+    def _of_one_message(self, count: int) -> Batch | None:
+        """``count`` prototypes if the next message of the only peer with a queue has as many: most often it is so."""
+        if not count or len(self._busy) != 1:
+            return None
+        place = self._busy[0]
+        queue = self._queues[place]
+        if not isinstance(queue, _Stack) or queue.in_next() < count:
+            return None
+        self._next()
+        source, at, created_ns = queue.pop_many(count)
+        batch = Batch.of_message(source, at, self._peers[place], created_ns)
+        if not queue.size:
+            self._drop(place)
         self._size -= count
         return batch
 
@@ -289,6 +326,11 @@ class _Stack:
             count -= cut
             if oldest[1] == oldest[2]:
                 self._sets.popleft()
+
+    def in_next(self) -> int:
+        """How many prototypes wait of the set that is next."""
+        _, first, end, _ = self._sets[-1 if self._newest_first else 0]
+        return int(end - first)
 
     def pop(self) -> tuple[PrototypeSet, int, int]:
         """The next prototype as its set, its index in it, and when the set was made."""

@@ -28,7 +28,7 @@ from protovine import varint
 from protovine.errors import CodecError
 from protovine.prototypes import FEATURE_MAX, PrototypeSet
 from protovine.share.codec import SetLimits
-from protovine.share.scales import DEFLATED, EXCESS_MAX, Scales, body_max, inflated
+from protovine.share.scales import DEFLATED, Scales, body_max, inflated
 from protovine.varint import unzigzag, zigzag
 
 ITEMS, SUMMARY = 0x30, 0x40
@@ -60,13 +60,12 @@ def encode_items(items: PrototypeSet, scales: Scales, limits: SetLimits) -> byte
     if len(items) > 1:
         items = items.take(np.argsort(items.event_ns, kind="stable"))
     weighted = items.weight.tolist() != [1.0] * len(items)
-    nearest = scales.nearest(items.x)
-    codes = scales.clipped(nearest)
-    excess = np.minimum(np.maximum(nearest - codes, -EXCESS_MAX), EXCESS_MAX).ravel()
-    exceeding = np.flatnonzero(excess)
-    flags = _WEIGHTED * weighted | _EXCEEDING * bool(len(exceeding))
+    codes, excess = scales.coded(items.x)
+    flags = _WEIGHTED * weighted | _EXCEEDING * (excess is not None)
     head = varint.write(scales.generation)
-    if len(exceeding):
+    if excess is not None:
+        excess = excess.ravel()
+        exceeding = np.flatnonzero(excess)
         head += varint.write(len(exceeding))
         gaps = np.diff(exceeding, prepend=-1) - 1
         for gap, beyond in zip(gaps.tolist(), excess[exceeding].tolist(), strict=True):
@@ -181,7 +180,7 @@ def _read_excess(data: bytes | memoryview, at: int, limits: SetLimits) -> tuple[
 def encode_summary(prototypes: PrototypeSet, scales: Scales, limits: SetLimits) -> bytes:
     """Encode a weighted set with its scales in the shortest of three forms: plain, deflated, deflated differences."""
     fine = scales.of_means()
-    codes = fine.clipped(fine.nearest(prototypes.x))
+    codes, _ = fine.coded(prototypes.x)
     order = _chain(codes, prototypes.label)
     chosen, codes = prototypes.take(order), codes[order]
     head = scales.body() + varint.write(len(chosen))

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from protovine import varint
 from protovine.errors import CodecError
 from protovine.prototypes import FEATURE_MAX
+from protovine.share import scale_kernels as kernels
 from protovine.share.codec import SetLimits
 from protovine.share.grid import Lattice
 
@@ -67,7 +68,7 @@ class Scales:
     Examples
     --------
     >>> scales = Scales.of(0, mean=np.zeros(2), deviation=np.ones(2), base_ns=0, gap_ns=1e8)
-    >>> codes = scales.clipped(scales.nearest(np.array([[0.5, -1.0]])))
+    >>> codes, _ = scales.coded(np.array([[0.5, -1.0]]))
     >>> codes.tolist(), scales.row_bytes, scales.vectors(codes).round(2).tolist()
     ([[19, 10]], 2, [[0.5, -1.0]])
     """
@@ -82,12 +83,10 @@ class Scales:
     row_bytes: int = field(init=False)
     """Bytes of the codes of one vector."""
     _top: NDArray[np.float64] = field(init=False, repr=False)  # The greatest code of each feature.
-    _used: NDArray[np.bool_] = field(init=False, repr=False)  # Which bits of a byte are packed, shape (d, 8).
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "row_bytes", (int(self.width.sum()) + 7) // 8)
         object.__setattr__(self, "_top", 2.0**self.width - 1)
-        object.__setattr__(self, "_used", np.arange(8) >= 8 - self.width[:, np.newaxis])
 
     @classmethod
     def of(
@@ -136,23 +135,16 @@ class Scales:
 
     def misfits(self, x: NDArray[np.floating], deviation: NDArray[np.float64]) -> bool:
         """Whether a value of vectors (n, d) is half a standard deviation (d,) beside its grid, or too far off."""
-        codes = self.nearest(x)
-        if np.abs(codes).max() > EXCESS_MAX:
-            return True
-        if not self.grid.any():
-            return False
-        rounding = _EXACT * self._top * self.step + 2.0**-48 * np.abs(x)
-        off = np.abs(self.vectors(codes) - x) > _OFF_MAX * deviation + rounding
-        return bool((off & self.grid).any())
+        rounding, rows = _EXACT * self._top * self.step, np.ascontiguousarray(x, np.float64)
+        most_off = _OFF_MAX * deviation
+        return bool(kernels.misfits(rows, most_off, self.step, self.offset, rounding, self.grid, float(EXCESS_MAX)))
 
-    def nearest(self, x: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Codes (n, d) of vectors (n, d): whole numbers, some of them beyond their width."""
-        codes: NDArray[np.float64] = np.rint(x / self.step - self.offset)
-        return codes
-
-    def clipped(self, codes: NDArray[np.float64]) -> NDArray[np.uint8]:
-        """The codes (n, d) clipped to their width."""
-        return np.minimum(np.maximum(codes, 0.0), self._top).astype(np.uint8)
+    def coded(self, x: NDArray[np.floating]) -> tuple[NDArray[np.uint8], NDArray[np.float64] | None]:
+        """Codes (n, d) of vectors (n, d), and how far each is beyond its width, None if none is."""
+        rows = np.ascontiguousarray(x, np.float64)
+        codes, excess = np.empty(rows.shape, np.uint8), np.empty(rows.shape)
+        exceeds = kernels.code(rows, self.step, self.offset, self._top, float(EXCESS_MAX), codes, excess)
+        return codes, excess if exceeds else None
 
     def vectors(self, codes: NDArray[Any]) -> NDArray[np.float64]:
         """Vectors (n, d) of codes (n, d)."""
@@ -168,15 +160,16 @@ class Scales:
 
     def packed(self, codes: NDArray[np.uint8]) -> list[bytes]:
         """The codes (n, d) as one byte string per row, without gaps between features."""
-        bits = np.unpackbits(codes[:, :, np.newaxis], axis=2)[:, self._used]
-        return [row.tobytes() for row in np.packbits(bits, axis=1)]
+        rows = np.empty((len(codes), self.row_bytes), np.uint8)
+        kernels.pack(np.ascontiguousarray(codes), self.width, rows)
+        return [row.tobytes() for row in rows]
 
     def unpacked(self, data: bytes, n: int) -> NDArray[np.uint8]:
         """The codes (n, d) in ``data``."""
         rows = np.frombuffer(data, np.uint8).reshape(n, self.row_bytes)
-        bits = np.zeros((n, *self._used.shape), np.uint8)
-        bits[:, self._used] = np.unpackbits(rows, axis=1, count=int(np.count_nonzero(self._used)))
-        return np.packbits(bits, axis=2)[:, :, 0]
+        codes = np.empty((n, len(self.width)), np.uint8)
+        kernels.unpack(rows, self.width, codes)
+        return codes
 
     def encode(self) -> bytes:
         """The scales as a payload, deflated if that is shorter."""

@@ -40,6 +40,7 @@ from protovine.share import (
     LooJensenShannonGate,
     Privacy,
     QueueInbox,
+    Scales,
     SetInbox,
     SetLimits,
     Suitable,
@@ -412,6 +413,10 @@ def warm(systems: Iterable[SystemSettings]) -> None:
         if isinstance(core, HedgedLVQCore):
             core.predict_balanced(x[:1])
     all_within(x[0], 1.0)
+    if any(isinstance(each.exchange, LogSettings) for each in chosen):
+        scales = Scales.of(0, np.zeros(1), np.ones(1), 0, 1.0)
+        scales.misfits(x, np.ones(1))
+        scales.unpacked(b"".join(scales.packed(scales.coded(x)[0])), len(x))
     gates = [each.exchange.gate for each in chosen if isinstance(each.exchange, WholeSetSettings)]
     if any(isinstance(gate, PaperGateSettings) for gate in gates):
         jensen_shannon_kde(held, held, np.random.default_rng(0))
