@@ -20,7 +20,7 @@ from numba.np.arrayobj import populate_array
 from numba.np.numpy_support import from_dtype
 from numpy.typing import NDArray
 
-from protovine.jit import inner_kernel
+from protovine.jit import inner_kernel, kernel
 
 Header = NDArray[np.int64]
 
@@ -137,3 +137,12 @@ def equal(first: NDArray[np.float64], second: NDArray[np.float64]) -> bool:
     for k in range(first.shape[0]):
         same = same and first[k] == second[k]
     return same
+
+
+@kernel
+def all_within(x: NDArray[np.float64], most: float) -> bool:
+    """Whether every value is within ±most; NaN is not."""
+    for k in range(x.shape[0]):  # noqa: SIM110
+        if not abs(x[k]) <= most:
+            return False
+    return True

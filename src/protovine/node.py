@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from protovine import records, values
+from protovine.arrays import all_within
 from protovine.drift import DriftWatch
 from protovine.errors import CodecError, LocalProtocolError, RemoteProtocolError, SnapshotError, check_range
 from protovine.exchange import Exchange, Outputs, Seen, SetExchange, Unlearned, clamped, surprisal_bits
@@ -16,7 +17,7 @@ from protovine.gossip import PeerView
 from protovine.learn import ArrayLearner, Prediction
 from protovine.learn.base import forget_sender, resume
 from protovine.learn.times import shifted, with_times
-from protovine.learn.validate import all_within, vector_of
+from protovine.learn.validate import vector_of
 from protovine.prototypes import FEATURE_MAX
 from protovine.records import Record
 from protovine.share import Inbox, LocalSample

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -87,8 +88,7 @@ class PrototypeSet(msgspec.Struct, frozen=True, eq=False, gc=False):
     @classmethod
     def empty(cls, dim: int, origin: int = -1) -> PrototypeSet:
         """A set without prototypes."""
-        nothing = np.zeros(0)
-        return cls(np.zeros((0, dim)), np.zeros(0, np.int64), nothing, np.zeros(0, np.int64), origin)
+        return _nothing(dim, origin)
 
     @classmethod
     def joined(cls, sets: Sequence[PrototypeSet], dim: int, origin: int = -1) -> PrototypeSet:
@@ -117,6 +117,12 @@ class PrototypeSet(msgspec.Struct, frozen=True, eq=False, gc=False):
         """The prototypes at ``index``, in that order."""
         at = np.asarray(index)
         return PrototypeSet(self.x[at], self.label[at], self.weight[at], self.event_ns[at], self.origin)
+
+
+@lru_cache(1000)
+def _nothing(dim: int, origin: int) -> PrototypeSet:
+    """Most messages bring no prototypes, so that it pays to make this once."""
+    return PrototypeSet(np.zeros((0, dim)), np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64), origin)
 
 
 @dataclass(frozen=True, slots=True)

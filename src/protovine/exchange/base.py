@@ -423,7 +423,8 @@ def clamped(prototypes: PrototypeSet, now_ns: int) -> tuple[PrototypeSet, int]:
     >>> held.event_ns.tolist(), ahead
     ([5, 10], 1)
     """
-    if not len(prototypes) or prototypes.event_ns.max() <= now_ns:
+    # Of few numbers this is the fastest way.
+    if max(prototypes.event_ns.tolist(), default=0) <= now_ns:
         return prototypes, 0
     ahead = int((prototypes.event_ns > now_ns).sum())
     return msgspec.structs.replace(prototypes, event_ns=np.minimum(prototypes.event_ns, now_ns)), ahead

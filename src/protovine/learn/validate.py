@@ -124,15 +124,6 @@ def all_positive(weights: NDArray[np.float64], most: float) -> bool:
 
 
 @kernel
-def all_within(x: NDArray[np.float64], most: float) -> bool:
-    """Whether every value is within ±most; NaN is not."""
-    for k in range(x.shape[0]):  # noqa: SIM110
-        if not abs(x[k]) <= most:
-            return False
-    return True
-
-
-@kernel
 def _fits(x: NDArray[np.float64], codes: NDArray[np.int64], n_classes: int, feature_max: float, missing: bool) -> bool:
     """Whether every value is within ±feature_max, or NaN where it may be ``missing``, and every code is a class."""
     for t in range(x.shape[0]):

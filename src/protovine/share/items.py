@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protovine import varint
+from protovine.arrays import all_within
 from protovine.errors import CodecError
 from protovine.prototypes import FEATURE_MAX, PrototypeSet
 from protovine.share.codec import SetLimits
@@ -267,14 +268,14 @@ def _summary_max(limits: SetLimits) -> int:
 def _times(items: PrototypeSet, scales: Scales, limits: SetLimits) -> list[int]:
     """Event times in units since the base, clipped to the range of an integer on the wire."""
     reach = _TIME_MAX // limits.n_classes
-    units: list[int] = np.clip((items.event_ns - scales.base_ns) >> scales.unit, -reach, reach).tolist()
-    return units
+    units: list[int] = ((items.event_ns - scales.base_ns) >> scales.unit).tolist()
+    return [min(max(unit, -reach), reach) for unit in units]
 
 
 def _made(
     x: NDArray[np.float64], scales: Scales, labels: list[int], times: list[int], weights: list[int], origin: int
 ) -> PrototypeSet:
-    if not np.abs(x).max() <= FEATURE_MAX:
+    if not all_within(x.reshape(-1), FEATURE_MAX):
         raise CodecError(f"a feature is beyond {FEATURE_MAX:g}")
     top = (2**62 - scales.base_ns) >> scales.unit
     if max(times) > top or scales.base_ns + (min(times) << scales.unit) < 0:

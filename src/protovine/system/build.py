@@ -9,6 +9,7 @@ from typing import Literal, assert_never, cast
 import numpy as np
 
 from protovine import compress
+from protovine.arrays import all_within
 from protovine.drift import DriftWatch
 from protovine.errors import ConfigError
 from protovine.exchange import Exchange, LogExchange, ModelExchange, ServerExchange, SetExchange
@@ -25,7 +26,6 @@ from protovine.learn import (
     XuILVQCore,
     river_core,
 )
-from protovine.learn.validate import all_within
 from protovine.node import Node
 from protovine.prototypes import PrototypeSet
 from protovine.records import SECOND_NS

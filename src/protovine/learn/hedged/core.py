@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -492,5 +492,5 @@ class HedgedLVQCore:
 def _plain(x: NDArray[np.floating]) -> NDArray[np.float64]:
     """One kind of array, so that kernels are compiled once."""
     if type(x) is np.ndarray and x.dtype == np.float64 and x.flags.carray:
-        return cast("NDArray[np.float64]", x)
+        return x  # type: ignore[return-value]
     return np.require(x, np.float64, ["C", "W", "A"])
