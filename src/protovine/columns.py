@@ -100,11 +100,11 @@ class Columns:
         self._add_probas([record.proba for record in groups[_PREDICTED]])
         self._add_runs([record.runs for record in groups[_TRAINED]])
         for number, (rows, mine) in enumerate(zip(self._rows, groups, strict=False)):
-            values: Iterable[tuple[Any, ...]] = map(_VALUES[number], mine)
+            values: Iterable[Any] = chain.from_iterable(map(_VALUES[number], mine))
             if number == _SENT:
-                words = self._words
-                values = [(*v[:_KIND], words.setdefault(v[_KIND], len(words)), *v[_KIND + 1 :]) for v in values]
-            rows.extend(chain.from_iterable(values))
+                values, words, width = list(values), self._words, len(_NAMES[Sent])
+                values[_KIND::width] = [words.setdefault(word, len(words)) for word in values[_KIND::width]]
+            rows.extend(values)
 
     def _add_probas(self, probas: list[tuple[float, ...]]) -> None:
         widths = list(map(len, probas))

@@ -156,8 +156,11 @@ class LogExchange(GossipView):
 
     def next_timer_ns(self) -> int | None:
         """When a batch or the protocol is due."""
-        due = [self.share.due_ns(self.learner.recency), self.gossip.next_timer_ns()]
-        return min((at_ns for at_ns in due if at_ns is not None), default=None)
+        protocol_ns = self.gossip.next_timer_ns()
+        if self.share.waits_since_ns is None:
+            return protocol_ns
+        batch_ns = self.share.due_ns(self.learner.recency)
+        return batch_ns if protocol_ns is None or (batch_ns is not None and batch_ns < protocol_ns) else protocol_ns
 
     def on_timer(self, samples_learnt: int, now_ns: int, out: Outputs) -> None:
         """Send a batch that waited long enough, repairs, acknowledgements and probes."""
@@ -195,6 +198,8 @@ class LogExchange(GossipView):
         self.forgotten.restore(state.get("forgotten", []))
 
     def _flush(self, samples_learnt: int, now_ns: int, out: Outputs) -> None:
+        if self.share.waits_since_ns is None:
+            return
         due_ns = self.share.due_ns(self.learner.recency)
         if due_ns is None or due_ns > now_ns:
             return

@@ -10,8 +10,8 @@ from protovine.records import SECOND_NS
 
 TICK_NS = SECOND_NS  # How often a node looks for due work.
 PROBE_NS = 5 * SECOND_NS  # First wait between two probes of a silent peer; doubles with each.
-_RETRY_NS = 2 * SECOND_NS  # First wait for an acknowledgement; doubles with each attempt.
-_RETRY_MAX_NS = 16 * SECOND_NS
+# Waits for an acknowledgement: after the first attempts, and after all others.
+_RETRIES_NS, _RETRY_MAX_NS = (2 * SECOND_NS, 4 * SECOND_NS, 8 * SECOND_NS), 16 * SECOND_NS
 _ROUND_TRIP_NS = SECOND_NS // 2  # A peer that is heard this long after a message has had time to receive it.
 # A peer that left this many messages unanswered for this long is silent: it gets no more entries, only probes.
 UNANSWERED, _SILENCE_NS = 3, 10 * SECOND_NS
@@ -121,7 +121,7 @@ class PeerLog:
 
     def overdue_ns(self, sent_ns: int, tries: int) -> int:
         """When a message sent at ``sent_ns``, after ``tries`` attempts, should have been acknowledged."""
-        wait_ns = min(_RETRY_NS << min(tries - 1, 10), _RETRY_MAX_NS)
+        wait_ns = _RETRIES_NS[tries - 1] if tries <= len(_RETRIES_NS) else _RETRY_MAX_NS
         heard_since = self.heard_ns is not None and self.heard_ns > sent_ns + _ROUND_TRIP_NS
         return sent_ns + (wait_ns if heard_since else 4 * wait_ns)
 
