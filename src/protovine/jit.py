@@ -107,7 +107,8 @@ class _InnerDispatcher(_Dispatcher):
 
 
 def _compiled(function: _Function, **options: Any) -> _Function:
-    compiled: Any = numba.njit(cache=True, **options)(function)
+    # Division by 0 gives inf or NaN: Python's error would need a check that keeps loops from vector instructions.
+    compiled: Any = numba.njit(cache=True, error_model="numpy", **options)(function)
     files = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
     if files is None:  # With NUMBA_DISABLE_JIT=1 nothing is compiled.
         return function
