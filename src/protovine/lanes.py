@@ -40,7 +40,7 @@ def _add_products(typing: Any, target: Any, at: Any, rows: Any, factors: Any, wh
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         arrays = {i: context.make_array(signature.args[i])(context, builder, values[i]) for i in (0, 2, 3, 4)}
         to, of, by, places = (arrays[i].data for i in (0, 2, 3, 4))
-        n, width = cgutils.unpack_tuple(builder, arrays[3].shape)
+        n, width = cgutils.unpack_tuple(builder, arrays[3].shape)  # type: ignore[no-untyped-call]
 
         def row_of(data: Any, number: Any) -> Any:
             place = builder.gep(data, [builder.mul(number, ir.Constant(_WORD, LANES))])
@@ -51,7 +51,8 @@ def _add_products(typing: Any, target: Any, at: Any, rows: Any, factors: Any, wh
             numbers = [builder.add(first, ir.Constant(_WORD, i)) for i in range(kept)]
             into = [row_of(to, builder.add(values[1], number)) for number in numbers]
             # An array begins where numbers of 8 bytes may, no further. LLVM keeps these variables in registers.
-            sums = [cgutils.alloca_once_value(builder, builder.load(place, align=8)) for place in into]
+            loads = [builder.load(place, align=8) for place in into]
+            sums = [cgutils.alloca_once_value(builder, each) for each in loads]  # type: ignore[no-untyped-call]
             with cgutils.for_range(builder, values[5]) as loop:
                 place = builder.load(builder.gep(places, [loop.index]))
                 row = builder.load(row_of(of, place), align=8)

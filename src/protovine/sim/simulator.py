@@ -53,8 +53,6 @@ class Simulator:
         Takes every trace record as it happens.
     progress : callable, optional
         Called regularly with the number of local samples that arrived since the last call.
-    stopping : callable, optional
-        Whether `run` is to end after the event that has just happened.
     mine : range, optional
         The nodes of this shard of the swarm; all nodes by default. Messages to others wait in `take_abroad`.
     books : Invariants, optional
@@ -85,7 +83,6 @@ class Simulator:
         make_node: Callable[[int, int], Node],
         record: Callable[[Record], None],
         progress: Callable[[int], None] | None = None,
-        stopping: Callable[[], bool] | None = None,
         mine: range | None = None,
         books: Invariants | None = None,
     ) -> None:
@@ -95,7 +92,6 @@ class Simulator:
         self._make_node = make_node
         self._keep = record
         self._progress = progress or (lambda samples: None)
-        self._stopping = stopping or (lambda: False)
         n = len(scenario.rows)
         cuts = [fault for fault in scenario.faults if isinstance(fault, Cut)]
         cuts += [cut for fault in scenario.faults if isinstance(fault, Partition) for cut in fault.cuts(n)]
@@ -125,13 +121,11 @@ class Simulator:
         drawn = rng.stream(scenario.seed, "labelled").random(len(scenario.y)) < scenario.labelled
         self._has_label = drawn & (scenario.y >= 0)
 
-    def run(self) -> Outcome:
-        """Run until the last local sample has arrived."""
+    def run(self, stopping: Callable[[], bool] = lambda: False) -> Outcome:
+        """Run until the last local sample has arrived, or an event after which ``stopping`` is true."""
         self.start()
-        while not self.done:
+        while not self.done and not stopping():
             self._step()
-            if self._stopping():
-                self.stop()
         return self.finish()
 
     def start(self) -> None:
@@ -180,10 +174,6 @@ class Simulator:
         """Do everything that happens until ``until_ns`` inclusive, or until the last local sample."""
         while not self.done and self._events[0][0] <= until_ns:
             self._step()
-
-    def stop(self) -> None:
-        """End here, as if no more samples came."""
-        self._left = self._arrived
 
     def act(self, fault: Crash | Cut | Drift | Attack | Retune) -> None:
         """Begin ``fault`` now, as if the scenario had it; ``fault.at_ns`` lies between the newest and the next event.

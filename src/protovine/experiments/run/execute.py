@@ -40,7 +40,7 @@ def execute(
     trace_folder: Path | None = None,
     progress: Callable[[int], None] | None = None,
     shards: int = 1,
-    stopping: Callable[[], bool] | None = None,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> Run:
     """Run one preset with one seed; with a folder, write the trace file there, of up to ``swarm.trace_nodes`` nodes.
 
@@ -99,7 +99,7 @@ def simulate(
     progress: Callable[[int], None] | None = None,
     recorder: Recorder | None = None,
     shards: int = 1,
-    stopping: Callable[[], bool] | None = None,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> tuple[Recorder, float]:
     """Simulate a built run in ``shards`` processes; return the recorder of all records, and wall seconds."""
     recorder = recorder or Recorder()
@@ -112,11 +112,11 @@ def simulate(
         with threadpool_limits(1):
             started = time.perf_counter()
             if shards > 1:
-                count, stop = progress or (lambda samples: None), stopping or (lambda: False)
+                count = progress or (lambda samples: None)
                 last = partial(last_records, settings=settings, data=data, built=built)
-                simulate_shards(built, shards, recorder, count, stop, last)
+                simulate_shards(built, shards, recorder, count, stopping, last)
             else:
-                outcome = Simulator(built.scenario, built.make_node, recorder.add, progress, stopping).run()
+                outcome = Simulator(built.scenario, built.make_node, recorder.add, progress).run(stopping)
             wall_s = time.perf_counter() - started
     finally:
         gc.unfreeze()
@@ -124,7 +124,7 @@ def simulate(
         for record in last_records(outcome, settings, data, built):
             recorder.add(record)
     recorder.flush()
-    if stopping is not None and stopping() and not len(recorder.columns.of(Predicted)["at_ns"]):
+    if stopping() and not len(recorder.columns.of(Predicted)["at_ns"]):
         raise KeyboardInterrupt  # There is nothing to judge.
     return recorder, wall_s
 

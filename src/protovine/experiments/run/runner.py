@@ -291,7 +291,7 @@ def _attempt(
     trace_folder: Path | None,
     count: Callable[[int], None],
     shards: int = 1,
-    stopping: Callable[[], bool] | None = None,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> Run:
     try:
         return execute(settings, name, seed, data, trace_folder, count, shards, stopping)
