@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,3 +57,20 @@ def test_columns_give_back_the_records_in_order(records):
     ]
     assert [place for place, _ in runs] == kept.runs["place"].tolist()
     assert [run.created_ns for _, run in runs] == kept.runs["created_ns"].tolist()
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.one_of(*map(records_of, KINDS))), max_size=30), st.integers(1, 30))
+def test_parts_of_columns_are_merged_into_the_same_records(made, window):
+    """As shards do it: each keeps its own, hands them over after a window, and the parent knows whose each is."""
+    shards, kept = [Columns() for _ in range(3)], [Columns() for _ in range(3)]
+    for first in range(0, len(made), window):
+        for number, shard in enumerate(shards):
+            shard.add_all([record for whose, record in made[first : first + window] if whose == number])
+            kept[number].extend(shard.take())
+            assert len(shard) == 0
+    merged = Columns.merged(kept, np.array([whose for whose, _ in made], np.uint8))
+    whole = Columns([record for _, record in made])
+    assert list(merged) == list(whole)
+    merged.add_all([Down(1, 2)])
+    whole.add_all([Down(1, 2)])
+    assert vars(merged) == vars(whole)

@@ -164,31 +164,39 @@ class Columns:
             For each record of the result the place in ``parts`` of the one that it comes from.
         """
         made = cls()
-        order = _interleaved([np.frombuffer(bytes(part._order), np.uint8) for part in parts], whose)
-        made._order = bytearray(order.tobytes())
+        made._order = bytearray(len(whose))
+        order = np.frombuffer(made._order, np.uint8)
+        _interleave([np.frombuffer(part._order, np.uint8) for part in parts], whose, order)
         made._words = _words_of(parts, whose)
         for number, kind in enumerate(_KINDS):
-            width, of_kind = len(_NAMES[kind]), whose[order == number]
-            tables = [part._table(number) for part in parts]
+            of_kind, shape = whose[order == number], (-1, len(_NAMES[kind]))
+            tables = [np.frombuffer(part._rows[number], np.int64).reshape(shape) for part in parts]
             if number == _SENT:
-                for part, table in zip(parts, tables, strict=True):
-                    codes = np.array([made._words[word] for word in part._words] or [0])
-                    table[:, _KIND] = codes[table[:, _KIND]]
+                tables = [made._renamed(part, table) for part, table in zip(parts, tables, strict=True)]
             elif number == _PREDICTED:
                 made._take_probas(parts, of_kind)
             elif number == _TRAINED:
                 made._take_runs(parts, of_kind)
-            for part in parts:
+            made._rows[number] = array("q", [0]) * (len(of_kind) * shape[1])
+            _interleave(tables, of_kind, np.frombuffer(made._rows[number], np.int64).reshape(shape))
+            for part in parts:  # As large as all else; it is not needed twice.
                 part._rows[number] = array("q")
-            made._rows[number].frombytes(_interleaved(tables, of_kind).reshape(-1, width).tobytes())
         others = [iter(part._others) for part in parts]
         made._others = [next(others[part]) for part in whose[order == _OTHER].tolist()]
         return made
 
+    def _renamed(self, part: Columns, sent: Column) -> Column:
+        """The rows of messages of a part, with the numbers of their kinds here."""
+        made = sent.copy()
+        made[:, _KIND] = np.array([self._words[word] for word in part._words] or [0])[sent[:, _KIND]]
+        return made
+
     def _take_probas(self, parts: Sequence[Columns], whose: NDArray[np.uint8]) -> None:
         """Take the probabilities of predictions, of which ``whose`` says where each comes from."""
-        widths = _interleaved([part._width() for part in parts], whose)
-        probas = _interleaved([np.array(part._probas) for part in parts], np.repeat(whose, widths))
+        widths = np.empty(len(whose), np.int64)
+        _interleave([part._width() for part in parts], whose, widths)
+        probas = np.empty(int(widths.sum()))
+        _interleave([np.array(part._probas) for part in parts], np.repeat(whose, widths), probas)
         self._probas.frombytes(probas.tobytes())
         self._widths = bytearray(np.minimum(widths, 255).astype(np.uint8).tobytes())
         self._wide = {place: int(widths[place]) for place in np.flatnonzero(widths >= 255).tolist()}
@@ -201,7 +209,9 @@ class Columns:
             places = np.flatnonzero(whose == number)
             counts[places] = np.bincount(table[:, 0], minlength=len(places))
             table[:, 0] = places[table[:, 0]]
-        self._runs.frombytes(_interleaved(tables, np.repeat(whose, counts)).tobytes())
+        runs = np.empty((int(counts.sum()), len(_RUN)), np.int64)
+        _interleave(tables, np.repeat(whose, counts), runs)
+        self._runs.frombytes(runs.tobytes())
 
     def of(self, kind: type[Record]) -> Mapping[str, Column]:
         """The integer columns of one kind, each of shape (n,); that of message kinds counts them as they appeared."""
@@ -288,19 +298,17 @@ class Columns:
         return widths
 
 
-def _interleaved(parts: Sequence[NDArray[Any]], whose: NDArray[np.uint8]) -> NDArray[Any]:
-    """The rows of several arrays in one order, in which ``whose`` says where each comes from."""
-    made = np.empty((len(whose), *parts[0].shape[1:]), parts[0].dtype)
+def _interleave(parts: Sequence[NDArray[Any]], whose: NDArray[np.uint8], out: NDArray[Any]) -> None:
+    """Fill ``out`` with the rows of several arrays; ``whose`` says where each comes from."""
     for number, part in enumerate(parts):
-        made[whose == number] = part
-    return made
+        out[whose == number] = part
 
 
 def _words_of(parts: Sequence[Columns], whose: NDArray[np.uint8]) -> dict[str, int]:
     """The kinds of messages in the order in which they appear in all parts together."""
     first: dict[str, int] = {}
     for number, part in enumerate(parts):
-        places = np.flatnonzero(whose == number)[np.frombuffer(bytes(part._order), np.uint8) == _SENT]
+        places = np.flatnonzero(whose == number)[np.frombuffer(part._order, np.uint8) == _SENT]
         codes = part._table(_SENT)[:, _KIND]
         for code, word in enumerate(part._words):
             found = places[codes == code]

@@ -28,6 +28,7 @@ from protovine.stream import UNLABELLED, DataSet
 
 # Swarms of fewer nodes have too little to do between two messages for more than one process.
 SHARDED_FROM = 200
+SHARDS_MAX = 200
 # Nodes whose state is measured at the end of a run, at most.
 SIZED_MAX = 100
 
@@ -58,7 +59,7 @@ def execute(
     """
     built = build(settings, data, seed)
     run = describe_run(settings, preset, seed, data, built)
-    shards = shards if _is_sharded(settings, built) else 1
+    shards = min(shards, SHARDS_MAX) if _is_sharded(settings, built) else 1
     if trace_folder is None:
         recorder, wall_s = simulate(settings, data, built, progress, shards=shards, stopping=stopping)
     else:
