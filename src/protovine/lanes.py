@@ -15,7 +15,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from protovine.jit import inlined_kernel
+from protovine.jit import inlined_kernel, inner_kernel
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -78,7 +78,7 @@ def _add_products(typing: Any, target: Any, at: Any, rows: Any, factors: Any, wh
 _products: Any = _add_products
 
 
-@inlined_kernel
+@inner_kernel
 def add_products(target: Floats, at: int, rows: Floats, factors: Floats, which: Ints, count: int) -> None:
     """Add some ``rows`` (w, `LANES`) times a ``factors`` (n, w) column to n rows of a target, from row ``at`` on.
 

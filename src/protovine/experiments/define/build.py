@@ -55,7 +55,7 @@ from protovine.topology import is_changing
 # The last fifth of the merged stream is held out on request.
 HOLDOUT = 0.2
 # Decoded entries that the nodes of a run share: with more than this on their way, some are decoded again.
-ENTRIES_KEPT = 2**16
+ENTRIES_KEPT = 16_384
 
 
 @dataclass(frozen=True)
