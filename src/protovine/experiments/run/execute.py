@@ -28,6 +28,7 @@ from protovine.stream import UNLABELLED, DataSet
 
 # Swarms of fewer nodes have too little to do between two messages for more than one process.
 SHARDED_FROM = 200
+# A byte for each record says whose it is.
 SHARDS_MAX = 200
 # Nodes whose state is measured at the end of a run, at most.
 SIZED_MAX = 100

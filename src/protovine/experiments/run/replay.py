@@ -72,10 +72,10 @@ def replay(
         for name in prepared.settings
         if (not presets or name in presets) and (not seeds or seed in seeds)
     ]
-    # Only finished runs can be compared. The run that failed is replayed too, to show its error again.
     stopped = {(run["preset"], run["seed"]) for run in result.get("runs", []) if run.get("stopped")}
     if stopped.intersection(tasks):
         raise ConfigError(f"{path} cannot be replayed: Ctrl-C stopped its run")
+    # Only finished runs can be compared. The run that failed is replayed too, to show its error again.
     kept = [task for task in tasks if task in hashes or list(task) == result.get("failed")]
     if not kept:
         raise ConfigError(f"{path} has no finished run of these presets and seeds")

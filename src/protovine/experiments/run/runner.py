@@ -54,11 +54,7 @@ def run_prepared(
             _in_processes(prepared, tasks, jobs, trace_folder, report, runs.append)
         else:
             warm(prepared.settings.values())
-            if len(tasks) == 1:
-                # Processes that no other run needs share this one, and it is kept if it is stopped.
-                _alone(prepared, wanted, trace_folder, report, runs.append)
-            else:
-                _here(prepared, tasks, trace_folder, report, runs.append)
+            _here(prepared, tasks, wanted, trace_folder, report, runs.append)
             if any(run.stopped for run in runs):
                 status = "partial"
     except KeyboardInterrupt:
@@ -102,30 +98,10 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in _VERSIONED}}
 
 
-def _alone(
-    prepared: Prepared,
-    shards: int,
-    trace_folder: Path | None,
-    report: Callable[[int, int], None],
-    keep: Callable[[Run], None],
-) -> None:
-    """The only run of an experiment. The first Ctrl-C stops it, and it is judged; the second is not waited for."""
-    (name,), (seed,) = prepared.settings, prepared.seeds
-    done = 0
-
-    def count(samples: int) -> None:
-        nonlocal done
-        done += samples
-        report(done, prepared.samples)
-
-    with interrupts_noted() as interrupted:
-        settings, data = prepared.settings[name], prepared.data[seed]
-        keep(_attempt(settings, name, seed, data, trace_folder, count, shards, interrupted))
-
-
 def _here(
     prepared: Prepared,
     tasks: list[tuple[str, int]],
+    wanted: int,
     trace_folder: Path | None,
     report: Callable[[int, int], None],
     keep: Callable[[Run], None],
@@ -137,8 +113,12 @@ def _here(
         done += samples
         report(done, prepared.samples)
 
-    for name, seed in tasks:
-        keep(_attempt(prepared.settings[name], name, seed, prepared.data[seed], trace_folder, count))
+    # The only run gets the processes that no other needs. The first Ctrl-C stops it, and it is judged.
+    alone = len(tasks) == 1
+    with interrupts_noted() if alone else contextlib.nullcontext(lambda: False) as stopping:
+        for name, seed in tasks:
+            settings, data = prepared.settings[name], prepared.data[seed]
+            keep(_attempt(settings, name, seed, data, trace_folder, count, wanted if alone else 1, stopping))
 
 
 def _in_processes(
