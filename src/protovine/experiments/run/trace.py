@@ -14,7 +14,7 @@ from protovine.columns import Columns
 from protovine.errors import DataError
 from protovine.records import Record, TraceHash
 
-# Records that are hashed and put into columns together: that takes half of the time of one by one.
+# Records that are hashed and put into columns together: that takes less time than one by one.
 _RECORDS_AT_ONCE = 500
 
 

@@ -135,7 +135,7 @@ def weigh_block(first: int, n: int, now: int, weights: Floats, spread: Floats, r
 def decay(first: int, n: int, metric: int, nearest: float, kernels: Floats, squared: Floats, s: State) -> None:
     """Fill the rows of a metric with the kernel of each bandwidth at the distances of prototypes, and with its square.
 
-    A negligible value is followed by 0.
+    A negligible value is followed by 0. Places from ``n`` on are filled too, with what nobody reads.
     """
     group = metric * N_BANDWIDTHS
     row, square = kernels[group], squared[group]
