@@ -36,7 +36,7 @@ CURVES: dict[str, tuple[str, dict[str, Any], int]] = {
     "ring": ("default", {"swarm": {"topology": "ring"}}, 1000),
     "8-regular": ("default", {"swarm": {"topology": "regular:8"}}, 1000),
     "small world": ("default", {"swarm": {"topology": "small-world:8,0.1"}}, 300),
-    "full mesh": ("default", {"swarm": {"topology": "full"}}, 30),
+    "full mesh": ("default", {"swarm": {"topology": "full"}}, 1000),
     "broadcast": ("default", BROADCAST, 100),
     "broadcast, 8-regular": ("default", {**BROADCAST, "swarm": {"topology": "regular:8"}}, 100),
 }

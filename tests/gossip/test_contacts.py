@@ -100,6 +100,6 @@ def test_nodes_of_a_large_swarm_meet_different_ones_first(monkeypatch: pytest.Mo
         add(self, record)
 
     monkeypatch.setattr(Recorder, "add", count)
-    run(Experiment(presets="default", data={"source": "sea", "limit": 240}, swarm={"nodes": 120}, seeds=1))
+    run(Experiment(data={"source": "sea", "limit": 240}, swarm={"nodes": 120}, exchange={"partners": 0}, seeds=1))
     assert len(came) > 100
     assert max(came.values()) <= 2 * GREETED

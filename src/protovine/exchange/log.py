@@ -78,7 +78,6 @@ class LogExchange(GossipView):
     def add_peer(self, peer: int, now_ns: int) -> None:
         """Add a neighbour."""
         self.gossip.add(peer, now_ns)
-        self.share.recipients = self.gossip.recipients
 
     def peer_reached(self, peer: int, now_ns: int) -> None:
         """Send again what the peer has not acknowledged."""
@@ -103,6 +102,7 @@ class LogExchange(GossipView):
         if not self.schedule.active:
             return
         self.schedule.note(sample.error)
+        self.share.recipients = self.gossip.recipients
         if self.share.waits_since_ns is None:
             self._covered = samples_learnt - 1
         shared = self.share.note(sample, learner_view(self.learner), now_ns)
@@ -210,7 +210,7 @@ class LogExchange(GossipView):
             self._put(self.gossip.push(self._chosen(now_ns), standing, self._summary, now_ns), now_ns, out)
 
     def _chosen(self, now_ns: int) -> list[int]:
-        return self.schedule.choose(self.gossip.lacking(now_ns), len(self.peers), now_ns)
+        return self.schedule.choose(self.gossip.lacking(now_ns), self.gossip.recipients, now_ns)
 
     def _standing(self, samples_learnt: int, now_ns: int) -> Standing:
         """How far the log is complete: samples in a batch that still waits are not in it."""

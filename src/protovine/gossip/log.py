@@ -1,4 +1,4 @@
-"""Gossip of an append-only log without I/O: every entry of a node reaches every peer, whatever the network loses.
+"""Gossip of an append-only log without I/O: every entry of a node reaches every partner, whatever the network loses.
 
 An entry is an opaque payload with a key (origin, incarnation, sequence). It is never revised, so repetition and order
 do not matter. Each message carries a digest of the recipient's log at the sender: a watermark, and a mask of entries
@@ -47,6 +47,8 @@ class LogGossip:
     ----------
     node, peers : int, list of int
         The own id, and those of the neighbours.
+    partners : int >= 0
+        Neighbours that the node seeks out: entries go to these, and to those that seek it out; 0 is all.
     budget_bytes_per_s : float >= 0
         Every outgoing byte counts; 0 is no limit.
     message_bytes_max : int >= 0
@@ -78,6 +80,7 @@ class LogGossip:
         node: int,
         peers: list[int],
         *,
+        partners: int = 0,
         budget_bytes_per_s: float = 0.0,
         message_bytes_max: int = 0,
         device: Device | None = None,
@@ -85,7 +88,7 @@ class LogGossip:
         active: bool = True,
     ) -> None:
         check_peers(node, peers)
-        self.node, self._contacts = node, Contacts(node, peers)
+        self.node, self._contacts = node, Contacts(node, peers, partners)
         self.active = active
         most = min(LOG_MESSAGE_BYTES_MAX, message_bytes_max or LOG_MESSAGE_BYTES_MAX)
         self._device, self._suitable_bytes = device, device.message_bytes if device else 0
@@ -119,7 +122,7 @@ class LogGossip:
     @property
     def recipients(self) -> int:
         """Messages in which one entry leaves, without repairs."""
-        return max(1, len(self.peers))
+        return max(1, self._contacts.n_partners)
 
     @property
     def entry_bytes_max(self) -> int:
@@ -151,8 +154,8 @@ class LogGossip:
 
     def reached(self, peer: int, now_ns: int) -> None:
         """A peer is there again: entries that it has not acknowledged are sent again, after a probe."""
-        state = self._contacts.of(peer)
-        if self.active:
+        state = self._contacts.returned(peer)
+        if self.active and state is not None:
             state.flight.clear()
             state.summary = state.summary_tries = state.unanswered = 0
             state.fresh = state.acked + 1
@@ -175,18 +178,17 @@ class LogGossip:
         return self._sequence
 
     def lacking(self, now_ns: int) -> list[int]:
-        """Peers that lack something which they were never sent, ascending, without those that stay silent.
-
-        At most `FIRST_CONTACTS` of them are strangers: in a large swarm a node comes to all of them in time.
-        """
+        """Peers that lack what they were never sent, ascending: those that are there, and some of the strangers."""
         met = [state.id for state in self._contacts.known() if self._lacks(state) and not state.silent(now_ns)]
-        return sorted(met + self._contacts.strangers(FIRST_CONTACTS)) if self._sequence else sorted(met)
+        if self._sequence:
+            met += self._contacts.strangers(min(FIRST_CONTACTS, self._contacts.wanted(now_ns)))
+        return sorted(met)
 
     def push(self, peers: list[int], standing: Standing, summary: Summary, now_ns: int) -> list[LogOutgoing]:
         """At an opportunity: send ``peers`` (of `lacking`) everything that they lack."""
         self._pushed_ns = now_ns
         self._wake(now_ns + TICK_NS)
-        states = self._in_turn([self._contacts.of(peer) for peer in peers])
+        states = self._in_turn([self._contacts.seek(peer, now_ns) for peer in peers])
         return [message for state in states for message in self._serve(state, standing, summary, now_ns)]
 
     def next_timer_ns(self) -> int | None:
@@ -199,7 +201,10 @@ class LogGossip:
 
     def is_quiet(self, now_ns: int) -> bool:
         """Whether peers lack something although no opportunity came for a while: `on_timer` then takes its place."""
-        return now_ns - self._pushed_ns >= _QUIET_NS and self._anyone_lacks()
+        if now_ns - self._pushed_ns < _QUIET_NS:
+            return False
+        strangers = self._sequence > 0 and self._contacts.wanted(now_ns) > 0
+        return strangers or any(map(self._lacks, self._contacts.known()))
 
     def on_timer(self, peers: list[int] | None, standing: Standing, summary: Summary, now_ns: int) -> list[LogOutgoing]:
         """Send repairs, acknowledgements and probes that are due; and to ``peers``, if `is_quiet`, what they lack."""
@@ -236,7 +241,7 @@ class LogGossip:
         for at_ns in self._contacts.plans(now_ns):
             # What could not be done now is tried again a tick later.
             self._wake(at_ns if at_ns > now_ns else now_ns + TICK_NS)
-        if self._contacts.n_strangers or any(self._has_work(each, now_ns) for each in self._contacts.known()):
+        if self._contacts.wanted(now_ns) or any(self._has_work(each, now_ns) for each in self._contacts.known()):
             self._wake(now_ns + TICK_NS)
         return made
 
@@ -319,10 +324,6 @@ class LogGossip:
     def _is_behind(self, state: PeerLog) -> bool:
         """Whether a peer lacks what is no longer in the log."""
         return state.acked + 1 < self._oldest or (not state.whole and not state.acked)
-
-    def _anyone_lacks(self) -> bool:
-        strangers = self._contacts.n_strangers > 0 and self._sequence > 0
-        return strangers or any(map(self._lacks, self._contacts.known()))
 
     def _missing(self, state: PeerLog, now_ns: int) -> list[Entry]:
         """Entries to send to a peer now, ascending: those never sent, and those whose acknowledgement is overdue."""
@@ -437,7 +438,7 @@ class LogGossip:
         before = self.state()
         self.incarnation, self._sequence = incarnation, 0
         self._log.clear()
-        self._contacts = Contacts(self.node, self.peers)
+        self._contacts = Contacts(self.node, self.peers, self._contacts.partners)
         self.restore(before)
         if self.active and self.peers:
             self._wake(now_ns)
@@ -468,11 +469,9 @@ class LogGossip:
 
     def state(self) -> dict[str, Any]:
         """State for a restart: what is known of the peers' logs, and which peers have all of this one."""
-        return {
-            "incarnation": self.incarnation,
-            "sequence": self._sequence,
-            "peers": [[s.id, *s.numbers(), self._is_whole(s)] for s in self._contacts],
-        }
+        known = sorted(self._contacts.known(), key=lambda peer: peer.id)
+        peers = [[peer.id, *peer.numbers(), self._is_whole(peer)] for peer in known]
+        return {"incarnation": self.incarnation, "sequence": self._sequence, "peers": peers}
 
     def _is_whole(self, state: PeerLog) -> bool:
         """Whether a peer has all but a few entries."""
@@ -488,6 +487,7 @@ class LogGossip:
         saved, sequence = int(state["incarnation"]), int(state["sequence"])
         self.incarnation = max(self.incarnation, saved + 1)
         self._budget.empty()
+        self._contacts.whole = sequence <= few(sequence)
         for peer, *numbers, whole in state["peers"]:
             if peer in self._contacts:
                 known = self._contacts.of(peer)

@@ -166,7 +166,6 @@ class QueueInbox:
         self.queue_max, self.order = queue_max, order
         self._dim, self._rng = dim, rng
         self._peers = sorted(peers)
-        self._places = {peer: place for place, peer in enumerate(self._peers)}
         # The queues in which something waits, by the place of their peer, and these places, ascending.
         self._queues: dict[int, Stack | Bag] = {}
         self._busy: list[int] = []
@@ -181,18 +180,19 @@ class QueueInbox:
 
     def add(self, peer: int) -> None:
         """Add a queue for ``peer``."""
-        if peer not in self._places:
-            waiting = {self._peers[place]: queue for place, queue in self._queues.items()}
-            self._peers = sorted([*self._peers, peer])
-            self._places = {peer: place for place, peer in enumerate(self._peers)}
-            self._queues = {self._places[peer]: queue for peer, queue in waiting.items()}
-            self._busy = sorted(self._queues)
+        if self._find(peer) is None:
+            place = bisect_left(self._peers, peer)
+            self._peers.insert(place, peer)
+            self._queues = {at + (at >= place): queue for at, queue in self._queues.items()}
+            self._busy = [at + (at >= place) for at in self._busy]
 
     def put(self, peer: int, prototypes: PrototypeSet, created_ns: int) -> int:
         """Push a set, its last prototype on top; return how many older ones it displaced."""
         if not len(prototypes):
             return 0
-        place = self._places[peer]
+        place = self._find(peer)
+        if place is None:
+            raise KeyError(peer)
         queue = self._queues.get(place)
         if queue is None:
             queue = self._queues[place] = self._new_queue()
@@ -245,23 +245,28 @@ class QueueInbox:
 
     def discard(self, peer: int) -> int:
         """Forget what waits of ``peer``, and return how many prototypes that were."""
-        queue = self._queues.get(self._places.get(peer, -1))
-        if queue is None:
+        place = self._find(peer)
+        if place is None or place not in self._queues:
             return 0
-        self._drop(self._places[peer])
-        self._size -= queue.size
-        return queue.size
+        size = self._queues[place].size
+        self._drop(place)
+        self._size -= size
+        return size
 
     def forget(self, peer: int, since_ns: int, until_ns: int) -> int:
         """Forget what waits of ``peer`` with event times in this range, and return how many prototypes that were."""
-        queue = self._queues.get(self._places.get(peer, -1))
-        if queue is None:
+        place = self._find(peer)
+        if place is None or place not in self._queues:
             return 0
-        waiting, before = queue.waiting(), self.discard(peer)
+        waiting, before = self._queues[place].waiting(), self.discard(peer)
         for held, created_ns in waiting:
             self.put(peer, held.take(_outside(held, since_ns, until_ns)), created_ns)
-        left = self._queues.get(self._places[peer])
-        return before - (left.size if left is not None else 0)
+        return before - (self._queues[place].size if place in self._queues else 0)
+
+    def _find(self, peer: int) -> int | None:
+        """The place of ``peer``; None if there is no queue for it."""
+        place = bisect_left(self._peers, peer)
+        return place if place < len(self._peers) and self._peers[place] == peer else None
 
     def _next(self) -> int:
         """The place of the next peer whose queue is not empty."""
@@ -297,7 +302,7 @@ class QueueInbox:
         if self._rng is not None:
             self._rng.bit_generator.state = state["rng"]
         for peer, sets in state["queues"]:
-            if peer in self._places:
+            if self._find(peer) is not None:
                 for data, created_ns in sets:
                     self.put(peer, decode_set(data, limits, peer), int(created_ns))
 

@@ -231,6 +231,7 @@ def _log_node(settings: SystemSettings, exchange: LogSettings, context: NodeCont
     log = (BroadcastLog if broadcasts else LogGossip)(
         context.node,
         context.peers,
+        partners=0 if broadcasts else exchange.partners,
         budget_bytes_per_s=exchange.budget_bytes_per_s,
         message_bytes_max=context.message_bytes_max,
         device=radio,

@@ -188,9 +188,12 @@ _Poll = Annotated[Seconds, Field(description="opportunities wait for the next mu
 
 
 class LogSettings(Section):
-    """A log of selected local samples that reaches every peer; the default."""
+    """A log of selected local samples that reaches every partner; the default."""
 
     kind: Literal["log"] = "log"
+    partners: int = Field(
+        32, ge=0, le=100_000, description="neighbours that a node seeks out to share with; 0 is all of them"
+    )
     select: Literal["surprisal", "inserted", "all"] = Field("surprisal", description="which local samples are shared")
     surprisal_bits: float | None = Field(
         None, ge=0, le=1000, description="surprisal above which a sample is shared; by default 0.01 bits per byte"

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from protovine.age import AgeReport, AgeTheory, Delay, SteadyTraining, TrainingReport
 from protovine.age.measure import WARM_UP_AGES
 from protovine.age.predict import direct_age
 from protovine.age.report import BatchMeans, SteadyAges
+from protovine.columns import Columns
 from protovine.errors import ConfigError
 from protovine.experiments.define.config import RunSettings
+from protovine.records import Sent
 from protovine.stream import parse_split
 from protovine.system.settings import LogSettings, ServerSettings, WholeSetSettings
 from protovine.topology import is_changing
@@ -103,6 +107,38 @@ class Verdict(NamedTuple):
 
     mark: str
     words: str
+
+
+def judged_links(
+    neighbours: Sequence[Sequence[int]], judged: Collection[int], records: Columns, partners: int
+) -> list[list[int]]:
+    """For each judged node the judged nodes whose ages count there.
+
+    These are its neighbours. Two nodes with more than ``partners`` neighbours each need not know of each other: their
+    pair counts if one of them has sent the other a message.
+
+    Examples
+    --------
+    >>> mesh = [[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]]
+    >>> judged_links(mesh, [0, 1, 2], Columns(), partners=0)
+    [[1, 2], [0, 2], [0, 1], []]
+    >>> judged_links(mesh, [0, 1, 2], Columns([Sent(5, 0, 1, "probe", 0, 0, 0, 9, 0, 0)]), partners=1)
+    [[1], [0], [], []]
+    """
+    nodes, n = set(judged), len(neighbours)
+    links = [
+        [peer for peer in peers if peer in nodes] if node in nodes else [] for node, peers in enumerate(neighbours)
+    ]
+    if not partners:
+        return links
+    sent = records.of(Sent)
+    met = {divmod(pair, n) for pair in np.unique(sent["node"] * n + sent["peer"]).tolist()}
+    met |= {(other, node) for node, other in met}
+    choosing = [len(peers) > partners for peers in neighbours]
+    return [
+        [peer for peer in peers if (node, peer) in met or not (choosing[node] and choosing[peer])]
+        for node, peers in enumerate(links)
+    ]
 
 
 def expected_ages(settings: RunSettings, neighbours: Sequence[Sequence[int]]) -> Expected | None:

@@ -15,7 +15,7 @@ from protovine import metrics
 from protovine.age import AgeReport, TrainingReport, measure_age, measure_training
 from protovine.columns import Columns
 from protovine.experiments.define.config import RunSettings
-from protovine.experiments.run.ages import Expected, RunAges, expected_ages
+from protovine.experiments.run.ages import Expected, RunAges, expected_ages, judged_links
 from protovine.experiments.run.result import Run
 from protovine.experiments.run.series import GRID, series
 from protovine.experiments.run.trace import Recorder, RunDescription
@@ -137,10 +137,7 @@ def judge_trace(path: Path, settings: RunSettings | None = None) -> Run:
 
 def _ages(run: RunDescription, records: Columns, judged: set[int], end_ns: int) -> tuple[AgeReport, TrainingReport]:
     """Ages between the judged nodes: when messages arrive, and when their prototypes are trained."""
-    links = [
-        [peer for peer in peers if peer in judged] if node in judged else []
-        for node, peers in enumerate(run.neighbours)
-    ]
+    links = judged_links(run.neighbours, judged, records, run.partners)
     return measure_age(records, links, end_ns, GRID), measure_training(records, links, end_ns)
 
 

@@ -18,6 +18,7 @@ from protovine.experiments.run.ages import (
     RunAges,
     expected_ages,
     interval,
+    judged_links,
     number,
     steady_json,
     training_json,
@@ -189,6 +190,14 @@ def _nodes(header: dict[str, Any], key: str, default: Iterable[int], path: Path)
     return set(named)
 
 
+def _whole_number(header: dict[str, Any], key: str, path: Path) -> int:
+    """A number of 0 or more in a header, 0 if it is not there; `DataError` if it is something else."""
+    number = header.get(key, 0)
+    if type(number) is not int or number < 0:
+        raise DataError(f"the trace {path} must have a whole number of 0 or more as '{key}', got {number!r:.60}")
+    return number
+
+
 def _measured(path: Path, settings: RunSettings | None) -> MeasuredRun:
     header, lines = read_trace(path)
     neighbours = header.get("neighbours")
@@ -201,11 +210,11 @@ def _measured(path: Path, settings: RunSettings | None) -> MeasuredRun:
     everyone = range(len(neighbours))
     judged = _nodes(header, "honest", everyone, path) & _nodes(header, "traced", everyone, path)
     judged -= _nodes(header, "incomplete", (), path)
-    links = [[peer for peer in peers if peer in judged] if i in judged else [] for i, peers in enumerate(neighbours)]
+    links = judged_links(neighbours, judged, records, _whole_number(header, "partners", path))
     # A run ends with its last local sample; a trace without arrivals ends with its last record.
     end_ns = int(records.of(Arrived)["at_ns"].max(initial=0)) or records.end_ns
-    start_ns = header.get("start_ns", 0)
-    if not isinstance(start_ns, int) or not 0 <= start_ns <= end_ns:
+    start_ns = _whole_number(header, "start_ns", path)
+    if start_ns > end_ns:
         raise DataError(f"the trace {path} must start between 0 and {end_ns} ns, got {start_ns}")
     report = measure_age(records, links, end_ns, start_ns=start_ns)
     training = measure_training(records, links, end_ns, start_ns)

@@ -137,6 +137,8 @@ class RunDescription:
         Nodes that ended before they had taken all their samples.
     traced : list of int
         Nodes whose records a trace has; all if it is empty.
+    partners : int
+        Neighbours that each node seeks out; 0 is all.
     """
 
     preset: str
@@ -151,6 +153,7 @@ class RunDescription:
     watches_drift: bool = False
     incomplete: list[int] = field(default_factory=list)
     traced: list[int] = field(default_factory=list)
+    partners: int = 0
 
     @property
     def judged(self) -> list[int]:
@@ -184,7 +187,7 @@ class RunDescription:
     def header(self) -> dict[str, Any]:
         """The header of the run's trace file."""
         described = dict(vars(self))
-        for name in ("live", "watches_drift", "incomplete", "traced"):
+        for name in ("live", "watches_drift", "incomplete", "traced", "partners"):
             if not described[name]:
                 del described[name]
         return {**described, "nodes": len(self.neighbours)}

@@ -155,11 +155,11 @@ def read(runtime: Runtime, *, lag_s: float | None = None, meter: SocketMeter | N
     ages_s: Counts = {}
     alive: Counts = {}
     from_future: Counts = {}
-    peers_alive = runtime.roster.alive
+    peers_alive, views = runtime.roster.alive, node.views
     for peer in sorted(runtime.roster.peers):
         key = (name_of(peer),)
         alive[key] = max(alive.get(key, 0), peer in peers_alive)
-        view = node.views.get(peer)
+        view = views.get(peer)
         if view is not None and view.created_ns:
             ages_s[key] = max(ages_s.get(key, 0.0), (now_ns - view.created_ns) / SECOND_NS)
     for peer, count in sorted(tally.from_future.items()):
