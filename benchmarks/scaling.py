@@ -4,8 +4,9 @@
     nice python -m benchmarks.scaling --draw     # only the figure and the table of docs/scale.md, from the results
 
 Every node gets 50 samples of the stationary stream `waveform` at 10 per second, so that more nodes means more data in
-the swarm and nothing else. All systems are the default preset; only the graph and what carries messages differ. The
-results are in benchmarks/results/scaling.json. Points that are there already are not measured again.
+the swarm and nothing else. All systems are the default preset; only the graph and what carries messages differ. Then a
+full mesh of 100 nodes with other numbers of partners, on two streams. The results are in
+benchmarks/results/scaling.json. Points that are there already are not measured again.
 """
 
 from __future__ import annotations
@@ -41,6 +42,13 @@ CURVES: dict[str, tuple[str, dict[str, Any], int]] = {
     "broadcast, 8-regular": ("default", {**BROADCAST, "swarm": {"topology": "regular:8"}}, 100),
 }
 SIZES = (5, 10, 30, 100, 300, 1000)
+# The same for partners in a full mesh of so many nodes, and the stream.
+PARTNERS_NODES, PARTNERS_SEEDS = 100, 2
+PARTNERS: dict[str, tuple[str, dict[str, Any], str]] = {
+    f"{stream}, {partners or f'all {PARTNERS_NODES - 1}'}": ("default", {"exchange": {"partners": partners}}, stream)
+    for stream in ("waveform", "sea")
+    for partners in (8, 16, 32, 64, 0)
+}
 METRICS = ("f1", "bytes_per_node_per_s", "aoi_mean_s", "prototypes_trained_per_node", "duty_mean", "wall_s")
 
 
@@ -51,10 +59,10 @@ def seeds_of(nodes: int) -> int:
 
 def measure(curve: str, nodes: int, seed: int) -> dict[str, Any]:
     """One run of a curve."""
-    preset, sections, _ = CURVES[curve]
+    preset, sections, stream = PARTNERS[curve] if curve in PARTNERS else (*CURVES[curve][:2], STREAM)
     swarm = {"nodes": nodes, **sections.get("swarm", {})}
     experiment = Experiment(presets=preset, seeds=1, seed=seed, **{**sections, "swarm": swarm})
-    data = load(STREAM, rows=nodes * SAMPLES_PER_NODE, seed=seed)
+    data = load(stream, rows=nodes * SAMPLES_PER_NODE, seed=seed)
     started = time.process_time()
     run = execute(experiment.settings(preset), preset, seed, data)
     found = {name: run.metrics[name] for name in METRICS}
@@ -75,14 +83,15 @@ def main() -> None:
         for curve, (_, _, most) in CURVES.items()
         if nodes <= most and not (nodes < 9 and "8" in curve) and not (curve == "small world" and nodes < 10)
         for seed in range(seeds_of(nodes))
-        if (curve, nodes, seed) not in have
     ]
-    for curve, nodes, seed in todo if "--draw" not in sys.argv else ():
+    todo += [(curve, PARTNERS_NODES, seed) for curve in PARTNERS for seed in range(PARTNERS_SEEDS)]
+    for curve, nodes, seed in (each for each in todo if each not in have and "--draw" not in sys.argv):
         found.append(measure(curve, nodes, seed))
         write_json(RESULTS, found)
         print({name: round(v, 3) if isinstance(v, float) else v for name, v in found[-1].items()}, flush=True)
     draw(found)
     write_between(PAGE, "scaling", table(found))
+    write_between(PAGE, "partners", partners_table(found))
 
 
 def points(found: list[dict[str, Any]]) -> dict[str, dict[int, dict[str, float]]]:
@@ -152,6 +161,18 @@ def cell(values: dict[str, float] | None) -> str:
         return "–"
     parts = [f"{values['f1']:.3f}", f"{values['bytes_per_node_per_s']:.0f}"]
     return " / ".join([*parts, f"{values['aoi_mean_s']:.2f}" if values["aoi_mean_s"] > 0 else "–"])
+
+
+def partners_table(found: list[dict[str, Any]]) -> str:
+    """A row for each number of partners: F1, bytes, age, what a node trains, and CPU time, as means over seeds."""
+    heads = ("stream, partners", "F1", "B/s per node", "mean age, s", "trained per node", "CPU s")
+    names = ("f1", "bytes_per_node_per_s", "aoi_mean_s", "prototypes_trained_per_node", "cpu_s")
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    for curve in PARTNERS:
+        runs = [each for each in found if each["curve"] == curve]
+        f1, size, age_s, trained, cpu_s = (mean(each[name] for each in runs) for name in names)
+        lines.append(f"| {curve} | {f1:.3f} | {size:,.0f} | {age_s:.2f} | {trained:,.0f} | {cpu_s:.1f} |")
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
