@@ -42,10 +42,15 @@ def main() -> None:
         restarts = [Envelope(*load_member(home / "ann", AT), incarnation=i, schema=bytes(32)) for i in range(2, 3002)]
     ann.accept_hello(bob.hello(AT_NS), AT_NS)
     bob.accept_hello(ann.hello(AT_NS), AT_NS)
+    bob.group.take_key(ann.id, ann.group.key_for(bob.id))
     print(f"{'bytes':>5} {'way':<20} {'more':>5} {'write us':>9} {'read us':>8}")
     for size in (60, 1000):
         payload = os.urandom(size)
-        ways = {**primitives(payload), "the envelope": envelope(ann, bob, payload)}
+        ways = {
+            **primitives(payload),
+            "the envelope": in_order(payload, lambda payload: ann.seal(bob.id, payload), bob.open),
+            "a message to all": in_order(payload, ann.group.seal, bob.group.open),
+        }
         for name, (more, write_us, read_us) in timed(ways).items():
             print(f"{size:>5} {name:<20} {more:>5} {write_us:>9.1f} {read_us:>8.1f}")
     # Every restart of ann signs a hello, and bob makes new keys.
@@ -101,15 +106,11 @@ def primitives(payload: bytes) -> dict[str, Way]:
     }
 
 
-def envelope(ann: Envelope, bob: Envelope, payload: bytes) -> Way:
+def in_order(payload: bytes, seal: Callable[[bytes], bytes], read: Callable[[bytes], object]) -> Way:
     """Messages are opened in the order in which they were sealed."""
     waiting: list[bytes] = []
-
-    def seal() -> None:
-        waiting.append(ann.seal(1, payload))
-
     unread = iter(waiting)
-    return len(ann.seal(1, payload)) - len(payload), seal, lambda: bob.open(next(unread))
+    return len(seal(payload)) - len(payload), lambda: waiting.append(seal(payload)), lambda: read(next(unread))
 
 
 def timed(ways: dict[str, Way]) -> dict[str, tuple[int, float, float]]:

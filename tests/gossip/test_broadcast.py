@@ -184,3 +184,21 @@ def test_a_restarted_node_is_heard_and_tells_newcomers_what_it_was() -> None:
     air.tell(0, b"c")
     air.run(10)
     assert (2, 2) == air.nodes[1].watermarks[0] == air.nodes[2].watermarks[0]
+
+
+def test_who_hears_a_peer_that_did_not_answer_asks_it_again() -> None:
+    air = Air(2)
+    air.tell(0, b"1")
+    air.run(1)
+    air.deaf = {1}
+    air.tell(0, b"2")
+    air.run(1)
+    air.deaf = {0}  # It goes on to say that it is there, and hears no request.
+    air.run(1200)
+    asked = [at_ns for at_ns, source, each in air.said if source == 1 and each.frame.kind == Kind.PROBE]
+    heard = [at_ns for at_ns, source, _ in air.said if source == 0]
+    assert 6 < len(asked) <= 6 + len(heard), "one request for each bare header at most"
+    assert air.nodes[1].watermarks[0] == (1, 1)
+    air.deaf = set()
+    air.run(70)
+    assert air.nodes[1].watermarks[0] == (1, 2)

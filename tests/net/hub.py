@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from unittest import mock
 
 import numpy as np
@@ -80,6 +80,11 @@ class Memory:
     def send(self, peer: int, data: bytes) -> None:
         self.hub.carry(self.member, peer, Channel.MESSAGE, data)
 
+    def send_all(self, data: bytes) -> None:
+        for other in sorted(self.hub.there):
+            if other != self.member:
+                self.hub.carry(self.member, other, Channel.BROADCAST, data)
+
     def send_hello(self, peer: int | None, data: bytes, ask: bool) -> None:
         self.hub.hellos.append((self.member, peer))
         for other in sorted(self.hub.there) if peer is None else [peer]:
@@ -109,12 +114,17 @@ class Memory:
                 transport.alive(self.member, False)
 
 
-def node_of(node: int, incarnation: int = 1, peers: list[int] | None = None) -> Node:
+def node_of(
+    node: int,
+    incarnation: int = 1,
+    peers: list[int] | None = None,
+    schedule: Literal["round-robin", "broadcast"] = "round-robin",
+) -> Node:
     return build_node(
         SystemSettings(
             learner=HedgedSettings(),
             exchange=LogSettings(inbox=QueueInboxSettings(queue_max=1000), select="all", batch_s=0.01),
-            gossip=GossipSettings(fanout=4, share_probability=1.0, schedule="round-robin"),
+            gossip=GossipSettings(fanout=4, share_probability=1.0, schedule=schedule),
         ),
         NodeContext(
             node=node,
@@ -124,6 +134,7 @@ def node_of(node: int, incarnation: int = 1, peers: list[int] | None = None) -> 
             draw=lambda purpose: np.random.default_rng([node, incarnation, len(purpose)]),
             incarnation=incarnation,
             train_period_ns=1,
+            broadcasts=True,
         ),
     )
 

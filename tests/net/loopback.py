@@ -52,6 +52,9 @@ class End:
     def send(self, peer: int, data: bytes) -> None:
         self._hand(peer, Channel.MESSAGE, data)
 
+    def send_all(self, data: bytes) -> None:
+        self._hand_to(None, Channel.BROADCAST, data)
+
     def send_hello(self, peer: int | None, data: bytes, ask: bool) -> None:
         self._hand_to(peer, Channel.ASK if ask else Channel.HELLO, data)
 

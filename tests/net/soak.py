@@ -83,9 +83,10 @@ def schedule(seed: int, hours: float) -> list[Step]:
 class Soak:
     """A world and what must be true of it."""
 
-    def __init__(self, certified: tuple[dict[str, Identity], Trust]) -> None:
+    def __init__(self, certified: tuple[dict[str, Identity], Trust], broadcasts: bool) -> None:
         self.members, self.trust = dict(certified[0]), certified[1]
         self.world = World(self.members, self.trust)
+        self.world.broadcasts = broadcasts
         self.disks = [Disk() for _ in range(MEMBERS)]
         self.saved = [0] * MEMBERS
         self.ahead_ns = [0] * MEMBERS
@@ -286,10 +287,15 @@ def quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def run(steps: Sequence[Step], certified: tuple[dict[str, Identity], Trust], rest: int = 15) -> float:
-    """Run a schedule, with all causes ended after every ``rest`` steps; the member-hours that it took."""
+def run(
+    steps: Sequence[Step], certified: tuple[dict[str, Identity], Trust], rest: int = 15, broadcasts: bool = False
+) -> float:
+    """Run a schedule, with all causes ended after every ``rest`` steps; the member-hours that it took.
+
+    With ``broadcasts`` nodes send to all at once.
+    """
     with repeatable(), quiet():
-        soak = Soak(certified)
+        soak = Soak(certified, broadcasts)
         began_ns = soak.world.now_ns
         for number, step in enumerate(steps, 1):
             soak.do(step)
@@ -299,10 +305,10 @@ def run(steps: Sequence[Step], certified: tuple[dict[str, Identity], Trust], res
         return MEMBERS * (soak.world.now_ns - began_ns) / HOUR
 
 
-def fails(steps: Sequence[Step], certified: tuple[dict[str, Identity], Trust]) -> str | None:
+def fails(steps: Sequence[Step], certified: tuple[dict[str, Identity], Trust], broadcasts: bool = False) -> str | None:
     """Why a schedule fails; None if it does not."""
     try:
-        run(steps, certified)
+        run(steps, certified, broadcasts=broadcasts)
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     return None
@@ -323,6 +329,11 @@ def minimal(steps: list[Step], fails: Callable[[list[Step]], object]) -> list[St
     return steps
 
 
+def to_all(seed: int) -> bool:
+    """Whether nodes send to all at once in the schedule of this seed: in every other one."""
+    return seed % 2 == 1
+
+
 def say(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
@@ -330,8 +341,8 @@ def say(text: str) -> None:
 
 def shrink(seed: int, certified: tuple[dict[str, Identity], Trust]) -> None:
     """Print the shortest schedule that is left of a seed's that fails."""
-    steps = minimal(schedule(seed, HOURS), lambda steps: fails(steps, certified))
-    say(f"seed {seed}, minimal: {fails(steps, certified)}")
+    steps = minimal(schedule(seed, HOURS), lambda steps: fails(steps, certified, to_all(seed)))
+    say(f"seed {seed}, minimal: {fails(steps, certified, to_all(seed))}")
     for step in steps:
         say(f"    {step!r},")
 
@@ -342,7 +353,7 @@ def main() -> None:
     began, done, failed = time.perf_counter(), 0.0, []
     while done < hours:
         try:
-            done += run(schedule(seed, HOURS), certified)
+            done += run(schedule(seed, HOURS), certified, broadcasts=to_all(seed))
         except Exception as error:
             say(f"seed {seed}: {type(error).__name__}: {error}")
             failed.append(seed)

@@ -20,12 +20,15 @@ import numpy as np
 import pytest
 
 import protovine
+from protovine.gossip import EVERYONE
 from protovine.net import create_authority, issue
 from protovine.net.config import NodeSettings
+from protovine.net.io import Schema
 from protovine.net.transport import Endpoints, ask_status, open_session
-from protovine.records import Learned, Predicted
+from protovine.records import Learned, Predicted, Record, Sent
 from protovine.tape import Began, play, read_tape
 from tests import copies
+from tests.net.multicast import need_multicast
 
 pytest.importorskip("zenoh", reason="the extra `net` is not installed")
 
@@ -117,6 +120,15 @@ def endpoint(folder: Path, name: str) -> str:
     return NodeSettings.read(folder / f"{name}.toml", {}).network.listen[0]
 
 
+def played(folder: Path, name: str) -> tuple[Schema, list[Record]]:
+    """The schema of a node, and the records of its tape, played again."""
+    settings = NodeSettings.read(folder / f"{name}.toml", {})
+    calls = list(read_tape(folder / f"{name}.tape"))
+    began = calls[0]
+    assert isinstance(began, Began)
+    return settings.schema_of(), play(calls, settings.build(settings.schema_of(), began.node, began.incarnation, []))
+
+
 def test_two_nodes_meet_learn_answer_and_leave_and_their_tapes_play_the_same(nodes: Processes) -> None:
     folder = nodes.folder
     prepare(folder, ["ann", "bob", "watch"])
@@ -146,18 +158,47 @@ def test_two_nodes_meet_learn_answer_and_leave_and_their_tapes_play_the_same(nod
         assert 0 == child.wait(LIMIT_S), nodes.log(name)
         assert (folder / f"{name}-state" / "snapshot.bin").exists()
     for name in ("ann", "bob"):
-        settings, schema = NodeSettings.read(folder / f"{name}.toml", {}), None
-        schema = settings.schema_of()
-        calls = list(read_tape(folder / f"{name}.tape"))
-        began = calls[0]
-        assert isinstance(began, Began)
-        records = play(calls, settings.build(schema, began.node, began.incarnation, []))
+        schema, records = played(folder, name)
         again = [record for record in records if isinstance(record, Predicted)]
         said = lines(folder / f"{name}.out")
         assert 60 == len(again) == sum(isinstance(record, Learned) for record in records)
         for record, output in zip(again, said, strict=True):
             assert output["prediction"] == (None if record.predicted < 0 else schema.label(record.predicted))
             assert list(record.proba) == list(output["probabilities"].values())
+
+
+@pytest.mark.parametrize("group", ["udp/239.255.77.77:{port}", None], ids=["multicast", "links"])
+def test_three_nodes_send_each_message_once_to_all(nodes: Processes, group: str | None) -> None:
+    folder, names = nodes.folder, ["ann", "bob", "cat"]
+    prepare(folder, [*names, "watch"])
+    more = '[gossip]\nschedule = "broadcast"\n'
+    if group is not None:
+        need_multicast()
+        more = f'multicast = "{group.format(port=ports(1)[0])}"\ninterface = "lo"\n{more}'
+    for name in names:
+        file = folder / f"{name}.toml"
+        file.write_text(file.read_text().replace("[source]", f"{more}[source]"))
+        nodes.start(name, f"{name}.toml")
+
+    def statuses() -> dict[str, dict]:
+        at = Endpoints([], [endpoint(folder, name) for name in names], "client", folder / "watch")
+        return {found["name"]: found for found in map(json.loads, ask_status("barn", at).values())}
+
+    wait_for(
+        lambda: [[60, 60]] * 3 == [[peer["samples_learnt"] for peer in one["peers"]] for one in statuses().values()],
+        "all samples of all",
+    )
+    for child in nodes.running.values():
+        child.send_signal(signal.SIGTERM)
+    for name, child in nodes.running.items():
+        assert 0 == child.wait(LIMIT_S), nodes.log(name)
+        assert "Traceback" not in nodes.log(name)
+        assert 60 == len(lines(folder / f"{name}.out"))
+        _, records = played(folder, name)
+        sent = [record for record in records if isinstance(record, Sent) and record.prototypes]
+        to_all = [record for record in sent if record.peer == EVERYONE]
+        assert sum(record.prototypes for record in to_all) >= 10
+        assert len(sent) - len(to_all) <= 4, "summaries for those who came late"
 
 
 def test_after_kill_9_a_node_continues_from_its_snapshot(nodes: Processes) -> None:
@@ -196,6 +237,18 @@ def test_after_kill_9_a_node_continues_from_its_snapshot(nodes: Processes) -> No
         (('schema = "schema.json"', ""), "schema is required"),
         (("stay = true", "stay = true\nsnapshot_s = 0"), "node.snapshot_s must be between 1 and 86400, got 0"),
         (("stay = true", 'stay = true\npreset = "defalt"'), "unknown preset 'defalt' (did you mean 'default'?)"),
+        (
+            ("[source]", 'multicast = "udp/239.1.2.3:7448"\n[source]'),
+            "network.multicast is for gossip.schedule broadcast",
+        ),
+        (
+            ("[source]", 'interface = "eth0"\n[source]'),
+            "network.interface 'eth0' is for network.multicast, which is not set",
+        ),
+        (
+            ("[source]", 'multicast = "udp/10.0.0.1:74"\n[gossip]\nschedule = "broadcast"\n[source]'),
+            "a multicast group is udp/ADDRESS:PORT, with an address from 224.0.0.0",
+        ),
     ],
 )
 def test_a_wrong_file_is_one_line_that_names_the_key(tmp_path: Path, change: tuple[str, str], message: str) -> None:
@@ -209,6 +262,15 @@ def test_a_wrong_file_is_one_line_that_names_the_key(tmp_path: Path, change: tup
     assert message in done.stderr
     assert 1 == len(done.stderr.splitlines()), done.stderr
     assert not (tmp_path / "ann.out").exists()
+
+
+def test_an_interface_that_is_not_there_is_named(tmp_path: Path) -> None:
+    prepare(tmp_path, ["ann"], rows=10)
+    file, more = tmp_path / "ann.toml", '[gossip]\nschedule = "broadcast"\n[source]'
+    file.write_text(file.read_text().replace("[source]", f'multicast = "udp/239.1.2.3:7"\ninterface = "no0"\n{more}'))
+    done = command("node", "ann.toml", cwd=tmp_path)
+    assert 2 == done.returncode, done.stderr
+    assert "protovine: cannot join the multicast group udp/239.1.2.3:7#iface=no0: " in done.stderr.splitlines()[-1]
 
 
 def test_check_says_who_a_node_would_be(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from protovine.net import Envelope, Identity, Member, Trust
 from protovine.net.claim import Claim
-from tests.net.soak import MEMBERS, SPARE, Step, fails, minimal, run, schedule
+from tests.net.soak import MEMBERS, SPARE, Step, fails, minimal, run, schedule, to_all
 from tests.net.world import World, certify
 
 
@@ -20,15 +20,18 @@ def certified(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Ident
     return certify(tmp_path_factory.mktemp("certificates"), MEMBERS, SPARE)
 
 
+@pytest.mark.parametrize("broadcasts", [False, True])
 @pytest.mark.parametrize("seed", [101, 102])
-def test_promises_hold_whatever_happens_to_members(certified: tuple[dict[str, Identity], Trust], seed: int) -> None:
-    assert run(schedule(seed, 0.5), certified) > 2
+def test_promises_hold_whatever_happens_to_members(
+    certified: tuple[dict[str, Identity], Trust], seed: int, broadcasts: bool
+) -> None:
+    assert run(schedule(seed, 0.5), certified, broadcasts=broadcasts) > 2
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(200, 212))
 def test_promises_hold_for_longer(certified: tuple[dict[str, Identity], Trust], seed: int) -> None:
-    assert run(schedule(seed, 2.0), certified) > 8
+    assert run(schedule(seed, 2.0), certified, broadcasts=to_all(seed)) > 8
 
 
 ONCE = {

@@ -32,7 +32,8 @@ from protovine.experiments.run.execute import Run, execute
 from protovine.net import Envelope, create_authority, issue, load_member
 from protovine.net.io.schema import Schema
 from protovine.net.runtime import Runtime
-from protovine.net.transport import Channel, Endpoints, ZenohTransport, open_session, zenoh_module
+from protovine.net.transport import Channel, Endpoints, ZenohTransport, open_session
+from protovine.net.zenoh_library import zenoh_module
 from protovine.node import Node
 from protovine.records import SECOND_NS, Arrived, Missed, Predicted, Refused, Sent
 from protovine.sim import Simulator

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import json
 import socket
 from collections.abc import Callable
@@ -19,8 +20,10 @@ from protovine.checks import check_transport
 from protovine.cli import main
 from protovine.errors import ConfigError
 from protovine.net import create_authority, issue
+from protovine.net.multicast import Multicast
 from protovine.net.transport import Channel, Endpoints, Transport, ZenohTransport, host_and_port
 from tests.net.loopback import End, Wire
+from tests.net.multicast import need_multicast
 
 
 def test_the_transport_in_memory_keeps_the_contract() -> None:
@@ -51,6 +54,38 @@ def test_zenoh_keeps_the_contract(secure: bool, tmp_path: Path) -> None:
         return ZenohTransport("barn", member, Endpoints([at[member]], at[:member], certificates=home))
 
     check_transport(make, timeout_s=30.0)
+
+
+def test_zenoh_keeps_the_contract_with_a_multicast_group() -> None:
+    pytest.importorskip("zenoh")
+    need_multicast()
+    *links, port = free_ports(4)
+    at = [f"tcp/127.0.0.1:{each}" for each in links]
+    group = Multicast(f"udp/239.255.77.76:{port}", "lo")
+    check_transport(
+        lambda member: ZenohTransport("barn", member, Endpoints([at[member]], at[:member], multicast=group)),
+        timeout_s=30.0,
+    )
+
+
+@given(st.text(max_size=30) | st.from_regex(r"(udp/|tcp/|)[0-9a-f.\[\]:-]{0,16}(:[0-9a-z]{0,6}|)", fullmatch=True))
+def test_a_multicast_group_is_understood_or_refused(text: str) -> None:
+    found = None
+    try:
+        found = Multicast(text)
+    except ConfigError as error:
+        refusal = str(error)
+    if found is None:
+        assert repr(text)[1:-1] in repr(refusal)
+    else:
+        host, port = host_and_port(found.endpoint)
+        assert ipaddress.ip_address(host).is_multicast and port > 0
+
+
+@pytest.mark.parametrize("name", ["", "a" * 16, "eth0#bind=eth1", "eth 0", "eth0;x=1"])
+def test_an_interface_has_a_plain_name(name: str) -> None:
+    with pytest.raises(ConfigError, match="an interface has a name"):
+        Multicast("udp/239.1.2.3:7448", name)
 
 
 class ToEveryone(End):

@@ -81,7 +81,10 @@ class Process:
         plan = Plan(
             MemberName("barn", f"node-{member}", member),
             Endpoints((), ()),
-            build=lambda incarnation, peers: node_of(member, incarnation, peers),
+            build=lambda incarnation, peers: node_of(
+                member, incarnation, peers, "broadcast" if world.broadcasts else "round-robin"
+            ),
+            broadcasts=world.broadcasts,
             envelope=lambda incarnation: world.envelope(member, incarnation),
             incarnation_min=incarnation_at(world.now_ns + ahead_ns),
             least_ns=int(NOW.timestamp()) * S,
@@ -94,6 +97,9 @@ class Process:
 
     def send(self, peer: int, data: bytes) -> None:
         self.world.carry(self, peer, Channel.MESSAGE, data)
+
+    def send_all(self, data: bytes) -> None:
+        self.world.carry(self, None, Channel.BROADCAST, data)
 
     def send_hello(self, peer: int | None, data: bytes, ask: bool) -> None:
         self.world.carry(self, peer, Channel.ASK if ask else Channel.HELLO, data)
@@ -179,6 +185,8 @@ class World:
 
     # Whether transports let nothing pass to and from certificates that they deny.
     denies = True
+    # Whether nodes send to all at once.
+    broadcasts = False
 
     def __init__(self, members: dict[str, Identity] | None = None, trust: Trust | None = None, seed: int = 1) -> None:
         self.members, self.trust = members, trust

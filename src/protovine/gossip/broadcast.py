@@ -27,7 +27,7 @@ from protovine.records import SECOND_NS
 _HEADER_BYTES = 32
 # How long a gap waits before it is asked for: the least time, and by how much nodes differ. Doubles with each request.
 _ASK_NS, _ASK_SPREAD_NS, _ASK_MAX_NS = SECOND_NS, 3 * SECOND_NS, 60 * SECOND_NS
-_ASK_TRIES = 6  # Then the peer is out of range: wait until it is heard again.
+_ASK_TRIES = 6  # Then the peer is out of range: wait until it is heard.
 _REPEAT_NS = 2 * SECOND_NS  # A repair that is younger than this may still be under way.
 _BEAT_NS, _BEAT_MAX_NS = 5 * SECOND_NS, 60 * SECOND_NS
 # A node that misses many entries, and more than this many bytes, gets a summary.
@@ -140,11 +140,17 @@ class BroadcastLog(LogGossip):
                 self._asked(state, frame, now_ns)
             gap = self._gaps.setdefault(state.id, _Gap())
             gap.head = max(gap.head, frame.last)
+            if gap.tries >= _ASK_TRIES:
+                # It is heard, so it may hear this node again: one more request for each message of it.
+                gap.tries, gap.ask_ns = _ASK_TRIES - 1, now_ns + self._wait_ns(state.id, 0)
             self._watch(state, gap, bool(good), now_ns)
         return state.view(), None
 
     def reached(self, peer: int, now_ns: int) -> None:
-        """A peer is there again: ask soon for what was missed."""
+        """A peer is there, or there again: ask soon for what was missed, and say soon what it may have missed."""
+        if self.active and self._sequence and (self._beat_ns is None or self._beat_ns > now_ns + TICK_NS):
+            self._beat_ns = now_ns + TICK_NS
+            self._wake(self._beat_ns)
         gap = self._gaps.get(peer)
         if gap is not None and self.active:
             gap.tries = 0
@@ -209,9 +215,10 @@ class BroadcastLog(LogGossip):
             gap.ask_ns, gap.tries = None, 0
             return
         if progress:
-            gap.tries = 0
-        if gap.ask_ns is None and gap.tries < _ASK_TRIES:
-            gap.ask_ns = now_ns + self._wait_ns(state.id, gap.tries)
+            gap.tries = 0  # The long waits of before are over, too.
+        ask_ns = now_ns + self._wait_ns(state.id, gap.tries)
+        if (gap.ask_ns is None and gap.tries < _ASK_TRIES) or (progress and gap.ask_ns is not None):
+            gap.ask_ns = min(ask_ns, gap.ask_ns or ask_ns)
         if gap.ask_ns is not None:
             self._wake(max(gap.ask_ns, now_ns))
 

@@ -27,6 +27,7 @@ from protovine.net.io import (
     ZenohKeys,
     ZenohSink,
 )
+from protovine.net.multicast import Multicast
 from protovine.net.operate import ControlTable
 from protovine.net.ops.probe import is_own
 from protovine.net.roster import RosterTiming
@@ -111,6 +112,11 @@ class NetworkTable(Section):
     lease_s: float | None = Field(None, ge=1, le=3600, description="a link that is silent for this long is closed")
     keep_alive_s: float | None = Field(None, ge=0.1, le=1800, description="an idle link is used this often")
     retry_s_max: float | None = Field(None, ge=0.1, le=3600, description="longest pause before dialling again")
+    multicast: str | None = Field(
+        None,
+        description="group for messages to all (schedule broadcast), such as udp/239.1.2.3:7448; else over each link",
+    )
+    interface: str | None = Field(None, description="network interface of the multicast group, such as eth0")
     certificates: str | None = Field(None, description="the member's folder from `protovine cert issue`")
     plain: bool = Field(False, description="plain TCP without certificates: swarm, name and id are then needed")
     swarm: str | None = Field(None, description="plain: name of the swarm")
@@ -335,6 +341,11 @@ class NodeSettings(SystemSettings):
             for key, value in zip(("swarm", "name", "id"), identity, strict=True):
                 if value is not None:
                     raise ConfigError(f"network.{key} stands in the certificate; it is for network.plain only")
+        if network.multicast is None and network.interface is not None:
+            raise ConfigError(f"network.interface '{network.interface}' is for network.multicast, which is not set")
+        schedule = self.gossip.schedule
+        if network.multicast is not None and schedule != "broadcast":
+            raise ConfigError(f"network.multicast is for gossip.schedule broadcast; '{schedule}' sends to one peer")
         if not network.listen and not network.connect:
             raise ConfigError("network.listen or network.connect must name an endpoint")
         if self.schema_ is None:
@@ -353,7 +364,13 @@ class NodeSettings(SystemSettings):
         home = Path(network.certificates) if network.certificates is not None else None
         # A list that all members share names this one, too: dialling itself would fail again and again.
         connect = [endpoint for endpoint in network.connect if not is_own(endpoint, network.listen)]
-        return Endpoints(network.listen, connect, network.mode, home, self._timing())
+        group = None if network.multicast is None else Multicast(network.multicast, network.interface)
+        return Endpoints(network.listen, connect, network.mode, home, self._timing(), group)
+
+    @property
+    def broadcasts(self) -> bool:
+        """Whether one message goes to all."""
+        return self.gossip.schedule == "broadcast" and self.gossip.share_probability > 0
 
     def _timing(self) -> LinkTiming:
         given = {name: getattr(self.network, name) for name in ("dial_s", "lease_s", "keep_alive_s", "retry_s_max")}
@@ -438,6 +455,7 @@ class NodeSettings(SystemSettings):
                 draw=lambda purpose: rng.stream(self.node.seed, purpose, member, incarnation),
                 incarnation=incarnation,
                 train_period_ns=max(1, round(SECOND_NS / self.node.train_rate_hz)),
+                broadcasts=True,
             ),
         )
 

@@ -35,7 +35,7 @@ from protovine.net.security.commands import (
     write_challenge,
 )
 from protovine.net.security.identity import MemberName
-from protovine.net.transport import zenoh_module
+from protovine.net.zenoh_library import zenoh_module
 from protovine.records import SECOND_NS
 
 _log = logging.getLogger("protovine")

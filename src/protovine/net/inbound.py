@@ -13,8 +13,9 @@ from protovine.errors import MissingKeysError, RemoteProtocolError
 from protovine.gossip import kind_name
 from protovine.net.pacing import TokenBucket
 from protovine.net.security.base import EnvelopeLike
+from protovine.net.security.group import KEY_MARK
 from protovine.net.security.hello import Member
-from protovine.net.tally import HELLO, PeerGroup, PeerKey, Tally
+from protovine.net.tally import HELLO, SENDER_KEY, PeerGroup, PeerKey, Tally
 from protovine.net.transport import Channel
 
 
@@ -45,10 +46,17 @@ class InboundLimits:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A payload that ``peer`` sealed for this node, within its limits."""
+    """A payload that ``peer`` sealed for this node or for all, within its limits."""
 
     peer: int
     payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFrom:
+    """A peer's key for messages to all members, which the envelope has taken."""
+
+    peer: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +102,7 @@ class Inbound:
         self.cut: set[int] = set()  # Members whose messages an operator lets nobody read.
         self._queue: deque[tuple[Channel, bytes]] = deque()
         self._queue_bytes = 0
+        self._to_all = 0  # Messages to all in the queue.
         self._closed = False
         self._hellos = TokenBucket(limits.hellos_per_s, limits.hello_burst, now_ns)
         self._budgets: dict[int, tuple[TokenBucket, TokenBucket]] = {}
@@ -107,17 +116,21 @@ class Inbound:
         """Whether there was room for it to wait; otherwise it is dropped, and counted unless the queue is closed."""
         if self._closed:
             return False
-        too_many = len(self._queue) >= self.limits.messages_max
-        if too_many or self._queue_bytes + len(data) > self.limits.bytes_max:
+        # A multicast group is open to all that is near, so messages to all leave half of the room to the others.
+        to_all = channel is Channel.BROADCAST
+        waiting, room = (self._to_all, 0.5) if to_all else (len(self._queue), 1.0)
+        too_many = waiting >= room * self.limits.messages_max
+        if too_many or self._queue_bytes + len(data) > room * self.limits.bytes_max:
             self.tally.refused[PeerGroup.UNKNOWN, "overrun"] += 1
             return False
         self._queue_bytes += len(data)
+        self._to_all += to_all
         self._queue.append((channel, data))
         return True
 
     def close(self) -> None:
         """Drop what waits and all that comes later: the node has ended."""
-        self._closed, self._queue_bytes = True, 0
+        self._closed, self._queue_bytes, self._to_all = True, 0, 0
         self._queue.clear()
 
     def take(self) -> tuple[Channel, bytes] | None:
@@ -126,27 +139,35 @@ class Inbound:
             return None
         channel, data = self._queue.popleft()
         self._queue_bytes -= len(data)
+        self._to_all -= channel is Channel.BROADCAST
         return channel, data
 
-    def open(self, channel: Channel, data: bytes, now_ns: int, wall_ns: int) -> Message | HelloFrom | Refusal:
+    def open(self, channel: Channel, data: bytes, now_ns: int, wall_ns: int) -> Message | KeyFrom | HelloFrom | Refusal:
         """What the bytes are, if envelope and limits accept them; certificates and hellos are judged by ``wall_ns``."""
         try:
             if channel is Channel.MESSAGE:
-                return self._message(data, now_ns)
+                return self._message(*self.envelope.open(data), len(data), now_ns)
+            if channel is Channel.BROADCAST:
+                return self._message(*self.envelope.group.open(data), len(data), now_ns, to_all=True)
             return self._hello(data, channel is Channel.ASK, now_ns, wall_ns)
         except MissingKeysError as error:
             return Refusal(error.sender, error)
         except RemoteProtocolError as error:
             return Refusal(PeerGroup.UNKNOWN, error)
 
-    def _message(self, data: bytes, now_ns: int) -> Message | Refusal:
-        peer, payload = self.envelope.open(data)
-        self.tally.count_received(peer, kind_name(payload), len(data))
+    def _message(
+        self, peer: int, payload: bytes, data_bytes: int, now_ns: int, to_all: bool = False
+    ) -> Message | KeyFrom | Refusal:
+        is_key = payload.startswith(KEY_MARK) and not to_all
+        self.tally.count_received(peer, SENDER_KEY if is_key else kind_name(payload), data_bytes)
         if peer in self.cut:
             return Refusal(peer, RemoteProtocolError("cut", "an operator has cut this link"))
         messages, size = self._budget(peer, now_ns)
-        if not messages.take(now_ns) or not size.take(now_ns, len(data)):
+        if not messages.take(now_ns) or not size.take(now_ns, data_bytes):
             return Refusal(peer, RemoteProtocolError("flood", f"node {peer} sends more than it may"))
+        if is_key:
+            self.envelope.group.take_key(peer, payload)
+            return KeyFrom(peer)
         return Message(peer, payload)
 
     def _hello(self, data: bytes, asks: bool, now_ns: int, wall_ns: int) -> HelloFrom:

@@ -61,6 +61,8 @@ class Plan:
         How many samples may wait for their labels.
     timing : RosterTiming or None
         How often peers are asked and looked for.
+    broadcasts : bool
+        Whether the node sends messages to all at once.
     """
 
     member: MemberName
@@ -79,6 +81,7 @@ class Plan:
     least_ns: int = 0
     awaiting: AwaitLimits | None = None
     timing: RosterTiming | None = None
+    broadcasts: bool = False
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,7 @@ def assemble(
         clock=clock,
         timing=plan.timing,
         awaiting=plan.awaiting,
+        broadcasts=plan.broadcasts,
     )
     runtime.snapshots.tape = tape
     if loaded.state is not None:

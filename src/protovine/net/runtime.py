@@ -25,12 +25,14 @@ from protovine.errors import (
     StaleHelloError,
     UnreadableError,
 )
-from protovine.gossip import UNSENT, kind_name
+from protovine.gossip import EVERYONE, UNSENT, kind_name
+from protovine.net.broadcasting import Broadcasting
 from protovine.net.causes import Causes, log_cause
 from protovine.net.claim import SHARED, Claim, ClaimAction
 from protovine.net.clock import Clock
 from protovine.net.inbound import HelloFrom, Inbound, InboundLimits, Message, Refusal
 from protovine.net.refusals import Refusals
+from protovine.net.reopening import Reopening
 from protovine.net.roster import Order, Roster, RosterTiming
 from protovine.net.samples import AwaitLimits, EventLike, LocalSamples, SamplePrediction
 from protovine.net.security.base import EnvelopeLike
@@ -78,6 +80,8 @@ class Runtime:
         When to ask for peers, and how much to take from them.
     awaiting : AwaitLimits
         How many samples may wait for their labels.
+    broadcasts : bool
+        Whether the node sends messages to all at once.
     """
 
     def __init__(
@@ -95,6 +99,7 @@ class Runtime:
         timing: RosterTiming | None = None,
         limits: InboundLimits | None = None,
         awaiting: AwaitLimits | None = None,
+        broadcasts: bool = False,
     ) -> None:
         self.node, self.envelope, self.transport, self.neighbours = node, envelope, transport, neighbours
         self.clock = clock or Clock()
@@ -115,7 +120,8 @@ class Runtime:
         self.snapshots = Snapshots(store, self.state, self.clock.steady, self.tally, snapshot_s)
         self._about = about or {}
         self.trusting = Trusting(envelope, self.roster, node, transport, self.tally, now_ns)
-        self.trusting.forgot = self.snapshots.request
+        self.broadcasting = Broadcasting(envelope, self.roster, transport, self.tally, broadcasts)
+        self.trusting.forgot, self.trusting.dropped = self.snapshots.request, self.broadcasting.hand_keys
         self._keep_record = record
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -125,8 +131,7 @@ class Runtime:
         self._timer_key: tuple[int | None, ...] = ()
         self._inbound_lock, self._draining = threading.Lock(), False
         self.refusals = Refusals(self.tally, lambda peer: peer in self.roster.peers, self._soon)
-        self._reopening: asyncio.Task[None] | None = None
-        self._reopen_again = False
+        self._reopening = Reopening(transport, self._tasks, self._reopened)
 
     def now_ns(self) -> int:
         """The node's time, after it has followed what the system's clock did; in the loop only."""
@@ -276,7 +281,12 @@ class Runtime:
     # -- Messages. -----------------------------------------------------------------------------------------------------
 
     def _send(self, peer: int, data: bytes) -> None:
-        if peer not in self.roster.peers or peer in self.inbound.cut or self.claim.stands_by:
+        if self.claim.stands_by:
+            return
+        if peer == EVERYONE:
+            self.broadcasting.send(data)
+            return
+        if peer not in self.roster.peers or peer in self.inbound.cut:
             return  # Known from a snapshot, but it has not said hello yet; gossip repeats the message then.
         try:
             sealed = self.envelope.seal(peer, data)
@@ -319,7 +329,7 @@ class Runtime:
                     _log.exception("a message was left out because of a bug")
 
     def _handle(self, channel: Channel, data: bytes) -> None:
-        if self.claim.stands_by and channel is Channel.MESSAGE:
+        if self.claim.stands_by and channel in (Channel.MESSAGE, Channel.BROADCAST):
             return  # It is for the process that has the name.
         now_ns, steady_ns = self.now_ns(), self.clock.steady()
         if channel is Channel.REVOCATIONS:
@@ -340,10 +350,12 @@ class Runtime:
                     self._carry_out()
                 return
             self.claim.accepted = True
+            if channel is Channel.BROADCAST:
+                self.broadcasting.heard(steady_ns)
             self.roster.message(found.peer, steady_ns)
         elif isinstance(found, HelloFrom):
             self.roster.hello(found.member, found.asks, steady_ns)
-        else:
+        elif isinstance(found, Refusal):
             self._refused(found, steady_ns)
         self._carry_out()
 
@@ -413,8 +425,11 @@ class Runtime:
         elif action is Action.REPEAT:
             self.node.peer_reached(peers[0], self.now_ns())
             self.trusting.met(peers[0])
+            self.broadcasting.met(peers[0], self.clock.steady())
         elif action is Action.ASK or action is Action.REPLY:
             self._send_hello(peers[0], ask=action is Action.ASK)
+            if action is Action.REPLY:
+                self.broadcasting.hand_key(peers[0])
         elif action is Action.ASK_ALL:
             self._send_hello(None, ask=True)
         elif action is Action.RETURN:
@@ -429,9 +444,9 @@ class Runtime:
             names = ", ".join(self.tally.name(peer) for peer in peers[:5]) or "any other member"
             _log.warning("no sign of %s: opening the network again", names)
             self.tally.reopened += 1
-            self._start_reopening()
+            self._reopening.start()
         elif action is Action.RENEW:
-            self._start_reopening()
+            self._reopening.start()
 
     def _send_hello(self, peer: int | None, ask: bool) -> None:
         hello = self.envelope.hello(self.now_ns())
@@ -440,21 +455,7 @@ class Runtime:
         self.tally.count_sent(peer if peer is not None and peer in self.roster.peers else unproven, HELLO, len(hello))
         self.transport.send_hello(peer, hello, ask)
 
-    def _start_reopening(self) -> None:
-        self._reopen_again = True
-        if self._reopening is None or self._reopening.done():
-            self._reopening = asyncio.ensure_future(self._reopen())
-            self._tasks.append(self._reopening)
-
-    async def _reopen(self) -> None:
-        opened = True
-        while opened and self._reopen_again:
-            self._reopen_again = False
-            try:
-                await asyncio.to_thread(self.transport.reopen)
-            except Exception as error:
-                _log.error("could not open the network: %s", error)
-                opened = False
+    def _reopened(self, opened: bool) -> None:
         with self._bug_ends_run():
             self.roster.reopened(opened, self.clock.steady())
             self._settle()
@@ -495,5 +496,5 @@ class Runtime:
     @property
     def warnings(self) -> list[str]:
         """What is wrong now and needs a person; from any thread."""
-        claim = self.claim.warnings(self.clock.steady())
-        return claim + self.tally.warnings + self.clock.warnings + self.snapshots.warnings
+        timed = self.claim.warnings(self.clock.steady()) + self.broadcasting.warnings(self.clock.steady())
+        return timed + self.tally.warnings + self.clock.warnings + self.snapshots.warnings

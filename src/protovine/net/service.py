@@ -259,6 +259,7 @@ def _plan(settings: NodeSettings, schema: Schema, fresh: bool) -> Plan:
         incarnation_min=incarnation_at(time.time_ns()),
         snapshot_s=settings.node.snapshot_s,
         timing=settings.roster_timing(),
+        broadcasts=settings.broadcasts,
         tape=Path(settings.node.tape) if settings.node.tape is not None else None,
         tapes_max=settings.node.tapes_max,
     )

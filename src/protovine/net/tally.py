@@ -15,6 +15,7 @@ from protovine.records import Received
 RECENT = 1000
 # The kind of hellos among the kinds of messages.
 HELLO = "hello"
+SENDER_KEY = "sender_key"
 # Members with another schema that are remembered by name: anybody can make up names.
 _OTHERS_MAX = 20
 

@@ -4,9 +4,10 @@ A transport neither proves who sent a message (`Envelope` does) nor that it arri
 the functions that the runtime gives to `open` from threads of its own.
 
 A member listens at ``protovine/SWARM/ID/…``: ``message`` for sealed messages, ``hello`` for hellos, ``ask`` for hellos
-that want one back; these also go to ``protovine/SWARM/all/ask``. ``revocations``, of one member or of all, is for
-lists of revoked certificates. A liveliness token at ``…/alive`` tells others within milliseconds when a link to it
-opens or closes. It is only a hint.
+that want one back; these also go to ``protovine/SWARM/all/ask``. Messages to all members go to
+``protovine/SWARM/all/broadcast``, over the links or over UDP multicast (`multicast.py`). ``revocations``, of one member
+or of all, is for lists of revoked certificates. A liveliness token at ``…/alive`` tells others within milliseconds when
+a link to it opens or closes. It is only a hint.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from protovine.errors import ConfigError, suggest
-from protovine.gossip import MESSAGE_BYTES_MAX
-from protovine.net.security.envelope import OVERHEAD_BYTES_MAX
+from protovine.net.multicast import Multicast, MulticastLink
+from protovine.net.zenoh_library import WIRE_BYTES_MAX, first_line, zenoh_module
 
 MODES = ("peer", "router", "client")
 # A client that finds no router tries for this much longer than one attempt.
@@ -42,8 +43,6 @@ _ZENOH_MESSAGES = (
 )
 # Files of a member's folder: the authority's certificate, its own, and its key.
 _FILES = ("authority.pem", "member.pem", "member.key")
-# The longest sealed message, and what Zenoh writes around it.
-_MESSAGE_BYTES_MAX = MESSAGE_BYTES_MAX + OVERHEAD_BYTES_MAX + 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +88,10 @@ PROFILES = {
 
 
 class Channel(enum.Enum):
-    """What arrived: a sealed message, a hello, a hello that asks for one, or a word about revoked certificates."""
+    """What arrived: a sealed message, one to all, a hello, one that asks for a hello, or a word about revocations."""
 
     MESSAGE = "message"
+    BROADCAST = "broadcast"
     HELLO = "hello"
     ASK = "ask"
     REVOCATIONS = "revocations"
@@ -135,6 +135,8 @@ class Endpoints:
     certificates : path or None
         A member's folder (`protovine.net.issue`) for mutual TLS; without it endpoints must be ``tcp``.
     timing : LinkTiming
+    multicast : Multicast or None
+        The group for messages to all members; without one, they go over each link.
     """
 
     listen: Sequence[str]
@@ -142,6 +144,7 @@ class Endpoints:
     mode: str = "peer"
     certificates: str | Path | None = None
     timing: LinkTiming = PROFILES["lan"]
+    multicast: Multicast | None = None
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -174,8 +177,7 @@ class Endpoints:
                 "lease": round(1000 * timing.lease_s),
                 "keep_alive": max(2, round(timing.lease_s / timing.keep_alive_s)),
             },
-            # A message comes in fragments, which could otherwise pile up to 1 GiB before the first is delivered.
-            "rx": {"max_message_size": _MESSAGE_BYTES_MAX},
+            "rx": {"max_message_size": WIRE_BYTES_MAX},
         }
         if self.certificates is not None:
             authority, certificate, key = map(str, self.files())
@@ -249,6 +251,10 @@ class Transport(Protocol):
         """Send a sealed message to a peer."""
         ...
 
+    def send_all(self, data: bytes) -> None:
+        """Send a message that is sealed for all members, in one go where the network can do that."""
+        ...
+
     def send_hello(self, peer: int | None, data: bytes, ask: bool) -> None:
         """Send a hello to a peer, or to all; ``ask`` wants one back."""
         ...
@@ -300,25 +306,26 @@ class ZenohTransport:
         self._handlers: tuple[Callable[..., Any], ...] = ()
         self._denied: frozenset[str] = frozenset()
         self._attached: list[Attached] = []
+        self._multicast = MulticastLink(endpoints.multicast, swarm) if endpoints.multicast is not None else None
 
     def open(
         self, deliver: Callable[[Channel, bytes], None], alive: Callable[[int, bool], None], status: Callable[[], bytes]
     ) -> None:
-        """Open the session.
-
-        Raises
-        ------
-        ConfigError
-            It cannot listen where it should.
-        """
+        """Open the session; `ConfigError` if it cannot listen where it should, or not join the multicast group."""
         zenoh_module()
         self._handlers = (deliver, alive, status)
         with self._lock:
             self._opened += 1
-        if self.endpoints.mode == "client":
-            threading.Thread(target=self._dial, args=(self._opened,), daemon=True).start()
-        else:
-            self._begin(open_session(self.endpoints, self._denied), self._opened)
+        try:
+            if self._multicast is not None:
+                self._multicast.open(lambda data: deliver(Channel.BROADCAST, data))
+            if self.endpoints.mode == "client":
+                threading.Thread(target=self._dial, args=(self._opened,), daemon=True).start()
+            else:
+                self._begin(open_session(self.endpoints, self._denied), self._opened)
+        except ConfigError:
+            self.close()
+            raise
 
     def _dial(self, opened: int) -> None:
         """Try to reach a router until there is one, or the transport is closed."""
@@ -350,6 +357,8 @@ class ZenohTransport:
                 alive(int(name), sample.kind == zenoh.SampleKind.PUT)
 
         subscribe(f"{root}/{self.member}/message", Channel.MESSAGE)
+        if self._multicast is None:
+            subscribe(f"{root}/all/broadcast", Channel.BROADCAST)
         subscribe(f"{root}/{self.member}/hello", Channel.HELLO)
         subscribe(f"{root}/{self.member}/ask", Channel.ASK)
         subscribe(f"{root}/all/ask", Channel.ASK)
@@ -408,6 +417,13 @@ class ZenohTransport:
                 self._publishers[key] = publisher
             publisher.put(data)
 
+    def send_all(self, data: bytes) -> None:
+        """Send a message for all members: once into the multicast group, or else once over each link."""
+        if self._multicast is not None:
+            self._multicast.send(data)
+        else:
+            self._put(None, Channel.BROADCAST, data)
+
     def send_hello(self, peer: int | None, data: bytes, ask: bool) -> None:
         """Send a hello to a peer, or to all."""
         self._put(peer, Channel.ASK if ask else Channel.HELLO, data)
@@ -436,6 +452,8 @@ class ZenohTransport:
             session, self._session = self._session, None
             self._publishers.clear()
             self._declared.clear()
+        if self._multicast is not None:
+            self._multicast.close()
         if session is not None:
             session.close()
 
@@ -472,17 +490,3 @@ def query(
             if name.isdecimal():
                 found[int(name)] = reply.ok.payload.to_bytes()
     return dict(sorted(found.items()))
-
-
-def zenoh_module() -> Any:
-    """The Zenoh library; `ConfigError` that says what to install if it is missing."""
-    try:
-        import zenoh
-    except ImportError:
-        raise ConfigError("a real network needs Zenoh: pip install 'protovine[net]'") from None
-    return zenoh
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error, without positions in a library's source."""
-    return re.sub(r"\.? at /[^ \]]*", "", str(error).partition("\n")[0])

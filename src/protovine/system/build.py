@@ -113,6 +113,8 @@ class NodeContext:
         Largest message that links carry; 0 is no limit.
     radio : Device, optional
         What sends on a shared medium, where ``gossip.schedule`` broadcast reaches all in range.
+    broadcasts : bool
+        Whether messages reach all without a ``radio``, as those of a runtime do.
     server : bool
         Whether it is the server of ``exchange.kind`` server, and its peers the clients.
     pickles : OwnPickles, optional
@@ -142,6 +144,7 @@ class NodeContext:
     train_local: bool = False
     message_bytes_max: int = 0
     radio: Device | None = None
+    broadcasts: bool = False
     server: bool = False
     pickles: OwnPickles | None = None
     decoder: Decoder | None = None
@@ -211,9 +214,9 @@ def build_node(settings: SystemSettings, context: NodeContext) -> Node:
 
 def _check_broadcast(exchange: ExchangeSettings, context: NodeContext) -> None:
     """`ConfigError` unless messages can be sent to all at once."""
-    if context.radio is None:
+    if context.radio is None and not context.broadcasts:
         raise ConfigError(
-            "gossip.schedule broadcast needs a shared medium, which only simulations have: medium.profile"
+            "gossip.schedule broadcast needs a shared medium (medium.profile), or real nodes (protovine node)"
         )
     if isinstance(exchange, ServerSettings):
         raise ConfigError("gossip.schedule must not be broadcast with exchange.kind server: clients answer one by one")

@@ -30,7 +30,7 @@ from protovine.experiments.run.result import Result, Run
 from protovine.experiments.run.runner import versions
 from protovine.experiments.run.trace import hash_of, trace_name
 from protovine.net.security import create_authority, issue
-from protovine.net.transport import zenoh_module
+from protovine.net.zenoh_library import zenoh_module
 from protovine.records import SECOND_NS, AnyRecord, Arrived, write_trace
 from protovine.system import warm
 from protovine.topology import is_changing

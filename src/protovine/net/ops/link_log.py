@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable
 
-from protovine.net.transport import zenoh_module
+from protovine.net.zenoh_library import zenoh_module
 
 _COLOUR = re.compile(rb"\x1b\[[0-9;]*m")
 # A link that the other side or the system ended was not refused.

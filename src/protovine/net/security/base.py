@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from protovine.net.security.group import GroupLike
 from protovine.net.security.hello import Member
 
 
@@ -14,6 +15,11 @@ class EnvelopeLike(Protocol):
     @property
     def public(self) -> bytes:
         """What tells this start of the process, in this incarnation, from all others."""
+        ...
+
+    @property
+    def group(self) -> GroupLike:
+        """Messages to all members at once."""
         ...
 
     def hello(self, now_ns: int, fresh: bool = False) -> bytes:

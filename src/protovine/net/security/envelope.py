@@ -34,7 +34,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NoReturn
 
@@ -49,7 +49,6 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from protovine import varint
 from protovine.errors import (
-    CodecError,
     ConfigError,
     LocalProtocolError,
     MissingKeysError,
@@ -58,6 +57,7 @@ from protovine.errors import (
     UnreadableError,
 )
 from protovine.gossip import MESSAGE_BYTES_MAX
+from protovine.net.security.group import Group
 from protovine.net.security.hello import (
     ECDSA,
     ENVELOPE_VERSION,
@@ -77,18 +77,11 @@ from protovine.net.security.hello import (
     signed_bytes,
     write_hello,
 )
-from protovine.net.security.identity import MEMBER_ID_MAX, Identity, Trust, parse_certificate
+from protovine.net.security.identity import Identity, Trust, parse_certificate
+from protovine.net.security.window import COUNTER_MAX, KEY_BYTES, NONCE_BYTES, TAG_BYTES, Window, read_head
 
-TAG_BYTES = 8
 # Sender and counter in at most 4 + 5 bytes.
 OVERHEAD_BYTES_MAX = 9 + TAG_BYTES
-# Counters up to this far behind the newest are still taken, once.
-WINDOW = 256
-# Messages under one key. At 1 kB each, CCM's bound on an attacker's advantage is then 2**-50 (130 blocks a message).
-COUNTER_MAX = 2**32 - 1
-
-# With nonces of 11 bytes CCM takes messages of up to 4 GiB; with 13 it would be 64 KiB.
-_KEY_BYTES, _NONCE_BYTES = 16, 11
 
 
 @dataclass(slots=True)
@@ -111,9 +104,7 @@ class _Peer:
     trusted: bool = True
     confirmed: bool = False
     counter: int = 0
-    newest: int = -1
-    # Bit i: the message i before the newest was opened.
-    seen: int = 0
+    window: Window = field(default_factory=Window)
 
     @property
     def end_ns(self) -> int:
@@ -189,6 +180,11 @@ class Envelope:
         self._certificate = identity.certificate.public_bytes(serialization.Encoding.DER)
         self._peers: dict[int, _Peer] = {}
         self._remembered = Remembered()
+        self.group = Group(self.id, self._trusts, payload_bytes_max)
+
+    def _trusts(self, peer: int) -> bool:
+        known = self._peers.get(peer)
+        return known is not None and known.trusted
 
     def _renew(self) -> None:
         """Make a key that no other start and no other incarnation has."""
@@ -225,6 +221,7 @@ class Envelope:
         self._mine.add(self.public)
         self.incarnation = incarnation
         self._renew()
+        self.group.renew()
         for id, peer in self._peers.items():
             same = self._with_keys(id, peer.name, peer.incarnation, peer.public, peer.certificate)
             same.trusted, same.hello = peer.trusted, peer.hello
@@ -295,6 +292,7 @@ class Envelope:
         if peer is None or not same:
             peer = self._with_keys(body.id, body.name, body.incarnation, body.public, certificate)
             self._peers[body.id] = peer
+            self.group.forget(body.id)
         elif not peer.trusted or certificate.not_valid_before_utc >= peer.certificate.not_valid_before_utc:
             peer.certificate = certificate  # A renewed one: the keys stay.
         peer.trusted, peer.hello = True, data
@@ -332,6 +330,8 @@ class Envelope:
             if peer.trusted and not self._is_valid(peer.certificate, now_ns):
                 peer.trusted = False
                 gone.append(peer.member(id))
+        if gone:
+            self.group.renew()  # Those that are gone know the sender key.
         return gone
 
     def seal(self, peer: int, payload: bytes) -> bytes:
@@ -350,7 +350,7 @@ class Envelope:
         if to.counter > COUNTER_MAX:
             raise LocalProtocolError(f"the keys with node {peer} are used up: start again with a higher incarnation")
         head = varint.write(self.id << 3 | to.hint) + varint.write(to.counter)
-        sealed = to.seal((to.nonce_out ^ to.counter).to_bytes(_NONCE_BYTES), payload, head)
+        sealed = to.seal((to.nonce_out ^ to.counter).to_bytes(NONCE_BYTES), payload, head)
         to.counter += 1
         return head + sealed
 
@@ -371,24 +371,19 @@ class Envelope:
         """
         if len(data) > self._payload_bytes_max + OVERHEAD_BYTES_MAX:
             raise RemoteProtocolError("oversize", f"a message of {len(data)} bytes")
-        sender, hint, counter, at = _read_head(data)
+        sender, hint, counter, at = read_head(data)
         peer = self._peers.get(sender)
         if peer is None or not peer.trusted or peer.hint != hint:
             raise MissingKeysError(sender, f"a message under keys with node {sender} that are not known")
-        behind = peer.newest - counter
-        if behind >= WINDOW or (behind >= 0 and peer.seen >> behind & 1):
+        if not peer.window.is_new(counter):
             raise UnreadableError("replay", sender, f"message {counter} of node {sender} came before")
         try:
-            payload = peer.open((peer.nonce_in ^ counter).to_bytes(_NONCE_BYTES), data[at:], data[:at])
+            payload = peer.open((peer.nonce_in ^ counter).to_bytes(NONCE_BYTES), data[at:], data[:at])
         except InvalidTag:
             raise UnreadableError(
                 "forged", sender, f"message {counter} of node {sender} was not sealed by it"
             ) from None
-        if behind < 0:
-            peer.seen = (peer.seen << -behind | 1) & ((1 << WINDOW) - 1) if -behind < WINDOW else 1
-            peer.newest = counter
-        else:
-            peer.seen |= 1 << behind
+        peer.window.note(counter)
         peer.confirmed = True
         return sender, payload
 
@@ -453,7 +448,7 @@ class Envelope:
                 *([ours, theirs] if lower else [theirs, ours]),
             ]
         )
-        size = _KEY_BYTES + _NONCE_BYTES
+        size = KEY_BYTES + NONCE_BYTES
         made = HKDF(hashes.SHA256(), length=2 * size, salt=None, info=info).derive(shared)
         out, in_ = (made[:size], made[size:]) if lower else (made[size:], made[:size])
         return _Peer(
@@ -462,23 +457,11 @@ class Envelope:
             public=public,
             certificate=certificate,
             hint=(self.incarnation + incarnation) % 8,
-            seal=AESCCM(out[:_KEY_BYTES], tag_length=TAG_BYTES).encrypt,
-            open=AESCCM(in_[:_KEY_BYTES], tag_length=TAG_BYTES).decrypt,
-            nonce_out=int.from_bytes(out[_KEY_BYTES:]),
-            nonce_in=int.from_bytes(in_[_KEY_BYTES:]),
+            seal=AESCCM(out[:KEY_BYTES], tag_length=TAG_BYTES).encrypt,
+            open=AESCCM(in_[:KEY_BYTES], tag_length=TAG_BYTES).decrypt,
+            nonce_out=int.from_bytes(out[KEY_BYTES:]),
+            nonce_in=int.from_bytes(in_[KEY_BYTES:]),
         )
-
-
-def _read_head(data: bytes) -> tuple[int, int, int, int]:
-    """Sender, hint, counter and where the payload begins."""
-    try:
-        first, at = varint.read(data, 0)
-        counter, at = varint.read(data, at)
-    except CodecError as error:
-        raise RemoteProtocolError("malformed", str(error)) from None
-    if first >> 3 > MEMBER_ID_MAX or counter > COUNTER_MAX or len(data) < at + TAG_BYTES:
-        raise RemoteProtocolError("malformed", "not a sealed message")
-    return first >> 3, first & 7, counter, at
 
 
 def _datetime(now_ns: int) -> datetime:

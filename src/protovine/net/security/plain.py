@@ -11,6 +11,7 @@ from protovine import varint
 from protovine.errors import CodecError, LocalProtocolError, MissingKeysError, RemoteProtocolError, check_range
 from protovine.gossip import MESSAGE_BYTES_MAX
 from protovine.net.security.envelope import OVERHEAD_BYTES_MAX
+from protovine.net.security.group import PlainGroup
 from protovine.net.security.hello import (
     PLAIN,
     HelloBody,
@@ -82,6 +83,11 @@ class PlainEnvelope:
         self._remembered = Remembered()
         self.public = secrets.token_bytes(_PUBLIC_BYTES)
         self._mine = {self.public}
+        self.group = PlainGroup(self.id, self._public_of, payload_bytes_max)
+
+    def _public_of(self, id: int) -> bytes | None:
+        known = self._peers.get(id)
+        return known.public if known is not None else self.public if id == self.id else None
 
     def raise_to(self, incarnation: int) -> None:
         """As `Envelope.raise_to`; there are no keys."""

@@ -1,0 +1,139 @@
+"""One datagram to all members on a network segment: Zenoh over UDP multicast.
+
+A multicast group has no TLS: all that is near can read its datagrams, and send some. So only messages that are sealed
+and signed for all members (`protovine.net.security.group`) travel here, in a Zenoh session of their own that joins
+nothing else. What arrives under another key is not subscribed to.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from protovine.errors import ConfigError
+from protovine.net.zenoh_library import WIRE_BYTES_MAX, first_line, zenoh_module
+
+# How often members say that they are in the group. Who joins is heard after this time at the latest.
+_JOIN_MS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Multicast:
+    """A multicast group.
+
+    Parameters
+    ----------
+    endpoint : str
+        ``udp/ADDRESS:PORT``.
+    interface : str or None
+        Name of the network interface, such as ``eth0``; Zenoh chooses one by itself, if None.
+
+    Raises
+    ------
+    ConfigError
+        It is no address of a multicast group, or no name of an interface.
+
+    Examples
+    --------
+    >>> Multicast("udp/239.1.2.3:7448", "eth0").endpoint_on_interface
+    'udp/239.1.2.3:7448#iface=eth0'
+    >>> Multicast("udp/192.168.1.5:7448")
+    Traceback (most recent call last):
+    protovine.errors.ConfigError: a multicast group is udp/ADDRESS:PORT, with an address from 224.0.0.0 to ...
+    """
+
+    endpoint: str
+    interface: str | None = None
+
+    def __post_init__(self) -> None:
+        protocol, _, rest = self.endpoint.partition("/")
+        host, _, port = rest.rpartition(":")
+        try:
+            address = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+            good = protocol == "udp" and address.is_multicast and (address.version == 4) == ("[" not in host)
+            good &= port.isascii() and port.isdecimal() and 0 < int(port) < 65_536
+        except ValueError:
+            good = False
+        if not good:
+            raise ConfigError(
+                "a multicast group is udp/ADDRESS:PORT, with an address from 224.0.0.0 to 239.255.255.255 or "
+                f"from [ff00::] on, and a port from 1 to 65535, got '{self.endpoint}'"
+            )
+        name = self.interface
+        if name is not None and not (0 < len(name) < 16 and all(c.isalnum() or c in "._-@" for c in name)):
+            raise ConfigError(f"an interface has a name of up to 15 letters, digits and . _ - @, got '{name}'")
+
+    @property
+    def endpoint_on_interface(self) -> str:
+        """The endpoint as Zenoh takes it."""
+        return self.endpoint if self.interface is None else f"{self.endpoint}#iface={self.interface}"
+
+    def config(self) -> dict[str, Any]:
+        """The configuration of the group's Zenoh session, which has no other links."""
+        return {
+            "mode": "peer",
+            "listen": {"endpoints": [self.endpoint_on_interface], "exit_on_failure": True},
+            "connect": {"endpoints": []},
+            "scouting": {"multicast": {"enabled": False}, "gossip": {"enabled": False}},
+            "transport": {
+                "link": {"protocols": ["udp"], "rx": {"max_message_size": WIRE_BYTES_MAX}},
+                "multicast": {"join_interval": _JOIN_MS},
+            },
+            "adminspace": {"enabled": False},
+        }
+
+
+class MulticastLink:
+    """What one member sends to a multicast group and gets from it.
+
+    Parameters
+    ----------
+    group : Multicast
+    swarm : str
+        Messages of other swarms in the same group do not arrive.
+    """
+
+    def __init__(self, group: Multicast, swarm: str) -> None:
+        self._group, self._key = group, f"protovine/{swarm}/all/broadcast"
+        self._session: Any = None
+        self._declared: Any = None
+
+    def open(self, deliver: Callable[[bytes], None]) -> None:
+        """Join the group; ``deliver`` is called in other threads, with what others send.
+
+        Raises
+        ------
+        ConfigError
+            There is no such interface, or it cannot be used.
+        """
+        zenoh = zenoh_module()
+        try:
+            session = zenoh.open(zenoh.Config.from_json5(json.dumps(self._group.config())))
+        except zenoh.ZError as error:
+            where = self._group.endpoint_on_interface
+            raise ConfigError(f"cannot join the multicast group {where}: {first_line(error)}") from None
+        self._declared = session.declare_subscriber(
+            self._key, lambda sample: deliver(sample.payload.to_bytes()), allowed_origin=zenoh.Locality.REMOTE
+        )
+        self._session = session
+
+    def send(self, data: bytes) -> None:
+        """Send to the group, if it is joined."""
+        session, zenoh = self._session, zenoh_module()
+        if session is not None:
+            session.put(
+                self._key,
+                data,
+                congestion_control=zenoh.CongestionControl.DROP,
+                express=True,
+                allowed_destination=zenoh.Locality.REMOTE,
+            )
+
+    def close(self) -> None:
+        """Leave the group."""
+        session, self._session, self._declared = self._session, None, None
+        if session is not None:
+            session.close()
