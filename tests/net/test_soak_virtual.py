@@ -93,17 +93,26 @@ def test_what_once_failed_does_not_again(certified: tuple[dict[str, Identity], T
 
 
 @pytest.mark.parametrize(
-    ("seed", "steps"),
+    ("seed", "steps", "broadcasts"),
     [
-        (200242, 30),  # Two members with a clone each: the second hears of its own when the first has its name back.
-        (200233, 45),  # A clock that was a day ahead for an hour: the others were hardly asked any more.
-        (202045, 15),  # A hello that a member asked for came just after one that it had refused, and was left out.
+        # Two members with a clone each: the second hears of its own when the first has its name back.
+        (200242, 30, False),
+        # A clock that was a day ahead for an hour: the others were hardly asked any more.
+        (200233, 45, False),
+        # A hello that a member asked for came just after one that it had refused, and was left out.
+        (202045, 15, False),
+        # A member had asked in vain so often that it asked no more, although it heard the other one again.
+        (207, 30, True),
+        # A member got a part of what it missed, and waited as long as before until it asked for the rest.
+        (500093, 200, True),
+        # A member lacked a sender key when the only message of another one came, and was not told what it had missed.
+        (510239, 30, True),
     ],
 )
 def test_schedules_that_once_failed_do_not_again(
-    certified: tuple[dict[str, Identity], Trust], seed: int, steps: int
+    certified: tuple[dict[str, Identity], Trust], seed: int, steps: int, broadcasts: bool
 ) -> None:
-    assert run(schedule(seed, 2.0)[:steps], certified) > 2
+    assert run(schedule(seed, 2.0)[:steps], certified, broadcasts=broadcasts) > 2
 
 
 def test_a_message_of_a_revoked_member_that_is_accepted_is_found(certified: tuple[dict[str, Identity], Trust]) -> None:

@@ -5,6 +5,8 @@ Like the roster, this does no I/O of its own and reads no clock.
 
 from __future__ import annotations
 
+import contextlib
+
 from protovine.errors import LocalProtocolError
 from protovine.gossip import kind_name
 from protovine.net.roster import Roster
@@ -64,17 +66,18 @@ class Broadcasting:
             "broadcast, and does the network carry network.multicast?"
         ]
 
-    def hand_key(self, peer: int) -> None:
-        """Send a peer the sender key, if it needs one and has said hello."""
-        key = self._envelope.group.key_for(peer) if self.active and peer in self._roster.peers else None
-        if key is None:
-            return
-        try:
-            sealed = self._envelope.seal(peer, key)
-        except LocalProtocolError:
-            return  # It is no longer trusted, or the keys with it are used up; the log says so at its next message.
-        self._tally.count_sent(peer, SENDER_KEY, len(sealed))
-        self._transport.send(peer, sealed)
+    def hand_key(self, peer: int) -> bool:
+        """Send a peer the sender key, if it needs one; whether it has said hello and gets what is sent to all."""
+        if not self.active or peer not in self._roster.peers:
+            return False
+        key = self._envelope.group.key_for(peer)
+        # It may be no longer trusted, or the keys with it are used up: the log says so at the next message to it.
+        with contextlib.suppress(LocalProtocolError):
+            if key is not None:
+                sealed = self._envelope.seal(peer, key)
+                self._tally.count_sent(peer, SENDER_KEY, len(sealed))
+                self._transport.send(peer, sealed)
+        return True
 
     def hand_keys(self) -> None:
         """Send all peers the sender key, because it is another one."""

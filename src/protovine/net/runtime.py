@@ -388,8 +388,8 @@ class Runtime:
 
     def _raise_to(self, incarnation: int) -> None:
         """Go on as a later incarnation, because peers know one that is as late as this."""
-        text = "peers know an earlier start of this node: going on as incarnation %d"
-        _log.info(text, incarnation, extra={"incarnation": incarnation})
+        extra = {"incarnation": incarnation}
+        _log.info("peers know an earlier start of this node: going on as incarnation %d", incarnation, extra=extra)
         self.node.rejoin(incarnation, self.now_ns())
         self.envelope.raise_to(incarnation)
         if self.snapshots.store is not None:
@@ -428,8 +428,8 @@ class Runtime:
             self.broadcasting.met(peers[0], self.clock.steady())
         elif action is Action.ASK or action is Action.REPLY:
             self._send_hello(peers[0], ask=action is Action.ASK)
-            if action is Action.REPLY:
-                self.broadcasting.hand_key(peers[0])
+            if action is Action.REPLY and self.broadcasting.hand_key(peers[0]):
+                self.node.peer_reached(peers[0], self.now_ns())  # It may have missed what was sent to all.
         elif action is Action.ASK_ALL:
             self._send_hello(None, ask=True)
         elif action is Action.RETURN:
