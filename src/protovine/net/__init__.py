@@ -14,7 +14,9 @@
 - `samples.py`: local samples and late labels; `causes.py`: why input was refused
 - `tally.py`: counts; `status.py`: the status of a member
 - `control.py`: what a running node does for operators; `operate.py`: the token, and commands from outside
-- `transport.py`: messages over Zenoh; `store.py`: state on disk; `snapshots.py`: when it is saved
+- `broadcasting.py`: messages to all members, and who has the key for them
+- `transport.py`: messages over Zenoh, `multicast.py`: one datagram for all; `reopening.py`: a session is opened again
+- `zenoh_library.py`: the library, imported when it is needed; `store.py`: state on disk; `snapshots.py`: when it is saved
 - `security/`: certificates and sealed messages; `io/`: sources and sinks; `ops/`: metrics, health, logs
 """
 
@@ -38,6 +40,7 @@ from protovine.net.io import (
 from protovine.net.security import (
     Envelope,
     EnvelopeLike,
+    GroupLike,
     Identity,
     Issued,
     Member,
@@ -61,6 +64,7 @@ __all__ = [
     "Envelope",
     "EnvelopeLike",
     "Event",
+    "GroupLike",
     "Identity",
     "Issued",
     "JsonLines",

@@ -10,6 +10,7 @@
 - `orders.py`: tombstones that operators sign, and how they spread
 - `hello.py`: the signed introduction of a member to its peers
 - `envelope.py`: keys for every pair of members, sealed messages
+- `group.py`: a key of each member for its messages to all; `window.py`: what both have in common
 - `plain.py`: the same calls without certificates
 - `commands.py`: commands of operators to running nodes, and the proof of who gave them
 """
@@ -19,6 +20,7 @@ from protovine.net.security.base import EnvelopeLike
 from protovine.net.security.burial import bury
 from protovine.net.security.describe import describe
 from protovine.net.security.envelope import Envelope
+from protovine.net.security.group import GroupLike
 from protovine.net.security.hello import Member
 from protovine.net.security.identity import (
     Identity,
@@ -35,6 +37,7 @@ from protovine.net.security.plain import PlainEnvelope
 __all__ = [
     "Envelope",
     "EnvelopeLike",
+    "GroupLike",
     "Identity",
     "Issued",
     "Member",
