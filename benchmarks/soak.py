@@ -57,8 +57,14 @@ class Pipe:
     def send(self, peer: int, data: bytes) -> None:
         asyncio.get_running_loop().call_soon(self.other.deliver, Channel.MESSAGE, data)
 
+    def send_all(self, data: bytes) -> None:
+        raise AssertionError("these nodes send to one peer at a time")
+
     def send_hello(self, peer: int | None, data: bytes, ask: bool) -> None:
         asyncio.get_running_loop().call_soon(self.other.deliver, Channel.ASK if ask else Channel.HELLO, data)
+
+    def rejoin(self) -> None:
+        """There is no multicast group."""
 
     def reopen(self) -> None:
         """Do nothing: the link is always open."""

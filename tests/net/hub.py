@@ -107,6 +107,8 @@ class Memory:
         self.close()
         self.open(self.deliver, self.alive, self.status)
 
+    def rejoin(self) -> None: ...
+
     def close(self) -> None:
         self.hub.there.pop(self.member, None)
         for other, transport in self.hub.there.items():

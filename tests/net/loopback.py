@@ -82,6 +82,8 @@ class End:
             self.close()
             self.open(self.deliver, self.alive, self.status)
 
+    def rejoin(self) -> None: ...
+
     def close(self) -> None:
         with self.wire.lock:
             if self.wire.ends.pop(self.member, None) is not None:

@@ -18,9 +18,9 @@ from protovine.errors import MissingKeysError, SampleError
 from protovine.net import MemberName, PlainEnvelope
 from protovine.net.causes import Causes
 from protovine.net.clock import Clock
+from protovine.net.feeding import feed
 from protovine.net.inbound import InboundLimits
 from protovine.net.roster import RosterTiming
-from protovine.net.runtime import Runtime
 from protovine.net.samples import AwaitLimits, LocalSamples, SamplePrediction
 from protovine.net.snapshots import restore_node
 from protovine.net.store import Store
@@ -52,7 +52,7 @@ _log = logging.getLogger("protovine")
 @pytest.fixture(scope="module", autouse=True)
 def warm() -> None:
     """Compile kernels before any test measures time."""
-    runtime = Runtime(node_of(0), None, None)  # type: ignore[arg-type]
+    runtime = runtime_of(Hub(), 0)
     sample(runtime, 30)
 
 
@@ -367,7 +367,7 @@ def test_a_source_that_ends_ends_the_run_in_order(tmp_path: Path) -> None:
                 outputs.append(output)
 
             events = [Event(np.array([float(i % 2), 1.0]), i % 2, f"s{i}") for i in range(50)]
-            await asyncio.wait_for(one.run(lambda: one.feed(from_list(events), put)), 5)
+            await asyncio.wait_for(one.run(lambda: feed(one, from_list(events), put)), 5)
             assert hub.there == {} and one.tally.samples == one.tally.judged == 50
             made: list[SamplePrediction] = outputs
             assert [output.id for output in made] == [event.id for event in events]
@@ -392,7 +392,7 @@ def test_a_source_that_never_waits_lets_peers_in() -> None:
                     if one.tally.samples % 100 == 0:
                         await asyncio.sleep(0)
 
-            await asyncio.wait_for(one.run(lambda: one.feed(endless())), 10)
+            await asyncio.wait_for(one.run(lambda: feed(one, endless())), 10)
             assert 2 in one.roster.names
 
     run(scenario())
@@ -407,7 +407,7 @@ def test_a_source_that_breaks_ends_the_run_with_its_error() -> None:
         hub = Hub()
         one = runtime_of(hub, 1)
         with pytest.raises(OSError, match="unplugged"):
-            await one.run(lambda: one.feed(broken()))
+            await one.run(lambda: feed(one, broken()))
         assert one.tally.samples == 1 and hub.there == {}
 
     run(scenario())
@@ -454,7 +454,7 @@ def test_a_bad_sample_is_counted_and_not_learnt(event: Event) -> None:
         before = one.node.samples_learnt
         with pytest.raises(SampleError, match="must"):
             one.take(event)
-        await one.feed(from_list([event, Event(np.array([0.0, 1.0]), 0)]))
+        await feed(one, from_list([event, Event(np.array([0.0, 1.0]), 0)]))
         assert (one.tally.samples_refused, one.tally.samples, one.node.samples_learnt) == (1, 5, before + 1)
 
     run(scenario())

@@ -148,7 +148,7 @@ class BroadcastLog(LogGossip):
 
     def reached(self, peer: int, now_ns: int) -> None:
         """A peer is there, or there again: ask soon for what was missed, and say soon what it may have missed."""
-        if self.active and self._sequence and (self._beat_ns is None or self._beat_ns > now_ns + TICK_NS):
+        if self.active and (self._beat_ns is None or self._beat_ns > now_ns + TICK_NS):
             self._beat_ns = now_ns + TICK_NS
             self._wake(self._beat_ns)
         gap = self._gaps.get(peer)

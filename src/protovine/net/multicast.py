@@ -7,17 +7,22 @@ nothing else. What arrives under another key is not subscribed to.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from protovine.errors import ConfigError
-from protovine.net.zenoh_library import WIRE_BYTES_MAX, first_line, zenoh_module
+from protovine.net.zenoh_library import first_line, zenoh_module
 
 # How often members say that they are in the group. Who joins is heard after this time at the latest.
 _JOIN_MS = 1000
+# Longer messages go over the links. Anyone near can begin a message and not end it: each of up to 1,000 senders, which
+# is Zenoh's limit, then holds this much memory.
+DATAGRAMS_BYTES_MAX = 2**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,7 @@ class Multicast:
             "connect": {"endpoints": []},
             "scouting": {"multicast": {"enabled": False}, "gossip": {"enabled": False}},
             "transport": {
-                "link": {"protocols": ["udp"], "rx": {"max_message_size": WIRE_BYTES_MAX}},
+                "link": {"protocols": ["udp"], "rx": {"max_message_size": DATAGRAMS_BYTES_MAX + 1024}},
                 "multicast": {"join_interval": _JOIN_MS},
             },
             "adminspace": {"enabled": False},
@@ -87,7 +92,7 @@ class Multicast:
 
 
 class MulticastLink:
-    """What one member sends to a multicast group and gets from it.
+    """What one member sends to a multicast group and gets from it. Any thread may call it.
 
     Parameters
     ----------
@@ -98,8 +103,11 @@ class MulticastLink:
 
     def __init__(self, group: Multicast, swarm: str) -> None:
         self._group, self._key = group, f"protovine/{swarm}/all/broadcast"
+        self._deliver: Callable[[bytes], None] = lambda data: None
+        self._lock = threading.Lock()
+        self._opened = 0  # Changes with every open and close; odd while it is open.
         self._session: Any = None
-        self._declared: Any = None
+        self._declared: Any = None  # Zenoh withdraws a subscriber that is not referenced.
 
     def open(self, deliver: Callable[[bytes], None]) -> None:
         """Join the group; ``deliver`` is called in other threads, with what others send.
@@ -109,31 +117,58 @@ class MulticastLink:
         ConfigError
             There is no such interface, or it cannot be used.
         """
-        zenoh = zenoh_module()
+        with self._lock:
+            self._deliver = deliver
+            self._opened |= 1
+            opened = self._opened
+        self._join(opened)
+
+    def rejoin(self) -> None:
+        """Leave the group and join it again, while it is open; errors as of `open`."""
+        with self._lock:
+            opened, session = self._opened, self._session
+            self._session = self._declared = None
+        if session is not None:
+            session.close()
+        if opened % 2:
+            self._join(opened)
+
+    def _join(self, opened: int) -> None:
+        zenoh, session, deliver = zenoh_module(), None, self._deliver
         try:
             session = zenoh.open(zenoh.Config.from_json5(json.dumps(self._group.config())))
+            declared = session.declare_subscriber(
+                self._key, lambda sample: deliver(sample.payload.to_bytes()), allowed_origin=zenoh.Locality.REMOTE
+            )
         except zenoh.ZError as error:
+            if session is not None:
+                session.close()
             where = self._group.endpoint_on_interface
             raise ConfigError(f"cannot join the multicast group {where}: {first_line(error)}") from None
-        self._declared = session.declare_subscriber(
-            self._key, lambda sample: deliver(sample.payload.to_bytes()), allowed_origin=zenoh.Locality.REMOTE
-        )
-        self._session = session
+        with self._lock:
+            wanted = self._opened == opened
+            if wanted:
+                self._session, self._declared = session, declared
+        if not wanted:
+            session.close()
 
     def send(self, data: bytes) -> None:
-        """Send to the group, if it is joined."""
-        session, zenoh = self._session, zenoh_module()
-        if session is not None:
-            session.put(
-                self._key,
-                data,
-                congestion_control=zenoh.CongestionControl.DROP,
-                express=True,
-                allowed_destination=zenoh.Locality.REMOTE,
-            )
+        """Send to the group, if it is joined; what cannot be sent is lost."""
+        zenoh = zenoh_module()
+        with self._lock, contextlib.suppress(zenoh.ZError):
+            if self._session is not None:
+                self._session.put(
+                    self._key,
+                    data,
+                    congestion_control=zenoh.CongestionControl.DROP,
+                    express=True,
+                    allowed_destination=zenoh.Locality.REMOTE,
+                )
 
     def close(self) -> None:
         """Leave the group."""
-        session, self._session, self._declared = self._session, None, None
+        with self._lock:
+            self._opened += self._opened % 2
+            session, self._session, self._declared = self._session, None, None
         if session is not None:
             session.close()

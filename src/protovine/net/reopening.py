@@ -6,25 +6,26 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from protovine.net.transport import Transport
-
 _log = logging.getLogger("protovine")
 
 
 class Reopening:
-    """Closes and opens a transport in a thread; what is asked for meanwhile is done once more afterwards.
+    """Opens something again in a thread; what is asked for meanwhile is done once more afterwards.
 
     Parameters
     ----------
-    transport : Transport
+    reopen : callable
+        `Transport.reopen` or `Transport.rejoin`; errors are logged.
     tasks : list of asyncio.Task
         Gets the tasks, so that the loop's owner can wait for them.
     reopened : callable (bool) -> None
         Called in the loop at the end: whether the network is open.
     """
 
-    def __init__(self, transport: Transport, tasks: list[asyncio.Task[None]], reopened: Callable[[bool], None]) -> None:
-        self._transport, self._tasks, self._reopened = transport, tasks, reopened
+    def __init__(
+        self, reopen: Callable[[], None], tasks: list[asyncio.Task[None]], reopened: Callable[[bool], None]
+    ) -> None:
+        self._reopen, self._tasks, self._reopened = reopen, tasks, reopened
         self._task: asyncio.Task[None] | None = None
         self._again = False
 
@@ -40,7 +41,7 @@ class Reopening:
         while opened and self._again:
             self._again = False
             try:
-                await asyncio.to_thread(self._transport.reopen)
+                await asyncio.to_thread(self._reopen)
             except Exception as error:
                 _log.error("could not open the network: %s", error)
                 opened = False

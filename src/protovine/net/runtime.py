@@ -12,7 +12,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -21,7 +21,6 @@ from protovine.errors import (
     LocalProtocolError,
     OwnNameError,
     RemoteProtocolError,
-    SampleError,
     StaleHelloError,
     UnreadableError,
 )
@@ -120,8 +119,10 @@ class Runtime:
         self.snapshots = Snapshots(store, self.state, self.clock.steady, self.tally, snapshot_s)
         self._about = about or {}
         self.trusting = Trusting(envelope, self.roster, node, transport, self.tally, now_ns)
-        self.broadcasting = Broadcasting(envelope, self.roster, transport, self.tally, broadcasts)
-        self.trusting.forgot, self.trusting.dropped = self.snapshots.request, self.broadcasting.hand_keys
+        self.broadcasting = Broadcasting(
+            envelope, self.roster, transport, self.tally, lambda: broadcasts and not self.claim.stands_by, now_ns
+        )
+        self.trusting.forgot, self.trusting.renewed = self.snapshots.request, self.broadcasting.hand_keys
         self._keep_record = record
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -131,7 +132,8 @@ class Runtime:
         self._timer_key: tuple[int | None, ...] = ()
         self._inbound_lock, self._draining = threading.Lock(), False
         self.refusals = Refusals(self.tally, lambda peer: peer in self.roster.peers, self._soon)
-        self._reopening = Reopening(transport, self._tasks, self._reopened)
+        self._reopening = Reopening(transport.reopen, self._tasks, self._reopened)
+        self.broadcasting.rejoin = Reopening(transport.rejoin, self._tasks, lambda opened: None).start
 
     def now_ns(self) -> int:
         """The node's time, after it has followed what the system's clock did; in the loop only."""
@@ -193,24 +195,6 @@ class Runtime:
             self.snapshots.save()
         self.transport.close()
 
-    async def feed(
-        self, source: AsyncIterator[EventLike], put: Callable[[SamplePrediction], Awaitable[None]] | None = None
-    ) -> None:
-        """Take every event of a source, and give predictions to ``put``."""
-        async for event in source:
-            try:
-                predicted = self.take(event)
-            except SampleError as error:
-                self.tally.samples_refused += 1
-                reason = "label" if event.x is None else "learner"
-                text = f"a local sample was refused: {error}"
-                self.tally.causes.add(reason, text, topic=event.device, place=event.place)
-                continue
-            if predicted is not None and put is not None:
-                await put(predicted)
-            if self.inbound.waiting[0]:
-                await asyncio.sleep(0)  # A source that never waits must not shut peers out.
-
     def take(self, event: EventLike, number: int | None = None) -> SamplePrediction | None:
         """The prediction of a sample, which is then learnt; None for a late label. As `LocalSamples.take`."""
         began_s = time.perf_counter()
@@ -234,6 +218,7 @@ class Runtime:
         self.roster.on_timer(steady_ns)
         self._act(self.claim.on_timer(steady_ns))
         self.trusting.on_timer(steady_ns)
+        self.broadcasting.on_timer(steady_ns)
         self._settle()
 
     def _settle(self) -> None:
@@ -349,17 +334,18 @@ class Runtime:
                     self.roster.unreadable(found.peer, steady_ns)
                     self._carry_out()
                 return
-            self.claim.accepted = True
             if channel is Channel.BROADCAST:
-                self.broadcasting.heard(steady_ns)
-            self.roster.message(found.peer, steady_ns)
+                self.broadcasting.heard(found.peer)  # It does not say that a link is open.
+            else:
+                self.claim.accepted = True
+                self.roster.message(found.peer, steady_ns)
         elif isinstance(found, HelloFrom):
             self.roster.hello(found.member, found.asks, steady_ns)
         elif isinstance(found, Refusal):
-            self._refused(found, steady_ns)
+            self._refused(found, channel, steady_ns)
         self._carry_out()
 
-    def _refused(self, found: Refusal, steady_ns: int) -> None:
+    def _refused(self, found: Refusal, channel: Channel, steady_ns: int) -> None:
         """Count what was refused, and find out whether a process has started again or runs twice."""
         error = found.error
         if isinstance(error, OwnNameError):
@@ -370,6 +356,8 @@ class Runtime:
                 _log.error("%s", SHARED, extra={"reason": error.reason})
             return
         self.refusals.add(found.peer, error)
+        if channel is Channel.BROADCAST and not self.broadcasting.may_ask(error, steady_ns):
+            return
         if isinstance(error, UnreadableError):
             self.roster.unreadable(error.sender, steady_ns)
         elif isinstance(error, StaleHelloError):
@@ -425,10 +413,10 @@ class Runtime:
         elif action is Action.REPEAT:
             self.node.peer_reached(peers[0], self.now_ns())
             self.trusting.met(peers[0])
-            self.broadcasting.met(peers[0], self.clock.steady())
+            self.broadcasting.hand_key(peers[0])
         elif action is Action.ASK or action is Action.REPLY:
             self._send_hello(peers[0], ask=action is Action.ASK)
-            if action is Action.REPLY and self.broadcasting.hand_key(peers[0]):
+            if self.broadcasting.hand_key(peers[0]) and self.broadcasting.may_tell(self.clock.steady()):
                 self.node.peer_reached(peers[0], self.now_ns())  # It may have missed what was sent to all.
         elif action is Action.ASK_ALL:
             self._send_hello(None, ask=True)
@@ -496,5 +484,5 @@ class Runtime:
     @property
     def warnings(self) -> list[str]:
         """What is wrong now and needs a person; from any thread."""
-        timed = self.claim.warnings(self.clock.steady()) + self.broadcasting.warnings(self.clock.steady())
+        timed = self.claim.warnings(self.clock.steady()) + self.broadcasting.warnings
         return timed + self.tally.warnings + self.clock.warnings + self.snapshots.warnings

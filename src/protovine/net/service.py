@@ -19,6 +19,7 @@ from protovine.jit import compilations
 from protovine.net.causes import Causes, log_cause
 from protovine.net.config import NodeSettings
 from protovine.net.control import Control
+from protovine.net.feeding import feed
 from protovine.net.io.base import Output, Sink, Source
 from protovine.net.io.files import check_writable
 from protovine.net.io.schema import Schema
@@ -294,7 +295,7 @@ async def _feed(prepared: Prepared, name: str, started: Started) -> None:
             return
         async with contextlib.aclosing(source.events()) as events:
             runtime.feeding = True
-            await runtime.feed(events, put)
+            await feed(runtime, events, put)
     finally:
         runtime.feeding = False
         if sink is not None:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from protovine.errors import ConfigError, suggest
-from protovine.net.multicast import Multicast, MulticastLink
+from protovine.net.multicast import DATAGRAMS_BYTES_MAX, Multicast, MulticastLink
 from protovine.net.zenoh_library import WIRE_BYTES_MAX, first_line, zenoh_module
 
 MODES = ("peer", "router", "client")
@@ -271,6 +271,10 @@ class Transport(Protocol):
         """Close and open again, because links are missing that should be there."""
         ...
 
+    def rejoin(self) -> None:
+        """Join the multicast group again, if there is one, because nobody is heard there."""
+        ...
+
     def close(self) -> None:
         """End; nothing is delivered after this."""
         ...
@@ -315,14 +319,14 @@ class ZenohTransport:
         zenoh_module()
         self._handlers = (deliver, alive, status)
         with self._lock:
-            self._opened += 1
+            self._opened = opened = self._opened + 1
         try:
             if self._multicast is not None:
                 self._multicast.open(lambda data: deliver(Channel.BROADCAST, data))
             if self.endpoints.mode == "client":
-                threading.Thread(target=self._dial, args=(self._opened,), daemon=True).start()
+                threading.Thread(target=self._dial, args=(opened,), daemon=True).start()
             else:
-                self._begin(open_session(self.endpoints, self._denied), self._opened)
+                self._begin(open_session(self.endpoints, self._denied), opened)
         except ConfigError:
             self.close()
             raise
@@ -357,8 +361,7 @@ class ZenohTransport:
                 alive(int(name), sample.kind == zenoh.SampleKind.PUT)
 
         subscribe(f"{root}/{self.member}/message", Channel.MESSAGE)
-        if self._multicast is None:
-            subscribe(f"{root}/all/broadcast", Channel.BROADCAST)
+        subscribe(f"{root}/all/broadcast", Channel.BROADCAST)
         subscribe(f"{root}/{self.member}/hello", Channel.HELLO)
         subscribe(f"{root}/{self.member}/ask", Channel.ASK)
         subscribe(f"{root}/all/ask", Channel.ASK)
@@ -418,8 +421,8 @@ class ZenohTransport:
             publisher.put(data)
 
     def send_all(self, data: bytes) -> None:
-        """Send a message for all members: once into the multicast group, or else once over each link."""
-        if self._multicast is not None:
+        """Send a message for all members: into the multicast group, if there is one and it fits, or over the links."""
+        if self._multicast is not None and len(data) <= DATAGRAMS_BYTES_MAX:
             self._multicast.send(data)
         else:
             self._put(None, Channel.BROADCAST, data)
@@ -444,6 +447,11 @@ class ZenohTransport:
         """Close the session and open another."""
         self.close()
         self.open(*self._handlers)
+
+    def rejoin(self) -> None:
+        """Join the multicast group again, if there is one; a transport that is closed stays so."""
+        if self._multicast is not None:
+            self._multicast.rejoin()
 
     def close(self) -> None:
         """Close the session. A process that ends without it hangs."""

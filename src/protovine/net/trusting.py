@@ -44,8 +44,8 @@ class Trusting:
         Gets all tombstones of operators when they have changed.
     forgot : callable () -> None
         Called when the node has forgotten what a tombstone names.
-    dropped : callable () -> None
-        Called when members are no longer trusted.
+    renewed : callable () -> None
+        Called when the envelope may have another sender key.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Trusting:
         self.keep: Callable[[Trust], None] = lambda trust: None
         self.keep_orders: Callable[[list[SignedTombstone]], None] = lambda stones: None
         self.forgot: Callable[[], None] = lambda: None
-        self.dropped: Callable[[], None] = lambda: None
+        self.renewed: Callable[[], None] = lambda: None
         self._roster, self._node, self._transport, self._tally = roster, node, transport, tally
         self._envelope = envelope if isinstance(envelope, Envelope) else None
         self._revocations = self._orders = None
@@ -103,8 +103,6 @@ class Trusting:
             self._roster.distrust(member.id, steady_ns)
             self._node.distrust(member.id, now_ns)
             _log.warning("%s is no longer trusted", member.name, extra={"peer": member.name})
-        if gone:
-            self.dropped()
         dropped = self._orders.retrust(trust)
         if dropped:
             names = ", ".join(sorted({each.by.name for each in dropped}))
@@ -121,6 +119,8 @@ class Trusting:
         if trust.revoked != before:
             self.deny()
             self._roster.renew()
+        if gone or trust.revoked != before:
+            self.renewed()
         return gone
 
     def _bury(self, now_ns: int, whole: bool = False) -> None:

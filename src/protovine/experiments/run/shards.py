@@ -258,7 +258,6 @@ def _processes(
     try:
         yield ask, answered
     finally:
-        own.forget()
         for pipe in pipes.values():
             pipe.close()
         for child in children:
@@ -341,10 +340,6 @@ class _Shard:
             answer.left, answer.last = self._books.left(), list(self._last(outcome))
             answer.totals = tuple(getattr(self._books, name) for name in _BYTES)
         return answer
-
-    def forget(self) -> None:
-        """Let go of the nodes: they take as much memory as the records, which are joined next."""
-        self._simulator.nodes.clear()
 
     def _keep(self, record: Record) -> None:
         self._records.append(record)

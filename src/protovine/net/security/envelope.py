@@ -324,14 +324,16 @@ class Envelope:
         Call it when the revocation list was read again, and from time to time with the old one, because certificates
         expire. It costs a signature check per peer.
         """
+        revoked = trust.revoked - self._trust.revoked
         self._trust, self._own_hello = trust, None
         gone = []
         for id, peer in sorted(self._peers.items()):
             if peer.trusted and not self._is_valid(peer.certificate, now_ns):
                 peer.trusted = False
                 gone.append(peer.member(id))
-        if gone:
-            self.group.renew()  # Those that are gone know the sender key.
+        if gone or revoked:
+            # They know the sender key, also if the name has another certificate by now.
+            self.group.renew()
         return gone
 
     def seal(self, peer: int, payload: bytes) -> bytes:

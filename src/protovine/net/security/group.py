@@ -15,9 +15,10 @@ A message to all::
 
 Promises, whatever arrives and in whatever order:
 
-- A payload comes out at most once, and only if the named member wrote it under its newest sender key that is known.
-- A member whose certificate is revoked cannot read what is written after the others heard of that: each of them then
-  makes a new sender key, and hands it to those that it still trusts.
+- A payload comes out at most once in each start of the receiver, and only if the named member wrote it under its newest
+  sender key that is known.
+- Who has a certificate that is revoked cannot read what is written after the others heard of that: each of them then
+  makes a new sender key, and hands it to those that it trusts.
 - A refused message changes nothing.
 
 Like the envelope this has no sockets, clocks or threads.
