@@ -23,8 +23,9 @@ import pytest
 
 from protovine.net import create_authority, issue
 from protovine.net.config import NodeSettings
+from protovine.net.link_timing import PROFILES
 from protovine.net.ops.meter import SocketMeter
-from protovine.net.transport import PROFILES, Channel, Endpoints, ZenohTransport
+from protovine.net.transport import Channel, Endpoints, ZenohTransport
 from tests.net.test_service import ports, wait_for
 
 pytest.importorskip("zenoh", reason="the extra `net` is not installed")

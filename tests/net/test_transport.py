@@ -6,7 +6,9 @@ import contextlib
 import ipaddress
 import json
 import socket
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from protovine.checks import check_transport
 from protovine.cli import main
 from protovine.errors import ConfigError
 from protovine.net import create_authority, issue
-from protovine.net.multicast import Multicast
+from protovine.net.multicast import Multicast, MulticastLink
 from protovine.net.transport import Channel, Endpoints, Transport, ZenohTransport, host_and_port
 from tests.net.loopback import End, Wire
 from tests.net.multicast import need_multicast
@@ -66,6 +68,46 @@ def test_zenoh_keeps_the_contract_with_a_multicast_group() -> None:
         lambda member: ZenohTransport("barn", member, Endpoints([at[member]], at[:member], multicast=group)),
         timeout_s=30.0,
     )
+
+
+@pytest.mark.parametrize("wait_s", [0.0, 0.001, 0.003, 0.01, 0.03])
+def test_a_transport_that_is_closed_while_it_opens_again_stays_closed(wait_s: float) -> None:
+    """A process whose Zenoh session stays open does not end."""
+    pytest.importorskip("zenoh")
+    need_multicast()
+    link, port = free_ports(2)
+    group = Multicast(f"udp/239.255.77.75:{port}", "lo")
+    transport = ZenohTransport("barn", 1, Endpoints([f"tcp/127.0.0.1:{link}"], [], multicast=group))
+    transport.open(lambda channel, data: None, lambda peer, there: None, lambda: b"{}")
+    assert transport.session is not None
+    with ThreadPoolExecutor(2) as pool:
+        done = [pool.submit(transport.reopen), pool.submit(transport.rejoin)]
+        time.sleep(wait_s)
+        transport.close()
+        for each in done:
+            each.result(30)
+    multicast = transport._multicast
+    assert multicast is not None and multicast._session is None and transport.session is None
+    transport.send_all(b"nothing leaves")
+
+
+def test_a_group_is_joined_again() -> None:
+    pytest.importorskip("zenoh")
+    need_multicast()
+    group = Multicast(f"udp/239.255.77.74:{free_ports(1)[0]}", "lo")
+    one, two, came = MulticastLink(group, "barn"), MulticastLink(group, "barn"), list[bytes]()
+    two.open(came.append)
+    one.rejoin()
+    assert one._session is None, "what is not open is not joined again"
+    one.open(lambda data: None)
+    one.rejoin()
+    deadline = time.monotonic() + 30
+    while not came and time.monotonic() < deadline:
+        one.send(b"again")
+        time.sleep(0.05)
+    one.close()
+    two.close()
+    assert came and set(came) == {b"again"}
 
 
 @given(st.text(max_size=30) | st.from_regex(r"(udp/|tcp/|)[0-9a-f.\[\]:-]{0,16}(:[0-9a-z]{0,6}|)", fullmatch=True))

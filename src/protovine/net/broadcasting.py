@@ -25,8 +25,8 @@ _SILENCE_NS = 150 * SECOND_NS
 # Where none is heard then, the group is joined again after the first of these, then twice that, up to the last.
 _REJOIN_NS, _REJOIN_MAX_NS = 10 * SECOND_NS, 600 * SECOND_NS
 # Anyone near can send to a multicast group. So what comes from it makes a node ask one member once in 5 s, and all
-# together 20 times at once and once a second; and say once in 10 s that it is there.
-_ASK_ONE_NS, _ASKS_PER_S, _ASKS, _TELL_NS = 5 * SECOND_NS, 1.0, 20.0, 10 * SECOND_NS
+# together 10 times at once and once in 5 s; and say once in 10 s that it is there.
+_ASK_ONE_NS, _ASKS_PER_S, _ASKS, _TELL_NS = 5 * SECOND_NS, 0.2, 10.0, 10 * SECOND_NS
 # Longer than this between two looks the process did not run, and could hear nobody.
 _LOOK_MAX_NS = 60 * SECOND_NS
 _NAMES_SHOWN = 5

@@ -27,6 +27,7 @@ from protovine.net.io import (
     ZenohKeys,
     ZenohSink,
 )
+from protovine.net.link_timing import PROFILES, LinkTiming
 from protovine.net.multicast import Multicast
 from protovine.net.operate import ControlTable
 from protovine.net.ops.probe import is_own
@@ -34,7 +35,7 @@ from protovine.net.roster import RosterTiming
 from protovine.net.samples import AwaitLimits
 from protovine.net.security import Envelope, EnvelopeLike, Identity, MemberName, PlainEnvelope, Trust, load_member
 from protovine.net.security.identity import read_certificate
-from protovine.net.transport import PROFILES, Endpoints, LinkTiming
+from protovine.net.transport import Endpoints
 from protovine.node import Node
 from protovine.records import SECOND_NS
 from protovine.stream import ReadOptions

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from protovine.errors import ConfigError, suggest
+from protovine.net.link_timing import PROFILES, LinkTiming
 from protovine.net.multicast import DATAGRAMS_BYTES_MAX, Multicast, MulticastLink
 from protovine.net.zenoh_library import WIRE_BYTES_MAX, first_line, zenoh_module
 
@@ -43,48 +44,6 @@ _ZENOH_MESSAGES = (
 )
 # Files of a member's folder: the authority's certificate, its own, and its key.
 _FILES = ("authority.pem", "member.pem", "member.key")
-
-
-@dataclass(frozen=True, slots=True)
-class LinkTiming:
-    """Periods of links, in seconds.
-
-    Parameters
-    ----------
-    dial_s : float
-        An attempt to open a link is given up after this time. It takes some six round trips, more if packets are lost.
-    lease_s : float
-        A link that is silent for this long is closed.
-    keep_alive_s : float
-        A link that has nothing to carry is used this often.
-    retry_s, retry_s_max : float
-        An endpoint that does not answer is dialled again after a pause that grows from the first to the last.
-    """
-
-    dial_s: float = 3.0
-    lease_s: float = 5.0
-    keep_alive_s: float = 1.25
-    retry_s: float = 0.3
-    retry_s_max: float = 2.0
-
-    def __post_init__(self) -> None:
-        if self.lease_s < 2 * self.keep_alive_s:
-            raise ConfigError(
-                f"network.lease_s must be at least two network.keep_alive_s, got {self.lease_s:g} and "
-                f"{self.keep_alive_s:g}"
-            )
-        if self.retry_s_max < self.retry_s:
-            raise ConfigError(
-                f"network.retry_s_max must be at least {self.retry_s:g}, the first pause, got {self.retry_s_max:g}"
-            )
-
-
-# By the kind of network: quick to notice everything; metered and slower; a round trip of seconds and lost packets.
-PROFILES = {
-    "lan": LinkTiming(),
-    "cellular": LinkTiming(dial_s=20.0, lease_s=60.0, keep_alive_s=25.0, retry_s=1.0, retry_s_max=30.0),
-    "satellite": LinkTiming(dial_s=90.0, lease_s=180.0, keep_alive_s=60.0, retry_s=2.0, retry_s_max=60.0),
-}
 
 
 class Channel(enum.Enum):
@@ -318,11 +277,17 @@ class ZenohTransport:
         """Open the session; `ConfigError` if it cannot listen where it should, or not join the multicast group."""
         zenoh_module()
         self._handlers = (deliver, alive, status)
+        self._open(None)
+
+    def _open(self, after: int | None) -> None:
+        """Open, unless another close or open has come ``after``."""
         with self._lock:
+            if after not in (None, self._opened):
+                return
             self._opened = opened = self._opened + 1
         try:
             if self._multicast is not None:
-                self._multicast.open(lambda data: deliver(Channel.BROADCAST, data))
+                self._multicast.open(lambda data: self._handlers[0](Channel.BROADCAST, data))
             if self.endpoints.mode == "client":
                 threading.Thread(target=self._dial, args=(opened,), daemon=True).start()
             else:
@@ -330,6 +295,8 @@ class ZenohTransport:
         except ConfigError:
             self.close()
             raise
+        if self._multicast is not None and self._opened != opened:
+            self._multicast.close()  # The transport was closed meanwhile.
 
     def _dial(self, opened: int) -> None:
         """Try to reach a router until there is one, or the transport is closed."""
@@ -444,9 +411,8 @@ class ZenohTransport:
                 self._session.put(key, data, congestion_control=zenoh.CongestionControl.DROP, express=True)
 
     def reopen(self) -> None:
-        """Close the session and open another."""
-        self.close()
-        self.open(*self._handlers)
+        """Close the session and open another; a transport that is closed meanwhile stays so."""
+        self._open(after=self._close())
 
     def rejoin(self) -> None:
         """Join the multicast group again, if there is one; a transport that is closed stays so."""
@@ -455,8 +421,11 @@ class ZenohTransport:
 
     def close(self) -> None:
         """Close the session. A process that ends without it hangs."""
+        self._close()
+
+    def _close(self) -> int:
         with self._lock:
-            self._opened += 1
+            self._opened = closed = self._opened + 1
             session, self._session = self._session, None
             self._publishers.clear()
             self._declared.clear()
@@ -464,6 +433,7 @@ class ZenohTransport:
             self._multicast.close()
         if session is not None:
             session.close()
+        return closed
 
 
 def open_session(endpoints: Endpoints, denied: Iterable[str] = ()) -> Any:
