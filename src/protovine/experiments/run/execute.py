@@ -32,6 +32,8 @@ SHARDED_FROM = 200
 SHARDS_MAX = 200
 # Nodes whose state is measured at the end of a run, at most.
 SIZED_MAX = 100
+# After how many new objects the garbage collector searches the new ones, and after how many such searches older ones.
+_RARELY = (50_000, 20, 100)
 
 
 def execute(
@@ -109,9 +111,11 @@ def simulate(
     recorder = recorder or Recorder()
     if getattr(settings.learner, "size_max", 0):
         import sklearn.cluster  # noqa: F401  Loads the threads that are limited below.
-    # Clustering makes many small calls, in which threads only wait for each other. Freezing the objects that exist
-    # already keeps the garbage collector from searching them again and again while records pile up.
+    # Clustering makes many small calls, in which threads only wait for each other. Nodes and records pile up without
+    # cycles: the garbage collector need not search what exists already, nor the rest as often as usual.
+    thresholds = gc.get_threshold()
     gc.freeze()
+    gc.set_threshold(*_RARELY)
     try:
         with threadpool_limits(1):
             started = time.perf_counter()
@@ -123,6 +127,7 @@ def simulate(
                 outcome = Simulator(built.scenario, built.make_node, recorder.add, progress).run(stopping)
             wall_s = time.perf_counter() - started
     finally:
+        gc.set_threshold(*thresholds)
         gc.unfreeze()
     if shards == 1:
         for record in last_records(outcome, settings, data, built):
