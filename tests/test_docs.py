@@ -268,7 +268,7 @@ def test_ci_runs_the_readmes_test_command() -> None:
     assert "README.md" in script
     command = [line for line in shell_lines(ROOT / "README.md") if "pytest" in line]
     install = 'python3 -m venv .venv && .venv/bin/pip install -c constraints.txt -e ".[dev]"'
-    assert [f"{install} && .venv/bin/pytest -n 2 --dist loadfile"] == command
+    assert [f"{install} && .venv/bin/pytest -n 3 --dist loadfile"] == command
 
 
 def test_one_version_everywhere() -> None:
