@@ -42,7 +42,7 @@ def main() -> None:
         restarts = [Envelope(*load_member(home / "ann", AT), incarnation=i, schema=bytes(32)) for i in range(2, 3002)]
     ann.accept_hello(bob.hello(AT_NS), AT_NS)
     bob.accept_hello(ann.hello(AT_NS), AT_NS)
-    bob.group.take_key(ann.id, ann.group.key_for(bob.id))
+    bob.group.take_key(ann.id, ann.group.sender_key)
     print(f"{'bytes':>5} {'way':<20} {'more':>5} {'write us':>9} {'read us':>8}")
     for size in (60, 1000):
         payload = os.urandom(size)

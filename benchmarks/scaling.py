@@ -42,7 +42,7 @@ CURVES: dict[str, tuple[str, dict[str, Any], int]] = {
     "broadcast, 8-regular": ("default", {**BROADCAST, "swarm": {"topology": "regular:8"}}, 100),
 }
 SIZES = (5, 10, 30, 100, 300, 1000)
-# The same for partners in a full mesh of so many nodes, and the stream.
+# What each number of partners changes in a full mesh of this size, and its stream.
 PARTNERS_NODES, PARTNERS_SEEDS = 100, 2
 PARTNERS: dict[str, tuple[str, dict[str, Any], str]] = {
     f"{stream}, {partners or f'all {PARTNERS_NODES - 1}'}": ("default", {"exchange": {"partners": partners}}, stream)

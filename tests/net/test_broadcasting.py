@@ -14,7 +14,7 @@ from protovine.net import Envelope, Identity, Trust
 from protovine.net.inbound import InboundLimits
 from protovine.net.tally import SENDER_KEY, PeerGroup
 from protovine.net.transport import Channel
-from tests.net.world import HOUR, MINUTE, Disk, Process, S, World, certify, repeatable
+from tests.net.world import HOUR, MINUTE, Disk, Process, S, World, certify, repeatable, teach
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +41,6 @@ class Air(World):
 def world(request: pytest.FixtureRequest, certified: tuple[dict[str, Identity], Trust]) -> Iterator[Air]:
     with repeatable():
         yield Air(*certified) if request.param == "certificates" else Air()
-
-
-def teach(world: World, *processes: Process, count: int = 10) -> None:
-    for _ in range(count):
-        for process in processes:
-            process.take()
-        world.run(S // 10)
 
 
 def all_heard(world: World, *processes: Process) -> bool:

@@ -12,7 +12,7 @@ from protovine.net.clock import SET_SINCE_NS, Clock
 from protovine.node import Node
 from protovine.tape import AnyCall, TapedNode, play
 from tests.net.hub import node_of
-from tests.net.world import BEGIN_NS, DAY, HOUR, YEAR, Disk, Process, S, World, certify, repeatable
+from tests.net.world import BEGIN_NS, DAY, HOUR, YEAR, Disk, Process, S, World, certify, repeatable, teach
 
 JUMPS = [by * way for by in (10 * S, HOUR, DAY, 30 * YEAR) for way in (1, -1)]
 
@@ -26,13 +26,6 @@ def certified(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Ident
 def world(certified: tuple[dict[str, Identity], Trust]) -> World:
     with repeatable():
         yield World(*certified)
-
-
-def teach(world: World, *processes: Process, count: int = 10) -> None:
-    for _ in range(count):
-        for process in processes:
-            process.take()
-        world.run(S // 5)
 
 
 def hear(world: World, *processes: Process) -> bool:

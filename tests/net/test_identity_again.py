@@ -10,7 +10,7 @@ from protovine.errors import RemoteProtocolError
 from protovine.net import Identity, Trust, issue, load_identity
 from protovine.net.transport import Channel
 from tests.net.conftest import NOW
-from tests.net.world import DAY, HOUR, MINUTE, Disk, Process, S, World, certify, repeatable
+from tests.net.world import DAY, HOUR, MINUTE, Disk, Process, S, World, certify, repeatable, teach
 
 
 @pytest.fixture(scope="module")
@@ -26,13 +26,6 @@ def world(request: pytest.FixtureRequest, certified: tuple[dict[str, Identity], 
 
 def both_hear(world: World, one: Process, two: Process) -> bool:
     return world.heard(one, two) and world.heard(two, one)
-
-
-def teach(world: World, *processes: Process, count: int = 10) -> None:
-    for _ in range(count):
-        for process in processes:
-            process.take()
-        world.run(S // 10)
 
 
 @pytest.mark.parametrize("down_ns", [S // 10, 5 * S, 20 * S])

@@ -105,7 +105,7 @@ def test_what_once_failed_does_not_again(certified: tuple[dict[str, Identity], T
         (207, 30, True),
         # A member got a part of what it missed, and waited as long as before until it asked for the rest.
         (500093, 200, True),
-        # A member lacked a sender key when the only message of another one came, and was not told what it had missed.
+        # A member lacked a sender key when the only message of another one came, and did not hear what it had missed.
         (510239, 30, True),
     ],
 )

@@ -278,6 +278,14 @@ class World:
         return bool(by.runtime.node.exchange.gossip.watermarks.get(of.member) == of.runtime.node.head)
 
 
+def teach(world: World, *processes: Process, count: int = 10) -> None:
+    """Samples of each process, ten a second."""
+    for _ in range(count):
+        for process in processes:
+            process.take()
+        world.run(S // 10)
+
+
 @contextmanager
 def repeatable(seed: int = 1) -> Iterator[None]:
     """Fresh keys from a seed, so that who wins does not change between runs."""

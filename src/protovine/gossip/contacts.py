@@ -85,7 +85,7 @@ class Contacts:
 
     @property
     def n_partners(self) -> int:
-        """Neighbours that the node knows, or may seek out: entries go to so many, as long as none is silent."""
+        """Number of peers that get each entry: those that the node knows, or at least those that it seeks out."""
         return max(len(self._met), self.partners) if self._chooses else len(self.ids)
 
     @property

@@ -85,7 +85,7 @@ class Broadcasting:
         """Send a peer the sender key, if it needs one; whether it has said hello and gets what is sent to all."""
         if not self._active() or peer not in self._roster.peers:
             return False
-        key = self._envelope.group.key_for(peer)
+        key = self._envelope.group.sender_key
         # It may be no longer trusted, or the keys with it are used up: the log says so at the next message to it.
         with contextlib.suppress(LocalProtocolError):
             if key is not None:
@@ -126,7 +126,7 @@ class Broadcasting:
         self._looked_ns = steady_ns
         if not self._active():
             return
-        # Members whose links come and go do not begin anew each time.
+        # A link that closes and opens again does not reset the time.
         alive, known = self._roster.alive, set(self._roster.peers)
         for peer in alive:
             self._silent_ns[peer] = self._silent_ns.get(peer, 0) + step_ns

@@ -368,11 +368,6 @@ class NodeSettings(SystemSettings):
         group = None if network.multicast is None else Multicast(network.multicast, network.interface)
         return Endpoints(network.listen, connect, network.mode, home, self._timing(), group)
 
-    @property
-    def broadcasts(self) -> bool:
-        """Whether one message goes to all."""
-        return self.gossip.schedule == "broadcast" and self.gossip.share_probability > 0
-
     def _timing(self) -> LinkTiming:
         given = {name: getattr(self.network, name) for name in ("dial_s", "lease_s", "keep_alive_s", "retry_s_max")}
         return replace(

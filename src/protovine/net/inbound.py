@@ -53,13 +53,6 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class KeyFrom:
-    """A peer's key for messages to all members, which the envelope has taken."""
-
-    peer: int
-
-
-@dataclass(frozen=True, slots=True)
 class HelloFrom:
     """A hello that the envelope accepted; ``asks`` if it wants one back."""
 
@@ -142,8 +135,11 @@ class Inbound:
         self._to_all -= channel is Channel.BROADCAST
         return channel, data
 
-    def open(self, channel: Channel, data: bytes, now_ns: int, wall_ns: int) -> Message | KeyFrom | HelloFrom | Refusal:
-        """What the bytes are, if envelope and limits accept them; certificates and hellos are judged by ``wall_ns``."""
+    def open(self, channel: Channel, data: bytes, now_ns: int, wall_ns: int) -> Message | HelloFrom | Refusal | None:
+        """What the bytes are, if envelope and limits accept them; certificates and hellos are judged by ``wall_ns``.
+
+        None: a peer's sender key, which the envelope has taken.
+        """
         try:
             if channel is Channel.MESSAGE:
                 return self._message(*self.envelope.open(data), len(data), now_ns)
@@ -157,7 +153,7 @@ class Inbound:
 
     def _message(
         self, peer: int, payload: bytes, data_bytes: int, now_ns: int, to_all: bool = False
-    ) -> Message | KeyFrom | Refusal:
+    ) -> Message | Refusal | None:
         is_key = payload.startswith(KEY_MARK) and not to_all
         self.tally.count_received(peer, SENDER_KEY if is_key else kind_name(payload), data_bytes)
         if peer in self.cut:
@@ -167,7 +163,7 @@ class Inbound:
             return Refusal(peer, RemoteProtocolError("flood", f"node {peer} sends more than it may"))
         if is_key:
             self.envelope.group.take_key(peer, payload)
-            return KeyFrom(peer)
+            return None
         return Message(peer, payload)
 
     def _hello(self, data: bytes, asks: bool, now_ns: int, wall_ns: int) -> HelloFrom:

@@ -194,7 +194,7 @@ def build_node(settings: SystemSettings, context: NodeContext) -> Node:
         raise ConfigError(
             f"exchange.kind must be {wanted} with learner.kind {settings.learner.kind}, got '{exchange.kind}'"
         )
-    if settings.gossip.schedule == "broadcast" and settings.gossip.share_probability:
+    if settings.broadcasts:
         _check_broadcast(exchange, context)
     if settings.drift.detector != "none":
         seed = int(context.draw("drift").integers(2**31))
@@ -230,11 +230,10 @@ def _check_broadcast(exchange: ExchangeSettings, context: NodeContext) -> None:
 def _log_node(settings: SystemSettings, exchange: LogSettings, context: NodeContext) -> Node:
     learner, schedule = _learner(settings, context), context.schedule(settings.gossip)
     radio = context.radio
-    broadcasts = settings.gossip.schedule == "broadcast" and schedule.active
-    log = (BroadcastLog if broadcasts else LogGossip)(
+    log = (BroadcastLog if settings.broadcasts else LogGossip)(
         context.node,
         context.peers,
-        partners=0 if broadcasts else exchange.partners,
+        partners=settings.partners,
         budget_bytes_per_s=exchange.budget_bytes_per_s,
         message_bytes_max=context.message_bytes_max,
         device=radio,

@@ -276,3 +276,13 @@ class SystemSettings(Section):
     exchange: ExchangeSettings
     gossip: GossipSettings = GossipSettings()
     drift: DriftSettings = DriftSettings()
+
+    @property
+    def broadcasts(self) -> bool:
+        """Whether a node sends each message once, to all."""
+        return self.gossip.schedule == "broadcast" and self.gossip.share_probability > 0
+
+    @property
+    def partners(self) -> int:
+        """Neighbours that a node seeks out to share with; 0 is all of them."""
+        return self.exchange.partners if isinstance(self.exchange, LogSettings) and not self.broadcasts else 0

@@ -18,7 +18,7 @@ from protovine import varint
 from protovine.errors import ConfigError, LocalProtocolError, MissingKeysError, RemoteProtocolError
 from protovine.net import Envelope, Identity, MemberName, PlainEnvelope, Trust, load_trust
 from protovine.net.security.envelope import OVERHEAD_BYTES_MAX
-from protovine.net.security.window import COUNTER_MAX, WINDOW
+from protovine.net.security.sealing import COUNTER_MAX, WINDOW
 from tests.net.security.hellos import DAY_NS, NOW_NS, envelope, hello_refused, met, parts, refused, rewritten
 
 # -- Messages. ---------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from protovine.errors import LocalProtocolError, RemoteProtocolError
 from protovine.net import Envelope, Identity, Trust
 from protovine.net.security.hello import HELLO_AGE_MAX_NS
-from protovine.net.security.window import WINDOW
+from protovine.net.security.sealing import WINDOW
 from tests.net.security.hellos import NAMES, NOW_NS, envelope, parts, rewritten
 
 

@@ -16,7 +16,7 @@ from protovine.errors import LocalProtocolError, RemoteProtocolError
 from protovine.net import Envelope, Identity, MemberName, PlainEnvelope, Trust
 from protovine.net.security.envelope import OVERHEAD_BYTES_MAX
 from protovine.net.security.group import GROUP_OVERHEAD_BYTES_MAX, KEY_MARK, Group
-from protovine.net.security.window import COUNTER_MAX, WINDOW
+from protovine.net.security.sealing import COUNTER_MAX, WINDOW
 from tests.net.security.hellos import NOW_NS, envelope, met
 
 ANN, BOB, CAT = range(3)
@@ -35,7 +35,7 @@ def three(members: dict[str, Identity], trust: Trust) -> tuple[Envelope, Envelop
 
 def hand(giver: Envelope, taker: Envelope) -> None:
     """A sender key, in a sealed message."""
-    sender, payload = taker.open(giver.seal(taker.id, giver.group.key_for(taker.id)))
+    sender, payload = taker.open(giver.seal(taker.id, giver.group.sender_key))
     assert payload.startswith(KEY_MARK)
     taker.group.take_key(sender, payload)
 
@@ -67,7 +67,7 @@ def test_the_bytes_are_as_documented(three: tuple[Envelope, Envelope, Envelope])
     nonce = (int.from_bytes(secret[16:]) ^ 300).to_bytes(11)
     data = head + AESCCM(secret[:16], 8).encrypt(nonce, b"to all", head)
     assert (ANN, b"to all") == bob.group.open(data + signing.sign(b"protovine message to all\0" + data))
-    generation, secret, public = msgspec.msgpack.decode(ann.group.key_for(BOB).removeprefix(KEY_MARK))
+    generation, secret, public = msgspec.msgpack.decode(ann.group.sender_key.removeprefix(KEY_MARK))
     sealed = ann.group.seal(b"x")
     Ed25519PublicKey.from_public_bytes(public).verify(sealed[-64:], b"protovine message to all\0" + sealed[:-64])
     assert (0, 2 + 1 + 8 + 64) == (generation, len(sealed))
@@ -139,14 +139,14 @@ def test_a_new_sender_key_shuts_out_those_who_have_the_old_one(
     assert (ANN, b"for two") == bob.group.open(after)
     refused("keys", bob, before)
     with pytest.raises(LocalProtocolError):
-        ann.seal(CAT, ann.group.key_for(CAT))
+        ann.seal(CAT, ann.group.sender_key)
     refused("keys", cat, after)
     refused("keys", ann, cat.group.seal(b"nobody listens"))
 
 
 def test_an_older_sender_key_and_the_same_again_change_nothing(three: tuple[Envelope, Envelope, Envelope]) -> None:
     ann, bob, _ = three
-    old = ann.group.key_for(BOB)
+    old = ann.group.sender_key
     sealed = ann.group.seal(b"1")
     bob.group.open(sealed)
     bob.group.take_key(ANN, old)
@@ -173,19 +173,19 @@ def test_a_raised_incarnation_has_another_sender_key(three: tuple[Envelope, Enve
 
 def test_a_key_that_is_used_up_is_replaced() -> None:
     ann, bob = (Group(id, lambda peer: True, 100) for id in (ANN, BOB))
-    bob.take_key(ANN, ann.key_for(BOB))
+    bob.take_key(ANN, ann.sender_key)
     ann._counter = COUNTER_MAX
     assert (ANN, b"last") == bob.open(ann.seal(b"last"))
     sealed = ann.seal(b"next")
     with pytest.raises(RemoteProtocolError, match="not known"):
         bob.open(sealed)
-    bob.take_key(ANN, ann.key_for(BOB))
+    bob.take_key(ANN, ann.sender_key)
     assert (ANN, b"next") == bob.open(sealed)
 
 
 def test_sizes_are_bounded() -> None:
     ann, bob = (Group(id, lambda peer: True, 100) for id in (ANN, BOB))
-    bob.take_key(ANN, ann.key_for(BOB))
+    bob.take_key(ANN, ann.sender_key)
     assert (ANN, bytes(100)) == bob.open(ann.seal(bytes(100)))
     with pytest.raises(LocalProtocolError, match="100 bytes, got 101"):
         ann.seal(bytes(101))
@@ -210,7 +210,7 @@ def test_an_open_network_has_no_keys() -> None:
     with pytest.raises(RemoteProtocolError, match="has not said hello"):
         bob.group.open(sealed)
     bob.accept_hello(ann.hello(0), 0)
-    assert ann.group.key_for(1) is None and (0, b"data") == bob.group.open(sealed)
+    assert ann.group.sender_key is None and (0, b"data") == bob.group.open(sealed)
     with pytest.raises(RemoteProtocolError, match="on an open network"):
         bob.group.take_key(0, KEY_MARK)
     for data, reason in ((b"", "malformed"), (sealed[:1], "keys"), (bytes(10**8), "oversize"), (b"\x01ab", "echo")):

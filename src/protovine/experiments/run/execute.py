@@ -83,7 +83,6 @@ def _is_sharded(settings: RunSettings, built: Built) -> bool:
 
 def describe_run(settings: RunSettings, preset: str, seed: int, data: DataSet, built: Built) -> RunDescription:
     """The description of a built run, for judging it."""
-    partners = getattr(settings.exchange, "partners", 0) if settings.gossip.schedule != "broadcast" else 0
     return RunDescription(
         preset=preset,
         seed=seed,
@@ -94,7 +93,7 @@ def describe_run(settings: RunSettings, preset: str, seed: int, data: DataSet, b
         shares=settings.gossip.share_probability > 0,
         drift_points_s=built.drift_points_s,
         watches_drift=settings.drift.detector != "none",
-        partners=partners if partners < max(map(len, built.neighbours), default=0) else 0,
+        partners=settings.partners if settings.partners < max(map(len, built.neighbours), default=0) else 0,
     )
 
 

@@ -10,7 +10,7 @@
 - `orders.py`: tombstones that operators sign, and how they spread
 - `hello.py`: the signed introduction of a member to its peers
 - `envelope.py`: keys for every pair of members, sealed messages
-- `group.py`: a key of each member for its messages to all; `window.py`: what both have in common
+- `group.py`: a key of each member for its messages to all; `sealing.py`: what both have in common
 - `plain.py`: the same calls without certificates
 - `commands.py`: commands of operators to running nodes, and the proof of who gave them
 """

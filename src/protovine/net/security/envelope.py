@@ -78,7 +78,16 @@ from protovine.net.security.hello import (
     write_hello,
 )
 from protovine.net.security.identity import Identity, Trust, parse_certificate
-from protovine.net.security.window import COUNTER_MAX, KEY_BYTES, NONCE_BYTES, TAG_BYTES, Window, read_head
+from protovine.net.security.sealing import (
+    COUNTER_MAX,
+    KEY_BYTES,
+    NONCE_BYTES,
+    TAG_BYTES,
+    Window,
+    check_payload,
+    check_sealed,
+    read_head,
+)
 
 # Sender and counter in at most 4 + 5 bytes.
 OVERHEAD_BYTES_MAX = 9 + TAG_BYTES
@@ -347,8 +356,7 @@ class Envelope:
         to = self._peers.get(peer)
         if to is None or not to.trusted:
             raise LocalProtocolError(f"no hello of node {peer} was accepted")
-        if len(payload) > self._payload_bytes_max:
-            raise LocalProtocolError(f"a payload may have {self._payload_bytes_max} bytes, got {len(payload)}")
+        check_payload(payload, self._payload_bytes_max)
         if to.counter > COUNTER_MAX:
             raise LocalProtocolError(f"the keys with node {peer} are used up: start again with a higher incarnation")
         head = varint.write(self.id << 3 | to.hint) + varint.write(to.counter)
@@ -371,8 +379,7 @@ class Envelope:
         RemoteProtocolError
             ``oversize``, ``malformed``.
         """
-        if len(data) > self._payload_bytes_max + OVERHEAD_BYTES_MAX:
-            raise RemoteProtocolError("oversize", f"a message of {len(data)} bytes")
+        check_sealed(data, self._payload_bytes_max + OVERHEAD_BYTES_MAX)
         sender, hint, counter, at = read_head(data)
         peer = self._peers.get(sender)
         if peer is None or not peer.trusted or peer.hint != hint:

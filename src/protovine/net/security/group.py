@@ -44,8 +44,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM
 
 from protovine import varint
-from protovine.errors import CodecError, LocalProtocolError, MissingKeysError, RemoteProtocolError, UnreadableError
-from protovine.net.security.window import COUNTER_MAX, KEY_BYTES, NONCE_BYTES, TAG_BYTES, Window, read_head
+from protovine.errors import MissingKeysError, RemoteProtocolError, UnreadableError
+from protovine.net.security.sealing import (
+    COUNTER_MAX,
+    KEY_BYTES,
+    NONCE_BYTES,
+    TAG_BYTES,
+    Window,
+    check_payload,
+    check_sealed,
+    read_head,
+    read_sender,
+)
 
 # What a sealed payload begins with if it is a sender key, and not for the node.
 KEY_MARK = b"\0protovine sender key"
@@ -62,8 +72,9 @@ class GroupLike(Protocol):
         """Use another sender key from now on."""
         ...
 
-    def key_for(self, peer: int) -> bytes | None:
-        """The sender key as a payload to be sealed for ``peer``; None if peers need no key."""
+    @property
+    def sender_key(self) -> bytes | None:
+        """The own sender key as a payload to be sealed for each peer; None if peers need no key."""
         ...
 
     def take_key(self, peer: int, payload: bytes) -> None:
@@ -112,7 +123,7 @@ class Group:
     Examples
     --------
     >>> ann, bob = (Group(id, lambda peer: True, 1000) for id in (1, 2))
-    >>> bob.take_key(1, ann.key_for(2))
+    >>> bob.take_key(1, ann.sender_key)
     >>> sealed = ann.seal(b"data for all")
     >>> len(sealed) - len(b"data for all"), bob.open(sealed)
     (74, (1, b'data for all'))
@@ -136,8 +147,9 @@ class Group:
         self._key = _SenderKey(self._generation, secrets.token_bytes(KEY_BYTES + NONCE_BYTES), public)
         self._cipher = _cipher(self._key)
 
-    def key_for(self, peer: int) -> bytes:
-        """The sender key as a payload to be sealed for ``peer``; the same for all."""
+    @property
+    def sender_key(self) -> bytes:
+        """The own sender key as a payload to be sealed for each peer."""
         return KEY_MARK + msgspec.msgpack.encode(self._key)
 
     def take_key(self, peer: int, payload: bytes) -> None:
@@ -169,8 +181,7 @@ class Group:
         LocalProtocolError
             The payload is too long.
         """
-        if len(payload) > self._payload_bytes_max:
-            raise LocalProtocolError(f"a payload may have {self._payload_bytes_max} bytes, got {len(payload)}")
+        check_payload(payload, self._payload_bytes_max)
         if self._counter > COUNTER_MAX:
             self.renew()
         head = varint.write(self._id << 3 | self._generation % 8) + varint.write(self._counter)
@@ -192,8 +203,7 @@ class Group:
         RemoteProtocolError
             ``oversize``, ``malformed``, ``echo``: written by this node.
         """
-        if len(data) > self._payload_bytes_max + GROUP_OVERHEAD_BYTES_MAX:
-            raise RemoteProtocolError("oversize", f"a message of {len(data)} bytes")
+        check_sealed(data, self._payload_bytes_max + GROUP_OVERHEAD_BYTES_MAX)
         id, hint, counter, at = read_head(data)
         end = len(data) - _SIGNATURE_BYTES
         if end < at + TAG_BYTES:
@@ -235,8 +245,9 @@ class PlainGroup:
     def renew(self) -> None:
         """There are no keys."""
 
-    def key_for(self, peer: int) -> None:
-        """Peers need no key."""
+    @property
+    def sender_key(self) -> None:
+        """None: peers need no key."""
 
     def take_key(self, peer: int, payload: bytes) -> None:
         """Refuse it: `RemoteProtocolError`."""
@@ -244,18 +255,13 @@ class PlainGroup:
 
     def seal(self, payload: bytes) -> bytes:
         """``payload`` for all members, 2 to 4 bytes longer; `LocalProtocolError` if it is too long."""
-        if len(payload) > self._payload_bytes_max:
-            raise LocalProtocolError(f"a payload may have {self._payload_bytes_max} bytes, got {len(payload)}")
+        check_payload(payload, self._payload_bytes_max)
         return varint.write(self._id) + self._hint(self._id) + payload
 
     def open(self, data: bytes) -> tuple[int, bytes]:
         """The claimed sender and the payload; `RemoteProtocolError` as `Group.open`, without what needs keys."""
-        if len(data) > self._payload_bytes_max + GROUP_OVERHEAD_BYTES_MAX:
-            raise RemoteProtocolError("oversize", f"a message of {len(data)} bytes")
-        try:
-            id, at = varint.read(data, 0)
-        except CodecError as error:
-            raise RemoteProtocolError("malformed", str(error)) from None
+        check_sealed(data, self._payload_bytes_max + GROUP_OVERHEAD_BYTES_MAX)
+        id, at = read_sender(data)
         if id == self._id:
             raise RemoteProtocolError("echo", "this node's own message to all came back")
         hint = self._hint(id)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from protovine import varint
-from protovine.errors import CodecError, LocalProtocolError, MissingKeysError, RemoteProtocolError, check_range
+from protovine.errors import LocalProtocolError, MissingKeysError, RemoteProtocolError, check_range
 from protovine.gossip import MESSAGE_BYTES_MAX
 from protovine.net.security.envelope import OVERHEAD_BYTES_MAX
 from protovine.net.security.group import PlainGroup
@@ -27,6 +27,7 @@ from protovine.net.security.hello import (
     write_hello,
 )
 from protovine.net.security.identity import MEMBER_ID_MAX, MemberName, check_name
+from protovine.net.security.sealing import check_payload, check_sealed, read_sender
 
 _PUBLIC_BYTES = 16
 
@@ -146,8 +147,7 @@ class PlainEnvelope:
         """``payload`` for one peer, 2 to 4 bytes longer; `LocalProtocolError` if it is too long or the peer unknown."""
         if peer not in self._peers:
             raise LocalProtocolError(f"no hello of node {peer} was accepted")
-        if len(payload) > self._payload_bytes_max:
-            raise LocalProtocolError(f"a payload may have {self._payload_bytes_max} bytes, got {len(payload)}")
+        check_payload(payload, self._payload_bytes_max)
         return varint.write(self.id) + self._hint(self._peers[peer]) + payload
 
     def _hint(self, peer: _PlainPeer) -> bytes:
@@ -164,12 +164,8 @@ class PlainEnvelope:
         RemoteProtocolError
             ``oversize``, ``malformed``.
         """
-        if len(data) > self._payload_bytes_max + OVERHEAD_BYTES_MAX:
-            raise RemoteProtocolError("oversize", f"a message of {len(data)} bytes")
-        try:
-            sender, at = varint.read(data, 0)
-        except CodecError as error:
-            raise RemoteProtocolError("malformed", str(error)) from None
+        check_sealed(data, self._payload_bytes_max + OVERHEAD_BYTES_MAX)
+        sender, at = read_sender(data)
         peer = self._peers.get(sender)
         if peer is None or data[at : at + 1] != self._hint(peer):
             raise MissingKeysError(sender, f"a message of node {sender}, which has not said hello since either started")

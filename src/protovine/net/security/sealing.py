@@ -1,9 +1,9 @@
-"""What sealed messages have in common: their head, and which counters came before."""
+"""What sealed messages have in common: sizes, the head, and the window of counters against replays."""
 
 from __future__ import annotations
 
 from protovine import varint
-from protovine.errors import CodecError, RemoteProtocolError
+from protovine.errors import CodecError, LocalProtocolError, RemoteProtocolError
 from protovine.net.security.identity import MEMBER_ID_MAX
 
 TAG_BYTES = 8
@@ -48,6 +48,46 @@ class Window:
             self._newest = counter
         else:
             self._seen |= 1 << behind
+
+
+def check_payload(payload: bytes, bytes_max: int) -> None:
+    """`LocalProtocolError` if a payload is too long to be sealed.
+
+    Examples
+    --------
+    >>> check_payload(b"abc", 2)
+    Traceback (most recent call last):
+    protovine.errors.LocalProtocolError: a payload may have 2 bytes, got 3
+    """
+    if len(payload) > bytes_max:
+        raise LocalProtocolError(f"a payload may have {bytes_max} bytes, got {len(payload)}")
+
+
+def check_sealed(data: bytes, bytes_max: int) -> None:
+    """`RemoteProtocolError` ``oversize`` if a sealed message is longer than any that a member sends.
+
+    Examples
+    --------
+    >>> check_sealed(b"abc", 2)
+    Traceback (most recent call last):
+    protovine.errors.RemoteProtocolError: a message of 3 bytes
+    """
+    if len(data) > bytes_max:
+        raise RemoteProtocolError("oversize", f"a message of {len(data)} bytes")
+
+
+def read_sender(data: bytes) -> tuple[int, int]:
+    """Sender and where the rest begins, of a message of an open network; `RemoteProtocolError` ``malformed``.
+
+    Examples
+    --------
+    >>> read_sender(bytes([3]) + b"rest")
+    (3, 1)
+    """
+    try:
+        return varint.read(data, 0)
+    except CodecError as error:
+        raise RemoteProtocolError("malformed", str(error)) from None
 
 
 def read_head(data: bytes) -> tuple[int, int, int, int]:
