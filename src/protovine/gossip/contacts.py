@@ -1,11 +1,11 @@
 """The peers of a node that shares a log: whom it seeks out, what it knows of each, and with whom something may be due.
 
-A node of a large swarm seeks out some of its neighbours, its partners, and a few at a time. What it knows of a peer
-begins with the first message from or to it, and a timer looks only at peers with whom something may be due.
+A node of a large swarm seeks out some of its neighbours, its partners, and a few at a time. It knows nothing of a peer
+before the first message from or to it. A timer looks only at peers with whom something may be due.
 
-Partners are what HyParView calls an active view (Leitão, Pereira and Rodrigues, DSN 2007). Here each node draws them
-from the neighbours that it was given, by a number that belongs to the pair (rendezvous hashing, Thaler and
-Ravishankar, 1998). So two nodes mostly choose each other, and no message is needed to agree.
+Partners are what HyParView calls an active view (Leitão, Pereira and Rodrigues, DSN 2007). Here a node chooses the
+neighbours whose pairs have the smallest numbers (rendezvous hashing, Thaler and Ravishankar, 1998). Both ends of a pair
+compute the same number, so most choices are mutual, without any message.
 """
 
 from __future__ import annotations

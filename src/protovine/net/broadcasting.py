@@ -33,10 +33,10 @@ _NAMES_SHOWN = 5
 
 
 class Broadcasting:
-    """What one member sends to all: messages, and to each peer the sender key that opens them.
+    """Sends one member's messages to all, and its sender key to each peer; finds members that are not heard.
 
-    A peer gets the key when it is met or heard again, and with each hello. So a peer that lacks it asks for a hello, as
-    it does when it lacks other keys.
+    A peer gets the key when it is met or heard again, and with each hello. A peer without the key asks for a hello, as
+    it does when other keys are missing.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class Broadcasting:
             self._transport.send_all(sealed)
 
     def hand_key(self, peer: int) -> bool:
-        """Send a peer the sender key, if it needs one; whether it has said hello and gets what is sent to all."""
+        """Send a peer the sender key, if it needs one; return whether this node's messages to all are for the peer."""
         if not self._active() or peer not in self._roster.peers:
             return False
         key = self._envelope.group.sender_key
@@ -104,7 +104,7 @@ class Broadcasting:
         self._silent_ns[peer] = 0
 
     def may_ask(self, error: RemoteProtocolError, steady_ns: int) -> bool:
-        """Whether to ask a member for a hello because its message to all did not open: only for keys, not too often."""
+        """Whether to ask the sender of a refused message for a hello: only for missing keys, and not too often."""
         if not isinstance(error, MissingKeysError) or error.sender not in self._roster.peers:
             return False
         last_ns = self._asked_ns.get(error.sender)
@@ -114,7 +114,7 @@ class Broadcasting:
         return True
 
     def may_tell(self, steady_ns: int) -> bool:
-        """Whether to say to all that this node is there, as a peer may have missed something: not too often."""
+        """Whether to send a bare header to all, because a peer may have missed a message: not too often."""
         allowed = steady_ns - self._told_ns >= _TELL_NS
         if allowed:
             self._told_ns = steady_ns

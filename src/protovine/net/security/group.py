@@ -1,9 +1,9 @@
 """Messages to all members at once: sealed under a key of the sender, and signed.
 
-A sealed message of `Envelope` is for one peer. Where one message reaches all members (`gossip.schedule` broadcast), the
-sender has a key of its own, the *sender key*, that it hands to each peer in a sealed message. The key hides what the
-message says, and its tag keeps out those who are no members. But every member has the key, so a signature shows that
-the owner wrote the message: its public key travels with the sender key. Signal calls this sender keys.
+A sealed message of `Envelope` is for one peer. For messages to all members (`gossip.schedule` broadcast) each member has
+a *sender key*, and sends it to each peer in a sealed message. The key encrypts the messages, and their tag keeps out
+everyone who is not a member. All members have the key, so the sender also signs each message. The public key for the
+signatures travels with the sender key. Signal uses the same method in groups, under the same name.
 
 A message to all::
 
@@ -17,8 +17,8 @@ Promises, whatever arrives and in whatever order:
 
 - A payload comes out at most once in each start of the receiver, and only if the named member wrote it under its newest
   sender key that is known.
-- Who has a certificate that is revoked cannot read what is written after the others heard of that: each of them then
-  makes a new sender key, and hands it to those that it trusts.
+- The holder of a revoked certificate cannot read messages from members that have the revocation list: each of them
+  then makes a new sender key, and sends it to the members that it trusts.
 - A refused message changes nothing.
 
 Like the envelope this has no sockets, clocks or threads.
