@@ -1,9 +1,9 @@
 """Messages to all members at once: sealed under a key of the sender, and signed.
 
-A sealed message of `Envelope` is for one peer. For messages to all members (`gossip.schedule` broadcast) each member has
-a *sender key*, and sends it to each peer in a sealed message. The key encrypts the messages, and their tag keeps out
-everyone who is not a member. All members have the key, so the sender also signs each message. The public key for the
-signatures travels with the sender key. Signal uses the same method in groups, under the same name.
+A sealed message of `Envelope` is for one peer. For messages to all members (`gossip.schedule` broadcast) each member
+has a *sender key*, and sends it to each peer in a sealed message. The key encrypts the messages, and their tag keeps
+out everyone who is not a member. All members have the key, so the sender also signs each message. The public key for
+the signatures travels with the sender key. Signal uses the same method in groups, under the same name.
 
 A message to all::
 
