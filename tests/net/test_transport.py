@@ -7,7 +7,7 @@ import ipaddress
 import json
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -95,19 +95,48 @@ def test_a_group_is_joined_again() -> None:
     pytest.importorskip("zenoh")
     need_multicast()
     group = Multicast(f"udp/239.255.77.74:{free_ports(1)[0]}", "lo")
-    one, two, came = MulticastLink(group, "barn"), MulticastLink(group, "barn"), list[bytes]()
-    two.open(came.append)
+    with opened(group, lambda data: None) as one, opened(group, (came := list[bytes]()).append):
+        one.rejoin()
+        assert comes(one, b"again", came)
     one.rejoin()
     assert one._session is None, "what is not open is not joined again"
-    one.open(lambda data: None)
-    one.rejoin()
+    assert set(came) == {b"again"}
+
+
+def test_what_the_group_cannot_take_at_once_does_not_end_sending(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a busy machine: a queue of one datagram, and no patience with it."""
+    pytest.importorskip("zenoh")
+    need_multicast()
+    group = Multicast(f"udp/239.255.77.73:{free_ports(1)[0]}", "lo")
+    config = group.config()
+    config["transport"]["link"]["tx"] = {
+        "queue": {"size": {"data": 1}, "congestion_control": {"drop": {"wait_before_drop": 0}}}
+    }
+    monkeypatch.setattr(Multicast, "config", lambda self: config)
+    with opened(group, lambda data: None) as one, opened(group, (came := list[bytes]()).append):
+        assert comes(one, b"first", came)
+        for _ in range(2000):
+            one.send(b"burst")
+        assert comes(one, b"last", came)
+
+
+@contextlib.contextmanager
+def opened(group: Multicast, deliver: Callable[[bytes], None]) -> Iterator[MulticastLink]:
+    link = MulticastLink(group, "barn")
+    link.open(deliver)
+    try:
+        yield link
+    finally:
+        link.close()
+
+
+def comes(link: MulticastLink, data: bytes, came: list[bytes]) -> bool:
+    """Whether a message that is sent again and again comes."""
     deadline = time.monotonic() + 30
-    while not came and time.monotonic() < deadline:
-        one.send(b"again")
+    while data not in came and time.monotonic() < deadline:
+        link.send(data)
         time.sleep(0.05)
-    one.close()
-    two.close()
-    assert came and set(came) == {b"again"}
+    return data in came
 
 
 @given(st.text(max_size=30) | st.from_regex(r"(udp/|tcp/|)[0-9a-f.\[\]:-]{0,16}(:[0-9a-z]{0,6}|)", fullmatch=True))

@@ -153,14 +153,18 @@ class MulticastLink:
             session.close()
 
     def send(self, data: bytes) -> None:
-        """Send to the group, if it is joined; what cannot be sent is lost."""
+        """Send to the group, if it is joined; what cannot be sent is lost.
+
+        A full queue makes this wait until a datagram has left. Zenoh could drop the message instead, but in a multicast
+        group it then drops all later messages as well.
+        """
         zenoh = zenoh_module()
         with self._lock, contextlib.suppress(zenoh.ZError):
             if self._session is not None:
                 self._session.put(
                     self._key,
                     data,
-                    congestion_control=zenoh.CongestionControl.DROP,
+                    congestion_control=zenoh.CongestionControl.BLOCK,
                     express=True,
                     allowed_destination=zenoh.Locality.REMOTE,
                 )
