@@ -42,6 +42,19 @@ def test_same_seed_gives_the_same_bytes_in_every_process():
         assert f"{name} {generate(name, 200, seed=7).fingerprint()}\n" in outputs[0]
 
 
+GENERATE_MANY = """
+import sys
+from protovine.stream import generate, synthetic
+synthetic.ROWS_APART = 100
+print(generate("agrawal", 200, seed=7).fingerprint(), {"river", "sklearn", "pandas"} & sys.modules.keys())
+"""
+
+
+def test_a_process_that_ends_generates_many_rows():
+    run = subprocess.run([sys.executable, "-c", GENERATE_MANY], capture_output=True, text=True, check=True)
+    assert run.stdout == f"{generate('agrawal', 200, seed=7).fingerprint()} set()\n"
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_another_seed_gives_other_rows_and_concepts_do_not_repeat_rows(name):
     data = generate(name, 400, seed=1)

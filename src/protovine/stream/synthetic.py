@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -9,11 +10,15 @@ from typing import Any
 import numpy as np
 
 from protovine.errors import ConfigError, DataError, suggest
+from protovine.interrupts import interrupts_blocked
 from protovine.rng import stream
 from protovine.stream.dataset import DataSet, Label
 from protovine.stream.rotation import generate_rotation
 
 ROWS_DEFAULT = 5000
+# From this many rows on a process of its own generates them: it ends with all that River imports, some 110 MB, and the
+# swarm that reads so many rows needs the memory.
+ROWS_APART = 50_000
 
 
 @dataclass(frozen=True)
@@ -170,20 +175,39 @@ def generate(name: str, rows: int = ROWS_DEFAULT, seed: int = 0) -> DataSet:
         raise ConfigError(f"seed must be >= 0, got {seed}")
     if name == "rotation":
         return generate_rotation(rows, seed)
+    if rows < ROWS_APART or "river" in sys.modules:
+        return _generated(name, rows, seed)
+    from joblib.externals.loky import ProcessPoolExecutor
+
+    with interrupts_blocked():  # The other process starts here.
+        pool = ProcessPoolExecutor(max_workers=1)
+        made = pool.submit(_generated, name, rows, seed)
+    try:
+        data: DataSet = made.result()
+    finally:
+        pool.shutdown(kill_workers=True)
+    return data
+
+
+def _generated(name: str, rows: int, seed: int) -> DataSet:
     from river.datasets import synth
 
     recipe = RECIPES[name]
     rng = stream(seed, "data", name)
     bounds = [rows * part // len(recipe.concepts) for part in range(len(recipe.concepts) + 1)]
-    pairs: list[tuple[dict[Any, Any], Any]] = []
+    x, y, features = np.empty((rows, recipe.n_features)), np.empty(rows, np.int64), list[str]()
     for settings, (start, stop) in zip(recipe.concepts, pairwise(bounds), strict=True):
         seeds = {seed_name: int(rng.integers(2**31)) for seed_name in recipe.seed_names}
-        pairs += getattr(synth, recipe.generator)(**settings, **seeds).take(stop - start)
+        pairs = getattr(synth, recipe.generator)(**settings, **seeds).take(stop - start)
+        for at, (row, label) in enumerate(pairs, start):
+            x[at] = tuple(row.values())
+            y[at] = recipe.classes.index(label)
+            features = features or list(map(str, row))
     return DataSet(
         name=name,
-        x=np.array([[float(value) for value in row.values()] for row, _ in pairs]),
-        y=np.array([recipe.classes.index(label) for _, label in pairs]),
-        features=tuple(str(feature) for feature in pairs[0][0]),
+        x=x,
+        y=y,
+        features=tuple(features),
         classes=recipe.classes,
         drift_points=tuple(sorted({bound for bound in bounds if 0 < bound < rows})),
     )

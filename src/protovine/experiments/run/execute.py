@@ -25,6 +25,7 @@ from protovine.records import Arrived, Evaluated, Missed, Predicted, Sized, new_
 from protovine.sim import Outcome, Simulator
 from protovine.sim.shards import can_be_sharded
 from protovine.stream import UNLABELLED, DataSet
+from protovine.system.settings import XuILVQSettings
 
 # Swarms of fewer nodes have too little to do between two messages for more than one process.
 SHARDED_FROM = 200
@@ -108,7 +109,7 @@ def simulate(
 ) -> tuple[Recorder, float]:
     """Simulate a built run in ``shards`` processes; return the recorder of all records, and wall seconds."""
     recorder = recorder or Recorder()
-    if getattr(settings.learner, "size_max", 0):
+    if isinstance(settings.learner, XuILVQSettings) and settings.learner.size_max:
         import sklearn.cluster  # noqa: F401  Loads the threads that are limited below.
     # Clustering makes many small calls, in which threads only wait for each other. Nodes and records pile up without
     # cycles: the garbage collector need not search what exists already, nor the rest as often as usual.

@@ -6,9 +6,8 @@ import contextlib
 import multiprocessing
 import os
 import platform
-import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from importlib.metadata import version
@@ -20,6 +19,7 @@ from protovine.experiments.define.config import RunSettings
 from protovine.experiments.define.prepare import Prepared, describe, describe_data, resolved
 from protovine.experiments.run.execute import execute
 from protovine.experiments.run.result import Result, Run
+from protovine.interrupts import interrupts_blocked, interrupts_deferred, interrupts_noted
 from protovine.stream import DataSet
 from protovine.system import warm
 
@@ -138,7 +138,7 @@ def _in_processes(
     counter, stop = context.Value("q", 0), context.Event()
     work = (counter, stop, prepared.settings, prepared.data, trace_folder)
     with ProcessPoolExecutor(jobs, context, _start_worker, work) as pool:
-        with interrupts_blocked():  # Workers start here and inherit the block: only the parent handles Ctrl-C.
+        with interrupts_blocked():  # Workers start here.
             compiling: dict[Future[Any], list[str]] = {pool.submit(_warm, names): names for names in kinds.values()}
         waiting: set[Future[Run]] = set()
         try:
@@ -164,59 +164,6 @@ def _in_processes(
                 if future.exception() is None:  # It has already finished.
                     keep(future.result())
             raise
-
-
-@contextlib.contextmanager
-def interrupts_blocked() -> Iterator[None]:
-    """Defer a Ctrl-C inside the block to its end."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextlib.contextmanager
-def interrupts_deferred() -> Iterator[Callable[[], None]]:
-    """Let Ctrl-C raise `KeyboardInterrupt` where the given function is called, and nowhere else in the block.
-
-    Raised in the middle of `concurrent.futures.wait` it can leave futures locked, and then their pool never ends.
-    """
-    came: list[int] = []
-
-    def interrupt() -> None:
-        if came:
-            raise KeyboardInterrupt
-
-    with _handled(lambda number, frame: came.append(number)):
-        yield interrupt
-
-
-@contextlib.contextmanager
-def interrupts_noted() -> Iterator[Callable[[], bool]]:
-    """Let the first Ctrl-C in the block do nothing but make the given function true."""
-    came: list[int] = []
-
-    def note(number: int, frame: object) -> None:
-        came.append(number)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    with _handled(note):
-        yield lambda: bool(came)
-
-
-@contextlib.contextmanager
-def _handled(handler: Callable[[int, Any], Any]) -> Iterator[None]:
-    """Let ``handler`` handle Ctrl-C in the block, unless somebody else does."""
-    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if not usual or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    signal.signal(signal.SIGINT, handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 _worker: dict[str, Any] = {}

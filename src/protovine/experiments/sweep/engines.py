@@ -15,9 +15,9 @@ from typing import Any
 
 from protovine.errors import ConfigError
 from protovine.experiments.run.execute import execute
-from protovine.experiments.run.runner import interrupts_blocked
 from protovine.experiments.sweep.database import Finished
 from protovine.experiments.sweep.grid import Task, counted_versions, fingerprint_of, load
+from protovine.interrupts import interrupts_blocked
 
 # Tasks submitted per worker: the next one is ready when one is finished.
 AHEAD = 2
@@ -81,7 +81,7 @@ def _in_processes(tasks: Sequence[Task], jobs: int) -> Iterator[Finished]:
                 # Suspects run one at a time, so that a death shows which of them caused it.
                 one_by_one = bool(suspects)
                 source, room = (suspects, 1) if one_by_one else (waiting, AHEAD * jobs)
-                with interrupts_blocked():  # Workers start here and inherit the block: only the parent handles Ctrl-C.
+                with interrupts_blocked():  # Workers start here.
                     while source and len(running) < room:
                         task = source.popleft()
                         try:

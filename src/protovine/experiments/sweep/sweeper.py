@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from protovine.errors import ConfigError
-from protovine.experiments.run.runner import interrupts_blocked, versions
+from protovine.experiments.run.runner import versions
 from protovine.experiments.sweep.database import Database
 from protovine.experiments.sweep.engines import check_engine, results
 from protovine.experiments.sweep.grid import Plan, Sweep, plan
+from protovine.interrupts import interrupts_blocked
 from protovine.system import warm
 
 
