@@ -92,14 +92,16 @@ def test_what_cannot_stand_in_a_vector_is_named(x, message):
 )
 @example({"wind": ""})
 @example({"wind": " "})
+@example({"sky": ""})
 def test_any_mapping_is_a_vector_or_refused(x):
     try:
         vector = WEATHER.vector(x)
     except DataError:
         return
     assert (3,) == vector.shape and np.float64 == vector.dtype
+    sky = None if isinstance(x.get("sky"), str) and not x["sky"].strip() else x.get("sky")
     for place, name in enumerate(WEATHER.features):
-        given_value = x.get(name, x.get("sky") == name[4:] if x.get("sky") is not None and place else None)
+        given_value = x.get(name, sky == name[4:] if sky is not None and place else None)
         try:
             number = math.nan if given_value is None else float(given_value)
         except ValueError:
