@@ -437,3 +437,150 @@ def test_labels_that_are_no_numbers_stay_texts(tmp_path):
     path = tmp_path / "f.csv"
     path.write_text("a;y\n1;1,2\n2;a,b\n3;1,3\n4;2\n")
     assert ("1,2", "1,3", "2", "a,b") == read_file(path).classes
+
+
+def spelt(value: float, way: int, decimal: str, thousands: str) -> str:
+    """A number as files of this kind write it, one way of several."""
+    text = (f"{value:.1f}", f"{value:.2f}", f"{value:,.1f}" if thousands else f"{value:.3f}")[way % 3]
+    return text.translate({ord("."): decimal, ord(","): thousands})
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    way=st.sampled_from([(".", ""), (".", ","), (",", ""), (",", ".")]),
+    spelling=st.integers(0, 2),
+    sentinel=st.sampled_from([-999.0, 9999.0, -999.9, 0.5]),
+    plain=st.booleans(),
+    ending=st.sampled_from([".csv", ".arff"]),
+)
+def test_a_number_that_means_missing_does_so_in_every_spelling(tmp_path, way, spelling, sentinel, plain, ending):
+    """In a data set and in a node's replay of the same file, however file and option write it."""
+    decimal, thousands = way if ending == ".csv" else (".", "")
+    options = {"decimal": decimal, **({"thousands": thousands} if thousands else {})} if ending == ".csv" else {}
+    word = repr(sentinel) if plain else spelt(sentinel, spelling, decimal, thousands)
+    numbers = [1.5, sentinel, 1234.5, sentinel, sentinel, 2.5]
+    rows = [(spelt(n, i, decimal, thousands), "uv"[i % 2]) for i, n in enumerate(numbers)]
+    path = tmp_path / f"f{ending}"
+    head = "a;y\n" if ending == ".csv" else "@relation r\n@attribute a numeric\n@attribute y {u,v}\n@data\n"
+    path.write_text(head + "".join(f"{a}{';' if ending == '.csv' else ','}{y}\n" for a, y in rows))
+    chosen = ReadOptions(missing_words=word, **options)
+    data = read_file(path, chosen)
+    assert data.x.ravel().tolist() == [1.5, 2.5, 1234.5, 2.5, 2.5, 2.5]
+    if ending == ".csv":
+        events = collect(CsvReplay(Schema.of(data), path, read=chosen))
+        assert [n for event in events for n in event.x.tolist() if not math.isnan(n)] == [1.5, 1234.5, 2.5]
+
+
+def test_units_and_times_of_other_forms_are_named(read):
+    for cells, part in (
+        ([f"3.{i}V" for i in range(9)], "look like numbers with the unit 'V', such as '3.0V'"),
+        ([f"{i}.5 km/h" for i in range(9)], "look like numbers with the unit 'km/h'"),
+        ([f"{i},00,000" for i in range(1, 9)], "look like numbers, such as '1,00,000'"),
+        ([f"20240101T0{i}0000Z" for i in range(9)], "look like times, such as '20240101T000000Z'"),
+        ([f"2024-01-01 0{i}:00:00[Europe/Berlin]" for i in range(9)], "look like times"),
+    ):
+        notes = read(first(cells, sep=";", head="a;b;y")).notes
+        assert any(part in note for note in notes), notes
+    # Codes whose letters differ, or that are all the same, are no numbers.
+    for cells in (["3A", "3B", "4A"] * 3, ["4WD"] * 9, ["abc", "d1", "e"] * 3):
+        assert not any("look like" in note for note in read(first(cells)).notes)
+    with pytest.raises(DataError, match=r"300 different values.* look like numbers with the unit 'Hz'.* remove the"):
+        read(first([f"{i}Hz" for i in range(300)]))
+    with pytest.raises(DataError, match=r"'a' is text, though 120 of its 300 values look like numbers; set missing_w"):
+        read(first([i if i % 5 < 2 else f"ERR{i}" for i in range(300)]))
+
+
+def test_a_minus_sign_of_typesetting_and_a_zone_of_hours_are_read(read):
+    assert read(first(["\u22125", "3", "\u22121.5"])).x[:, 0].tolist() == [-5.0, 3.0, -1.5]
+    dates = read(first(["2024-01-01 12:00:00+00", "2024-01-01 12:00:00+01", "2024-01-02 12:00:00+00"]))
+    assert dates.x[:, 0].tolist() == [3600.0, 0.0, 90000.0]
+
+
+@pytest.mark.parametrize("hole", [3, 7])
+def test_a_missing_cell_hides_no_remark(read, hole):
+    rows = [(1000 + i, i % 2 * 5, f"0{i % 9 + 10}", 2**53 + 1 + i, "ab"[i % 2]) for i in range(40)]
+    rows[hole] = ("", "n/a", "", "", rows[hole][-1])
+    notes = read(table(rows, "id,same,code,big,y")).notes
+    for part in (
+        "like an identifier: 'id'",
+        "the label in other words: 'same'",
+        "column 'big' has whole numbers beyond 2**53",
+        "column 'code' has numbers that begin with 0",
+        "words read as missing: 'n/a' (1 cell)",
+    ):
+        assert any(part in note for note in notes), (part, notes)
+
+
+def test_whole_numbers_that_are_no_floats_are_named_wherever_they_come_from(read):
+    for text in (table([(2**64 - 1, "u"), (-3, "v")], "a,y"), table([(2**53, "u"), (2**53 + 1, "v")], "a,y")):
+        assert any("beyond 2**53" in note for note in read(text).notes)
+    arff = "@relation r\n@attribute a numeric\n@attribute y {u,v}\n@data\n9007199254740993,u\n1,v\n"
+    assert any("beyond 2**53" in note for note in read(arff, name="f.arff").notes)
+    assert not any("beyond 2**53" in note for note in read(table([(2**53, "u"), (1e30, "v")], "a,y")).notes)
+
+
+SWALLOWED = 'v,name,y\n1,p1,a\n2,"p2,b\n3,p3,a\n4,p4,b\n5,p5",a\n6,p6,b\n7,p2,a\n'
+
+
+def test_a_stray_quote_swallows_no_rows(read, tmp_path):
+    with pytest.raises(DataError, match="row 2 has a text in quotes with line breaks, which would be 4 rows without"):
+        read(SWALLOWED)
+    path = tmp_path / "f.csv"
+    source = CsvReplay(Schema(("v", "name=p1", "name=p6", "name=p2"), ("a", "b")), path)
+    assert ([event.x[0] for event in collect(source)], dict(source.refusals)) == ([1.0, 6.0, 7.0], {"row": 1})
+    notes = read('v,name,y\n1,p1,a\n2,"a note\nof two, lines",b\n3,p6,b\n').notes
+    assert "1 row has a text with line breaks, the first in row 2" in notes
+
+
+def test_encodings_that_do_not_fit_are_one_line(read, tmp_path):
+    text = table(ROWS)
+    path = tmp_path / "f.csv"
+    for encoding in ("utf-16", "utf-16-le"):
+        assert read(text.encode("utf-16-le"), encoding=encoding).x.shape == (30, 2)
+        assert len(
+            collect(CsvReplay(Schema.of(load(path, encoding=encoding)), path, read=ReadOptions(encoding=encoding)))
+        )
+    schema = Schema.of(read(text))
+    for encoding in ("utf-16", "utf-32", "punycode", "idna", "utf-7"):
+        with pytest.raises(DataError):
+            read(text.replace("a,b", "\u00e4.,b"), encoding=encoding)
+        with pytest.raises(DataError):
+            CsvReplay(schema, path, read=ReadOptions(encoding=encoding))
+    for encoding in ("rot13", "base64", "no-such"):
+        with pytest.raises(ConfigError, match="encoding must be one that Python knows"):
+            ReadOptions(encoding=encoding)
+    pd.DataFrame({"a": [1], "y": ["u"]}).to_parquet(tmp_path / "f.parquet")
+    packed = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+    packed[".parquet"] = lambda data: (tmp_path / "f.parquet").read_bytes()
+    for ending, pack in packed.items():
+        with pytest.raises(DataError, match=rf"this is no text but a packed file; its name should end in \{ending}$"):
+            read(pack(text.encode()))
+    assert read(table(ROWS, "BZh,PAR1,y")).features == ("BZh", "PAR1")
+
+
+def test_texts_of_a_parquet_file_have_the_notes_of_a_text_file(tmp_path):
+    frame = pd.DataFrame({"a": ["1,5", "2,5", "3,25"], "b": ["1.000.000", "2.000", "3.000"], "y": list("uvu")})
+    frame.to_parquet(tmp_path / "f.parquet")
+    notes = read_file(tmp_path / "f.parquet").notes
+    assert {"numbers have a decimal comma", "numbers have the separator of thousands '.'"} <= set(notes)
+
+
+def test_a_replay_takes_no_option_that_it_does_not_use(tmp_path):
+    path = tmp_path / "f.csv"
+    path.write_text(table(ROWS))
+    schema = Schema.of(read_file(path))
+    with pytest.raises(DataError, match="no column 'H' to use as a column to drop"):
+        CsvReplay(schema, path, read=ReadOptions(drop="H"))
+    for name in ("text_columns", "number_columns"):
+        with pytest.raises(ConfigError, match=f"{name} does not apply to a CSV replay"):
+            CsvReplay(schema, path, read=ReadOptions(**{name: "a"}))
+
+
+@pytest.mark.parametrize("name", ["label", "drop", "text_columns", "number_columns"])
+def test_true_is_no_column(name):
+    with pytest.raises(ConfigError, match=f"{name} takes the name or the place of a column, got true"):
+        ReadOptions(**{name: True})
+    with pytest.raises(ValueError, match=r"label must be a text or a number, got true"):
+        DataOptions(label=True)
+    assert DataOptions(missing_words=[-999, "x"]).missing_words == (-999, "x")
+    assert ReadOptions(missing_words=[-999, "x"]).missing_words == ("-999", "x")

@@ -25,18 +25,21 @@ _MISSING, _LOOSE = frozenset(MISSING_WORDS), frozenset(MISSING_AMONG_NUMBERS)
 _GAPS = "'’_ \u00a0\u202f"
 # A number in some convention: perhaps with groups of three digits and a decimal mark, or a currency or percent sign.
 _LIKE = re.compile(
-    rf"[$€£¥₹]?\s?[+-]?\s?[$€£¥₹]?(\d{{1,3}}([.,{_GAPS}])\d{{3}}(\2\d{{3}})*|\d+)?([.,]\d*)?([eE][+-]?\d+)?"
+    rf"[$€£¥₹]?\s?[+\-\u2212]?\s?[$€£¥₹]?(\d{{1,3}}([.,{_GAPS}])\d{{3}}(\2\d{{3}})*|\d+)?([.,]\d*)?([eE][+-]?\d+)?"
     r"\s?([%‰$€£¥₹]|°[CF]?)?"
 )
 _TIME = (
     r"(?:[T ]\s*(?P<h>\d{1,2}):(?P<min>\d{2})(?::(?P<s>\d{2}(?:[.,]\d+)?))?\s*(?P<half>[AaPp][Mm])?"
-    r"\s*(?P<zone>Z|UTC|[+-]\d{2}:?\d{2})?)?"
+    r"\s*(?P<zone>Z|UTC|[+-]\d{2}(?::?\d{2})?)?)?"
 )
 _YEAR_FIRST = re.compile(r"(?P<y>\d{4})(?P<sep>[-./])(?P<a>\d{1,2})(?P=sep)(?P<b>\d{1,2})" + _TIME)
 _YEAR_LAST = re.compile(r"(?P<a>\d{1,2})(?P<sep>[-./])(?P<b>\d{1,2})(?P=sep)(?P<y>\d{4}|\d{2})" + _TIME)
 _NAMED = re.compile(
     r"(?:(?P<b>\d{1,2})[ -](?P<m1>[A-Za-z]{3,9})[ -]|(?P<m2>[A-Za-z]{3,9}) (?P<b2>\d{1,2}),? )(?P<y>\d{4})" + _TIME
 )
+# A number and a unit of letters, digits in groups of another length, and other ways to write a time.
+_WITH_UNIT = re.compile(rf"[+\-\u2212]?\d[\d.,{_GAPS}]*(?:[eE][+-]?\d+)?\s?(?P<unit>[^\W\d_][^\s\d]*[²³]?)?")
+_OTHER_TIME = re.compile(r"\d{8}[T ]?\d{4,6}\S*|(?:[A-Za-z]{3}, ?)?\d{1,2} [A-Za-z]{3} \d{4} .*|\d{4}-\d\d-\d\d[T ].*")
 _MONTHS = {
     m: i
     for i, m in enumerate(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], start=1)
@@ -58,7 +61,7 @@ class Numbers:
 
     def parse(self, text: str) -> float | None:
         """The number that the text is, or None."""
-        text = text.strip()
+        text = text.strip().replace("\u2212", "-")  # The minus sign of typesetting.
         if self.thousands is not None and self.thousands in text:
             whole = text.partition(self.decimal)[0].lstrip("+-")
             first, *groups = whole.split(self.thousands)
@@ -83,6 +86,18 @@ class Numbers:
 def is_missing(text: str, options: ReadOptions, *, among_numbers: bool = False) -> bool:
     """Whether the text, without blanks around it, means a missing value."""
     return text in _MISSING or text in options.missing_words or (among_numbers and text.casefold() in _LOOSE)
+
+
+def missing_numbers(options: ReadOptions, numbers: Numbers) -> dict[float, str]:
+    """The `missing_words` that are numbers, written as in the file or with a decimal point, by the number.
+
+    Examples
+    --------
+    >>> missing_numbers(ReadOptions(missing_words=("-999", "-1,5", "none")), Numbers(","))
+    {-999.0: '-999', -1.5: '-1,5'}
+    """
+    found = ((way.parse(word), word) for word in options.missing_words for way in (numbers, Numbers()))
+    return {number: word for number, word in found if number is not None and not math.isnan(number)}
 
 
 def like_number(text: str) -> bool:
@@ -152,6 +167,14 @@ def numbers_in(
             f"decimal = {mark!r}, or text_columns = [{title!r}] if the column is text"
         )
     return Numbers(decimal or ("," if group == "." else "."), group)
+
+
+def ways_to_write(numbers: Numbers, options: ReadOptions) -> list[str]:
+    """Notes on how numbers are written, where the options do not say it."""
+    if options.decimal is not None or options.thousands is not None:
+        return []
+    notes = ["numbers have a decimal comma"] * (numbers.decimal == ",")
+    return notes + [f"numbers have the separator of thousands {numbers.thousands!r}"] * (numbers.thousands is not None)
 
 
 def _evidence(text: str) -> tuple[tuple[str, str], ...]:
@@ -265,8 +288,10 @@ def read_column(
         if force == "number" or near > rest - int(counts[like].sum()):
             if bad:
                 raise DataError(_bad_number(name, title, found, bad, like, int(counts[list(good)].sum())))
-            _count(words, texts, counts, loose)
-            values = [good.get(place, math.nan) for place in range(len(texts))]
+            gone = missing_numbers(options, numbers)
+            meant = {place for place, value in good.items() if value in gone and texts[place] not in valid}
+            _count(words, texts, counts, [*loose, *meant])
+            values = [math.nan if place in meant else good.get(place, math.nan) for place in range(len(texts))]
             return Read("number", found.spread(values, math.nan, np.float64)), []
         dates = [place for place in bad if date_like(texts[place])]
         if dates and 2 * int(counts[dates].sum()) > rest:
@@ -274,10 +299,28 @@ def read_column(
             return _dates(name, title, found, bad, options)
     notes = []
     kept = found.spread([None if gone else text for text, gone in zip(texts, missing, strict=True)], None, object)
-    if force != "text" and near:
-        total = int(counts[places].sum())
-        notes.append(f"column {title!r} is text, though {near} of its {total} values look like numbers")
+    if force != "text":
+        notes += _looks(title, found, places, near)
     return Read("text", kept), notes
+
+
+def _looks(title: str, found: Distinct, places: list[int], near: int) -> list[str]:
+    """A note on a column of texts, some of which look like numbers, or most like numbers with units or like times."""
+    total = int(found.counts[places].sum())
+    begin, texts = f"column {title!r} is text, though", found.texts
+    times = [place for place in places if _OTHER_TIME.fullmatch(texts[place])]
+    if 2 * int(found.counts[times].sum()) > total:
+        return [
+            f"{begin} most of its {total} values look like times, such as {texts[times[0]]!r}; write them as "
+            "2024-01-31T12:00:00Z, or leave the column out with drop"
+        ]
+    amounts = {place: match["unit"] for place in places if (match := _WITH_UNIT.fullmatch(texts[place]))}
+    # With units that differ it may be a code, such as 3A and 3B.
+    if 2 * int(found.counts[list(amounts)].sum()) > total and len(amounts) > 1 and len(set(amounts.values())) == 1:
+        place = next(iter(amounts))
+        unit = f" with the unit {amounts[place]!r}" if amounts[place] else ""
+        return [f"{begin} most of its {total} values look like numbers{unit}, such as {texts[place]!r}"]
+    return [f"{begin} {near} of its {total} values look like numbers"] if near else []
 
 
 def _count(words: Words, texts: list[str], counts: npt.NDArray[np.int64], places: Iterable[int]) -> None:
@@ -356,6 +399,7 @@ def iso_date(text: str, first: bool | None) -> str | None:
                 return None
             hour = hour % 12 + 12 * (parts["half"].lower() == "pm")
         zone = "Z" if parts["zone"] in ("Z", "UTC") else parts["zone"] or ""
+        zone += ":00" if len(zone) == 3 else ""
         iso += f"T{hour:02d}:{parts['min']}:{(parts['s'] or '00').replace(',', '.')}{zone}"
     return iso
 
@@ -374,7 +418,12 @@ def _dates(name: str, title: str, found: Distinct, places: list[int], options: R
     bad = next((place for place in places if pd.isna(stamps[place])), None)
     if bad is not None:
         text = found.texts[bad]
-        why = "has a year of two digits" if (m := _YEAR_LAST.fullmatch(text)) and len(m["y"]) == 2 else "is not a date"
+        why, m = "is not a date", _YEAR_LAST.fullmatch(text)
+        if m and len(m["y"]) == 2:
+            why = "has a year of two digits"
+        elif m and int(m["b" if first else "a"]) > 12 >= int(m["a" if first else "b"]):
+            said, order = ("the option", "") if options.day_first is not None else ("another date", "; set day_first")
+            why = f"is not a date with the {'day' if first else 'month'} first, as {said} says{order}"
         raise DataError(
             f"{name}: column {title!r}, row {found.row(bad)}: {text!r} {why}, but the column holds dates; set "
             f"missing_words = [{text!r}] if it means missing, or text_columns = [{title!r}] if the column is text"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import bz2
+import codecs
 import csv
 import gzip
 import importlib
 import io
 import lzma
 import os
+import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +31,15 @@ _BOMS = (
     (b"\x00\x00\xfe\xff", "utf-32"),
     (b"\xff\xfe", "utf-16"),
     (b"\xfe\xff", "utf-16"),
+)
+# How packed files begin, and how their names should end.
+_PACKED = (
+    (b"\x1f\x8b", ".gz"),
+    (b"BZh91AY&SY", ".bz2"),
+    (b"\xfd7zXZ", ".xz"),
+    (b"\x28\xb5\x2f\xfd", ".zst"),
+    (b"PK\x03\x04", ".zip or .xlsx, which must be unpacked or saved as .csv"),
+    (b"PAR1\x15", ".parquet"),
 )
 _NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe", " ": "space"}
 
@@ -97,8 +108,8 @@ def _open_zstd(path: Path) -> IO[bytes]:
 
 
 def read_errors() -> tuple[type[Exception], ...]:
-    """The errors of files that cannot be opened or decompressed."""
-    errors: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error, lzma.LZMAError)
+    """The errors of files that cannot be opened, decompressed or decoded."""
+    errors: tuple[type[Exception], ...] = (OSError, EOFError, UnicodeError, zlib.error, lzma.LZMAError)
     try:
         return (*errors, _zstd().ZstdError)
     except ImportError:
@@ -114,8 +125,14 @@ def encoding_of(name: str, start: bytes, options: ReadOptions) -> str:
     """The encoding that the options name, that the first bytes show, or UTF-8."""
     shown = next((encoding for bom, encoding in _BOMS if start.startswith(bom)), None)
     if options.encoding is not None:
+        known = codecs.lookup(options.encoding).name
+        if known in ("utf-16", "utf-32") and shown is None:  # Without a byte order mark: that of this machine.
+            return f"{known}-{'le' if sys.byteorder == 'little' else 'be'}"
         # A byte order mark is no part of the first name.
-        return "utf-8-sig" if options.encoding.lower().replace("_", "-") in ("utf-8", "utf8") else options.encoding
+        return "utf-8-sig" if known == "utf-8" else options.encoding
+    packed = next((ending for begin, ending in _PACKED if start.startswith(begin)), None)
+    if packed is not None:
+        raise DataError(f"{name}: this is no text but a packed file; its name should end in {packed}")
     if shown is None and 4 * start.count(b"\x00") > len(start):
         wide = "utf-16-le" if start[1:2] == b"\x00" else "utf-16-be"
         raise DataError(f"{name}: the file is not UTF-8 text; set encoding, such as {wide!r}")
@@ -133,7 +150,9 @@ def decode(name: str, data: bytes, options: ReadOptions) -> str:
     encoding = encoding_of(name, data[:4096], options)
     try:
         text = data.decode(encoding)
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
+        if not isinstance(error, UnicodeDecodeError):
+            raise DataError(f"{name}: cannot be read as {encoding}: {error}; set encoding") from None
         line = data.count(b"\n", 0, error.start) + 1
         which = "UTF-8" if encoding == "utf-8-sig" else encoding
         raise DataError(
@@ -213,6 +232,20 @@ def cells_of(text: IO[str] | Iterator[str], separator: str) -> Iterator[list[str
     """The rows of a text file as lists of cells; blank lines are left out."""
     reader = csv.reader(text, delimiter=separator, skipinitialspace=True)
     return (row for row in reader if row and (len(row) > 1 or row[0].strip()))
+
+
+def swallowed(row: Sequence[str], separator: str) -> int:
+    """How many rows stand in one row because a quote was opened and closed later; 1 if there is no sign of that.
+
+    Examples
+    --------
+    >>> swallowed(["2", "p2,b\\n3,p3,a\\n5,p5", "a"], ","), swallowed(["2", "a note\\nof two lines", "b"], ",")
+    (3, 1)
+    """
+    if not any("\n" in cell for cell in row):
+        return 1
+    lines = separator.join(row).split("\n")
+    return len(lines) if all(line.count(separator) == len(row) - 1 for line in lines) else 1
 
 
 def without_comments(text: str, separator: str, width: int, options: ReadOptions) -> tuple[str, int]:

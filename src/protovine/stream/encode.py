@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import numbers
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -15,7 +16,7 @@ import numpy.typing as npt
 
 from protovine.errors import DataError
 from protovine.prototypes import FEATURE_MAX
-from protovine.stream.cells import Distinct, Numbers, Words, numbers_in, read_column
+from protovine.stream.cells import Distinct, Numbers, Words, missing_numbers, numbers_in, read_column, ways_to_write
 from protovine.stream.dataset import UNLABELLED, DataSet
 from protovine.stream.labels import all_are, codes_of, dense
 from protovine.stream.options import ReadOptions
@@ -95,14 +96,15 @@ def encode(table: Table, options: ReadOptions) -> DataSet:
     label = None if chosen.label is None else table.titles[chosen.label]
     codes, classes = codes_of(table, labels, label, options, words)
     notes += words.note()
+    absent = {column.name: column.missing for column in columns}
     columns, kept = _without_missing(name, columns, options.missing, notes)
     codes = codes[kept]
     if (unlabelled := codes == UNLABELLED).any():
         notes.append(f"{_rows(unlabelled)} with a missing label: predicted, but not learnt and not judged")
-    notes += remarks(columns, codes, len(classes))
+    notes += remarks(columns, {title: gone[kept] for title, gone in absent.items()}, codes, len(classes))
     x: dict[str, npt.NDArray[np.float64]] = {}
     for column in columns:
-        for title, values in _numeric(name, column, options.text).items():
+        for title, values in _numeric(name, column, options.text, notes).items():
             if title in x:
                 raise DataError(f"{name}: feature names must differ, got {title!r} more than once")
             x[title] = values
@@ -135,6 +137,7 @@ class _Reader:
                 self._found(place)
             columns = [(self.table.titles[place], found.texts) for place, found in self._texts.items()]
             self.numbers = numbers_in(self.table.name, columns, self.options) if columns else Numbers()
+            self.table.notes += ways_to_write(self.numbers, self.options)
 
     def column(self, place: int, force: str) -> Column:
         """The column's values as numbers, dates or texts; `DataError` for values that cannot be used."""
@@ -152,7 +155,6 @@ class _Reader:
                 raise DataError(f"{name}: column {title!r} holds dates, not numbers")
             if column.kind == "number":
                 self._without_words(column)
-                self._note_rounded(title, series, column.values)
         else:
             assert self.numbers is not None
             read, notes = read_column(
@@ -163,14 +165,14 @@ class _Reader:
             if order and read.kind == "number" and all(Numbers().parse(text) is not None for text in order):
                 self.table.notes.append(f"nominal attribute {title!r} read as numbers; text_columns makes it text")
         if column.kind == "number":
+            self._note_rounded(place, column)
             self._check_size(place, column)
         return column
 
     def _without_words(self, column: Column) -> None:
         """Numbers that mean a missing value, such as -999, become NaN."""
-        for word in self.options.missing_words:
-            number = Numbers().parse(word)
-            same = column.values == (math.nan if number is None else number)
+        for number, word in missing_numbers(self.options, self.numbers or Numbers()).items():
+            same = column.values == number
             if same.any():
                 column.values = np.where(same, np.nan, column.values)
                 self.words.counts[word] += int(same.sum())
@@ -207,15 +209,28 @@ class _Reader:
                 "column out with drop"
             )
 
-    def _note_rounded(self, title: str, series: pd.Series, values: npt.NDArray[np.float64]) -> None:
-        big = np.abs(values) > EXACT_MAX
-        if series.dtype.kind in "iuO" and big.any():
-            exact = [cell for cell in series[big].tolist() if isinstance(cell, numbers.Integral)]
-            if any(int(float(cell)) != cell for cell in exact if abs(int(cell)) <= FEATURE_MAX):
-                self.table.notes.append(
-                    f"column {title!r} has whole numbers beyond 2**53, which are rounded; text_columns keeps "
-                    "them apart, drop leaves them out"
-                )
+    def _note_rounded(self, place: int, column: Column) -> None:
+        with np.errstate(invalid="ignore"):
+            big = (np.abs(column.values) >= EXACT_MAX) & (np.abs(column.values) <= FEATURE_MAX)
+        if not big.any():
+            return
+        if self.table.written is not None:
+            written = self.table.written(place)
+            cells: list[Any] = [written.texts[code] for code in np.unique(written.codes[big]) if code >= 0]
+        else:
+            cells = dense(self.table.columns[place])[big].tolist()
+        if any(_is_rounded(cell) for cell in cells):
+            self.table.notes.append(
+                f"column {column.name!r} has whole numbers beyond 2**53, which are rounded; text_columns keeps "
+                "them apart, drop leaves them out"
+            )
+
+
+def _is_rounded(cell: object) -> bool:
+    """Whether a cell is a whole number, or the text of one, that is no float."""
+    if isinstance(cell, str) and re.fullmatch(r"\s*[+-]?\d+\s*", cell):
+        cell = int(cell.strip().lstrip("+-0") or "0")
+    return isinstance(cell, numbers.Integral) and int(float(cell)) != cell
 
 
 def _as_texts(series: pd.Series) -> pd.Series:
@@ -344,8 +359,8 @@ def _impute(columns: list[Column], done: str, notes: list[str]) -> None:
         notes.append(f"{_rows(some)} with a missing {what}: {done}")
 
 
-def _numeric(name: str, column: Column, text: str) -> dict[str, npt.NDArray[np.float64]]:
-    """The encoded columns, by name, that this column becomes."""
+def _numeric(name: str, column: Column, text: str, notes: Sequence[str]) -> dict[str, npt.NDArray[np.float64]]:
+    """The encoded columns, by name, that this column becomes; ``notes`` may say why it is text."""
     if column.kind == "number":
         return {column.name: column.values}
     present = set(column.values)
@@ -358,9 +373,15 @@ def _numeric(name: str, column: Column, text: str) -> dict[str, npt.NDArray[np.f
     if text == "ordinal":
         return {column.name: codes.astype(np.float64)}
     if len(vocabulary) > ONE_HOT_MAX:
+        why = next((note for note in notes if note.startswith(f"column {column.name!r} is text, ")), "")
+        hint = "set text = 'ordinal' or drop the column"
+        if "most of its" in why:  # Numbers with a unit, or times of another form.
+            hint = f"remove the unit, or write times as 2024-01-31T12:00:00Z; if it is text, {hint}"
+        elif why:
+            hint = f"set missing_words, or number_columns to see which values are none; if it is text, {hint}"
         raise DataError(
             f"{name}: text column {column.name!r} has {len(vocabulary)} different values, one-hot allows "
-            f"{ONE_HOT_MAX}; set text = 'ordinal' or drop the column"
+            f"{ONE_HOT_MAX}; {f'{why}; ' if why else ''}{hint}"
         )
     return {f"{column.name}={value}": (codes == place).astype(np.float64) for place, value in enumerate(vocabulary)}
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from protovine.errors import DataError
 from protovine.stream import arff
-from protovine.stream.cells import Distinct, Numbers, Words, is_missing, numbers_in
+from protovine.stream.cells import Distinct, Numbers, Words, is_missing, numbers_in, ways_to_write
 from protovine.stream.dataset import DataSet
 from protovine.stream.dialect import (
     COMPRESSIONS,
@@ -24,6 +24,7 @@ from protovine.stream.dialect import (
     open_bytes,
     read_errors,
     sniff,
+    swallowed,
     unreadable,
     without_comments,
 )
@@ -143,14 +144,18 @@ def _read_text(path: Path, usual: str, options: ReadOptions) -> Table:
     def read(decimal: str, only: Sequence[int] | None = None) -> pd.DataFrame:
         texts = as_text if only is None else only
         found = _parse(path, raw, dialect.separator, width, decimal, texts, only)
+        if only is not None:
+            return found
         words.counts.clear()
-        gone = {} if only is not None else _missing_in(found, as_text, Numbers(decimal), options, words)
+        gone = _missing_in(found, as_text, Numbers(decimal), options, words)
         # Read again without these words, such columns are numbers at once.
         return _parse(path, raw, dialect.separator, width, decimal, texts, only, gone) if gone else found
 
     frame = read(options.decimal or ("," if options.thousands == "." else "."))
     if len(frame) and frame[width - 1].isna().any():
         _check_widths(name, body, dialect, width)
+    if '"' in body and len(frame) < body.count("\n"):
+        notes += _line_breaks(name, body, dialect)
     closer = _closer(titles, frame, as_text)
     points = any(bool((frame[j] % 1 > 0).any()) for j in range(width) if frame[j].dtype == float)
     numbers = numbers_in(name, closer, options, points=points)
@@ -163,13 +168,15 @@ def _read_text(path: Path, usual: str, options: ReadOptions) -> Table:
         group = numbers.thousands
         numbers = numbers_in(name, _closer(titles, frame, as_text), options, comma=comma)
         numbers = Numbers(",", numbers.thousands or group)
-    if options.decimal is None and options.thousands is None:
-        notes += ["numbers have a decimal comma"] * (numbers.decimal == ",")
-        notes += [f"numbers have the separator of thousands {numbers.thousands!r}"] * (numbers.thousands is not None)
-    whole = [j for j in range(width) if j not in as_text and frame[j].dtype.kind in "iu"]
+    notes += ways_to_write(numbers, options)
+    whole = [
+        j
+        for j in range(width)
+        if j not in as_text and (frame[j].dtype.kind in "iu" or (frame[j].dtype == float and frame[j].isna().any()))
+    ]
     if whole and _LEADING_ZERO.search(raw):
         texts = read(numbers.decimal, whole)
-        zeros = [titles[j] for j in whole if texts[j].str.match(r"\s*-?0\d", na=False).any()]
+        zeros = [titles[j] for j in whole if texts[j].str.match(r"\s*-?0\d+\s*$", na=False).any()]
         notes += [
             f"column {title!r} has numbers that begin with 0, read as numbers; text_columns keeps the 0"
             for title in zeros
@@ -274,6 +281,23 @@ def _check_widths(name: str, body: str, dialect: Dialect, width: int) -> None:
         _check_rows(name, cells_of(io.StringIO(body, newline=""), dialect.separator), width)
     except _csv_error() as error:
         raise unreadable(name, error) from error
+
+
+def _line_breaks(name: str, body: str, dialect: Dialect) -> list[str]:
+    """A note if texts in quotes have line breaks; `DataError` if such a text is whole rows."""
+    found = []
+    for number, row in enumerate(cells_of(io.StringIO(body, newline=""), dialect.separator), start=1):
+        if any("\n" in cell for cell in row):
+            found.append(number)
+            rows = swallowed(row, dialect.separator)
+            if rows > 1:
+                raise DataError(
+                    f"{name}: row {number} has a text in quotes with line breaks, which would be {rows} rows without "
+                    "quotes: is a quote missing, or one too many?"
+                )
+    many = len(found) > 1
+    text = f"{len(found)} row{'s' * many} {'have' if many else 'has'} a text with line breaks, the first in row "
+    return [f"{text}{found[0]}"] if found else []
 
 
 def _check_rows(name: str, rows: Any, width: int) -> None:

@@ -112,11 +112,11 @@ def _check_decimals(
         return
     comma = next((text for text in texts if Numbers().parse(text) is None), None)
     if comma is not None and all(_number(text, options) is not None for text in texts):
+        hint = "decimal = ',' says that it is (then the column looks like regression)"
+        if table.numbers is not None and table.numbers.thousands == ",":
+            hint = "thousands = ',' says that it is"
         column = f"text_columns = [{title!r}]" if title is not None else "text_columns with it"
-        raise DataError(
-            f"{name}: {what} holds {comma!r}, which may be a number; decimal = ',' says that it is (then the column "
-            f"looks like regression), {column} that it is a class"
-        )
+        raise DataError(f"{name}: {what} holds {comma!r}, which may be a number; {hint}, {column} that it is a class")
 
 
 def _from_written(what: str, texts: list[str], table: Table, name: str) -> list[Label]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -97,7 +96,9 @@ class ReadOptions:
     def __post_init__(self) -> None:
         for name in ("drop", "text_columns", "number_columns", "missing_words"):
             value = getattr(self, name)
-            listed = (value,) if isinstance(value, str | int) else tuple(value)
+            listed = (value,) if isinstance(value, str | int | float) else tuple(value)
+            if name != "missing_words":
+                self._check_columns(name, listed)
             object.__setattr__(self, name, tuple(str(w).strip() for w in listed) if name == "missing_words" else listed)
         for name, modes in (
             ("text", TEXT_MODES),
@@ -117,8 +118,15 @@ class ReadOptions:
         both = [column for column in self.text_columns if column in self.number_columns]
         if both:
             raise ConfigError(f"column {both[0]!r} is in text_columns and in number_columns")
+        self._check_columns("label", () if self.label is None else (self.label,))
         if self.label is not None and self.label in self.drop:
             raise ConfigError(f"column {self.label!r} is the label and in drop")
+
+    def _check_columns(self, option: str, columns: tuple[Any, ...]) -> None:
+        odd = next((each for each in columns if isinstance(each, bool) or not isinstance(each, str | int)), None)
+        if odd is not None:
+            got = str(odd).lower() if isinstance(odd, bool) else repr(odd)
+            raise ConfigError(f"{option} takes the name or the place of a column, got {got}")
 
     def _check_marks(self) -> None:
         if self.separator is not None:
@@ -138,7 +146,7 @@ class ReadOptions:
             raise ConfigError(f"comment must be a text without blanks at its ends, got {self.comment!r}")
         if self.encoding is not None:
             try:
-                codecs.lookup(self.encoding).encode("a")
+                "a".encode(self.encoding)
             except (LookupError, UnicodeError):
                 raise ConfigError(
                     f"encoding must be one that Python knows, such as cp1252, got {self.encoding!r}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,27 +15,37 @@ if TYPE_CHECKING:
 ROWS_CONSTANT, ROWS_MIN = 5, 10
 
 
-def remarks(columns: Sequence[Column], codes: npt.NDArray[np.int64], n_classes: int) -> list[str]:
-    """Notes on constant columns, columns like identifiers, and labels with almost as many classes as rows."""
+def remarks(
+    columns: Sequence[Column],
+    absent: Mapping[str, npt.NDArray[np.bool_]],
+    codes: npt.NDArray[np.int64],
+    n_classes: int,
+) -> list[str]:
+    """Notes on constant columns, columns like identifiers, and labels with almost as many classes as rows.
+
+    Parameters
+    ----------
+    columns : sequence of Column
+        Without missing values.
+    absent : mapping of str to bool arrays, shape (rows,)
+        Where each column had a missing value before: these rows say nothing about it.
+    codes : int array, shape (rows,)
+        The class of each row, -1 for none.
+    n_classes : int
+    """
     notes: list[str] = []
     rows = len(codes)
+    present = {column.name: column.values[~absent[column.name]] for column in columns}
     if rows >= ROWS_CONSTANT:
-        constant = [repr(column.name) for column in columns if _is_constant(column.values)]
+        constant = [repr(title) for title, values in present.items() if len(values) > 1 and _is_constant(values)]
         if constant:
             notes.append(f"the same value in every row: {_listed(constant)}; drop leaves such columns out")
     if rows < ROWS_MIN:
         return notes
-    labelled = codes >= 0
-    known = codes[labelled]
-    present, first = np.unique(known, return_index=True)
-    again = [
-        repr(c.name)
-        for c in columns
-        if 1 < len(present) <= len(known) / 2 and _is_label(c.values[labelled], known, present, first)
-    ]
+    again = [repr(c.name) for c in columns if _is_label(c.values, codes, (codes >= 0) & ~absent[c.name])]
     if again:
         notes.append(f"the label in other words: {_listed(again)}; drop leaves such columns out")
-    like_ids = [repr(column.name) for column in columns if column.origin is None and _is_like_id(column)]
+    like_ids = [repr(c.name) for c in columns if c.origin is None and _is_like_id(c.kind, present[c.name], rows)]
     if like_ids:
         notes.append(
             f"a different value in every row, like an identifier: {_listed(like_ids)}; drop leaves such columns out"
@@ -49,17 +59,22 @@ def _is_constant(values: npt.NDArray[Any]) -> bool:
     return bool((values == values[0]).all())
 
 
-def _is_label(values: npt.NDArray[Any], codes: npt.NDArray[np.int64], present: Any, first: Any) -> bool:
-    """Whether every class has one value of its own."""
+def _is_label(values: npt.NDArray[Any], codes: npt.NDArray[np.int64], known: npt.NDArray[np.bool_]) -> bool:
+    """Whether every class has one value of its own, in the known rows, which are at least half of all."""
+    values, codes = values[known], codes[known]
+    present, first = np.unique(codes, return_index=True)
+    if not 1 < len(present) <= len(codes) / 2 or 2 * len(codes) < len(known):
+        return False
     of_class = np.empty(int(present[-1]) + 1, dtype=values.dtype)
     of_class[present] = values[first]
     return len(set(values[first].tolist())) == len(present) and bool((of_class[codes] == values).all())
 
 
-def _is_like_id(column: Column) -> bool:
-    """Whether all texts differ, or whole numbers ascend from row to row."""
-    values = column.values
-    if column.kind == "text":
+def _is_like_id(kind: str, values: npt.NDArray[Any], rows: int) -> bool:
+    """Whether all texts differ, or whole numbers ascend from row to row; half of the rows must have one."""
+    if 2 * len(values) < rows:
+        return False
+    if kind == "text":
         return len(set(values)) == len(values)
     return bool((np.diff(values) > 0).all() and (values % 1 == 0).all())
 

@@ -136,7 +136,7 @@ def split_label(table: Table, options: ReadOptions) -> Chosen:
         The options contradict each other.
     """
     name, titles = table.name, table.titles
-    dropped = {place for wanted in options.drop for place in _some(name, titles, wanted, "a column to drop")}
+    dropped = {place for wanted in options.drop for place in some_columns(name, titles, wanted)}
     kept = [place for place in range(len(titles)) if place not in dropped]
     kept = [place for place in kept if not _left_out(table, place)]
     check_titles(name, [titles[place] for place in kept])
@@ -168,14 +168,15 @@ def split_label(table: Table, options: ReadOptions) -> Chosen:
     if both:
         raise ConfigError(f"column {titles[min(both)]!r} is in text_columns and in number_columns")
     if label in number:
-        raise ConfigError(f"column {options.label!r} is the label and in number_columns")
+        raise ConfigError(f"column {titles[min(number & {label})]!r} is the label and in number_columns")
     if dropped:
         table.notes.append(f"columns left out: {', '.join(titles[place] for place in sorted(dropped))}")
     return Chosen(label, rule, features, text, number)
 
 
-def _some(name: str, titles: Sequence[str], wanted: str | int, what: str) -> list[int]:
-    return find_columns(titles, wanted) or [find_column(name, titles, wanted, what)]
+def some_columns(name: str, titles: Sequence[str], wanted: str | int) -> list[int]:
+    """The places of all columns with this name, or that at this place; `DataError` if there is none."""
+    return find_columns(titles, wanted) or [find_column(name, titles, wanted, "a column to drop")]
 
 
 def _left_out(table: Table, place: int) -> bool:

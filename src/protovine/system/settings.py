@@ -26,9 +26,10 @@ class Section(BaseModel):
             if (
                 isinstance(value, bool)
                 and name in cls.model_fields
-                and cls.model_fields[name].annotation in (int, float, int | None, float | None)
+                and cls.model_fields[name].annotation in (int, float, int | None, float | None, str | int | None)
             ):
-                raise ValueError(f"{name} must be a number, got {str(value).lower()}")
+                what = "a number" if cls.model_fields[name].annotation != str | int | None else "a text or a number"
+                raise ValueError(f"{name} must be {what}, got {str(value).lower()}")
         return values
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -235,6 +236,12 @@ def explain(error: ValidationError, values: dict[str, Any], root: type[Section])
         return f"{label} must be one of {expected.replace(chr(39), '')}, got '{got}'"
     if kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal"):
         return f"{name} must be {_range(field, problem)}, got {value}"
+    if kind == "int_from_float":
+        return f"{name} must be a whole number, got {value}"
+    if kind == "too_short":
+        return f"{name} must have at least one entry, got {value!r}"
+    if kind in ("tuple_type", "list_type"):
+        return f"{name} must be a list, such as [{json.dumps(value, default=str)}], got {value!r}"
     message = str(problem["msg"])
     message = message[0].lower() + message[1:]
     return f"{name}: {message}, got {value!r}" if value is not values else f"{name}: {message}"

@@ -144,7 +144,9 @@ def test_centralised_is_one_node_that_gets_every_sample_in_the_order_of_arrival(
         ),
         ({"seeds": 0}, "seeds must be between 1 and 10000, got 0"),
         ({"seed": -1}, "seed must be at least 0, got -1"),
-        ({"presets": []}, "presets: tuple should have at least 1 item"),
+        ({"presets": []}, "presets must have at least one entry"),
+        ({"gossip": {"fanout": 1.5}}, "gossip.fanout must be a whole number, got 1.5"),
+        ({"learner": {"ablate": "hedge"}}, "learner.ablate must be a list, such as [\"hedge\"], got 'hedge'"),
         ({"swarm": {"slow": {1: 0.5}}}, "swarm.slow.1 must be at least 1.0, got 0.5"),
     ],
 )
@@ -249,3 +251,21 @@ def test_the_threshold_follows_the_gate_unless_it_is_set(gate: object, expected:
     settings = Experiment(presets="paper-base", exchange={"gate": gate}).settings("paper-base")
     made = build(settings, load("bananas", rows=20), seed=0).make_node(0, 1).exchange.share.gate
     assert expected == (made.name, made.threshold)
+
+
+@pytest.mark.parametrize(
+    ("tables", "notes"),
+    [
+        ({"presets": "server", "swarm": {"topology": "ring"}}, ["swarm.topology does nothing: clients know"]),
+        (
+            {"presets": "centralised", "swarm": {"topology": "ring"}, "link": {"loss": 0.1}},
+            ["link.loss does nothing: one node", "swarm.topology does nothing: one node"],
+        ),
+        ({"presets": "default", "medium": {"collisions": True}}, ["medium.collisions does nothing without medium.pr"]),
+        ({"presets": "default", "medium": {"profile": "wifi", "collisions": True}}, []),
+        ({"presets": ["default", "centralised"], "swarm": {"topology": "ring"}}, []),
+    ],
+)
+def test_settings_that_change_nothing_are_noted(tables: dict, notes: list[str]) -> None:
+    found = [note for note in prepare(Experiment(data={"limit": 60}, seeds=1, **tables)).notes if "nothing" in note]
+    assert len(found) == len(notes) and all(map(str.startswith, found, notes)), found

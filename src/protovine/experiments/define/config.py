@@ -40,7 +40,7 @@ class DataOptions(Section):
     limit: int | None = Field(None, ge=1, description="rows to use, cut before the split")
     text: Literal["one-hot", "ordinal"] = _reading("text")
     missing: Literal["impute", "drop", "error"] = _reading("missing")
-    missing_words: tuple[str, ...] | str = _reading("missing_words")
+    missing_words: tuple[str | int | float, ...] | str | int | float = _reading("missing_words")
     infinity: Literal["error", "missing"] = _reading("infinity")
     drop: tuple[str | int, ...] | str | int = _reading("drop")
     text_columns: tuple[str | int, ...] | str | int = _reading("text_columns")

@@ -58,6 +58,7 @@ def prepare(experiment: Experiment) -> Prepared:
         notes += _notes_on_scale(data[experiment.seed])
     for key, names in experiment.unused():
         notes.append(f"{key} does not apply to {', '.join(names)}: another kind of {key.rpartition('.')[0]}")
+    notes += _notes_on_useless(experiment, settings)
     for seed, name in [(seed, name) for seed in seeds for name in settings]:
         built = build(settings[name], data[seed], seed)
         dealt = built.scenario.rows[: settings[name].swarm.nodes]  # A server has no samples.
@@ -77,6 +78,26 @@ def prepare(experiment: Experiment) -> Prepared:
     swarms = sorted(settings.values(), key=lambda chosen: (chosen.swarm.centralised, chosen.exchange.kind == "server"))
     links = build(swarms[0], data[experiment.seed], experiment.seed).neighbours
     return Prepared(experiment, settings, data, links, tuple(dict.fromkeys(notes)))
+
+
+# What only nodes with peers have.
+_PEERS_ONLY = ("swarm.topology", "swarm.slow", "link.", "medium.", "gossip.", "exchange.")
+
+
+def _notes_on_useless(experiment: Experiment, settings: dict[str, RunSettings]) -> list[str]:
+    """Notes on settings that change nothing in any of the systems."""
+    tables = {key: table for key, table in experiment.given().items() if isinstance(table, dict)}
+    given = [f"{key}.{name}" for key, table in sorted(tables.items()) for name in sorted(table)]
+    notes = []
+    if all(chosen.swarm.centralised for chosen in settings.values()):
+        notes += [
+            f"{key} does nothing: one node has the samples of all" for key in given if key.startswith(_PEERS_ONLY)
+        ]
+    elif all(chosen.exchange.kind == "server" or chosen.swarm.centralised for chosen in settings.values()):
+        notes += ["swarm.topology does nothing: clients know the server alone"] * ("swarm.topology" in given)
+    if all(chosen.medium.profile == "none" for chosen in settings.values()):
+        notes += [f"{key} does nothing without medium.profile" for key in given if key.startswith("medium.")]
+    return notes
 
 
 def load_data(options: DataSettings, seed: int) -> DataSet:

@@ -19,7 +19,7 @@ from protovine.net.io.base import Event, ParsedSource, Report
 from protovine.net.io.parser import Parser
 from protovine.net.io.schema import Schema, shown
 from protovine.stream import ReadOptions
-from protovine.stream.cells import day_first, is_missing, iso_date, numbers_in
+from protovine.stream.cells import day_first, is_missing, iso_date, missing_numbers, numbers_in
 from protovine.stream.dialect import (
     COMPRESSIONS,
     HEAD_CHARS,
@@ -29,9 +29,10 @@ from protovine.stream.dialect import (
     open_bytes,
     read_errors,
     sniff,
+    swallowed,
     unreadable,
 )
-from protovine.stream.table import check_titles, find_column, find_columns
+from protovine.stream.table import check_titles, find_column, some_columns
 
 _CSV_BATCH = 256
 # The rows that show how numbers and dates are written.
@@ -106,7 +107,7 @@ class CsvReplay(ParsedSource):
         if not ending.endswith((".csv", ".tsv")):
             raise ConfigError(f"path must end in .csv, .tsv or these with {', '.join(COMPRESSIONS)}, got {self._path}")
         self._options = ReadOptions() if read is None else read
-        self._options.without("a CSV replay", ("text", "missing", "absent"))
+        self._options.without("a CSV replay", ("text", "missing", "absent", "text_columns", "number_columns"))
         self._rate_hz, self._loops = rate_hz, loops
         self._parser = Parser(schema, refused)
         self._numeric, self._times = set(schema.features), set(getattr(schema, "times", ()))
@@ -118,6 +119,7 @@ class CsvReplay(ParsedSource):
         self._lines_before = sum(1 for _ in io.StringIO(head[: self._dialect.body], newline=""))
         self._header, self._label = self._read_header(self._dialect, label, rows)
         self._numbers = numbers_in(self._path.name, self._sample(rows, self._numeric - self._times), self._options)
+        self._gone = missing_numbers(self._options, self._numbers)
         self._day_first = {
             name: day_first(self._path.name, name, texts, self._options)[0]
             for name, texts in self._sample(rows, self._times)
@@ -163,6 +165,10 @@ class CsvReplay(ParsedSource):
             text = f"the header has {len(self._header)} columns, the row has {len(row)}"
             self._parser.refuse("row", text, place=at)
             return None
+        if (rows := swallowed(row, self._dialect.separator)) > 1:
+            text = f"a text in quotes would be {rows} rows without its quotes: is a quote missing?"
+            self._parser.refuse("row", text, place=at)
+            return None
         cells = [cell.strip() for cell in row]
         x: dict[str, float | str | None] = {}
         for place, (name, cell) in enumerate(zip(self._header, cells, strict=True)):
@@ -182,6 +188,8 @@ class CsvReplay(ParsedSource):
         if cell.lower() in ("true", "false"):
             return float(cell.lower() == "true")
         number = self._numbers.parse(cell)
+        if number in self._gone:
+            return None
         if number is not None and np.isinf(number):
             return None if self._options.infinity == "missing" else number
         return cell if number is None else number
@@ -205,7 +213,7 @@ class CsvReplay(ParsedSource):
         """The columns' names, None for those that are left out, and which is the label."""
         schema, where = self._parser.schema, self._path.name
         names: list[str] = ["", *dialect.titles] if dialect.row_names else [*dialect.titles, *[""] * dialect.spare]
-        dropped = {place for wanted in self._options.drop for place in find_columns(names, wanted)}
+        dropped = {place for wanted in self._options.drop for place in some_columns(where, names, wanted)}
         kept = [place for place, name in enumerate(names) if name and place not in dropped]
         if len(kept) < 2:
             raise DataError(f"{where}: a header with a label column and at least one feature is needed, got {names}")

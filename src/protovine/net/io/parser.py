@@ -263,7 +263,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise Refusal("form", f"key {shown(twice)} stands there twice", twice)
+        raise Refusal("form", f"key {shown(twice)} stands there twice", f"{twice} twice")
     return found
 
 
