@@ -56,6 +56,7 @@ def ended(folder: Path) -> None:
 
 
 MQTT = 'kind = "mqtt"\nhost = "127.0.0.1"\n'
+MULTICAST = 'multicast = "udp/239.255.77.72:7448"\ninterface = "eth99"\n[gossip]\nschedule = "broadcast"\n[source]'
 BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "no schema": (lambda at: (at / "schema.json").unlink(), "schema.json"),
     "malformed schema": (lambda at: (at / "schema.json").write_text("{"), "schema.json"),
@@ -64,6 +65,11 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
         "the schema has no feature",
     ),
     "no source file": (lambda at: (at / "rows.csv").unlink(), "no such file"),
+    "sink is the source": (
+        lambda at: change(at, '"ann.out"', '"rows.csv"'),
+        "sink.path must be another file than source",
+    ),
+    "no such interface": (lambda at: change(at, "[source]", MULTICAST), "network.interface must be one of "),
     "sink in no folder": (lambda at: change(at, '"ann.out"', '"none/ann.out"'), "none/ann.out"),
     "tape in no folder": (lambda at: change(at, '"ann.tape"', '"none/ann.tape"'), "none/ann.tape"),
     "state is a file": (lambda at: change(at, '"ann-state"', '"rows.csv"'), "rows.csv"),

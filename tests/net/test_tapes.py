@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -10,10 +11,14 @@ from pathlib import Path
 import pytest
 
 from protovine.errors import ConfigError
+from protovine.net.member import Plan, start_member
+from protovine.net.security.identity import MemberName
+from protovine.net.security.plain import PlainEnvelope
 from protovine.net.snapshots import Snapshots
 from protovine.net.store import Store
 from protovine.net.tally import Tally
 from protovine.net.tapes import TapeFile
+from protovine.net.transport import Endpoints, ZenohTransport
 from protovine.snapshot import unpack
 from protovine.tape import TapedNode, Ticked, play, read_tape, read_tapes
 from tests.net.hub import node_of
@@ -46,6 +51,42 @@ def test_each_start_has_a_tape_and_the_oldest_go(tmp_path: Path) -> None:
     assert [[Ticked(7)]] == [list(each.calls()) for each in read_tapes(path)]
     with pytest.raises(ConfigError, match=r"node\.tape: cannot write .*none"):
         TapeFile(tmp_path / "none" / "ann.tape")
+
+
+def test_starts_that_come_to_nothing_leave_the_tapes_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service manager starts a node again and again where the network cannot be opened."""
+    plan = Plan(
+        MemberName("barn", "ann", 0),
+        Endpoints([], []),
+        lambda incarnation, peers: node_of(0),
+        lambda incarnation: PlainEnvelope(MemberName("barn", "ann", 0), incarnation=incarnation, schema=bytes(16)),
+        tape=tmp_path / "ann.tape",
+        tapes_max=2,
+    )
+
+    async def start() -> None:
+        with start_member(plan) as started:
+            started.runtime.stop()
+            await started.runtime.run()
+
+    for _ in range(3):
+        asyncio.run(start())
+    before = {each.name: each.read_bytes() for each in tmp_path.iterdir()}
+    assert {"ann.tape", "ann.tape.0002"} == set(before)
+
+    def refuse(*_: object) -> None:
+        raise ConfigError("the network cannot be opened")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ZenohTransport, "open", refuse)
+        for _ in range(3):
+            with pytest.raises(ConfigError, match="cannot be opened"):
+                asyncio.run(start())
+    assert before == {each.name: each.read_bytes() for each in tmp_path.iterdir()}
+    asyncio.run(start())
+    assert {"ann.tape", "ann.tape.0003"} == {each.name for each in tmp_path.iterdir()}
 
 
 def test_a_node_goes_on_when_its_tape_cannot_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from protovine.errors import ConfigError
 from protovine.net.clock import SET_SINCE_NS, Clock
 from protovine.net.ops.link_log import follow_link_log
 from protovine.net.roster import RosterTiming
@@ -180,4 +181,9 @@ def start_member(plan: Plan) -> Iterator[Started]:
             loop.add_signal_handler(number, made.runtime.stop)
         if plan.endpoints.certificates is not None:
             follow_link_log(made.runtime.refusals.link_refused, made.runtime.refusals.not_accepted)
-        yield Started(made.runtime, transport, made.restored, made.notes)
+        try:
+            yield Started(made.runtime, transport, made.restored, made.notes)
+        except ConfigError:
+            if tape is not None and not made.runtime.joined:
+                tape.withdraw()
+            raise

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import json
+import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -70,6 +71,12 @@ class Multicast:
         name = self.interface
         if name is not None and not (0 < len(name) < 16 and all(c.isalnum() or c in "._-@" for c in name)):
             raise ConfigError(f"an interface has a name of up to 15 letters, digits and . _ - @, got '{name}'")
+
+    def check_interface(self) -> None:
+        """`ConfigError` if this machine has no such interface."""
+        names = [name for _, name in socket.if_nameindex()]
+        if self.interface is not None and self.interface not in names:
+            raise ConfigError(f"network.interface must be one of {', '.join(names)}, got '{self.interface}'")
 
     @property
     def endpoint_on_interface(self) -> str:

@@ -128,6 +128,7 @@ class Runtime:
         self._tasks: list[asyncio.Task[None]] = []
         self._stopped = asyncio.Event()
         self._bug: BaseException | None = None
+        self.joined = False  # Whether the network was open once.
         self._timer: asyncio.TimerHandle | None = None
         self._timer_key: tuple[int | None, ...] = ()
         self._inbound_lock, self._draining = threading.Lock(), False
@@ -157,6 +158,7 @@ class Runtime:
         self.started_ns, self._began_ns = self.now_ns(), self.clock.steady()
         self.trusting.deny()
         self.transport.open(self._deliver, self._link_changed, lambda: msgspec.json.encode(self.status()))
+        self.joined = True
         if self.snapshots.store is not None:
             self._tasks.append(asyncio.ensure_future(self.snapshots.keep()))
         feeding = asyncio.ensure_future(feed()) if feed is not None else None

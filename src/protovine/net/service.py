@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from protovine.errors import ConfigError
 from protovine.jit import compilations
 from protovine.net.causes import Causes, log_cause
 from protovine.net.config import NodeSettings
@@ -78,6 +79,9 @@ def prepare(settings: NodeSettings, fresh: bool = False) -> Prepared:
         check_writable(plan.tape, "node.tape")
     metrics = None if settings.node.metrics is None else parse_address(settings.node.metrics)
     check_ports(settings.network.listen, metrics, plan.state)
+    if plan.endpoints.multicast is not None:
+        plan.endpoints.multicast.check_interface()
+    _check_files(settings)
     control_key = settings.control.key(plan.member.swarm)
     causes, started = Causes(log_cause), list[Started]()
 
@@ -87,6 +91,13 @@ def prepare(settings: NodeSettings, fresh: bool = False) -> Prepared:
     source = settings.source_of(schema, session, causes)
     sink = settings.sink_of(schema, session, log_cause)
     return Prepared(schema, plan, source, sink, causes, control_key, started)
+
+
+def _check_files(settings: NodeSettings) -> None:
+    """`ConfigError` if the sink would write into the file that the source reads."""
+    read, written = (getattr(part, "path", None) for part in (settings.source, settings.sink))
+    if read is not None and written is not None and os.path.exists(written) and os.path.samefile(read, written):
+        raise ConfigError(f"sink.path must be another file than source.path, got {written}")
 
 
 def run_member(

@@ -19,7 +19,8 @@ _log = logging.getLogger("protovine")
 class TapeFile:
     """The tape of one start. What is there under its name is of the start before, and gets the next number.
 
-    Only the owner may read it. When it cannot be written any more, it ends, and the node goes on.
+    Only the owner may read it. When it cannot be written any more, it ends, and the node goes on. Old tapes are deleted
+    when this one is saved for the first time, so that starts that fail delete none.
 
     Parameters
     ----------
@@ -41,12 +42,10 @@ class TapeFile:
     def __init__(self, path: Path, kept: int = 100) -> None:
         self.path = path
         self.failure: str | None = None
+        self._kept, self._before = kept, next_name(path)
         try:
             if path.exists() and path.stat().st_size:
-                os.replace(path, next_name(path))
-            earlier = numbered_tapes(path)
-            for _, old in earlier[: max(0, len(earlier) - kept + 1)]:
-                old.unlink(missing_ok=True)
+                os.replace(path, self._before)
             path.unlink(missing_ok=True)  # It is empty, and its mode may be another.
             self._file: BinaryIO = open(path, "xb", opener=owner_only)  # noqa: SIM115  `close` closes it.
         except OSError as error:
@@ -70,6 +69,22 @@ class TapeFile:
             with self._ends_at_failure():
                 self._file.flush()
                 os.fsync(self._file.fileno())
+                self._delete_old()
+
+    def withdraw(self) -> None:
+        """End as if there had been no start, because it came to nothing: the tape before has its name again."""
+        with contextlib.suppress(OSError):
+            self._file.close()
+            self.path.unlink()
+            if self._before.exists():
+                os.replace(self._before, self.path)
+
+    def _delete_old(self) -> None:
+        if self._kept:
+            earlier = numbered_tapes(self.path)
+            for _, old in earlier[: max(0, len(earlier) - self._kept + 1)]:
+                old.unlink(missing_ok=True)
+            self._kept = 0
 
     @property
     def warnings(self) -> list[str]:
@@ -87,8 +102,11 @@ class TapeFile:
 
     def close(self) -> None:
         """Write the rest."""
+        if self._file.closed:
+            return
         with contextlib.suppress(OSError) if self.failure is not None else self._ends_at_failure():
             self._file.close()
+            self._delete_old()
 
     def __enter__(self) -> TapeFile:
         return self
