@@ -294,7 +294,7 @@ def test_whole_sets_are_broadcast_too_and_unicast_shares_the_medium() -> None:
         ("default", {"medium": {"fragments_max": 65}}, r"medium.fragments_max must be between 1 and 64, got 65"),
         ("default", {"medium": {"queue_s": -1}}, r"medium.queue_s must be between 0 and 1000000000.0, got -1"),
         ("default", {"medium": {"collision": True}}, r"unknown key 'medium.collision'"),
-        ("default", {}, r"gossip.schedule broadcast needs a shared medium \(medium.profile\)"),
+        ("default", {}, r"gossip.schedule broadcast is for simulations with a shared medium \(medium.profile\)"),
         ("paper-jsd", {"medium": {"profile": "wifi"}}, r"exchange.gate must be always .*, got 'jsd'"),
         ("server", {"medium": {"profile": "wifi"}}, r"gossip.schedule must not be broadcast with exchange.kind server"),
         (

@@ -15,7 +15,7 @@ from protovine.cli.run import new_folder, show, tables_of, with_flags
 
 @click.command()
 @click.argument("experiment", required=False, type=click.Path(path_type=Path), metavar="[EXPERIMENT.toml]")
-@click.option("--preset", default=None, metavar="NAME", help="System to run. [default: default]")
+@click.option("--preset", multiple=True, metavar="NAME", help="System to run, one at a time. [default: default]")
 @with_flags(without=("--byzantine", "--labelled", "--label-delay", "--seeds"))
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting, such as swarm.rate_hz=20.")
 @click.option("--plain", is_flag=True, help="Plain TCP without encryption; any process can send in any member's name.")
@@ -23,7 +23,7 @@ from protovine.cli.run import new_folder, show, tables_of, with_flags
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def swarm(
     experiment: Path | None,
-    preset: str | None,
+    preset: tuple[str, ...],
     assignments: tuple[str, ...],
     plain: bool,
     out: Path | None,
@@ -37,18 +37,19 @@ def swarm(
     """
     from protovine.experiments.define.config import Experiment
     from protovine.experiments.define.prepare import prepare
-    from protovine.experiments.live.swarm import run_live
+    from protovine.experiments.live.swarm import check_live, run_live
     from protovine.experiments.report.pages import render_report
     from protovine.experiments.run.folder import RunFolder
 
     tables = tables_of(experiment, assignments, flags)
-    if preset is not None or "presets" not in tables:
-        tables = {**tables, "presets": [preset or "default"]}
+    if preset or "presets" not in tables:
+        tables = {**tables, "presets": list(preset or ["default"])}
     tables = {**tables, "seeds": 1}
     chosen = Experiment(**tables)
     if len(chosen.presets) > 1:
         raise click.UsageError(f"one preset at a time, got {', '.join(chosen.presets)}: choose one with --preset")
     prepared = prepare(chosen)
+    check_live(prepared)
     folder = RunFolder.create(out or new_folder(prepared.data[chosen.seed].name), prepared)
     if plain:
         click.echo("protovine: plain TCP without encryption; any process can send in any member's name", err=True)

@@ -216,7 +216,8 @@ def _check_broadcast(exchange: ExchangeSettings, context: NodeContext) -> None:
     """`ConfigError` unless messages can be sent to all at once."""
     if context.radio is None and not context.broadcasts:
         raise ConfigError(
-            "gossip.schedule broadcast needs a shared medium (medium.profile), or real nodes (protovine node)"
+            "gossip.schedule broadcast is for simulations with a shared medium (medium.profile) and for the nodes of "
+            "protovine node; protovine swarm sends to each peer"
         )
     if isinstance(exchange, ServerSettings):
         raise ConfigError("gossip.schedule must not be broadcast with exchange.kind server: clients answer one by one")

@@ -10,7 +10,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
+from protovine.cli import main
 from protovine.errors import ConfigError, DataError
 from protovine.experiments.define.build import build
 from protovine.experiments.define.config import Experiment
@@ -109,6 +111,23 @@ def test_settings_that_need_a_simulation_are_refused(tables: dict[str, Any], mes
     pytest.importorskip("zenoh")
     with pytest.raises((ConfigError, DataError), match=message):
         LocalSwarm(prepared(**tables), tmp_path / "swarm")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--set", "link.loss=0.1"], "link is for simulations only"),
+        (["--preset", "centralised"], "swarm.centralised is for simulations only"),
+        (["--preset", "default", "--preset", "isolated"], "one preset at a time, got default, isolated"),
+        (["--schedule", "broadcast"], "protovine swarm sends to each peer"),
+    ],
+)
+def test_a_swarm_that_is_refused_writes_nothing(words: list[str], message: str, tmp_path: Path) -> None:
+    pytest.importorskip("zenoh")
+    out = ["--data", "sea", "--limit", "60", "--nodes", "3", "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(main, ["swarm", *out, *words])
+    assert done.exit_code == 2 and message in done.stderr, done.output
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import tomli_w
 
@@ -74,11 +73,11 @@ class LocalSwarm:
     ) -> None:
         zenoh_module()
         self.prepared, self.folder, self.secure = prepared, folder, secure
+        check_live(prepared)
         self.preset, self.settings = next(iter(prepared.settings.items()))
         self.seed = prepared.seeds[0]
         self.data = prepared.data[self.seed]
         self.built: Built = build(self.settings, self.data, self.seed)
-        _check(self.settings, prepared)
         self.start_ns = 0
         self.ended: dict[int, str] = {}
         n = len(self.built.scenario.rows)
@@ -314,8 +313,9 @@ def free_ports(count: int) -> list[int]:
         return [int(each.getsockname()[1]) for each in taken]
 
 
-def _check(settings: Any, prepared: Prepared) -> None:
+def check_live(prepared: Prepared) -> None:
     """`ConfigError` or `DataError` if the settings need a simulation."""
+    settings = next(iter(prepared.settings.values()))
     if describe_data(prepared)["in_memory"]:
         raise DataError("a swarm of processes needs data that each of them can load: a name or a file")
     swarm = settings.swarm
