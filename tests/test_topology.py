@@ -64,10 +64,13 @@ def test_lines_that_are_no_links_are_refused(tmp_path: Path, line: str) -> None:
     [
         ("rign", "did you mean 'ring'"),
         ("regular:3", "K·5 even"),
-        ("regular:x", "needs 1 number after the colon"),
-        ("regular", "needs 1 number"),
-        ("small-world:2", "needs 2 numbers"),
-        ("small-world:0,0.5", "whole K between 1 and 5"),
+        ("regular:x", "needs 1 finite number after the colon"),
+        ("regular", "needs 1 finite number"),
+        ("small-world:2", "needs 2 finite numbers"),
+        ("small-world:0,0.5", "an even K between 2 and 5, or 5"),
+        ("small-world:3,0", "an even K between 2 and 5, or 5"),
+        ("small-world:1,0", "an even K between 2 and 5, or 5"),
+        ("small-world:inf,0", "needs 2 finite numbers"),
         ("erdos-renyi:1.5", "P between 0 and 1"),
         ("ring:3", "unknown topology"),
         (

@@ -396,7 +396,7 @@ def read_trace(path: Path) -> tuple[dict[str, Any], Iterator[AnyRecord]]:
         with gzip.open(path, "rb") as lines:
             header = msgspec.json.decode(lines.readline(), type=dict)
     except (OSError, EOFError, zlib.error, msgspec.DecodeError) as error:
-        raise DataError(f"cannot read the trace {path}: {error}") from None
+        raise DataError(f"cannot read the trace {path}: {getattr(error, 'strerror', None) or error}") from None
     if header.get("format") != FORMAT or header.get("format_version") != FORMAT_VERSION:
         raise DataError(f"{path} is not a {FORMAT} file of version {FORMAT_VERSION}")
     return header, _records(path)

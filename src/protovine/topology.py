@@ -79,8 +79,11 @@ def neighbours(spec: str, n: int, seed: int = 0) -> list[list[int]]:
             graph = nx.complement(nx.random_regular_graph(n - 1 - int(k), n, seed=draw))
     elif name == "small-world":
         k, p = numbers_of(spec, text, 2)
-        if k != int(k) or not 1 <= k <= n or not 0 <= p <= 1:
-            raise ConfigError(f"small-world:K,P needs a whole K between 1 and {n} and P between 0 and 1, got '{spec}'")
+        # Half of the K neighbours are on each side of the ring.
+        if (k % 2 and k != n) or not 2 <= k <= n or not 0 <= p <= 1:
+            raise ConfigError(
+                f"small-world:K,P needs an even K between 2 and {n}, or {n}, and P between 0 and 1, got '{spec}'"
+            )
         _check_links(spec, n * k)
         graph = nx.watts_strogatz_graph(n, int(k), p, seed=draw)
     elif name == "erdos-renyi":
@@ -179,7 +182,7 @@ def numbers_of(spec: str, text: str, count: int) -> list[float]:
     except ValueError:
         values = []
     if len(values) != count or not all(map(math.isfinite, values)):
-        raise ConfigError(f"topology '{spec}' needs {count} number{'s' if count > 1 else ''} after the colon")
+        raise ConfigError(f"topology '{spec}' needs {count} finite number{'s' if count > 1 else ''} after the colon")
     return values
 
 

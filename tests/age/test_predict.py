@@ -55,6 +55,8 @@ def test_pairs_of_different_nodes_are_averaged() -> None:
     """On a star the hub pushes to each of 4 leaves a fourth as often as a leaf pushes to the hub."""
     found = predict_age(topology="star", nodes=5, fanout=1, share_probability=1.0, rate_hz=1.0)
     assert found.mean_s == pytest.approx((4 * 4.0 + 4 * 1.0) / 8)
+    # Each message has one peak: a leaf sends four times as many.
+    assert found.peak_s == pytest.approx((4 * 0.25 * 4.0 + 4 * 1.0 * 1.0) / (4 * 0.25 + 4 * 1.0))
     tail = [math.exp(-found.p95_s / 4), math.exp(-found.p95_s)]
     assert np.mean(tail) == pytest.approx(0.05)
 
@@ -101,7 +103,8 @@ def test_bad_input_is_named(settings: dict, message: str) -> None:
         predict_age(**settings)
 
 
-def test_without_sharing_the_age_is_infinite() -> None:
-    found = predict_age(share_probability=0.0)
-    assert found.mean_s == math.inf
+@pytest.mark.parametrize("topology", ["full", "star"])
+def test_without_sharing_the_age_is_infinite(topology: str) -> None:
+    found = predict_age(topology=topology, fanout=1, share_probability=0.0)
+    assert found.mean_s == found.peak_s == math.inf
     assert None is json.loads(json.dumps(found.as_dict()))["mean_s"]

@@ -134,6 +134,12 @@ def of(kept: list, kind: type) -> list:
     return [record for record in kept if type(record) is kind]
 
 
+def test_devices_that_change_nothing_change_nothing(tmp_path: Path) -> None:
+    rows = "".join(f"{node},0,1,0,1\n" for node in range(3))
+    path = written(tmp_path, f"node,from_s,speed,bandwidth_bytes_per_s,up\n{rows}")
+    assert simulate(path) == simulate(path, swarm={"devices": ""})
+
+
 def test_slow_devices_train_less_and_faster_ones_more(tmp_path: Path) -> None:
     path = written(tmp_path, "node,from_s,speed\n0,0,0.1\n1,0,0.1\n1,5,100\n")
     kept = simulate(path, "paper-base", swarm={"train_rate_hz": 100.0})

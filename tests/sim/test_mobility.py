@@ -37,7 +37,16 @@ def test_turns_that_make_no_sense_are_refused(spec: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "spec", ["waypoint:0,10,1", "waypoint:5,0,1", "waypoint:5,10,0", "waypoint:5,10,1,-1", "waypoint:5,10", "waypoint"]
+    "spec",
+    [
+        "waypoint:0,10,1",
+        "waypoint:5,0,1",
+        "waypoint:5,10,0",
+        "waypoint:5,10,1,-1",
+        "waypoint:5,10",
+        "waypoint",
+        "waypoint:1,1e-6,1e6",
+    ],
 )
 def test_walks_that_make_no_sense_are_refused(spec: str) -> None:
     with pytest.raises(ConfigError, match=spec):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import asdict, dataclass
+from operator import mul
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -209,17 +210,19 @@ def direct_age(
         return parts[0][1]
     total = sum(count for count, _ in parts)
 
-    def mean(name: str) -> Any:
+    def mean(name: str, by_message: bool = False) -> Any:
         values = [getattr(theory, name) for _, theory in parts]
         if any(value is None for value in values):
             return None
-        return sum(count * value for (count, _), value in zip(parts, values, strict=True)) / total
+        by_message = by_message and all(theory.push_hz for _, theory in parts)  # Without messages all ages are endless.
+        weights = [count * (theory.push_hz if by_message else 1.0) for count, theory in parts]
+        return sum(map(mul, weights, values)) / sum(weights)
 
     laws = [(count / total, theory.survival) for count, theory in parts if theory.survival is not None]
     return AgeTheory(
         mean_s=mean("mean_s"),
         variance=None,
-        peak_s=mean("peak_s"),
+        peak_s=mean("peak_s", by_message=True),  # Each message has one peak.
         version_mean=mean("version_mean"),
         push_hz=mean("push_hz"),
         method=parts[0][1].method,

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from protovine.errors import RunError
+from protovine.errors import ConfigError, RunError, check_range
 from protovine.experiments.define.config import Experiment
 from protovine.experiments.define.prepare import prepare
 from protovine.experiments.report.pages import render_report
@@ -56,6 +56,10 @@ def run(
     >>> round(protovine.run(experiment).runs[0].metrics["accuracy"], 2)
     0.68
     """
+    if not isinstance(experiment, Experiment | None):
+        raise ConfigError(f"experiment must be a protovine.Experiment, got {experiment!r}")
+    if jobs is not None:
+        check_range("jobs", jobs, 1, 1024)
     prepared = prepare(experiment or Experiment())
     folder = RunFolder.create(Path(out), prepared) if out is not None else None
     result = run_prepared(prepared, jobs=jobs, trace_folder=folder.traces if folder else None, progress=progress)

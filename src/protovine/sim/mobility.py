@@ -23,6 +23,8 @@ from protovine.topology import MOVING, in_range, is_changing, neighbours, number
 # How often moving nodes look who is in range.
 STEP_NS = SECOND_NS
 _TIME_MAX_S = 1e9
+# Every walk takes work, however short it is.
+_WALK_MIN_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +118,12 @@ def _walks(spec: str, text: str, n: int, seed: int) -> Iterator[tuple[int, list[
     reach, side, speed, pause_s = numbers_of(spec, text if text.count(",") > 2 else f"{text},0", 4)
     if not (0 < reach and 0 < side <= 1e9 and 0 < speed <= 1e6 and 0 <= pause_s <= _TIME_MAX_S):
         raise ConfigError(
-            f"{MOVING}:R,SIDE,SPEED,PAUSE needs R above 0, SIDE from 0 to 1e9, SPEED from 0 to 1e6 and PAUSE "
+            f"{MOVING}:R,SIDE,SPEED,PAUSE needs R, SIDE and SPEED above 0, SIDE up to 1e9, SPEED up to 1e6 and PAUSE "
             f"from 0 to 1e9, got '{spec}'"
+        )
+    if side / speed + pause_s < _WALK_MIN_S:
+        raise ConfigError(
+            f"{MOVING}: SIDE / SPEED + PAUSE, the time of a long walk, must be at least {_WALK_MIN_S} s, got '{spec}'"
         )
     draws = [rng.stream(seed, MOVING, node) for node in range(n)]
     start = np.array([draw.random(2) for draw in draws]).reshape(n, 2) * side

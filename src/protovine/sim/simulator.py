@@ -456,7 +456,7 @@ class Simulator:
     def _change_device(self, change: DeviceChange) -> None:
         if change.bandwidth_bytes_per_s is not None:
             self._network.limit(change.node, change.bandwidth_bytes_per_s)
-        if change.speed is not None:
+        if change.speed is not None and change.speed != self._speeds.get(change.node, 1.0):
             self._speeds[change.node] = change.speed
             member = self._nodes[change.node]
             if member is not None:

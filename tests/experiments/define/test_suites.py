@@ -59,6 +59,25 @@ def test_every_suite_fits_its_settings() -> None:
         assert len(names) == len(set(names)) == len(suite.cases_of(5, 4.0))
 
 
+def test_a_stream_that_is_given_keeps_the_treatment_of_the_suite() -> None:
+    for data in ({}, {"source": "phishing"}, {"source": "sea"}):
+        for each in prepare_suite("skew", {**SMALL, "data": {"limit": 60, **data}}).cases:
+            settings = each.prepared.settings["default"]
+            assert ("label-skew:0.3", True) == (settings.swarm.split, settings.data.holdout)
+    (case,) = prepare_suite("targets", {**SMALL, "data": {"source": "image-segments", "limit": 60}}).cases
+    assert "shuffle" == case.prepared.settings["default"].swarm.split, "its rows are sorted by class"
+
+
+@pytest.mark.parametrize(
+    ("suite", "given"),
+    [("byzantine", {"swarm": {"byzantine": "flood:2"}}), ("budget", {"exchange": {"budget_bytes_per_s": 50}})],
+)
+def test_what_a_suite_varies_is_not_set_for_its_control(suite: str, given: dict) -> None:
+    (key,) = (f"{table}.{key}" for table, keys in given.items() for key in keys)
+    with pytest.raises(ConfigError, match=f"suite {suite} varies {key}: leave it out"):
+        prepare_suite(suite, {**SMALL, **given})
+
+
 def test_streams_whose_data_is_missing_are_left_out_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     streams = {"there": {"data.source": "phishing"}, "missing": {"data.source": "no-such-file.csv"}}
     suite = replace(SUITES["targets"], streams=streams)

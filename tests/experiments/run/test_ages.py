@@ -69,6 +69,7 @@ def test_settings_become_a_prediction(changed: dict[str, Any], mean_s: float) ->
         ({"exchange": {"poll_s": 0.05}}, "wait for the next poll"),
         ({"swarm": {"order": "sequential", "labelled": 0.5}}, "a turn without a label"),
         ({"gossip": {"schedule": "counter", "share_probability": 0.4}}, "1/T is 2.5, not a whole number"),
+        ({"swarm": {"lag_s": 8.0}}, "nodes start one after another"),
         ({"swarm": {"arrivals": "clock"}}, "not as a Poisson process"),
         ({"swarm": {"split": "quantity-skew:0.5"}}, "different rates"),
         ({"swarm": {"byzantine": "flood:1"}}, "Byzantine nodes: flood:1"),
@@ -262,5 +263,6 @@ def test_where_the_assumptions_hold_so_does_the_prediction(changed: dict[str, An
     result = protovine.run(protovine.Experiment(presets="paper-base", data=(x, x[:, 0].astype(int)), seeds=2, **tables))
     runs = [run.ages for run in result.runs]
     assert "agrees" == verdict(runs).mark
+    assert predicted(runs, "peak_s") == pytest.approx(pooled(runs, "peak").mean, rel=0.06)
     assert predicted(runs, "version_mean") == pytest.approx(pooled(runs, "version").mean, rel=0.06)
     assert predicted(runs, "p95_s") == pytest.approx(np.mean([run.steady.p95_s for run in runs]), rel=0.08)

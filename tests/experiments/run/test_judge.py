@@ -183,6 +183,18 @@ def test_judging_takes_no_more_operations_per_record_in_a_larger_swarm() -> None
     assert many <= 1.05 * few
 
 
+@pytest.mark.parametrize("preset", ["isolated", "centralised", "server"])
+def test_convergence_is_compared_by_the_samples_of_a_stream(preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One node may read the streams of all five, and a server reads none."""
+    monkeypatch.setattr("protovine.metrics.samples_to", lambda so_far: 100)
+    for byzantine, streams in (("", 5), ("label-flip:1", 4)):
+        if preset == "centralised" and byzantine:
+            continue
+        swarm = {"byzantine": byzantine} if byzantine else {}
+        (run,) = protovine.run(small(presets=preset, swarm=swarm, seeds=1)).runs
+        assert run.metrics["samples_to_95"] == 100 / streams
+
+
 def test_a_server_beside_byzantine_nodes_has_its_own_ages(tmp_path: Path) -> None:
     experiment = small(presets="server", swarm={"byzantine": "label-flip:1"}, seeds=1)
     (made,) = protovine.run(experiment, out=tmp_path / "out").runs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,8 +40,9 @@ class Case:
 class Suite:
     """Presets to compare on every stream in every case.
 
-    ``streams`` are settings by name; ``data.source`` may be a function that makes the data. ``cases`` may depend on
-    the number of nodes and on the length of the stream in seconds. ``metrics`` are the columns of the table.
+    ``streams`` are settings by name; ``data.source`` may be a function that makes the data. ``everywhere`` are settings
+    of every stream. ``cases`` may depend on the number of nodes and on the length of the stream in seconds. ``metrics``
+    are the columns of the table.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Suite:
     cases: tuple[Case, ...] | Callable[[int, float], tuple[Case, ...]] = (Case("plain", "nothing is changed"),)
     metrics: tuple[str, ...] = (F1, TRAFFIC)
     nodes_min: int = 1
+    everywhere: Keys = field(default_factory=dict)
 
     def cases_of(self, nodes: int, end_s: float) -> tuple[Case, ...]:
         """The cases for a swarm with this number of nodes whose stream lasts this long."""
@@ -91,13 +93,17 @@ def prepare_suite(name: str, tables: dict[str, Any]) -> PreparedSuite:
     if tables.get("faults"):
         raise ConfigError(f"suite {name} has faults of its own: leave out those of the experiment")
     given = tables.get("data", {}).get("source")
-    streams = suite.streams if given is None else {str(given): {}}
+    streams = suite.streams
+    if given is not None:  # Of a stream of the suite all but its length holds for the whole stream, too.
+        known = streams.get(str(given), {})
+        streams = {str(given): {key: value for key, value in known.items() if key != "data.limit"}}
     made: list[PreparedCase] = []
     left_out: dict[str, str] = {}
     for stream, keys in streams.items():
         try:
-            base = merged_tables(merged_tables({"presets": list(suite.presets)}, _tables(keys)), tables)
-            made += _cases(suite, stream, base)
+            below = {"presets": list(suite.presets), **_tables(keys | suite.everywhere)}
+            base = merged_tables(below, tables)
+            made += _cases(suite, stream, base, tables)
         except DataError as error:
             if len(streams) == 1:
                 raise
@@ -107,16 +113,29 @@ def prepare_suite(name: str, tables: dict[str, Any]) -> PreparedSuite:
     return PreparedSuite(suite, tuple(made), left_out)
 
 
-def _cases(suite: Suite, stream: str, base: dict[str, Any]) -> list[PreparedCase]:
+def _cases(suite: Suite, stream: str, base: dict[str, Any], given: dict[str, Any]) -> list[PreparedCase]:
     plain = prepare(Experiment(**base))
     swarm = plain.experiment.swarm
     if swarm.nodes < suite.nodes_min:
         raise ConfigError(f"suite {suite.name} needs at least {suite.nodes_min} nodes, got {swarm.nodes}")
     end_s = len(plain.data[plain.experiment.seed]) / swarm.nodes / swarm.rate_hz
+    cases = suite.cases_of(swarm.nodes, end_s)
+    # A case may need a larger swarm than the others, and another preset.
+    own = {key for case in cases for key in case.settings if "." in key and key != "swarm.nodes"}
+    varied = sorted(own.intersection(_keys(given)))
+    if varied:
+        raise ConfigError(f"suite {suite.name} varies {varied[0]}: leave it out of the experiment")
     return [
-        PreparedCase(stream, case, prepare(Experiment(**merged_tables(base, _tables(case.settings)))))
-        for case in suite.cases_of(swarm.nodes, end_s)
+        PreparedCase(stream, case, prepare(Experiment(**merged_tables(base, _tables(case.settings))))) for case in cases
     ]
+
+
+def _keys(tables: dict[str, Any], above: str = "") -> Iterator[str]:
+    """The dotted keys of nested tables."""
+    for key, value in tables.items():
+        yield above + key
+        if isinstance(value, dict):
+            yield from _keys(value, f"{above}{key}.")
 
 
 def _tables(keys: Keys) -> dict[str, Any]:
@@ -381,12 +400,9 @@ SUITES = {
             "skew",
             "label skew by Dirichlet(0.3), with F1 on held-out rows",
             _PAIR,
-            {
-                name: keys | {"swarm.split": "label-skew:0.3", "data.holdout": True}
-                for name, keys in TUNED.items()
-                if name != "elec2, clock"
-            },
+            {name: keys for name, keys in TUNED.items() if name != "elec2, clock"},
             metrics=("f1_pooled", "f1_global"),
+            everywhere={"swarm.split": "label-skew:0.3", "data.holdout": True},
         ),
         Suite("recovery", "streams whose concept changes abruptly", (ISOLATED, "default"), _ABRUPT),
         Suite(

@@ -178,6 +178,7 @@ def expected_ages(settings: RunSettings, neighbours: Sequence[Sequence[int]]) ->
         (getattr(exchange, "budget_bytes_per_s", 0) > 0, "a budget holds messages back"),
         (gate != "always", f"the gate {gate} withholds sets"),
         (getattr(exchange, "poll_s", 0) > 0, "opportunities wait for the next poll"),
+        (swarm.lag_s > 0, "nodes start one after another (lag_s)"),
         (swarm.arrivals == "clock", "samples arrive by the clock, not as a Poisson process"),
         (parse_split(swarm.split).uneven and not sequential, "nodes sample at different rates"),
         (sequential and swarm.labelled < 1, "a turn without a label shares nothing"),

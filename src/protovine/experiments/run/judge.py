@@ -74,12 +74,14 @@ def judge(
     traffic, air = metrics.traffic(held), metrics.airtime(held.others(Aired))
     ages, training = _ages(run, held, judged, end_ns) if run.shares else (None, None)
     drifts = metrics.drift(held, nodes, run.drift_points_s) if run.watches_drift else None
+    # One node may read all streams, and a server reads none.
+    streams = run.streams - len(run.honest) + len(made) if run.streams else len(made)
     so_far = metrics.sliding(together, run.positive, max(1, len(together)))
     found: dict[str, float | None] = {
         **{name: _mean(getattr(scores, name) for scores in each.values()) for name in _SCORES},
         "f1_pooled": metrics.f1_of(together.confusion(), run.positive) if len(together) else None,
         "f1_global": _mean(f1_global.values()),
-        "samples_to_95": _per_node(metrics.samples_to(so_far), len(made)),
+        "samples_to_95": _per_node(metrics.samples_to(so_far), streams),
         **_traffic_metrics(traffic, ended, len(made), virtual_s),
         "state_bytes_per_node": _mean(record.state_bytes for record in held.others(Sized)),
         **_airtime_metrics(air, nodes, virtual_s),

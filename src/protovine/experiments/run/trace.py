@@ -139,6 +139,8 @@ class RunDescription:
         Nodes whose records a trace has; all if it is empty.
     partners : int
         Neighbours that each node seeks out; 0 is all.
+    streams : int
+        Streams that honest nodes read, also where one node reads all of them; 0 is one for each node.
     """
 
     preset: str
@@ -154,6 +156,7 @@ class RunDescription:
     incomplete: list[int] = field(default_factory=list)
     traced: list[int] = field(default_factory=list)
     partners: int = 0
+    streams: int = 0
 
     @property
     def judged(self) -> list[int]:

@@ -136,8 +136,13 @@ def traffic_over_time(result: Result) -> Drawing:
     figure, axes = _over_time(result, curves, label)
     if scale(axes, "y", np.concatenate([made.mean for made in curves.values()])):
         axes.set_ylabel(f"{label}, log scale")
-    means = {preset: float(np.nanmean(made.mean)) for preset, made in curves.items()}
-    low, high = min(means, key=lambda name: means[name]), max(means, key=lambda name: means[name])
+    # Not the mean of a curve: that ends with the shortest run.
+    sent = {preset: result.interval(preset, "bytes_per_node_per_s") for preset in curves}
+    means = {preset: each.mean for preset, each in sent.items() if each is not None}
+    low, high = (
+        min(means, key=lambda name: means[name], default=""),
+        max(means, key=lambda name: means[name], default=""),
+    )
     caption = (
         f"Bytes on the wire, in {TRAFFIC_STEPS} steps of time{_over_seeds_words(result)}. Traffic that grows over time "
         "means messages that grow, as those with whole sets do while the sets grow."
