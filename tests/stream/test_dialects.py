@@ -175,7 +175,8 @@ def test_columns_are_text_where_the_option_says_so(read):
     data = read(first(["007", "7", "NA"]), text_columns="a")
     assert data.features == ("a=007", "a=7", "a=missing", "b")
     assert read(first(["3", *"abcdef"])).features[:2] == ("a=3", "a=a")
-    assert "column 'a' is text, though 1 of its 7 values look like numbers" in read(first(["3", *"abcdef"])).notes
+    part = "column 'a' is text, though 1 of its 7 values look like numbers; number_columns says"
+    assert any(note.startswith(part) for note in read(first(["3", *"abcdef"])).notes)
 
 
 def test_labels_are_not_altered(read):
@@ -484,9 +485,9 @@ def test_units_and_times_of_other_forms_are_named(read):
     # Codes whose letters differ, or that are all the same, are no numbers.
     for cells in (["3A", "3B", "4A"] * 3, ["4WD"] * 9, ["abc", "d1", "e"] * 3):
         assert not any("look like" in note for note in read(first(cells)).notes)
-    with pytest.raises(DataError, match=r"300 different values.* look like numbers with the unit 'Hz'.* remove the"):
+    with pytest.raises(DataError, match=r"300 different values.* look like numbers with the unit 'Hz'.* without units"):
         read(first([f"{i}Hz" for i in range(300)]))
-    with pytest.raises(DataError, match=r"'a' is text, though 120 of its 300 values look like numbers; set missing_w"):
+    with pytest.raises(DataError, match=r"'a' is text, though 120 of its 300 values look like numbers; number_columns"):
         read(first([i if i % 5 < 2 else f"ERR{i}" for i in range(300)]))
 
 
@@ -528,6 +529,8 @@ def test_a_stray_quote_swallows_no_rows(read, tmp_path):
     path = tmp_path / "f.csv"
     source = CsvReplay(Schema(("v", "name=p1", "name=p6", "name=p2"), ("a", "b")), path)
     assert ([event.x[0] for event in collect(source)], dict(source.refusals)) == ([1.0, 6.0, 7.0], {"row": 1})
+    with pytest.raises(DataError, match="cannot be read: field larger than field limit"):
+        read('v,name,y\n1,"' + "long\n" * 50_000 + '",a\n2,p,b\n')
     notes = read('v,name,y\n1,p1,a\n2,"a note\nof two, lines",b\n3,p6,b\n').notes
     assert "1 row has a text with line breaks, the first in row 2" in notes
 
@@ -580,7 +583,8 @@ def test_a_replay_takes_no_option_that_it_does_not_use(tmp_path):
 def test_true_is_no_column(name):
     with pytest.raises(ConfigError, match=f"{name} takes the name or the place of a column, got true"):
         ReadOptions(**{name: True})
-    with pytest.raises(ValueError, match=r"label must be a text or a number, got true"):
-        DataOptions(label=True)
+    for value in (True, [True]) if name != "label" else (True,):
+        with pytest.raises(ValueError, match=f"{name} must be a text or a number, got true"):
+            DataOptions(**{name: value})
     assert DataOptions(missing_words=[-999, "x"]).missing_words == (-999, "x")
     assert ReadOptions(missing_words=[-999, "x"]).missing_words == ("-999", "x")

@@ -51,7 +51,7 @@ class Plan:
     tape : path or None
         File for every call of the node.
     tapes_max : int
-        Tapes of so many starts are kept.
+        Starts whose tapes are kept.
     record : callable (Record) -> None
         Takes every trace record.
     neighbours : frozenset of int or None

@@ -20,7 +20,7 @@ class TapeFile:
     """The tape of one start. What is there under its name is of the start before, and gets the next number.
 
     Only the owner may read it. When it cannot be written any more, it ends, and the node goes on. Old tapes are deleted
-    when this one is saved for the first time, so that starts that fail delete none.
+    when this one is saved, so that starts that fail delete none.
 
     Parameters
     ----------
@@ -80,11 +80,10 @@ class TapeFile:
                 os.replace(self._before, self.path)
 
     def _delete_old(self) -> None:
-        if self._kept:
-            earlier = numbered_tapes(self.path)
+        earlier = numbered_tapes(self.path)
+        with contextlib.suppress(OSError):
             for _, old in earlier[: max(0, len(earlier) - self._kept + 1)]:
                 old.unlink(missing_ok=True)
-            self._kept = 0
 
     @property
     def warnings(self) -> list[str]:

@@ -319,8 +319,13 @@ def _looks(title: str, found: Distinct, places: list[int], near: int) -> list[st
     if 2 * int(found.counts[list(amounts)].sum()) > total and len(amounts) > 1 and len(set(amounts.values())) == 1:
         place = next(iter(amounts))
         unit = f" with the unit {amounts[place]!r}" if amounts[place] else ""
-        return [f"{begin} most of its {total} values look like numbers{unit}, such as {texts[place]!r}"]
-    return [f"{begin} {near} of its {total} values look like numbers"] if near else []
+        return [
+            f"{begin} most of its {total} values look like numbers{unit}, such as {texts[place]!r}; write them without "
+            "units, and in groups of three digits"
+        ]
+    if not near:
+        return []
+    return [f"{begin} {near} of its {total} values look like numbers; number_columns says which of the others are none"]
 
 
 def _count(words: Words, texts: list[str], counts: npt.NDArray[np.int64], places: Iterable[int]) -> None:

@@ -235,7 +235,9 @@ def cells_of(text: IO[str] | Iterator[str], separator: str) -> Iterator[list[str
 
 
 def swallowed(row: Sequence[str], separator: str) -> int:
-    """How many rows stand in one row because a quote was opened and closed later; 1 if there is no sign of that.
+    """How many rows stand in one row because a quote was opened and closed later.
+
+    1 if there are line breaks, but no sign of that; 0 without line breaks.
 
     Examples
     --------
@@ -243,7 +245,7 @@ def swallowed(row: Sequence[str], separator: str) -> int:
     (3, 1)
     """
     if not any("\n" in cell for cell in row):
-        return 1
+        return 0
     lines = separator.join(row).split("\n")
     return len(lines) if all(line.count(separator) == len(row) - 1 for line in lines) else 1
 

@@ -197,10 +197,7 @@ class _Reader:
             bad = np.abs(values) > FEATURE_MAX
         if bad.any():
             row = int(np.flatnonzero(bad)[0])
-            cell: Any = values[row]
-            if self.table.written is not None:
-                written = self.table.written(place)
-                cell = written.texts[written.codes[row]]
+            (cell,) = self._cells(place, [row])
             infinite = bool(np.isinf(values[row]))
             what = "infinite" if infinite else f"beyond ±{FEATURE_MAX:g}"
             hint = "set infinity = 'missing'" if infinite else "scale it"
@@ -212,18 +209,22 @@ class _Reader:
     def _note_rounded(self, place: int, column: Column) -> None:
         with np.errstate(invalid="ignore"):
             big = (np.abs(column.values) >= EXACT_MAX) & (np.abs(column.values) <= FEATURE_MAX)
-        if not big.any():
-            return
-        if self.table.written is not None:
-            written = self.table.written(place)
-            cells: list[Any] = [written.texts[code] for code in np.unique(written.codes[big]) if code >= 0]
-        else:
-            cells = dense(self.table.columns[place])[big].tolist()
-        if any(_is_rounded(cell) for cell in cells):
+        if any(_is_rounded(cell) for cell in self._cells(place, np.flatnonzero(big).tolist())):
             self.table.notes.append(
                 f"column {column.name!r} has whole numbers beyond 2**53, which are rounded; text_columns keeps "
                 "them apart, drop leaves them out"
             )
+
+    def _cells(self, place: int, rows: list[int]) -> list[Any]:
+        """Some cells of a column as they stand in the source; none of them is missing."""
+        if not rows:
+            return []
+        written = self._texts.get(place)
+        if written is None and self.table.written is not None:
+            written = self.table.written(place)
+        if written is None:
+            return dense(self.table.columns[place]).iloc[rows].tolist()
+        return [written.texts[code] for code in written.codes[rows]]
 
 
 def _is_rounded(cell: object) -> bool:
@@ -373,15 +374,10 @@ def _numeric(name: str, column: Column, text: str, notes: Sequence[str]) -> dict
     if text == "ordinal":
         return {column.name: codes.astype(np.float64)}
     if len(vocabulary) > ONE_HOT_MAX:
-        why = next((note for note in notes if note.startswith(f"column {column.name!r} is text, ")), "")
-        hint = "set text = 'ordinal' or drop the column"
-        if "most of its" in why:  # Numbers with a unit, or times of another form.
-            hint = f"remove the unit, or write times as 2024-01-31T12:00:00Z; if it is text, {hint}"
-        elif why:
-            hint = f"set missing_words, or number_columns to see which values are none; if it is text, {hint}"
+        why = next((f"{note}; " for note in notes if note.startswith(f"column {column.name!r} is text, ")), "")
         raise DataError(
             f"{name}: text column {column.name!r} has {len(vocabulary)} different values, one-hot allows "
-            f"{ONE_HOT_MAX}; {f'{why}; ' if why else ''}{hint}"
+            f"{ONE_HOT_MAX}; {why}{'if it is text, ' if why else ''}set text = 'ordinal' or drop the column"
         )
     return {f"{column.name}={value}": (codes == place).astype(np.float64) for place, value in enumerate(vocabulary)}
 

@@ -142,14 +142,13 @@ def _read_text(path: Path, usual: str, options: ReadOptions) -> Table:
     words = Words()
 
     def read(decimal: str, only: Sequence[int] | None = None) -> pd.DataFrame:
-        texts = as_text if only is None else only
-        found = _parse(path, raw, dialect.separator, width, decimal, texts, only)
         if only is not None:
-            return found
+            return _parse(path, raw, dialect.separator, width, decimal, only, only)
+        found = _parse(path, raw, dialect.separator, width, decimal, as_text, None)
         words.counts.clear()
         gone = _missing_in(found, as_text, Numbers(decimal), options, words)
         # Read again without these words, such columns are numbers at once.
-        return _parse(path, raw, dialect.separator, width, decimal, texts, only, gone) if gone else found
+        return _parse(path, raw, dialect.separator, width, decimal, as_text, None, gone) if gone else found
 
     frame = read(options.decimal or ("," if options.thousands == "." else "."))
     if len(frame) and frame[width - 1].isna().any():
@@ -286,15 +285,17 @@ def _check_widths(name: str, body: str, dialect: Dialect, width: int) -> None:
 def _line_breaks(name: str, body: str, dialect: Dialect) -> list[str]:
     """A note if texts in quotes have line breaks; `DataError` if such a text is whole rows."""
     found = []
-    for number, row in enumerate(cells_of(io.StringIO(body, newline=""), dialect.separator), start=1):
-        if any("\n" in cell for cell in row):
-            found.append(number)
-            rows = swallowed(row, dialect.separator)
+    try:
+        for number, row in enumerate(cells_of(io.StringIO(body, newline=""), dialect.separator), start=1):
+            if rows := swallowed(row, dialect.separator):
+                found.append(number)
             if rows > 1:
                 raise DataError(
                     f"{name}: row {number} has a text in quotes with line breaks, which would be {rows} rows without "
                     "quotes: is a quote missing, or one too many?"
                 )
+    except _csv_error() as error:  # A text that is too long even for Python.
+        raise unreadable(name, error) from error
     many = len(found) > 1
     text = f"{len(found)} row{'s' * many} {'have' if many else 'has'} a text with line breaks, the first in row "
     return [f"{text}{found[0]}"] if found else []

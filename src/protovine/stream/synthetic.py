@@ -16,8 +16,8 @@ from protovine.stream.dataset import DataSet, Label
 from protovine.stream.rotation import generate_rotation
 
 ROWS_DEFAULT = 5000
-# From this many rows on a process of its own generates them: it ends with all that River imports, some 110 MB, and the
-# swarm that reads so many rows needs the memory.
+# From this many rows on a process of its own generates them. River imports some 110 MB, which end with that process:
+# the swarm that reads the rows needs the memory.
 ROWS_APART = 50_000
 
 

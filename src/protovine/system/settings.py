@@ -5,7 +5,7 @@ Each kind has its own table. A key of another kind is an error, never ignored.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -23,14 +23,22 @@ class Section(BaseModel):
     @classmethod
     def _no_bool_for_a_number(cls, values: Any) -> Any:
         for name, value in values.items() if isinstance(values, dict) else ():
-            if (
-                isinstance(value, bool)
-                and name in cls.model_fields
-                and cls.model_fields[name].annotation in (int, float, int | None, float | None, str | int | None)
-            ):
-                what = "a number" if cls.model_fields[name].annotation != str | int | None else "a text or a number"
-                raise ValueError(f"{name} must be {what}, got {str(value).lower()}")
+            field = cls.model_fields.get(name)
+            kinds = _kinds(field.annotation) if field is not None else frozenset()
+            if bool in kinds or not kinds & {int, float}:
+                continue
+            each = value if isinstance(value, list | tuple) else value.values() if isinstance(value, dict) else [value]
+            odd = next((one for one in each if isinstance(one, bool)), None)
+            if odd is not None:
+                what = "a text or a number" if str in kinds and not isinstance(value, dict) else "a number"
+                raise ValueError(f"{name} must be {what}, got {str(odd).lower()}")
         return values
+
+
+def _kinds(annotation: Any) -> frozenset[Any]:
+    """The plain types in an annotation."""
+    parts = get_args(annotation)
+    return frozenset().union(*map(_kinds, parts)) if parts else frozenset({annotation})
 
 
 class HedgedSettings(Section):

@@ -145,6 +145,8 @@ def test_centralised_is_one_node_that_gets_every_sample_in_the_order_of_arrival(
         ({"seeds": 0}, "seeds must be between 1 and 10000, got 0"),
         ({"seed": -1}, "seed must be at least 0, got -1"),
         ({"presets": []}, "presets must have at least one entry"),
+        ({"swarm": {"slow": {1: True}}}, "swarm.slow must be a number, got true"),
+        ({"data": {"source": "sea", "drop": [True]}}, "data.drop must be a text or a number, got true"),
         ({"gossip": {"fanout": 1.5}}, "gossip.fanout must be a whole number, got 1.5"),
         ({"learner": {"ablate": "hedge"}}, "learner.ablate must be a list, such as [\"hedge\"], got 'hedge'"),
         ({"swarm": {"slow": {1: 0.5}}}, "swarm.slow.1 must be at least 1.0, got 0.5"),

@@ -139,15 +139,13 @@ def traffic_over_time(result: Result) -> Drawing:
     # Not the mean of a curve: that ends with the shortest run.
     sent = {preset: result.interval(preset, "bytes_per_node_per_s") for preset in curves}
     means = {preset: each.mean for preset, each in sent.items() if each is not None}
-    low, high = (
-        min(means, key=lambda name: means[name], default=""),
-        max(means, key=lambda name: means[name], default=""),
-    )
+    ordered = sorted(means, key=lambda preset: means[preset])
     caption = (
         f"Bytes on the wire, in {TRAFFIC_STEPS} steps of time{_over_seeds_words(result)}. Traffic that grows over time "
         "means messages that grow, as those with whole sets do while the sets grow."
     )
-    if low != high:
+    if len(ordered) > 1:
+        low, high = ordered[0], ordered[-1]
         caption += f" On average {low} sends least ({size(means[low])}/s) and {high} most ({size(means[high])}/s)."
     return Drawing("traffic", title, caption + _left_out(result, curves, "sent nothing"), (figure,))
 
