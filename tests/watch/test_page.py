@@ -97,6 +97,32 @@ def test_the_slider_reaches_the_numbers_of_the_result(recorded: Path, serve, ope
     watched.wait(lambda: watched.frame()["t"] > 0.5 * run["virtual_s"], "it plays")
 
 
+def test_a_slider_that_moves_while_curves_are_on_their_way_stays_where_it_is(recorded: Path, serve, open_page) -> None:
+    watched = open_page(serve(Recorded(recorded)).address).ready()
+    page = watched.page
+    held = []
+    page.route("**/api/curves*", lambda route: held.append(route))
+    for name in ("isolated", "centralised"):
+        page.select_option("#system", name)
+    page.locator("#slider").fill("20")
+    watched.wait(lambda: len(held) == 2, "the curves are asked for")
+    early = page.evaluate("() => document.querySelector('#time').textContent")
+    for route in reversed(held):  # The answer about the system that is no longer shown comes last.
+        with page.expect_response("**/api/curves*"):
+            route.continue_()
+    watched.wait(lambda: page.locator("#time").inner_text() != early, "it is drawn")
+    page.locator("#message", has_text="centralised: ").wait_for()
+    assert "20" == page.locator("#slider").input_value()
+    at_20 = watched.frame()
+    page.select_option("#system", "default")
+    watched.wait(lambda: len(held) == 3, "the curves are asked for")
+    held[2].continue_()
+    page.locator("#message", has_text="default: ").wait_for()
+    assert "20" == page.locator("#slider").input_value(), "another system is shown at the same time"
+    watched.wait(lambda: watched.frame()["nodes"] != at_20["nodes"], "it is another system")
+    assert at_20["t"] == watched.frame()["t"]
+
+
 def test_the_page_connects_again_after_a_restart(open_page, serve) -> None:
     with serving(Live(experiment(), 4.0), token="first") as server:
         watched = open_page(server.link).ready()

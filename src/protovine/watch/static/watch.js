@@ -24,7 +24,7 @@ let tab = "age";
 let stream = null;
 let connected = false;
 let playing = null; // The timer of a recorded run that is played.
-let wanted = 0; // The picture of a recorded run that was asked for last.
+let wanted = Infinity; // The picture of a recorded run that was asked for last; at first the newest.
 
 // -- The token comes in the fragment of the link, which a browser never sends. It stays in this tab.
 
@@ -94,7 +94,7 @@ function choose(name) {
   document.title = `${about.title} – protovine watch`;
   prepareControls();
   layOut();
-  if (about.mode === "recorded") follow_recorded();
+  if (about.mode === "recorded") followRecorded();
   else follow();
 }
 
@@ -170,23 +170,28 @@ function takeCurves(news) {
 
 // -- A recorded run: pictures by number.
 
-async function follow_recorded() {
+async function followRecorded() {
+  const shown = system;
+  wanted = Math.min(wanted, about.frames - 1);
   byId("slider").max = about.frames - 1;
+  byId("slider").value = wanted;
   try {
-    curves = await ask(`/api/curves?system=${encodeURIComponent(system.name)}`);
-    await goTo(about.frames - 1);
+    const answer = await ask(`/api/curves?system=${encodeURIComponent(shown.name)}`);
+    if (shown !== system) return; // Another system was chosen meanwhile.
+    curves = answer;
+    await goTo(wanted); // The slider may have moved meanwhile.
   } catch {
-    disconnected();
+    if (shown === system) disconnected();
   }
 }
 
 async function goTo(number) {
   wanted = Math.min(about.frames - 1, Math.max(0, number));
   byId("slider").value = wanted;
-  const asked = wanted;
+  const [shown, asked] = [system, wanted];
   try {
-    const answer = await ask(`/api/frame?system=${encodeURIComponent(system.name)}&at=${asked}`);
-    if (asked !== wanted) return; // A later one was asked for meanwhile.
+    const answer = await ask(`/api/frame?system=${encodeURIComponent(shown.name)}&at=${asked}`);
+    if (shown !== system || asked !== wanted) return; // Another one was asked for meanwhile.
     connected = true;
     frame = answer.frame;
     takeStatus(answer.status);
