@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import protovine
 from protovine.errors import ConfigError, DataError
 from protovine.experiments import Sweep
-from protovine.experiments.sweep.grid import plan
+from protovine.experiments.sweep.engines import attempt
+from protovine.experiments.sweep.grid import Task, code_digest, plan
 from protovine.system import PRESETS
 from tests.experiments.sweep import TABLES
 
@@ -46,14 +49,46 @@ def test_the_papers_sweeps_can_be_read(file: Path) -> None:
     assert {point.varied["preset"] for point in sweep.points} <= set(PRESETS)
 
 
-def test_a_file_of_links_is_known_by_what_it_holds(tmp_path: Path) -> None:
-    def key(name: str, text: str) -> str:
-        (tmp_path / name).write_text(text)
-        swarm = {"nodes": 3, "topology": str(tmp_path / name)}
-        (task,) = plan(Sweep.of({"presets": "paper-base", "seeds": 1, "data": {"limit": 60}, "swarm": swarm})).tasks
-        return task.key
+@pytest.mark.parametrize(
+    ("setting", "first", "second"),
+    [
+        ("topology", "0 1\n1 2\n", "0 1\n1 2\n0 2\n"),
+        ("devices", "node,from_s,speed\n0,1,0.5\n", "node,from_s,speed\n0,1,0.25\n"),
+    ],
+)
+def test_a_file_that_settings_name_is_known_by_what_it_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, first: str, second: str
+) -> None:
+    def task(folder: str, text: str) -> Task:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / "named.csv").write_text(text)
+        monkeypatch.chdir(tmp_path / folder)
+        swarm = {"nodes": 3, setting: "./named.csv"}
+        (made,) = plan(Sweep.of({"presets": "paper-base", "seeds": 1, "data": {"limit": 60}, "swarm": swarm})).tasks
+        monkeypatch.chdir(tmp_path)  # A worker may run elsewhere.
+        return made
 
-    assert key("a.txt", "0 1\n1 2\n") != key("a.txt", "0 1\n1 2\n0 2\n")
+    made = task("a", first)
+    assert None is attempt(made).error
+    assert made.key == task("b", first).key
+    assert made.key != task("a", second).key
+    assert "ConfigError: a file of links or devices differs" in str(attempt(made).error)
+    tables = {"presets": "paper-base", "seeds": 1, "data": {"limit": 60}, "swarm": {"nodes": 3}}
+    with pytest.raises((ConfigError, DataError), match=rf"point 2 .*{setting} = ./missing.csv.*cannot read"):
+        plan(Sweep.of({**tables, "grid": {f"swarm.{setting}": [str(tmp_path / "a" / "named.csv"), "./missing.csv"]}}))
+
+
+def test_a_change_of_the_code_changes_the_name_of_a_run(tmp_path: Path) -> None:
+    shutil.copytree(
+        Path(protovine.__file__).parent, tmp_path / "protovine", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    before = code_digest(tmp_path / "protovine")
+    code_digest.cache_clear()
+    for name, counts in (("watch/board.py", False), ("cli/__init__.py", False), ("learn/hedged/trust.py", True)):
+        with open(tmp_path / "protovine" / name, "a") as file:
+            file.write("# Changed.\n")
+        assert counts == (before != code_digest(tmp_path / "protovine")), name
+        code_digest.cache_clear()
 
 
 @given(

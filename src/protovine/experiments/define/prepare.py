@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -179,12 +180,24 @@ def _plain(tables: dict[str, Any]) -> dict[str, Any]:
         return value
 
     swarm = tables.get("swarm", {})
-    if topology.is_file_name(swarm.get("topology", "")):
-        tables = {**tables, "swarm": {**swarm, "topology": os.path.abspath(swarm["topology"])}}
-    if tables.get("swarm", {}).get("devices"):
-        tables = {**tables, "swarm": {**tables["swarm"], "devices": os.path.abspath(tables["swarm"]["devices"])}}
+    if named := files_named(swarm):
+        tables = {**tables, "swarm": {**swarm, **named}}
     plain: dict[str, Any] = cleaned(tables)
     return plain
+
+
+def files_named(swarm: Mapping[str, Any]) -> dict[str, str]:
+    """The settings of a swarm that name a file, of links or of devices, with its absolute path.
+
+    Examples
+    --------
+    >>> files_named({"topology": "ring", "devices": "/etc/devices.csv"})
+    {'devices': '/etc/devices.csv'}
+    """
+    named = {key: swarm[key] for key in ("topology", "devices") if swarm.get(key)}
+    if not topology.is_file_name(named.get("topology", "")):
+        named.pop("topology", None)
+    return {key: os.path.abspath(file) for key, file in named.items()}
 
 
 def _listed(nodes: list[int]) -> str:

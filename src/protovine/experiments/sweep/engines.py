@@ -16,7 +16,7 @@ from typing import Any
 from protovine.errors import ConfigError
 from protovine.experiments.run.execute import execute
 from protovine.experiments.sweep.database import Finished
-from protovine.experiments.sweep.grid import Task, counted_versions, fingerprint_of, load
+from protovine.experiments.sweep.grid import Task, counted_versions, files_of, fingerprint_of, load
 from protovine.interrupts import interrupts_blocked
 
 # Tasks submitted per worker: the next one is ready when one is finished.
@@ -60,6 +60,8 @@ def attempt(task: Task) -> Finished:
                 raise ConfigError(f"the worker has {name} {here[name]}, not {wanted}")
         if fingerprint_of(task.data, task.seed) != task.fingerprint:
             raise ConfigError(f"{task.data.source} differs between this worker and the sweep")
+        if files_of(task.settings) != task.files:
+            raise ConfigError("a file of links or devices differs between this worker and the sweep")
         made = execute(task.settings, task.key, task.seed, load(task.data, task.seed))
     except Exception as caught:
         error = f"{type(caught).__name__}: {caught}"

@@ -13,11 +13,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from protovine import stream, topology
+from protovine import stream
 from protovine.errors import ConfigError, DataError, suggest
 from protovine.experiments.define.build import build
 from protovine.experiments.define.config import DataSettings, Experiment, RunSettings
-from protovine.experiments.define.prepare import load_data
+from protovine.experiments.define.prepare import files_named, load_data
 from protovine.stream import DataSet
 from protovine.stream.files import is_file_name
 from protovine.system import kinds, merged_tables, nested, read_tables
@@ -26,9 +26,11 @@ from protovine.system import kinds, merged_tables, nested, read_tables
 FORMAT = 1
 # A larger sweep is taken for a typing error.
 RUNS_MAX = 1_000_000
-# Packages that compute numbers. Python, pandas and River only load data, and the fingerprint of the data is part of a
-# run's name.
-COUNTED = ("protovine", "numpy", "numba", "scipy", "scikit-learn")
+# Packages that compute numbers, draw a topology, or are a system's learner. Python and pandas only load data, and the
+# fingerprint of the data is part of a run's name.
+COUNTED = ("protovine", "numpy", "numba", "scipy", "scikit-learn", "river", "networkx")
+# Parts of protovine on which no number of a simulated run depends: import contracts keep runs free of them.
+_APART = ("cli/", "net/", "watch/", "experiments/live/", "experiments/report/")
 # Keys that a sweep file reads itself.
 _OWN = ("presets", "seed", "seeds", "grid", "list")
 # Keys of an experiment that cannot vary, and what to use instead.
@@ -128,13 +130,17 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Task:
-    """One run; ``key`` is a hash of all that its numbers depend on."""
+    """One run; ``key`` is a hash of all that its numbers depend on.
+
+    ``fingerprint`` is that of the rows, ``files`` that of the other files which the settings name.
+    """
 
     key: str
     settings: RunSettings
     data: DataSettings
     seed: int
     fingerprint: str
+    files: str
     versions: tuple[tuple[str, str], ...]
 
 
@@ -175,25 +181,35 @@ def plan(sweep: Sweep) -> Plan:
             try:
                 data = load(point.data, seed)
                 fingerprint = fingerprint_of(point.data, seed)
-                if contents[point.number] + fingerprint not in checked and seed == sweep.seeds[0]:
+                built = contents[point.number] + fingerprint + repr(files_named(point.settings.swarm.model_dump()))
+                if built not in checked and seed == sweep.seeds[0]:
                     build(point.settings, data, seed)
-                    checked.add(contents[point.number] + fingerprint)
-                links = _links(point.settings, seed)
+                    checked.add(built)
+                files = files_of(point.settings)
             except (ConfigError, DataError) as error:
                 raise type(error)(f"{point}: {error}") from None
             label = json.dumps(plain(point.data.model_dump(exclude_defaults=True) | {"source": point.data.source}))
             if seed == sweep.seeds[0] and label not in described:
                 described[label] = {"name": data.name, "rows": len(data), "classes": list(map(str, data.classes))}
-            key = _key(contents[point.number], fingerprint, links, seed, versions)
+            key = _key(contents[point.number], fingerprint, files, seed, versions)
             keys[point.number, seed] = key
             if key not in tasks:
-                tasks[key] = Task(key, point.settings, point.data, seed, fingerprint, tuple(versions.items()))
+                tasks[key] = Task(key, point.settings, point.data, seed, fingerprint, files, tuple(versions.items()))
     return Plan(sweep, tuple(tasks.values()), keys, described, versions)
 
 
 def counted_versions() -> dict[str, str]:
-    """Versions of the packages that compute numbers. They are part of a run's name."""
-    return {name: version(name) for name in COUNTED}
+    """Versions of the packages that compute numbers, and a digest of protovine's code: part of a run's name."""
+    return {name: version(name) for name in COUNTED} | {"protovine's code": code_digest(Path(__file__).parents[2])}
+
+
+@cache
+def code_digest(package: Path) -> str:
+    """16 hexadecimal digits of the modules in the folder of protovine's package that a simulated run may execute."""
+    found = {path.relative_to(package).as_posix(): path for path in package.rglob("*.py")}
+    return _digest(repr([(name, found[name].read_bytes()) for name in sorted(found) if not name.startswith(_APART)]))[
+        :16
+    ]
 
 
 def load(data: DataSettings, seed: int) -> DataSet:
@@ -255,26 +271,27 @@ def _points(
             if isinstance(source, os.PathLike) or is_file_name(source):
                 source = os.path.abspath(source)
             data = experiment.data.model_copy(update={"source": source})
-            yield Point(number, named, experiment.settings(preset), data)
+            settings = experiment.settings(preset)
+            swarm = settings.swarm.model_copy(update=files_named(settings.swarm.model_dump()))
+            yield Point(number, named, settings.model_copy(update={"swarm": swarm}), data)
 
 
 def _content(point: Point) -> str:
-    """Settings that numbers depend on, as canonical JSON. The fingerprint of the data covers how it is read."""
+    """Settings that numbers depend on, as canonical JSON. Fingerprints cover the data, how it is read, and files."""
     how_read = {"source", "label", "limit", "text", "missing"}
-    settings = point.settings.model_dump(mode="json", exclude={"data": how_read, "swarm": {"trace_nodes"}})
+    elsewhere = {"trace_nodes", *files_named(point.settings.swarm.model_dump())}
+    settings = point.settings.model_dump(mode="json", exclude={"data": how_read, "swarm": elsewhere})
     return json.dumps(settings, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def _links(settings: RunSettings, seed: int) -> str:
-    """A digest of the links in a file; empty for a named topology."""
-    swarm = settings.swarm
-    if not topology.is_file_name(swarm.topology):
-        return ""
-    return _digest(repr(topology.neighbours(swarm.topology, swarm.nodes, seed)))
+def files_of(settings: RunSettings) -> str:
+    """32 hexadecimal digits of the files of links and devices that settings name; empty without any."""
+    named = files_named(settings.swarm.model_dump())
+    return _digest(repr([(key, Path(file).read_bytes()) for key, file in named.items()])) if named else ""
 
 
-def _key(content: str, fingerprint: str, links: str, seed: int, versions: dict[str, str]) -> str:
-    return _digest(json.dumps([FORMAT, content, fingerprint, links, seed, sorted(versions.items())]))
+def _key(content: str, fingerprint: str, files: str, seed: int, versions: dict[str, str]) -> str:
+    return _digest(json.dumps([FORMAT, content, fingerprint, files, seed, sorted(versions.items())]))
 
 
 def _digest(text: str) -> str:
