@@ -9,7 +9,7 @@ import click
 
 from protovine.cli.common import console_on, processors, progress
 
-FAILURES_SHOWN = 5
+FAILURES_SHOWN, NOTES_SHOWN = 5, 20
 
 
 @click.command()
@@ -47,6 +47,7 @@ def sweep(
         size += f" ({shared:,} more have the settings of another)"
     if dry_run:
         click.echo(size)
+        _show_notes(planned.notes)
         if out is not None and (out / FILE).exists():
             there = set(load_results(out)["run"]) & {task.key for task in planned.tasks}
             click.echo(f"{out} has {_counted(len(there), 'run')} of them")
@@ -64,6 +65,7 @@ def sweep(
             progress=bar,
         )
     click.echo(f"{size}; {swept.before:,} were there before")
+    _show_notes(swept.notes)
     if swept.done:
         click.echo(f"{_counted(swept.done, 'run')} in {swept.wall_s:.1f} s: {swept.rate_hz:.2f} per second")
     for point, seed, error in swept.failures[:FAILURES_SHOWN]:
@@ -95,6 +97,13 @@ def report(folder: Path, metric: str, base: str | None) -> None:
 
     for path in write_report(folder, metric, base):
         click.echo(path)
+
+
+def _show_notes(notes: tuple[str, ...]) -> None:
+    for note in notes[:NOTES_SHOWN]:
+        click.echo(f"note: {note}")
+    if len(notes) > NOTES_SHOWN:
+        click.echo(f"note: and {len(notes) - NOTES_SHOWN:,} more notes")
 
 
 def _counted(n: int, noun: str) -> str:

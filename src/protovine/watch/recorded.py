@@ -9,7 +9,7 @@ from typing import Any
 
 from protovine.errors import ConfigError, DataError, ProtovineError
 from protovine.experiments.define.config import Experiment, RunSettings, read_toml
-from protovine.experiments.define.prepare import Prepared, describe_data, prepare
+from protovine.experiments.define.prepare import Prepared, prepare, require_same
 from protovine.experiments.run.folder import read_result, trace_path
 from protovine.experiments.run.lockstep import Lockstep
 from protovine.experiments.run.trace import RunDescription
@@ -192,8 +192,7 @@ class Recorded:
         prepared = prepare(Experiment(**{**tables, "presets": self.presets, "seed": self.seed, "seeds": 1}))
         if any(run.live for run in self._headers.values()):
             raise DataError("real processes made it")
-        if describe_data(prepared)["fingerprint"] != data["fingerprint"]:
-            raise DataError(f"the data set '{data['name']}' is not the one it was made with")
+        require_same(data, prepared)
         if len(prepared.neighbours) > _INSIDE_NODES_MAX:
             raise DataError(f"it has more than {_INSIDE_NODES_MAX} nodes")
         return prepared

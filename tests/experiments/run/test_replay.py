@@ -64,13 +64,19 @@ def test_a_run_folder_replays_from_anywhere(tmp_path: Path, monkeypatch: pytest.
     pd.DataFrame(x).assign(y=np.arange(60) % 2).to_csv(here / "my data.csv", index=False)
     (here / "links.txt").write_text("0 1\n1 2\n")
     monkeypatch.chdir(here)
-    swarm = {"nodes": 3, "topology": "./links.txt"}
+    files = {"links.txt": "0 1\n0 2\n", "nodes.txt": "0\n2\n1\n" * 20, "devices.csv": "node,from_s,speed\n0,1,0.25\n"}
+    (here / "nodes.txt").write_text("0\n1\n2\n" * 20)
+    (here / "devices.csv").write_text("node,from_s,speed\n0,1,0.5\n")
+    swarm = {"nodes": 3, "topology": "./links.txt", "split": "file:nodes.txt", "devices": "devices.csv"}
     protovine.run(small(data="my data.csv", swarm=swarm, gossip={"share_probability": 1}, seeds=1), out="out")
     monkeypatch.chdir(elsewhere)
     assert [True, True] == [each.same for each in replay(here / "out", [], [])]
-    (here / "links.txt").write_text("0 1\n0 2\n")
-    with pytest.raises(DataError, match="file of links is not the one"):
-        list(replay(here / "out", [], []))
+    for name, setting in (("links.txt", "topology"), ("nodes.txt", "split"), ("devices.csv", "devices")):
+        before = (here / name).read_text()
+        (here / name).write_text(files[name])
+        with pytest.raises(DataError, match=f"what swarm.{setting} names is not what it was made with"):
+            list(replay(here / "out", [], []))
+        (here / name).write_text(before)
 
 
 def test_a_partial_folder_replays_what_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

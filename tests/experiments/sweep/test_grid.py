@@ -53,17 +53,20 @@ def test_the_papers_sweeps_can_be_read(file: Path) -> None:
     ("setting", "first", "second"),
     [
         ("topology", "0 1\n1 2\n", "0 1\n1 2\n0 2\n"),
+        ("split", "0\n1\n2\n" * 20, "2\n1\n0\n" * 20),
         ("devices", "node,from_s,speed\n0,1,0.5\n", "node,from_s,speed\n0,1,0.25\n"),
     ],
 )
 def test_a_file_that_settings_name_is_known_by_what_it_holds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, first: str, second: str
 ) -> None:
+    prefix = "file:" if setting == "split" else ""
+
     def task(folder: str, text: str) -> Task:
         (tmp_path / folder).mkdir(exist_ok=True)
         (tmp_path / folder / "named.csv").write_text(text)
         monkeypatch.chdir(tmp_path / folder)
-        swarm = {"nodes": 3, setting: "./named.csv"}
+        swarm = {"nodes": 3, setting: f"{prefix}./named.csv"}
         (made,) = plan(Sweep.of({"presets": "paper-base", "seeds": 1, "data": {"limit": 60}, "swarm": swarm})).tasks
         monkeypatch.chdir(tmp_path)  # A worker may run elsewhere.
         return made
@@ -72,10 +75,14 @@ def test_a_file_that_settings_name_is_known_by_what_it_holds(
     assert None is attempt(made).error
     assert made.key == task("b", first).key
     assert made.key != task("a", second).key
-    assert "ConfigError: a file of links or devices differs" in str(attempt(made).error)
+    assert "ConfigError: a file that the settings name differs" in str(attempt(made).error)
     tables = {"presets": "paper-base", "seeds": 1, "data": {"limit": 60}, "swarm": {"nodes": 3}}
-    with pytest.raises((ConfigError, DataError), match=rf"point 2 .*{setting} = ./missing.csv.*cannot read"):
-        plan(Sweep.of({**tables, "grid": {f"swarm.{setting}": [str(tmp_path / "a" / "named.csv"), "./missing.csv"]}}))
+    with pytest.raises((ConfigError, DataError), match=rf"point 2 .*{setting} = {prefix}./missing.csv.*cannot read"):
+        plan(
+            Sweep.of(
+                {**tables, "grid": {f"swarm.{setting}": [f"{prefix}{tmp_path}/a/named.csv", f"{prefix}./missing.csv"]}}
+            )
+        )
 
 
 def test_a_change_of_the_code_changes_the_name_of_a_run(tmp_path: Path) -> None:

@@ -161,6 +161,20 @@ def test_a_dry_run_says_how_much_there_is_to_do(tmp_path: Path, whole: Path) -> 
     assert (0, expected, "") == (done.returncode, done.stdout, done.stderr)
 
 
+def test_a_sweep_shows_what_a_run_would_note(tmp_path: Path) -> None:
+    rows = "".join(f"{i}.5V,{i % 7},{'ab'[i % 2]}\n" for i in range(60))
+    (tmp_path / "d.csv").write_text("volt,b,label\n" + rows)
+    (tmp_path / "s.toml").write_text(
+        'presets = "paper-base"\nseeds = 2\n[data]\nsource = "d.csv"\n[grid]\nswarm.nodes = [3, 70]\n'
+    )
+    done = protovine_command("sweep", "s.toml", "--dry-run", cwd=tmp_path)
+    assert (0, "") == (done.returncode, done.stderr)
+    notes = [line for line in done.stdout.splitlines() if line.startswith("note: ")]
+    assert 1 == sum(note.startswith("note: d.csv: column 'volt' is text") for note in notes), "once for all points"
+    point = "note: point 2 (preset = paper-base, swarm.nodes = 70)"
+    assert 1 == sum(note.startswith(f"{point}: seed 0: no samples for nodes 60,") for note in notes), notes
+
+
 def test_the_commit_is_that_of_the_code_not_of_the_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     subprocess.run(["git", "init", "-q", "."], check=True)

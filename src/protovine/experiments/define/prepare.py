@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from protovine import stream, topology
-from protovine.experiments.define.build import HOLDOUT, build
+from protovine.errors import DataError
+from protovine.experiments.define.build import HOLDOUT, Built, build
 from protovine.experiments.define.config import DataSettings, Experiment, RunSettings
 from protovine.stream import DataSet
 from protovine.stream.files import is_file_name
@@ -54,31 +56,43 @@ def prepare(experiment: Experiment) -> Prepared:
             data[seed] = data[experiment.seed]
             continue
         data[seed] = load_data(options, seed)
-    notes = list(data[experiment.seed].notes)
-    if any(chosen.learner.kind == "xuilvq" for chosen in settings.values()):
-        notes += _notes_on_scale(data[experiment.seed])
+    notes = notes_on_data(data[experiment.seed], settings.values())
     for key, names in experiment.unused():
         notes.append(f"{key} does not apply to {', '.join(names)}: another kind of {key.rpartition('.')[0]}")
     notes += _notes_on_useless(experiment, settings)
     for seed, name in [(seed, name) for seed in seeds for name in settings]:
-        built = build(settings[name], data[seed], seed)
-        dealt = built.scenario.rows[: settings[name].swarm.nodes]  # A server has no samples.
-        empty = [node for node, rows in enumerate(dealt) if not len(rows)]
-        if empty:
-            notes.append(f"seed {seed}: no samples for node{'s' if len(empty) > 1 else ''} {_listed(empty)}")
-        for fault in settings[name].faults:
-            if fault.at_s > built.end_s:
-                notes.append(f"a {fault.kind} at {fault.at_s:g} s comes after the end, at {built.end_s:.1f} s")
-        without = [
-            node
-            for node, rows in enumerate(built.scenario.rows)
-            if len(rows) and built.positive is not None and built.positive not in built.scenario.y[rows]
-        ]
-        if without:
-            notes.append(f"seed {seed}: no positives at node {_listed(without)}, left out of f1")
+        notes += notes_on_system(settings[name], build(settings[name], data[seed], seed), seed)
     swarms = sorted(settings.values(), key=lambda chosen: (chosen.swarm.centralised, chosen.exchange.kind == "server"))
     links = build(swarms[0], data[experiment.seed], experiment.seed).neighbours
     return Prepared(experiment, settings, data, links, tuple(dict.fromkeys(notes)))
+
+
+def notes_on_data(data: DataSet, settings: Iterable[RunSettings]) -> list[str]:
+    """What a reader of results should know of the data, with these systems."""
+    return [
+        *data.notes,
+        *(_notes_on_scale(data) if any(chosen.learner.kind == "xuilvq" for chosen in settings) else ()),
+    ]
+
+
+def notes_on_system(settings: RunSettings, built: Built, seed: int) -> list[str]:
+    """What a reader of results should know of the nodes of one system."""
+    notes = []
+    dealt = built.scenario.rows[: settings.swarm.nodes]  # A server has no samples.
+    empty = [node for node, rows in enumerate(dealt) if not len(rows)]
+    if empty:
+        notes.append(f"seed {seed}: no samples for {_listed(empty)}")
+    for fault in settings.faults:
+        if fault.at_s > built.end_s:
+            notes.append(f"a {fault.kind} at {fault.at_s:g} s comes after the end, at {built.end_s:.1f} s")
+    without = [
+        node
+        for node, rows in enumerate(built.scenario.rows)
+        if len(rows) and built.positive is not None and built.positive not in built.scenario.y[rows]
+    ]
+    if without:
+        notes.append(f"seed {seed}: no positives at {_listed(without)}, left out of f1")
+    return notes
 
 
 # What only nodes with peers have.
@@ -126,7 +140,7 @@ def resolved(prepared: Prepared) -> dict[str, Any]:
 
 
 def describe_data(prepared: Prepared) -> dict[str, Any]:
-    """Name, shape, classes and fingerprint of the stream and of the links (of the first seed)."""
+    """Name, shape, classes and fingerprint of the stream (of the first seed), the links, and the files of the swarm."""
     data = prepared.data[prepared.experiment.seed]
     return {
         "name": data.name,
@@ -137,8 +151,25 @@ def describe_data(prepared: Prepared) -> dict[str, Any]:
         "drift_points": list(data.drift_points),
         "fingerprint": data.fingerprint(),
         "in_memory": not isinstance(prepared.experiment.data.source, str | os.PathLike),
-        "topology_fingerprint": hashlib.blake2b(repr(prepared.neighbours).encode(), digest_size=16).hexdigest(),
+        "topology_fingerprint": _digest(repr(prepared.neighbours).encode()),
+        "files": {
+            key: _digest(path.read_bytes())
+            for key, path in files_named(prepared.experiment.given().get("swarm", {})).items()
+        },
     }
+
+
+def require_same(recorded: Mapping[str, Any], prepared: Prepared) -> None:
+    """`DataError` if data, links or files are not those of a run with these ``recorded`` data (`describe_data`)."""
+    now = describe_data(prepared)
+    files = recorded.get("files", {})
+    differing = [f"swarm.{key}" for key in now["files"] if files.get(key, now["files"][key]) != now["files"][key]]
+    if recorded["topology_fingerprint"] != now["topology_fingerprint"] and "swarm.topology" not in differing:
+        differing.append("swarm.topology")
+    if recorded["fingerprint"] != now["fingerprint"]:
+        raise DataError(f"the data set '{now['name']}' is not the one it was made with")
+    if differing:
+        raise DataError(f"what {' and '.join(differing)} names is not what it was made with")
 
 
 def _positive(prepared: Prepared, data: DataSet) -> str | None:
@@ -179,27 +210,41 @@ def _plain(tables: dict[str, Any]) -> dict[str, Any]:
             return [cleaned(item) for item in value]
         return value
 
-    swarm = tables.get("swarm", {})
-    if named := files_named(swarm):
-        tables = {**tables, "swarm": {**swarm, **named}}
+    if swarm := tables.get("swarm"):
+        tables = {**tables, "swarm": {**swarm, **with_absolute_paths(swarm)}}
     plain: dict[str, Any] = cleaned(tables)
     return plain
 
 
-def files_named(swarm: Mapping[str, Any]) -> dict[str, str]:
-    """The settings of a swarm that name a file, of links or of devices, with its absolute path.
+def files_named(swarm: Mapping[str, Any]) -> dict[str, Path]:
+    """The settings of a swarm that name a file (of links, devices, or the node of each row), with its absolute path.
 
     Examples
     --------
-    >>> files_named({"topology": "ring", "devices": "/etc/devices.csv"})
-    {'devices': '/etc/devices.csv'}
+    >>> files_named({"topology": "ring", "split": "file:/data/nodes.txt"})
+    {'split': PosixPath('/data/nodes.txt')}
     """
     named = {key: swarm[key] for key in ("topology", "devices") if swarm.get(key)}
     if not topology.is_file_name(named.get("topology", "")):
         named.pop("topology", None)
-    return {key: os.path.abspath(file) for key, file in named.items()}
+    if "split" in swarm and (path := stream.parse_split(swarm["split"]).path):
+        named["split"] = path
+    return {key: Path(os.path.abspath(path)) for key, path in named.items()}
+
+
+def with_absolute_paths(swarm: Mapping[str, Any]) -> dict[str, str]:
+    """The settings of a swarm that name a file, such that they name it from any folder."""
+    found = files_named(swarm)
+    texts = {key: str(path) for key, path in found.items()}
+    if "split" in found:
+        texts["split"] = str(replace(stream.parse_split(swarm["split"]), path=found["split"]))
+    return texts
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def _listed(nodes: list[int]) -> str:
-    shown = ", ".join(map(str, nodes[:10]))
+    shown = f"node{'s' if len(nodes) > 1 else ''} " + ", ".join(map(str, nodes[:10]))
     return shown if len(nodes) <= 10 else f"{shown} and {len(nodes) - 10} more"

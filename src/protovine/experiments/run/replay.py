@@ -8,7 +8,7 @@ from pathlib import Path
 
 from protovine.errors import ConfigError, DataError
 from protovine.experiments.define.config import Experiment, read_toml
-from protovine.experiments.define.prepare import describe_data, prepare
+from protovine.experiments.define.prepare import prepare, require_same
 from protovine.experiments.run.execute import execute
 from protovine.experiments.run.folder import read_result
 from protovine.system import warm
@@ -52,13 +52,9 @@ def replay(
         raise DataError(f"{path} cannot be replayed: its data were Python objects, which a run folder does not keep")
     try:
         prepared = prepare(Experiment(**read_toml(path / "experiment.toml")))
+        require_same(result["data"], prepared)
     except DataError as error:
         raise DataError(f"{path} cannot be replayed: {error}") from None
-    recorded_data, data = result["data"], describe_data(prepared)
-    if recorded_data["fingerprint"] != data["fingerprint"]:
-        raise DataError(f"{path} cannot be replayed: the data set '{data['name']}' is not the one it was made with")
-    if recorded_data["topology_fingerprint"] != data["topology_fingerprint"]:
-        raise DataError(f"{path} cannot be replayed: its file of links is not the one it was made with")
     for preset in presets:
         if preset not in prepared.settings:
             raise ConfigError(f"{path} has no preset '{preset}' (it has {', '.join(prepared.settings)})")

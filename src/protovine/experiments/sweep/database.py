@@ -327,7 +327,7 @@ def _require_kept(connection: sqlite3.Connection, folder: Path, plan: Plan) -> N
     ]
     shown = "; ".join(f"{key} was {_shown(first.get(key))} and is {_shown(second.get(key))}" for key in differing[:3])
     more = f", and {len(differing) - 3} more" if len(differing) > 3 else ""
-    what = shown + more if differing else "its data or its files of links and devices differ"
+    what = shown + more if differing else "its data or the files that it names differ"
     raise ConfigError(
         f"{folder} holds another sweep, and this one leaves some of its runs out ({what}); name another folder"
     )

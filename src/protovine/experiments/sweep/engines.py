@@ -61,7 +61,7 @@ def attempt(task: Task) -> Finished:
         if fingerprint_of(task.data, task.seed) != task.fingerprint:
             raise ConfigError(f"{task.data.source} differs between this worker and the sweep")
         if files_of(task.settings) != task.files:
-            raise ConfigError("a file of links or devices differs between this worker and the sweep")
+            raise ConfigError("a file that the settings name differs between this worker and the sweep")
         made = execute(task.settings, task.key, task.seed, load(task.data, task.seed))
     except Exception as caught:
         error = f"{type(caught).__name__}: {caught}"

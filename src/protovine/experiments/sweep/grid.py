@@ -17,7 +17,13 @@ from protovine import stream
 from protovine.errors import ConfigError, DataError, suggest
 from protovine.experiments.define.build import build
 from protovine.experiments.define.config import DataSettings, Experiment, RunSettings
-from protovine.experiments.define.prepare import files_named, load_data
+from protovine.experiments.define.prepare import (
+    files_named,
+    load_data,
+    notes_on_data,
+    notes_on_system,
+    with_absolute_paths,
+)
 from protovine.stream import DataSet
 from protovine.stream.files import is_file_name
 from protovine.system import kinds, merged_tables, nested, read_tables
@@ -149,6 +155,7 @@ class Plan:
     """The runs of a sweep: ``tasks``, each once, and for every point and seed the key of its run.
 
     Points with the same resolved settings share runs: a preset without sharing is the same at every share probability.
+    ``notes`` are what a reader of the results should know of the streams and, with the first seed, of the systems.
     """
 
     sweep: Sweep
@@ -156,6 +163,7 @@ class Plan:
     keys: dict[tuple[int, int], str]
     data: dict[str, dict[str, Any]]
     versions: dict[str, str]
+    notes: tuple[str, ...] = ()
 
 
 def plan(sweep: Sweep) -> Plan:
@@ -174,6 +182,7 @@ def plan(sweep: Sweep) -> Plan:
     described: dict[str, dict[str, Any]] = {}
     versions = counted_versions()
     checked: set[str] = set()
+    notes: dict[str, None] = {}
     # Each point's settings are written once for all seeds.
     contents = {point.number: _content(point) for point in sweep.points}
     for seed in sweep.seeds:
@@ -181,10 +190,13 @@ def plan(sweep: Sweep) -> Plan:
             try:
                 data = load(point.data, seed)
                 fingerprint = fingerprint_of(point.data, seed)
-                built = contents[point.number] + fingerprint + repr(files_named(point.settings.swarm.model_dump()))
-                if built not in checked and seed == sweep.seeds[0]:
-                    build(point.settings, data, seed)
-                    checked.add(built)
+                names = contents[point.number] + fingerprint + repr(files_named(point.settings.swarm.model_dump()))
+                if names not in checked and seed == sweep.seeds[0]:
+                    system = build(point.settings, data, seed)
+                    checked.add(names)
+                    notes |= dict.fromkeys(f"{data.name}: {note}" for note in notes_on_data(data, [point.settings]))
+                    of_system = notes_on_system(point.settings, system, seed)
+                    notes |= dict.fromkeys(f"{point}: {note}" for note in of_system)
                 files = files_of(point.settings)
             except (ConfigError, DataError) as error:
                 raise type(error)(f"{point}: {error}") from None
@@ -195,7 +207,7 @@ def plan(sweep: Sweep) -> Plan:
             keys[point.number, seed] = key
             if key not in tasks:
                 tasks[key] = Task(key, point.settings, point.data, seed, fingerprint, files, tuple(versions.items()))
-    return Plan(sweep, tuple(tasks.values()), keys, described, versions)
+    return Plan(sweep, tuple(tasks.values()), keys, described, versions, tuple(notes))
 
 
 def counted_versions() -> dict[str, str]:
@@ -272,7 +284,7 @@ def _points(
                 source = os.path.abspath(source)
             data = experiment.data.model_copy(update={"source": source})
             settings = experiment.settings(preset)
-            swarm = settings.swarm.model_copy(update=files_named(settings.swarm.model_dump()))
+            swarm = settings.swarm.model_copy(update=with_absolute_paths(settings.swarm.model_dump()))
             yield Point(number, named, settings.model_copy(update={"swarm": swarm}), data)
 
 
@@ -285,9 +297,9 @@ def _content(point: Point) -> str:
 
 
 def files_of(settings: RunSettings) -> str:
-    """32 hexadecimal digits of the files of links and devices that settings name; empty without any."""
+    """32 hexadecimal digits of the files that settings name beside the data; empty without any."""
     named = files_named(settings.swarm.model_dump())
-    return _digest(repr([(key, Path(file).read_bytes()) for key, file in named.items()])) if named else ""
+    return _digest(repr([(key, path.read_bytes()) for key, path in named.items()])) if named else ""
 
 
 def _key(content: str, fingerprint: str, files: str, seed: int, versions: dict[str, str]) -> str:

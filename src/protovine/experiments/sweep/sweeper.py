@@ -24,7 +24,10 @@ from protovine.system import warm
 
 @dataclass(frozen=True)
 class Swept:
-    """A sweep's progress: all ``runs``, those finished ``before``, those ``done`` now, and all ``failures``."""
+    """A sweep's progress: all ``runs``, those finished ``before``, those ``done`` now, and all ``failures``.
+
+    ``notes`` are what a reader of the results should know of the streams and systems.
+    """
 
     runs: int
     before: int
@@ -32,6 +35,7 @@ class Swept:
     wall_s: float
     failures: tuple[tuple[str, int, str], ...]
     interrupted: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def rate_hz(self) -> float:
@@ -126,7 +130,9 @@ def run_plan(
                 interrupted = True
         wall_s = time.perf_counter() - started
         failures = tuple(database.failures())
-    return Swept(len(planned.tasks), len(planned.tasks) - len(tasks), done, wall_s, failures, interrupted)
+    return Swept(
+        len(planned.tasks), len(planned.tasks) - len(tasks), done, wall_s, failures, interrupted, planned.notes
+    )
 
 
 def provenance(where: dict[str, Any]) -> dict[str, Any]:
