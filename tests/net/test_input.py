@@ -289,3 +289,26 @@ def test_check_makes_nothing_and_connects_nothing(tmp_path: Path) -> None:
     )
     assert (0, "n, number 1 of swarm s: 2 features and 2 classes\n") == (done.returncode, done.stdout), done.stderr
     assert ["node.toml"] == [path.name for path in tmp_path.iterdir()]
+
+
+def test_paths_in_a_file_count_from_its_folder_and_those_of_options_from_the_current_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, here = tmp_path / "etc", tmp_path / "here"
+    home.mkdir()
+    here.mkdir()
+    (home / "node.toml").write_text(
+        'schema = "schema.json"\nnode = {state = "state", tape = "tape"}\ncontrol = {token_file = "token"}\n'
+        'network = {certificates = "ann", listen = ["tcp/127.0.0.1:0"]}\nsource = {kind = "file", path = "in"}\n'
+    )
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    above = {"node": {"tape": "tape"}, "source": {"path": "in"}, "sink": {"kind": "file", "path": "~/out"}}
+    read = NodeSettings.read(Path("../etc/node.toml"), above)
+    paths = (
+        *(read.schema_, read.node.state, read.node.tape, read.control.token_file, read.network.certificates),
+        *(read.source.path, read.sink.path),
+    )
+    found = [Path(path).resolve().relative_to(tmp_path).as_posix() for path in paths]
+    assert ["etc/schema.json", "etc/state", "here/tape", "etc/token", "etc/ann", "here/in", "out"] == found
+    assert "none" == NodeSettings.read(Path("../etc/node.toml"), {"node": {"state": "none"}}).node.state

@@ -281,9 +281,12 @@ class NodeSettings(SystemSettings):
     def read(cls, path: Path | None, above: dict[str, Any]) -> NodeSettings:
         """The settings of a file, with ``above`` (tables) laid over it, and both over the preset.
 
+        Paths in the file are counted from its folder, those in ``above`` from the current one.
+
         A source or sink of another kind has other keys, so it takes the place of the file's.
         """
-        below = read_tables(path, "node file") if path else {}
+        below = _with_paths(read_tables(path, "node file"), path.parent) if path else {}
+        above = _with_paths(above, Path())
         for key in ("source", "sink"):
             named = [table.get("kind") for table in (below.get(key), above.get(key)) if isinstance(table, dict)]
             if len(named) == 2 and named[1] not in (None, named[0]):
@@ -300,25 +303,7 @@ class NodeSettings(SystemSettings):
         if batch_s and isinstance(made.exchange, LogSettings) and not made.exchange.batch_s:
             exchange = made.exchange.model_copy(update={"batch_s": batch_s})
             made = made.model_copy(update={"exchange": exchange})
-        return made.with_paths(path.parent if path else Path())
-
-    def with_paths(self, home: Path) -> NodeSettings:
-        """The same with paths of files counted from ``home``, where the file with the settings is."""
-
-        def at(value: str | None) -> str | None:
-            return None if value is None else str(home / os.path.expanduser(value))
-
-        state = self.node.state if self.node.state == NO_STATE else at(self.node.state)
-        node = self.node.model_copy(update={"state": state, "tape": at(self.node.tape)})
-        network = self.network.model_copy(update={"certificates": at(self.network.certificates)})
-        schema = at(self.schema_) if isinstance(self.schema_, str) else self.schema_
-        control = self.control.model_copy(update={"token_file": at(self.control.token_file)})
-        update: dict[str, Any] = {"node": node, "network": network, "schema_": schema, "control": control}
-        for key in ("source", "sink"):
-            table = getattr(self, key)
-            paths = {name: at(getattr(table, name, None)) for name in _PATHS if getattr(table, name, None) is not None}
-            update[key] = table.model_copy(update=paths) if table is not None else None
-        return self.model_copy(update=update)
+        return made
 
     def _check(self) -> None:
         if self.learner.kind == "river":
@@ -490,4 +475,25 @@ class NodeSettings(SystemSettings):
         return ZenohSink(session, table.key, failed=failed)
 
 
-_PATHS = ("path", "ca_file", "certificate_file", "key_file")
+_FILES = ("path", "ca_file", "certificate_file", "key_file")
+_PATHS = {
+    "node": ("state", "tape"),
+    "network": ("certificates",),
+    "control": ("token_file",),
+    "source": _FILES,
+    "sink": _FILES,
+}
+
+
+def _with_paths(tables: dict[str, Any], home: Path) -> dict[str, Any]:
+    """The tables with paths of files counted from ``home``. What is no text is refused later."""
+
+    def at(key: str, value: Any) -> Any:
+        named = isinstance(value, str) and (key, value) != ("state", NO_STATE)
+        return str(home / os.path.expanduser(value)) if named else value
+
+    found = dict(tables)
+    for name, keys in _PATHS.items():
+        if isinstance(table := tables.get(name), dict):
+            found[name] = {key: at(key, value) if key in keys else value for key, value in table.items()}
+    return {key: at(key, value) if key == "schema" else value for key, value in found.items()}
