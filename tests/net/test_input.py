@@ -8,6 +8,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -312,3 +313,80 @@ def test_paths_in_a_file_count_from_its_folder_and_those_of_options_from_the_cur
     found = [Path(path).resolve().relative_to(tmp_path).as_posix() for path in paths]
     assert ["etc/schema.json", "etc/state", "here/tape", "etc/token", "etc/ann", "here/in", "out"] == found
     assert "none" == NodeSettings.read(Path("../etc/node.toml"), {"node": {"state": "none"}}).node.state
+
+
+def test_a_reader_that_goes_is_reported_while_the_node_runs(tmp_path: Path) -> None:
+    (tmp_path / "schema.json").write_text(json.dumps(SCHEMA))
+    options = ["--schema", "schema.json", "--plain", "s/n/1", "--listen", "tcp/127.0.0.1:0", "--state", "none"]
+    line = [sys.executable, "-m", "protovine", "node", *options, "--source", "stdin", "--sink", "stdout"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(line, cwd=tmp_path, text=True, **pipes) as child:
+        child.stdin.write(f"{GOOD[0]}\n")
+        child.stdin.flush()
+        assert "prediction" in child.stdout.readline()
+        child.stdout.close()
+        stop = threading.Event()
+
+        def feed() -> None:
+            while not stop.wait(0.05):
+                child.stdin.write(f"{GOOD[1]}\n")
+                child.stdin.flush()
+
+        feeder = threading.Thread(target=feed)
+        feeder.start()
+        try:
+            assert any("standard output: cannot be written any more" in said for said in child.stderr)
+        finally:
+            stop.set()
+            feeder.join()
+        child.stdin.close()
+        child.stderr.read()
+        assert 0 == child.wait(60)
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ({"node": {"tape": "in"}}, "node.tape must be another file than source.path, got {}/in"),
+        ({"node": {"tape": "schema.json"}}, "node.tape must be another file than schema, got {}/schema.json"),
+        ({"node": {"tape": "link"}}, "node.tape must be another file than source.path, got {}/link"),
+        (
+            {"node": {"tape": "state/snapshot.bin", "state": "state"}},
+            "node.tape must be another file than snapshot.bin in node.state, got {}/state/snapshot.bin",
+        ),
+        ({"node": {"tape": "node.toml"}}, "node.tape: {}/node.toml is there and is no tape: name another file"),
+        (
+            {"node": {"tape": "out"}, "sink": {"kind": "file", "path": "out"}},
+            "sink.path must be another file than node.tape, got {}/out",
+        ),
+        (
+            {"sink": {"kind": "file", "path": "node.toml"}},
+            "path: {}/node.toml has no JSON lines: name another file, or one that is empty",
+        ),
+        (
+            {"sink": {"kind": "file", "path": "schema.json"}},
+            "sink.path must be another file than schema, got {}/schema.json",
+        ),
+    ],
+)
+def test_a_node_writes_into_no_file_that_is_something_else(
+    tmp_path: Path, tables: dict[str, Any], message: str
+) -> None:
+    (tmp_path / "schema.json").write_text(json.dumps(SCHEMA))
+    (tmp_path / "in").write_text("\n".join(GOOD))
+    (tmp_path / "link").symlink_to("in")
+    (tmp_path / "state").mkdir()
+    (tmp_path / "node.toml").write_text(
+        'schema = "schema.json"\nnode = {state = "none"}\nsource = {kind = "file", path = "in"}\n'
+        'network = {plain = true, swarm = "s", name = "n", id = 1, listen = ["tcp/127.0.0.1:0"]}\n'
+    )
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    at = {"tape", "path", "state"}
+    above = {
+        name: {key: str(tmp_path / value) if key in at else value for key, value in table.items()}
+        for name, table in tables.items()
+    }
+    with pytest.raises(ConfigError) as refused:
+        prepare(NodeSettings.read(tmp_path / "node.toml", above))
+    assert message.format(tmp_path) == str(refused.value)
+    assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}

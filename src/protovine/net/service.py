@@ -22,7 +22,7 @@ from protovine.net.config import NodeSettings
 from protovine.net.control import Control
 from protovine.net.feeding import feed
 from protovine.net.io.base import Output, Sink, Source
-from protovine.net.io.files import check_writable
+from protovine.net.io.files import check_apart, check_writable
 from protovine.net.io.schema import Schema
 from protovine.net.member import Plan, Started, incarnation_at, start_member
 from protovine.net.ops.logs import set_up_logs
@@ -32,9 +32,10 @@ from protovine.net.ops.server import Server, parse_address
 from protovine.net.ops.systemd import Notifier
 from protovine.net.samples import SamplePrediction
 from protovine.net.security.commands import ControlKey
-from protovine.net.store import check_folder
+from protovine.net.store import STATE_FILES, check_folder
 from protovine.net.tally import Tally
 from protovine.system import warm
+from protovine.tape import may_be_tape
 from protovine.values import listed
 
 _log = logging.getLogger("protovine")
@@ -75,13 +76,11 @@ def prepare(settings: NodeSettings, fresh: bool = False) -> Prepared:
     settings.build(schema, plan.member.id, 1, [])
     if plan.state is not None:
         check_folder(plan.state, {} if fresh else plan.about)
-    if plan.tape is not None:
-        check_writable(plan.tape, "node.tape")
     metrics = None if settings.node.metrics is None else parse_address(settings.node.metrics)
     check_ports(settings.network.listen, metrics, plan.state)
     if plan.endpoints.multicast is not None:
         plan.endpoints.multicast.check_interface()
-    _check_files(settings)
+    _check_files(settings, plan)
     control_key = settings.control.key(plan.member.swarm)
     causes, started = Causes(log_cause), list[Started]()
 
@@ -93,11 +92,25 @@ def prepare(settings: NodeSettings, fresh: bool = False) -> Prepared:
     return Prepared(schema, plan, source, sink, causes, control_key, started)
 
 
-def _check_files(settings: NodeSettings) -> None:
-    """`ConfigError` if the sink would write into the file that the source reads."""
-    read, written = (getattr(part, "path", None) for part in (settings.source, settings.sink))
-    if read is not None and written is not None and os.path.exists(written) and os.path.samefile(read, written):
-        raise ConfigError(f"sink.path must be another file than source.path, got {written}")
+def _check_files(settings: NodeSettings, plan: Plan) -> None:
+    """`ConfigError` if the node would write into a file that it reads, or that is something else."""
+    read: dict[str, Any] = {
+        "source.path": getattr(settings.source, "path", None),
+        "schema": settings.schema_ if isinstance(settings.schema_, str) else None,
+        "control.token_file": settings.control.token_file,
+    }
+    others = {name: Path(path) for name, path in read.items() if path is not None}
+    if plan.state is not None:
+        others |= {f"{name} in node.state": plan.state / name for name in STATE_FILES}
+    tape, sink = plan.tape, getattr(settings.sink, "path", None)
+    if tape is not None:
+        check_writable(tape, "node.tape")
+        check_apart(tape, "node.tape", others)
+        if tape.is_file() and os.access(tape, os.R_OK) and not may_be_tape(tape):
+            raise ConfigError(f"node.tape: {tape} is there and is no tape: name another file")
+        others["node.tape"] = tape
+    if sink is not None:
+        check_apart(Path(sink), "sink.path", others)
 
 
 def run_member(
@@ -284,7 +297,7 @@ async def _feed(prepared: Prepared, name: str, started: Started) -> None:
     runtime.source, runtime.sink = source, sink
 
     async def put(made: SamplePrediction) -> None:
-        if sink is not None and not sink.closed:
+        if sink is not None:
             await sink.put(
                 Output.of(
                     prepared.schema,

@@ -23,6 +23,8 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 FORMAT = 3
 _STARTS_MAX = 2**62
 _NEWEST, _PREVIOUS = "snapshot.bin", "snapshot.previous.bin"
+# Files that a state folder has.
+STATE_FILES = (_NEWEST, _PREVIOUS, "lock", "incarnation")
 
 
 @dataclass(frozen=True, slots=True)

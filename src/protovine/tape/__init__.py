@@ -30,7 +30,7 @@ from protovine.tape.calls import (
     repeat,
 )
 from protovine.tape.chain import Chain, Start, comparable, play_chain
-from protovine.tape.files import Tape, encode, next_name, numbered_tapes, read_tape, read_tapes
+from protovine.tape.files import Tape, encode, may_be_tape, next_name, numbered_tapes, read_tape, read_tapes
 from protovine.tape.play import Beginning, Without, play, play_without
 
 __all__ = [
@@ -61,6 +61,7 @@ __all__ = [
     "Without",
     "comparable",
     "encode",
+    "may_be_tape",
     "next_name",
     "numbered_tapes",
     "play",

@@ -103,6 +103,25 @@ def next_name(path: Path) -> Path:
     return path.with_name(f"{path.name}.{max(numbers, default=0) + 1:0{_NUMBER_DIGITS}}")
 
 
+def may_be_tape(path: Path) -> bool:
+    """Whether a file may be a tape, also a damaged one: it begins with a length that an entry can have.
+
+    Texts and snapshots do not.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from protovine.tape import Ticked
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     tape, table = Path(folder, "ann.tape"), Path(folder, "rows.csv")
+    ...     _ = tape.write_bytes(encode(Ticked(8))), table.write_text("wind,label")
+    ...     may_be_tape(tape), may_be_tape(table)
+    (True, False)
+    """
+    with open(path, "rb") as file:
+        return int.from_bytes(file.read(_LENGTH_BYTES), "little") <= _ENTRY_BYTES_MAX
+
+
 def encode(call: AnyCall) -> bytes:
     """A call as an entry of a tape file: its length, then MessagePack.
 

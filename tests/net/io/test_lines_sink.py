@@ -39,7 +39,7 @@ def test_an_output_says_what_the_node_predicts():
 
 def test_lines_are_appended_to_a_file_each_as_it_comes(tmp_path):
     path = tmp_path / "out.jsonl"
-    path.write_text("before\n")
+    path.write_text('{"before": 1}\n')
 
     async def run():
         sink = JsonLinesSink(path)
@@ -54,7 +54,7 @@ def test_lines_are_appended_to_a_file_each_as_it_comes(tmp_path):
 
     asyncio.run(run())
     before, *lines = path.read_text().splitlines()
-    assert "before" == before
+    assert '{"before": 1}' == before
     assert list(range(500)) == [json.loads(line)["id"] for line in lines]
     assert {
         "id": 7,
@@ -157,6 +157,48 @@ def test_a_full_disk_ends_the_sink():
     dropped = asyncio.run(asyncio.wait_for(run(), 20))
     assert [("closed", "/dev/full: cannot be written any more: No space left on device")] == reported
     assert 2 == dropped
+
+
+FULL = """
+import asyncio, json, resource, sys
+from protovine.net import JsonLinesSink, Output
+async def main():
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (550, hard))
+    reported = []
+    sink = JsonLinesSink(sys.argv[1], failed=lambda *why: reported.append(why))
+    number = 0
+    async def put_until(holds):
+        nonlocal number
+        async with asyncio.timeout(60):
+            while not holds():
+                await sink.put(Output(number, 1.5, "wet", {"dry": 0.25, "wet": 0.75}, 31, "barn"))
+                number += 1
+                await asyncio.sleep(0.01)
+    await put_until(lambda: reported)
+    during = [sink.connected, sink.closed, sink.dropped]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    await put_until(lambda: len(reported) == 2)
+    await sink.close()
+    print(json.dumps({"number": number, "during": during, "reported": reported, "dropped": sink.dropped}))
+asyncio.run(main())
+"""
+
+
+def test_a_file_that_could_not_be_written_for_a_while_has_every_line(tmp_path):
+    path = tmp_path / "out.jsonl"
+    path.write_text('{"half')
+    done = subprocess.run([sys.executable, "-c", FULL, path], capture_output=True, text=True, timeout=120)
+    assert "" == done.stderr
+    said = json.loads(done.stdout)
+    assert [False, False, 0] == said["during"]
+    assert [
+        ["closed", f"{path}: cannot be written: File too large; trying again every second"],
+        ["closed", f"{path}: is written again"],
+    ] == said["reported"]
+    half, *lines = path.read_text().splitlines()
+    assert '{"half' == half, "what another start left is not spoilt further"
+    assert (0, list(range(said["number"]))) == (said["dropped"], [json.loads(line)["id"] for line in lines])
 
 
 def test_settings_out_of_range_are_refused(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from protovine.errors import ConfigError
@@ -23,3 +24,23 @@ def check_writable(path: Path, name: str) -> None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise ConfigError(f"{name}: {path} cannot be written: {error.strerror}") from None
+
+
+def check_apart(path: Path, name: str, others: Mapping[str, Path]) -> None:
+    """`ConfigError` if the file that setting ``name`` names is one of the ``others``, which are named likewise."""
+    for other, there in others.items():
+        if os.path.realpath(path) == os.path.realpath(there) or (
+            path.exists() and there.exists() and os.path.samefile(path, there)
+        ):
+            raise ConfigError(f"{name} must be another file than {other}, got {path}")
+
+
+def begins_with(path: Path, size: int) -> bytes:
+    """The first bytes of a regular file; none of a device, a FIFO, or what is not there or cannot be read."""
+    try:
+        if not path.is_file():
+            return b""
+        with open(path, "rb") as file:
+            return file.read(size)
+    except OSError:
+        return b""

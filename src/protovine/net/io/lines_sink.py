@@ -11,8 +11,12 @@ from pathlib import Path
 from protovine.errors import ConfigError
 from protovine.net.causes import Report
 from protovine.net.io.base import CLOSE_TIMEOUT_S, QUEUE, Output, ReportingSink, encode
-from protovine.net.io.files import check_writable
+from protovine.net.io.files import begins_with, check_writable
 from protovine.net.io.queues import DropOldest
+
+# Pause before a file that could not be written is tried again.
+_RETRY_S = 1.0
+_APPENDED = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 
 
 class JsonLinesSink(ReportingSink):
@@ -20,8 +24,9 @@ class JsonLinesSink(ReportingSink):
 
     The file is opened, or made, with the first output.
 
-    When the reader of a pipe goes, or the disk is full, the sink calls ``failed`` once, is ``closed`` from then on, and
-    drops further outputs.
+    When the reader of a pipe goes, the sink calls ``failed`` once, is ``closed`` from then on, and drops further
+    outputs. A file that cannot be written, as on a full disk, is tried again every second; ``failed`` is called when
+    that begins and when it ends.
 
     Parameters
     ----------
@@ -30,12 +35,12 @@ class JsonLinesSink(ReportingSink):
     queue : int, 1 to 1,000,000
         Outputs that may wait.
     failed : callable(reason, text), optional
-        Called when nothing more can be written.
+        Called when nothing can be written, and when a file can be written again.
 
     Raises
     ------
     ConfigError
-        A setting is out of range, or the file cannot be written.
+        A setting is out of range, or the file cannot be written or has other content.
 
     Examples
     --------
@@ -57,23 +62,28 @@ class JsonLinesSink(ReportingSink):
         self._queue = DropOldest(queue)
         self._path = None if path is None else Path(path).expanduser()
         self._closed = False
-        self._cut = 0  # Whether a line is being written.
+        self._unwritten = b""  # The line that is being written.
         self._error: str | None = None
+        self._outage: str | None = None  # Why the file cannot be written for now.
+        self._outage_reported = False
+        self._ending = threading.Event()
         self._thread: threading.Thread | None = None
         if self._path is not None:
             check_writable(self._path, "path")
+            if begins_with(self._path, 1) not in (b"", b"{"):
+                raise ConfigError(f"path: {self._path} has no JSON lines: name another file, or one that is empty")
         elif sys.stdout is None:
             raise ConfigError("there is no standard output")
 
     @property
     def dropped(self) -> int:
         """Outputs that were lost: the oldest that waited; after the end, those that waited then and that come."""
-        return self._queue.dropped + self._late + (len(self._queue) + self._cut if self.closed else 0)
+        return self._queue.dropped + self._late + (len(self._queue) + bool(self._unwritten) if self.closed else 0)
 
     @property
     def connected(self) -> bool:
-        """Whether lines can be written: until the reader of a pipe goes, or the disk is full."""
-        return not self.closed
+        """Whether lines can be written: not after the reader of a pipe has gone, nor while the disk is full."""
+        return not self.closed and self._outage is None
 
     @property
     def closed(self) -> bool:
@@ -82,9 +92,9 @@ class JsonLinesSink(ReportingSink):
 
     async def put(self, output: Output) -> None:
         """Hand it to the thread that writes."""
+        self._report_end()
         if self.closed:
             self._late += 1
-            self._report_end()
             return
         if self._thread is None:
             # A daemon: a reader that has stopped reading may keep it waiting for ever, but must not keep the node.
@@ -95,6 +105,7 @@ class JsonLinesSink(ReportingSink):
     async def close(self) -> None:
         """Write what waits, for at most two seconds."""
         self._queue.end()
+        self._ending.set()
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join, CLOSE_TIMEOUT_S)
         self._report_end()
@@ -102,29 +113,58 @@ class JsonLinesSink(ReportingSink):
 
     def _report_end(self) -> None:
         """Report why nothing can be written; not from the writing thread, where the caller would not expect it."""
+        outage = self._outage
         if self._error is not None:
             self._report_once("closed", self._error)
+        elif self._failed is not None and self._outage_reported != (outage is not None):
+            self._outage_reported = outage is not None
+            self._failed("closed", f"{self._path}: is written again" if outage is None else outage)
 
     def _write(self) -> None:
-        fd: int | None = None
+        name = self._path or "standard output"
+        while True:
+            try:
+                self._write_lines()
+                return
+            except OSError as error:
+                if not self._is_file() or self._ending.is_set():
+                    self._error = f"{name}: cannot be written any more: {error.strerror}"
+                    return
+                self._outage = f"{name}: cannot be written: {error.strerror}; trying again every second"
+            self._ending.wait(_RETRY_S)
+
+    def _write_lines(self) -> None:
+        if self._path is None:
+            sys.stdout.flush()
+        # Of a FIFO this waits for the reader.
+        fd = sys.stdout.fileno() if self._path is None else os.open(self._path, _APPENDED, 0o666)
         try:
-            if self._path is not None:
-                fd = _open(self._path)  # Of a FIFO this waits for the reader.
-            else:
-                sys.stdout.flush()
-                fd = sys.stdout.fileno()
+            if self._path is not None and self._path.is_file() and not _ends_a_line(self._path):
+                os.write(fd, b"\n")
             # With os.write nothing stays in a buffer that Python would want to write when it ends.
-            while line := self._queue.take():
-                self._cut, written = 1, 0
-                while written < len(line):
-                    written += os.write(fd, line[written:])
-                self._cut = 0
-        except OSError as error:
-            self._error = f"{self._path or 'standard output'}: cannot be written any more: {error.strerror}"
+            while line := self._unwritten or self._queue.take():
+                self._unwritten, written = line, 0
+                try:
+                    while written < len(line):
+                        written += os.write(fd, line[written:])
+                except OSError:
+                    if self._is_file():
+                        os.ftruncate(fd, os.fstat(fd).st_size - written)
+                    raise
+                self._unwritten, self._outage = b"", None
         finally:
-            if self._path is not None and fd is not None:
+            if self._path is not None:
                 os.close(fd)
 
+    def _is_file(self) -> bool:
+        return self._path is not None and (not self._path.exists() or self._path.is_file())
 
-def _open(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+
+def _ends_a_line(path: Path) -> bool:
+    """Whether a file is empty, ends with a line break or cannot be read: a machine may have stopped within a line."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+            return file.read() in (b"", b"\n")
+    except OSError:
+        return True
