@@ -204,6 +204,7 @@ class Node:
         now_ns: int,
         event_ns: int | None = None,
         sample_id: int | None = None,
+        awaits: bool = True,
     ) -> Prediction:
         """Predict a local sample, then learn it if its class ``y`` is known (prequential: test, then train).
 
@@ -217,6 +218,8 @@ class Node:
             The time, and when the sample was measured (by default now; a time from the future counts as now).
         sample_id : int, optional
             Name of the sample in records; by default the number of local samples learnt so far.
+        awaits : bool
+            Whether a sample without a class waits for it; else it is only predicted.
 
         Raises
         ------
@@ -242,7 +245,7 @@ class Node:
         self._out.records.append(records.Predicted(now_ns, self.id, name, prediction.code, proba))
         if y is not None:
             self._learn(sample, y, event, name)
-        elif sample_id is not None:
+        elif sample_id is not None and awaits:
             self._unlabelled[sample_id] = (sample, event)
             if len(self._unlabelled) > UNLABELLED_MAX:
                 del self._unlabelled[next(iter(self._unlabelled))]

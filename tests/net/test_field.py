@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pytest
 
 from protovine.net.store import Store
 from protovine.snapshot import unpack
-from tests.net.test_service import Processes, command, endpoint, lines, ports, prepare, wait_for
+from tests.net.test_service import LIMIT_S, Processes, command, endpoint, lines, ports, prepare, wait_for
 
 pytest.importorskip("zenoh", reason="the extra `net` is not installed")
 
@@ -209,3 +210,24 @@ def test_thirty_kills_at_random_moments_lose_nothing_that_was_saved(nodes: Proce
     # On a busy machine a start may take so long that the network is opened again.
     warnings = [line for line in log.splitlines() if '"level": "warning"' in line and "network again" not in line]
     assert "Traceback" not in log and not warnings
+
+
+def test_a_node_that_stays_after_its_source_and_cannot_save_says_both(nodes: Processes) -> None:
+    folder, (port,) = nodes.folder, ports(1)
+    prepare(folder, ["ann"], rows=20, metrics=f"127.0.0.1:{port}", snapshot_s=600)
+    (folder / "ann.toml").write_text((folder / "ann.toml").read_text().replace("connect = []\n", ""))
+    ann = nodes.start("ann", "ann.toml")
+    wait_for(lambda: "the source has ended; the node stays" in nodes.log("ann"), "it says so")
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        text = answer.read().decode()
+    assert "\nprotovine_samples_total 20.0\n" in text
+    connected = [line for line in text.splitlines() if line.startswith("protovine_") and "_connected" in line]
+    assert [] == connected, "nothing is amiss, so no alert"
+    assert 200 == page(port)[0]
+    shutil.rmtree(folder / "ann-state")
+    ann.send_signal(signal.SIGTERM)
+    assert 0 == ann.wait(LIMIT_S)
+    assert (
+        "what was learnt since the last snapshot is lost: it could not be saved at the end: No such file"
+        in nodes.log("ann")
+    )

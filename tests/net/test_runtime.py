@@ -483,6 +483,17 @@ def test_samples_that_wait_for_labels_are_bounded_and_it_is_said(
     assert (1, 1, kept - 1) == (tally.labels, tally.unknown_labels, node.unlabelled)
 
 
+def test_a_sample_without_an_id_waits_for_no_label() -> None:
+    node = node_of(1)
+    samples = LocalSamples(node, Tally())
+    samples.take(Event(np.array([0.0, 3.0]), None, 7), 1)
+    for name in range(20):
+        assert samples.take(Event(np.array([0.0, 3.0]), None, None), 2 + name) is not None
+    assert (1, [("", "7")]) == (node.unlabelled, samples.awaited)
+    samples.take(Event(None, 1, 7), 60)
+    assert (0, 1) == (node.unlabelled, samples.tally.labels)
+
+
 def test_a_snapshot_has_the_newest_samples_that_wait_and_they_go_on_waiting(caplog: pytest.LogCaptureFixture) -> None:
     node = node_of(1)
     samples = LocalSamples(node, Tally(), AwaitLimits(saved_bytes_max=2200, s_max=100.0))

@@ -107,6 +107,7 @@ class Runtime:
         self.sink: SinkLike | None = None
         self.control: ControlLike | None = None
         self.feeding = False  # Whether samples are being taken from the source.
+        self.source_ended = False  # Whether it came to its end, and the node goes on without one.
         self.tally = Tally(causes=Causes(log_cause))
         for peer, view in node.views.items():
             self.tally.latency.expect(peer, view.created_ns)
@@ -194,7 +195,7 @@ class Runtime:
         self.node.finish(self.now_ns())
         pump(self.node, self._send, self._record)
         if self.snapshots.store is not None:
-            self.snapshots.save()
+            self.snapshots.save_last()
         self.transport.close()
 
     def take(self, event: EventLike, number: int | None = None) -> SamplePrediction | None:

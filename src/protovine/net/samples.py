@@ -145,7 +145,13 @@ class LocalSamples:
         number = self._next_id if number is None else number
         try:
             self._check_missing(event.x)
-            prediction = self.node.observe(event.x, event.y, now_ns=now_ns, event_ns=event.time_ns, sample_id=number)
+            prediction = self.node.observe(
+                *(event.x, event.y),
+                now_ns=now_ns,
+                event_ns=event.time_ns,
+                sample_id=number,
+                awaits=event.id is not None,
+            )
         except ValueError as error:  # A value that this learner cannot take.
             raise SampleError(str(error)) from error
         self._next_id = number + 1

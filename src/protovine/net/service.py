@@ -193,6 +193,9 @@ async def _run(settings: NodeSettings, read_again: Callable[[], NodeSettings], f
             systemd.send(READY=1, STATUS=f"{name} of swarm {swarm}")
             await _feed(prepared, name, started)
             useless = _end_of_source(prepared, runtime.tally)
+            runtime.source_ended = True
+            if settings.node.stay:
+                _log.info("the source has ended; the node stays in the swarm (node.stay)")
 
         try:
             await runtime.run(feed, keep_on=settings.node.stay or settings.source is None)

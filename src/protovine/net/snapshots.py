@@ -78,6 +78,14 @@ class Snapshots:
                 await saving  # The last snapshot must come after it.
                 raise
 
+    def save_last(self) -> None:
+        """Save the state with which the node leaves, and say what is lost if that fails."""
+        self.save()
+        assert self.store is not None
+        if self.store.failure is not None:
+            text = "what was learnt since the last snapshot is lost: it could not be saved at the end: %s"
+            _log.error(text, self.store.failure, extra={"reason": "snapshot"})
+
     def save(self, state: dict[str, Any] | None = None) -> None:
         """Save ``state``, by default that of now; a failure is counted, logged when it begins, and not fatal."""
         assert self.store is not None

@@ -37,6 +37,7 @@ class Observed(Call, frozen=True, tag="observe"):
     y: int | None
     event_ns: int | None
     sample_id: int | None
+    awaits: bool = True
 
 
 class Labelled(Call, frozen=True, tag="label"):
@@ -198,10 +199,11 @@ class TapedNode:
         now_ns: int,
         event_ns: int | None = None,
         sample_id: int | None = None,
+        awaits: bool = True,
     ) -> Prediction:
         """As `Node.observe`."""
-        self._write(Observed(now_ns, np.asarray(x, "<f8").tobytes(), y, event_ns, sample_id))
-        return self.node.observe(x, y, now_ns=now_ns, event_ns=event_ns, sample_id=sample_id)
+        self._write(Observed(now_ns, np.asarray(x, "<f8").tobytes(), y, event_ns, sample_id, awaits))
+        return self.node.observe(x, y, now_ns=now_ns, event_ns=event_ns, sample_id=sample_id, awaits=awaits)
 
     def label(self, sample_id: int, y: int, now_ns: int) -> bool:
         """As `Node.label`."""
@@ -310,7 +312,13 @@ def repeat(call: AnyCall, node: Node) -> None:
     elif isinstance(call, Observed):
         x = np.frombuffer(call.x, "<f8")
         with contextlib.suppress(ValueError):
-            node.observe(x, call.y, now_ns=call.now_ns, event_ns=call.event_ns, sample_id=call.sample_id)
+            node.observe(
+                *(x, call.y),
+                now_ns=call.now_ns,
+                event_ns=call.event_ns,
+                sample_id=call.sample_id,
+                awaits=call.awaits,
+            )
     elif isinstance(call, Labelled):
         with contextlib.suppress(ValueError):
             node.label(call.sample_id, call.y, call.now_ns)

@@ -92,9 +92,12 @@ _VALUES: dict[str, tuple[str, str]] = {
         "Tombstones of the authority and operators: whose items of which time all forget.",
     ),
     "tombstones_applied": ("counter", "Tombstones whose items this start has forgotten."),
-    "source_connected": ("gauge", "1 while messages can come: the file is open, the broker or the network there."),
+    "source_connected": (
+        "gauge",
+        "1 while messages can come: the file is open, the broker or the network there. None after its end.",
+    ),
     "source_sample_age_seconds": ("gauge", "Time since the last local sample; missing before the first."),
-    "sink_connected": ("gauge", "1 while predictions can leave."),
+    "sink_connected": ("gauge", "1 while predictions can leave. None after the end of the source."),
     "source_dropped": ("counter", "Messages of the source that came faster than they were taken, and were lost."),
     "sink_dropped": ("counter", "Predictions that could not be written as fast as they came, and were lost."),
 }
@@ -224,7 +227,6 @@ def read(runtime: Runtime, *, lag_s: float | None = None, meter: SocketMeter | N
         values["revocation_list_timestamp_seconds"] = runtime.trusting.trust.number
     if source is not None:
         values["source_dropped"] = source.dropped
-        values["source_connected"] = source.connected
         if tally.sample_ns:
             values["source_sample_age_seconds"] = (now_ns - tally.sample_ns) / SECOND_NS
         labelled["source_refused"] = {(reason,): count for reason, count in sorted(source.refusals.items())}
@@ -234,7 +236,7 @@ def read(runtime: Runtime, *, lag_s: float | None = None, meter: SocketMeter | N
         labelled["commands"] = {(word,): tally.commands[word] for word in sorted({*_OUTCOMES, *tally.commands})}
     if sink is not None:
         values["sink_dropped"] = sink.dropped
-        values["sink_connected"] = sink.connected
+    values |= _connected(runtime)
     if tally.judged:
         recent = sum(tally.recent) / len(tally.recent)
         labelled["accuracy"] = {("recent",): recent, ("total",): tally.right / tally.judged}
@@ -259,6 +261,12 @@ def read(runtime: Runtime, *, lag_s: float | None = None, meter: SocketMeter | N
             for name, each in (("share_latency", tally.latency), ("prediction", tally.predicting))
         },
     )
+
+
+def _connected(runtime: Runtime) -> dict[str, float]:
+    """Whether source and sink are; nothing after the end of the source, when neither is needed."""
+    parts = {"source_connected": runtime.source, "sink_connected": runtime.sink}
+    return {name: each.connected for name, each in parts.items() if each is not None and not runtime.source_ended}
 
 
 class RuntimeCollector(Collector):
