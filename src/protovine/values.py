@@ -110,6 +110,26 @@ def listed(names: Sequence[object]) -> str:
     return ", ".join(map(shown, names[:20])) + (", …" if len(names) > 20 else "")
 
 
+def check_index(x: Any, y: Any, name: str) -> None:
+    """`ValueError` if the rows of a pandas table and the values of a pandas column called ``name`` differ in index.
+
+    By position or by index would be a guess, and the wrong one mixes up all rows.
+    """
+    rows: Any = getattr(x, "index", None)
+    others: Any = getattr(y, "index", None)
+    if not hasattr(rows, "equals") or not hasattr(others, "equals") or len(rows) != len(others) or rows.equals(others):
+        return
+    pairs = zip(rows.tolist(), others.tolist(), strict=True)
+    different = next(((i, *pair) for i, pair in enumerate(pairs) if pair[0] != pair[1]), None)
+    if different is None:  # They differ in type alone.
+        return
+    i, row, other = different
+    raise ValueError(
+        f"{name} and x must have the same index, but row {i} has {shown(other)} in {name} and "
+        f"{shown(row)} in x; {name}.loc[x.index] matches them by index, {name}.to_numpy() by position"
+    )
+
+
 def _scalar(value: Any) -> Any:
     """The scalar in a 0-d array or in a scalar of Arrow; any other value as it is."""
     if value is not np.ma.masked and not isinstance(value, np.generic) and getattr(value, "ndim", None) == 0:

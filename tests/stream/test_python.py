@@ -25,10 +25,21 @@ def test_arrays_become_columns_x0_x1():
 
 def test_nested_lists_frames_and_series_are_arrays_too():
     frame = pd.DataFrame({"a": [1, 3], "b": ["u", "v"]}, index=[7, 8])
-    data = from_python((frame, pd.Series(["q", "p"], index=[0, 7])))
+    data = from_python((frame, pd.Series(["q", "p"], index=[7, 8])))
     assert data.features == ("a", "b=u", "b=v")
     assert (data.x.tolist(), data.y.tolist(), data.classes) == ([[1, 1, 0], [3, 0, 1]], [1, 0], ("p", "q"))
     assert from_python(([["u", 1], ["v", 2]], [0, 1])).features == ("x0=u", "x0=v", "x1")
+
+
+def test_labels_with_another_index_than_their_rows_are_refused():
+    x = pd.DataFrame({"a": range(6)})
+    y = pd.Series(list("nynyny"))
+    shuffled = x.sample(frac=1, random_state=1)
+    with pytest.raises(DataError, match=r"y and x must have the same index, .*y\.loc\[x\.index\] matches them"):
+        from_python((shuffled, y))
+    matched = from_python((shuffled, y.loc[shuffled.index]))
+    assert [int(a) % 2 for a in matched.x[:, 0]] == matched.y.tolist()
+    assert 6 == len(from_python((shuffled, y.to_numpy()))) == len(from_python((x.to_numpy(), y)))
 
 
 def test_a_frame_is_the_same_as_its_file(tmp_path):

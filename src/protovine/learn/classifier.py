@@ -140,7 +140,7 @@ class CoreClassifier(base.Classifier):
             columns = tables.columns_of(frame, self._takes_missing)
             self._check_columns(columns)
             rows = np.empty((len(frame), 0))
-        tables.check_index(x, y, "y")
+        values.check_index(x, y, "y")
         labels = tables.labels_of(y, len(rows))
         if times is not None and times.shape != (len(rows),):
             raise ValueError(f"t_ns must have a time for each of the {len(rows)} rows, got shape {times.shape}")

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from protovine import compress, values
-from protovine.learn import tables
 from protovine.learn.classifier import CoreClassifier
 from protovine.learn.hedged.core import HedgedLVQCore
 from protovine.learn.xuilvq.core import XuILVQCore
@@ -203,7 +202,7 @@ class HedgedLVQ(CoreClassifier):
             Shapes or indices do not fit, a column that was learnt is not there, arrays and names are mixed, or a value
             is no number, infinite or beyond `FEATURE_MAX`. Nothing was learnt.
         """
-        tables.check_index(x, t_ns, "t_ns")
+        values.check_index(x, t_ns, "t_ns")
         times = None if t_ns is None else np.ascontiguousarray(t_ns)
         if times is not None:
             if times.ndim != 1 or times.dtype.kind != "i" or (np.abs(times) > _TIME_MAX).any():

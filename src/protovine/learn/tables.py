@@ -94,26 +94,6 @@ def rows_of(x: Any, takes_missing: bool) -> Floats:
     return _checked(rows, lambda i: f"x, row {i[0]}, column {i[1]},", takes_missing)
 
 
-def check_index(x: Any, y: Any, name: str) -> None:
-    """`ValueError` if the rows of a pandas table and the values of a pandas column called ``name`` differ in index.
-
-    By position or by index would be a guess, and the wrong one mixes up all rows.
-    """
-    rows: Any = getattr(x, "index", None)
-    others: Any = getattr(y, "index", None)
-    if not hasattr(rows, "equals") or not hasattr(others, "equals") or len(rows) != len(others) or rows.equals(others):
-        return
-    pairs = zip(rows.tolist(), others.tolist(), strict=True)
-    different = next(((i, *pair) for i, pair in enumerate(pairs) if pair[0] != pair[1]), None)
-    if different is None:  # They differ in type alone.
-        return
-    i, row, other = different
-    raise ValueError(
-        f"{name} and x must have the same index, but row {i} has {values.shown(other)} in {name} and "
-        f"{values.shown(row)} in x; {name}.loc[x.index] matches them by index, {name}.to_numpy() by position"
-    )
-
-
 def labels_of(y: Any, n: int) -> list[Hashable | None]:
     """The labels of ``n`` rows as plain values, None for missing ones, from a sequence, an array or a table's column.
 

@@ -16,7 +16,7 @@ from protovine.stream.download import fetch
 from protovine.stream.encode import encode
 from protovine.stream.options import ENCODED_ONLY, PAIRS_ONLY, TEXT_FILE_ONLY, ReadOptions
 from protovine.stream.table import Table, check_titles
-from protovine.values import is_missing, number
+from protovine.values import check_index, is_missing, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +39,7 @@ def from_python(
     ----------
     obj : tuple, DataFrame, iterable or DataSet
         - ``(X, y)``: X an array or SciPy sparse array of shape (n, d), whose columns are called x0, x1, …, or a
-          DataFrame; y n labels. Masked values are missing;
+          DataFrame; y n labels, in pandas with the index of X. Masked values are missing;
         - a DataFrame of pandas or polars, or a pyarrow Table, one column of which is the label;
         - a River data set, or any finite iterable of (dict, label) pairs: features stand in the order in which they
           first appear. A key that a row lacks is 0 as in River's sparse dictionaries, or a missing value if it stands
@@ -129,6 +129,10 @@ def _from_arrays(name: str, x: Any, y: Any) -> Table:
     import pandas as pd
     from scipy import sparse
 
+    try:
+        check_index(x, y, "y")
+    except ValueError as error:
+        raise DataError(f"{name}: {error}") from None
     frame = None if isinstance(x, np.ndarray | list | tuple) else _frame(name, x)
     if frame is None:
         if sparse.issparse(x):
