@@ -47,8 +47,11 @@ def test_integrals_equal_a_sum_over_small_steps(heard_at: list, samples: list, e
         incorrect.append(max(0.0, t - wrong_from))
     assert report.mean_s * SECOND == pytest.approx(np.mean(ages))
     assert report.version_mean == pytest.approx(np.mean(versions))
-    assert report.incorrect_s * SECOND == pytest.approx(np.mean(incorrect))
-    assert report.incorrect_fraction == pytest.approx(np.mean(np.array(incorrect) > 0))
+    if any(changes for _, changes in samples):
+        assert report.incorrect_s * SECOND == pytest.approx(np.mean(incorrect))
+        assert report.incorrect_fraction == pytest.approx(np.mean(np.array(incorrect) > 0))
+    else:
+        assert (None, None) == (report.incorrect_s, report.incorrect_fraction)
 
     def exceeded(age: float) -> float:
         # Around a midpoint the age is uniform over half a unit.
@@ -57,6 +60,16 @@ def test_integrals_equal_a_sum_over_small_steps(heard_at: list, samples: list, e
     x = np.linspace(0.0, end, 50)
     assert [exceeded(age) for age in x] == pytest.approx(report.law.survival(x / SECOND).tolist())
     assert 0.05 == pytest.approx(exceeded(report.p95_s * SECOND))
+
+
+def test_views_of_models_without_prototypes_are_neither_right_nor_wrong() -> None:
+    trace = [learnt(at * SECOND, changes=False) for at in range(1, 100)]
+    trace += [heard(at * SECOND + 1, at * SECOND) for at in range(1, 100)]
+    report = measure_age(sorted(trace, key=lambda record: record.at_ns), [[1], []], 100 * SECOND)
+    assert report.mean_s == pytest.approx(0.5, abs=0.02)
+    assert (None, None) == (report.incorrect_s, report.incorrect_fraction)
+    assert None is report.steady.incorrect.mean
+    assert report.steady.age.mean is not None
 
 
 def test_incorrect_information_by_hand() -> None:

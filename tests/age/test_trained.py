@@ -66,6 +66,20 @@ def test_ages_end_with_the_last_sample_of_the_sender() -> None:
     assert (1.0, 10e-9) == (found.fraction, pytest.approx(found.mean_s))
 
 
+def test_a_server_trains_nothing_and_what_it_sends_is_as_old_as_its_messages() -> None:
+    trace = [
+        Arrived(1 * SECOND, 0, 0, 0),
+        Learned(1 * SECOND, 0, 0, True, 1),
+        heard(2 * SECOND, 1 * SECOND, 3, node=1, peer=0),  # The server hears of the client, and trains nothing.
+        heard(4 * SECOND, 3 * SECOND, 2, node=0, peer=1),
+        Trained(5 * SECOND, 0, 2, 0, 2, (TrainedRun(1, 3 * SECOND, 5 * SECOND, 0, 2, 2),)),
+        Arrived(9 * SECOND, 0, 1, 0),
+    ]
+    found = measure_training(trace, [[1], [0]], 10 * SECOND)
+    assert (2, 2, 1.0, 2.0) == (found.received, found.trained, found.fraction, found.mean_s)
+    assert None is found.known.mean_s is found.steady
+
+
 def test_pairs_that_are_not_judged_do_not_count() -> None:
     trace = [
         heard(10, 5, 2, node=0, peer=1),

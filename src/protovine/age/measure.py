@@ -44,7 +44,8 @@ def measure_age(
 
     Origin i *changes* when it learns a sample that its model keeps as a new prototype (`Learned.inserted`). The view
     that j has of i is right while i has not changed since u(t). The age of incorrect information is the time since the
-    view was last right, and 0 while it is right.
+    view was last right, and 0 while it is right. Where an origin never changes, as with models that have no
+    prototypes, there is none.
 
     Parameters
     ----------
@@ -87,6 +88,7 @@ def measure_age(
         nothing = (None,) * 6
         return AgeReport(*nothing, len(node), len(node), grid_ns / SECOND_NS, np.full(grid, np.nan), each, None, None)
     wrong = _wrong(seen, rows)
+    changes = np.where(seen.changed.any[rows.origin], 1.0, np.nan)
 
     def of_pairs(values: Sequence[float] | Floats) -> Floats:
         # Pairs whose origin learns nothing have row -1.
@@ -102,10 +104,12 @@ def measure_age(
         of_pairs(rows.mean_ages_s()),
         of_pairs(peak_s),
         of_pairs(_version_means(seen, rows)),
-        of_pairs([area / (2 * int(end) * SECOND_NS) for area, end in zip(wrong.squares(), rows.until, strict=True)]),
+        of_pairs(
+            changes * [area / (2 * int(end) * SECOND_NS) for area, end in zip(wrong.squares(), rows.until, strict=True)]
+        ),
         np.append(receptions, 0)[pair_row],
     )
-    wrong_fraction = np.bincount(wrong.row, wrong.to - wrong.since, len(rows.until)) / rows.until
+    wrong_fraction = changes * np.bincount(wrong.row, wrong.to - wrong.since, len(rows.until)) / rows.until
     mean_s = float(np.nanmean(each.mean_s))
     law = _law(rows.at - rows.made, rows.end - rows.made, (rows.weight / rows.until)[rows.row])
     return AgeReport(
@@ -113,8 +117,8 @@ def measure_age(
         peak_s=sum(peaks.tolist()) / (len(peaks) * SECOND_NS) if len(peaks) else None,
         p95_s=law.quantile(0.95),
         version_mean=float(np.nanmean(each.version_mean)),
-        incorrect_s=float(np.nanmean(each.incorrect_s)),
-        incorrect_fraction=float(np.nanmean(of_pairs(wrong_fraction))),
+        incorrect_s=_mean(each.incorrect_s),
+        incorrect_fraction=_mean(of_pairs(wrong_fraction)),
         pairs=len(node),
         silent_pairs=silent,
         grid_s=grid_ns / SECOND_NS,
@@ -123,6 +127,10 @@ def measure_age(
         law=law,
         steady=_steady(seen, rows, wrong, max(mean_s, slow_s) * SECOND_NS),
     )
+
+
+def _mean(values: Floats) -> float | None:
+    return float(np.nanmean(values)) if np.isfinite(values).any() else None
 
 
 @dataclass(frozen=True)
@@ -153,6 +161,11 @@ class _Sorted:
             part = order[start:end]
             found[part] = np.searchsorted(self[int(origin[part[0]])], until[part], side="right")
         return found
+
+    @property
+    def any(self) -> NDArray[np.bool_]:
+        """For each origin whether it has a time."""
+        return np.diff(self.offset) > 1
 
     def next(self, origin: Times, count: Times) -> Times:
         """The time after the first ``count``."""
@@ -375,13 +388,15 @@ def _steady(seen: _Seen, rows: _Rows, wrong: _Wrong, mean_ns: float) -> SteadyAg
     origin, weight = rows.origin[rows.row], rows.weight[rows.row]
     known = seen.learnt.count(origin, rows.known)
     peaks = rows.at - np.concatenate([[0], rows.made[:-1]])
-    pair_time, age, known_time, incorrect, peak, receptions = np.zeros((6, count))
+    changes = seen.changed.any[origin]
+    pair_time, age, known_time, incorrect, changing_time, peak, receptions = np.zeros((7, count))
     for k, (low, high) in enumerate(pairwise(edges)):
         i = np.flatnonzero((rows.at < high) & (rows.end > low))
         a, b, w = np.maximum(rows.at[i], low), np.minimum(rows.end[i], high), weight[i]
         pair_time[k] = w @ (b - a)
         age[k] = (w * (b - a)) @ ((a + b) / 2 - rows.made[i])
         known_time[k] = (w * (b - a)) @ known[i]
+        changing_time[k] = (w * (b - a)) @ changes[i]
         i = np.flatnonzero((wrong.since < high) & (wrong.to > low))
         a, b, since = np.maximum(wrong.since[i], low), np.minimum(wrong.to[i], high), wrong.since[i]
         incorrect[k] = (rows.weight[wrong.row[i]] * (b - a)) @ ((a + b) / 2 - since)
@@ -399,7 +414,7 @@ def _steady(seen: _Seen, rows: _Rows, wrong: _Wrong, mean_ns: float) -> SteadyAg
         BatchMeans(age / SECOND_NS, pair_time),
         BatchMeans(peak / SECOND_NS, receptions),
         BatchMeans(learnt_time - known_time, pair_time),
-        BatchMeans(incorrect / SECOND_NS, pair_time),
+        BatchMeans(incorrect / SECOND_NS, changing_time),
         _law(a - rows.made, b - rows.made, weight.astype(np.float64)).quantile(0.95),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import mul
 
@@ -98,7 +98,10 @@ def measure_training(
     (0.5, 1.55, 1.3333333333333333)
     """
     records = Columns.holding(records)
-    received, runs, count = _columns(records, neighbours)
+    last = _last_samples(records)
+    # A node without local samples, as a server is, trains nothing.
+    neighbours = [peers if node in last or not last else [] for node, peers in enumerate(neighbours)]
+    received, runs, count = _columns(records, neighbours, last)
     prototypes = int(received[1].sum())
     if not len(runs):
         none_trained = prototypes > 0 and not count
@@ -130,7 +133,17 @@ def measure_training(
     )
 
 
-def _columns(kept: Columns, neighbours: Sequence[Sequence[int]]) -> tuple[Times, Times, int]:
+def _last_samples(kept: Columns) -> dict[int, int]:
+    """When the last local sample of each node came."""
+    last: dict[int, int] = {}
+    for kind in (Arrived, Missed):
+        came = kept.of(kind)
+        for node, at_ns in zip(came["node"].tolist(), came["at_ns"].tolist(), strict=True):
+            last[node] = max(last.get(node, at_ns), at_ns)
+    return last
+
+
+def _columns(kept: Columns, neighbours: Sequence[Sequence[int]], last: Mapping[int, int]) -> tuple[Times, Times, int]:
     """Time and number of prototypes received (2, k); runs (r, 6); and how many prototypes were trained in all.
 
     The last column of the runs has the time of the sender's last local sample.
@@ -148,13 +161,8 @@ def _columns(kept: Columns, neighbours: Sequence[Sequence[int]]) -> tuple[Times,
     mine = inside(trained["node"][runs["place"]], runs["peer"])
     names = ("first_ns", "step_ns", "count", "created_ns", "fresh", "peer")
     table = np.stack([runs[name][mine] for name in names], axis=1)
-    last: dict[int, int] = {}
-    for kind in (Arrived, Missed):
-        came = kept.of(kind)
-        for node, at_ns in zip(came["node"].tolist(), came["at_ns"].tolist(), strict=True):
-            last[node] = max(last.get(node, at_ns), at_ns)
-    # A trace without arrivals is measured to its end.
-    table[:, 5] = [last.get(peer, 0 if last else NEVER_NS) for peer in table[:, 5].tolist()]
+    # What a node without local samples sends is measured to the end.
+    table[:, 5] = [last.get(peer, NEVER_NS) for peer in table[:, 5].tolist()]
     return received, table, int(trained["count"].sum())
 
 
