@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import msgspec
+
+from protovine.records import Received, Record, Trained, TrainedRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +35,22 @@ class SkewedClock:
         while self.shows(at_ns) < shown_ns:  # A float is too coarse for times of today.
             at_ns += shown_ns - self.shows(at_ns)
         return at_ns
+
+
+def in_true_time(record: Record, clocks: Sequence[SkewedClock], now_ns: int) -> Record:
+    """A node's record of ``now_ns``, with true times instead of those of the nodes' clocks."""
+    if isinstance(record, Received):
+        created_ns = clocks[record.peer].when(record.created_ns)
+        record = msgspec.structs.replace(record, created_ns=max(0, min(created_ns, now_ns)))
+    elif isinstance(record, Trained):
+        runs = tuple(_true_run(run, clocks[record.node], clocks[run.peer], now_ns) for run in record.runs)
+        record = msgspec.structs.replace(record, runs=runs)
+    return msgspec.structs.replace(record, at_ns=now_ns)
+
+
+def _true_run(run: TrainedRun, own: SkewedClock, other: SkewedClock, now_ns: int) -> TrainedRun:
+    steps = run.count - 1
+    first_ns, last_ns = (min(own.when(run.first_ns + run.step_ns * step), now_ns) for step in (0, steps))
+    created_ns = max(0, min(other.when(run.created_ns), first_ns))
+    step_ns = (last_ns - first_ns) // max(1, steps)
+    return TrainedRun(run.peer, created_ns, first_ns, step_ns, run.count, run.fresh)

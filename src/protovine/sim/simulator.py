@@ -12,13 +12,12 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-import msgspec
-
 from protovine import records, rng
 from protovine.errors import LocalProtocolError, RemoteProtocolError
 from protovine.gossip import EVERYONE
 from protovine.node import Node, pump
 from protovine.records import Record
+from protovine.sim.clocks import in_true_time
 from protovine.sim.devices import DeviceChange
 from protovine.sim.faults import Attack, Crash, Cut, Drift, Join, Partition, Retune
 from protovine.sim.invariants import Invariants, Place
@@ -131,10 +130,13 @@ class Simulator:
     def start(self) -> None:
         """Start the nodes and schedule everything that is known in advance."""
         late = {fault.node: fault.at_ns for fault in self.scenario.faults if isinstance(fault, Join)}
+        for node, at_ns in sorted(late.items()):
+            self._at(at_ns, self._start, node)
+        if self.scenario.owner is not None:
+            self._streams.missed.update(late)
+            late = {}
         for node in range(len(self._nodes)):
-            if node in late:
-                self._at(late[node], self._start, node)
-            elif node in self._mine:
+            if node in self._mine and node not in late:
                 self._nodes[node] = self._made(node, 1)
                 self._incarnations[node] = 1
         for change in self.scenario.devices:
@@ -268,20 +270,7 @@ class Simulator:
 
     def _record_of_node(self, record: Record) -> None:
         """Keep a node's record, with true times instead of those of its clock."""
-        if isinstance(record, records.Received):
-            made_ns = self.scenario.clocks[record.peer].when(record.created_ns)
-            record = msgspec.structs.replace(record, created_ns=max(0, min(made_ns, self._now_ns)))
-        elif isinstance(record, records.Trained):
-            runs = tuple(self._true_run(record.node, run) for run in record.runs)
-            record = msgspec.structs.replace(record, runs=runs)
-        self._record(msgspec.structs.replace(record, at_ns=self._now_ns))
-
-    def _true_run(self, node: int, run: records.TrainedRun) -> records.TrainedRun:
-        own, steps = self.scenario.clocks[node], run.count - 1
-        first_ns, last_ns = (min(own.when(run.first_ns + run.step_ns * step), self._now_ns) for step in (0, steps))
-        created_ns = max(0, min(self.scenario.clocks[run.peer].when(run.created_ns), first_ns))
-        step_ns = (last_ns - first_ns) // max(1, steps)
-        return records.TrainedRun(run.peer, created_ns, first_ns, step_ns, run.count, run.fresh)
+        self._record(in_true_time(record, self.scenario.clocks, self._now_ns))
 
     def _arrive(self, node: int, index: int) -> None:
         times, rows = self.scenario.at_ns[node], self.scenario.rows[node]
@@ -292,6 +281,8 @@ class Simulator:
             self._progress(_PROGRESS_STEP)
         row = int(rows[index])
         owner = node if self.scenario.owner is None else int(self.scenario.owner[row])
+        if owner in self._streams.missed:
+            return
         x, truth = self._streams.sample(row, node, owner)
         member = self._nodes[node]
         if member is None:
@@ -469,18 +460,23 @@ class Simulator:
 
     def _crash(self, fault: Crash) -> None:
         node = fault.node
-        member = self._nodes[node]
-        if member is None:
+        if self.scenario.owner is not None:
+            self._streams.missed.add(node)
+        elif (member := self._nodes[node]) is None:  # It is of another shard.
             return
-        self._snapshots[node] = member.snapshot() if fault.keeps_state else None
-        if self._medium is not None:
-            self._medium.clear(node)
-        self._nodes[node] = self._timers[node] = None
-        self._record(records.Down(self._now_ns, node))
+        else:
+            self._snapshots[node] = member.snapshot() if fault.keeps_state else None
+            if self._medium is not None:
+                self._medium.clear(node)
+            self._nodes[node] = self._timers[node] = None
+            self._record(records.Down(self._now_ns, node))
         if fault.restart_ns is not None:
             self._at(fault.restart_ns, self._start, node)
 
     def _start(self, node: int) -> None:
+        if self.scenario.owner is not None:
+            self._streams.missed.discard(node)
+            return
         self._incarnations[node] += 1
         member = self._made(node, self._incarnations[node])
         if self.scenario.changes is not None:

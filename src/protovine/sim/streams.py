@@ -1,4 +1,4 @@
-"""Streams that change while a run goes on: drift, and nodes that become Byzantine."""
+"""Streams that change while a run goes on: drift, nodes that become Byzantine, and nodes that are down."""
 
 from __future__ import annotations
 
@@ -24,12 +24,18 @@ class Streams:
         Samples and class codes, -1 where there is no label.
     seed : int
         For what is random in a change.
+
+    Attributes
+    ----------
+    missed : set of int
+        Nodes that are down, in a scenario in which one model gets the samples of all.
     """
 
     def __init__(self, x: NDArray[np.float64], y: NDArray[np.int64], seed: int) -> None:
         self.x, self.y, self._seed = x, y, seed
         self._drifts: list[tuple[Drift, np.random.Generator]] = []
         self._attacks: dict[int, list[Corruption]] = {}
+        self.missed = set[int]()
 
     @property
     def _n_classes(self) -> int:

@@ -21,7 +21,7 @@ from protovine.experiments.run.folder import trace_path
 from protovine.experiments.run.judge import judge, judge_trace
 from protovine.experiments.run.measured import measured_runs
 from protovine.experiments.run.trace import RunDescription
-from protovine.records import AnyRecord, Arrived, Evaluated, Learned, Predicted, Received, Sent, write_trace
+from protovine.records import AnyRecord, Arrived, Evaluated, Learned, Predicted, Received, Sent, read_trace, write_trace
 from tests.experiments.run import small
 
 UNTRACED = ("wall_s", "samples_per_wall_s")
@@ -193,6 +193,38 @@ def test_convergence_is_compared_by_the_samples_of_a_stream(preset: str, monkeyp
         swarm = {"byzantine": byzantine} if byzantine else {}
         (run,) = protovine.run(small(presets=preset, swarm=swarm, seeds=1)).runs
         assert run.metrics["samples_to_95"] == 100 / streams
+
+
+@pytest.mark.parametrize("arrivals", ["poisson", "clock"])
+@pytest.mark.parametrize(
+    ("faults", "devices"),
+    [
+        ([{"kind": "crash", "node": 0, "at_s": 2.0}], ""),
+        ([{"kind": "crash", "node": 3, "at_s": 1.5, "restart_s": 3, "keeps_state": False}], ""),
+        ([{"kind": "join", "node": 1, "at_s": 2.0}, {"kind": "crash", "node": 4, "at_s": 1}], ""),
+        ([], "node,from_s,up\n2,0,0\n2,1.25,1\n0,1,0\n0,2,1\n3,3,0\n"),
+    ],
+)
+def test_all_systems_are_judged_on_the_samples_that_no_node_missed(
+    tmp_path: Path, arrivals: str, faults: list[dict[str, Any]], devices: str
+) -> None:
+    swarm = {"arrivals": arrivals}
+    if devices:
+        (tmp_path / "devices.csv").write_text(devices)
+        swarm["devices"] = str(tmp_path / "devices.csv")
+    presets = ("isolated", "paper-base", "centralised")
+    experiment = small(presets=presets, swarm=swarm, faults=faults, seeds=1)
+    assert "complete" == protovine.run(experiment, out=tmp_path / "out").status
+    judged = {
+        preset: sorted(
+            record.at_ns
+            for record in read_trace(trace_path(tmp_path / "out", preset, experiment.seed))[1]
+            if isinstance(record, Predicted)
+        )
+        for preset in presets
+    }
+    assert 0 < len(judged["isolated"]) < len(prepare(experiment).data[experiment.seed])
+    assert judged["isolated"] == judged["paper-base"] == judged["centralised"]
 
 
 def test_a_server_beside_byzantine_nodes_has_its_own_ages(tmp_path: Path) -> None:

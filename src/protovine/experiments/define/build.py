@@ -120,6 +120,10 @@ def build(settings: RunSettings, data: stream.DataSet, seed: int) -> Built:
     end_ns = max((int(times[-1]) for times in at_ns if len(times)), default=0)
     changes = _changes(settings, server, seed, end_ns)
     medium, devices = medium_of(settings), _devices(settings)
+    faults = (*faults_of(settings, settings.faults), *devices.faults())
+    if owner is not None:  # Nodes without samples miss none.
+        empty = range(int(owner.max()) + 1, swarm.nodes)
+        faults = tuple(each for each in faults if not (isinstance(each, Crash | Join) and each.node in empty))
     scenario = Scenario(
         x=x,
         y=y,
@@ -127,7 +131,7 @@ def build(settings: RunSettings, data: stream.DataSet, seed: int) -> Built:
         at_ns=at_ns,
         seed=seed,
         link=_link(settings),
-        faults=(*faults_of(settings, settings.faults), *devices.faults()),
+        faults=faults,
         label_delay_ns=nanoseconds(swarm.label_delay_s),
         labelled=swarm.labelled,
         clocks=_clocks(settings, seed),
@@ -135,7 +139,7 @@ def build(settings: RunSettings, data: stream.DataSet, seed: int) -> Built:
         links=tuple(map(tuple, links)) if changes or medium else (),
         changes=changes,
         medium=medium,
-        devices=tuple(speeds_and_bandwidths(devices.changes)),
+        devices=() if swarm.centralised else tuple(speeds_and_bandwidths(devices.changes)),
     )
     late = {fault.node for fault in settings.faults if isinstance(fault, ByzantineFault)}
     if not swarm.centralised:
@@ -268,7 +272,7 @@ def _changes(settings: RunSettings, server: int | None, seed: int, end_ns: int) 
 
 def _devices(settings: RunSettings) -> DeviceTrace:
     """The devices of a system; an empty trace if all are alike."""
-    if not settings.swarm.devices or settings.swarm.centralised:
+    if not settings.swarm.devices:
         return DeviceTrace(())
     found = read_devices(Path(settings.swarm.devices)).for_nodes(settings.swarm.nodes)
     if found.limits_bandwidth and settings.medium.profile != "none":
@@ -288,13 +292,13 @@ def _check_server(settings: RunSettings) -> int:
 def faults_of(settings: RunSettings, faults: Sequence[AnyFault]) -> tuple[Fault, ...]:
     """Those of some faults that apply to a system, as the simulator takes them.
 
-    A centralised model has no links and does not fail: only drift reaches it. A system without sharing cannot be
-    retuned, and one without a server loses none.
+    A centralised model has no links and does not fail: only drift reaches it, and it lacks the samples that nodes miss
+    while they are down. A system without sharing cannot be retuned, and one without a server loses none.
     """
     server = settings.swarm.nodes if isinstance(settings.exchange, ServerSettings) else None
     found = []
     for fault in faults:
-        if settings.swarm.centralised and not isinstance(fault, DriftFault):
+        if settings.swarm.centralised and not isinstance(fault, CrashFault | DriftFault | JoinFault):
             continue
         if isinstance(fault, RetuneFault) and not settings.gossip.share_probability:
             continue

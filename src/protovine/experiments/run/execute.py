@@ -73,7 +73,7 @@ def execute(
     expected = expected_ages(settings, run.neighbours)
     judged = judge(run, recorder.columns, expected=expected, wall_s=wall_s, trace_hash=recorder.trace_hash)
     arrived = sum(len(recorder.columns.of(kind)["at_ns"]) for kind in (Arrived, Missed))
-    return replace(judged, stopped=arrived < sum(map(len, built.scenario.at_ns)))
+    return replace(judged, stopped=stopping() and arrived < sum(map(len, built.scenario.at_ns)))
 
 
 def _is_sharded(settings: RunSettings, built: Built) -> bool:

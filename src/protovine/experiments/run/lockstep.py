@@ -107,8 +107,7 @@ class Lockstep:
             if isinstance(fault, CrashFault) and fault.node == node and fault.restart_s is None:
                 at_ns = self._quiet_ns()
                 for name in self._going_on():
-                    if not self.settings[name].swarm.centralised:
-                        self._sims[name].restart(node, at_ns)
+                    self._sims[name].restart(node, at_ns)
                 return self._end(place, restart_s=at_ns / SECOND_NS)
         raise ConfigError(f"node {node} was not killed by hand")
 
