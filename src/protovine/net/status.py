@@ -59,11 +59,16 @@ class ControlLike(Protocol):
 
 
 def source_status(source: SourceLike | None, tally: Tally, now_ns: int) -> dict[str, Any] | None:
-    """Whether the source is connected, how old its last sample is, and what was lost; None without a source."""
+    """Whether the source is connected, how old its last sample is, and what was lost; None without a source.
+
+    Also why it is not connected, if it can say so (``missing``).
+    """
     if source is None:
         return None
+    why = getattr(source, "missing", "")
     age_s = round((now_ns - tally.sample_ns) / SECOND_NS, 3) if tally.sample_ns else None
-    return {"connected": source.connected, "last_sample_s": age_s, "dropped": source.dropped}
+    found = {"connected": source.connected, "last_sample_s": age_s, "dropped": source.dropped}
+    return {**found, "why": why} if why else found
 
 
 def sink_status(sink: SinkLike | None) -> dict[str, Any] | None:

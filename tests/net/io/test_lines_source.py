@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from protovine.errors import ConfigError, DataError
 from protovine.net import JsonLines
+from protovine.net.io.file_input import FileInput
 from protovine.net.io.lines_source import _Lines
 from protovine.net.io.parser import MESSAGE_BYTES_MAX
 from tests.net.io.events import SCHEMA, collect
@@ -127,6 +128,149 @@ def test_waiting_for_lines_does_not_block_the_loop(tmp_path):
         return ticks
 
     assert 10 < asyncio.run(run())
+
+
+def follow(path, steps):
+    """Lines and values of the events of a followed file, which ``steps`` changes once the last event is there."""
+    source = JsonLines(SCHEMA, path, follow=True)
+
+    async def run():
+        found, steps_left = [], list(steps)
+        async with asyncio.timeout(60), contextlib.aclosing(source.events()) as events:
+            while steps_left:
+                event = await anext(events)
+                found.append((event.place.line, event.x[0]))
+                while steps_left and len(found) == steps_left[0][0]:
+                    for change in steps_left.pop(0)[1:]:
+                        change()
+        return found
+
+    return asyncio.run(run()), source
+
+
+def line(wind):
+    return f'{{"x": {{"wind": {wind}}}}}\n'
+
+
+def append(path, *winds):
+    with path.open("a") as file:
+        file.write("".join(map(line, winds)))
+
+
+def test_a_rotated_file_is_read_to_its_end_and_then_the_new_one_from_its_start(tmp_path, caplog):
+    caplog.set_level("INFO", "protovine")
+    path, old = tmp_path / "live.jsonl", tmp_path / "live.jsonl.1"
+    append(path, 1, 2)
+
+    def rotate():
+        path.rename(old)
+        append(old, 3)  # By a writer that had it open.
+        with old.open("a") as file:
+            file.write(line(4)[:-1])
+        append(path, 5)
+
+    found, source = follow(path, [(2, rotate), (5, lambda: append(path, 6)), (6,)])
+    assert [(1, 1), (2, 2), (3, 3), (4, 4), (1, 5), (2, 6)] == found
+    assert {} == source.refusals
+    assert [f"{path} is another file now: it is read from its start"] == [
+        record.getMessage() for record in caplog.records if record.name == "protovine"
+    ]
+
+
+def test_a_truncated_file_is_read_from_its_start(tmp_path, caplog):
+    path = tmp_path / "live.jsonl"
+    append(path, 1, 2)
+    found, _ = follow(path, [(2, lambda: path.write_text(line(3))), (3, lambda: append(path, 4)), (4,)])
+    assert [(1, 1), (2, 2), (1, 3), (2, 4)] == found
+    assert [f"{path} was truncated: it is read from its start"] == [record.getMessage() for record in caplog.records]
+
+
+@pytest.mark.parametrize("fifo", [False, True])
+def test_a_source_whose_file_is_gone_is_not_connected_until_it_is_there_again(tmp_path, caplog, fifo):
+    path, folder = tmp_path / "live.jsonl", tmp_path / "folder"
+    os.mkfifo(path) if fifo else path.touch()
+    said = []
+
+    async def change(source):
+        async def until(text):
+            while text not in source.missing or source.connected == bool(text):
+                await asyncio.sleep(0.01)
+            said.append(source.missing)
+
+        path.unlink()
+        await until("renamed or deleted")
+        path.mkdir()
+        await until("folder")
+        path.rename(folder)
+        if fifo:
+            os.mkfifo(path)
+            await until_open(path, line(2))
+        else:
+            append(path, 2)
+        while source.missing:
+            await asyncio.sleep(0.01)
+
+    async def until_open(path, text):
+        """Write once the reader is there."""
+        while True:
+            try:
+                fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+            except OSError:
+                await asyncio.sleep(0.01)
+                continue
+            os.write(fd, text.encode())
+            os.close(fd)
+            return
+
+    async def run():
+        source = JsonLines(SCHEMA, path, follow=True)
+        async with asyncio.timeout(60), contextlib.aclosing(source.events()) as events:
+            waiting = asyncio.ensure_future(anext(events))
+            while not source.connected:
+                await asyncio.sleep(0.01)
+            changing = asyncio.ensure_future(change(source))
+            event = await waiting
+            await changing
+            return event, source.connected
+
+    event, connected = asyncio.run(run())
+    assert (1, 2.0, True) == (event.place.line, event.x[0], connected)
+    assert [f"{path}: renamed or deleted", f"{path}: a folder has its name"] == said
+    assert 1 == sum("cannot be followed (renamed or deleted)" in record.getMessage() for record in caplog.records)
+
+
+def test_a_fifo_without_a_writer_has_no_lines(tmp_path, monkeypatch):
+    path = tmp_path / "live"
+    os.mkfifo(path)
+    looks = threading.Semaphore(0)
+    look = FileInput._look
+    monkeypatch.setattr(FileInput, "_look", lambda self, fd: looks.release() or look(self, fd))
+
+    def write():
+        for wind in (1, 2):
+            path.write_text(line(wind))
+            for _ in range(5):  # Nobody writes while it is read some times.
+                looks.acquire()
+
+    threading.Thread(target=write, daemon=True).start()
+    found = collect(JsonLines(SCHEMA, path, follow=True), 2)
+    assert [(1, 1.0), (2, 2.0)] == [(event.place.line, event.x[0]) for event in found]
+
+
+def test_a_new_fifo_is_read_although_a_silent_writer_keeps_the_old_one_open(tmp_path):
+    path, old = tmp_path / "live", tmp_path / "old"
+    os.mkfifo(path)
+    writer = os.open(path, os.O_RDWR)
+
+    def replace():
+        path.rename(old)
+        os.mkfifo(path)
+        threading.Thread(target=lambda: path.write_text(line(2)), daemon=True).start()
+
+    os.write(writer, line(1).encode())
+    found, _ = follow(path, [(1, replace), (2,)])
+    os.close(writer)
+    assert [(1, 1), (1, 2)] == found
 
 
 READER = """

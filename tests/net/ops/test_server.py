@@ -9,15 +9,17 @@ import socket
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from protovine.errors import ConfigError
+from protovine.net.io import JsonLines, Schema
 from protovine.net.ops.http import CLIENTS_MAX
 from protovine.net.ops.server import Server, parse_address
 from tests.net.loopback import sample, swarm, until
-from tests.net.ops.scrape import ask, fetch, parsed
+from tests.net.ops.scrape import ask, fetch, one, parsed
 
 
 def test_health_tells_when_the_loop_is_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,6 +115,32 @@ def test_source_sink_labels_and_prediction_times_stand_on_every_page() -> None:
         # Of this question at least, with the headers of TCP and IP.
         found = re.findall(r'^protovine_socket_bytes_total\{direction="(\w+)"\} (\S+)$', metrics, re.M)
         assert sys.platform != "linux" or (2 == len(found) and all(float(count) > 100 for _, count in found))
+
+    asyncio.run(play())
+
+
+def test_a_node_whose_file_is_gone_is_not_ready_and_says_why(tmp_path: Path) -> None:
+    path = tmp_path / "live.jsonl"
+    path.touch()
+
+    async def play() -> None:
+        async with swarm("ann") as (ann,):
+            ann.source = source = JsonLines(Schema(("wind",), ("dry", "wet")), path, follow=True)
+            ann.feeding = True
+            reading = asyncio.ensure_future(anext(source.events()))
+            with Server(ann, "127.0.0.1:0", peers_expected=False) as server:
+                await until(lambda: source.connected)
+                assert 200 == (await ask(server, "/readyz"))[0]
+                path.unlink()
+                await until(lambda: not source.connected)
+                status, body, _ = await ask(server, "/readyz")
+                why = f"the source is not connected: {path}: renamed or deleted"
+                assert (503, why) == (status, json.loads(body)["why"])
+                assert 0 == one(parsed((await ask(server, "/metrics"))[1]), "source_connected")
+                path.touch()
+                await until(lambda: source.connected)
+                assert 200 == (await ask(server, "/readyz"))[0]
+            reading.cancel()
 
     asyncio.run(play())
 

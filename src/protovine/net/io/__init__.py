@@ -6,6 +6,7 @@
 - `reading.py`, `times.py`: numbers and times from texts
 - `devices.py`: the device in a topic or key; `combine.py`: samples from single values
 - `lines_source.py`, `csv_source.py`, `mqtt_source.py`, `zenoh_source.py`: one source each
+- `file_input.py`: bytes of a file, a FIFO or standard input, and of files that take its place
 - `lines_sink.py`, `mqtt_sink.py`, `zenoh_sink.py`: one sink each
 - `mqtt.py`, `keys.py`, `files.py`, `queues.py`: the broker's connection, keys, files, and queues that drop the oldest
 """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import stat
 import sys
 from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
@@ -13,12 +12,10 @@ from pathlib import Path
 from protovine.errors import ConfigError, DataError
 from protovine.net.causes import Place, Report
 from protovine.net.io.base import Event, ParsedSource
+from protovine.net.io.file_input import FileInput, Mark
 from protovine.net.io.messages import Messages
 from protovine.net.io.parser import MESSAGE_BYTES_MAX, Parser
 from protovine.net.io.schema import Schema
-
-_CHUNK_BYTES = 1 << 16
-_FIFO_PAUSE_S, _FILE_PAUSE_S = 0.05, 0.25
 
 
 class JsonLines(ParsedSource):
@@ -32,6 +29,7 @@ class JsonLines(ParsedSource):
         A file or a FIFO; standard input when not given.
     follow : bool
         Do not end where the file ends, but wait for lines that are appended to it; with a FIFO, for the next writer.
+        A file that takes the name of this one is read next, from its start, where lines are counted from 1.
     messages : Messages, optional
         Where things stand in a line.
     refused : callable(reason, text), optional
@@ -76,52 +74,38 @@ class JsonLines(ParsedSource):
             raise ConfigError(f"path: {self._path} cannot be read: Permission denied")
         if self._path is None and sys.stdin is None:
             raise ConfigError("there is no standard input")
-        self._follow = follow
+        self._input = FileInput(self._path, follow)
         self._parser = Parser(schema, refused, messages)
+
+    @property
+    def connected(self) -> bool:
+        """Whether messages can come now."""
+        return self._open and not self.missing
+
+    @property
+    def missing(self) -> str:
+        """Why there is no file to read from now; empty while there is."""
+        return self._input.missing
 
     async def events(self) -> AsyncGenerator[Event]:
         """The events until the input ends; `DataError` if it cannot be read."""
         lines = _Lines(MESSAGE_BYTES_MAX)
         name, number = self._path.name if self._path else "standard input", 0
+        self._open = True
         try:
-            # Without O_NONBLOCK a FIFO would keep the whole node waiting for its first writer.
-            fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK) if self._path else sys.stdin.fileno()
-            self._open = True
-            try:
-                async with contextlib.aclosing(self._chunks(fd)) as chunks:
-                    async for chunk in chunks:
-                        for line in lines.split(chunk):
-                            number += 1
-                            for event in self._parser.events(line, place=Place(name, number)):
-                                yield event
-                                await asyncio.sleep(0)  # A fast reader must not keep others waiting.
-            finally:
-                self._open = False
-                if self._path:
-                    os.close(fd)
+            async with contextlib.aclosing(self._input.chunks()) as chunks:
+                async for chunk in chunks:
+                    for line in lines.split(chunk) if isinstance(chunk, bytes) else lines.end():
+                        number += 1
+                        for event in self._parser.events(line, place=Place(name, number)):
+                            yield event
+                            await asyncio.sleep(0)  # A fast reader must not keep others waiting.
+                    if chunk is Mark.FILE:
+                        number = 0
         except OSError as error:
             raise DataError(f"{self._path or 'standard input'}: cannot be read: {error.strerror or error}") from error
-
-    async def _chunks(self, fd: int) -> AsyncGenerator[bytes]:
-        """Bytes as they come, with a line break where a writer ends: nothing follows on a line that it left open."""
-        fifo = stat.S_ISFIFO(os.fstat(fd).st_mode)
-        pollable = True
-        while True:
-            pollable = pollable and await _readable(fd)
-            try:
-                # The kernel cannot say when a file can be read, so that waits in a thread; it is never long.
-                data = os.read(fd, _CHUNK_BYTES) if pollable else await asyncio.to_thread(os.read, fd, _CHUNK_BYTES)
-            except BlockingIOError:
-                continue
-            if data:
-                yield data
-                continue
-            if fifo or not self._follow:
-                yield b"\n"
-            if not self._follow:
-                return
-            # Without a writer a FIFO counts as readable all the time.
-            await asyncio.sleep(_FIFO_PAUSE_S if fifo else _FILE_PAUSE_S)
+        finally:
+            self._open = False
 
 
 class _Lines:
@@ -140,20 +124,10 @@ class _Lines:
             self._open.clear()
             self._add(part)
 
+    def end(self) -> Iterator[bytes]:
+        """The line that is open, if there is one: nothing follows on it."""
+        if self._open:
+            yield from self.split(b"\n")
+
     def _add(self, part: bytes) -> None:
         self._open += part[: self._bytes_max + 1 - len(self._open)]
-
-
-async def _readable(fd: int) -> bool:
-    """Wait until ``fd`` can be read; false if the kernel does not tell, as of files."""
-    loop = asyncio.get_running_loop()
-    ready = asyncio.Event()
-    try:
-        loop.add_reader(fd, ready.set)
-    except PermissionError:
-        return False
-    try:
-        await ready.wait()
-    finally:
-        loop.remove_reader(fd)
-    return True

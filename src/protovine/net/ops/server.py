@@ -199,7 +199,7 @@ class Server:
         elif runtime.trusting.revoked:
             good, why = False, "the certificate of this node was revoked"
         elif source is not None and not source["connected"] and runtime.feeding:
-            good, why = False, "the source is not connected"
+            good, why = False, ": ".join(filter(None, ["the source is not connected", source.get("why")]))
         elif sink is not None and not sink["connected"] and runtime.feeding:
             good, why = False, "the sink is not connected"
         elif not self._peers_expected or runtime.neighbours == frozenset():
