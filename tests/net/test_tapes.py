@@ -20,9 +20,10 @@ from protovine.net.tally import Tally
 from protovine.net.tapes import TapeFile
 from protovine.net.transport import Endpoints, ZenohTransport
 from protovine.snapshot import unpack
-from protovine.tape import TapedNode, Ticked, play, read_tape, read_tapes
+from protovine.tape import Began, Restored, TapedNode, Ticked, play, read_tape, read_tapes
+from protovine.tape.files import encode
 from tests.net.hub import node_of
-from tests.net.test_forget_state import Field, field, said
+from tests.net.test_forget_state import ANN, Field, field, said
 from tests.net.test_service import LIMIT_S, Processes, command, lines, nodes, prepare, wait_for
 
 pytest.importorskip("zenoh", reason="the extra `net` is not installed")
@@ -196,10 +197,56 @@ def test_what_replay_cannot_play_is_said(field: Field, tmp_path: Path) -> None:
         assert (2, True) == (done.returncode, why in done.stderr)
     (field.folder / "ann.tape").write_bytes(b"\xff\xff\xff\xff")
     done = command("replay", str(file), cwd=tmp_path)
-    assert (2, True) == (done.returncode, "is damaged" in done.stderr)
+    assert 1 == done.returncode and "ann.tape: BROKEN: damaged: an entry of 4294967295 bytes" in done.stdout
+    assert "NO TAPE leads to the saved state: ann.tape is damaged" in done.stdout
     (field.folder / "ann.tape").unlink()
     done = command("replay", str(file), cwd=tmp_path)
     assert (2, True) == (done.returncode, "there is no tape at" in done.stderr)
     file.write_text(file.read_text().replace('tape = "ann.tape"\n', ""))
     done = command("replay", str(file), cwd=tmp_path)
     assert (2, True) == (done.returncode, "names no tape (node.tape)" in done.stderr)
+
+
+def test_a_damaged_tape_is_named_and_the_others_are_played(field: Field, tmp_path: Path) -> None:
+    """In its middle, in the state that it begins with, or as a whole."""
+    file, tape, first = field.folder / "ann.toml", field.folder / "ann.tape", field.folder / "ann.tape.0001"
+    state = unpack((field.state / "snapshot.bin").read_bytes())
+    calls = [Began(0, ANN, 2, ()), Restored(field.end_ns, bytes(state["node"])), Ticked(field.end_ns)]
+    tape.rename(first)
+    data, good = first.read_bytes(), b"".join(map(encode, calls))
+    tape.write_bytes(good)
+    assert 0 == command("replay", str(file), cwd=tmp_path).returncode
+    for path, damaged, why in (
+        (tape, good[:3000] + b"\xff" + good[3001:], "damaged: the state in it: the snapshot is damaged"),
+        (tape, b"this is no tape", "damaged: an entry of "),
+        (tape, good[: -len(encode(calls[-1]))] + encode(calls[-1])[:4] + b"x" * 99, "damaged: "),
+        (first, data[:4000] + bytes(64) + data[4064:], "damaged: "),
+    ):
+        first.write_bytes(data)
+        tape.write_bytes(good)
+        path.write_bytes(damaged)
+        done = command("replay", str(file), cwd=tmp_path)
+        assert (1, "") == (done.returncode, done.stderr)
+        told = dict(line.split(": ", 1) for line in done.stdout.splitlines())
+        assert f"BROKEN: {why}" in told[path.name], done.stdout
+        assert {"ann.tape.0001", "ann.tape"} < set(told)
+        if path is tape:
+            assert told["ann.tape.0001"].endswith("begins with nothing")
+            assert "ann.tape.0001 leads to it, to the last bit" == told["the saved state"]
+        seen = json.loads(command("replay", str(file), "--json", cwd=tmp_path).stdout)
+        assert not seen["good"] and 2 == len(seen["starts"])
+
+
+def test_replay_and_other_commands_say_that_the_newest_snapshot_is_damaged(field: Field, tmp_path: Path) -> None:
+    newest = field.state / "snapshot.bin"
+    newest.write_bytes(newest.read_bytes()[:-1])
+    note = f"{newest} is damaged; snapshot.previous.bin, which was saved before it, is taken instead"
+    done = command("replay", str(field.folder / "ann.toml"), cwd=tmp_path)
+    assert 0 == done.returncode and [note] == [line for line in done.stdout.splitlines() if "damaged" in line]
+    for words in (("show", field.state), ("export", field.state, "copy"), ("import", field.state, "other")):
+        done = command("state", *map(str, words), cwd=tmp_path)
+        assert (0, f"warning: {note}\n") == (done.returncode, done.stderr)
+    (field.state / "snapshot.previous.bin").write_bytes(b"?")
+    done = command("replay", str(field.folder / "ann.toml"), cwd=tmp_path)
+    assert 1 == done.returncode and "begins with nothing" in done.stdout
+    assert f"NO TAPE leads to the saved state: {newest} is damaged: " in done.stdout

@@ -28,6 +28,7 @@ def state_show(path: Path, as_json: bool) -> None:
     """Describe the snapshot in PATH: the state folder of a node, which may run, or an exported file."""
     from protovine.net.backup import read_state
 
+    _warn(path)
     found = read_state(path)
     if as_json:
         click.echo(json.dumps({**dataclasses.asdict(found), "path": str(found.path)}))
@@ -42,6 +43,7 @@ def state_export(folder: Path, file: Path) -> None:
     """Copy the newest snapshot in FOLDER to a new FILE: a backup, or the seed of a new node."""
     from protovine.net.backup import export_state
 
+    _warn(folder)
     _tell(export_state(folder, file))
 
 
@@ -58,6 +60,7 @@ def state_import(path: Path, folder: Path, seed: bool) -> None:
     """
     from protovine.net.backup import import_state
 
+    _warn(path)
     _tell(import_state(path, folder, seed=seed))
 
 
@@ -190,12 +193,22 @@ def _forget_here(
         if folder is None:
             raise ConfigError(f"{file} keeps no state (node.state none): nothing is saved that could be forgotten")
     assert folder is not None
+    _warn(folder)
     report = forget_in_state(folder, member, *span, settings, id)
     if not as_json:
         click.echo(f"{report.folder}: {report.member}, {_range(*span)}")
         for line in lines(report):
             click.echo(f"  {line}")
     return {**dataclasses.asdict(report), "folder": str(report.folder), "files": [str(path) for path in report.files]}
+
+
+def _warn(path: Path) -> None:
+    """Say on standard error if an older snapshot is taken, because the newest one is damaged."""
+    from protovine.net.backup import passed_over
+
+    note = passed_over(path)
+    if note:
+        click.echo(f"warning: {note}", err=True)
 
 
 def _range(since_ns: int, until_ns: int) -> str:

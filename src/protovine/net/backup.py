@@ -174,6 +174,18 @@ def newest_state(path: Path) -> tuple[Path, bytes, dict[str, Any]]:
     raise ConfigError(why)
 
 
+def passed_over(path: Path) -> str:
+    """That the newest snapshot of a state folder is damaged, and which one `newest_state` takes; else empty."""
+    there = snapshots(path) if path.is_dir() else []
+    if len(there) < 2:
+        return ""
+    with contextlib.suppress(ConfigError):
+        found = newest_state(path)[0]
+        if found != there[0]:
+            return f"{there[0]} is damaged; {found.name}, which was saved before it, is taken instead"
+    return ""
+
+
 def _mapping(of: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     found = of.get(key)
     return found if isinstance(found, Mapping) else {}

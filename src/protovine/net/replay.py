@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from protovine.errors import ConfigError, DataError
-from protovine.net.backup import newest_state
+from protovine.net.backup import newest_state, passed_over
 from protovine.net.clock import lasting, shown
 from protovine.net.config import NodeSettings
 from protovine.net.forget import made_of
@@ -27,11 +27,14 @@ class Replayed:
     chain : Chain
     state : Path or None
         The saved state that they should lead to; None if the node has none.
+    note : str
+        That the newest saved state is damaged, if it is; ``state`` is the one before then.
     """
 
     folder: Path
     chain: Chain
     state: Path | None
+    note: str = ""
 
     @property
     def good(self) -> bool:
@@ -42,7 +45,7 @@ class Replayed:
         """For JSON."""
         starts = [{name: getattr(start, name) for name in Start.__dataclass_fields__} for start in self.chain.starts]
         state = {"path": str(self.state), "source": self.chain.source, "why": self.chain.why} if self.state else None
-        return {"folder": str(self.folder), "good": self.good, "starts": starts, "state": state}
+        return {"folder": str(self.folder), "good": self.good, "starts": starts, "state": state, "note": self.note}
 
 
 def replay_node(settings: NodeSettings) -> Replayed:
@@ -53,7 +56,7 @@ def replay_node(settings: NodeSettings) -> Replayed:
     ConfigError
         The settings name no tape.
     DataError
-        There is no tape, or one is damaged.
+        There is no tape.
     """
     if settings.node.tape is None:
         raise ConfigError("the file names no tape (node.tape): nothing was recorded that could be replayed")
@@ -62,18 +65,24 @@ def replay_node(settings: NodeSettings) -> Replayed:
     if not tapes:
         raise DataError(f"there is no tape at {tape}: the node has not started with it")
     folder = settings.state_folder(settings.member())
-    path, saved = None, None
-    if folder is not None and snapshots(folder):
-        path, _, state = newest_state(folder)
-        saved = bytes(state["node"])
-        if unpack(saved)["node"] is None:
-            path, saved = None, None  # A seed that no start has used yet.
-    return Replayed(tape.parent, play_chain(tapes, made_of(settings), saved), path)
+    path, saved, note, why = None, None, "", ""
+    if folder is not None and (there := snapshots(folder)):
+        try:
+            path, _, state = newest_state(folder)
+        except ConfigError as error:
+            path, why = there[0], str(error)
+        else:
+            saved, note = bytes(state["node"]), passed_over(folder)
+            if unpack(saved)["node"] is None:
+                path, saved = None, None  # A seed that no start has used yet.
+    chain = play_chain(tapes, made_of(settings), saved)
+    return Replayed(tape.parent, replace(chain, why=why) if why else chain, path, note)
 
 
 def lines(found: Replayed) -> list[str]:
     """The findings as text, a line for each start."""
     told = [_line(start) for start in found.chain.starts]
+    told += [found.note] if found.note else []
     if found.state is not None and found.chain.source is not None:
         told.append(f"the saved state: {found.chain.source} leads to it, to the last bit")
     elif found.state is not None:
@@ -82,6 +91,8 @@ def lines(found: Replayed) -> list[str]:
 
 
 def _line(start: Start) -> str:
+    if start.broken and not start.calls:
+        return f"{start.name}: BROKEN: {start.why}"
     if start.cleaned is not None:
         text = f"member {start.cleaned} was forgotten in the saved state on {shown(start.began_ns)}"
     else:

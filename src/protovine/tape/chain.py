@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
 
-from protovine.errors import DataError, ProtovineError
+from protovine.errors import DataError, ProtovineError, SnapshotError
 from protovine.exchange import FOREVER_NS, Forgotten
 from protovine.node import Node
 from protovine.records import SECOND_NS
 from protovine.snapshot import pack, unpack
-from protovine.tape.calls import Began, Cleaned, Restored, repeat
-from protovine.tape.files import Tape
+from protovine.tape.calls import AnyCall, Began, Cleaned, Restored, repeat
+from protovine.tape.files import Tape, TapeError
 from protovine.tape.play import Beginning, Without, play_leaving_out
 
 # How a start begins: with nothing, with a snapshot that a tape leads to, or with a state that no tape leads to.
@@ -40,7 +40,7 @@ class Start:
     broken : bool
         Whether that is a fault. The first tape may begin with any state, since tapes may begin later than the node.
     began_ns, ended_ns : int
-        Time of the first and the last call.
+        Time of the first and the last call; 0, as the other numbers, where a damaged tape does not say.
     incarnation : int
     calls : int
     samples_learnt : int
@@ -145,13 +145,10 @@ def play_chain(
     since_ns, until_ns : int
         First and last event time of the items to leave out.
 
-    Raises
-    ------
-    DataError
-        A tape is damaged or does not begin with the building of its node.
-
     Examples
     --------
+    A tape that is damaged is broken, and the others are played all the same.
+
     >>> from protovine.node import make_example_node
     >>> from protovine.tape import AnyCall, TapedNode
     >>> first: list[AnyCall] = []
@@ -188,24 +185,41 @@ class _Head(NamedTuple):
     """How a tape begins."""
 
     tape: Tape
-    began: Began
+    began: Began | None
     # A node that was just built has no time yet, so this is that of its first call.
     at_ns: int
     restored: Restored | None
     cleaned: Cleaned | None
+    # Why it cannot be played at all; empty if it can.
+    damage: str = ""
 
 
 def _head(tape: Tape) -> _Head | None:
     """The head of a tape; None if it has no calls."""
-    calls = list(islice(tape.calls(), 3))
+    calls: list[AnyCall] = []
+    damage = ""
+    try:
+        calls.extend(islice(tape.calls(), 3))
+    except DataError as error:
+        damage = _why(error)
     if not calls:
-        return None
+        return _Head(tape, None, 0, None, None, damage) if damage else None
     began, *more = calls
     if not isinstance(began, Began):
-        raise DataError(f"the tape {tape.name} does not begin with the building of its node")
+        return _Head(tape, None, 0, None, None, damage or "damaged: it does not begin with the building of its node")
     restored = more[0] if more and isinstance(more[0], Restored) else None
     cleaned = more[1] if len(more) > 1 and isinstance(more[1], Cleaned) else None
-    return _Head(tape, began, next((call.now_ns for call in calls if call.now_ns), 0), restored, cleaned)
+    for call in (restored, cleaned):
+        try:
+            _target(None if call is None else call.data)
+        except (SnapshotError, LookupError, TypeError, ValueError) as error:
+            damage = damage or f"damaged: the state in it: {error}"
+    at_ns = next((call.now_ns for call in calls if call.now_ns), 0)
+    return _Head(tape, began, at_ns, None if damage else restored, None if damage else cleaned, damage)
+
+
+def _why(error: DataError) -> str:
+    return error.why if isinstance(error, TapeError) else f"damaged: {error}"
 
 
 class _Target(NamedTuple):
@@ -246,10 +260,14 @@ class _Replay:
 
     def play(self, head: _Head, first: bool) -> Start:
         """Play one tape."""
+        if head.damage or head.began is None:
+            self._before, self._ended_ns = head, head.at_ns
+            incarnation = 0 if head.began is None else head.began.incarnation
+            return Start(head.tape.name, STATE, None, head.damage, True, head.at_ns, head.at_ns, incarnation, 0, 0)
         point = None if head.restored is None else self.led_to(head.restored.data)
         begins = NOTHING if head.restored is None else STATE if point is None else SNAPSHOT
         why = self.why_not(head.restored.data, head.tape.number) if head.restored and begins == STATE else ""
-        calls, learnt, ended_ns, error = 0, 0, head.at_ns, ""
+        calls, learnt, ended_ns, error, damage = 0, 0, head.at_ns, "", ""
         if head.cleaned is not None:
             calls, ended_ns = 3, head.cleaned.now_ns
             learnt = self._clean(head.tape.name, head.cleaned, point)
@@ -260,17 +278,17 @@ class _Replay:
                     for target in self._reached(each.node):
                         other = Beginning(each.other.snapshot(target.awaiting), each.exact, each.contribution)
                         self._points[target.digest] = _Point(head.tape.name, other)
-            except DataError:
-                raise
+            except DataError as found:
+                damage = f"{_why(found)} (after {calls} calls)"
             except (ProtovineError, ValueError, LookupError, TypeError) as found:
                 error = f"after {calls} calls it cannot be played with these settings: {found}"
-        self._before, self._ended_ns = head, ended_ns
+        self._before, self._ended_ns = head._replace(damage=damage), ended_ns
         return Start(
             head.tape.name,
             begins,
             None if point is None else point.source,
-            "; ".join(filter(None, (why, error))),
-            bool(error) or (begins == STATE and not first),
+            "; ".join(filter(None, (damage, why, error))),
+            bool(error or damage) or (begins == STATE and not first),
             head.at_ns,
             max(head.at_ns, ended_ns),
             head.began.incarnation,
@@ -285,6 +303,7 @@ class _Replay:
             beginning = None if point is None else point.other
             yield from play_leaving_out(head.tape.calls(), self._make, self._member, self._leave_out, beginning)
             return
+        assert head.began is not None
         node = self._make(head.began)
         for call in head.tape.calls():
             repeat(call, node)
@@ -317,6 +336,8 @@ class _Replay:
         before = self._before.tape
         if number is not None and before.number is not None and number > before.number + 1:
             return f"tape {before.number + 1} is missing"
+        if self._before.damage:
+            return f"{before.name} is damaged"
         short_ns = target.moment[0] - self._ended_ns
         if short_ns > 0:
             return f"{before.name} ends {short_ns / SECOND_NS:.3f} s before it"

@@ -17,6 +17,14 @@ _ENTRY_BYTES_MAX = 2**26
 _NUMBER_DIGITS = 4
 
 
+class TapeError(DataError):
+    """A tape that cannot be read to its end; ``why`` says it without the tape's name."""
+
+    def __init__(self, text: str, why: str) -> None:
+        super().__init__(text)
+        self.why = why
+
+
 class Tape(NamedTuple):
     """The tape of one start.
 
@@ -162,12 +170,16 @@ def read_tape(path: Path) -> Iterator[AnyCall]:
             while len(head := file.read(_LENGTH_BYTES)) == _LENGTH_BYTES:
                 size = int.from_bytes(head, "little")
                 if size > _ENTRY_BYTES_MAX:
-                    raise DataError(f"the tape {path} is damaged: an entry of {size} bytes")
+                    raise _damaged(path, f"an entry of {size} bytes")
                 body = file.read(size)
                 if len(body) < size:
                     return
                 yield decode(body)
     except OSError as error:
-        raise DataError(f"cannot read the tape {path}: {error.strerror}") from None
+        raise TapeError(f"cannot read the tape {path}: {error.strerror}", f"unreadable: {error.strerror}") from None
     except msgspec.DecodeError as error:
-        raise DataError(f"the tape {path} is damaged: {error}") from None
+        raise _damaged(path, str(error)) from None
+
+
+def _damaged(path: Path, how: str) -> TapeError:
+    return TapeError(f"the tape {path} is damaged: {how}", f"damaged: {how}")
