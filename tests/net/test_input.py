@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from protovine.cli import main
 from protovine.errors import ConfigError, DataError
 from protovine.net.causes import CAUSES_MAX, OTHERS, PERIOD_S, Causes
 from protovine.net.config import NodeSettings
@@ -270,6 +272,47 @@ def test_check_finds_what_a_start_would_refuse(
     with pytest.raises((ConfigError, DataError), match=message):
         run_member(settings(**tables), lambda: settings(**tables))
     assert before == sorted(tmp_path.rglob("*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["--state", ""], "node.state"),
+        (["--set", "node.state= "], "node.state"),
+        (["--set", "node.tape="], "node.tape"),
+        (["--certificates", ""], "network.certificates"),
+        (["--schema", ""], "schema"),
+        (["--set", "control.token_file="], "control.token_file"),
+        (["--set", "source={kind = 'file', path = ''}"], "source.path"),
+        (["--set", "source={kind = 'mqtt', host = 'a', topics = ['a'], ca_file = ''}"], "source.ca_file"),
+        (["--set", "sink={kind = 'file', path = ''}"], "sink.path"),
+    ],
+)
+def test_an_empty_path_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], name: str) -> None:
+    """It would mean the current folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "node.toml").write_text('[network]\nplain = true\nlisten = ["tcp/127.0.0.1:1"]\n')
+    done = CliRunner().invoke(main, ["node", "node.toml", *words, "--check"])
+    assert 2 == done.exit_code and done.stderr.startswith(f"protovine: {name} must name a file or folder, got '")
+    assert 1 == len(done.stderr.splitlines())
+    assert ["node.toml"] == [path.name for path in tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["state", "import", "rows", ""],
+        ["cert", "init", ""],
+        ["run", "--data", "phishing", "--out", ""],
+        ["status", "--connect", "tcp/127.0.0.1:1", "--certificates", ""],
+    ],
+)
+def test_commands_refuse_an_empty_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rows").touch()
+    done = CliRunner().invoke(main, words)
+    assert 2 == done.exit_code and "got ''" in done.stderr, done.output
+    assert ["rows"] == [path.name for path in tmp_path.iterdir()]
 
 
 def test_check_makes_nothing_and_connects_nothing(tmp_path: Path) -> None:

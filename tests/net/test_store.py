@@ -306,6 +306,37 @@ def test_what_may_not_be_read_is_not_damaged(tmp_path: Path) -> None:
         assert store.load().state == {"format": FORMAT, "x": 1}
 
 
+@pytest.mark.parametrize("name", [NEWEST, PREVIOUS])
+def test_a_folder_in_place_of_a_snapshot_is_refused_and_stays(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    with Store(tmp_path) as store:
+        for refuse in (store.load, lambda: check_folder(tmp_path)):
+            with pytest.raises(ConfigError, match=rf"^cannot read .*{name}: Is a directory$"):
+                refuse()
+    assert (tmp_path / name).is_dir()
+
+
+def test_a_disk_that_cannot_be_read_is_damage_for_both(tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        store.save({"x": 1})
+        store.save({"x": 2})
+        with mock.patch.object(Path, "read_bytes", side_effect=OSError(5, "Input/output error")):
+            check_folder(tmp_path)
+            assert store.load().state is None
+
+
+def test_a_link_that_leads_nowhere_is_no_folder(tmp_path: Path) -> None:
+    link = tmp_path / "state"
+    link.symlink_to("gone")
+    for folder, what in ((link, "it"), (link / "deep", str(link))):
+        for refuse in (lambda folder=folder: Store(folder), lambda folder=folder: check_folder(folder)):
+            with pytest.raises(ConfigError, match=f": {what} links to gone, which is not there$"):
+                refuse()
+    (tmp_path / "gone").mkdir()
+    check_folder(link)
+    Store(link / "deep").close()
+
+
 @pytest.mark.parametrize("first", ["mkdir", "open"])
 def test_a_full_disk_at_the_start_does_not_stop_it_and_saving_goes_on_with_room(tmp_path: Path, first: str) -> None:
     full = OSError(28, "No space left on device")

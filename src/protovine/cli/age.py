@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from protovine.cli.common import console_on
+from protovine.cli.common import NamedPath, console_on
 from protovine.errors import ConfigError
 
 if TYPE_CHECKING:
     from protovine.age import AgePlan, RatePlan, TrainedAge
 
 _FIGURE = click.option(
-    "--figure", type=click.Path(path_type=Path), default=None, help="Also draw a figure, to a file .png, .svg or .pdf."
+    "--figure", type=NamedPath(), default=None, help="Also draw a figure, to a file .png, .svg or .pdf."
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 _PEERS_ONLY = (
@@ -235,13 +235,11 @@ def age_plan(
 
 
 @age_group.command("measure")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=NamedPath())
 @click.option("--preset", "presets", multiple=True, metavar="NAME", help="Only this preset; repeat for several.")
 @click.option("--seed", "seeds", multiple=True, type=int, help="Only this seed; repeat for several.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object, with every pair.")
-@click.option(
-    "--figure", type=click.Path(path_type=Path), default=None, help="Draw one run, to a file .png, .svg or .pdf."
-)
+@click.option("--figure", type=NamedPath(), default=None, help="Draw one run, to a file .png, .svg or .pdf.")
 def age_measure(
     run: Path, presets: tuple[str, ...], seeds: tuple[int, ...], as_json: bool, figure: Path | None
 ) -> None:

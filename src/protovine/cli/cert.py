@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from protovine.cli.common import NamedPath
 from protovine.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def cert() -> None:
 
 
 @cert.command("init")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=NamedPath())
 @click.option("--swarm", required=True, help="Name of the swarm: 1 to 63 of a-z, 0-9 and -.")
 @click.option("--days", default=3650, show_default=True, help="Lifetime of the authority, at most 7300.")
 def cert_init(folder: Path, swarm: str, days: int) -> None:
@@ -63,8 +64,8 @@ def cert_init(folder: Path, swarm: str, days: int) -> None:
 
 @cert.command("issue")
 @click.argument("name")
-@click.option("--authority", required=True, type=click.Path(path_type=Path), help="Folder that `cert init` made.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="New folder for the member.")
+@click.option("--authority", required=True, type=NamedPath(), help="Folder that `cert init` made.")
+@click.option("--out", required=True, type=NamedPath(), help="New folder for the member.")
 @click.option(
     "--address", "addresses", multiple=True, metavar="IP|DNS", help="Address that peers dial; repeat for several."
 )
@@ -101,9 +102,7 @@ def _tell(out: Path) -> None:
 
 @cert.command("request")
 @click.argument("name")
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="The member's folder; new, or with its key."
-)
+@click.option("--out", required=True, type=NamedPath(), help="The member's folder; new, or with its key.")
 @click.option(
     "--address", "addresses", multiple=True, metavar="IP|DNS", help="Address that peers dial; repeat for several."
 )
@@ -120,9 +119,9 @@ def cert_request(name: str, out: Path, addresses: tuple[str, ...]) -> None:
 
 
 @cert.command("sign")
-@click.argument("file", metavar="REQUEST.pem", type=click.Path(path_type=Path))
-@click.option("--authority", required=True, type=click.Path(path_type=Path), help="Folder that `cert init` made.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="New folder for the answer.")
+@click.argument("file", metavar="REQUEST.pem", type=NamedPath())
+@click.option("--authority", required=True, type=NamedPath(), help="Folder that `cert init` made.")
+@click.option("--out", required=True, type=NamedPath(), help="New folder for the answer.")
 @_with_terms
 def cert_sign(
     file: Path,
@@ -149,7 +148,7 @@ def cert_sign(
 
 @cert.command("token")
 @click.argument("name")
-@click.option("--authority", required=True, type=click.Path(path_type=Path), help="Folder that `cert init` made.")
+@click.option("--authority", required=True, type=NamedPath(), help="Folder that `cert init` made.")
 @click.option("--minutes", default=60, show_default=True, help="How long it can be used, at most 10080.")
 @click.option(
     "--address", "addresses", multiple=True, metavar="IP|DNS", help="Address that peers dial; repeat for several."
@@ -180,7 +179,7 @@ def cert_token(
 
 
 @cert.command("serve")
-@click.option("--authority", required=True, type=click.Path(path_type=Path), help="Folder that `cert init` made.")
+@click.option("--authority", required=True, type=NamedPath(), help="Folder that `cert init` made.")
 @click.option("--listen", default="0.0.0.0:7448", show_default=True, metavar="HOST:PORT", help="Where devices ask.")
 @click.option("--until-used", is_flag=True, help="End when no token can be used any more.")
 def cert_serve(authority: Path, listen: str, until_used: bool) -> None:
@@ -205,9 +204,7 @@ def cert_serve(authority: Path, listen: str, until_used: bool) -> None:
 @cert.command("enrol")
 @click.argument("token")
 @click.option("--server", required=True, metavar="HOST:PORT", help="Where `cert serve` listens.")
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="The member's folder; new, or with its key."
-)
+@click.option("--out", required=True, type=NamedPath(), help="The member's folder; new, or with its key.")
 def cert_enrol(token: str, server: str, out: Path) -> None:
     """On the device: make a key that never leaves it, and get its certificate with a TOKEN.
 
@@ -222,7 +219,7 @@ def cert_enrol(token: str, server: str, out: Path) -> None:
 
 
 @cert.command("list")
-@click.option("--authority", required=True, type=click.Path(path_type=Path), help="Folder that `cert init` made.")
+@click.option("--authority", required=True, type=NamedPath(), help="Folder that `cert init` made.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def cert_list(authority: Path, as_json: bool) -> None:
     """List every certificate that the authority issued."""
@@ -250,7 +247,7 @@ def cert_list(authority: Path, as_json: bool) -> None:
 
 
 @cert.command("show")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=NamedPath())
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 def cert_show(file: Path, as_json: bool) -> None:
     """Show a certificate or a revocation list."""
@@ -273,7 +270,7 @@ def cert_show(file: Path, as_json: bool) -> None:
 
 @cert.command("revoke")
 @click.argument("who", metavar="NAME|SERIAL")
-@click.option("--authority", required=True, type=click.Path(path_type=Path), help="Folder that `cert init` made.")
+@click.option("--authority", required=True, type=NamedPath(), help="Folder that `cert init` made.")
 def cert_revoke(who: str, authority: Path) -> None:
     """Revoke all certificates of a member, or the one with this serial number."""
     from protovine.net.security import revoke

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from protovine.cli.common import console_on, take_reading, with_reading
+from protovine.cli.common import NamedPath, console_on, take_reading, with_reading
 
 # `data info` lists at most this many classes.
 _CLASSES_SHOWN = 20
@@ -20,7 +20,7 @@ def data() -> None:
 
 
 @data.command("devices")
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=NamedPath())
 @click.option("--nodes", type=int, default=5, show_default=True, help="Number of devices.")
 @click.option("--seconds", type=float, default=100.0, show_default=True, help="Length of the trace.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from protovine.cli.common import status_rows
+from protovine.cli.common import NamedPath, status_rows
 
 if TYPE_CHECKING:
     from protovine.net.transport import Endpoints
@@ -21,7 +21,7 @@ _CONNECT_HELP = "Another member to dial, such as tls/10.0.0.7:7447; repeat for s
 
 
 @click.command()
-@click.argument("file", required=False, type=click.Path(path_type=Path), metavar="[NODE.toml]")
+@click.argument("file", required=False, type=NamedPath(), metavar="[NODE.toml]")
 @click.option("--preset", default=None, metavar="NAME", help="System to run. [default: default]")
 @click.option("--schema", default=None, metavar="FILE", help="Features and classes (`protovine data info --json`).")
 @click.option("--listen", multiple=True, metavar="ENDPOINT", help=_LISTEN_HELP)
@@ -107,11 +107,11 @@ def _tables(assignments: tuple[str, ...], flags: dict[str, Any]) -> dict[str, An
         if flags[key] is not None:
             kind, _, path = flags[key].partition(":")
             over[key] = {"kind": kind, **({"path": path} if path else {})}
-    return merged_tables(tables, {key: value for key, value in over.items() if value})
+    return merged_tables(tables, {key: value for key, value in over.items() if value != {}})
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path), metavar="NODE.toml")
+@click.argument("file", type=NamedPath(), metavar="NODE.toml")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any key, as for `protovine node`.")
 @click.option("--timeout", default=5.0, show_default=True, help="Seconds to wait for each answer.")
 def doctor(file: Path, assignments: tuple[str, ...], timeout: float) -> None:
@@ -226,6 +226,8 @@ def client_of(
 
     if (certificates is None) == (plain is None):
         raise ConfigError("either --certificates or --plain is required")
+    if certificates == "":
+        raise ConfigError("--certificates must name a folder, got ''")
     swarm, home, denied = plain or "", None, frozenset[str]()
     if certificates is not None:
         home = Path(certificates)

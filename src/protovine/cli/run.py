@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from protovine.cli.common import console_on, processors, progress, take_reading, with_reading
+from protovine.cli.common import NamedPath, console_on, processors, progress, take_reading, with_reading
 from protovine.cli.watch import Page, run_watched, with_page
 from protovine.errors import ConfigError
 
@@ -146,7 +146,7 @@ def show(result: Result, folder: RunFolder, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("experiment", required=False, type=click.Path(path_type=Path), metavar="[EXPERIMENT.toml]")
+@click.argument("experiment", required=False, type=NamedPath(), metavar="[EXPERIMENT.toml]")
 @click.option("--preset", "presets", multiple=True, metavar="NAME", help=_PRESET_HELP)
 @with_flags()
 @click.option("--holdout", is_flag=True, default=None, help="Keep the last 20 % to test every node at the end.")
@@ -157,7 +157,7 @@ def show(result: Result, folder: RunFolder, as_json: bool) -> None:
     help="Processes: runs at a time, or parts of a single run of 200 nodes or more. [default: number of processors]",
 )
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting, such as link.loss=0.1.")
-@click.option("--out", type=click.Path(path_type=Path), default=None, help="New folder for traces and report.")
+@click.option("--out", type=NamedPath(), default=None, help="New folder for traces and report.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @click.option(
     "--watch", "is_watched", is_flag=True, help="Watch it in the browser, and interfere. One seed, at --speed."
@@ -247,7 +247,7 @@ def _run_suite(name: str, tables: dict[str, Any], out: Path | None, as_json: boo
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path), metavar="RUN|NODE.toml")
+@click.argument("run", type=NamedPath(), metavar="RUN|NODE.toml")
 @click.option("--preset", "presets", multiple=True, metavar="NAME", help="Only this preset of RUN.")
 @click.option("--seed", "seeds", multiple=True, type=int, help="Only this seed of RUN.")
 @click.option("--json", "as_json", is_flag=True, help="With NODE.toml: print JSON instead of text.")

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from protovine.cli.common import NamedPath
+
 if TYPE_CHECKING:
     from protovine.net.backup import SavedState
 
-_SAVED = click.Path(path_type=Path, exists=True)
+_SAVED = NamedPath(exists=True)
 
 
 @click.group()
@@ -38,7 +40,7 @@ def state_show(path: Path, as_json: bool) -> None:
 
 @state.command("export")
 @click.argument("folder", type=_SAVED)
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=NamedPath())
 def state_export(folder: Path, file: Path) -> None:
     """Copy the newest snapshot in FOLDER to a new FILE: a backup, or the seed of a new node."""
     from protovine.net.backup import export_state
@@ -49,7 +51,7 @@ def state_export(folder: Path, file: Path) -> None:
 
 @state.command("import")
 @click.argument("path", type=_SAVED)
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("folder", type=NamedPath(file_okay=False))
 @click.option(
     "--seed", is_flag=True, help="Keep only what was learnt, for a node of another name with the same schema."
 )
@@ -72,12 +74,12 @@ def state_import(path: Path, folder: Path, seed: bool) -> None:
 )
 @click.option(
     "--authority",
-    type=click.Path(path_type=Path),
+    type=NamedPath(),
     help="Folder that `cert init` made: sign a tombstone, by which all members forget.",
 )
 @click.option(
     "--operator",
-    type=click.Path(path_type=Path),
+    type=NamedPath(),
     help="Folder of an operator who may forget: sign a tombstone with its certificate, and give it to the swarm.",
 )
 @click.option("--connect", multiple=True, metavar="ENDPOINT", help="With --operator: a member to dial; repeatable.")

@@ -9,17 +9,17 @@ from typing import Any
 
 import click
 
-from protovine.cli.common import console_on, status_rows
+from protovine.cli.common import NamedPath, console_on, status_rows
 from protovine.cli.run import new_folder, show, tables_of, with_flags
 
 
 @click.command()
-@click.argument("experiment", required=False, type=click.Path(path_type=Path), metavar="[EXPERIMENT.toml]")
+@click.argument("experiment", required=False, type=NamedPath(), metavar="[EXPERIMENT.toml]")
 @click.option("--preset", multiple=True, metavar="NAME", help="System to run, one at a time. [default: default]")
 @with_flags(without=("--byzantine", "--labelled", "--label-delay", "--seeds"))
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting, such as swarm.rate_hz=20.")
 @click.option("--plain", is_flag=True, help="Plain TCP without encryption; any process can send in any member's name.")
-@click.option("--out", type=click.Path(path_type=Path), default=None, help="New folder for trace and report.")
+@click.option("--out", type=NamedPath(), default=None, help="New folder for trace and report.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def swarm(
     experiment: Path | None,

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
-from protovine.cli.common import console_on, processors, progress
+from protovine.cli.common import NamedPath, console_on, processors, progress
 
 FAILURES_SHOWN, NOTES_SHOWN = 5, 20
 
 
 @click.command()
-@click.argument("sweep", type=click.Path(path_type=Path), metavar="SWEEP.toml")
-@click.option("--out", type=click.Path(path_type=Path), default=None, help="Folder of the results, new or to resume.")
+@click.argument("sweep", type=NamedPath(), metavar="SWEEP.toml")
+@click.option("--out", type=NamedPath(), default=None, help="Folder of the results, new or to resume.")
 @click.option("--engine", default="local", show_default=True, help="local: processes here. ray: a Ray cluster.")
 @click.option("--address", default=None, help="Address of a running Ray cluster, or auto. [default: start one here]")
 @click.option("--jobs", type=int, default=None, help="Runs at a time. [default: number of processors]")
@@ -85,7 +85,7 @@ def sweep(
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.argument("folder", type=NamedPath(), metavar="DIR")
 @click.option("--metric", default="f1", show_default=True, help="Metric to compare (docs/reference/metrics.md).")
 @click.option("--base", default=None, metavar="PRESET", help="Preset to compare with. [default: the first]")
 def report(folder: Path, metric: str, base: str | None) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from protovine.cli.common import NamedPath
 from protovine.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def serve(source: Startable, page: Page, quiet: bool = False, listening: Callabl
 
 
 @click.command()
-@click.argument("run", required=False, type=click.Path(path_type=Path), metavar="[RUN]")
+@click.argument("run", required=False, type=NamedPath(), metavar="[RUN]")
 @click.option("--seed", type=int, default=None, help="Which seed of a recorded run. [default: the first]")
 @click.option("--swarm", "endpoints", multiple=True, metavar="ENDPOINT", help="A member of a running swarm to ask.")
 @click.option("--certificates", default=None, metavar="FOLDER", help="Folder that `protovine cert issue` made.")

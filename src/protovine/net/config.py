@@ -27,6 +27,7 @@ from protovine.net.io import (
     ZenohKeys,
     ZenohSink,
 )
+from protovine.net.io.files import file_from
 from protovine.net.link_timing import PROFILES, LinkTiming
 from protovine.net.multicast import Multicast
 from protovine.net.operate import ControlTable
@@ -489,11 +490,10 @@ def _with_paths(tables: dict[str, Any], home: Path) -> dict[str, Any]:
     """The tables with paths of files counted from ``home``. What is no text is refused later."""
 
     def at(key: str, value: Any) -> Any:
-        named = isinstance(value, str) and (key, value) != ("state", NO_STATE)
-        return str(home / os.path.expanduser(value)) if named else value
+        return value if value == NO_STATE and key == "node.state" else file_from(home, key, value)
 
     found = dict(tables)
     for name, keys in _PATHS.items():
         if isinstance(table := tables.get(name), dict):
-            found[name] = {key: at(key, value) if key in keys else value for key, value in table.items()}
+            found[name] = {key: at(f"{name}.{key}", value) if key in keys else value for key, value in table.items()}
     return {key: at(key, value) if key == "schema" else value for key, value in found.items()}

@@ -81,6 +81,7 @@ class Store:
 
     def _hold(self) -> None:
         """Make the folder and keep others out of it."""
+        _check_links(self.folder)
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         self.folder.mkdir(mode=0o700, exist_ok=True)
         lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -185,7 +186,7 @@ class Store:
                     raise SnapshotError(f"it has format {written!r}, expected 1 to {FORMAT}")
             except FileNotFoundError:
                 continue
-            except PermissionError as error:
+            except (PermissionError, IsADirectoryError) as error:
                 raise ConfigError(f"cannot read {path}: {error.strerror}") from None
             except (OSError, SnapshotError) as error:
                 notes.append(f"{path} is damaged and was set aside as {self._set_aside(path, 'damaged')}: {error}")
@@ -317,6 +318,7 @@ def check_folder(folder: Path, about: Mapping[str, Any] | None = None) -> None:
     The folder is not made, another process may hold it now, and whether a state fits the settings shows at the start.
     """
     try:
+        _check_links(folder)
         found = next(place for place in (folder, *folder.absolute().parents) if place.exists())
         if not found.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
@@ -327,16 +329,24 @@ def check_folder(folder: Path, about: Mapping[str, Any] | None = None) -> None:
     except OSError as error:
         raise ConfigError(f"cannot use the state folder {folder}: {error.strerror}") from None
     for name in (_NEWEST, _PREVIOUS):
-        with contextlib.suppress(FileNotFoundError, SnapshotError):  # What is damaged is set aside at the start.
+        with contextlib.suppress(OSError, SnapshotError):  # What is damaged is set aside at the start.
             try:
                 state = unpack((folder / name).read_bytes())
-            except PermissionError as error:
+            except (PermissionError, IsADirectoryError) as error:
                 raise ConfigError(f"cannot read {folder / name}: {error.strerror}") from None
             written = state.get("format")
             if isinstance(written, int):
                 check_format(folder / name, written)
             check_about(folder / name, state.get("about") or {}, about or {})
             return
+
+
+def _check_links(folder: Path) -> None:
+    """`FileNotFoundError` if a link on the way to the folder leads nowhere: no folder can be made there."""
+    for place in (folder, *folder.absolute().parents):
+        if place.is_symlink() and not place.exists():
+            what = "it" if place == folder else str(place)
+            raise FileNotFoundError(errno.ENOENT, f"{what} links to {os.readlink(place)}, which is not there")
 
 
 def check_format(path: Path, written: int) -> None:

@@ -1,4 +1,4 @@
-"""Files that will be written."""
+"""Files that settings name."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from protovine.errors import ConfigError
 
@@ -44,3 +45,23 @@ def begins_with(path: Path, size: int) -> bytes:
             return file.read(size)
     except OSError:
         return b""
+
+
+def file_from(home: Path, name: str, value: Any) -> Any:
+    """The path of a setting, counted from the folder ``home``; what is no text is returned as it is.
+
+    Raises
+    ------
+    ConfigError
+        The path is empty.
+
+    Examples
+    --------
+    >>> file_from(Path("/etc"), "node.tape", "ann.tape"), file_from(Path("/etc"), "node.tape", 7)
+    ('/etc/ann.tape', 7)
+    """
+    if not isinstance(value, str):
+        return value
+    if not value.strip():
+        raise ConfigError(f"{name} must name a file or folder, got {value!r}")
+    return str(home / os.path.expanduser(value))
