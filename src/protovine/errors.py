@@ -71,6 +71,17 @@ class StaleHelloError(RemoteProtocolError):
         self.sender = sender
 
 
+class ImpostorError(RemoteProtocolError):
+    """A hello with the id of a member that is known by another name. Nothing was changed.
+
+    ``sender`` is claimed, not proven: send it the hello that is known, but not often; so it learns of the other.
+    """
+
+    def __init__(self, sender: int, message: str) -> None:
+        super().__init__("impostor", message)
+        self.sender = sender
+
+
 class OtherSchemaError(RemoteProtocolError):
     """A hello of a member with another schema. ``name`` is claimed, not proven."""
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+LENGTH_MAX = 80
 _SHORT = reprlib.Repr()
-_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = LENGTH_MAX
 
 
 def is_missing(value: Any) -> bool:
@@ -98,8 +99,19 @@ def shown(value: object) -> str:
     >>> shown({"a": 1.5}), shown(10**10_000)
     ("{'a': 1.5}", 'a number with too many digits')
     """
+    return in_one_line(_SHORT, value)
+
+
+def in_one_line(short: reprlib.Repr, value: object) -> str:
+    """``value`` as ``short`` writes it, in one line.
+
+    Examples
+    --------
+    >>> in_one_line(reprlib.Repr(), [1, 2])
+    '[1, 2]'
+    """
     try:
-        text = _SHORT.repr(value)
+        text = short.repr(value)
     except ValueError:  # Python refuses to write numbers of thousands of digits.
         return "a number with too many digits"
     return " ".join(text.split()) if "\n" in text else text

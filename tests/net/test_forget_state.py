@@ -257,6 +257,10 @@ def test_what_cannot_be_is_said_and_nothing_changes(field: Field) -> None:
             (("eve", "--state", field.folder / "held"), "is in use by another process"),
             (("eve", "--state", state, "--until", "2999-01-01"), "lies in the future"),
             (("eve", "--state", state, "--since", "2026-05-01", "--until", "2026-04-01"), "must not be before"),
+            (
+                ("eve", "--state", state, "--since", "2999-01-01"),
+                "--since must not lie in the future, got '2999",
+            ),
             (("eve", "--state", state, "--since", "yesterday"), "--since must be a time"),
             (("eve", "--state", state, "--since", "1960-01-01"), "must not be before 1970"),
             (("eve", "--authority", field.folder / "eves"), "authority.key"),

@@ -21,6 +21,7 @@ from protovine.errors import ConfigError, DataError
 from protovine.net.causes import CAUSES_MAX, OTHERS, PERIOD_S, Causes
 from protovine.net.config import NodeSettings
 from protovine.net.service import prepare, run_member
+from protovine.system import assignment
 
 pytest.importorskip("zenoh", reason="the extra `net` is not installed")
 
@@ -272,6 +273,28 @@ def test_check_finds_what_a_start_would_refuse(
     with pytest.raises((ConfigError, DataError), match=message):
         run_member(settings(**tables), lambda: settings(**tables))
     assert before == sorted(tmp_path.rglob("*"))
+
+
+@pytest.mark.parametrize(
+    ("assigned", "message"),
+    [
+        ("schema_=x", "unknown key 'schema_' (did you mean 'schema'?)"),
+        ("xyzzy=1", "unknown key 'xyzzy' (known: control, drift, exchange, gossip, learner, network, node, schema, "),
+        ("schema=1", "schema: input should be a valid string, got 1"),
+        ("schema.features=1", "schema.features must be a list, such as [1], got 1"),
+        (
+            "schema={features = ['a'], classes = [1], feature = 1}",
+            "unknown key 'schema.feature' (did you mean 'features'?)",
+        ),
+        ("schema={features = ['a'], classes = [[1]]}", "schema.classes.0: input should be a valid boolean, got [1]"),
+        ("source={kind = 'zenoh', key = 'a', device = 1}", "source.device: input should be a valid string, got 1"),
+        ("source={kind = 'zenoh', key = 'a', device = [1]}", "source.device.0: input should be a valid string, got 1"),
+    ],
+)
+def test_a_wrong_key_is_named_as_a_person_writes_it(assigned: str, message: str) -> None:
+    with pytest.raises(ConfigError) as found:
+        settings(**assignment(assigned))
+    assert str(found.value).startswith(message)
 
 
 @pytest.mark.parametrize(

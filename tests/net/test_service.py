@@ -298,6 +298,19 @@ def test_a_link_that_tls_refuses_is_logged_and_standard_output_has_predictions_o
     wait_for(lambda: len(lines(folder / "ann.out")) == 60, "all samples")
 
 
+def test_a_newcomer_with_the_id_of_another_member_says_so_itself(nodes: Processes) -> None:
+    (nodes.folder / "schema.json").write_text(json.dumps({"features": ["a", "b"], "classes": ["no", "yes"]}))
+    door, *others = (f"tcp/127.0.0.1:{port}" for port in ports(3))
+    general = ("--schema", "schema.json", "--state", "none")
+    nodes.start("bob", "--plain", "barn/bob/1", "--listen", door, *general)
+    nodes.start("motor2", "--plain", "barn/motor2/2", "--listen", others[0], "--connect", door, *general)
+    wait_for(lambda: "met bob" in nodes.log("motor2") and "met motor2" in nodes.log("bob"), "they meet")
+    nodes.start("motor9", "--plain", "barn/motor9/2", "--listen", others[1], "--connect", door, *general)
+    text = "a hello of 'motor2' with the id of this node, 2: each member needs an id of its own"
+    wait_for(lambda: text in nodes.log("motor9"), "it says so")
+    wait_for(lambda: "a hello of 'motor9' with the id of " in nodes.log("bob"), "so do others")
+
+
 def test_samples_on_standard_input_without_certificates(nodes: Processes) -> None:
     folder = nodes.folder
     (folder / "schema.json").write_text(json.dumps({"features": ["a", "b"], "classes": ["no", "yes"]}))

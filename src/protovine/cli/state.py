@@ -124,6 +124,8 @@ def state_forget(
         )
     now = datetime.now(UTC)
     since_ns = 0 if since is None else _time_ns("--since", since)
+    if since_ns > _ns(now):
+        raise ConfigError(f"--since must not lie in the future, got {since!r}")
     until_ns = _ns(now) if until is None else _time_ns("--until", until)
     if until_ns < since_ns:
         raise ConfigError("--until must not be before --since")

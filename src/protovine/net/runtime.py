@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from protovine.errors import (
+    ImpostorError,
     LocalProtocolError,
     OwnNameError,
     RemoteProtocolError,
@@ -363,7 +364,7 @@ class Runtime:
             return
         if isinstance(error, UnreadableError):
             self.roster.unreadable(error.sender, steady_ns)
-        elif isinstance(error, StaleHelloError):
+        elif isinstance(error, StaleHelloError | ImpostorError):
             self.roster.stale(error.sender, steady_ns)
 
     def _act(self, actions: list[ClaimAction]) -> None:

@@ -30,7 +30,7 @@ class PeerEvent(enum.Enum):
     UNREADABLE = "a message under keys that are not known"
     LINK_OPENED = "the transport has a link to it"
     LINK_CLOSED = "the transport has lost the link to it"
-    STALE = "a hello of an earlier incarnation, or of another process with the same one"
+    STALE = "a hello of an earlier incarnation, of another process with the same one, or of another name with its id"
     UNMET = "it has a link, and has not answered a hello for some seconds"
     SILENT = "it is missing, and 10 s have passed since missing peers were last asked"
     REOPENING = "the session is opened again"

@@ -6,7 +6,8 @@ import json
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ValidationError
@@ -192,22 +193,24 @@ def explain(error: ValidationError, values: dict[str, Any], root: type[Section])
     >>> print(why({"fan_out": 2}))
     unknown key 'fan_out' (did you mean 'fanout'?)
     """
-    problem = error.errors()[0]
+    problem = _problem(error)
     where, names = list(problem["loc"]), []
     model: type[BaseModel] | None = root
     field: FieldInfo | None = None
     choices: dict[str, type[Section]] = {}
-    siblings: list[str] = list(root.model_fields)
+    siblings = _keys(root)
     while where:
         part = where.pop(0)
         names.append(str(part))
         if isinstance(part, int):  # A place in a list: its field is that of the list.
             if where and str(where[0]) in choices:
                 model = choices[str(where.pop(0))]
+            elif where in (["bool"], ["int"], ["float"], ["str"]):
+                where.clear()  # The form that pydantic tried.
             continue
         if model is None:
             continue
-        siblings = list(model.model_fields)
+        siblings = _keys(model)
         alias = {info.alias: info for info in model.model_fields.values() if info.alias}
         field = alias.get(str(part)) or model.model_fields.get(str(part))
         above, choices = choices, kinds(field.annotation) if field else {}
@@ -220,6 +223,8 @@ def explain(error: ValidationError, values: dict[str, Any], root: type[Section])
         else:
             members = list(_members(field.annotation))
             model = members[0] if len(members) == 1 else None
+            if where and _has_forms(field.annotation):
+                where.pop(0)  # Pydantic names the form that it tried, such as a text; it is not a key.
     name, value, kind = ".".join([*names, *map(str, where)]), problem.get("input"), problem["type"]
     if kind == "extra_forbidden":
         return _unknown_key(name, siblings, model, choices)
@@ -245,6 +250,30 @@ def explain(error: ValidationError, values: dict[str, Any], root: type[Section])
     message = str(problem["msg"])
     message = message[0].lower() + message[1:]
     return f"{name}: {message}, got {value!r}" if value is not values else f"{name}: {message}"
+
+
+def _problem(error: ValidationError) -> Any:
+    """The first problem; with a table or a list, where a text would do too, the first in it."""
+    first, *others = error.errors()
+    if isinstance(first.get("input"), dict | list | tuple) and str(first["type"]).endswith("_type"):
+        above = first["loc"][:-1]
+        inside = [
+            each for each in others if len(each["loc"]) > len(first["loc"]) and each["loc"][: len(above)] == above
+        ]
+        return inside[0] if inside else first
+    return first
+
+
+def _has_forms(annotation: Any) -> bool:
+    """Whether a value may have several forms that no kind tells apart, such as a text or a table."""
+    if get_origin(annotation) not in (Union, UnionType):
+        return False
+    return len([each for each in get_args(annotation) if each is not type(None)]) > 1
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    """The keys of a table, as a person writes them."""
+    return [info.alias or name for name, info in model.model_fields.items()]
 
 
 def _unknown_key(name: str, siblings: list[str], model: Any, choices: dict[str, type[Section]]) -> str:

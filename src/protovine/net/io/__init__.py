@@ -3,7 +3,7 @@
 - `schema.py`: the features and classes that members agree on
 - `base.py`: `Event` and `Source`, `Output` and `Sink`
 - `parser.py`: events from JSON objects; `messages.py`, `paths.py`: where things stand in them
-- `reading.py`, `times.py`: numbers and times from texts
+- `reading.py`, `times.py`: numbers and times from texts; `wording.py`: values in words
 - `devices.py`: the device in a topic or key; `combine.py`: samples from single values
 - `lines_source.py`, `csv_source.py`, `mqtt_source.py`, `zenoh_source.py`: one source each
 - `file_input.py`: bytes of a file, a FIFO or standard input, and of files that take its place

@@ -11,7 +11,7 @@ from protovine.net.io.devices import MQTT, TopicPattern
 from protovine.net.io.paths import Path, parse_path, path_text
 from protovine.net.io.reading import Reading
 from protovine.net.io.schema import Schema
-from protovine.values import shown
+from protovine.net.io.wording import shown
 
 ALL = "*"
 # In `Messages.topics`: the value is the label of the sample that it is combined with.

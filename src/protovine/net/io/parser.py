@@ -28,7 +28,8 @@ from protovine.net.io.devices import MQTT, Devices, joined
 from protovine.net.io.messages import LABEL, Layout, Messages, Picked, Refusal
 from protovine.net.io.reading import FieldError
 from protovine.net.io.schema import Schema
-from protovine.values import listed, shown
+from protovine.net.io.wording import shown
+from protovine.values import listed
 
 MESSAGE_BYTES_MAX = 1 << 20
 ID_LENGTH_MAX = 200

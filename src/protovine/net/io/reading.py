@@ -13,9 +13,9 @@ import numpy as np
 
 from protovine.errors import ConfigError, DataError
 from protovine.net.io.times import CHOICES, seconds_since, to_ns
+from protovine.net.io.wording import shown
 from protovine.prototypes import FEATURE_MAX
 from protovine.stream.options import MISSING_AMONG_NUMBERS, MISSING_WORDS
-from protovine.values import shown
 
 # As among numbers in files; capitals do not matter.
 _MISSING = frozenset(word.casefold() for word in (*MISSING_WORDS, *MISSING_AMONG_NUMBERS))

@@ -18,9 +18,9 @@ import numpy.typing as npt
 from protovine.errors import DataError, suggest
 from protovine.net.io.reading import PLAIN, FieldError, Reading
 from protovine.net.io.times import iso_ns
+from protovine.net.io.wording import shown as shown
 from protovine.prototypes import FEATURE_MAX
 from protovine.stream import DataSet, Label
-from protovine.values import shown as shown
 
 FEATURES_MAX = 100_000
 CLASSES_MAX = 10_000

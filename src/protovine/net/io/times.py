@@ -10,7 +10,7 @@ from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
 
 from protovine.errors import DataError
-from protovine.values import shown
+from protovine.net.io.wording import shown
 
 SECOND_NS = 1_000_000_000
 # Nanoseconds in one of them.

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from protovine.errors import (
+    ImpostorError,
     LocalProtocolError,
     OtherSchemaError,
     OwnNameError,
@@ -172,7 +173,7 @@ def check_hello(body: HelloBody, now_ns: int, own: MemberName, schema: bytes, kn
     if body.schema != schema:
         raise OtherSchemaError(body.name, body.schema, schema)
     if known is not None and known.name != body.name:
-        raise RemoteProtocolError("impostor", f"a hello of {body.name!r} with the id of {known.name}")
+        raise ImpostorError(body.id, f"a hello of {body.name!r} with the id of {known.name}, {body.id}")
     if known is not None and body.incarnation < known.incarnation:
         raise StaleHelloError(body.id, f"incarnation {body.incarnation} of {body.name}, already at {known.incarnation}")
     if known is not None and body.incarnation == known.incarnation and body.public != known.public:
@@ -189,7 +190,8 @@ def check_own_name(body: HelloBody, own: MemberName) -> bool:
     if body.swarm != own.swarm or body.id != own.id:
         return False
     if body.name != own.name:
-        raise RemoteProtocolError("impostor", f"a hello of {body.name!r} with the id of this node, {own.id}")
+        text = f"a hello of {body.name!r} with the id of this node, {own.id}: each member needs an id of its own"
+        raise RemoteProtocolError("impostor", text)
     return True
 
 
