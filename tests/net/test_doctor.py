@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from protovine.cli import main
 from protovine.cli.node import _hints
 from protovine.net import issue, service
+from protovine.net.security.identity import read_certificate
 from protovine.net.transport import Channel, Endpoints, ZenohTransport
 from tests.net.test_service import Processes, endpoint, nodes, ports, prepare, wait_for
 
@@ -227,6 +228,28 @@ def test_doctor_names_a_certificate_that_is_not_accepted(folder: Path, bob: Zeno
 
     with pytest.raises(ProbeError, match="does not accept this certificate"):
         dial(at, folder / "ann")
+
+
+def test_a_certificate_that_is_not_valid_yet_is_said_everywhere(folder: Path, bob: ZenohTransport) -> None:
+    """A node starts with it, and waits until the clock is right."""
+    then = datetime.now(UTC) + timedelta(days=10)
+    issue(folder / "ca", "fut", folder / "fut", now=then, addresses=["127.0.0.1"], days=60)
+    begin = f"{read_certificate(folder / 'fut' / 'member.pem').not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+    at = endpoint(folder, "bob")
+    table(folder, "network", f'certificates = "fut"\nconnect = ["{at}"]')
+    checked = protovine("node", folder / "ann.toml", "--check")
+    assert 0 == checked.exit_code
+    (line,) = [line for line in checked.stdout.splitlines() if line.startswith("warn certificate: until ")]
+    assert f": it is valid from {begin} on, and the clock here shows " in line and "a node starts" in line
+    done = protovine("doctor", folder / "ann.toml", "--timeout", 3)
+    assert (1, "") == (done.exit_code, done.stderr), done.output
+    assert line in done.stdout.splitlines()
+    assert f"does not accept this certificate: it is valid from {begin} on" in done.stdout
+    listed = json.loads(protovine("cert", "list", "--authority", folder / "ca", "--json").stdout)
+    assert {"ann": "valid", "bob": "valid", "fut": "not yet"} == {each["name"]: each["state"] for each in listed}
+    issue(folder / "ca", "soon", folder / "soon", now=datetime.now(UTC), addresses=["127.0.0.1"], days=5)
+    change(folder, 'certificates = "fut"', 'certificates = "soon"')
+    assert "4 days are left; issue the next one" in protovine("node", folder / "ann.toml", "--check").stdout
 
 
 def test_an_operator_asks_for_the_status(folder: Path, bob: ZenohTransport) -> None:

@@ -15,6 +15,8 @@ from protovine.errors import ConfigError
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from protovine.net.security.authority import Issued
+
 
 def _with_terms(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say what a certificate is to be."""
@@ -232,7 +234,8 @@ def cert_list(authority: Path, as_json: bool) -> None:
             "id": one.id,
             "serial": one.serial,
             "until": one.not_after.isoformat(),
-            "state": "revoked" if one.revoked else "valid" if one.live(now) else "ended",
+            "state": _state(one, now),
+            "from": one.not_before.isoformat(),
             "may": list(one.may),
         }
         for one in issued(authority, now)
@@ -244,6 +247,12 @@ def cert_list(authority: Path, as_json: bool) -> None:
         id = "operator" if row["id"] is None else row["id"]
         may = f"  may {' '.join(row['may'])}" if row["may"] else ""
         click.echo(f"{row['name']:<20} {id:>8}  {row['state']:<8} {str(row['until'])[:10]}  {row['serial']}{may}")
+
+
+def _state(one: Issued, now: datetime) -> str:
+    if one.revoked:
+        return "revoked"
+    return "ended" if not one.live(now) else "valid" if one.not_before <= now else "not yet"
 
 
 @cert.command("show")

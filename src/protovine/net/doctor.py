@@ -66,11 +66,11 @@ def _schemas(settings: NodeSettings, prepared: Prepared, home: Path | None, time
     """Ask the members that can be reached for their schema."""
     dialled, own = settings.network.connect, prepared.schema.fingerprint().hex()
     denied: set[str] = set()
-    if home is not None:
-        denied = set(map(common_name, load_client(home, datetime.now(UTC))[1].revoked))
     try:
+        if home is not None:
+            denied = set(map(common_name, load_client(home, datetime.now(UTC))[1].revoked))
         answers = ask_status(prepared.plan.member.swarm, Endpoints((), dialled, "client", home), timeout_s, denied)
-    except ConfigError:  # Dialling has said why.
+    except ConfigError:  # Dialling, or the line on the certificate, has said why.
         return
     for status in map(json.loads, answers.values()):
         schema = status.get("schema", own)
@@ -99,10 +99,16 @@ def examine_here(settings: NodeSettings, prepared: Prepared) -> Iterator[Finding
 def _certificate(home: Path, listen: tuple[str, ...]) -> Iterator[Finding]:
     now = datetime.now(UTC)
     found = describe(home / "member.pem", now)
-    end = datetime.fromisoformat(found["not_after"])
-    state = "ok" if end - now > _LEFT else "warn"
-    yield Finding(state, f"certificate: until {end:%Y-%m-%d}, for {' '.join(found['addresses'])}")
+    begin, end = (datetime.fromisoformat(found[key]) for key in ("not_before", "not_after"))
     addresses = found["addresses"]
+    lasts = f"until {end:%Y-%m-%d}, for {' '.join(addresses)}"
+    if now < begin:
+        text = f"it is valid from {begin:%Y-%m-%d %H:%M} UTC on, and the clock here shows {now:%Y-%m-%d %H:%M}"
+        yield Finding("warn", f"certificate: {lasts}: {text}; a node starts, and finds no peers before that time")
+    elif end - now <= _LEFT:
+        yield Finding("warn", f"certificate: {lasts}: {(end - now).days} days are left; issue the next one")
+    else:
+        yield Finding("ok", f"certificate: {lasts}")
     for endpoint in listen:
         host = host_and_port(endpoint)[0]
         if host not in _ANY and host not in addresses:

@@ -9,9 +9,11 @@ import os
 import socket
 import ssl
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from protovine.errors import ConfigError
+from protovine.net.security.identity import out_of_time, read_certificate
 from protovine.net.transport import host_and_port
 
 # A listener that does not accept the certificate says so after the handshake.
@@ -72,10 +74,20 @@ def _handshake(endpoint: str, host: str, connection: socket.socket, certificates
         except TimeoutError:
             return f"{endpoint}: {who}"
         except ssl.SSLError as error:
-            raise ProbeError(f"{endpoint}: {who} does not accept this certificate: {error.reason}") from None
+            why = _verdict(error, certificates)
+            raise ProbeError(f"{endpoint}: {who} does not accept this certificate: {why}") from None
         if not verdict:
             raise ProbeError(f"{endpoint}: {who} hung up")
         return f"{endpoint}: {who}"
+
+
+def _verdict(error: ssl.SSLError, certificates: Path) -> str:
+    """Why a listener does not accept the certificate. TLS says "expired" also of one that is not valid yet."""
+    reason = error.reason or str(error)
+    if "EXPIRED" not in reason and "NOT_YET_VALID" not in reason:
+        return reason
+    why = out_of_time(read_certificate(certificates / "member.pem"), datetime.now(UTC))
+    return f"it {why}" if why else f"{reason}, but by the clock here it is valid: is the other clock right?"
 
 
 def _same(host: str, name: str) -> bool:
