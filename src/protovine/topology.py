@@ -188,7 +188,7 @@ def numbers_of(spec: str, text: str, count: int) -> list[float]:
 
 def _from_file(path: Path, n: int) -> list[list[int]]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise DataError(f"cannot read the topology {path}: {reason}") from None

@@ -9,7 +9,7 @@ from protovine.errors import ConfigError, DataError
 
 
 def test_delays_are_read_from_text_or_file(tmp_path: Path) -> None:
-    (tmp_path / "delays.txt").write_text("0.1\n0.3\n")
+    (tmp_path / "delays.txt").write_text("0.1\n0.3\n", encoding="utf-8-sig")
     assert 0.2 == pytest.approx(parse_delay(str(tmp_path / "delays.txt")).mean_s)
     assert parse_delay("none") is None and 0.5 == parse_delay("fixed:0.5").mean_s
     with pytest.raises(ConfigError, match="needs a number of seconds, as fixed:S, got 'fixed:x'"):

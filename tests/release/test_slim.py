@@ -147,6 +147,7 @@ def test_status_is_a_table_without_the_packages(gateway: Path) -> None:
     [
         (("run",), "scipy|networkx|pandas"),
         (("data", "list"), "river|rich"),
+        (("data", "info", "phishing"), "river"),
         (("node", "--set", "drift.detector=adwin"), "river"),
         (("node", "--preset", "paper-cluster"), "sklearn|scikit-learn"),
     ],

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -88,10 +89,18 @@ def test_unknown_name_is_refused_with_a_suggestion():
         load("phising")
 
 
-def test_a_set_that_river_lacks_is_not_in_the_catalog(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+def test_a_set_that_river_lacks_is_not_in_the_catalog(monkeypatch, tmp_path):
+    spec = SimpleNamespace(submodule_search_locations=[str(tmp_path)])  # A version without the file.
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: spec)
     assert "phishing" not in [entry.name for entry in catalog()]
     with pytest.raises(DataError, match="unknown data set 'phishing'"):
+        load("phishing")
+
+
+def test_a_set_of_river_says_that_river_is_not_installed(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    text = "the data set phishing is part of River, which is not installed: pip install protovine"
+    with pytest.raises(DataError, match=f"^{text}$"):
         load("phishing")
 
 

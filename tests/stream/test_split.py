@@ -130,6 +130,8 @@ def test_a_file_says_which_node_gets_which_row(tmp_path):
     assert (split, f"file:{path}", True) == (parse_split(str(split)), str(split), split.uneven)
     assert [part.tolist() for part in split_rows(np.zeros(4), 4, split, 0)] == [[1, 3], [0], [2], []]
     assert [part.tolist() for part in split_rows(np.zeros(2), 3, split, 0)] == [[1], [0], []]
+    path.write_text("1\n0\n", encoding="utf-8-sig")
+    assert [part.tolist() for part in split_rows(np.zeros(2), 2, split, 0)] == [[1], [0]]
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def parse_delay(text: str) -> Delay | None:
         return Delay.fixed(seconds) if kind == "fixed" else Delay.exponential(seconds)
     path = Path(text)
     try:
-        return Delay.samples([float(line) for line in path.read_text(encoding="utf-8").split()])
+        return Delay.samples([float(line) for line in path.read_text(encoding="utf-8-sig").split()])
     except OSError as error:
         raise DataError(f"a delay is fixed:S, exp:S or a file; cannot read '{text}': {error.strerror}") from None
     except (UnicodeDecodeError, ValueError) as error:
@@ -90,7 +90,7 @@ def _peer_lines(text: str) -> list[tuple[str, str]]:
     if ":" in text or not ("/" in text or "." in text):
         return [(text, f"{text}'")]
     try:
-        lines = Path(text).read_text(encoding="utf-8").splitlines()
+        lines = Path(text).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise DataError(f"a peer is WEIGHT:BYTES or a file; cannot read '{text}': {reason}") from None

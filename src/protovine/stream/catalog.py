@@ -138,7 +138,7 @@ def load(source: object, *, rows: int | None = None, seed: int = 0, **options: A
     ConfigError
         A setting is unknown, out of range or does not apply to this source.
     DataError
-        The name or file is unknown, or the data cannot be used.
+        The name or file is unknown, or the data cannot be used, or River is needed and not installed.
 
     Examples
     --------
@@ -163,6 +163,8 @@ def load(source: object, *, rows: int | None = None, seed: int = 0, **options: A
 
 
 def _by_name(name: str, rows: int | None, seed: int, options: ReadOptions) -> DataSet:
+    if name in _EMBEDDED and importlib.util.find_spec("river") is None:
+        raise DataError(f"the data set {name} is part of River, which is not installed: pip install protovine")
     known = [entry.name for entry in catalog()]
     if name not in known and not _is_lgr(name):
         raise DataError(f"unknown data set {name!r}{suggest(name, known)}")

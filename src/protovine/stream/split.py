@@ -180,7 +180,7 @@ def nodes_of_file(path: Path, n_nodes: int) -> npt.NDArray[np.int64]:
     [0, 1, 1]
     """
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise DataError(f"cannot read {path}: {reason}") from None

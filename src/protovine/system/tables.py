@@ -29,7 +29,7 @@ def read_tables(path: Path, what: str) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        The file cannot be read, or is not TOML in UTF-8.
+        The file cannot be read, or is not TOML in UTF-8, with or without a byte order mark.
 
     Examples
     --------
@@ -41,8 +41,7 @@ def read_tables(path: Path, what: str) -> dict[str, Any]:
     {'gossip': {'fanout': 2}}
     """
     try:
-        with open(path, "rb") as file:
-            return tomllib.load(file)
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))  # Editors on Windows begin files with a mark.
     except OSError as error:
         raise ConfigError(f"cannot read the {what} {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -180,6 +180,11 @@ def test_a_source_may_stand_for_the_table_of_data(tmp_path: Path) -> None:
     assert {"data": {"source": "sea"}} == assignment("data=sea")
 
 
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "e.toml").write_bytes("\ufeffgossip.fanout = 2\r\n[data]\r\nlimit = 300\r\n".encode())
+    assert {"gossip": {"fanout": 2}, "data": {"limit": 300}} == read_toml(tmp_path / "e.toml")
+
+
 def test_a_file_that_is_not_toml_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("gossip = [")
     with pytest.raises(ConfigError, match="not valid TOML"):

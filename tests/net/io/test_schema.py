@@ -202,6 +202,8 @@ def test_a_list_of_classes_keeps_types_and_order(tmp_path):
     assert ["2", 1, True, 0.5] == json.loads(path.read_text())["classes"]
     path.write_text('{"features": ["a"], "classes": {"07": 1, "1": 1}}')
     assert ("07", "1") == Schema.read(path).classes
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())  # As editors on Windows write it.
+    assert ("07", "1") == Schema.read(path).classes
 
 
 @pytest.mark.parametrize(

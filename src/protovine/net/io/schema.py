@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import math
@@ -119,7 +120,7 @@ class Schema:
         try:
             if place.stat().st_size > FILE_BYTES_MAX:
                 raise DataError(f"{place}: a schema may have {FILE_BYTES_MAX} bytes, got {place.stat().st_size}")
-            found = msgspec.json.decode(place.read_bytes(), type=_File)
+            found = msgspec.json.decode(place.read_bytes().removeprefix(codecs.BOM_UTF8), type=_File)
         except OSError as error:
             raise DataError(f"{place}: cannot be read: {error.strerror or error}") from error
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
