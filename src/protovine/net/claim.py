@@ -4,6 +4,7 @@ Peers answer a hello that is older than the one that they know with the known on
 incarnation of its name, and of a process that runs at the same time. The rule: **the process that started last has the
 name.** It raises its incarnation above all others. An earlier one stands by: it shares nothing, goes on
 learning, asks every 2 s whether the other is still there, and takes the name back when it has not answered for 12 s.
+Of two that are new (`ClaimTiming.new_s`) both raise theirs, and either may have the name in the end.
 Two members that stand by, one after the other, are back within 30 s.
 
 A process whose certificate is no longer valid has no right to the name: no other stands by for it. But peers may know
