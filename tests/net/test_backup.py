@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from protovine.cli import main
 from protovine.errors import ConfigError
+from protovine.net import backup
 from protovine.net.config import NodeSettings
 from protovine.net.service import run_member
 from protovine.snapshot import pack, unpack
@@ -164,3 +165,25 @@ def test_a_file_that_may_not_be_read_is_not_damaged(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     (tmp_path / "file").chmod(0)
     assert f"cannot read {tmp_path / 'file'}: Permission denied" in protovine("show", tmp_path / "file").stderr
+
+
+def test_a_snapshot_that_is_replaced_while_it_is_read_is_neither_missing_nor_damaged(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The node that runs renames the newest one and then puts another in its place."""
+    start("ann", LESSONS)
+    newest, aside = tmp_path / "ann" / "snapshot.bin", tmp_path / "aside"
+    whole, looks = newest.read_bytes(), list[Path]()
+
+    def listed(folder: Path) -> list[Path]:
+        looks.append(folder)
+        if len(looks) % 2:
+            newest.rename(aside)
+        else:
+            aside.rename(newest)
+        return [newest]
+
+    monkeypatch.setattr(backup, "snapshots", listed)
+    assert (newest, whole) == backup.newest_state(tmp_path / "ann")[:2]
+    assert "" == backup.passed_over(tmp_path / "ann")
+    assert 4 == len(looks)

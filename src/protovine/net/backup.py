@@ -14,6 +14,8 @@ from protovine.net.store import Store, check_format, owner_only, seed_of, snapsh
 from protovine.snapshot import unpack
 
 FILE_BYTES_MAX = 2**31
+# A running node may replace a snapshot while it is looked for.
+_TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -148,42 +150,51 @@ def import_state(path: Path, folder: Path, *, seed: bool = False) -> SavedState:
 
 def newest_state(path: Path) -> tuple[Path, bytes, dict[str, Any]]:
     """The newest whole snapshot in a file or a state folder, with its bytes; `ConfigError` if there is none."""
-    paths = snapshots(path) if path.is_dir() else [path]
-    if not paths:
-        raise ConfigError(f"{path} has no snapshot")
-    why = ""
-    for each in paths:
-        try:
-            if each.stat().st_size > FILE_BYTES_MAX:
-                raise SnapshotError(f"it has more than {FILE_BYTES_MAX:,} bytes")
-            data = each.read_bytes()
-            state = unpack(data)
-            written = state.get("format")
-            if not isinstance(written, int) or written < 1:
-                raise SnapshotError("it is no snapshot of a node")
-            check_format(each, written)
-            if not {"node", "peers"} <= state.keys():
-                raise SnapshotError("it is no snapshot of a node")
-            unpack(bytes(state["node"]))
-        except OSError as error:
-            raise ConfigError(f"cannot read {each}: {error.strerror}") from None
-        except (SnapshotError, TypeError) as error:
-            why = why or f"{each} is damaged: {error}"
-            continue
-        return each, data, state
-    raise ConfigError(why)
+    return _newest(path)[0]
 
 
 def passed_over(path: Path) -> str:
     """That the newest snapshot of a state folder is damaged, and which one `newest_state` takes; else empty."""
-    there = snapshots(path) if path.is_dir() else []
-    if len(there) < 2:
-        return ""
     with contextlib.suppress(ConfigError):
-        found = newest_state(path)[0]
-        if found != there[0]:
-            return f"{there[0]} is damaged; {found.name}, which was saved before it, is taken instead"
+        (found, *_), damaged = _newest(path)
+        if damaged is not None:
+            return f"{damaged} is damaged; {found.name}, which was saved before it, is taken instead"
     return ""
+
+
+def _newest(path: Path) -> tuple[tuple[Path, bytes, dict[str, Any]], Path | None]:
+    """As `newest_state`, and the newer snapshot that is damaged, if there is one."""
+    for tries_left in reversed(range(_TRIES)):
+        paths = snapshots(path) if path.is_dir() else [path]
+        if not paths:
+            raise ConfigError(f"{path} has no snapshot")
+        damaged, why = None, ""
+        for each in paths:
+            try:
+                if each.stat().st_size > FILE_BYTES_MAX:
+                    raise SnapshotError(f"it has more than {FILE_BYTES_MAX:,} bytes")
+                data = each.read_bytes()
+                state = unpack(data)
+                written = state.get("format")
+                if not isinstance(written, int) or written < 1:
+                    raise SnapshotError("it is no snapshot of a node")
+                check_format(each, written)
+                if not {"node", "peers"} <= state.keys():
+                    raise SnapshotError("it is no snapshot of a node")
+                unpack(bytes(state["node"]))
+            except FileNotFoundError as error:
+                if tries_left and path.is_dir():
+                    break  # The node that runs is just putting another in its place.
+                raise ConfigError(f"cannot read {each}: {error.strerror}") from None
+            except OSError as error:
+                raise ConfigError(f"cannot read {each}: {error.strerror}") from None
+            except (SnapshotError, TypeError) as error:
+                damaged, why = damaged or each, why or f"{each} is damaged: {error}"
+                continue
+            return (each, data, state), damaged
+        else:
+            raise ConfigError(why)
+    raise AssertionError("the last try returns or raises")
 
 
 def _mapping(of: Mapping[str, Any], key: str) -> Mapping[str, Any]:
