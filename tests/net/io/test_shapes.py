@@ -41,11 +41,11 @@ class Recorder:
         self.learner = Learner(dim)
         self.waiting, self.learnt, self.seen = {}, [], []
 
-    def observe(self, x, y, *, now_ns, event_ns, sample_id):
+    def observe(self, x, y, *, now_ns, event_ns, sample_id, awaits):
         self.seen.append((x.tolist(), event_ns))
-        if y is None:
+        if y is None and awaits:
             self.waiting[sample_id] = x.tolist()
-        else:
+        elif y is not None:
             self.learnt.append((x.tolist(), y))
         return Prediction(-1, x)
 
