@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from river import forest, tree
+from sklearn.linear_model import SGDClassifier
 
 import protovine
 from protovine.errors import ConfigError, DataError
 from protovine.experiments import Sweep
+from protovine.experiments.define.config import SwarmSettings
 from protovine.experiments.sweep.engines import attempt
 from protovine.experiments.sweep.grid import Task, code_digest, plan
 from protovine.system import PRESETS
 from tests.experiments.sweep import TABLES
 
+TREE = "tree.HoeffdingTreeClassifier"
 ROOT = Path(__file__).parents[3]
 
 
@@ -41,6 +47,98 @@ def test_the_name_of_a_run_is_made_of_what_numbers_depend_on(monkeypatch: pytest
         assert set(first).isdisjoint(keys(**other)), other
     monkeypatch.setattr("protovine.experiments.sweep.grid.version", lambda name: "99")
     assert set(first).isdisjoint(keys())
+
+
+FOREST = {"classifier": "forest.ARFClassifier", "parameters": {"n_models": 3}}
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        ({"learner": tree.HoeffdingTreeClassifier()}, {"learner": {"classifier": TREE}}),
+        ({"learner": tree.HoeffdingTreeClassifier}, {"learner": {"classifier": TREE}}),
+        ({"learner": forest.ARFClassifier(n_models=3)}, {"learner": FOREST}),
+        (
+            {"learner": {"classifier": forest.ARFClassifier(n_models=3), "votes": "accuracy"}},
+            {"learner": {**FOREST, "votes": "accuracy"}},
+        ),
+        (
+            {
+                "learner": {
+                    "classifier": "ensemble.BaggingClassifier",
+                    "parameters": {"model": tree.HoeffdingTreeClassifier},
+                }
+            },
+            {"learner": {"classifier": "ensemble.BaggingClassifier", "parameters": {"model": {"classifier": TREE}}}},
+        ),
+        (
+            {"grid": {"learner": [tree.HoeffdingTreeClassifier(), forest.ARFClassifier(n_models=3)]}},
+            {"grid": {"learner": [TREE, FOREST]}},
+        ),
+        (
+            {"grid": {"learner.classifier": [tree.HoeffdingTreeClassifier, SGDClassifier()]}},
+            {"grid": {"learner": {"classifier": [TREE, "sklearn.linear_model.SGDClassifier"]}}},
+        ),
+        (
+            {
+                "list": [
+                    {"learner": tree.HoeffdingTreeClassifier},
+                    {"learner.classifier": forest.ARFClassifier(n_models=3)},
+                ]
+            },
+            {"list": [{"learner": TREE}, {"learner": FOREST}]},
+        ),
+        ({"grid": {"swarm.nodes": list(np.arange(2, 4))}}, {"grid": {"swarm.nodes": [2, 3]}}),
+        ({"grid": {"swarm.rate_hz": np.linspace(1, 2, 3)}}, {"grid": {"swarm.rate_hz": [1.0, 1.5, 2.0]}}),
+        ({"swarm": SwarmSettings(nodes=2)}, {"swarm": {"nodes": 2}}),
+        (
+            {"learner": {"classifier": TREE, "parameters": {"grace_period": np.int64(9)}}},
+            {"learner": {"classifier": TREE, "parameters": {"grace_period": 9}}},
+        ),
+    ],
+)
+def test_what_a_script_gives_a_sweep_is_the_settings_that_stand_for_it(
+    given: dict[str, Any], written: dict[str, Any]
+) -> None:
+    common = {"presets": ["river"], "data": {"limit": 60}, "seeds": 1}
+    by_objects, by_names = (plan(Sweep.of({**common, **each})) for each in (given, written))
+    assert [task.key for task in by_objects.tasks] == [task.key for task in by_names.tasks]
+    json.dumps(by_objects.sweep.definition())
+
+
+def test_a_learner_as_a_whole_takes_the_place_of_another_one_but_not_of_its_votes() -> None:
+    base = {"classifier": tree.HoeffdingTreeClassifier(grace_period=20), "votes": "accuracy"}
+    grid = {"learner": [tree.HoeffdingTreeClassifier(), SGDClassifier(alpha=0.1), tree.HoeffdingTreeClassifier]}
+    with pytest.raises(ConfigError, match=f"grid.learner has '{TREE}' more than once"):
+        Sweep.of({"presets": "river", "learner": base, "grid": grid})
+    sweep = Sweep.of({"presets": "river", "learner": base, "grid": {"learner": grid["learner"][:2]}})
+    learners = [point.settings.learner.model_dump() for point in sweep.points]
+    assert [{}, {"alpha": 0.1}] == [each["parameters"] for each in learners]
+    assert {"accuracy"} == {each["votes"] for each in learners}
+    rows = [{"learner": TREE, "learner.votes": "accuracy"}]
+    (point,) = Sweep.of({"presets": "river", "learner": "forest.ARFClassifier", "list": rows}).points
+    assert (TREE, "accuracy") == (point.settings.learner.classifier, point.settings.learner.votes)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ({"grid": {"learner": [lambda x: x]}}, "got <function .*a learner of your own runs in"),
+        (
+            {"grid": {"learner.classifier": [SGDClassifier(alpha=0.1)]}},
+            r"grid.learner.classifier: sklearn.linear_model.SGDClassifier has settings beside its name \(parameters\); "
+            "vary the whole learner: grid.learner",
+        ),
+        ({"grid": {"data.source": [np.zeros((2, 2))]}}, "grid.data.source must be names or files, got ndarray"),
+        (
+            {"learner": {"classifier": TREE, "parameters": {"grace_period": object()}}},
+            "learner.parameters.grace_period must be a number, a text, a list or a classifier",
+        ),
+    ],
+)
+def test_an_object_that_is_no_setting_is_one_line(tables: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Sweep.of({"presets": "river", **tables})
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "experiments" / "paper").glob("*.toml")), ids=lambda file: file.stem)

@@ -24,9 +24,10 @@ from protovine.experiments.define.prepare import (
     notes_on_system,
     with_absolute_paths,
 )
+from protovine.experiments.sweep.values import Whole, placed, settled
 from protovine.stream import DataSet
 from protovine.stream.files import is_file_name
-from protovine.system import kinds, merged_tables, nested, read_tables
+from protovine.system import kinds, read_tables
 
 # Version of the content that names of runs are hashed from.
 FORMAT = 1
@@ -92,7 +93,8 @@ class Sweep:
 
     @classmethod
     def of(cls, tables: dict[str, Any]) -> Sweep:
-        """The sweep that tables describe."""
+        """The sweep that tables describe; a learner in them may be a classifier's name, its class, or an object."""
+        tables = settled(tables)
         base: dict[str, Any] = {key: value for key, value in tables.items() if key not in _OWN}
         if "data" in base and not isinstance(base["data"], dict):
             base["data"] = {"source": base["data"]}
@@ -265,10 +267,7 @@ def _points(
             set_here = {**row, **dict(zip(grid, values, strict=True))}
             named = {key: set_here.get(key) for key in dict.fromkeys(["preset", *listed, *grid])}
             label = f"point {number} ({', '.join(f'{key} = {plain(value)}' for key, value in named.items())})"
-            tables = base
-            for key, value in set_here.items():
-                if key != "preset":
-                    tables = merged_tables(tables, nested(key, value))
+            tables = placed(base, {key: value for key, value in set_here.items() if key != "preset"})
             preset = set_here.get("preset")
             if not isinstance(preset, str):
                 raise ConfigError(f"{label}: preset must be a name, got {preset!r}")
@@ -326,7 +325,7 @@ def _rows(value: Any) -> Iterator[dict[str, Any]]:
 def _flat(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Dotted keys with their values, whether the file has them quoted or as tables."""
     for key, value in table.items():
-        if isinstance(value, dict) and value:
+        if isinstance(value, dict) and value and not isinstance(value, Whole):
             yield from _flat(value, f"{prefix}{key}.")
         elif prefix == "" and key == "data":
             yield "data.source", value

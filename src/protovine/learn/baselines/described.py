@@ -74,6 +74,11 @@ def learner_table(learner: Any) -> Any:
         return {"classifier": learner} if "." in learner else {"kind": learner}
     if not isinstance(learner, Mapping):
         return described(learner)
+    if isinstance(learner.get("parameters"), Mapping):
+        given = {
+            key: parameter_setting(f"learner.parameters.{key}", each) for key, each in learner["parameters"].items()
+        }
+        learner = {**learner, "parameters": given}
     classifier = learner.get("classifier")
     if classifier is None or isinstance(classifier, str):
         return learner
@@ -145,10 +150,34 @@ def _value(where: str, value: Any) -> Any:
         return _described(*value)
     if isinstance(value, list | tuple) and not pair:
         return [_value(where, each) for each in value]
+    where = where if where.startswith("learner.parameters.") else f"learner.parameters: {where}"
     raise ConfigError(
-        f"learner.parameters: {where} must be a number, a text, a list or a classifier to be a setting, "
+        f"{where} must be a number, a text, a list or a classifier to be a setting, "
         f"got {_named(value[0] if pair else value)}; leave it at its default"
     )
+
+
+def parameter_setting(key: str, value: Any) -> Any:
+    """A parameter that a script gives by the key of its setting; a classifier may be a class or an object.
+
+    Raises
+    ------
+    ConfigError
+        It is no number, text, list, table or classifier.
+
+    Examples
+    --------
+    >>> from river import tree
+    >>> parameter_setting("learner.parameters.model", tree.HoeffdingTreeClassifier(grace_period=50))
+    {'classifier': 'tree.HoeffdingTreeClassifier', 'parameters': {'grace_period': 50}}
+    """
+    if value is None:
+        return None
+    if isinstance(value, Mapping):
+        return {name: parameter_setting(f"{key}.{name}", each) for name, each in value.items()}
+    if hasattr(value, "predict_proba_one") or hasattr(value, "partial_fit"):
+        return described(value)
+    return _value(key, value)
 
 
 def _named(value: Any) -> str:
