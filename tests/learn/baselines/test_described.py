@@ -5,10 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 from river import compat, ensemble, forest, linear_model, naive_bayes, preprocessing, tree
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import SGDClassifier
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.svm import SVC
 
 import protovine
 from protovine import HedgedLVQ
@@ -39,6 +44,14 @@ TREE = "tree.HoeffdingTreeClassifier"
             compat.SKL2RiverClassifier(SGDClassifier(loss="log_loss"), classes=[0, 1]),
             {"classifier": "sklearn.linear_model.SGDClassifier", "parameters": {"loss": "log_loss"}},
         ),
+        (
+            make_pipeline(StandardScaler(), SGDClassifier(alpha=0.1)),
+            {"classifier": "sklearn.linear_model.SGDClassifier", "parameters": {"alpha": 0.1}, "standardise": True},
+        ),
+        (
+            compat.SKL2RiverClassifier(make_pipeline(StandardScaler(copy=False), GaussianNB()), classes=[0, 1]),
+            {"classifier": "sklearn.naive_bayes.GaussianNB", "standardise": True},
+        ),
         (SGDClassifier, {"classifier": "sklearn.linear_model.SGDClassifier"}),
         (
             forest.ARFClassifier(seed=7),
@@ -57,6 +70,17 @@ def test_an_object_is_the_settings_that_stand_for_it(classifier: Any, expected: 
     [
         (RandomForestClassifier(), "RandomForestClassifier of scikit-learn is no classifier with partial_fit"),
         (tree.HoeffdingTreeRegressor(), "must be a classifier of River .* got river.tree.*HoeffdingTreeRegressor"),
+        (make_pipeline(MinMaxScaler(), SGDClassifier()), "nothing else, got MinMaxScaler . SGDClassifier; other steps"),
+        (make_pipeline(SGDClassifier()), "and nothing else, got SGDClassifier; other steps"),
+        (make_pipeline(StandardScaler(), SVC()), "SVC of scikit-learn is no classifier with partial_fit"),
+        (
+            make_pipeline(StandardScaler(with_mean=False), SGDClassifier()),
+            r"must be a plain StandardScaler\(\), got with_mean=False",
+        ),
+        (
+            preprocessing.StandardScaler(with_std=False) | naive_bayes.GaussianNB(),
+            r"must be a plain StandardScaler\(\), got with_std=False",
+        ),
         (preprocessing.MinMaxScaler() | naive_bayes.GaussianNB(), "nothing else, got MinMaxScaler . GaussianNB"),
         (
             tree.HoeffdingTreeClassifier(splitter=tree.splitter.GaussianSplitter(3)),
@@ -91,3 +115,14 @@ def test_a_classifier_of_scikit_learn_runs_with_one_result() -> None:
     ]
     assert runs[0].trace_hash == runs[1].trace_hash
     assert math.isfinite(runs[0].metrics["f1"]) and runs[0].metrics["accuracy"] > 0.6
+
+
+def test_the_scalers_of_both_libraries_are_the_same() -> None:
+    rows = np.random.default_rng(1).normal(3.0, 2.0, (200, 2))
+    rows[:, 1] = 0.1  # Without any spread.
+    rivers, theirs = preprocessing.StandardScaler(), StandardScaler()
+    for row in rows:
+        rivers.learn_one(dict(enumerate(row)))
+        theirs.partial_fit(row[None])
+        scaled = list(rivers.transform_one(dict(enumerate(row))).values())
+        np.testing.assert_allclose(scaled, theirs.transform(row[None])[0], atol=1e-9)

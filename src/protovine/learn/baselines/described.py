@@ -20,8 +20,8 @@ def described(classifier: Any) -> dict[str, Any]:
     Parameters
     ----------
     classifier : object or class
-        Of River, perhaps behind a ``StandardScaler``, or of scikit-learn with ``partial_fit``, perhaps in
-        ``river.compat.SKL2RiverClassifier``.
+        Of River, or of scikit-learn with ``partial_fit``, perhaps in ``river.compat.SKL2RiverClassifier``; perhaps
+        behind a ``StandardScaler``, in a pipeline of either.
 
     Raises
     ------
@@ -90,14 +90,26 @@ def learner_table(learner: Any) -> Any:
 
 
 def _pipeline(pipeline: Any) -> dict[str, Any]:
-    steps = list(pipeline.steps.values())
-    names = [type(each).__name__ for each in steps]
-    if len(steps) == 2 and names[0] == "StandardScaler":
-        return {**described(steps[1]), "standardise": True}
-    raise ConfigError(
-        "learner.classifier can have a StandardScaler before it (learner.standardise) and nothing else, got "
-        f"{' | '.join(names)}; other steps belong into the data"
+    """A scaler and a classifier: as a pipeline of River, or one of scikit-learn, whose scaler is then River's.
+
+    Both scalers keep a running mean and the variance of a population.
+    """
+    steps = list(
+        pipeline.steps.values() if isinstance(pipeline.steps, Mapping) else (each for _, each in pipeline.steps)
     )
+    names = [type(each).__name__ for each in steps]
+    if len(steps) != 2 or names[0] != "StandardScaler":
+        raise ConfigError(
+            "learner.classifier can have a StandardScaler before it (learner.standardise) and nothing else, got "
+            f"{' | '.join(names)}; other steps belong into the data"
+        )
+    scaler, classifier = steps
+    own = [name for name in ("with_mean", "with_std") if not getattr(scaler, name, True)]
+    if own:
+        raise ConfigError(
+            f"learner.classifier: the StandardScaler before it must be a plain StandardScaler(), got {own[0]}=False"
+        )
+    return {**described(classifier), "standardise": True}
 
 
 def _name(kind: type) -> str:
