@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from river import compat, ensemble, forest, linear_model, naive_bayes, preprocessing, tree
+from river import base, compat, ensemble, forest, linear_model, naive_bayes, preprocessing, tree
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import SGDClassifier
 from sklearn.naive_bayes import GaussianNB
@@ -63,6 +63,46 @@ def test_an_object_is_the_settings_that_stand_for_it(classifier: Any, expected: 
     assert expected == described(classifier)
     assert expected == Experiment(presets=["river"], learner=classifier).given()["learner"]
     assert expected == Experiment(presets=["river"], learner={"classifier": classifier}).given()["learner"]
+
+
+class Majority(base.Classifier):  # type: ignore[misc]
+    """A classifier of a script."""
+
+    def learn_one(self, x: dict[str, float], y: int) -> None:
+        """Learn nothing."""
+
+    def predict_one(self, x: dict[str, float]) -> int:
+        """The first class."""
+        return 0
+
+
+class OwnTree(tree.HoeffdingTreeClassifier):  # type: ignore[misc]
+    """One that inherits from a classifier of River."""
+
+
+class OwnGradient(SGDClassifier):  # type: ignore[misc]
+    """One that inherits from a classifier of scikit-learn."""
+
+
+@pytest.mark.parametrize(
+    "learner",
+    [
+        Majority,
+        Majority(),
+        OwnTree(),
+        OwnGradient(),
+        OwnTree,
+        preprocessing.StandardScaler() | Majority(),
+        ensemble.BaggingClassifier(Majority(), n_models=2),
+        {"classifier": Majority()},
+        {"classifier": "ensemble.BaggingClassifier", "parameters": {"model": Majority()}},
+        "mine.Majority",
+        len,
+    ],
+)
+def test_a_classifier_of_a_script_is_refused_with_the_way_that_is_open_to_it(learner: Any) -> None:
+    with pytest.raises(ConfigError, match=r"own runs in protovine.sim.Simulator \(docs/tutorials/own-learner.md\)$"):
+        protovine.run(Experiment(presets=["river"], learner=learner, seeds=1, data={"limit": 50}))
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,8 @@ from protovine.learn.baselines.models import EnsembleCore
 
 # Parameters of River's wrappers that are models themselves.
 _MODEL_KEYS = ("model", "classifier", "base_estimator", "leaf_model")
+# The end of a message about a classifier that is of no library.
+OWN = "a learner of your own runs in protovine.sim.Simulator (docs/tutorials/own-learner.md)"
 # Generators of random numbers that start from a seed.
 _GENERATORS = ("random.Random", "numpy.random.mtrand.RandomState")
 
@@ -266,8 +268,9 @@ def river_classifier(name: str) -> type:
         hint = f" (did you mean '{by_class[near[0]]}'?)" if near else ""
         raise ConfigError(f"unknown River classifier '{name}'{hint}: a name is MODULE.CLASS, as River exports it")
     if module not in modules:
+        own = "" if get_close_matches(module, modules, 1) else f"; {OWN}"
         raise ConfigError(
-            f"unknown River classifier '{name}': River has no module '{module}'{suggest(module, modules)}"
+            f"unknown River classifier '{name}': River has no module '{module}'{suggest(module, modules)}{own}"
         )
     kinds = _classifiers(module)
     if kind not in kinds:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from protovine.errors import ConfigError
+from protovine.learn.baselines.any_river import OWN
 
 _EXPORTED = "a classifier of River or scikit-learn by its name, as a class or as an object"
 
@@ -38,10 +39,7 @@ def described(classifier: Any) -> dict[str, Any]:
     """
     kind = classifier if inspect.isclass(classifier) else type(classifier)
     if not {each.__module__.partition(".")[0] for each in kind.__mro__} & {"river", "sklearn"}:
-        raise ConfigError(
-            f"learner.classifier must be {_EXPORTED}, got {_named(classifier)}; "
-            "a learner of your own runs in protovine.sim.Simulator (docs/tutorials/own-learner.md)"
-        )
+        raise ConfigError(f"learner.classifier must be {_EXPORTED}, got {_named(classifier)}; {OWN}")
     if kind.__module__.startswith("protovine."):
         preset = {"HedgedLVQ": "default", "XuILVQ": "paper-base"}.get(kind.__name__, "default")
         raise ConfigError(
@@ -117,13 +115,15 @@ def _name(kind: type) -> str:
     from river import base
 
     modules = kind.__module__.split(".")
+    if modules[0] not in ("river", "sklearn"):
+        raise ConfigError(f"learner.classifier must be {_EXPORTED}, got {_named(kind)}; {OWN}")
     if modules[0] == "sklearn":
         from sklearn.base import ClassifierMixin
 
         if not issubclass(kind, ClassifierMixin) or not hasattr(kind, "partial_fit"):
             raise ConfigError(f"learner.classifier: {kind.__name__} of scikit-learn is no classifier with partial_fit")
         return f"sklearn.{modules[1]}.{kind.__name__}"
-    if modules[0] != "river" or not issubclass(kind, base.Classifier):
+    if not issubclass(kind, base.Classifier):
         raise ConfigError(f"learner.classifier must be {_EXPORTED}, got {_named(kind)}")
     return f"{modules[1]}.{kind.__name__}"
 
