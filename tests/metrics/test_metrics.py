@@ -172,3 +172,9 @@ def test_samples_to_is_the_first_after_which_it_stays(curve: list[float], share:
         return
     there = [value >= share * curve[-1] for value in curve]
     assert found == min(n for n in range(1, len(curve) + 1) if all(there[n - 1 :]))
+
+
+def test_a_certain_prediction_that_is_wrong_costs_a_finite_log_loss() -> None:
+    """The number that docs/reference/metrics.md gives."""
+    certain = NodePredictions(np.arange(1), np.array([1]), np.array([0]), np.array([0.0]), 2)
+    assert 36.04 == pytest.approx(metrics.scores(certain, positive=1).log_loss, abs=0.005)

@@ -9,7 +9,7 @@ from protovine.experiments.define.build import build
 from protovine.experiments.run.ages import expected_ages
 from protovine.experiments.run.execute import describe_run, simulate
 from protovine.experiments.run.judge import judge
-from protovine.records import SECOND_NS, Alarmed, Arrived, Lost, Predicted, Received, Sent, Warned
+from protovine.records import SECOND_NS, Alarmed, Arrived, Learned, Lost, Predicted, Received, Sent, Warned
 from protovine.watch.board import EVENTS_MAX, Board, Facts
 from protovine.watch.curves import POINTS
 from protovine.watch.guard import is_token
@@ -104,3 +104,15 @@ def test_a_drift_of_half_the_nodes_is_global() -> None:
 def test_tokens() -> None:
     assert is_token("a", "a")
     assert not any(is_token(given, "a") for given in (None, "", "b", "ä", "aa"))
+
+
+def test_the_last_class_is_that_of_the_newest_label_that_came() -> None:
+    board = Board(Facts([[]], classes=2, honest=[0], end_s=10.0))
+    for sample in range(3):  # All of class 1; the label of the first comes before the last prediction.
+        board.add(Arrived((sample + 1) * SECOND_NS, 0, sample, 1))
+        board.add(Predicted((sample + 1) * SECOND_NS, 0, sample, 1, (0.2, 0.8)))
+        if sample == 1:
+            assert {None} == set(board.curves.points["last_class"])
+            board.add(Learned(int(2.5 * SECOND_NS), 0, 0, True, 1))
+    board.at(10 * SECOND_NS)
+    assert 0.3333 == board.curves.points["last_class"][-1]

@@ -5,16 +5,18 @@ A prediction without a model (-1) counts as wrong: as a false negative of its tr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from protovine.columns import Columns
-from protovine.records import Arrived, Predicted, Record
+from protovine.records import Arrived, Learned, Predicted, Record
 
 NO_MODEL = -1
+# When a label comes that never comes.
+NEVER_NS = int(np.iinfo(np.int64).max)
 # Counts by true class (rows) and predicted class (columns; the last column: no model), shape (classes, classes + 1).
 Confusion = NDArray[np.int64]
 
@@ -31,6 +33,8 @@ class NodePredictions:
     truth_proba : float array
         Probability that the node gave to the true class; 1 / ``n_classes`` where it had no model.
     n_classes : int
+    labelled_ns : int array, optional
+        When the node got the label of each sample, `NEVER_NS` for none; by default at once, after the prediction.
     """
 
     at_ns: NDArray[np.int64]
@@ -38,6 +42,7 @@ class NodePredictions:
     predicted: NDArray[np.int64]
     truth_proba: NDArray[np.float64]
     n_classes: int
+    labelled_ns: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.truth)
@@ -46,15 +51,39 @@ class NodePredictions:
         """Counts by true and predicted class."""
         return confusion(self.truth, self.predicted, self.n_classes)
 
+    def labels(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The samples (m,) whose label came, in the order of its coming, and the first prediction (m,) that knew it.
+
+        A prediction knows the labels that were there when it was made, but never that of its own sample.
+
+        Examples
+        --------
+        >>> codes = np.array([1, 0, 1])
+        >>> late = NodePredictions(np.arange(3), codes, codes, np.ones(3), 2, labelled_ns=np.array([2, NEVER_NS, 5]))
+        >>> [each.tolist() for each in late.labels()]
+        [[0, 2], [2, 3]]
+        """
+        n = len(self)
+        if self.labelled_ns is None:
+            return np.arange(n), np.arange(1, n + 1)
+        came = np.flatnonzero(self.labelled_ns < NEVER_NS)
+        labelled_ns = self.labelled_ns[came]
+        at_ns = np.maximum.accumulate(self.at_ns)  # A clock may have been set back.
+        known_to = np.maximum(came + 1, np.searchsorted(at_ns, labelled_ns))
+        order = np.lexsort((came, labelled_ns, known_to))
+        return came[order], known_to[order]
+
 
 @dataclass(frozen=True)
 class Scores:
     """Scores of a set of predictions; None where a score is not defined (no sample, no positive, one class).
 
     ``accuracy_last_class`` and ``accuracy_majority`` are those of two classifiers without features, on the same stream:
-    one predicts the class of the sample before, the other the most frequent class so far (the lowest code of several).
-    ``kappa_temporal`` and ``kappa_m`` say which part of the way from them to a perfect classifier was gone:
-    (accuracy - theirs) / (1 - theirs). They are None where that baseline makes no mistake.
+    one predicts the newest label, the other the most frequent one so far (the lowest code of several). They know the
+    labels that the node had when it predicted; before the first one they are wrong. If none came until the last
+    prediction, they are None, and so are the two kappas that compare with them. ``kappa_temporal`` and ``kappa_m`` say
+    which part of the way from them to a perfect classifier was gone: (accuracy - theirs) / (1 - theirs). They are None
+    where that baseline makes no mistake.
 
     References
     ----------
@@ -104,12 +133,30 @@ def predictions(records: Iterable[Record], n_nodes: int, n_classes: int) -> list
     truth = truth[known]
     proba = kept.proba_of(known, truth)
     proba = np.where(np.isnan(proba), 1.0 / n_classes, proba)
+    labelled_ns = _labelled_ns(made, kept.of(Learned))[known]
     node = made["node"][known]
     order = np.argsort(node, kind="stable")
     bounds = np.searchsorted(node[order], np.arange(1, n_nodes))
-    columns = (made["at_ns"][known], truth, made["predicted"][known], proba)
+    columns = (made["at_ns"][known], truth, made["predicted"][known], proba, labelled_ns)
     parts = zip(*(np.split(column[order], bounds) for column in columns), strict=True)
-    return [NodePredictions(at_ns, true, code, value, n_classes) for at_ns, true, code, value in parts]
+    return [NodePredictions(at_ns, true, code, value, n_classes, came) for at_ns, true, code, value, came in parts]
+
+
+def _labelled_ns(made: Mapping[str, NDArray[np.int64]], learnt: Mapping[str, NDArray[np.int64]]) -> NDArray[np.int64]:
+    """When the node learnt the label of each predicted sample; `NEVER_NS` for those that it did not learn."""
+    count = len(made["node"])
+    node, sample = (np.concatenate([made[name], learnt[name]]) for name in ("node", "sample"))
+    # The order is stable, so the labels of a sample come after its predictions.
+    both = np.lexsort((sample, node))
+    is_label = both >= count
+    places = np.arange(len(both))
+    next_label = np.minimum.accumulate(np.where(is_label, places, len(both))[::-1])[::-1]
+    found = np.full(count, NEVER_NS)
+    followed = np.flatnonzero(~is_label & (next_label < len(both)))
+    prediction, label = both[followed], both[next_label[followed]]
+    same = (node[label] == node[prediction]) & (sample[label] == sample[prediction])
+    found[prediction[same]] = learnt["at_ns"][label[same] - count]
+    return found
 
 
 def pooled(nodes: Sequence[NodePredictions]) -> NodePredictions:
@@ -123,12 +170,14 @@ def pooled(nodes: Sequence[NodePredictions]) -> NodePredictions:
     """
     at_ns = np.concatenate([node.at_ns for node in nodes])
     order = np.argsort(at_ns, kind="stable")
+    labelled_ns = [node.at_ns if node.labelled_ns is None else node.labelled_ns for node in nodes]
     return NodePredictions(
         at_ns[order],
         np.concatenate([node.truth for node in nodes])[order],
         np.concatenate([node.predicted for node in nodes])[order],
         np.concatenate([node.truth_proba for node in nodes])[order],
         nodes[0].n_classes,
+        np.concatenate(labelled_ns)[order],
     )
 
 
@@ -153,8 +202,7 @@ def scores(made: NodePredictions, positive: int | None) -> Scores:
         return Scores(*[None] * len(fields(Scores)))
     counts = made.confusion()
     accuracy = int(np.trace(counts)) / len(made)
-    last_class = _accuracy(last_classes(made.truth), made.truth)
-    majority = _accuracy(majorities(made.truth, made.n_classes), made.truth)
+    last_class, majority = _without_features(made)
     eps = np.finfo(np.float64).eps
     losses = -np.log(np.clip(made.truth_proba, eps, 1 - eps))
     return Scores(
@@ -200,12 +248,24 @@ def majorities(truth: NDArray[np.int64], n_classes: int) -> NDArray[np.int64]:
     return np.array(made, np.int64)
 
 
+def _without_features(made: NodePredictions) -> tuple[float | None, float | None]:
+    """The accuracies of the newest label and of the most frequent one, among those that were there."""
+    if made.labelled_ns is not None and not (made.labelled_ns <= made.at_ns.max()).any():
+        return None, None
+    sample, known_to = made.labels()
+    # What each would predict after no label, one, two, and so on.
+    labels = np.append(made.truth[sample], NO_MODEL)
+    last, majority = last_classes(labels), majorities(labels, made.n_classes)
+    known = np.searchsorted(known_to, np.arange(len(made)), side="right")
+    return _accuracy(last[known], made.truth), _accuracy(majority[known], made.truth)
+
+
 def _accuracy(predicted: NDArray[np.int64], truth: NDArray[np.int64]) -> float:
     return int((predicted == truth).sum()) / len(truth)
 
 
-def _gained(accuracy: float, baseline: float) -> float | None:
-    return (accuracy - baseline) / (1 - baseline) if baseline < 1 else None
+def _gained(accuracy: float, baseline: float | None) -> float | None:
+    return (accuracy - baseline) / (1 - baseline) if baseline is not None and baseline < 1 else None
 
 
 def confusion(truth: NDArray[np.int64], predicted: NDArray[np.int64], n_classes: int) -> Confusion:

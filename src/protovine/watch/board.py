@@ -40,7 +40,7 @@ CURVES = ("t", "mean", "low", "high", "last_class", "bytes", "age", "nodes")
 # Above this many nodes there are no edges, no single curves, and ages of groups.
 NODES_MAX = 64
 GROUPS = 40
-EVENTS_MAX, PULSES_MAX = 200, 400
+EVENTS_MAX, PULSES_MAX, AWAITED_MAX = 200, 400, 1_000_000
 
 
 @dataclass
@@ -88,10 +88,9 @@ class _Node:
     last_class: int = metrics.NO_MODEL
 
     def judge(self, truth: int, predicted: int) -> None:
-        """Count a prediction, and that of the class of the sample before."""
+        """Count a prediction, and that of the newest label."""
         self.confusion[truth, predicted] += 1  # Code -1, no model, is the last column.
         right, last = predicted == truth, self.last_class == truth
-        self.last_class = truth
         self.samples += 1
         self.right += right
         if len(self.recent) == RECENT:
@@ -130,6 +129,7 @@ class Board:
         self.large = n > NODES_MAX
         self._nodes = [_Node(np.zeros((facts.classes, facts.classes + 1), np.int64)) for _ in range(n)]
         self._truths: dict[tuple[int, int], int] = {}
+        self._awaited: dict[tuple[int, int], int] = {}  # Classes of predicted samples until their label comes.
         self.ages = PairAges(n)
         self._rates = Rates(n)
         self._cut: set[tuple[int, int]] = set()
@@ -147,7 +147,7 @@ class Board:
             Arrived: self._arrived,
             Missed: self._missed,
             Predicted: self._predicted,
-            Learned: self._sized,
+            Learned: self._learned,
             Trained: self._sized,
             Sent: self._sent,
             Received: self._received,
@@ -203,6 +203,15 @@ class Board:
         truth = self._truths.pop((record.node, record.sample), None)
         if truth is not None:
             self._nodes[record.node].judge(truth, record.predicted)
+            self._awaited[record.node, record.sample] = truth
+            if len(self._awaited) > AWAITED_MAX:
+                del self._awaited[next(iter(self._awaited))]
+
+    def _learned(self, record: Learned) -> None:
+        self._nodes[record.node].last_class = self._awaited.pop(
+            (record.node, record.sample), self._nodes[record.node].last_class
+        )
+        self._sized(record)
 
     def _sized(self, record: Learned | Trained) -> None:
         self._nodes[record.node].size = record.size
@@ -277,7 +286,8 @@ class Board:
         self._rates.at(self.now_ns)
         honest = self._honest()
         each = sorted(node.accuracy for node in honest if node.accuracy is not None)
-        last = [node.recent_last / len(node.recent) for node in honest if node.recent]
+        labelled = [node for node in honest if node.recent and node.last_class != metrics.NO_MODEL]
+        last = [node.recent_last / len(node.recent) for node in labelled]
         by_kind = self._rates.by_kind()
         values = {
             "t": round(self.now_s, 3),

@@ -26,7 +26,7 @@ from protovine.experiments.run.ages import expected_ages
 from protovine.experiments.run.execute import describe_run
 from protovine.experiments.run.judge import judge
 from protovine.experiments.run.result import Result, Run
-from protovine.experiments.run.runner import versions
+from protovine.experiments.run.runner import notes_on_labels, versions
 from protovine.experiments.run.trace import hash_of, trace_name
 from protovine.net.security import create_authority, issue
 from protovine.net.zenoh_library import zenoh_module
@@ -301,7 +301,7 @@ def run_live(
         runs=runs,
         status=status,
         error=error,
-        notes=(*prepared.notes, *notes),
+        notes=(*prepared.notes, *notes, *notes_on_labels(runs)),
         versions=versions(),
     )
 

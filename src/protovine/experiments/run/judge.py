@@ -214,6 +214,7 @@ def _node_results(
         {
             "node": node,
             "samples": len(predictions),
+            "labels": len(predictions.labels()[0]),
             "confusion": predictions.confusion().tolist(),
             **{name: getattr(each[node], name) for name in _NODE_SCORES},
             "f1_global": f1_global.get(node),

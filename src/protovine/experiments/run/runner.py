@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import platform
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from importlib.metadata import version
@@ -88,9 +88,21 @@ def result_of(
         status=status,
         error=error,
         failed=failed,
-        notes=prepared.notes,
+        notes=(*prepared.notes, *notes_on_labels(runs)),
         versions=versions(),
     )
+
+
+def notes_on_labels(runs: Sequence[Run]) -> list[str]:
+    """A note on runs in which nodes predicted and not one of them got a label."""
+    without = [
+        run
+        for run in runs
+        if any(node["samples"] for node in run.per_node) and not any(node["labels"] for node in run.per_node)
+    ]
+    if without and len(without) == len(runs):
+        return ["no label arrived: nothing was learnt"]
+    return [f"{run.preset}, seed {run.seed}: no label arrived: nothing was learnt" for run in without]
 
 
 def versions() -> dict[str, str]:
