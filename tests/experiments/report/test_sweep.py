@@ -169,7 +169,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
             T = task.settings.gossip.share_probability
             run = make_run("any" if T else "isolated", task.seed, drift_points_s=(5.0,))
             changed = {"f1": 0.6 + 0.2 * T + 0.02 * task.seed + 0.01 * (number % 3), "bytes_per_node_per_s": 5000 * T}
-            run = replace(run, metrics={**run.metrics, **changed})
+            run = replace(run, metrics={**run.metrics, **changed, "f1_global": None, "duty_max": None})
             failed = Finished(task.key, task.seed, None, "InvariantError: <script>", 1.0)
             kept.save(failed if number == 7 else Finished(task.key, task.seed, run, None, 1.0))
     return folder
@@ -238,16 +238,35 @@ def test_another_metric_and_base_can_be_asked_for(swept: Path, written: list[Pat
     assert (copied / "figures" / "accuracy.png").exists()
 
 
+def test_nothing_of_an_earlier_report_stays_beside_a_new_one(swept: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "copied"
+    copied.mkdir()
+    (copied / "results.sqlite").write_bytes((swept / "results.sqlite").read_bytes())
+    earlier = write_report(copied, "accuracy")
+    own = [copied / "figures" / "mine.png", copied / "tables" / "means.md"]
+    for path in (*own, copied / "figures" / "paper-lgr-f1.pdf"):
+        path.write_text("")
+    made = write_report(copied, "kappa")
+    there = {path for name in ("figures", "tables") for path in (copied / name).iterdir()}
+    assert {*made[1:], *own} == there
+    assert copied / "figures" / "accuracy.png" in earlier
+    with pytest.raises(protovine.ProtovineError, match="no finished run"):
+        write_report(copied, "f1_global")
+    assert there == {path for name in ("figures", "tables") for path in (copied / name).iterdir()}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--metric", "f1_global"], "no finished run of SWEEP has f1_global; it needs data.holdout = true"),
+        (["--metric", "duty_max"], "no finished run of SWEEP has duty_max; it needs medium.profile"),
         (["--metric", "kapa"], "unknown metric 'kapa' (did you mean 'kappa'?)"),
         (["--base", "paper-jds"], "unknown base 'paper-jds' (did you mean 'paper-jsd'?)"),
     ],
 )
 def test_mistakes_are_one_line(swept: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
     done = protovine_command("report", str(swept), *arguments, cwd=tmp_path)
-    assert (2, f"protovine: {message}\n") == (done.returncode, done.stderr)
+    assert (2, f"protovine: {message.replace('SWEEP', str(swept))}\n") == (done.returncode, done.stderr)
 
 
 def test_a_folder_without_a_sweep_is_said(tmp_path: Path) -> None:

@@ -77,6 +77,35 @@ _TO_ONE = frozenset(
 _BELOW_ZERO = frozenset({"kappa", "kappa_temporal", "kappa_m"})
 
 
+# What a run needs to have the metrics that begin like this; all others are there wherever nodes predict.
+_NEEDS = {
+    "f1_global": "data.holdout = true",
+    "airtime_s": "medium.profile",
+    "duty_": "medium.profile",
+    "medium_wait_s": "medium.profile",
+    "drift_": "drift.detector",
+    "bytes_socket_": "real processes (protovine swarm)",
+    "aoi": "nodes that share with each other",
+    "version_age": "nodes that share with each other",
+    "trained_": "nodes that share with each other",
+    "state_bytes_": "a learner of protovine's own in a simulated swarm",
+    "accuracy_last_class": "labels (swarm.labelled, swarm.label_delay_s)",
+    "accuracy_majority": "labels (swarm.labelled, swarm.label_delay_s)",
+    "kappa_": "labels (swarm.labelled, swarm.label_delay_s)",
+}
+
+
+def metric_needs(metric: str) -> str:
+    """What a run needs to have a metric, as words for a message; empty if that is nothing of its own.
+
+    Examples
+    --------
+    >>> metric_needs("f1_global"), metric_needs("duty_max"), metric_needs("f1")
+    ('data.holdout = true', 'medium.profile', '')
+    """
+    return next((words for name, words in _NEEDS.items() if metric.startswith(name)), "")
+
+
 def metric_range(metric: str) -> tuple[float, float]:
     """The lowest and the highest value that a metric can have; infinite where there is no limit.
 

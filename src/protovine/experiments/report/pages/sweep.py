@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from protovine.errors import ConfigError, DataError, suggest
+from protovine.experiments.report.figures.paper import MEASURES
 from protovine.experiments.report.figures.sweep import SweepResults, draw_sweep
 from protovine.experiments.report.pages.page import render_page
 from protovine.experiments.report.plot import FORMATS, Drawing, save
+from protovine.experiments.report.published import STREAMS
 from protovine.experiments.report.tables.sweep import SHOWN, Ranks, differences, means, ranks, to_latex, treatment
 from protovine.experiments.report.text import counted, flat, metric_label, p_value
-from protovine.experiments.run.result import METRICS
+from protovine.experiments.run.result import METRICS, metric_needs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +24,11 @@ if TYPE_CHECKING:
 # Longer tables are cut in the page; their files have every row.
 ROWS_SHOWN = 200
 FAILURES_SHOWN = 20
+# The names of all figures and tables that the report of a sweep can have.
+_FIGURES = {*METRICS, "pareto", "curves", "ranks"} | {
+    f"paper-{stream}-{measure}" for stream in STREAMS for measure in MEASURES.values()
+}
+_TABLES = {"means", "differences", "ranks"}
 
 
 def write_sweep_report(results: SweepResults, folder: Path, metric: str = "f1", base: str | None = None) -> list[Path]:
@@ -29,7 +38,7 @@ def write_sweep_report(results: SweepResults, folder: Path, metric: str = "f1", 
     ----------
     results : SweepResults
     folder : path
-        Where the files are written; those of an earlier report are replaced.
+        Where the files are written; those of an earlier report are replaced, or removed. Other files stay.
     metric : str
         The metric that is compared, of `protovine.experiments.run.result.METRICS`.
     base : str, optional
@@ -44,13 +53,16 @@ def write_sweep_report(results: SweepResults, folder: Path, metric: str = "f1", 
     Raises
     ------
     ConfigError, DataError
-        There is no finished run, or no such metric or preset. Nothing was written.
+        There is no finished run, none with the metric, or no such metric or preset. Nothing was written.
     """
     if metric not in METRICS:
         raise ConfigError(f"unknown metric '{metric}'{suggest(metric, METRICS)}")
     frame = results.frame
     if not (frame["status"] == "ok").any():
         raise DataError(f"{folder} has no finished run yet")
+    if not frame.loc[frame["status"] == "ok", metric].notna().any():
+        needs = metric_needs(metric)
+        raise ConfigError(f"no finished run of {folder} has {metric}{f'; it needs {needs}' if needs else ''}")
     key = treatment(frame)
     names = {str(value): value for value in frame[key]}
     if base is not None and base not in names:
@@ -77,9 +89,16 @@ def write_sweep_report(results: SweepResults, folder: Path, metric: str = "f1", 
         written.append(folder / "tables" / "runs.csv")
         frame.to_csv(written[-1], index=False)
         page.write_text(_page(results, metric, against, tables, ranked, figures), encoding="utf-8")
+        for old in {*_names("figures", _FIGURES, FORMATS), *_names("tables", _TABLES, (".csv", ".tex"))}:
+            if folder / old not in written:
+                (folder / old).unlink(missing_ok=True)
     except OSError as error:
         raise ConfigError(f"cannot write to {folder}: {error.strerror}") from None
     return [page, *written]
+
+
+def _names(part: str, names: Iterable[str], suffixes: Iterable[str]) -> list[Path]:
+    return [Path(part, f"{name}{suffix}") for name, suffix in product(names, suffixes)]
 
 
 def _page(
