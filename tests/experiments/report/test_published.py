@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 import protovine
@@ -101,3 +102,27 @@ def test_only_the_papers_own_setting_is_laid_beside_it(tmp_path: Path, changes: 
     assert (expected if drawn else set()) == {name for name in names if name.startswith("paper-")} & {
         name for name in names if name.endswith(".png")
     }
+
+
+@pytest.mark.parametrize(
+    ("seeds", "words"),
+    [
+        (1, "1 seed gives no intervals to compare them with."),
+        (
+            2,
+            "these runs do not contradict the published number. The median interval is ±0.1271, with 2 seeds: "
+            "smaller differences cannot be seen.",
+        ),
+    ],
+)
+def test_the_caption_says_what_an_interval_of_few_seeds_says(seeds: int, words: str) -> None:
+    rows = [
+        {"preset": "paper-base", "gossip.fanout": 1, "gossip.share_probability": T, "seed": seed, "status": "ok"}
+        | {"point": point, "f1_paper": 0.8 + 0.02 * seed * (T > 0)}
+        for point, T in enumerate((0.0, 0.5, 1.0))
+        for seed in range(seeds)
+    ]
+    frame = pd.DataFrame(rows)
+    frame.attrs["varied"] = ["preset", "gossip.fanout", "gossip.share_probability"]
+    drawn = draw_measure(means(frame, ["f1_paper"]), "phishing", "f1_paper")
+    assert drawn is not None and drawn.caption.endswith(words)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from protovine.experiments.report.plot import GREY, Drawing, colour, handle, interval_ends, marker
 from protovine.experiments.report.published import FANOUT, PROBABILITY, STREAMS, TESTS, published_curves
 from protovine.experiments.report.tables.sweep import PRESET
-from protovine.experiments.report.text import metric_label
+from protovine.experiments.report.text import counted, metric_label
 from protovine.experiments.run.result import METRICS
 
 if TYPE_CHECKING:
@@ -77,13 +77,25 @@ def draw_measure(table: pd.DataFrame, stream: str, measure: str, changed: str = 
         "go beyond the axes. "
     )
     if len(published):
-        caption += (
-            "Dashed lines: published. Where a dashed line lies within the intervals of its colour, the published "
-            "number is reproduced."
-        )
+        caption += f"Dashed lines: published. {_agreement(table, measure)}"
     else:
         caption += "Nothing is published of this stream."
     return Drawing(f"paper-{stream}-{MEASURES[measure]}", f"The paper's tests on {stream}: {title}", caption, (figure,))
+
+
+def _agreement(table: pd.DataFrame, measure: str) -> str:
+    """What a published number within an interval says, with the width: few seeds contradict nothing."""
+    halves = table[f"{measure}_ci95"]
+    halves = halves[halves > 0]
+    fewest = int(table["runs"].min())
+    if not len(halves):
+        return f"{counted(fewest, 'seed')} {'gives' if fewest == 1 else 'give'} no intervals to compare them with."
+    _, unit, decimals = METRICS[measure]
+    width = f"±{halves.median():,.{decimals}f}{f' {unit}' if unit else ''}"
+    return (
+        "Where a dashed line lies within the intervals of its colour, these runs do not contradict the published "
+        f"number. The median interval is {width}, with {counted(fewest, 'seed')}: smaller differences cannot be seen."
+    )
 
 
 def _draw_fanout(axes: Axes, own: pd.DataFrame, theirs: pd.DataFrame, measure: str, number: int, offset: float) -> None:
