@@ -21,6 +21,7 @@ from protovine.experiments.define import config
 from protovine.experiments.run.result import METRICS
 from protovine.net import config as node_config
 from protovine.net.operate import ControlTable
+from protovine.share.log import BITS_PER_BYTE
 from protovine.system import Section, kinds
 from protovine.system.settings import WholeSetSettings
 from tests import copies
@@ -169,6 +170,11 @@ def test_tables_say_what_the_code_does(name: str, request: pytest.FixtureRequest
         page.write_text(re.sub(pattern, lambda match: match[1] + table + match[3], text, flags=re.S))
     else:
         assert table == re.search(pattern, text, flags=re.S)[2]
+
+
+def test_the_surprisal_that_a_byte_must_be_worth_is_that_of_the_log() -> None:
+    row = next(row for row in tables()["settings"].splitlines() if row.startswith("| `exchange.surprisal_bits`"))
+    assert f"by default {BITS_PER_BYTE} bits per byte" in row
 
 
 def test_every_field_of_a_record_is_explained() -> None:

@@ -9,6 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from protovine.share.log import BITS_PER_BYTE
+
 Probability = Annotated[float, Field(ge=0, le=1)]
 # 31 years: sums of these stay within integer nanoseconds.
 Seconds = Annotated[float, Field(ge=0, le=1e9)]
@@ -205,7 +207,10 @@ class LogSettings(Section):
     )
     select: Literal["surprisal", "inserted", "all"] = Field("surprisal", description="which local samples are shared")
     surprisal_bits: float | None = Field(
-        None, ge=0, le=1000, description="surprisal above which a sample is shared; by default 0.01 bits per byte"
+        None,
+        ge=0,
+        le=1000,
+        description=f"surprisal above which a sample is shared; by default {BITS_PER_BYTE} bits per byte",
     )
     bits: int = Field(5, ge=4, le=8, description="bits per feature whose values lie on no grid")
     batch_items: int = Field(0, ge=0, le=10_000, description="samples in a batch; 0 lets the learner decide")
