@@ -166,6 +166,10 @@ def test_every_figure_names_its_axes_with_units(html: str) -> None:
         assert wanted <= texts
 
 
+def test_the_page_says_why_ages_after_the_start_differ_from_those_of_whole_runs(html: str) -> None:
+    assert "have the same ages over whole runs, with the start" in Page(html).text
+
+
 def test_figures_are_well_formed_and_described(html: str) -> None:
     for svg in svgs(html):
         root = ElementTree.fromstring(svg)
