@@ -95,7 +95,6 @@ class OwnGradient(SGDClassifier):  # type: ignore[misc]
         preprocessing.StandardScaler() | Majority(),
         ensemble.BaggingClassifier(Majority(), n_models=2),
         {"classifier": Majority()},
-        {"classifier": "ensemble.BaggingClassifier", "parameters": {"model": Majority()}},
         "mine.Majority",
         len,
     ],
@@ -166,3 +165,15 @@ def test_the_scalers_of_both_libraries_are_the_same() -> None:
         theirs.partial_fit(row[None])
         scaled = list(rivers.transform_one(dict(enumerate(row))).values())
         np.testing.assert_allclose(scaled, theirs.transform(row[None])[0], atol=1e-9)
+
+
+def test_an_object_among_the_parameters_is_no_model_that_nodes_share() -> None:
+    estimator = SGDClassifier(loss="log_loss", random_state=0)
+    wrapped = {
+        "classifier": "compat.SKL2RiverClassifier",
+        "parameters": {"estimator": estimator, "classes": [0, 1]},
+    }
+    common: dict[str, Any] = {"presets": ["river"], "data": {"limit": 100}, "seeds": 1}
+    runs = [protovine.run(Experiment(**common, learner=learner)).runs[0] for learner in (wrapped, estimator)]
+    assert runs[0].trace_hash == runs[1].trace_hash
+    assert not hasattr(estimator, "coef_")

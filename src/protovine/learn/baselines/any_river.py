@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import importlib
 import inspect
@@ -192,7 +193,8 @@ def river_core(
     """
     from river import compose, multiclass, preprocessing
 
-    classifier = _made(name, dict(parameters or {}), seed, n_classes)
+    # Objects among them, which a script can give, would be shared by all nodes.
+    classifier = _made(name, copy.deepcopy(dict(parameters or {})), seed, n_classes)
     if n_classes > 2 and not classifier._multiclass:
         classifier = multiclass.OneVsRestClassifier(classifier)
     if standardise:

@@ -72,11 +72,6 @@ def learner_table(learner: Any) -> Any:
         return {"classifier": learner} if "." in learner else {"kind": learner}
     if not isinstance(learner, Mapping):
         return described(learner)
-    if isinstance(learner.get("parameters"), Mapping):
-        given = {
-            key: parameter_setting(f"learner.parameters.{key}", each) for key, each in learner["parameters"].items()
-        }
-        learner = {**learner, "parameters": given}
     classifier = learner.get("classifier")
     if classifier is None or isinstance(classifier, str):
         return learner
@@ -170,7 +165,7 @@ def _value(where: str, value: Any) -> Any:
 
 
 def parameter_setting(key: str, value: Any) -> Any:
-    """A parameter that a script gives by the key of its setting; a classifier may be a class or an object.
+    """A parameter that a script gives by the key of its setting; a classifier of River may be a class or an object.
 
     Raises
     ------
@@ -187,7 +182,7 @@ def parameter_setting(key: str, value: Any) -> Any:
         return None
     if isinstance(value, Mapping):
         return {name: parameter_setting(f"{key}.{name}", each) for name, each in value.items()}
-    if hasattr(value, "predict_proba_one") or hasattr(value, "partial_fit"):
+    if hasattr(value, "predict_proba_one"):
         return described(value)
     return _value(key, value)
 
