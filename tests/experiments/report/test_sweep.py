@@ -98,6 +98,66 @@ def test_differences_are_paired_by_seed_at_the_same_settings() -> None:
         np.testing.assert_allclose(row["p"], expected.pvalue)
 
 
+def test_rows_of_the_list_with_keys_of_their_own_are_paired_by_seed() -> None:
+    rng = np.random.default_rng(2)
+    points = [
+        {"preset": "a", "gossip.fanout": 1, "learner.size_max": None, "exchange.bits": None},
+        {"preset": "a", "gossip.fanout": 4, "learner.size_max": None, "exchange.bits": None},
+        {"preset": "b", "gossip.fanout": 1, "learner.size_max": 50, "exchange.bits": None},
+        {"preset": "b", "gossip.fanout": 4, "learner.size_max": 50, "exchange.bits": None},
+        {"preset": "c", "gossip.fanout": 4, "learner.size_max": None, "exchange.bits": 5},
+        {"preset": "c", "gossip.fanout": 9, "learner.size_max": None, "exchange.bits": 5},
+    ]
+    rows = [{**point, "seed": seed, "f1": rng.random()} for point in points for seed in range(4)]
+    frame = pd.DataFrame(rows).assign(status="ok", run=[f"run{i}" for i in range(24)], point=np.repeat(range(1, 7), 4))
+    frame.attrs = {"varied": list(points[0]), "runs": 24}
+    made = differences(frame, "f1", "a")
+    f1 = frame["f1"].to_numpy().reshape(6, 4)
+    assert [("b", 1), ("b", 4), ("c", 4)] == list(zip(made["preset"], made["gossip.fanout"], strict=True))
+    expected = [f1[2] - f1[0], f1[3] - f1[1], f1[4] - f1[1]]
+    np.testing.assert_allclose(made["difference"], [each.mean() for each in expected])
+    # Which size of b would be the right one for c is not known.
+    more = pd.concat([frame, frame[frame["point"] == 4].assign(**{"point": 7, "learner.size_max": 99})])
+    more.attrs = frame.attrs
+    assert {"a"} == set(differences(more, "f1", "b")["preset"]) and 1 == len(differences(more, "f1", "b"))
+
+
+def test_a_sweep_without_a_common_setting_says_why_nothing_is_compared(tmp_path: Path) -> None:
+    rows = [{"preset": "paper-base", "gossip.fanout": 1}, {"preset": "paper-jsd", "gossip.fanout": 4}]
+    planned = plan(Sweep.of({"data": {"limit": 60}, "seeds": 2, "list": rows}))
+    with Database.writing(tmp_path / "s", planned, {"command": [], "commit": None, "versions": {}}, "now") as database:
+        for task in planned.tasks:
+            database.save(Finished(task.key, task.seed, make_run("any", task.seed), None, 1.0))
+    page = Page(write_report(tmp_path / "s")[0].read_text())
+    assert "Differences to paper-base" in page.text and "No other point can be compared: none has exactly" in page.text
+
+
+def test_points_that_share_their_runs_are_one_comparison() -> None:
+    """At T = 0 the fanout is without meaning: s = 1 and s = 4 have the same runs."""
+    rng = np.random.default_rng(3)
+    rows = [
+        {"preset": preset, "gossip.share_probability": T, "gossip.fanout": s, "seed": seed, "f1": 0.0}
+        for preset in "abc"
+        for T in (0.0, 0.5)
+        for s in (1, 4)
+        for seed in range(5)
+    ]
+    frame = table_of(rows, ["preset", "gossip.share_probability", "gossip.fanout"])
+    shared = (frame["gossip.share_probability"] == 0) & (frame["gossip.fanout"] == 4)
+    frame.loc[shared, "run"] = frame.loc[shared.shift(-5, fill_value=False), "run"].to_numpy()
+    f1 = {run: rng.random() for run in frame["run"].unique()}
+    frame["f1"] = frame["run"].map(f1)
+    made = differences(frame, "f1", "a")
+    once = differences(frame[~shared], "f1", "a")
+    assert (8, 6) == (len(made), len(once))
+    kept = made[(made["gossip.share_probability"] > 0) | (made["gossip.fanout"] == 1)]
+    np.testing.assert_array_equal(kept["p_holm"], once["p_holm"])
+    twins = made[made["gossip.share_probability"] == 0].groupby("preset")["p_holm"]
+    assert (twins.nunique() == 1).all()
+    found, expected = ranks(frame, "f1"), ranks(frame[~shared], "f1")
+    assert found == expected and found is not None and 3 == found.blocks
+
+
 def test_holm_steps_down_from_the_smallest() -> None:
     # 0.005 x 4, 0.01 x 3, 0.03 x 2, 0.04 x 1, none smaller than the one before.
     assert [0.03, 0.06, 0.06, 0.02] == holm(np.array([0.01, 0.04, 0.03, 0.005])).round(10).tolist()

@@ -132,6 +132,7 @@ def _page(
         failed=len(failed),
         metric=METRICS[metric][0],
         key=treatment(frame),
+        several=frame[treatment(frame)].map(str).nunique() > 1,
         base=str(base),
         means=_cells(tables["means"]),
         differences=_cells(tables["differences"], metric),

@@ -58,8 +58,9 @@ def treatment(frame: pd.DataFrame) -> str:
 def differences(frame: pd.DataFrame, metric: str, base: Any) -> pd.DataFrame:
     """A row per point outside the base: its difference to the base at the same other keys, paired by seed.
 
-    ``ci95`` is half of the 95 % interval and ``p`` the p value of the paired t test; ``p_holm`` is corrected for the
-    number of rows by Holm's step-down method.
+    A key that only one of both has, from a row of the list, need not be the same, unless several points of the base
+    fit then. ``ci95`` is half of the 95 % interval and ``p`` the p value of the paired t test; ``p_holm`` is corrected
+    for the number of comparisons by Holm's step-down method. Rows of the same runs are one comparison.
 
     References
     ----------
@@ -71,11 +72,16 @@ def differences(frame: pd.DataFrame, metric: str, base: Any) -> pd.DataFrame:
     key = treatment(frame)
     others = [name for name in frame.attrs["varied"] if name != key]
     good = frame[frame["status"] == "ok"]
-    good = good.assign(_place=joined(good, [*others, "seed"]))
-    at_base = good[good[key] == base].set_index("_place")[metric]
-    rows = []
+    at_base = {point: group.set_index("seed") for point, group in good[good[key] == base].groupby("point", sort=True)}
+    partners = _Partners({point: _settings(group, others) for point, group in at_base.items()})
+    rows, compared = [], []
     for _, group in good[good[key] != base].groupby("point", sort=True):
-        pairs = (group[metric] - group["_place"].map(at_base)).dropna()
+        partner = partners.of(_settings(group, others))
+        if partner is None:
+            continue
+        group = group.set_index("seed")
+        theirs = at_base[partner].reindex(group.index)
+        pairs = (group[metric] - theirs[metric]).dropna()
         row = {key: group[key].iloc[0], **{name: group[name].iloc[0] for name in others}, "pairs": len(pairs)}
         if not len(pairs):
             continue
@@ -85,9 +91,54 @@ def differences(frame: pd.DataFrame, metric: str, base: Any) -> pd.DataFrame:
             p = float(stats.ttest_1samp(pairs, 0.0).pvalue)
         half = math.nan if interval.half is None else interval.half
         rows.append({**row, "difference": interval.mean, "ci95": half, "p": p})
+        compared.append(tuple(zip(group["run"][pairs.index], theirs["run"][pairs.index], strict=True)))
     made = pd.DataFrame(rows, columns=[key, *others, "pairs", "difference", "ci95", "p"])
-    made["p_holm"] = holm(made["p"].to_numpy(dtype=float))
+    # Points with the same resolved settings share runs: the same comparison is not another one.
+    first = {runs: place for place, runs in reversed(list(enumerate(compared)))}
+    places = list(first.values())
+    corrected = dict(zip(first, holm(made["p"].to_numpy(dtype=float)[places]).tolist(), strict=True))
+    made["p_holm"] = [corrected[runs] for runs in compared]
     return made
+
+
+def _settings(group: pd.DataFrame, keys: Sequence[str]) -> dict[str, str]:
+    """The settings of a point that it has, as text; a row of the list lacks the keys of the others."""
+    values = {key: group[key].iloc[0] for key in keys}
+    return {
+        key: str(value)
+        for key, value in values.items()
+        if value is not None and not (isinstance(value, float) and math.isnan(value))
+    }
+
+
+class _Partners:
+    """Finds the point of the base with the same settings, or the only one without a contradiction."""
+
+    def __init__(self, points: dict[int, dict[str, str]]) -> None:
+        self._points = points
+        self._exact = {tuple(sorted(has.items())): point for point, has in points.items()}
+        self._patterns = sorted({tuple(sorted(has)) for has in points.values()})
+        # For some keys of the points with a pattern, the points by the values there.
+        self._by_values: dict[tuple[tuple[str, ...], tuple[str, ...]], dict[tuple[str, ...], list[int]]] = {}
+
+    def of(self, settings: dict[str, str]) -> int | None:
+        """The number of the point; None without one."""
+        exact = self._exact.get(tuple(sorted(settings.items())))
+        if exact is not None:
+            return exact
+        found: list[int] = []
+        for pattern in self._patterns:
+            common = tuple(key for key in pattern if key in settings)
+            if len(common) == len(pattern) == len(settings):
+                continue  # With the same keys nothing but the same values fits.
+            if (pattern, common) not in self._by_values:
+                table: dict[tuple[str, ...], list[int]] = {}
+                for point, has in self._points.items():
+                    if tuple(sorted(has)) == pattern:
+                        table.setdefault(tuple(has[key] for key in common), []).append(point)
+                self._by_values[pattern, common] = table
+            found += self._by_values[pattern, common].get(tuple(settings[key] for key in common), [])
+        return found[0] if len(found) == 1 else None
 
 
 def joined(table: pd.DataFrame, keys: Sequence[str]) -> list[str]:
@@ -134,12 +185,14 @@ class Ranks:
 def ranks(frame: pd.DataFrame, metric: str) -> Ranks | None:
     """Mean ranks with Friedman's test, or with Wilcoxon's test for two treatments; None for fewer than two blocks.
 
-    Each block is a data set: the mean over seeds, and over the settings that every treatment has there.
+    Each block is a data set: the mean over seeds, and over the settings that every treatment has there. Settings at
+    which all treatments have the same runs as at others count once.
 
     References
     ----------
     J. Demšar, "Statistical comparisons of classifiers over multiple data sets", JMLR, 2006.
     """
+    import pandas as pd
     from scipy import stats
 
     key = treatment(frame)
@@ -153,6 +206,10 @@ def ranks(frame: pd.DataFrame, metric: str) -> Ranks | None:
     order = list(dict.fromkeys(text["_treatment"]))
     table = text.pivot_table(index=["_data", "_setting"], columns="_treatment", values=metric, aggfunc="mean")
     table = table.reindex(columns=order).dropna()
+    runs: dict[tuple[str, str], list[str]] = {}
+    for place in zip(*(text[name] for name in ("_data", "_setting", "_treatment", "seed", "run")), strict=True):
+        runs.setdefault(place[:2], []).append(repr(place[2:]))
+    table = table[~pd.Index([str(sorted(runs[block])) for block in table.index]).duplicated()]
     what = "settings"
     if table.index.get_level_values("_data").nunique() > 1:
         table, what = table.groupby(level="_data").mean(), "data sets"
