@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tomli_w
 
+import protovine
 from protovine.errors import ConfigError
 from protovine.experiments import PRESETS, Experiment
 from protovine.experiments.define.build import build
@@ -276,3 +277,21 @@ def test_the_threshold_follows_the_gate_unless_it_is_set(gate: object, expected:
 def test_settings_that_change_nothing_are_noted(tables: dict, notes: list[str]) -> None:
     found = [note for note in prepare(Experiment(data={"limit": 60}, seeds=1, **tables)).notes if "nothing" in note]
     assert len(found) == len(notes) and all(map(str.startswith, found, notes)), found
+
+
+def test_a_feature_far_from_zero_is_learnt_or_noted() -> None:
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(600, 2))
+    y = (x[:, 0] > 0).astype(int)
+
+    def made(offset: float) -> tuple[float, list[str]]:
+        data = {"source": (x + np.array([offset, 0.0]), y)}
+        result = protovine.run(Experiment(presets="centralised", data=data, seeds=1))
+        return result.runs[0].metrics["accuracy"], [note for note in result.notes if "constant" in note]
+
+    near, none = made(0.0)
+    for offset in (1e5, 1.7e6):
+        found, notes = made(offset)
+        assert found > near - 0.01 and notes == none == []
+    words = "HedgedLVQ takes 'x0' for constant: spread below 1e-7 of the mean; subtract the mean, or scale it"
+    assert [words] == made(1e9)[1]

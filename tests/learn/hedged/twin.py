@@ -539,7 +539,7 @@ class Twin:
         if self.n <= 0:
             return
         variance = np.diag(self.scatter)
-        usable = variance / self.n > 1e-10 * self.mean**2 + 1e-200
+        usable = variance / self.n > 1e-14 * self.mean**2 + 1e-200
         for metric in range(3):
             self.metrics[metric] = np.zeros((self.d, self.d))
         if not usable.any():

@@ -15,8 +15,10 @@ from protovine import stream, topology
 from protovine.errors import DataError
 from protovine.experiments.define.build import HOLDOUT, Built, build
 from protovine.experiments.define.config import DataSettings, Experiment, RunSettings
+from protovine.learn.hedged.metrics import VARIANCE_FRACTION_MIN, VARIANCE_MIN
 from protovine.stream import DataSet
 from protovine.stream.files import is_file_name
+from protovine.values import listed
 
 # A feature that spans this many times the median one is worth a note.
 SPAN_RATIO = 1000
@@ -69,9 +71,11 @@ def prepare(experiment: Experiment) -> Prepared:
 
 def notes_on_data(data: DataSet, settings: Iterable[RunSettings]) -> list[str]:
     """What a reader of results should know of the data, with these systems."""
+    kinds = {chosen.learner.kind for chosen in settings}
     return [
         *data.notes,
-        *(_notes_on_scale(data) if any(chosen.learner.kind == "xuilvq" for chosen in settings) else ()),
+        *(_notes_on_scale(data) if "xuilvq" in kinds else ()),
+        *(_notes_on_offsets(data) if "hedged" in kinds else ()),
     ]
 
 
@@ -190,6 +194,19 @@ def _notes_on_scale(data: DataSet) -> list[str]:
         f"XuILVQ measures raw features, and '{widest}' spans {spans.max():g}, {ratio:,.0f} times the median feature: "
         "scale it, or leave it out"
     ]
+
+
+def _notes_on_offsets(data: DataSet) -> list[str]:
+    """Notes on features that vary too little beside their mean for HedgedLVQ to see it."""
+    there = ~np.isnan(data.x)
+    n = np.maximum(there.sum(axis=0), 1)
+    mean = np.where(there, data.x, 0.0).sum(axis=0) / n
+    variance = (np.where(there, data.x - mean, 0.0) ** 2).sum(axis=0) / n
+    hidden = np.flatnonzero((variance > 0) & (variance <= VARIANCE_FRACTION_MIN * mean**2 + VARIANCE_MIN))
+    if not len(hidden):
+        return []
+    names = listed([data.features[k] for k in hidden.tolist()])
+    return [f"HedgedLVQ takes {names} for constant: spread below 1e-7 of the mean; subtract the mean, or scale it"]
 
 
 def _described_source(prepared: Prepared) -> str:

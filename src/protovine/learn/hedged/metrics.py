@@ -15,9 +15,9 @@ ALL_METRICS = -1
 # Moments. Deviations of more than 10 standard deviations move them no further, once 30 samples tell the deviation. The
 # part of the mean is a floor for features that have not varied yet.
 DEVIATIONS_MAX, CLIP_FROM, CLIP_FLOOR = 10.0, 30.0, 1e-9
-# A feature is constant if its variance is below this part of its squared mean, where it is rounding, or below this
-# value, where its inverse would overflow.
-VARIANCE_FRACTION_MIN, VARIANCE_MIN = 1e-10, 1e-200
+# A feature is constant if its variance is below this part of its squared mean, where it may be the rounding of 32-bit
+# floats, or below this value, where its inverse would overflow.
+VARIANCE_FRACTION_MIN, VARIANCE_MIN = 1e-14, 1e-200
 # Within-class variance counts as at least this part of the total, so that no feature drowns all others.
 WITHIN_FRACTION_MIN = 1e-3
 # Below this sum of weights a metric tells no feature from another, and weighs all equally.
