@@ -20,6 +20,7 @@ from protovine.cli import main
 from protovine.errors import ConfigError, DataError
 from protovine.net.causes import CAUSES_MAX, OTHERS, PERIOD_S, Causes
 from protovine.net.config import NodeSettings
+from protovine.net.doctor import examine_here
 from protovine.net.service import prepare, run_member
 from protovine.system import assignment
 
@@ -456,3 +457,29 @@ def test_a_node_writes_into_no_file_that_is_something_else(
         prepare(NodeSettings.read(tmp_path / "node.toml", above))
     assert message.format(tmp_path) == str(refused.value)
     assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+
+
+def test_what_is_looked_at_before_a_start_covers_the_saved_state(tmp_path: Path) -> None:
+    (tmp_path / "in").write_text("\n".join(GOOD * 10))
+
+    def made(**tables: Any) -> NodeSettings:
+        source = {"kind": "file", "path": str(tmp_path / "in")}
+        return settings(node={"state": str(tmp_path / "state")}, source=source, **tables)
+
+    def found(fresh: bool = False, **tables: Any) -> list[str]:
+        chosen = made(**tables)
+        return [each.text for each in examine_here(chosen, prepare(chosen, fresh)) if each.state != "ok"]
+
+    for _ in range(2):  # There is a previous snapshot, too.
+        assert run_member(made(), made)
+    assert [] == found() == found(exchange={"bits": 6})
+    for other in ({"learner": {"size_max": 3}}, {"learner": {"kind": "xuilvq"}}):
+        with pytest.raises(ConfigError, match="does not fit the settings"):
+            found(**other)
+        assert [] == found(fresh=True, **other)
+    (tmp_path / "state" / "snapshot.bin").write_bytes(b"noise")
+    (said,) = found()
+    assert said.startswith(f"state: {tmp_path}/state/snapshot.bin is damaged, and a start sets it aside: ")
+    (tmp_path / "state" / "snapshot.previous.bin").write_bytes(b"noise")
+    assert "state: no snapshot is whole, so a start begins with nothing" == found()[2]
+    assert b"noise" == (tmp_path / "state" / "snapshot.bin").read_bytes()

@@ -6,19 +6,24 @@ import asyncio
 import ipaddress
 import json
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from protovine.errors import ConfigError
 from protovine.net.config import NodeSettings
 from protovine.net.io import Mqtt, MqttSink
 from protovine.net.io.mqtt import Broker
+from protovine.net.member import Plan
 from protovine.net.ops.probe import ProbeError, dial, is_held, is_local, is_own
 from protovine.net.security.describe import describe
 from protovine.net.security.identity import common_name, load_client
 from protovine.net.service import Prepared, prepare
+from protovine.net.snapshots import restore_node
+from protovine.net.store import check_state
 from protovine.net.tasks import cancel
 from protovine.net.transport import Endpoints, ask_status, host_and_port
 from protovine.values import listed
@@ -91,9 +96,20 @@ def examine_here(settings: NodeSettings, prepared: Prepared) -> Iterator[Finding
         yield from _certificate(Path(settings.network.certificates), settings.network.listen)
     if state is not None:
         yield _disk(state)
+        if not prepared.plan.fresh:
+            yield from (Finding("warn", f"state: {note}") for note in _snapshots(state, prepared.plan))
         if is_held(state):
             text = "a process runs with it, so a second start would be refused; its ports were not looked at"
             yield Finding("warn", f"state: {state}: {text}")
+
+
+def _snapshots(state: Path, plan: Plan) -> list[str]:
+    """What is wrong with the snapshots; `ConfigError` if the start would refuse them."""
+
+    def restore(saved: dict[str, Any]) -> None:
+        restore_node(lambda peers: plan.build(1, peers), saved, max(time.time_ns(), int(saved.get("at_ns", 0))))
+
+    return check_state(state, plan.about, restore)
 
 
 def _certificate(home: Path, listen: tuple[str, ...]) -> Iterator[Finding]:

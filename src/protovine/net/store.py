@@ -180,29 +180,15 @@ class Store:
         for name in (_NEWEST, _PREVIOUS):
             path = self.folder / name
             try:
-                state = unpack(path.read_bytes())
-                written = state.get("format")
-                if not isinstance(written, int) or written < 1:
-                    raise SnapshotError(f"it has format {written!r}, expected 1 to {FORMAT}")
-            except FileNotFoundError:
-                continue
-            except (PermissionError, IsADirectoryError) as error:
-                raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+                found = _read(path)
             except (OSError, SnapshotError) as error:
                 notes.append(f"{path} is damaged and was set aside as {self._set_aside(path, 'damaged')}: {error}")
                 continue
-            check_format(path, written)
-            saved = state.get("about") or {}
-            check_about(path, saved, about)
-            places = added(saved, about)
-            if places is not None:
-                state = seed_of(state, about, places)
-            try:
-                check(state)
-            except SnapshotError as error:
-                # The bytes are those that were written, so it is the settings.
-                raise misfit(path, saved, about, str(error)) from None
-            if places is not None:
+            if found is None:
+                continue
+            saved = found.get("about") or {}
+            state, carried_over = _fitted(path, found, about, check)
+            if carried_over:
                 notes.append(self._carried_over(state, additions(saved, about)))
             changed = changes(saved.get("settings", {}), about.get("settings", {})) if saved and about else []
             if changed:
@@ -312,10 +298,75 @@ def owner_only(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
+def check_state(folder: Path, about: Mapping[str, Any], check: Callable[[dict[str, Any]], None]) -> list[str]:
+    """What a start would say of the snapshots in ``folder`` that it could not use; `ConfigError` as `Store.load`.
+
+    ``check`` restores a state. Nothing is written.
+    """
+    notes = []
+    for name in (_NEWEST, _PREVIOUS):
+        try:
+            state = _read(folder / name)
+        except (OSError, SnapshotError) as error:
+            notes.append(f"{folder / name} is damaged, and a start sets it aside: {error}")
+            continue
+        if state is not None:
+            _fitted(folder / name, state, about, check)
+            return notes
+    return [*notes, "no snapshot is whole, so a start begins with nothing"] if notes else []
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """The state in a snapshot, None if there is none.
+
+    Raises
+    ------
+    OSError, SnapshotError
+        It is damaged.
+    ConfigError
+        It may not be read.
+    """
+    try:
+        state = unpack(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (PermissionError, IsADirectoryError) as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+    written = state.get("format")
+    if not isinstance(written, int) or written < 1:
+        raise SnapshotError(f"it has format {written!r}, expected 1 to {FORMAT}")
+    return state
+
+
+def _fitted(
+    path: Path, state: dict[str, Any], about: Mapping[str, Any], check: Callable[[dict[str, Any]], None]
+) -> tuple[dict[str, Any], bool]:
+    """The state as a node that ``about`` describes takes it, and whether features or classes were added.
+
+    Raises
+    ------
+    ConfigError
+        It is of another member, schema or settings, or a newer version wrote it.
+    """
+    check_format(path, state["format"])
+    saved = state.get("about") or {}
+    check_about(path, saved, about)
+    places = added(saved, about)
+    if places is not None:
+        state = seed_of(state, about, places)
+    try:
+        check(state)
+    except SnapshotError as error:
+        # The bytes are those that were written, so it is the settings.
+        raise misfit(path, saved, about, str(error)) from None
+    return state, places is not None
+
+
 def check_folder(folder: Path, about: Mapping[str, Any] | None = None) -> None:
     """`ConfigError` if a node that ``about`` describes could not use ``folder``.
 
-    The folder is not made, another process may hold it now, and whether a state fits the settings shows at the start.
+    The folder is not made, another process may hold it now, and whether a state fits the settings is not looked at:
+    see `check_state`.
     """
     try:
         _check_links(folder)
@@ -330,15 +381,11 @@ def check_folder(folder: Path, about: Mapping[str, Any] | None = None) -> None:
         raise ConfigError(f"cannot use the state folder {folder}: {error.strerror}") from None
     for name in (_NEWEST, _PREVIOUS):
         with contextlib.suppress(OSError, SnapshotError):  # What is damaged is set aside at the start.
-            try:
-                state = unpack((folder / name).read_bytes())
-            except (PermissionError, IsADirectoryError) as error:
-                raise ConfigError(f"cannot read {folder / name}: {error.strerror}") from None
-            written = state.get("format")
-            if isinstance(written, int):
-                check_format(folder / name, written)
-            check_about(folder / name, state.get("about") or {}, about or {})
-            return
+            state = _read(folder / name)
+            if state is not None:
+                check_format(folder / name, state["format"])
+                check_about(folder / name, state.get("about") or {}, about or {})
+                return
 
 
 def _check_links(folder: Path) -> None:
