@@ -306,7 +306,7 @@ def test_a_newcomer_with_the_id_of_another_member_says_so_itself(nodes: Processe
     nodes.start("motor2", "--plain", "barn/motor2/2", "--listen", others[0], "--connect", door, *general)
     wait_for(lambda: "met bob" in nodes.log("motor2") and "met motor2" in nodes.log("bob"), "they meet")
     nodes.start("motor9", "--plain", "barn/motor9/2", "--listen", others[1], "--connect", door, *general)
-    text = "a hello of 'motor2' with the id of this node, 2: each member needs an id of its own"
+    text = "a hello of 'motor2' with the id of this node, 2: no two members may have the same"
     wait_for(lambda: text in nodes.log("motor9"), "it says so")
     wait_for(lambda: "a hello of 'motor9' with the id of " in nodes.log("bob"), "so do others")
 

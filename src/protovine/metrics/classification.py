@@ -54,7 +54,7 @@ class NodePredictions:
     def labels(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The samples (m,) whose label came, in the order of its coming, and the first prediction (m,) that knew it.
 
-        A prediction knows the labels that were there when it was made, but never that of its own sample.
+        A prediction knows the labels that were there when it was made, but never that of the sample itself.
 
         Examples
         --------

@@ -96,7 +96,7 @@ _NEEDS = {
 
 
 def metric_needs(metric: str) -> str:
-    """What a run needs to have a metric, as words for a message; empty if that is nothing of its own.
+    """What a run needs to have a metric, as words for a message; empty if every run has it.
 
     Examples
     --------

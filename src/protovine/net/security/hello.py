@@ -190,7 +190,7 @@ def check_own_name(body: HelloBody, own: MemberName) -> bool:
     if body.swarm != own.swarm or body.id != own.id:
         return False
     if body.name != own.name:
-        text = f"a hello of {body.name!r} with the id of this node, {own.id}: each member needs an id of its own"
+        text = f"a hello of {body.name!r} with the id of this node, {own.id}: no two members may have the same"
         raise RemoteProtocolError("impostor", text)
     return True
 
