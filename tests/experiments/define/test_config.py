@@ -279,6 +279,11 @@ def test_settings_that_change_nothing_are_noted(tables: dict, notes: list[str]) 
     assert len(found) == len(notes) and all(map(str.startswith, found, notes)), found
 
 
+def test_a_bandwidth_between_0_and_1_is_refused_by_the_name_of_its_setting() -> None:
+    with pytest.raises(ConfigError, match=r"^link.bandwidth_bytes_per_s must be 0 or at least 1, got 0.5$"):
+        prepare(Experiment(data={"limit": 60}, link={"bandwidth_bytes_per_s": 0.5}))
+
+
 def test_a_feature_far_from_zero_is_learnt_or_noted() -> None:
     draw = np.random.default_rng(0)
     x = draw.normal(size=(600, 2))

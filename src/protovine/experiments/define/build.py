@@ -231,16 +231,19 @@ def _clocks(settings: RunSettings, seed: int) -> tuple[SkewedClock, ...]:
 
 def _link(settings: RunSettings) -> Link:
     link = settings.link
-    return Link(
-        delay_ns=nanoseconds(link.delay_s),
-        jitter_ns=nanoseconds(link.jitter_s),
-        bandwidth_bytes_per_s=link.bandwidth_bytes_per_s,
-        message_bytes_max=link.message_bytes_max,
-        loss=link.loss,
-        duplicate=link.duplicate,
-        reorder=link.reorder,
-        reorder_ns=nanoseconds(link.reorder_s),
-    )
+    try:
+        return Link(
+            delay_ns=nanoseconds(link.delay_s),
+            jitter_ns=nanoseconds(link.jitter_s),
+            bandwidth_bytes_per_s=link.bandwidth_bytes_per_s,
+            message_bytes_max=link.message_bytes_max,
+            loss=link.loss,
+            duplicate=link.duplicate,
+            reorder=link.reorder,
+            reorder_ns=nanoseconds(link.reorder_s),
+        )
+    except ConfigError as error:
+        raise ConfigError(f"link.{error}") from None
 
 
 def medium_of(settings: RunSettings) -> MediumPlan | None:
