@@ -221,9 +221,8 @@ def counted_versions() -> dict[str, str]:
 def code_digest(package: Path) -> str:
     """16 hexadecimal digits of the modules in the folder of protovine's package that a simulated run may execute."""
     found = {path.relative_to(package).as_posix(): path for path in package.rglob("*.py")}
-    return _digest(repr([(name, found[name].read_bytes()) for name in sorted(found) if not name.startswith(_APART)]))[
-        :16
-    ]
+    run = [(name, found[name].read_bytes()) for name in sorted(found) if not name.startswith(_APART)]
+    return _digest(repr(run))[:16]
 
 
 def load(data: DataSettings, seed: int) -> DataSet:
