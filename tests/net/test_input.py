@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -395,18 +396,21 @@ def test_a_reader_that_goes_is_reported_while_the_node_runs(tmp_path: Path) -> N
         stop = threading.Event()
 
         def feed() -> None:
-            while not stop.wait(0.05):
+            end_s = time.monotonic() + 60
+            while not stop.wait(0.05) and time.monotonic() < end_s:
                 child.stdin.write(f"{GOOD[1]}\n")
                 child.stdin.flush()
+            child.stdin.close()
 
         feeder = threading.Thread(target=feed)
         feeder.start()
         try:
+            # Only while it is fed: as it ends it would say so in any case.
             assert any("standard output: cannot be written any more" in said for said in child.stderr)
+            assert feeder.is_alive()
         finally:
             stop.set()
             feeder.join()
-        child.stdin.close()
         child.stderr.read()
         assert 0 == child.wait(60)
 
