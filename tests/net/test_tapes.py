@@ -152,12 +152,12 @@ def test_replay_plays_every_start_of_a_real_node_and_forgets_across_them(nodes: 
         ann.send_signal(end)
         ann.wait(LIMIT_S)
     done = command("replay", "ann.toml", cwd=folder)
-    told = done.stdout.splitlines()
+    said = done.stdout.splitlines()
     assert 0 == done.returncode, done.stdout + done.stderr
-    assert ["ann.tape.0001", "ann.tape.0002", "ann.tape"] == [line.partition(":")[0] for line in told[:3]]
-    assert told[0].endswith("begins with nothing")
-    assert told[1].endswith("goes on from ann.tape.0001") and told[2].endswith("goes on from ann.tape.0002")
-    assert "the saved state: ann.tape leads to it, to the last bit" == told[3]
+    assert ["ann.tape.0001", "ann.tape.0002", "ann.tape"] == [line.partition(":")[0] for line in said[:3]]
+    assert said[0].endswith("begins with nothing")
+    assert said[1].endswith("goes on from ann.tape.0001") and said[2].endswith("goes on from ann.tape.0002")
+    assert "the saved state: ann.tape leads to it, to the last bit" == said[3]
     (folder / "ann.tape.0002").rename(folder / "away")
     gap = command("replay", "ann.toml", cwd=folder)
     assert 1 == gap.returncode and "ann.tape: " in gap.stdout and "BROKEN: " in gap.stdout
@@ -227,12 +227,12 @@ def test_a_damaged_tape_is_named_and_the_others_are_played(field: Field, tmp_pat
         path.write_bytes(damaged)
         done = command("replay", str(file), cwd=tmp_path)
         assert (1, "") == (done.returncode, done.stderr)
-        told = dict(line.split(": ", 1) for line in done.stdout.splitlines())
-        assert f"BROKEN: {why}" in told[path.name], done.stdout
-        assert {"ann.tape.0001", "ann.tape"} < set(told)
+        said = dict(line.split(": ", 1) for line in done.stdout.splitlines())
+        assert f"BROKEN: {why}" in said[path.name], done.stdout
+        assert {"ann.tape.0001", "ann.tape"} < set(said)
         if path is tape:
-            assert told["ann.tape.0001"].endswith("begins with nothing")
-            assert "ann.tape.0001 leads to it, to the last bit" == told["the saved state"]
+            assert said["ann.tape.0001"].endswith("begins with nothing")
+            assert "ann.tape.0001 leads to it, to the last bit" == said["the saved state"]
         seen = json.loads(command("replay", str(file), "--json", cwd=tmp_path).stdout)
         assert not seen["good"] and 2 == len(seen["starts"])
 

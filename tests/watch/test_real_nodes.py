@@ -17,7 +17,7 @@ pytest.importorskip("zenoh", reason="the extra `net` is not installed")
 
 
 def watched_swarm(folder: Path, who: str, token: Path | None = None) -> Swarm:
-    name, dialled, denied = client_of((endpoint(folder, "ann"),), str(folder / who), None)
+    name, dialled, denied = client_of((endpoint(folder, "ann"),), folder / who, None)
     operator = None if token is None else operator_of(name, dialled, control_key(None, token, name), 5.0)
     return Swarm(name, lambda: ask_status(name, dialled, 2.0, denied), operator)
 

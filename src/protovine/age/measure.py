@@ -209,12 +209,18 @@ class _Seen:
         learnt = _Sorted.of(own["node"], own["at_ns"] - start_ns, origins)
         new = own["inserted"] > 0
         changed = _Sorted.of(own["node"][new], own["at_ns"][new] - start_ns, origins)
-        last: dict[int, int] = {}
-        for kind in (Arrived, Missed):
-            came = kept.of(kind)
-            for i, at_ns in zip(came["node"].tolist(), came["at_ns"].tolist(), strict=True):
-                last[i] = max(last.get(i, at_ns - start_ns), at_ns - start_ns)
+        last = {i: at_ns - start_ns for i, at_ns in last_samples(kept).items()}
         return cls(node, origin, at, made, learnt, changed, last)
+
+
+def last_samples(kept: Columns) -> dict[int, int]:
+    """When the last local sample of each node came."""
+    last: dict[int, int] = {}
+    for kind in (Arrived, Missed):
+        came = kept.of(kind)
+        for node, at_ns in zip(came["node"].tolist(), came["at_ns"].tolist(), strict=True):
+            last[node] = max(last.get(node, at_ns), at_ns)
+    return last
 
 
 def _rises(values: Times, first: Times) -> NDArray[np.bool_]:

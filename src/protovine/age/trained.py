@@ -10,10 +10,10 @@ from operator import mul
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from protovine.age.measure import NEVER_NS, measure_age
+from protovine.age.measure import NEVER_NS, last_samples, measure_age
 from protovine.age.report import AgeReport, BatchMeans, SteadyAges, Times
 from protovine.columns import Columns
-from protovine.records import SECOND_NS, Arrived, Missed, Received, Record, Trained
+from protovine.records import SECOND_NS, Received, Record, Trained
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def measure_training(
     (0.5, 1.55, 1.3333333333333333)
     """
     records = Columns.holding(records)
-    last = _last_samples(records)
+    last = last_samples(records)
     # A node without local samples, as a server is, trains nothing.
     neighbours = [peers if node in last or not last else [] for node, peers in enumerate(neighbours)]
     received, runs, count = _columns(records, neighbours, last)
@@ -131,16 +131,6 @@ def measure_training(
         known=known,
         steady=_steady(received, runs, known.steady, start_ns),
     )
-
-
-def _last_samples(kept: Columns) -> dict[int, int]:
-    """When the last local sample of each node came."""
-    last: dict[int, int] = {}
-    for kind in (Arrived, Missed):
-        came = kept.of(kind)
-        for node, at_ns in zip(came["node"].tolist(), came["at_ns"].tolist(), strict=True):
-            last[node] = max(last.get(node, at_ns), at_ns)
-    return last
 
 
 def _columns(kept: Columns, neighbours: Sequence[Sequence[int]], last: Mapping[int, int]) -> tuple[Times, Times, int]:

@@ -136,12 +136,12 @@ def doctor(file: Path, assignments: tuple[str, ...], timeout: float) -> None:
 
 @click.command()
 @click.option("--connect", multiple=True, required=True, metavar="ENDPOINT", help=_CONNECT_HELP)
-@click.option("--certificates", default=None, metavar="FOLDER", help="Folder of a member or an operator.")
+@click.option("--certificates", type=NamedPath(), metavar="FOLDER", help="Folder of a member or an operator.")
 @click.option("--plain", default=None, metavar="SWARM", help="No certificates: the name of the swarm.")
 @click.option("--timeout", default=3.0, show_default=True, help="Seconds to wait for answers.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def status(
-    connect: tuple[str, ...], certificates: str | None, plain: str | None, timeout: float, as_json: bool
+    connect: tuple[str, ...], certificates: Path | None, plain: str | None, timeout: float, as_json: bool
 ) -> None:
     """List the members of a running swarm, their state, and the age of each member's views of the others."""
     from protovine.errors import ConfigError, check_range
@@ -150,7 +150,6 @@ def status(
 
     check_range("--timeout", timeout, 0.1, 600)
     swarm, dialled, denied = client_of(connect, certificates, plain)
-    home = None if certificates is None else Path(certificates)
     try:
         answers = ask_status(swarm, dialled, timeout, denied)
     except ConfigError:
@@ -167,7 +166,7 @@ def status(
         click.echo("protovine: no member answered", err=True)
         for endpoint in connect:
             try:
-                there = dial(endpoint, home, timeout)
+                there = dial(endpoint, certificates, timeout)
                 click.echo(f"protovine: {there}, which gives no status to this certificate or swarm", err=True)
             except ProbeError as error:
                 click.echo(f"protovine: {error}", err=True)
@@ -215,7 +214,7 @@ def _table(rows: list[tuple[str, ...]]) -> str:
 
 
 def client_of(
-    endpoints: tuple[str, ...], certificates: str | None, plain: str | None
+    endpoints: tuple[str, ...], certificates: Path | None, plain: str | None
 ) -> tuple[str, Endpoints, frozenset[str]]:
     """How a running swarm is asked: its name, whom to dial, and the common names of certificates to deny."""
     from datetime import UTC, datetime
@@ -226,11 +225,8 @@ def client_of(
 
     if (certificates is None) == (plain is None):
         raise ConfigError("either --certificates or --plain is required")
-    if certificates == "":
-        raise ConfigError("--certificates must name a folder, got ''")
-    swarm, home, denied = plain or "", None, frozenset[str]()
+    swarm, denied = plain or "", frozenset[str]()
     if certificates is not None:
-        home = Path(certificates)
-        swarm, trust = load_client(home, datetime.now(UTC))
+        swarm, trust = load_client(certificates, datetime.now(UTC))
         denied = frozenset(map(common_name, trust.revoked))
-    return swarm, Endpoints((), endpoints, "client", home), denied
+    return swarm, Endpoints((), endpoints, "client", certificates), denied

@@ -167,7 +167,7 @@ def _forget_there(
     from protovine.cli.node import client_of
     from protovine.net.burying import bury_in_swarm
 
-    _, dialled, denied = client_of(connect, str(operator), None)
+    _, dialled, denied = client_of(connect, operator, None)
     made = bury_in_swarm(dialled, member, *span, now_ns, id, denied=denied)
     if as_json:
         uri = made.stone.member.uri

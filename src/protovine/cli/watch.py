@@ -69,7 +69,7 @@ def serve(source: Startable, page: Page, quiet: bool = False, listening: Callabl
 @click.argument("run", required=False, type=NamedPath(), metavar="[RUN]")
 @click.option("--seed", type=int, default=None, help="Which seed of a recorded run. [default: the first]")
 @click.option("--swarm", "endpoints", multiple=True, metavar="ENDPOINT", help="A member of a running swarm to ask.")
-@click.option("--certificates", default=None, metavar="FOLDER", help="Folder that `protovine cert issue` made.")
+@click.option("--certificates", type=NamedPath(), metavar="FOLDER", help="Folder that `protovine cert issue` made.")
 @click.option("--plain", default=None, metavar="SWARM", help="No certificates: the name of the swarm.")
 @click.option("--control", is_flag=True, help="With --swarm: change nodes, too; needs their token.")
 @click.option("--token-env", default=None, metavar="NAME", help="Variable with it. [default: PROTOVINE_CONTROL_TOKEN]")
@@ -79,7 +79,7 @@ def watch(
     run: Path | None,
     seed: int | None,
     endpoints: tuple[str, ...],
-    certificates: str | None,
+    certificates: Path | None,
     plain: str | None,
     control: bool,
     token_env: str | None,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from protovine.errors import ConfigError, SnapshotError
-from protovine.net.store import Store, check_format, owner_only, seed_of, snapshots
+from protovine.net.store import Store, check_format, owner_only, seed_of, snapshots, with_format
 from protovine.snapshot import unpack
 
 FILE_BYTES_MAX = 2**31
@@ -174,11 +174,8 @@ def _newest(path: Path) -> tuple[tuple[Path, bytes, dict[str, Any]], Path | None
                 if each.stat().st_size > FILE_BYTES_MAX:
                     raise SnapshotError(f"it has more than {FILE_BYTES_MAX:,} bytes")
                 data = each.read_bytes()
-                state = unpack(data)
-                written = state.get("format")
-                if not isinstance(written, int) or written < 1:
-                    raise SnapshotError("it is no snapshot of a node")
-                check_format(each, written)
+                state = with_format(unpack(data))
+                check_format(each, state["format"])
                 if not {"node", "peers"} <= state.keys():
                     raise SnapshotError("it is no snapshot of a node")
                 unpack(bytes(state["node"]))

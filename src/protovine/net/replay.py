@@ -81,13 +81,13 @@ def replay_node(settings: NodeSettings) -> Replayed:
 
 def lines(found: Replayed) -> list[str]:
     """The findings as text, a line for each start."""
-    told = [_line(start) for start in found.chain.starts]
-    told += [found.note] if found.note else []
+    said = [_line(start) for start in found.chain.starts]
+    said += [found.note] if found.note else []
     if found.state is not None and found.chain.source is not None:
-        told.append(f"the saved state: {found.chain.source} leads to it, to the last bit")
+        said.append(f"the saved state: {found.chain.source} leads to it, to the last bit")
     elif found.state is not None:
-        told.append(f"NO TAPE leads to the saved state: {found.chain.why}")
-    return told
+        said.append(f"NO TAPE leads to the saved state: {found.chain.why}")
+    return said
 
 
 def _line(start: Start) -> str:

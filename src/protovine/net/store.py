@@ -332,9 +332,14 @@ def _read(path: Path) -> dict[str, Any] | None:
         return None
     except (PermissionError, IsADirectoryError) as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+    return with_format(state)
+
+
+def with_format(state: dict[str, Any]) -> dict[str, Any]:
+    """The state of a node; `SnapshotError` if it is none."""
     written = state.get("format")
     if not isinstance(written, int) or written < 1:
-        raise SnapshotError(f"it has format {written!r}, expected 1 to {FORMAT}")
+        raise SnapshotError(f"it is no snapshot of a node: it has format {written!r}, expected 1 to {FORMAT}")
     return state
 
 
