@@ -106,11 +106,15 @@ def data_info(source: str, as_json: bool, **flags: Any) -> None:
 
     The options say how a file is read. Columns are named, or given by their place: 0 is the first, -1 the last.
     """
+    import numpy as np
+
     from protovine.stream import UNLABELLED, load
 
     loaded = load(source, **take_reading(flags))
     counts = {str(name): int((loaded.y == code).sum()) for code, name in enumerate(loaded.classes)}
     unlabelled = int((loaded.y == UNLABELLED).sum())
+    rows_of = [] if loaded.groups is None else np.bincount(loaded.groups, minlength=len(loaded.group_names)).tolist()
+    groups = dict(zip(loaded.group_names, rows_of, strict=True))
     found = {
         "name": loaded.name,
         "rows": len(loaded),
@@ -118,6 +122,7 @@ def data_info(source: str, as_json: bool, **flags: Any) -> None:
         "label": loaded.label or None,
         "label_rule": loaded.label_rule or None,
         "classes": counts,
+        "groups": groups,
         "unlabelled": unlabelled,
         "drift_points": list(loaded.drift_points),
         "notes": list(loaded.notes),
@@ -144,6 +149,9 @@ def data_info(source: str, as_json: bool, **flags: Any) -> None:
         click.echo(f"  F1 is that of class {list(counts)[-1]}, the last one; protovine run --positive names the other")
     elif len(counts) > 2:
         click.echo("  F1 is the macro average over the classes")
+    if groups:
+        low, high = (f"{pick(groups.values()):,}" for pick in (min, max))
+        click.echo(f"  {len(groups):,} groups of {low} to {high} rows; --split group gives each node one")
     if unlabelled:
         click.echo(f"  no label: {unlabelled:,} rows ({unlabelled / len(loaded):.1%})")
     if loaded.drift_points:

@@ -28,7 +28,7 @@ _FLAGS: tuple[tuple[tuple[str, ...], str, Any, str], ...] = (
         ("--split",),
         "swarm.split",
         str,
-        "Who gets which row: interleave, shuffle, label-skew:ALPHA, blocks, quantity-skew:ALPHA, "
+        "Who gets which row: interleave, shuffle, blocks, group (see --group), label-skew:ALPHA, quantity-skew:ALPHA, "
         "or file:PATH with a node for each row. [default: interleave]",
     ),
     (("-s", "--fanout"), "gossip.fanout", int, "Peers addressed per share, in presets that share. [default: 4]"),

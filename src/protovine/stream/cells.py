@@ -105,6 +105,12 @@ def like_number(text: str) -> bool:
     return any(c.isdecimal() for c in text) and _LIKE.fullmatch(text) is not None
 
 
+def by_number(text: str) -> tuple[bool, float, str]:
+    """Sorts numbers by value, before other texts."""
+    value = Numbers().parse(text)
+    return (True, 0.0, text) if value is None or math.isnan(value) else (False, value, text)
+
+
 def numbers_in(
     name: str,
     columns: Iterable[tuple[str, Sequence[str]]],

@@ -51,6 +51,10 @@ class DataSet:
         The name of the label's column; empty where it has none.
     label_rule : str
         Why that column is the label, for example "the last column"; empty where the labels are no column of a table.
+    groups : int64 array, shape (n,), optional
+        The device or user that each row comes from, an index into `group_names`. Stored read-only.
+    group_names : tuple of different str
+        The names of the groups. A group need not occur in `groups`.
 
     Raises
     ------
@@ -75,6 +79,8 @@ class DataSet:
     absent_zero: tuple[str, ...] = ()
     label: str = ""
     label_rule: str = ""
+    groups: npt.NDArray[np.int64] | None = None
+    group_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         x, y = np.asarray(self.x), np.asarray(self.y)
@@ -102,6 +108,8 @@ class DataSet:
             raise DataError(
                 f"{self.name}: drift points must ascend between 1 and {len(x) - 1}, got {self.drift_points}"
             )
+        if self.groups is not None:
+            object.__setattr__(self, "groups", _checked_groups(self.name, self.groups, self.group_names, len(x)))
         object.__setattr__(self, "x", x)
         object.__setattr__(self, "y", y)
 
@@ -130,7 +138,7 @@ class DataSet:
         if limit < 1:
             raise ConfigError(f"the number of rows must be at least 1, got {limit}")
         kept = tuple(point for point in self.drift_points if point < limit)
-        return replace(self, x=self.x[:limit], y=self.y[:limit], drift_points=kept)
+        return self._part(slice(limit), kept)
 
     def rows(self, index: npt.ArrayLike) -> DataSet:
         """The rows that `index` lists, in its order, with the same classes and without drift points.
@@ -147,10 +155,14 @@ class DataSet:
             raise DataError(
                 f"{self.name}: rows must be between 0 and {len(self) - 1}, got {chosen.min()} to {chosen.max()}"
             )
-        return replace(self, x=self.x[chosen], y=self.y[chosen], drift_points=())
+        return self._part(chosen, ())
+
+    def _part(self, chosen: slice | npt.NDArray[Any], drift_points: tuple[int, ...]) -> DataSet:
+        groups = None if self.groups is None else self.groups[chosen]
+        return replace(self, x=self.x[chosen], y=self.y[chosen], groups=groups, drift_points=drift_points)
 
     def fingerprint(self) -> str:
-        """A hash, as 32 hex digits, of values, classes and feature names; the name and the notes do not count.
+        """A hash, as 32 hex digits, of values, classes, groups and feature names; the name and the notes do not count.
 
         Examples
         --------
@@ -163,6 +175,9 @@ class DataSet:
         digest = hashlib.blake2b(header.encode(), digest_size=16)
         digest.update(self.x.astype("<f8", copy=False).tobytes())
         digest.update(self.y.astype("<i8", copy=False).tobytes())
+        if self.groups is not None:
+            digest.update(json.dumps(self.group_names).encode())
+            digest.update(self.groups.astype("<i8", copy=False).tobytes())
         return digest.hexdigest()
 
     def positive_code(self, label_text: str | None) -> int:
@@ -231,6 +246,18 @@ def _check_names(name: str, n_features: int, features: tuple[str, ...], classes:
             raise DataError(f"{name}: a class must be true/false, a finite number or a text, got {label!r}")
     if not classes or len({str(label) for label in classes}) != len(classes) or sort_labels(classes) != classes:
         raise DataError(f"{name}: classes must be sorted and their texts must differ, got {classes}")
+
+
+def _checked_groups(name: str, groups: npt.ArrayLike, names: tuple[str, ...], rows: int) -> npt.NDArray[np.int64]:
+    """The groups, read-only; `DataError` if they do not fit the rows or the names."""
+    found = np.asarray(groups)
+    if found.shape != (rows,) or found.dtype.kind not in "iu":
+        raise DataError(f"{name}: groups must hold {rows} whole numbers, got {found.dtype} with shape {found.shape}")
+    if found.min() < 0 or found.max() >= len(names):
+        raise DataError(f"{name}: groups must be between 0 and {len(names) - 1}, got {found.min()} to {found.max()}")
+    if len(set(names)) != len(names) or not all(isinstance(each, str) for each in names):
+        raise DataError(f"{name}: the names of groups must be different texts, got {names[:10]}")
+    return _frozen(found, np.int64)
 
 
 def _frozen(array: npt.NDArray[Any], dtype: type[np.generic]) -> npt.NDArray[Any]:

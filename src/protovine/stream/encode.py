@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import math
 import numbers
 import re
 from collections.abc import Sequence
@@ -16,8 +15,18 @@ import numpy.typing as npt
 
 from protovine.errors import DataError
 from protovine.prototypes import FEATURE_MAX
-from protovine.stream.cells import Distinct, Numbers, Words, missing_numbers, numbers_in, read_column, ways_to_write
+from protovine.stream.cells import (
+    Distinct,
+    Numbers,
+    Words,
+    by_number,
+    missing_numbers,
+    numbers_in,
+    read_column,
+    ways_to_write,
+)
 from protovine.stream.dataset import UNLABELLED, DataSet
+from protovine.stream.groups import groups_of
 from protovine.stream.labels import all_are, codes_of, dense
 from protovine.stream.options import ReadOptions
 from protovine.stream.remarks import remarks
@@ -96,6 +105,7 @@ def encode(table: Table, options: ReadOptions) -> DataSet:
     label = None if chosen.label is None else table.titles[chosen.label]
     codes, classes = codes_of(table, labels, label, options, words)
     notes += words.note()
+    groups, group_names = (None, ()) if chosen.group is None else groups_of(table, chosen.group, options)
     absent = {column.name: column.missing for column in columns}
     columns, kept = _without_missing(name, columns, options.missing, notes)
     codes = codes[kept]
@@ -119,6 +129,8 @@ def encode(table: Table, options: ReadOptions) -> DataSet:
         absent_zero=tuple(title for title in table.absent_zero if title in x),
         label=label or "",
         label_rule=chosen.rule,
+        groups=None if groups is None else groups[kept],
+        group_names=group_names,
     )
 
 
@@ -366,7 +378,7 @@ def _numeric(name: str, column: Column, text: str, notes: Sequence[str]) -> dict
         return {column.name: column.values}
     present = set(column.values)
     declared = column.order or ()
-    vocabulary = [*declared, *sorted(present - set(declared), key=_by_number)]
+    vocabulary = [*declared, *sorted(present - set(declared), key=by_number)]
     if text == "one-hot":
         vocabulary.sort()
     places = {value: place for place, value in enumerate(vocabulary)}
@@ -380,12 +392,6 @@ def _numeric(name: str, column: Column, text: str, notes: Sequence[str]) -> dict
             f"{ONE_HOT_MAX}; {why}{'if it is text, ' if why else ''}set text = 'ordinal' or drop the column"
         )
     return {f"{column.name}={value}": (codes == place).astype(np.float64) for place, value in enumerate(vocabulary)}
-
-
-def _by_number(text: str) -> tuple[bool, float, str]:
-    """Sorts numbers by value, before other texts."""
-    value = Numbers().parse(text)
-    return (True, 0.0, text) if value is None or math.isnan(value) else (False, value, text)
 
 
 def _rows(mask: npt.NDArray[np.bool_]) -> str:

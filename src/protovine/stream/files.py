@@ -189,11 +189,14 @@ def _read_text(path: Path, usual: str, options: ReadOptions) -> Table:
 
 
 def _as_text(titles: list[str], options: ReadOptions) -> list[int]:
-    """The columns that pandas must not convert: the label and columns of text, also in a header with faults."""
-    dropped = {place for wanted in options.drop for place in find_columns(titles, wanted)}
+    """The columns that pandas must not convert: label, group and columns of text, also in a header with faults."""
+    group = [] if options.group is None else find_columns(titles, options.group)
+    dropped = {*group, *(place for wanted in options.drop for place in find_columns(titles, wanted))}
     kept = [place for place, title in enumerate(titles) if title and place not in dropped]
     label = kept[-1:] if options.label is None else find_columns(titles, options.label)
-    return sorted({*label, *(place for wanted in options.text_columns for place in find_columns(titles, wanted))})
+    return sorted(
+        {*label, *group, *(place for wanted in options.text_columns for place in find_columns(titles, wanted))}
+    )
 
 
 def _missing_in(

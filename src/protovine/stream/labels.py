@@ -31,7 +31,7 @@ def codes_of(
     name = table.name
     title = str(labels.name) if title is None and labels.name is not None else title
     what = f"label column {title!r}" if title is not None else "the label"
-    cells, codes = _distinct(labels)
+    cells, codes = distinct(labels)
     counts = np.bincount(codes[codes >= 0], minlength=len(cells))
     text_forced = title is not None and any(str(wanted) == title for wanted in options.text_columns)
     declared = table.declared.get(title or "", ())
@@ -76,7 +76,7 @@ def codes_of(
     return of_cell[codes], classes
 
 
-def _distinct(labels: pd.Series) -> tuple[list[Any], npt.NDArray[np.int64]]:
+def distinct(labels: pd.Series) -> tuple[list[Any], npt.NDArray[np.int64]]:
     """The different labels, 1, 1.0 and true being different, and which one each row has (-1: none)."""
     import pandas as pd
 

@@ -73,6 +73,7 @@ class ReadOptions:
 
     label: str | int | None = _option(None, "label column, by name or place; the last one by default")
     drop: tuple[str | int, ...] = _option((), "columns to leave out, by name or place")
+    group: str | int | None = _option(None, "column of the device or user that a row comes from: no feature")
     text: str = _option("one-hot", "how text columns become numbers")
     missing: str = _option("impute", "what happens to missing values")
     missing_words: tuple[str, ...] = _option((), "more cells that mean a missing value")
@@ -118,9 +119,13 @@ class ReadOptions:
         both = [column for column in self.text_columns if column in self.number_columns]
         if both:
             raise ConfigError(f"column {both[0]!r} is in text_columns and in number_columns")
-        self._check_columns("label", () if self.label is None else (self.label,))
-        if self.label is not None and self.label in self.drop:
-            raise ConfigError(f"column {self.label!r} is the label and in drop")
+        for name in ("label", "group"):
+            column = getattr(self, name)
+            self._check_columns(name, () if column is None else (column,))
+            if column is not None and column in self.drop:
+                raise ConfigError(f"column {column!r} is the {name} and in drop")
+        if self.label is not None and self.label == self.group:
+            raise ConfigError(f"column {self.label!r} is the label and the group")
 
     def _check_columns(self, option: str, columns: tuple[Any, ...]) -> None:
         odd = next((each for each in columns if isinstance(each, bool) or not isinstance(each, str | int)), None)

@@ -1,4 +1,4 @@
-"""Splits: how the rows of one stream are divided among nodes, IID and non-IID, or by a file."""
+"""Splits: how the rows of one stream are divided among nodes: IID, non-IID, by groups of the data, or by a file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from protovine.rng import stream
 from protovine.stream.dataset import DataSet
 
 # The kinds of split, and whether each takes an ALPHA.
-KINDS = {"interleave": False, "shuffle": False, "blocks": False, "label-skew": True, "quantity-skew": True}
+KINDS = {
+    "interleave": False,
+    "shuffle": False,
+    "blocks": False,
+    "group": False,
+    "label-skew": True,
+    "quantity-skew": True,
+}
 FILE = "file"
 
 # With a larger concentration all fractions are equal to the last bit; NumPy's sampler fails near the largest float.
@@ -37,7 +44,7 @@ class Split:
     @property
     def uneven(self) -> bool:
         """Whether nodes get unequal numbers of rows."""
-        return self.alpha is not None or self.path is not None
+        return self.alpha is not None or self.path is not None or self.kind == "group"
 
 
 def parse_split(text: str) -> Split:
@@ -46,6 +53,8 @@ def parse_split(text: str) -> Split:
     - ``interleave``: node i of n gets rows i, i+n, i+2n, …
     - ``shuffle``: a random permutation of all rows, then interleaved.
     - ``blocks``: node i gets the i-th of n contiguous blocks, whose sizes differ by at most one.
+    - ``group``: node i gets all rows of the i-th group of the data set (`DataSet.groups`); with more groups than nodes
+      also those of group i+n, i+2n, …
     - ``label-skew:ALPHA``: for each class, node probabilities are drawn from Dirichlet(ALPHA); each row of the class
       goes to a random node with these probabilities.
     - ``quantity-skew:ALPHA``: the same with one draw of node probabilities for all rows.
@@ -117,7 +126,7 @@ def split_rows(
     Parameters
     ----------
     data_or_y : DataSet or array, shape (n,)
-        The labels of the rows, of any type that NumPy can sort.
+        The labels of the rows, of any type that NumPy can sort. The split ``group`` needs a `DataSet` with groups.
     n_nodes : int >= 1
     split : Split or str
         See `parse_split`.
@@ -130,7 +139,7 @@ def split_rows(
     Raises
     ------
     ConfigError
-        The split or the number of nodes is out of range.
+        The split or the number of nodes is out of range, or there are no groups, or fewer than nodes.
     DataError
         The file of the split cannot be read, has fewer lines than there are rows, or a line is no number of a node.
 
@@ -148,6 +157,9 @@ def split_rows(
     order = merged_order(len(y), split, seed)
     if split.kind == "blocks":
         return np.array_split(order, n_nodes)
+    if split.kind == "group":
+        nodes = _nodes_of_groups(data_or_y, n_nodes)
+        return [order[nodes == node] for node in range(n_nodes)]
     if split.path is not None:
         nodes = nodes_of_file(split.path, n_nodes)
         if len(nodes) < len(y):
@@ -166,6 +178,15 @@ def split_rows(
         # After rounding, the last edge may be slightly below 1.
         nodes[chosen] = np.minimum(np.searchsorted(edges, draws[chosen], side="right"), n_nodes - 1)
     return [order[nodes == node] for node in range(n_nodes)]
+
+
+def _nodes_of_groups(data: DataSet | npt.ArrayLike, n_nodes: int) -> npt.NDArray[np.int64]:
+    if not isinstance(data, DataSet) or data.groups is None:
+        raise ConfigError("split group needs the column that says which group a row belongs to: set data.group to it")
+    present, places = np.unique(data.groups, return_inverse=True)
+    if len(present) < n_nodes:
+        raise ConfigError(f"split group: {data.name} has {len(present)} groups, too few for {n_nodes} nodes")
+    return places % n_nodes
 
 
 def nodes_of_file(path: Path, n_nodes: int) -> npt.NDArray[np.int64]:

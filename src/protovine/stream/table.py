@@ -120,13 +120,14 @@ class Chosen:
 
     label: int | None
     rule: str  # Why it is the label; empty where the labels are no column.
+    group: int | None
     features: list[int]
     text: set[int]
     numbers: set[int]
 
 
 def split_label(table: Table, options: ReadOptions) -> Chosen:
-    """Which column is the label and which are features; the rest is left out, with notes.
+    """Which columns are the label, the group and features; the rest is left out, with notes.
 
     Raises
     ------
@@ -145,18 +146,27 @@ def split_label(table: Table, options: ReadOptions) -> Chosen:
         raise DataError(
             f"{name}: column {nameless} (counted from 0) has no name; name it, or leave it out with drop = [{nameless}]"
         )
+    group = None if options.group is None else find_column(name, titles, options.group, "group")
+    if group in dropped:
+        raise ConfigError(f"column {titles[group]!r} is the group and in drop")
+    kept = [place for place in kept if place != group]
     label, rule = None, ""
     if table.labels is None:
         rule = "as the option label says"
         if options.label is None:
             label = table.label_place if table.label_place in kept else kept[-1] if kept else None
             rule = "the last column" if label is None or label == kept[-1] else "the class attribute of the file"
-            if label is not None and label != kept[-1]:
+            if group is not None and label is not None and group > label == kept[-1]:
+                rule = "the last column but the group"
+                table.notes.append(f"the label is {titles[label]!r}, as the last column is the group")
+            elif label is not None and label != kept[-1]:
                 table.notes.append(f"the label is {titles[label]!r}")
         else:
             label = find_column(name, titles, options.label, "label")
             if label in dropped:
                 raise ConfigError(f"column {titles[label]!r} is the label and in drop")
+            if label == group:
+                raise ConfigError(f"column {titles[label]!r} is the label and the group")
     features = [place for place in kept if place != label]
     if (table.labels is None and len(kept) < 2) or not features:
         only = f"one: {titles[kept[0]]!r}" if kept else "none"
@@ -171,7 +181,7 @@ def split_label(table: Table, options: ReadOptions) -> Chosen:
         raise ConfigError(f"column {titles[min(number & {label})]!r} is the label and in number_columns")
     if dropped:
         table.notes.append(f"columns left out: {', '.join(titles[place] for place in sorted(dropped))}")
-    return Chosen(label, rule, features, text, number)
+    return Chosen(label, rule, group, features, text, number)
 
 
 def some_columns(name: str, titles: Sequence[str], wanted: str | int) -> list[int]:

@@ -88,7 +88,10 @@ def build(settings: RunSettings, data: stream.DataSet, seed: int) -> Built:
         raise ConfigError(f"{len(data)} rows are too few to hold out 20 %")
     # Nodes get positions of the merged stream; ``order`` has the row at each position.
     shuffled = split.kind == "shuffle"
-    places = stream.split_rows(data.y[order[:cut]], swarm.nodes, "interleave" if shuffled else split, seed)
+    if split.kind == "group":  # A node has its group, whatever is held out.
+        places = [mine[mine < cut] for mine in stream.split_rows(data, swarm.nodes, split, seed)]
+    else:
+        places = stream.split_rows(data.y[order[:cut]], swarm.nodes, "interleave" if shuffled else split, seed)
     rows = [order[place] for place in places]
     at_ns = arrival_times(
         places,

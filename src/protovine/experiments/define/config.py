@@ -43,6 +43,7 @@ class DataOptions(Section):
     missing_words: tuple[str | int | float, ...] | str | int | float = _reading("missing_words")
     infinity: Literal["error", "missing"] = _reading("infinity")
     drop: tuple[str | int, ...] | str | int = _reading("drop")
+    group: str | int | None = _reading("group")
     text_columns: tuple[str | int, ...] | str | int = _reading("text_columns")
     number_columns: tuple[str | int, ...] | str | int = _reading("number_columns")
     day_first: bool | None = _reading("day_first")

@@ -61,7 +61,7 @@ def prepare(experiment: Experiment) -> Prepared:
     notes = notes_on_data(data[experiment.seed], settings.values())
     for key, names in experiment.unused():
         notes.append(f"{key} does not apply to {', '.join(names)}: another kind of {key.rpartition('.')[0]}")
-    notes += _notes_on_useless(experiment, settings)
+    notes += _notes_on_groups(experiment, data[experiment.seed]) + _notes_on_useless(experiment, settings)
     for seed, name in [(seed, name) for seed in seeds for name in settings]:
         notes += notes_on_system(settings[name], build(settings[name], data[seed], seed), seed)
     swarms = sorted(settings.values(), key=lambda chosen: (chosen.swarm.centralised, chosen.exchange.kind == "server"))
@@ -97,6 +97,18 @@ def notes_on_system(settings: RunSettings, built: Built, seed: int) -> list[str]
     if without:
         notes.append(f"seed {seed}: no positives at {_listed(without)}, left out of f1")
     return notes
+
+
+def _notes_on_groups(experiment: Experiment, data: DataSet) -> list[str]:
+    """Notes on groups of the data that are not the nodes'."""
+    swarm = experiment.swarm
+    if data.groups is None:
+        return []
+    if swarm.split == "group":
+        groups = len(np.unique(data.groups))
+        each = f"{groups} groups on {swarm.nodes} nodes: a node has the rows of several, swarm.nodes = {groups} of one"
+        return [each] * (groups > swarm.nodes)
+    return ["the groups of the data change nothing: swarm.split = 'group' gives each node the rows of one"]
 
 
 # What only nodes with peers have.
