@@ -2,22 +2,12 @@
 
     python examples/share_gate.py
 
-A gate scores a set and says whether it is worth sending (`protovine.share.Gate`). Five nodes are put together by hand.
+A gate scores a set and says whether it is worth sending (`protovine.share.Gate`). An experiment takes its class.
 """
 
-import numpy as np
-
 import protovine
-from protovine import metrics
-from protovine.exchange import SetExchange
-from protovine.gossip import Coin, PushGossip
-from protovine.learn import XuILVQCore
 from protovine.prototypes import Evidence, PrototypeSet
-from protovine.share import AlwaysGate, Gate, QueueInbox, SetLimits, WholeSets
-from protovine.sim import Scenario, Simulator, arrival_times
-from protovine.stream import split_rows
-
-NODES = 5
+from protovine.share import AlwaysGate
 
 
 class GrowthGate(AlwaysGate):
@@ -33,27 +23,9 @@ class GrowthGate(AlwaysGate):
         return score > 0.25
 
 
-def simulate(data: protovine.DataSet, gate: type[Gate]) -> tuple[float, float]:
-    """Accuracy, and bytes per node and second."""
-    dim, n_classes = data.x.shape[1], len(data.classes)
-
-    def make_node(node: int, incarnation: int) -> protovine.Node:
-        peers = [peer for peer in range(NODES) if peer != node]
-        learner, gossip = XuILVQCore(dim, n_classes), PushGossip(node, peers, incarnation=incarnation)
-        schedule, share = Coin(4, 0.1, np.random.default_rng(node)), WholeSets(gate(), SetLimits(dim, n_classes))
-        exchange = SetExchange(learner, gossip, schedule, share)
-        return protovine.Node(learner, exchange, QueueInbox(dim, peers))
-
-    rows = split_rows(data.y, NODES, "interleave", seed=0)
-    scenario = Scenario(data.x, data.y, rows, arrival_times(rows, rate_hz=10.0))
-    trace = []
-    outcome = Simulator(scenario, make_node, trace.append).run()
-    made = metrics.pooled(metrics.predictions(trace, NODES, n_classes))
-    return metrics.scores(made, None).accuracy, metrics.traffic(trace).bytes_total / NODES / outcome.virtual_ns * 1e9
-
-
 if __name__ == "__main__":
-    stream = protovine.load("phishing", rows=600)
-    for kind in (AlwaysGate, GrowthGate):
-        accuracy, traffic = simulate(stream, kind)
-        print(f"{kind.name}: accuracy {accuracy:.3f}, {traffic:.0f} bytes per node and second")
+    for gate in (AlwaysGate, GrowthGate):
+        experiment = protovine.Experiment(presets=["paper-base"], data={"limit": 600}, seeds=1, exchange={"gate": gate})
+        found = protovine.run(experiment).runs[0].metrics
+        accuracy, traffic = found["accuracy"], found["bytes_per_node_per_s"]
+        print(f"{gate.name}: accuracy {accuracy:.3f}, {traffic:.0f} bytes per node and second")

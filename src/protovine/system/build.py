@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Literal, assert_never, cast
 
 import numpy as np
+from typing_extensions import get_protocol_members
 
-from protovine import compress
+from protovine import compress, own, snapshot
 from protovine.arrays import all_within
 from protovine.drift import DriftWatch
 from protovine.errors import ConfigError
@@ -61,6 +62,8 @@ from protovine.system.settings import (
     LogisticSettings,
     LogSettings,
     ModelSettings,
+    OwnGateSettings,
+    OwnLearnerSettings,
     PaperGateSettings,
     QueueInboxSettings,
     RiverSettings,
@@ -349,8 +352,32 @@ def build_learner(
                 seed=int(draw("learner").integers(2**31)),
                 pickles=pickles,
             )
+        case OwnLearnerSettings():
+            return _own_learner(settings, dim, n_classes, int(draw("learner").integers(2**31)))
         case _:
             assert_never(settings)
+
+
+def _own_learner(settings: OwnLearnerSettings, dim: int, n_classes: int, seed: int) -> ArrayLearner:
+    made = own.make("learner.code", settings.code, dim, n_classes, parameters=settings.parameters, seed=seed)
+    _check_parts("learner.code", settings.code, made, ArrayLearner if settings.has_prototypes else ModelLearner)
+    if (made.dim, made.n_classes) != (dim, n_classes):
+        raise ConfigError(
+            f"learner.code: {settings.code} must keep dim {dim} and n_classes {n_classes}, "
+            f"got {made.dim} and {made.n_classes}"
+        )
+    try:
+        snapshot.pack(made.state())
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"learner.code: the state of {settings.code} cannot be saved: {error}") from error
+    return cast(ArrayLearner, made)
+
+
+def _check_parts(setting: str, code: str, made: object, wanted: type) -> None:
+    """`ConfigError` if an object lacks methods or attributes of a protocol."""
+    missing = sorted(name for name in get_protocol_members(wanted) if not hasattr(made, name))
+    if missing:
+        raise ConfigError(f"{setting}: {code} is no {wanted.__name__}: it lacks {', '.join(missing)}")
 
 
 def _sets(exchange: WholeSetSettings, context: NodeContext) -> WholeSets:
@@ -368,6 +395,11 @@ def _gate(settings: GateSettings, context: NodeContext) -> Gate:
             return LooJensenShannonGate(settings.threshold)
         case PaperGateSettings():
             return JensenShannonGate(settings.threshold, context.draw("jensen-shannon"), settings.points_max)
+        case OwnGateSettings():
+            seed = int(context.draw("gate").integers(2**31))
+            made = own.make("exchange.gate.code", settings.code, parameters=settings.parameters, seed=seed)
+            _check_parts("exchange.gate.code", settings.code, made, Gate)
+            return cast(Gate, made)
         case _:
             assert_never(settings)
 

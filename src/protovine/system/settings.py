@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from protovine.own import load_class
 from protovine.share.log import BITS_PER_BYTE
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -106,6 +107,14 @@ class LogisticSettings(Section):
     rate: float = Field(0.1, ge=1e-6, le=10, description="step of the gradient descent")
 
 
+def _hash(settings: Any) -> int:
+    # A table cannot be hashed; equal settings have equal text.
+    return hash(repr(sorted(settings.parameters.items())) + settings.model_dump_json(exclude={"parameters"}))
+
+
+_KEYWORDS = "keywords of its constructor"
+
+
 class RiverSettings(Section):
     """Any classifier of River, with the newest model of each peer as a voter (baseline; simulations only)."""
 
@@ -113,11 +122,12 @@ class RiverSettings(Section):
     kind: Literal["river"] = "river"
     classifier: str = Field(
         "tree.HoeffdingTreeClassifier",
-        description="which classifier, as River exports it, or `sklearn.MODULE.CLASS` with `partial_fit`",
+        description="which classifier, as River exports it, or `sklearn.MODULE.CLASS` with `partial_fit`, or your own "
+        "as `module:Class`",
     )
     parameters: dict[str, Any] = Field(
         default_factory=dict,
-        description="keywords of its constructor; a model among them by its name, or as a table of both keys",
+        description=f"{_KEYWORDS}; a model among them by its name, or as a table of both keys",
     )
     standardise: bool = Field(False, description="features are standardised online before it")
     votes: _Votes = "mean"
@@ -129,13 +139,27 @@ class RiverSettings(Section):
 
         return learner_table(values)
 
-    def __hash__(self) -> int:
-        # A table cannot be hashed; equal settings have equal text.
-        return hash(repr(sorted(self.parameters.items())) + self.model_dump_json(exclude={"parameters"}))
+    __hash__ = _hash
+
+
+class OwnLearnerSettings(Section):
+    """A learner of your own: a class that fits `ArrayLearner`, or `ModelLearner` without prototypes."""
+
+    kind: Literal["own"] = "own"
+    code: str = Field(description="its class, as `module:Class`; the module is installed or in the current folder")
+    parameters: dict[str, Any] = Field(default_factory=dict, description=f"{_KEYWORDS} after `dim` and `n_classes`")
+
+    __hash__ = _hash
+
+    @property
+    def has_prototypes(self) -> bool:
+        """Whether it has prototypes: it does not adopt models."""
+        return not hasattr(load_class("learner.code", self.code), "adopt")
 
 
 LearnerSettings = Annotated[
-    HedgedSettings | XuILVQSettings | BayesSettings | LogisticSettings | RiverSettings, Field(discriminator="kind")
+    HedgedSettings | XuILVQSettings | BayesSettings | LogisticSettings | RiverSettings | OwnLearnerSettings,
+    Field(discriminator="kind"),
 ]
 
 
@@ -170,8 +194,19 @@ class GainGateSettings(Section):
     threshold: Probability = Field(0.02, description="gain in accuracy above which a set is sent")
 
 
+class OwnGateSettings(Section):
+    """A gate of your own: a class that fits `Gate`."""
+
+    kind: Literal["own"] = "own"
+    code: str = Field(description="its class, as `module:Class`; the module is installed or in the current folder")
+    parameters: dict[str, Any] = Field(default_factory=dict, description=_KEYWORDS)
+
+    __hash__ = _hash
+
+
 GateSettings = Annotated[
-    AlwaysGateSettings | DistanceGateSettings | PaperGateSettings | GainGateSettings, Field(discriminator="kind")
+    AlwaysGateSettings | DistanceGateSettings | PaperGateSettings | GainGateSettings | OwnGateSettings,
+    Field(discriminator="kind"),
 ]
 
 

@@ -95,12 +95,17 @@ class OwnGradient(SGDClassifier):  # type: ignore[misc]
         preprocessing.StandardScaler() | Majority(),
         ensemble.BaggingClassifier(Majority(), n_models=2),
         {"classifier": Majority()},
-        "mine.Majority",
-        len,
     ],
 )
-def test_a_classifier_of_a_script_is_refused_with_the_way_that_is_open_to_it(learner: Any) -> None:
-    with pytest.raises(ConfigError, match=r"own runs in protovine.sim.Simulator \(docs/tutorials/own-learner.md\)$"):
+def test_a_classifier_of_a_script_that_inherits_from_a_library_runs(learner: Any) -> None:
+    experiment = Experiment(presets=["river"], learner=learner, seeds=1, data={"limit": 50})
+    assert "tests.learn.baselines.test_described:" in str(experiment.settings("river").learner)
+    assert protovine.run(experiment).runs[0].metrics["accuracy"] >= 0
+
+
+@pytest.mark.parametrize("learner", ["mine.Majority", len])
+def test_the_way_to_a_learner_of_ones_own_is_in_the_message(learner: Any) -> None:
+    with pytest.raises(ConfigError, match=r"of your own is .* \(docs/tutorials/own-learner.md\)$"):
         protovine.run(Experiment(presets=["river"], learner=learner, seeds=1, data={"limit": 50}))
 
 
@@ -126,8 +131,8 @@ def test_a_classifier_of_a_script_is_refused_with_the_way_that_is_open_to_it(lea
             "parameter 'splitter' must be",
         ),
         (HedgedLVQ(size_max=9), "got HedgedLVQ, the learner of preset default: choose that preset"),
-        (3, "must be a classifier of River .* got 3; a learner of your own runs in protovine.sim.Simulator"),
-        ({"classifier": object()}, "got object; a learner of your own runs|got <object object"),
+        (3, "must be a classifier of River .* got 3; a learner of your own is a class"),
+        ({"classifier": object()}, "got object; a learner of your own is|got <object object"),
     ],
 )
 def test_what_cannot_be_a_setting_is_one_line_that_says_what_to_write(learner: Any, message: str) -> None:

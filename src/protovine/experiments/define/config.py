@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from protovine import system
 from protovine.errors import ConfigError
+from protovine.own import table_of
 from protovine.stream.options import OPTION_NAMES, ReadOptions
 from protovine.system import (
     DriftSettings,
@@ -258,7 +259,8 @@ class Experiment(Section):
     overrides; each applies to the presets whose kind has the key. ``gossip.share_probability`` of a preset that does
     not share (``isolated``) stays 0. Sections may be dictionaries; ``data`` may also be only its source. For presets
     ``river`` and ``gossip-trees``, ``learner`` may be a classifier of River or scikit-learn: its name, its class, or an
-    object, of which every node makes its own.
+    object, of which every node makes its own. A learner or a gate (``exchange.gate``) may be a class of your own, or
+    its import path ``module:Class``.
 
     Raises
     ------
@@ -310,6 +312,8 @@ class Experiment(Section):
             values = {**values, "presets": (presets,)}
         if isinstance(values.get("exchange"), str):
             values = {**values, "exchange": {"kind": values["exchange"]}}
+        if isinstance(values.get("exchange"), dict) and "gate" in values["exchange"]:
+            values = {**values, "exchange": {**values["exchange"], "gate": table_of(values["exchange"]["gate"])}}
         if "learner" in values:
             from protovine.learn.baselines.described import learner_table
 

@@ -16,6 +16,7 @@ from protovine.errors import DataError
 from protovine.experiments.define.build import HOLDOUT, Built, build
 from protovine.experiments.define.config import DataSettings, Experiment, RunSettings
 from protovine.learn.hedged.metrics import VARIANCE_FRACTION_MIN, VARIANCE_MIN
+from protovine.own import files_behind, is_script
 from protovine.stream import DataSet
 from protovine.stream.files import is_file_name
 from protovine.values import listed
@@ -168,18 +169,47 @@ def describe_data(prepared: Prepared) -> dict[str, Any]:
         "fingerprint": data.fingerprint(),
         "in_memory": not isinstance(prepared.experiment.data.source, str | os.PathLike),
         "topology_fingerprint": _digest(repr(prepared.neighbours).encode()),
-        "files": {
-            key: _digest(path.read_bytes())
-            for key, path in files_named(prepared.experiment.given().get("swarm", {})).items()
-        },
+        "files": _files_of(prepared),
     }
+
+
+def _files_of(prepared: Prepared) -> dict[str, str]:
+    """Digests of the files that a swarm's settings name, and of a user's own code in any system."""
+    named = files_named(prepared.experiment.given().get("swarm", {}))
+    found = {key: _digest(path.read_bytes()) for key, path in named.items()}
+    for settings in prepared.settings.values():
+        found |= {key: _digest(repr(code).encode()) for key, code in own_code(settings, script=True).items()}
+    return found
+
+
+def own_code(settings: RunSettings, *, script: bool = False) -> dict[str, list[tuple[str, bytes]]]:
+    """The files of a user's own learner and gate, by the setting that names the class: names and contents.
+
+    Parameters
+    ----------
+    settings : RunSettings
+    script : bool
+        Whether a class may stand in a script or notebook; it is left out then.
+
+    Raises
+    ------
+    ConfigError
+        A class is not found, or stands in a script.
+    """
+    learner, gate = settings.learner, getattr(settings.exchange, "gate", None)
+    paths = {"learner.code": getattr(learner, "code", ""), "exchange.gate.code": getattr(gate, "code", "")}
+    if learner.kind == "river" and ":" in learner.classifier:
+        paths["learner.classifier"] = learner.classifier
+    found = {key: files_behind(key, path) for key, path in paths.items() if path and not (script and is_script(path))}
+    return {key: [(file.name, file.read_bytes()) for file in files] for key, files in found.items()}
 
 
 def require_same(recorded: Mapping[str, Any], prepared: Prepared) -> None:
     """`DataError` if data, links or files are not those of a run with these ``recorded`` data (`describe_data`)."""
     now = describe_data(prepared)
     files = recorded.get("files", {})
-    differing = [f"swarm.{key}" for key in now["files"] if files.get(key, now["files"][key]) != now["files"][key]]
+    changed = [key for key in now["files"] if files.get(key, now["files"][key]) != now["files"][key]]
+    differing = [key if "." in key else f"swarm.{key}" for key in changed]
     if recorded["topology_fingerprint"] != now["topology_fingerprint"] and "swarm.topology" not in differing:
         differing.append("swarm.topology")
     if recorded["fingerprint"] != now["fingerprint"]:

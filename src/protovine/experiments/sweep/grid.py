@@ -22,6 +22,7 @@ from protovine.experiments.define.prepare import (
     load_data,
     notes_on_data,
     notes_on_system,
+    own_code,
     with_absolute_paths,
 )
 from protovine.experiments.sweep.values import Whole, placed, settled
@@ -140,7 +141,7 @@ class Sweep:
 class Task:
     """One run; ``key`` is a hash of all that its numbers depend on.
 
-    ``fingerprint`` is that of the rows, ``files`` that of the other files which the settings name.
+    ``fingerprint`` is that of the rows, ``files`` that of the other files and own classes which the settings name.
     """
 
     key: str
@@ -295,9 +296,10 @@ def _content(point: Point) -> str:
 
 
 def files_of(settings: RunSettings) -> str:
-    """32 hexadecimal digits of the files that settings name beside the data; empty without any."""
-    named = files_named(settings.swarm.model_dump())
-    return _digest(repr([(key, path.read_bytes()) for key, path in named.items()])) if named else ""
+    """32 hexadecimal digits of the files that settings name beside the data, code among them; empty without any."""
+    named: list[Any] = [(key, path.read_bytes()) for key, path in files_named(settings.swarm.model_dump()).items()]
+    named += own_code(settings).items()
+    return _digest(repr(named)) if named else ""
 
 
 def _key(content: str, fingerprint: str, files: str, seed: int, versions: dict[str, str]) -> str:

@@ -10,10 +10,11 @@ import numpy as np
 
 from protovine.errors import ConfigError
 from protovine.learn.baselines.described import described, learner_table, parameter_setting
+from protovine.own import path_of, table_of
 from protovine.system import Section, merged_tables, nested
 
 # Keys of a learner that a classifier, given as a whole, decides.
-_WHOLE = ("kind", "classifier", "parameters", "standardise")
+_WHOLE = ("kind", "classifier", "code", "parameters", "standardise")
 
 
 class Whole(dict[str, Any]):
@@ -129,8 +130,11 @@ def _plain(key: str, value: Any) -> Any:
         return value
     if isinstance(value, Section):
         value = {name: getattr(value, name) for name in sorted(value.model_fields_set)}
+    value = table_of(value) if key == "exchange.gate" else value
     if isinstance(value, Mapping):
         return {name: _plain(f"{key}.{name}", each) for name, each in value.items()}
+    if key in ("learner.code", "exchange.gate.code") and inspect.isclass(value):
+        return path_of(value)
     if isinstance(value, list | tuple):
         return [_plain(key, each) for each in value]
     if isinstance(value, set | frozenset):

@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 
 from protovine.errors import CodecError, ConfigError, SnapshotError, suggest
 from protovine.learn.baselines.models import EnsembleCore
+from protovine.own import load_class
 
 # Parameters of River's wrappers that are models themselves.
 _MODEL_KEYS = ("model", "classifier", "base_estimator", "leaf_model")
 # The end of a message about a classifier that is of no library.
-OWN = "a learner of your own runs in protovine.sim.Simulator (docs/tutorials/own-learner.md)"
+_OWN = "one of your own is module:Class (docs/tutorials/own-learner.md)"
 # Generators of random numbers that start from a seed.
 _GENERATORS = ("random.Random", "numpy.random.mtrand.RandomState")
 
@@ -162,7 +163,8 @@ def river_core(
     name : str
         ``module.Class`` as River exports it, such as ``"tree.HoeffdingTreeClassifier"``. One for two classes gets
         ``multiclass.OneVsRestClassifier`` around it where there are more. ``sklearn.module.Class`` is a classifier of
-        scikit-learn with ``partial_fit``, in ``compat.SKL2RiverClassifier``.
+        scikit-learn with ``partial_fit``, in ``compat.SKL2RiverClassifier``. ``module:Class`` is one of your own,
+        which inherits from ``river.base.Classifier``, or from scikit-learn's ``ClassifierMixin`` with ``partial_fit``.
     parameters : mapping, optional
         Keywords of its constructor. A model in it is a name as well, or a table of ``classifier`` and ``parameters``.
     standardise : bool
@@ -205,8 +207,12 @@ def river_core(
 
 
 def _made(name: str, parameters: dict[str, Any], seed: int, n_classes: int) -> Any:
-    of_sklearn = name.startswith("sklearn.")
-    kind = _sklearn_classifier(name) if of_sklearn else river_classifier(name)
+    from river import base
+
+    if ":" in name:
+        kind = _own_classifier(name)
+    else:
+        kind = _sklearn_classifier(name) if name.startswith("sklearn.") else river_classifier(name)
     for key, value in parameters.items():
         if isinstance(value, str) and key in _MODEL_KEYS:
             parameters[key] = _made(value, {}, seed, n_classes)
@@ -223,11 +229,31 @@ def _made(name: str, parameters: dict[str, Any], seed: int, n_classes: int) -> A
         made = kind(**parameters)
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise ConfigError(f"{name} cannot be made with {parameters}: {error}") from None
-    if not of_sklearn:
+    if issubclass(kind, base.Classifier):
         return made
     from river import compat
 
     return compat.SKL2RiverClassifier(made, list(range(n_classes)))
+
+
+def _own_classifier(name: str) -> type:
+    """The class at ``module:Class``; `ConfigError` unless it inherits from one that learns online."""
+    from river import base
+
+    kind: type = load_class("learner.classifier", name)
+    if not issubclass(kind, base.Classifier) and not _learns_in_parts(kind):
+        raise ConfigError(
+            f"learner.classifier: {name} must inherit from river.base.Classifier, or from sklearn.base.ClassifierMixin "
+            "and have partial_fit"
+        )
+    return kind
+
+
+def _learns_in_parts(kind: Any) -> bool:
+    """Whether it is a class of a classifier with the interface of scikit-learn, and has ``partial_fit``."""
+    from sklearn.base import ClassifierMixin
+
+    return inspect.isclass(kind) and issubclass(kind, ClassifierMixin) and hasattr(kind, "partial_fit")
 
 
 def _sklearn_classifier(name: str) -> type:
@@ -237,14 +263,8 @@ def _sklearn_classifier(name: str) -> type:
         module = importlib.import_module(path)
     except ImportError:
         raise ConfigError(f"unknown scikit-learn classifier '{name}': there is no module '{path}'") from None
-    from sklearn.base import ClassifierMixin
-
     exported = {each: getattr(module, each, None) for each in getattr(module, "__all__", ())}
-    found = {
-        each: made
-        for each, made in exported.items()
-        if inspect.isclass(made) and issubclass(made, ClassifierMixin) and hasattr(made, "partial_fit")
-    }
+    found: dict[str, type] = {each: made for each, made in exported.items() if made and _learns_in_parts(made)}
     if kind not in found:
         why = "learns no stream: it has no partial_fit" if kind in exported else "is unknown"
         known = suggest(name, [f"{path}.{each}" for each in found]) if found else ""
@@ -270,7 +290,7 @@ def river_classifier(name: str) -> type:
         hint = f" (did you mean '{by_class[near[0]]}'?)" if near else ""
         raise ConfigError(f"unknown River classifier '{name}'{hint}: a name is MODULE.CLASS, as River exports it")
     if module not in modules:
-        own = "" if get_close_matches(module, modules, 1) else f"; {OWN}"
+        own = "" if get_close_matches(module, modules, 1) else f"; {_OWN}"
         raise ConfigError(
             f"unknown River classifier '{name}': River has no module '{module}'{suggest(module, modules)}{own}"
         )

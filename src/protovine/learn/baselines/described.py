@@ -1,4 +1,4 @@
-"""Classifiers of River and scikit-learn that a script has as objects, described by name and numbers as settings are."""
+"""Learners and classifiers that a script has as objects or classes, described by name and numbers as settings are."""
 
 from __future__ import annotations
 
@@ -8,21 +8,24 @@ from collections.abc import Mapping
 from typing import Any
 
 from protovine.errors import ConfigError
-from protovine.learn.baselines.any_river import OWN
+from protovine.own import load_class, path_of, table_of
 
 _EXPORTED = "a classifier of River or scikit-learn by its name, as a class or as an object"
+# The end of a message about a class that is of no library.
+_OWN = "a learner of your own is a class that fits ArrayLearner or ModelLearner (docs/tutorials/own-learner.md)"
 
 
 def described(classifier: Any) -> dict[str, Any]:
     """The settings ``classifier``, ``parameters`` and ``standardise`` that stand for a classifier of a script.
 
-    Every node makes its own from them. What the object has learnt does not count.
+    Every node makes its own from them. What the object has learnt does not count. A class that fits `ArrayLearner` or
+    `ModelLearner` has the settings ``kind`` and ``code``.
 
     Parameters
     ----------
     classifier : object or class
         Of River, or of scikit-learn with ``partial_fit``, perhaps in ``river.compat.SKL2RiverClassifier``; perhaps
-        behind a ``StandardScaler``, in a pipeline of either.
+        behind a ``StandardScaler``, in a pipeline of either; or of a class of your own that inherits from River's.
 
     Raises
     ------
@@ -38,8 +41,15 @@ def described(classifier: Any) -> dict[str, Any]:
     {'classifier': 'forest.ARFClassifier', 'parameters': {'n_models': 3}, 'standardise': True}
     """
     kind = classifier if inspect.isclass(classifier) else type(classifier)
+    if not kind.__module__.startswith("protovine.") and _is_learner(kind):
+        if kind is not classifier:
+            raise ConfigError(
+                f"learner must be the class {kind.__name__}, of which every node makes its own, not an object; its "
+                f'parameters stand beside it: learner={{"code": "{path_of(kind)}", "parameters": {{…}}}}'
+            )
+        return dict(table_of(kind))
     if not {each.__module__.partition(".")[0] for each in kind.__mro__} & {"river", "sklearn"}:
-        raise ConfigError(f"learner.classifier must be {_EXPORTED}, got {_named(classifier)}; {OWN}")
+        raise ConfigError(f"learner.classifier must be {_EXPORTED}, got {_named(classifier)}; {_OWN}")
     if kind.__module__.startswith("protovine."):
         preset = {"HedgedLVQ": "default", "XuILVQ": "paper-base"}.get(kind.__name__, "default")
         raise ConfigError(
@@ -68,10 +78,15 @@ def learner_table(learner: Any) -> Any:
     >>> learner_table({"classifier": tree.HoeffdingTreeClassifier(grace_period=50), "votes": "accuracy"})
     {'classifier': 'tree.HoeffdingTreeClassifier', 'parameters': {'grace_period': 50}, 'votes': 'accuracy'}
     """
+    if isinstance(learner, str) and ":" in learner:
+        kind = load_class("learner", learner)
+        return {"kind": "own", "code": learner} if _is_learner(kind) else {"classifier": learner}
     if isinstance(learner, str):
         return {"classifier": learner} if "." in learner else {"kind": learner}
     if not isinstance(learner, Mapping):
         return described(learner)
+    if "code" in learner:
+        return table_of(learner)
     classifier = learner.get("classifier")
     if classifier is None or isinstance(classifier, str):
         return learner
@@ -111,7 +126,7 @@ def _name(kind: type) -> str:
 
     modules = kind.__module__.split(".")
     if modules[0] not in ("river", "sklearn"):
-        raise ConfigError(f"learner.classifier must be {_EXPORTED}, got {_named(kind)}; {OWN}")
+        return path_of(kind)
     if modules[0] == "sklearn":
         from sklearn.base import ClassifierMixin
 
@@ -185,6 +200,10 @@ def parameter_setting(key: str, value: Any) -> Any:
     if hasattr(value, "predict_proba_one"):
         return described(value)
     return _value(key, value)
+
+
+def _is_learner(kind: type) -> bool:
+    return hasattr(kind, "learn_received")
 
 
 def _named(value: Any) -> str:
