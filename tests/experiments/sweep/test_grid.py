@@ -123,7 +123,7 @@ def test_a_learner_as_a_whole_takes_the_place_of_another_one_but_not_of_its_vote
 @pytest.mark.parametrize(
     ("tables", "message"),
     [
-        ({"grid": {"learner": [lambda x: x]}}, "got <function .*a learner of your own runs in"),
+        ({"grid": {"learner": [lambda x: x]}}, "got <function .*a learner of your own is a"),
         (
             {"grid": {"learner.classifier": [SGDClassifier(alpha=0.1)]}},
             r"grid.learner.classifier: sklearn.linear_model.SGDClassifier has settings beside its name \(parameters\); "

@@ -93,7 +93,6 @@ class OwnGradient(SGDClassifier):  # type: ignore[misc]
         OwnGradient(),
         OwnTree,
         preprocessing.StandardScaler() | Majority(),
-        ensemble.BaggingClassifier(Majority(), n_models=2),
         {"classifier": Majority()},
     ],
 )
