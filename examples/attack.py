@@ -9,7 +9,7 @@ A node trusts a sender as far as the sender's samples improve predictions of its
 import protovine
 
 
-def accuracy(byzantine: str, **learner: object) -> float:
+def accuracy(byzantine: str, **learner: object) -> float | None:
     """Mean accuracy of the honest nodes."""
     experiment = protovine.Experiment(
         presets=["default"],

@@ -6,7 +6,7 @@
 - `PrototypeSet`, `encode_set`, `decode_set`: a set of prototypes, and its bytes
 - `DbscanCompressor`, `KMeansCompressor`: fewer prototypes
 - `jensen_shannon_kde`: the paper's score of usefulness
-- `load_results`, `load_curves`: the results of a sweep as DataFrames
+- `load_results`, `load_curves`: the results of a sweep, or of a run, as DataFrames
 - `load`, `catalog`, `DataSet`: data
 """
 
@@ -47,7 +47,28 @@ if TYPE_CHECKING:
     from protovine.share import decode_set, encode_set, jensen_shannon_kde
     from protovine.stream import DataSet, catalog, load
 
-__all__ = [*_WHERE, "__version__"]
+# Written out, as type checkers read it.
+__all__ = [
+    "DataSet",
+    "DbscanCompressor",
+    "Experiment",
+    "HedgedLVQ",
+    "KMeansCompressor",
+    "Node",
+    "PrototypeSet",
+    "ProtovineError",
+    "Result",
+    "XuILVQ",
+    "__version__",
+    "catalog",
+    "decode_set",
+    "encode_set",
+    "jensen_shannon_kde",
+    "load",
+    "load_curves",
+    "load_results",
+    "run",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -555,6 +555,24 @@ def test_a_full_disk_is_logged_and_not_fatal(tmp_path: Path, caplog: pytest.LogC
     run(scenario())
 
 
+@pytest.mark.parametrize("snapshot_s", [0.01, 3600.0])
+def test_a_state_that_cannot_be_saved_ends_the_run_and_closes_the_network(tmp_path: Path, snapshot_s: float) -> None:
+    async def scenario() -> None:
+        hub = Hub()
+        with Store(tmp_path) as store:
+            one = runtime_of(hub, 1, store=store, snapshot_s=snapshot_s)
+            with mock.patch.object(one.node.learner, "state", return_value={"odd": object()}):
+                running = asyncio.create_task(one.run())
+                await until(lambda: 1 in hub.there)
+                if snapshot_s > 1:
+                    one.stop()
+                with pytest.raises(TypeError, match="a snapshot cannot hold object"):
+                    await running
+        assert 1 not in hub.there
+
+    run(scenario())
+
+
 def test_the_last_snapshot_is_of_the_end_even_if_another_is_being_written(tmp_path: Path) -> None:
     async def scenario() -> None:
         with Store(tmp_path) as store:

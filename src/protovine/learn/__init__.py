@@ -9,6 +9,8 @@
   `classifier`: their base; `encoding`: names and labels to codes
 """
 
+from typing import TYPE_CHECKING
+
 from protovine.learn.base import ArrayLearner, Contribution, Forgets, Prediction, SetCompression
 from protovine.learn.baselines.aggregator import AggregatorCore
 from protovine.learn.baselines.any_river import OwnPickles, river_core
@@ -17,6 +19,9 @@ from protovine.learn.baselines.logistic import LogisticCore, Weights
 from protovine.learn.baselines.models import EnsembleCore, Model, ModelLearner
 from protovine.learn.hedged.core import HedgedLVQCore
 from protovine.learn.xuilvq.core import XuILVQCore
+
+if TYPE_CHECKING:
+    from protovine.learn.river import Explanation, HedgedLVQ, Reason, XuILVQ
 
 __all__ = [
     "AggregatorCore",

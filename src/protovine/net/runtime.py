@@ -193,11 +193,13 @@ class Runtime:
             self._timer.cancel()
         with self._inbound_lock:
             self.inbound.close()  # The transport may deliver until it is closed, and the tape is not open for longer.
-        self.node.finish(self.now_ns())
-        pump(self.node, self._send, self._record)
-        if self.snapshots.store is not None:
-            self.snapshots.save_last()
-        self.transport.close()
+        try:
+            self.node.finish(self.now_ns())
+            pump(self.node, self._send, self._record)
+            if self.snapshots.store is not None:
+                self.snapshots.save_last()
+        finally:
+            self.transport.close()  # Its threads would keep the process alive after a bug.
 
     def take(self, event: EventLike, number: int | None = None) -> SamplePrediction | None:
         """The prediction of a sample, which is then learnt; None for a late label. As `LocalSamples.take`."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
 import protovine
+from protovine.errors import ConfigError
 from protovine.experiments.run.result import METRICS, Interval
 from tests.experiments.run import small
 
@@ -29,6 +32,34 @@ def test_differences_are_paired_by_seed() -> None:
     ]
     assert Interval.of(by_hand) == result.difference("paper-base", "f1")
     assert None is result.difference("paper-isolated", "f1")
+    assert None is result.difference("paper-base", "f1", base="paper-base")
+    other = Interval.of([-value for value in by_hand])
+    assert other == result.difference("paper-isolated", "f1", base="paper-base")
+    for wrong, what in (
+        ({"metric": "f2"}, "unknown metric 'f2'"),
+        ({"base": "none"}, "the experiment has no preset 'none'"),
+    ):
+        with pytest.raises(ConfigError, match=what):
+            result.difference("paper-base", **{"metric": "f1", **wrong})
+
+
+def test_a_frame_has_numbers_and_earlier_runs_are_read_from_their_folders(tmp_path: Path) -> None:
+    result = protovine.run(small(), out=tmp_path / "run")
+    frame = result.frame()
+    assert frame[list(METRICS)].map(np.isreal).all(axis=None)
+    assert frame[frame["preset"] == "paper-isolated"]["aoi_mean_s"].isna().all()
+    assert frame["aoi_mean_s"].round(2).notna().any()
+    pd.testing.assert_frame_equal(frame, protovine.load_results(tmp_path / "run"))
+
+
+def test_a_notebook_shows_a_result_in_a_few_lines() -> None:
+    result = protovine.run(small())
+    lines = repr(result).splitlines()
+    f1 = result.interval("paper-base", "f1")
+    assert lines[0] == "<Result: complete, phishing, 4 runs"
+    assert lines[2].startswith(f"  paper-base: f1 {f1.mean:.4g}, accuracy ")
+    assert len(lines) == 3
+    assert len(repr(result.runs[0])) < 200
 
 
 def test_json_has_what_scripts_rely_on() -> None:

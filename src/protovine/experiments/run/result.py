@@ -211,16 +211,16 @@ class Run:
 
     preset: str
     seed: int
-    metrics: dict[str, float | None]
+    metrics: dict[str, float | None] = field(repr=False)
     trace_hash: str
-    per_node: list[dict[str, Any]]
-    lost: dict[str, int]
-    refused: dict[str, int]
-    dropped: dict[str, int]
-    series: Series
-    drift_points_s: tuple[float, ...] = ()
-    ages: RunAges | None = None
-    drift: tuple[Episode, ...] = ()
+    per_node: list[dict[str, Any]] = field(repr=False)
+    lost: dict[str, int] = field(repr=False)
+    refused: dict[str, int] = field(repr=False)
+    dropped: dict[str, int] = field(repr=False)
+    series: Series = field(repr=False)
+    drift_points_s: tuple[float, ...] = field(default=(), repr=False)
+    ages: RunAges | None = field(default=None, repr=False)
+    drift: tuple[Episode, ...] = field(default=(), repr=False)
     stopped: bool = False
 
     def to_json(self) -> dict[str, Any]:
@@ -240,7 +240,7 @@ class Run:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """The result of an experiment.
 
@@ -272,6 +272,14 @@ class Result:
     notes: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        """What ran, and three metrics of each preset."""
+        lines = [f"<Result: {self.status}, {self.data.get('name', '')}, {len(self.runs)} runs"]
+        for preset in self.presets:
+            found = [(name, self.interval(preset, name)) for name in ("f1", "accuracy", "bytes_per_node_per_s")]
+            lines.append(f"{preset}: " + ", ".join(f"{name} {each.mean:.4g}" for name, each in found if each))
+        return "\n  ".join(lines) + ">"
+
     @property
     def presets(self) -> list[str]:
         """The presets that have at least one run, in the order of the experiment."""
@@ -285,24 +293,26 @@ class Result:
         return sorted((run for run in self.runs if run.preset == preset), key=lambda run: run.seed)
 
     def frame(self) -> pd.DataFrame:
-        """A pandas frame with a row for each run: ``preset``, ``seed`` and every metric of `METRICS`."""
-        import pandas as pd
-
-        return pd.DataFrame([{"preset": run.preset, "seed": run.seed, **run.metrics} for run in self.runs])
+        """A pandas frame with a row for each run: ``preset``, ``seed`` and every metric of `METRICS`, NaN for None."""
+        return frame_of([{"preset": run.preset, "seed": run.seed, **run.metrics} for run in self.runs])
 
     def interval(self, preset: str, metric: str) -> Interval | None:
         """A metric over the seeds of a preset; None if it is not defined in any run, `ConfigError` if unknown."""
-        if metric not in METRICS:
-            raise ConfigError(f"unknown metric {metric!r}{suggest(metric, METRICS)}")
+        _check_metric(metric)
         values = [value for run in self.of(preset) if (value := run.metrics[metric]) is not None]
         return Interval.of(values) if values else None
 
-    def difference(self, preset: str, metric: str) -> Interval | None:
-        """A metric's paired difference to the first preset, seed by seed; None for the first or without pairs."""
-        if not self.presets or preset == self.presets[0]:
+    def difference(self, preset: str, metric: str, base: str | None = None) -> Interval | None:
+        """A metric's paired difference to preset ``base``, by default the first, seed by seed.
+
+        None for the base itself, or without pairs; `ConfigError` for an unknown preset or metric.
+        """
+        _check_metric(metric)
+        base = base or next(iter(self.presets), preset)
+        if preset == base:
             return None
-        base = {run.seed: run.metrics[metric] for run in self.of(self.presets[0])}
-        pairs = [(run.metrics[metric], base.get(run.seed)) for run in self.of(preset)]
+        of_base = {run.seed: run.metrics[metric] for run in self.of(base)}
+        pairs = [(run.metrics[metric], of_base.get(run.seed)) for run in self.of(preset)]
         differences = [value - other for value, other in pairs if value is not None and other is not None]
         return Interval.of(differences) if differences else None
 
@@ -335,3 +345,18 @@ class Result:
             "runs": [run.to_json() for run in self.runs],
             "summary": self.summary(),
         }
+
+
+def frame_of(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """A frame of ``preset``, ``seed`` and metrics; those that are not defined are NaN."""
+    import pandas as pd
+
+    frame = pd.DataFrame(rows, columns=["preset", "seed", *METRICS])
+    undefined = [name for name in METRICS if frame[name].dtype == object]
+    frame[undefined] = frame[undefined].astype(float)
+    return frame
+
+
+def _check_metric(metric: str) -> None:
+    if metric not in METRICS:
+        raise ConfigError(f"unknown metric {metric!r}{suggest(metric, METRICS)}")

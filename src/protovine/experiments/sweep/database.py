@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from protovine.errors import ConfigError, DataError
-from protovine.experiments.run.result import METRICS, Run
+from protovine.experiments.run.folder import read_result
+from protovine.experiments.run.result import METRICS, Run, frame_of
 from protovine.experiments.sweep.grid import Plan, plain
 
 if TYPE_CHECKING:
@@ -125,12 +126,12 @@ class Database:
 
 
 def load_results(folder: str | os.PathLike[str]) -> pd.DataFrame:
-    """The results of a sweep: a row for each finished point and seed, also while the sweep runs.
+    """The results of a sweep or of a run: a row for each finished point and seed, also while a sweep runs.
 
     Parameters
     ----------
     folder : path
-        The folder of `protovine sweep --out`.
+        The folder of `protovine sweep --out`, or of `protovine run --out`.
 
     Returns
     -------
@@ -138,11 +139,12 @@ def load_results(folder: str | os.PathLike[str]) -> pd.DataFrame:
         The keys that vary (``preset``, ``gossip.fanout``, …), ``seed``, ``status`` (``ok`` or ``failed``), ``error``,
         ``run`` (the name of the run, which points with equal settings share), ``trace_hash``, and every metric. Sorted
         by point and seed. ``attrs["varied"]`` has the keys that vary, ``attrs["runs"]`` the number of rows at the end.
+        Of a run, as `Result.frame`: ``preset``, ``seed`` and every metric.
 
     Raises
     ------
     DataError
-        The folder holds no sweep.
+        The folder holds neither.
 
     Examples
     --------
@@ -161,6 +163,8 @@ def load_results(folder: str | os.PathLike[str]) -> pd.DataFrame:
     """
     import pandas as pd
 
+    if not (Path(folder) / FILE).exists() and (Path(folder) / "result.json").exists():
+        return frame_of(read_result(Path(folder)).get("runs", []))
     with _reading(Path(folder)) as connection:
         ((varied,),) = connection.execute("SELECT varied FROM sweep")
         keys: list[str] = json.loads(varied)
