@@ -1,18 +1,26 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import protovine
 from protovine.age import SteadyAges, measure_age, useful_push
-from protovine.records import Arrived, Learned, Received
+from protovine.experiments.run.trace import trace_name
+from protovine.records import Arrived, Learned, Received, Sent, read_trace
 
 SECOND = 10**9
 
 
 def heard(at: int, created: int, node: int = 0, peer: int = 1) -> Received:
     return Received(at, node, peer, 1, 1, 1, created, 1, 9)
+
+
+def sent(at: int, node: int = 1) -> Sent:
+    return Sent(at, node, 0, "log", 1, 1, 1, 9, 9, 0)
 
 
 def learnt(at: int, node: int = 1, changes: bool = True) -> Learned:
@@ -226,3 +234,49 @@ def test_curve_is_the_mean_age_at_its_times() -> None:
 def test_without_messages_there_is_no_age() -> None:
     report = measure_age([learnt(1)], [[1], [0]], 10)
     assert (None, None, None) == (report.mean_s, report.peak_s, report.version_mean)
+
+
+@pytest.mark.parametrize("arrivals", ["poisson", "clock"])
+@pytest.mark.parametrize("schedule", ["drift-age", "broadcast"])
+def test_messages_that_carry_milliseconds_know_the_sample_that_made_them(
+    tmp_path: Path, arrivals: str, schedule: str
+) -> None:
+    experiment = protovine.Experiment(
+        presets=["default"],
+        seeds=1,
+        data={"limit": 500},
+        swarm={"arrivals": arrivals},
+        gossip={"schedule": schedule},
+        medium={"profile": "lan" if schedule == "broadcast" else "none"},
+    )
+    run = protovine.run(experiment, out=tmp_path / "run").runs[0]
+    header, found = read_trace(tmp_path / "run" / "traces" / trace_name("default", 0))
+    records, neighbours = list(found), header["neighbours"]
+    # Counted from what each message says that its sender had learnt.
+    learnt_at, last, versions = {}, {}, []
+    for i in range(len(neighbours)):
+        learnt_at[i] = [each.at_ns for each in records if isinstance(each, Learned) and each.node == i]
+        last[i] = max(each.at_ns for each in records if isinstance(each, Arrived) and each.node == i)
+    for node, origins in enumerate(neighbours):
+        for origin in origins:
+            until = last[origin]
+            received = [
+                (each.at_ns, each.samples_learnt)
+                for each in records
+                if isinstance(each, Received) and (each.node, each.peer) == (node, origin) and each.at_ns <= until
+            ]
+            known, area, since = 0, 0, 0
+            for at, samples in [*received, (until, 0)]:
+                area += known * (at - since)
+                known, since = max(known, samples), at
+            versions.append((sum(until - at for at in learnt_at[origin] if at <= until) - area) / until)
+    # Of two messages within one millisecond the second makes no age smaller.
+    assert run.metrics["version_age_mean"] == pytest.approx(np.mean(versions), rel=2e-3)
+
+
+def test_times_that_are_exact_stay_so() -> None:
+    trace = [learnt(1_500_000), sent(1_500_000), learnt(1_700_000), sent(1_700_000), heard(2_000_000, 1_500_000)]
+    exact = measure_age(trace, [[1], []], 4_000_000).version_mean
+    assert exact == pytest.approx((1 * 0.2 + 2 * 0.3 + 1 * 2.0) / 4)
+    rounded = measure_age([*trace[:4], heard(2_000_000, 1_000_000)], [[1], []], 4_000_000).version_mean
+    assert rounded == pytest.approx((1 * 0.2 + 2 * 0.3) / 4)

@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 
 from protovine.age.report import AgeLaw, AgeReport, BatchMeans, Floats, PairAges, SteadyAges, Times
 from protovine.columns import Columns
-from protovine.records import SECOND_NS, Arrived, Learned, Missed, Received, Record, Trained
+from protovine.records import SECOND_NS, Arrived, Learned, Missed, Received, Record, Sent, Trained
 
 # The warm-up in mean ages. Where ages are exponential, e^-5 of the effect of the start is left after it.
 WARM_UP_AGES = 5
 # Batches of time, and the least length of each in mean ages, which makes neighbouring means nearly independent.
 BATCHES_MAX, BATCH_AGES = 20, 10
 NEVER_NS = np.iinfo(np.int64).max
+# A log's messages carry the time at which they were made in whole milliseconds, rounded down.
+_MADE_WITHIN_NS = 1_000_000
 
 
 # When knowledge counts as known: when its message arrives, or when the first of its prototypes is trained.
@@ -39,7 +41,9 @@ def measure_age(
     r"""Ages from the start of a run, when every age is 0, until the origin's last local sample (at most ``end_ns``).
 
     The age of origin i at node j is Δ(t) = t - u(t), where u(t) is when the newest message of i that j has accepted
-    was made, and the start before the first. The version age is the number of samples that i has learnt since u(t).
+    was made, and the start before the first. The version age is the number of samples that i has learnt since then.
+    Messages of a log carry u(t) in milliseconds; what they know is counted up to the exact time at which i sent them,
+    if the trace has it.
     After the end of its stream an origin learns nothing new, so its pairs are not measured beyond it.
 
     Origin i *changes* when it learns a sample that its model keeps as a new prototype (`Learned.inserted`). The view
@@ -174,12 +178,16 @@ class _Sorted:
 
 @dataclass(frozen=True)
 class _Seen:
-    """The columns of a trace: receptions that made an age smaller, local samples, changes, and when streams end."""
+    """The columns of a trace: receptions that made an age smaller, local samples, changes, and when streams end.
+
+    A message made at ``made`` knows what its origin had learnt by ``known``.
+    """
 
     node: Times
     origin: Times
     at: Times
     made: Times
+    known: Times
     learnt: _Sorted
     changed: _Sorted
     last: dict[int, int]
@@ -206,11 +214,27 @@ class _Seen:
         newer = np.zeros(len(order), np.bool_)
         newer[order] = _rises(made[order], first)
         node, origin, at, made = (column[newer] for column in (node, origin, at, made))
+        sent = kept.of(Sent)
+        rounded = (made + start_ns) % _MADE_WITHIN_NS == 0
+        known = made.copy()
+        known[rounded] = _sent_at(
+            _Sorted.of(sent["node"], sent["at_ns"] - start_ns, origins), origin[rounded], made[rounded]
+        )
         learnt = _Sorted.of(own["node"], own["at_ns"] - start_ns, origins)
         new = own["inserted"] > 0
         changed = _Sorted.of(own["node"][new], own["at_ns"][new] - start_ns, origins)
         last = {i: at_ns - start_ns for i, at_ns in last_samples(kept).items()}
-        return cls(node, origin, at, made, learnt, changed, last)
+        return cls(node, origin, at, made, known, learnt, changed, last)
+
+
+def _sent_at(sent: _Sorted, origin: Times, made: Times) -> Times:
+    """When each origin last sent something within the millisecond of ``made``; ``made`` itself if it did not."""
+    inside = (origin >= 0) & (origin < len(sent.offset) - 1)
+    known = made.copy()
+    count = sent.count(origin[inside], made[inside] + _MADE_WITHIN_NS - 1)
+    last = np.where(count > 0, sent.next(origin[inside], count - 1), 0)
+    known[inside] = np.maximum(made[inside], last)
+    return known
 
 
 def last_samples(kept: Columns) -> dict[int, int]:
@@ -242,8 +266,9 @@ def _rises(values: Times, first: Times) -> NDArray[np.bool_]:
 class _Rows:
     """The sawtooth of each pair as one row of teeth; the silent pairs of an origin share one row.
 
-    During a tooth, from ``at`` to ``end``, the newest message accepted is the one made at ``made``. The ``first`` tooth
-    of a row starts at 0, before any message.
+    During a tooth, from ``at`` to ``end``, the newest message accepted is the one made at ``made``, which knows what was
+    learnt by ``known``. The ``first`` tooth of a row starts at 0, before any message; ``known`` is before 0 then, as
+    local samples at time 0 are unknown too.
     Per row: ``origin``, ``until`` when it is measured, and ``weight``, its number of pairs.
     """
 
@@ -251,15 +276,11 @@ class _Rows:
     at: Times
     end: Times
     made: Times
+    known: Times
     first: NDArray[np.bool_]
     origin: Times
     until: Times
     weight: Times
-
-    @property
-    def known(self) -> Times:
-        """``made``, and before time 0 where nothing is known: local samples at time 0 are unknown too."""
-        return np.where(self.first, -1, self.made)
 
     def mean_ages_s(self) -> list[float]:
         """Time averages of the age, from exact integrals."""
@@ -301,10 +322,10 @@ def _rows(seen: _Seen, node: Times, origin: Times, end_ns: int) -> tuple[_Rows, 
     wanted = np.where(inside, seen.node * origins + seen.origin, -1)
     place = np.minimum(np.searchsorted(key[order], wanted), max(len(key) - 1, 0))
     heard = key[order][place] == wanted if len(key) else np.zeros(len(wanted), bool)
-    pair, at, made = order[place[heard]], seen.at[heard], seen.made[heard]
+    pair, at, made, known = order[place[heard]], seen.at[heard], seen.made[heard], seen.known[heard]
     silent = len(key) - len(np.unique(pair))
     measured = at <= until[origin[pair]]
-    pair, at, made = pair[measured], at[measured], made[measured]
+    pair, at, made, known = pair[measured], at[measured], made[measured], known[measured]
     own = np.unique(pair)
     pair_row = np.full(len(key), -1, np.int64)
     pair_row[own] = np.arange(len(own))
@@ -322,10 +343,11 @@ def _rows(seen: _Seen, node: Times, origin: Times, end_ns: int) -> tuple[_Rows, 
     row = row[by_row]
     at = np.concatenate([np.zeros(n, np.int64), at])[by_row]
     made = np.concatenate([np.zeros(n, np.int64), made])[by_row]
+    known = np.concatenate([np.full(n, -1, np.int64), known])[by_row]
     first = by_row < n
     end = np.where(np.append(first[1:], True), until_of[row], np.append(at[1:], 0))
     weight = np.concatenate([np.ones(len(own), np.int64), counts[quiet]])
-    return _Rows(row, at, end, made, first, origin_of, until_of, weight), pair_row, silent
+    return _Rows(row, at, end, made, known, first, origin_of, until_of, weight), pair_row, silent
 
 
 def _version_means(seen: _Seen, rows: _Rows) -> list[float]:
