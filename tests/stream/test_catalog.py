@@ -15,7 +15,7 @@ from river import datasets
 from river.datasets import base
 
 from protovine.errors import ConfigError, DataError
-from protovine.stream import catalog, from_python, load, require_classes
+from protovine.stream import catalog, from_python, is_seeded, load, require_classes
 
 ELEC2 = Path(os.environ.get("PROTOVINE_DATA", ""), "electricity.csv.gz")
 needs_elec2 = pytest.mark.skipif(
@@ -235,3 +235,12 @@ def test_another_file_named_electricity_is_refused(monkeypatch, tmp_path):
     monkeypatch.setenv("PROTOVINE_DATA", str(tmp_path))
     with pytest.raises(DataError, match=r"electricity.csv.gz is not Elec2: .* got 2 rows of a$"):
         load("elec2")
+
+
+@pytest.mark.parametrize(
+    "entry", [entry for entry in catalog() if entry.source != "local or download"], ids=lambda entry: entry.name
+)
+def test_the_catalog_says_which_rows_the_seed_decides(entry):
+    first, second = (load(entry.name, rows=300, seed=seed).fingerprint() for seed in (0, 1))
+    assert (first != second) == entry.seeded == is_seeded(entry.name)
+    assert load(entry.name, rows=300, seed=0).fingerprint() == first

@@ -266,9 +266,9 @@ def _rises(values: Times, first: Times) -> NDArray[np.bool_]:
 class _Rows:
     """The sawtooth of each pair as one row of teeth; the silent pairs of an origin share one row.
 
-    During a tooth, from ``at`` to ``end``, the newest message accepted is the one made at ``made``, which knows what was
-    learnt by ``known``. The ``first`` tooth of a row starts at 0, before any message; ``known`` is before 0 then, as
-    local samples at time 0 are unknown too.
+    During a tooth, from ``at`` to ``end``, the newest message accepted is the one made at ``made``, which knows what
+    was learnt by ``known``. The ``first`` tooth of a row starts at 0, before any message; ``known`` is before 0 then,
+    as local samples at time 0 are unknown too.
     Per row: ``origin``, ``until`` when it is measured, and ``weight``, its number of pairs.
     """
 

@@ -21,7 +21,8 @@ class Entry:
     """One data set of the catalog.
 
     `source` is ``"embedded"`` (part of River's package), ``"local or download"`` or ``"generated"``. `rows` is the
-    default number of rows of a generated stream. `drift` describes in words how the concept changes.
+    default number of rows of a generated stream. `seeded`: whether rows depend on the seed; those of others are loaded
+    once for all seeds. `drift` describes in words how the concept changes.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Entry:
     features: int
     classes: int
     source: str
+    seeded: bool
     drift: str
     description: str
 
@@ -54,7 +56,7 @@ def catalog() -> list[Entry]:
     ['elec2', 'elec2-random', 'elec2-random-each']
     """
     embedded = [
-        Entry(name, rows, features, classes, "embedded", "unknown", description)
+        Entry(name, rows, features, classes, "embedded", False, "unknown", description)
         for name, (_, module, rows, features, classes, description) in _EMBEDDED.items()
         if _river_has(module)
     ]
@@ -64,6 +66,7 @@ def catalog() -> list[Entry]:
         len(elec2.FEATURES),
         len(elec2.CLASSES),
         "local or download",
+        False,
         "unknown",
         "electricity market of New South Wales: whether the price goes up or down",
     )
@@ -71,6 +74,7 @@ def catalog() -> list[Entry]:
         electricity,
         name="elec2-random",
         rows=elec2.ROWS_RANDOM,
+        seeded=True,
         description="consecutive rows of elec2, from a random start",
     )
     each = replace(
@@ -85,6 +89,7 @@ def catalog() -> list[Entry]:
             recipe.n_features,
             len(recipe.classes),
             "generated",
+            True,
             recipe.drift,
             recipe.description,
         )
@@ -96,6 +101,7 @@ def catalog() -> list[Entry]:
         2 + lgr.REDUNDANT,
         2,
         "generated",
+        True,
         "gradual, and a jump back every 500 rows",
         "the side of a line that turns by 180 degrees, as the paper's five nodes read it; lgr:X,Y turns it about X, Y",
     )
@@ -110,7 +116,8 @@ def is_seeded(source: object) -> bool:
     >>> is_seeded("sea"), is_seeded("phishing"), is_seeded("my.csv")
     (True, False, False)
     """
-    return isinstance(source, str) and (source in synthetic.RECIPES or source in _RANDOM or _is_lgr(source))
+    name = "lgr" if isinstance(source, str) and _is_lgr(source) else source
+    return any(entry.name == name and entry.seeded for entry in catalog())
 
 
 def load(source: object, *, rows: int | None = None, seed: int = 0, **options: Any) -> DataSet:
