@@ -163,6 +163,20 @@ def test_a_busy_radio_sends_one_message_of_suitable_size_at_a_time() -> None:
     assert [1, 2, 2, 1] == [len(each.frame.entries) for each in with_entries]
 
 
+def test_a_slow_radio_asks_every_peer_in_turn() -> None:
+    air = Air(9, device=Device(64, 6.4, lambda size: 5 * SECOND))
+    air.deaf = {0}
+    for node in range(1, 9):
+        air.tell(node, b"a")
+    air.run(6)
+    air.deaf = set(range(1, 9))  # Nobody hears the requests of node 0.
+    for node in range(1, 9):
+        air.tell(node, b"b")
+    air.run(100)
+    asked = [each.peer for _, source, each in air.sent(Kind.PROBE) if source == 0]
+    assert sorted(asked[:8]) == list(range(1, 9))
+
+
 def test_a_restarted_node_that_has_nothing_to_share_says_that_it_is_there() -> None:
     air = Air(3)
     air.tell(1, b"before")

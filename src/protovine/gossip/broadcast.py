@@ -179,9 +179,11 @@ class BroadcastLog(LogGossip):
     def _requests(self, standing: Standing, now_ns: int) -> list[LogOutgoing]:
         """Ask peers for what is missing of their logs."""
         made = []
-        for peer, gap in sorted(self._gaps.items()):
-            if gap.ask_ns is None or now_ns < gap.ask_ns:
-                continue
+        due = [
+            (gap.ask_ns, peer) for peer, gap in self._gaps.items() if gap.ask_ns is not None and gap.ask_ns <= now_ns
+        ]
+        for _, peer in sorted(due):  # Who waits longest comes first: a slow device sends few of them.
+            gap = self._gaps[peer]
             asked = self._message(self._contacts.of(peer), [], standing, now_ns, Kind.PROBE)
             if asked is None:
                 break  # The budget is used up.
