@@ -1,6 +1,6 @@
-"""Cells written as text: which are numbers, dates or missing, and what a whole column of them is.
+"""Cells written as text: which are numbers or missing, and what a whole column of them is.
 
-The rules for one cell (`Numbers.parse`, `iso_date`) also serve the live CSV source.
+The rules for one cell (`Numbers.parse`, and `iso_date` of `protovine.stream.dates`) also serve the live CSV source.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,34 +16,23 @@ import numpy as np
 import numpy.typing as npt
 
 from protovine.errors import DataError
+from protovine.stream.dates import date_like, day_first, iso_date, other_time, why_no_date
 from protovine.stream.options import MISSING_AMONG_NUMBERS, MISSING_WORDS, ReadOptions
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _MISSING, _LOOSE = frozenset(MISSING_WORDS), frozenset(MISSING_AMONG_NUMBERS)
+TRUTHS = {"true": 1.0, "false": 0.0}
 _GAPS = "'’_ \u00a0\u202f"
 # A number in some convention: perhaps with groups of three digits and a decimal mark, or a currency or percent sign.
 _LIKE = re.compile(
     rf"[$€£¥₹]?\s?[+\-\u2212]?\s?[$€£¥₹]?(\d{{1,3}}([.,{_GAPS}])\d{{3}}(\2\d{{3}})*|\d+)?([.,]\d*)?([eE][+-]?\d+)?"
     r"\s?([%‰$€£¥₹]|°[CF]?)?"
 )
-_TIME = (
-    r"(?:[T ]\s*(?P<h>\d{1,2}):(?P<min>\d{2})(?::(?P<s>\d{2}(?:[.,]\d+)?))?\s*(?P<half>[AaPp][Mm])?"
-    r"\s*(?P<zone>Z|UTC|[+-]\d{2}(?::?\d{2})?)?)?"
-)
-_YEAR_FIRST = re.compile(r"(?P<y>\d{4})(?P<sep>[-./])(?P<a>\d{1,2})(?P=sep)(?P<b>\d{1,2})" + _TIME)
-_YEAR_LAST = re.compile(r"(?P<a>\d{1,2})(?P<sep>[-./])(?P<b>\d{1,2})(?P=sep)(?P<y>\d{4}|\d{2})" + _TIME)
-_NAMED = re.compile(
-    r"(?:(?P<b>\d{1,2})[ -](?P<m1>[A-Za-z]{3,9})[ -]|(?P<m2>[A-Za-z]{3,9}) (?P<b2>\d{1,2}),? )(?P<y>\d{4})" + _TIME
-)
-# A number and a unit of letters, digits in groups of another length, and other ways to write a time.
+_LEADING_ZERO = re.compile(r"[+-]?0\d+")
+# A number and a unit of letters, or digits in groups of another length.
 _WITH_UNIT = re.compile(rf"[+\-\u2212]?\d[\d.,{_GAPS}]*(?:[eE][+-]?\d+)?\s?(?P<unit>[^\W\d_][^\s\d]*[²³]?)?")
-_OTHER_TIME = re.compile(r"\d{8}[T ]?\d{4,6}\S*|(?:[A-Za-z]{3}, ?)?\d{1,2} [A-Za-z]{3} \d{4} .*|\d{4}-\d\d-\d\d[T ].*")
-_MONTHS = {
-    m: i
-    for i, m in enumerate(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], start=1)
-}
 
 
 @dataclass(frozen=True)
@@ -132,7 +121,7 @@ def numbers_in(
     """
     thousands = options.thousands
     if options.decimal is not None or thousands is not None:
-        return Numbers(options.decimal or ("," if thousands == "." else "."), thousands)
+        return Numbers(first_decimal(options), thousands)
     shows: dict[tuple[str, str], tuple[str, str]] = {}
     doubtful: dict[str, tuple[str, str]] = {}
     for title, texts in columns:
@@ -173,6 +162,36 @@ def numbers_in(
             f"decimal = {mark!r}, or text_columns = [{title!r}] if the column is text"
         )
     return Numbers(decimal or ("," if group == "." else "."), group)
+
+
+def first_decimal(options: ReadOptions) -> str:
+    """The decimal mark with which a table is read first: as the options say, else a point."""
+    return options.decimal or ("," if options.thousands == "." else ".")
+
+
+def settle(
+    name: str, options: ReadOptions, look: Callable[[str], tuple[Sequence[tuple[str, Sequence[str]]], bool]]
+) -> Numbers:
+    """How the numbers of a whole table are written.
+
+    ``look(decimal)`` gives the columns of different texts that are not numbers only, when read with this decimal mark,
+    and whether other columns have numbers with decimals.
+
+    Raises
+    ------
+    DataError
+        The numbers do not show it, or contradict each other.
+    """
+    columns, points = look(first_decimal(options))
+    numbers = numbers_in(name, columns, options, points=points)
+    if numbers.decimal == "," and options.decimal is None and options.thousands is None:
+        # Numbers with a point were read with a decimal point.
+        comma = next(
+            ((t, c) for t, cells in columns for c in cells if "," in c and Numbers(",").parse(c) is not None), None
+        )
+        again = numbers_in(name, look(",")[0], options, comma=comma)
+        return Numbers(",", again.thousands or numbers.thousands)
+    return numbers
 
 
 def ways_to_write(numbers: Numbers, options: ReadOptions) -> list[str]:
@@ -263,58 +282,141 @@ def read_column(
     *,
     force: str = "",
     valid: Collection[str] = (),
+    closed: Collection[str] = (),
 ) -> tuple[Read, list[str]]:
     """A column of texts as numbers, dates or texts, and notes.
 
-    It holds numbers, or dates, if more of its cells are such than are not, without missing ones. `force` is
-    "text", "number" or nothing. The `valid` texts are never missing.
+    It holds numbers, true/false or dates if more of its cells are such than are not, without missing ones. `force` is
+    "text", "number" or nothing. The `valid` texts are never missing. `closed` are options that do not apply to the
+    source, and that errors do not name.
 
     Raises
     ------
     DataError
-        A cell among numbers or dates is none; row, column, cell and options are named.
+        A cell among numbers, true/false or dates is none; row, column, cell and options are named.
     """
-    texts, counts = found.texts, found.counts
+    texts = found.texts
     missing = [text not in valid and is_missing(text, options) for text in texts]
     places = [place for place in range(len(texts)) if not missing[place]]
-    _count(words, texts, counts, [place for place in range(len(texts)) if missing[place]])
-    if not places and force != "text":
+    _count(words, found, [place for place in range(len(texts)) if missing[place]])
+    kept = Read("text", found.spread([None if no else t for t, no in zip(texts, missing, strict=True)], None, object))
+    if force == "text":
+        return kept, []
+    if not places:
         return Read("number", np.full(len(found.codes), np.nan)), []
-    if force != "text":
-        if all(texts[place].lower() in ("true", "false") for place in places):
-            truth = [math.nan if missing[p] else float(text.lower() == "true") for p, text in enumerate(texts)]
-            return Read("number", found.spread(truth, math.nan, np.float64)), []
-        loose = {place for place in places if texts[place].casefold() in _LOOSE}
-        parsed = {place: numbers.parse(texts[place]) for place in places if place not in loose}
-        good = {place: value for place, value in parsed.items() if value is not None}
-        bad = [place for place in parsed if place not in good]
-        like = [place for place in bad if like_number(texts[place])]
-        rest = int(counts[bad].sum())
-        near = int(counts[list(good)].sum()) + int(counts[like].sum())
-        if force == "number" or near > rest - int(counts[like].sum()):
-            if bad:
-                raise DataError(_bad_number(name, title, found, bad, like, int(counts[list(good)].sum())))
-            gone = missing_numbers(options, numbers)
-            meant = {place for place, value in good.items() if value in gone and texts[place] not in valid}
-            _count(words, texts, counts, [*loose, *meant])
-            values = [math.nan if place in meant else good.get(place, math.nan) for place in range(len(texts))]
-            return Read("number", found.spread(values, math.nan, np.float64)), []
-        dates = [place for place in bad if date_like(texts[place])]
-        if dates and 2 * int(counts[dates].sum()) > rest:
-            _count(words, texts, counts, loose)
-            return _dates(name, title, found, bad, options)
-    notes = []
-    kept = found.spread([None if gone else text for text, gone in zip(texts, missing, strict=True)], None, object)
-    if force != "text":
-        notes += _looks(title, found, places, near)
-    return Read("text", kept), notes
+    column = _Column(name, title, found, closed)
+    loose = {place for place in places if texts[place].casefold() in _LOOSE}
+    other = [place for place in places if place not in loose]
+    truths = [place for place in other if texts[place].lower() in TRUTHS]
+    parsed = {place: number for place in other if (number := numbers.parse(texts[place])) is not None}
+    like = [place for place in other if place not in parsed and like_number(texts[place])]
+    gone = missing_numbers(options, numbers)
+    meant = {place for place, value in parsed.items() if value in gone and texts[place] not in valid}
+    total, near = column.cells(other), column.cells([*parsed, *like])
+    if 2 * column.cells(truths) > total:
+        _count(words, found, [*loose, *meant])
+        return column.truths(truths, [place for place in other if place not in meant]), []
+    if force == "number" or 2 * near > total:
+        bad = [place for place in other if place not in parsed]
+        if bad:
+            raise column.no_number(bad, like, column.cells(parsed))
+        _count(words, found, [*loose, *meant])
+        values = [math.nan if place in meant else parsed.get(place, math.nan) for place in range(len(texts))]
+        zeros = title if any(_LEADING_ZERO.fullmatch(texts[place]) for place in parsed) else None
+        return Read("number", found.spread(values, math.nan, np.float64)), lost_zeros(zeros)
+    dates = [place for place in other if date_like(texts[place])]
+    if 2 * column.cells(dates) > total - column.cells(meant):
+        _count(words, found, [*loose, *meant])
+        return column.times([place for place in other if place not in meant], parsed, options)
+    return kept, _looks(title, found, places, near, column.cells(dates))
 
 
-def _looks(title: str, found: Distinct, places: list[int], near: int) -> list[str]:
+def lost_zeros(title: str | None) -> list[str]:
+    """A note on a column of numbers that begin with 0, if there is one."""
+    if title is None:
+        return []
+    return [f"column {title!r} has numbers that begin with 0, read as numbers; text_columns keeps the 0"]
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of texts that is read as numbers, true/false or dates."""
+
+    name: str
+    title: str
+    found: Distinct
+    closed: Collection[str]
+
+    def cells(self, places: Collection[int]) -> int:
+        """In how many cells these texts stand."""
+        return int(self.found.counts[list(places)].sum())
+
+    def truths(self, truths: list[int], other: list[int]) -> Read:
+        """The column as 1 and 0; every text among `other` must be true or false."""
+        texts = self.found.texts
+        bad = [place for place in other if place not in truths]
+        if bad:
+            but = f"is not true/false, but {self.cells(truths)} of {self.cells(other)} values are"
+            raise self._odd(bad, but, self._either(self._first(bad)))
+        values = [math.nan] * len(texts)
+        for place in truths:
+            values[place] = TRUTHS[texts[place].lower()]
+        return Read("number", self.found.spread(values, math.nan, np.float64))
+
+    def no_number(self, bad: list[int], like: list[int], good: int) -> DataError:
+        """The error for texts among numbers that are none; those of `like` are, in some convention."""
+        place, total = self._first(bad), good + self.cells(bad)
+        text = self.found.texts[place]
+        but = f", but {good} of {total} values are" if good else ""
+        if place not in like:
+            return self._odd(bad, f"is not a number{but}", self._either(place))
+        as_text = self._either(place)[-1:]
+        if any(not c.isdecimal() and c not in f".,+-eE{_GAPS}" for c in text):
+            return self._odd(bad, "has a unit, which numbers in files may not have", as_text)
+        marks = [] if "decimal" in self.closed else ["decimal or thousands if it is a number"]
+        return self._odd(bad, f"is not a number{but}", [*marks, *as_text])
+
+    def times(self, places: list[int], parsed: Collection[int], options: ReadOptions) -> tuple[Read, list[str]]:
+        """The column as dates, and notes; every text in `places` must be a date. Those in `parsed` are numbers."""
+        import pandas as pd
+
+        texts = self.found.texts
+        first, notes = day_first(self.name, self.title, [texts[place] for place in places], options)
+        isos = {place: iso for place in places if (iso := iso_date(texts[place], first)) is not None}
+        read = pd.to_datetime(list(isos.values()), format="ISO8601", utc=True, errors="coerce").tz_localize(None)
+        stamps = pd.Series(pd.NaT, index=range(len(texts) + 1), dtype=read.dtype)
+        stamps[list(isos)] = read
+        bad = [place for place in places if pd.isna(stamps[place])]
+        if bad:
+            place = self._first(bad)
+            why, hints = why_no_date(texts[place], first, options, number=place in parsed)
+            raise self._odd(bad, f"{why}, but the column holds dates", [*hints, *self._either(place)])
+        return Read("time", stamps.to_numpy()[self.found.codes]), notes
+
+    def _first(self, bad: list[int]) -> int:
+        return min(bad, key=self.found.row) if len(bad) < 100 else bad[0]
+
+    def _either(self, place: int) -> list[str]:
+        return [
+            f"missing_words = [{self.found.texts[place]!r}] if it means missing",
+            f"text_columns = [{self.title!r}] if the column is text",
+        ]
+
+    def _odd(self, bad: list[int], why: str, hints: list[str]) -> DataError:
+        place = self._first(bad)
+        text, row = self.found.texts[place], self.found.row(place)
+        if text.startswith("#") and "comment" not in self.closed:
+            hints = ["comment = '#' if such lines are comments", *hints]
+        elif row == 1 and len(bad) == 1 < len(self.found.texts) and "units" not in self.closed:
+            hints = ["units = true if this row holds units", *hints]
+        return DataError(f"{self.name}: column {self.title!r}, row {row}: {text!r} {why}; set {', or '.join(hints)}")
+
+
+def _looks(title: str, found: Distinct, places: list[int], near: int, dates: int) -> list[str]:
     """A note on a column of texts, some of which look like numbers, or most like numbers with units or like times."""
     total = int(found.counts[places].sum())
     begin, texts = f"column {title!r} is text, though", found.texts
-    times = [place for place in places if _OTHER_TIME.fullmatch(texts[place])]
+    times = [place for place in places if other_time(texts[place])]
     if 2 * int(found.counts[times].sum()) > total:
         return [
             f"{begin} most of its {total} values look like times, such as {texts[times[0]]!r}; write them as "
@@ -329,114 +431,14 @@ def _looks(title: str, found: Distinct, places: list[int], near: int) -> list[st
             f"{begin} most of its {total} values look like numbers{unit}, such as {texts[place]!r}; write them without "
             "units, and in groups of three digits"
         ]
-    if not near:
-        return []
-    return [f"{begin} {near} of its {total} values look like numbers; number_columns says which of the others are none"]
+    if near and not dates:
+        hint = "; number_columns says which of the others are none"
+        return [f"{begin} {near} of its {total} values look like numbers{hint}"]
+    if dates:
+        numbers = f", and {near} like numbers" if near else ""
+        return [f"{begin} {dates} of its {total} values look like dates{numbers}; missing_words may name the others"]
+    return []
 
 
-def _count(words: Words, texts: list[str], counts: npt.NDArray[np.int64], places: Iterable[int]) -> None:
-    words.counts.update({texts[place]: int(counts[place]) for place in places if texts[place]})
-
-
-def _bad_number(name: str, title: str, found: Distinct, bad: list[int], like: list[int], good: int) -> str:
-    place = min(bad, key=lambda p: found.row(p)) if len(bad) < 100 else bad[0]
-    text, row = found.texts[place], found.row(place)
-    total, unit = good + int(found.counts[bad].sum()), False
-    hints = [f"missing_words = [{text!r}] if it means missing", f"text_columns = [{title!r}] if the column is text"]
-    if place in like:
-        unit = any(not c.isdecimal() and c not in f".,+-eE{_GAPS}" for c in text)
-        hints = [hints[1]] if unit else ["decimal or thousands if it is a number", hints[1]]
-    if text.startswith("#"):
-        hints.insert(0, "comment = '#' if such lines are comments")
-    elif row == 1 and len(bad) == 1 and good:
-        hints.insert(0, "units = true if this row holds units")
-    why = "has a unit, which numbers in files may not have" if place in like and unit else "is not a number"
-    but = f", but {good} of {total} values are" if good and not (place in like and unit) else ""
-    return f"{name}: column {title!r}, row {row}: {text!r} {why}{but}; set {', or '.join(hints)}"
-
-
-def date_like(text: str) -> bool:
-    """Whether a text has the form of a date."""
-    return any(form.fullmatch(text) for form in (_YEAR_FIRST, _YEAR_LAST, _NAMED))
-
-
-def day_first(name: str, title: str, texts: Iterable[str], options: ReadOptions) -> tuple[bool | None, list[str]]:
-    """Whether dates that end with the year begin with the day (None: there are no such dates), and notes.
-
-    Raises
-    ------
-    DataError
-        The dates do not show it, or contradict each other.
-    """
-    found = [match for text in texts if (match := _YEAR_LAST.fullmatch(text))]
-    if not found or options.day_first is not None:
-        return options.day_first if found else None, []
-    first = next((m for m in found if int(m["a"]) > 12), None)
-    second = next((m for m in found if int(m["b"]) > 12), None)
-    if first and second:
-        raise DataError(
-            f"{name}: column {title!r} has {first[0]!r} and {second[0]!r}, which have day and month in different "
-            "order; set day_first"
-        )
-    if first or second:
-        return first is not None, []
-    if all(m["sep"] == "." for m in found):
-        return True, [f"column {title!r}: dates such as {found[0][0]} are read with the day first (day_first)"]
-    raise DataError(
-        f"{name}: column {title!r} has dates such as {found[0][0]!r}, and none shows whether the day or the month "
-        "comes first; set day_first"
-    )
-
-
-def iso_date(text: str, first: bool | None) -> str | None:
-    """A date in ISO 8601, or None if it is none. A year of two digits is none."""
-    match = _YEAR_FIRST.fullmatch(text) or _YEAR_LAST.fullmatch(text) or _NAMED.fullmatch(text)
-    if match is None or len(match["y"]) != 4:
-        return None
-    parts = match.groupdict()
-    if "m1" in parts:
-        month, day = _MONTHS.get((parts["m1"] or parts["m2"])[:3].lower(), 0), int(parts["b"] or parts["b2"])
-    else:
-        month, day = int(parts["a"]), int(parts["b"])
-        if match.re is _YEAR_LAST and first:
-            month, day = day, month
-    if not (1 <= month <= 12 and 1 <= day <= 31):
-        return None
-    iso = f"{int(parts['y']):04d}-{month:02d}-{day:02d}"
-    if parts["h"] is not None:
-        hour = int(parts["h"])
-        if parts["half"]:
-            if not 1 <= hour <= 12:
-                return None
-            hour = hour % 12 + 12 * (parts["half"].lower() == "pm")
-        zone = "Z" if parts["zone"] in ("Z", "UTC") else parts["zone"] or ""
-        zone += ":00" if len(zone) == 3 else ""
-        iso += f"T{hour:02d}:{parts['min']}:{(parts['s'] or '00').replace(',', '.')}{zone}"
-    return iso
-
-
-def _dates(name: str, title: str, found: Distinct, places: list[int], options: ReadOptions) -> tuple[Read, list[str]]:
-    import pandas as pd
-
-    first, notes = day_first(name, title, [found.texts[place] for place in places], options)
-    isos = {place: iso_date(found.texts[place], first) for place in places}
-    good = [place for place in places if isos[place] is not None]
-    parsed = pd.to_datetime(
-        [str(isos[place]) for place in good], format="ISO8601", utc=True, errors="coerce"
-    ).tz_localize(None)
-    stamps = pd.Series(pd.NaT, index=range(len(found.texts) + 1), dtype=parsed.dtype)
-    stamps[good] = parsed
-    bad = next((place for place in places if pd.isna(stamps[place])), None)
-    if bad is not None:
-        text = found.texts[bad]
-        why, m = "is not a date", _YEAR_LAST.fullmatch(text)
-        if m and len(m["y"]) == 2:
-            why = "has a year of two digits"
-        elif m and int(m["b" if first else "a"]) > 12 >= int(m["a" if first else "b"]):
-            said, order = ("the option", "") if options.day_first is not None else ("another date", "; set day_first")
-            why = f"is not a date with the {'day' if first else 'month'} first, as {said} says{order}"
-        raise DataError(
-            f"{name}: column {title!r}, row {found.row(bad)}: {text!r} {why}, but the column holds dates; set "
-            f"missing_words = [{text!r}] if it means missing, or text_columns = [{title!r}] if the column is text"
-        )
-    return Read("time", stamps.to_numpy()[found.codes]), notes
+def _count(words: Words, found: Distinct, places: Iterable[int]) -> None:
+    words.counts.update({found.texts[place]: int(found.counts[place]) for place in places if found.texts[place]})

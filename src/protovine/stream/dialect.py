@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from protovine.errors import DataError
-from protovine.stream.cells import Numbers, date_like, is_missing
+from protovine.stream.cells import Numbers, is_missing
+from protovine.stream.dates import date_like
 from protovine.stream.options import ReadOptions
 
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from protovine.errors import DataError
 from protovine.stream import arff
-from protovine.stream.cells import Distinct, Numbers, Words, is_missing, numbers_in, ways_to_write
+from protovine.stream.cells import (
+    Distinct,
+    Numbers,
+    Words,
+    first_decimal,
+    is_missing,
+    lost_zeros,
+    settle,
+    ways_to_write,
+)
 from protovine.stream.dataset import DataSet
 from protovine.stream.dialect import (
     COMPRESSIONS,
@@ -150,23 +159,21 @@ def _read_text(path: Path, usual: str, options: ReadOptions) -> Table:
         # Read again without these words, such columns are numbers at once.
         return _parse(path, raw, dialect.separator, width, decimal, as_text, None, gone) if gone else found
 
-    frame = read(options.decimal or ("," if options.thousands == "." else "."))
+    marked = first_decimal(options)
+    frame = read(marked)
     if len(frame) and frame[width - 1].isna().any():
         _check_widths(name, body, dialect, width)
     if '"' in body and len(frame) < body.count("\n"):
         notes += _line_breaks(name, body, dialect)
-    closer = _closer(titles, frame, as_text)
-    points = any(bool((frame[j] % 1 > 0).any()) for j in range(width) if frame[j].dtype == float)
-    numbers = numbers_in(name, closer, options, points=points)
-    if numbers.decimal == "," and options.decimal is None and options.thousands is None:
-        # Numbers with a point were read with a decimal point.
-        frame = read(",")
-        comma = next(
-            ((t, c) for t, cells in closer for c in cells if "," in c and Numbers(",").parse(c) is not None), None
-        )
-        group = numbers.thousands
-        numbers = numbers_in(name, _closer(titles, frame, as_text), options, comma=comma)
-        numbers = Numbers(",", numbers.thousands or group)
+
+    def look(decimal: str) -> tuple[list[tuple[str, list[str]]], bool]:
+        nonlocal frame, marked
+        if decimal != marked:
+            frame, marked = read(decimal), decimal
+        points = any(bool((frame[j] % 1 > 0).any()) for j in range(width) if frame[j].dtype == float)
+        return _closer(titles, frame, as_text), points
+
+    numbers = settle(name, options, look)
     notes += ways_to_write(numbers, options)
     whole = [
         j
@@ -176,10 +183,7 @@ def _read_text(path: Path, usual: str, options: ReadOptions) -> Table:
     if whole and _LEADING_ZERO.search(raw):
         texts = read(numbers.decimal, whole)
         zeros = [titles[j] for j in whole if texts[j].str.match(r"\s*-?0\d+\s*$", na=False).any()]
-        notes += [
-            f"column {title!r} has numbers that begin with 0, read as numbers; text_columns keeps the 0"
-            for title in zeros
-        ]
+        notes += [note for title in zeros for note in lost_zeros(title)]
 
     def written(j: int) -> Distinct:
         return Distinct.of(read(numbers.decimal, [j])[j])
@@ -189,13 +193,13 @@ def _read_text(path: Path, usual: str, options: ReadOptions) -> Table:
 
 
 def _as_text(titles: list[str], options: ReadOptions) -> list[int]:
-    """The columns that pandas must not convert: label, group and columns of text, also in a header with faults."""
+    """The columns that pandas must not convert, also if the header has faults: label, group, text, and dropped ones."""
     group = [] if options.group is None else find_columns(titles, options.group)
     dropped = {*group, *(place for wanted in options.drop for place in find_columns(titles, wanted))}
     kept = [place for place, title in enumerate(titles) if title and place not in dropped]
     label = kept[-1:] if options.label is None else find_columns(titles, options.label)
     return sorted(
-        {*label, *group, *(place for wanted in options.text_columns for place in find_columns(titles, wanted))}
+        {*label, *dropped, *(place for wanted in options.text_columns for place in find_columns(titles, wanted))}
     )
 
 

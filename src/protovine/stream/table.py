@@ -189,9 +189,14 @@ def some_columns(name: str, titles: Sequence[str], wanted: str | int) -> list[in
     return find_columns(titles, wanted) or [find_column(name, titles, wanted, "a column to drop")]
 
 
+def is_unnamed(title: str) -> bool:
+    """Whether a title is empty, or what pandas writes for an empty one."""
+    return _UNNAMED.fullmatch(title) is not None
+
+
 def _left_out(table: Table, place: int) -> bool:
     """Whether a column without a name is an index or empty, with a note."""
-    if not _UNNAMED.fullmatch(table.titles[place]):
+    if not is_unnamed(table.titles[place]):
         return False
     column = table.columns[place]
     if column.isna().all():

@@ -16,10 +16,13 @@ import numpy as np
 from protovine.errors import ConfigError, DataError, check_range, suggest
 from protovine.net.causes import Place
 from protovine.net.io.base import Event, ParsedSource, Report
+from protovine.net.io.csv_marks import DateShapes, Marks, NumberShapes, marks_of
 from protovine.net.io.parser import Parser
+from protovine.net.io.reading import FieldError
 from protovine.net.io.schema import Schema, shown
 from protovine.stream import ReadOptions
-from protovine.stream.cells import day_first, is_missing, iso_date, missing_numbers, numbers_in
+from protovine.stream.cells import TRUTHS, is_missing, missing_numbers
+from protovine.stream.dates import iso_date, shows_order, why_no_date
 from protovine.stream.dialect import (
     COMPRESSIONS,
     HEAD_CHARS,
@@ -32,10 +35,10 @@ from protovine.stream.dialect import (
     swallowed,
     unreadable,
 )
-from protovine.stream.table import check_titles, find_column, some_columns
+from protovine.stream.table import check_titles, find_column, is_unnamed, some_columns
 
 _CSV_BATCH = 256
-# The rows that show how numbers and dates are written.
+# The rows that show which columns have values.
 _SAMPLE_ROWS = 1000
 
 
@@ -46,7 +49,10 @@ class CsvReplay(ParsedSource):
     what the beginning of the file shows of its dialect. Columns hold numbers, true/false, or texts that the schema has
     one-hot features for. Every name in the header must be in the schema, whose other features stay missing; a column
     without values may be any. A row without a label is a sample without one. Refused rows have the reasons of `Parser`,
-    or ``row``: not as long as the header.
+    or ``row``: not as long as the header, or commented out.
+
+    The file is read once before the first sample, since its last row may show how numbers and dates are written. That
+    pass is spared if no column holds dates and `read` has ``decimal`` or ``thousands``.
 
     Parameters
     ----------
@@ -55,7 +61,8 @@ class CsvReplay(ParsedSource):
     path : path
         ``.csv`` or ``.tsv``, perhaps with ``.gz``, ``.bz2``, ``.xz`` or ``.zst``.
     label : str or int, optional
-        The label column, by name or place; the last one when not given.
+        The label column, by name or place; ``""`` for a file without labels. When not given it is the last one, which
+        then must not be a feature of the schema.
     rate_hz : float >= 0
         Samples a second; 0 as fast as they are taken.
     loops : int >= 0
@@ -114,21 +121,21 @@ class CsvReplay(ParsedSource):
         head = self._head()
         self._dialect = sniff(self._path.name, head, "," if ending.endswith(".csv") else "\t", self._options)
         body = head[self._dialect.body :]
-        rows = [row for _, row in islice(self._rows(io.StringIO(body, newline="")), _SAMPLE_ROWS)]
+        rows = [row for _, row in islice(self._rows(io.StringIO(body, newline="")), _SAMPLE_ROWS) if any(row)]
         # Lines before the first row: the header, and what stands above it.
         self._lines_before = sum(1 for _ in io.StringIO(head[: self._dialect.body], newline=""))
-        self._header, self._label = self._read_header(self._dialect, label, rows)
-        self._numbers = numbers_in(self._path.name, self._sample(rows, self._numeric - self._times), self._options)
-        self._gone = missing_numbers(self._options, self._numbers)
-        self._day_first = {
-            name: day_first(self._path.name, name, texts, self._options)[0]
-            for name, texts in self._sample(rows, self._times)
-        }
+        self._header, self._label, empty = self._read_header(self._dialect, label, rows)
+        if not rows:
+            raise DataError(f"{self._path.name}: there are no rows")
+        self._marks = self._judge(empty)
+        self._gone = missing_numbers(self._options, self._marks.numbers)
 
     @property
     def unmapped(self) -> list[str]:
         """Features that no column of the file is for."""
-        return self._parser.schema.without({name for name in self._header if name is not None})
+        return self._parser.schema.without(
+            {name for place, name in enumerate(self._header) if name is not None and place != self._label}
+        )
 
     async def events(self) -> AsyncGenerator[Event]:
         """The rows in order; `DataError` if the file cannot be read any more."""
@@ -156,25 +163,44 @@ class CsvReplay(ParsedSource):
         self._open = False
 
     def _event(self, row: list[str], at: Place) -> Event | None:
-        mark = self._options.comment or "#"
-        if not row or (len(row) == 1 and not row[0].strip()):
-            return None  # A blank line.
-        if row[0].startswith(mark) and (self._options.comment is not None or len(row) != len(self._header)):
-            return None
-        if len(row) != len(self._header):
-            text = f"the header has {len(self._header)} columns, the row has {len(row)}"
-            self._parser.refuse("row", text, place=at)
-            return None
-        if (rows := swallowed(row, self._dialect.separator)) > 1:
-            text = f"a text in quotes would be {rows} rows without its quotes: is a quote missing?"
-            self._parser.refuse("row", text, place=at)
+        fault = self._fault(row)
+        if fault is not None:
+            if fault:
+                self._parser.refuse("row", fault, place=at)
             return None
         cells = [cell.strip() for cell in row]
         x: dict[str, float | str | None] = {}
-        for place, (name, cell) in enumerate(zip(self._header, cells, strict=True)):
-            if place != self._label and name is not None:
-                x[name] = self._value(name, cell)  # None, not left out: that may mean 0.
-        return self._parser.row(x, self._label_value(cells[self._label]), at)
+        try:
+            for place, (name, cell) in enumerate(zip(self._header, cells, strict=True)):
+                if place != self._label and name is not None:
+                    x[name] = self._value(name, cell)  # None, not left out: that may mean 0.
+        except FieldError as error:
+            self._parser.refuse("features", str(error), field=error.field, place=at)
+            return None
+        return self._parser.row(x, None if self._label is None else self._label_value(cells[self._label]), at)
+
+    def _fault(self, row: list[str]) -> str | None:
+        """Why a row cannot be used; nothing if it is blank or a comment, None if it can be used."""
+        mark = self._options.comment or "#"
+        if not row or (len(row) == 1 and not row[0].strip()):
+            return ""
+        if row[0].startswith(mark):
+            if self._options.comment is not None or len(row) != len(self._header):
+                return ""
+            if not self._is_value(row[0].strip()):
+                return f"it begins with {shown(row[0])}; read = {{ comment = '#' }} if such lines are comments"
+        if len(row) != len(self._header):
+            return f"the header has {len(self._header)} columns, the row has {len(row)}"
+        if (rows := swallowed(row, self._dialect.separator)) > 1:
+            return f"a text in quotes would be {rows} rows without its quotes: is a quote missing?"
+        return None
+
+    def _is_value(self, cell: str) -> bool:
+        """Whether a cell of the first column, which begins like a comment, is a text of the schema."""
+        schema, name = self._parser.schema, self._header[0]
+        if self._label == 0:
+            return cell in schema.classes
+        return name is not None and f"{name}={cell}" in self._numeric
 
     def _value(self, name: str, cell: str) -> float | str | None:
         """A number where the schema has the column itself; a text where it has one-hot features; None if missing."""
@@ -182,17 +208,29 @@ class CsvReplay(ParsedSource):
             return None
         if name not in self._numeric:
             return cell
-        if name in self._times:
-            iso = iso_date(cell, self._day_first.get(name))
-            return cell if iso is None else iso
-        if cell.lower() in ("true", "false"):
-            return float(cell.lower() == "true")
-        number = self._numbers.parse(cell)
+        number = self._marks.numbers.parse(cell)
         if number in self._gone:
             return None
+        if name in self._times:
+            return self._time(name, cell, number is not None)
+        if cell.lower() in TRUTHS:
+            return TRUTHS[cell.lower()]
         if number is not None and np.isinf(number):
             return None if self._options.infinity == "missing" else number
         return cell if number is None else number
+
+    def _time(self, name: str, cell: str, is_number: bool) -> str:
+        """A date in ISO 8601; in a column without dates, what the schema may read as a time."""
+        if name not in self._marks.day_first:
+            return cell
+        first = self._marks.day_first[name]
+        iso = iso_date(cell, first)
+        if iso is not None:
+            return iso
+        why, _ = why_no_date(cell, first, self._options, number=is_number)
+        if first is None and shows_order(cell) is not None:
+            why = "does not show whether the day or the month comes first (read = { day_first = true } or false)"
+        raise FieldError(name, f"feature {shown(name)}: {shown(cell)} {why}, but the column holds dates")
 
     def _label_value(self, cell: str) -> Any:
         """The label as it is written if that is a class, else the number that it stands for; None if missing."""
@@ -203,46 +241,78 @@ class CsvReplay(ParsedSource):
             of_numbers = not any(isinstance(label, str) for label in schema.classes)
             if is_missing(cell, self._options, among_numbers=of_numbers):
                 return None
-            number = self._numbers.parse(cell)
+            number = self._marks.numbers.parse(cell)
             return cell if number is None else number
         return cell
 
     def _read_header(
         self, dialect: Dialect, label: str | int | None, rows: list[list[str]]
-    ) -> tuple[list[str | None], int]:
-        """The columns' names, None for those that are left out, and which is the label."""
+    ) -> tuple[list[str | None], int | None, list[tuple[int, str]]]:
+        """The columns' names, None for those left out; which is the label; those left out as they have no values."""
         schema, where = self._parser.schema, self._path.name
         names: list[str] = ["", *dialect.titles] if dialect.row_names else [*dialect.titles, *[""] * dialect.spare]
+        if is_unnamed(names[0]) and not schema.names(names[0]):
+            names[0] = ""
         dropped = {place for wanted in self._options.drop for place in some_columns(where, names, wanted)}
         kept = [place for place, name in enumerate(names) if name and place not in dropped]
-        if len(kept) < 2:
+        wanted = self._options.label if label is None else label
+        if len(kept) < (1 if wanted == "" else 2):
             raise DataError(f"{where}: a header with a label column and at least one feature is needed, got {names}")
         check_titles(where, [names[place] for place in kept])
-        wanted = self._options.label if label is None else label
-        at = kept[-1] if wanted is None else find_column(where, names, wanted, "label")
+        at = kept[-1] if wanted is None else None if wanted == "" else find_column(where, names, wanted, "label")
+        if wanted is None and schema.names(names[kept[-1]]):
+            raise DataError(
+                f"{where}: the last column, {shown(names[kept[-1]])}, is a feature of the schema; label = 'NAME' or "
+                "its place says which column is the label, and label = '' that there is none"
+            )
         found: list[str | None] = [name if place in kept else None for place, name in enumerate(names)]
+        empty = []
         for place, name in enumerate(names):
-            values = any(len(row) > place and not is_missing(row[place].strip(), self._options) for row in rows)
             if place == at or place in dropped or (name and schema.names(name)):
                 continue
-            if values and name:
-                text = shown(name)
-                raise DataError(
-                    f"{where}: the schema has no feature {text}{suggest(name, schema.features)}; "
-                    f"label = {text} makes it the label, read = {{ drop = [{text}] }} leaves it out"
-                )
-            if values and place > 0:
-                raise DataError(f"{where}: column {place} (counted from 0) has no name; drop leaves it out")
+            if any(len(row) > place and not is_missing(row[place].strip(), self._options) for row in rows):
+                self._refuse_column(place, name)
             found[place] = None
-        return found, at
+            if name or place > 0:
+                empty.append((place, name))
+        return found, at, empty
 
-    def _sample(self, rows: list[list[str]], names: Any) -> list[tuple[str, list[str]]]:
-        """The columns of the first rows that have one of these names."""
-        return [
-            (name, sorted({row[place].strip() for row in rows if len(row) == len(self._header)}))
-            for place, name in enumerate(self._header)
-            if name is not None and name in names and place != self._label
-        ]
+    def _refuse_column(self, place: int, name: str) -> None:
+        """`DataError` for a column with values that the schema does not have, unless it has the rows' names."""
+        where, text = self._path.name, shown(name)
+        if name:
+            raise DataError(
+                f"{where}: the schema has no feature {text}{suggest(name, self._parser.schema.features)}; "
+                f"label = {text} makes it the label, read = {{ drop = [{text}] }} leaves it out"
+            )
+        if place > 0:
+            raise DataError(f"{where}: column {place} (counted from 0) has no name; drop leaves it out")
+
+    def _judge(self, empty: list[tuple[int, str]]) -> Marks:
+        """How numbers and dates are written, from all rows. Columns without values must stay so: `empty`."""
+        used = [(at, name) for at, name in enumerate(self._header) if name in self._numeric and at != self._label]
+        dates = {at: DateShapes() for at, name in used if name in self._times}
+        numbers = {at: NumberShapes(self._options) for at, _ in used if at not in dates}
+        if self._options.decimal is not None or self._options.thousands is not None:
+            numbers = {}
+        judged: list[tuple[int, NumberShapes | DateShapes]] = [*numbers.items(), *dates.items()]
+        if judged or empty:
+            with self._opened() as file:
+                file.read(self._dialect.body)
+                for _, row in self._rows(file):
+                    if self._fault(row) is not None:
+                        continue
+                    for at, shapes in judged:
+                        shapes.add(row[at].strip())
+                    for at, name in empty:
+                        if not is_missing(row[at].strip(), self._options):
+                            self._refuse_column(at, name)
+        return marks_of(
+            self._path.name,
+            {str(self._header[at]): shapes for at, shapes in numbers.items()},
+            {str(self._header[at]): shapes for at, shapes in dates.items()},
+            self._options,
+        )
 
     def _head(self) -> str:
         """The first lines of the file."""
