@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protovine.net import CsvReplay, Schema
 from protovine.net.io.parser import MESSAGE_BYTES_MAX, Parser
-from tests.net.io.events import SCHEMA, plain
+from tests.net.io.events import SCHEMA, collect, plain
 
 
 def test_a_sample_and_its_label_may_come_together_or_apart():
@@ -113,3 +114,30 @@ def test_any_bytes_are_an_event_or_counted(data):
         assert event.x is not None or (event.y is not None and event.id is not None)
         assert event.x is None or (event.x.shape == (3,) and not np.isinf(event.x).any())
         assert event.time_ns is None or 0 <= event.time_ns < 2**63
+
+
+@given(
+    classes=st.lists(st.sampled_from([0, 1, 2, 10, "1", "0", "a", "True", "TRUE", "no"]), min_size=1, unique_by=str),
+    text=st.sampled_from(["true", "True", "TRUE", " true ", "false", "False", "FALSE"]),
+)
+def test_the_text_true_is_a_label_only_where_true_itself_is(classes, text):
+    schema = Schema(("t",), tuple(classes))
+
+    def code(label):
+        parser = Parser(schema)
+        event = parser.event(json.dumps({"x": {"t": 1}, "y": label}).encode())
+        return dict(parser.refusals) if event is None else event.y
+
+    if text.strip() in classes:
+        assert classes.index(text.strip()) == code(text)
+    else:
+        assert code(text.strip().lower() == "true") == code(text)
+
+
+def test_the_text_true_is_not_1_beside_other_numbers(tmp_path):
+    assert None is Parser(Schema(("t",), (0, 1, 2))).event(b'{"x": {"t": 1}, "y": "true"}')
+    path = tmp_path / "f.csv"
+    path.write_text("t,y\n1,2\n2,true\n3,1\n")
+    source = CsvReplay(Schema(("t",), (0, 1, 2)), path)
+    assert [2, 1] == [event.y for event in collect(source)]
+    assert {"label": 1} == source.refusals

@@ -29,6 +29,7 @@ from protovine.net.io.messages import LABEL, Layout, Messages, Picked, Refusal
 from protovine.net.io.reading import FieldError
 from protovine.net.io.schema import Schema
 from protovine.net.io.wording import shown
+from protovine.stream.cells import TRUTHS
 from protovine.values import listed
 
 MESSAGE_BYTES_MAX = 1 << 20
@@ -233,10 +234,12 @@ class Parser:
             raise Refusal("label", str(error), "y") from None
 
     def _other_spellings(self, label: Any) -> list[Any]:
-        """What else a text may mean: without blanks around it, the number that it reads as."""
+        """What else a text may mean: without blanks around it, true or false, or the number that it reads as."""
         if not isinstance(label, str):
             return []
         others: list[Any] = [label.strip()]
+        if (truth := TRUTHS.get(others[0].lower())) is not None:  # A number only where `Schema.code` allows it.
+            return [*others, bool(truth)]
         with contextlib.suppress(DataError):
             others.append(self._reading.number("y", label))
         return others

@@ -15,11 +15,11 @@ from protovine.errors import ConfigError, DataError
 from protovine.net.io.times import CHOICES, seconds_since, to_ns
 from protovine.net.io.wording import shown
 from protovine.prototypes import FEATURE_MAX
+from protovine.stream.cells import TRUTHS
 from protovine.stream.options import MISSING_AMONG_NUMBERS, MISSING_WORDS
 
 # As among numbers in files; capitals do not matter.
 _MISSING = frozenset(word.casefold() for word in (*MISSING_WORDS, *MISSING_AMONG_NUMBERS))
-_TRUTHS = {"true": 1.0, "false": 0.0}
 
 
 class FieldError(DataError):
@@ -83,7 +83,7 @@ class Reading:
             key = word.strip().casefold()
             if not math.isfinite(value) or not -FEATURE_MAX <= value <= FEATURE_MAX:
                 raise ConfigError(f"words: {word!r} must stand for a number within ±{FEATURE_MAX:g}, got {value}")
-            if _float(key) is not None or key in _TRUTHS:
+            if _float(key) is not None or key in TRUTHS:
                 raise ConfigError(f"words: {word!r} is a number or true/false already")
             if words.setdefault(key, float(value)) != value:
                 raise ConfigError(f"words: {word!r} stands for two numbers")
@@ -134,7 +134,7 @@ class Reading:
             return self._words[text]
         if text in _MISSING:
             return math.nan
-        number = _TRUTHS.get(text)
+        number = TRUTHS.get(text)
         if number is None:
             number = _float(text.replace(",", ".") if self._has_comma(text) else text)
         if number is None or (self.decimal_comma and "." in text):
