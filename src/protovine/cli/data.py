@@ -122,12 +122,14 @@ def data_info(source: str, as_json: bool, **flags: Any) -> None:
         "label": loaded.label or None,
         "label_rule": loaded.label_rule or None,
         "classes": counts,
+        "class_labels": list(loaded.classes),
         "groups": groups,
         "unlabelled": unlabelled,
         "drift_points": list(loaded.drift_points),
         "notes": list(loaded.notes),
         "times": {feature: {"origin": origin} for feature, origin in loaded.times.items()},
         "absent_zero": list(loaded.absent_zero),
+        "ordinal": loaded.ordinal,
         "fingerprint": loaded.fingerprint(),
     }
     if as_json:

@@ -47,6 +47,8 @@ class DataSet:
         For each feature that is seconds since a date: that date in ISO 8601, in UTC.
     absent_zero : tuple of str
         Features that are 0 in a sample that lacks them.
+    ordinal : dict of str to tuple of str
+        For each feature that is the position of a text: these texts in their order.
     label : str
         The name of the label's column; empty where it has none.
     label_rule : str
@@ -81,6 +83,7 @@ class DataSet:
     label_rule: str = ""
     groups: npt.NDArray[np.int64] | None = None
     group_names: tuple[str, ...] = ()
+    ordinal: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         x, y = np.asarray(self.x), np.asarray(self.y)

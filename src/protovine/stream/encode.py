@@ -113,8 +113,9 @@ def encode(table: Table, options: ReadOptions) -> DataSet:
         notes.append(f"{_rows(unlabelled)} with a missing label: predicted, but not learnt and not judged")
     notes += remarks(columns, {title: gone[kept] for title, gone in absent.items()}, codes, len(classes))
     x: dict[str, npt.NDArray[np.float64]] = {}
+    vocabularies = {column.name: _vocabulary(column, options.text) for column in columns if column.kind == "text"}
     for column in columns:
-        for title, values in _numeric(name, column, options.text, notes).items():
+        for title, values in _numeric(name, column, vocabularies.get(column.name), options.text, notes).items():
             if title in x:
                 raise DataError(f"{name}: feature names must differ, got {title!r} more than once")
             x[title] = values
@@ -131,6 +132,7 @@ def encode(table: Table, options: ReadOptions) -> DataSet:
         label_rule=chosen.rule,
         groups=None if groups is None else groups[kept],
         group_names=group_names,
+        ordinal=vocabularies if options.text == "ordinal" else {},
     )
 
 
@@ -372,15 +374,19 @@ def _impute(columns: list[Column], done: str, notes: list[str]) -> None:
         notes.append(f"{_rows(some)} with a missing {what}: {done}")
 
 
-def _numeric(name: str, column: Column, text: str, notes: Sequence[str]) -> dict[str, npt.NDArray[np.float64]]:
-    """The encoded columns, by name, that this column becomes; ``notes`` may say why it is text."""
-    if column.kind == "number":
-        return {column.name: column.values}
-    present = set(column.values)
+def _vocabulary(column: Column, text: str) -> tuple[str, ...]:
+    """The texts of a column in the order of their encoding."""
     declared = column.order or ()
-    vocabulary = [*declared, *sorted(present - set(declared), key=by_number)]
-    if text == "one-hot":
-        vocabulary.sort()
+    vocabulary = (*declared, *sorted(set(column.values) - set(declared), key=by_number))
+    return tuple(sorted(vocabulary)) if text == "one-hot" else vocabulary
+
+
+def _numeric(
+    name: str, column: Column, vocabulary: tuple[str, ...] | None, text: str, notes: Sequence[str]
+) -> dict[str, npt.NDArray[np.float64]]:
+    """The encoded columns, by name, that a column becomes; ``notes`` may say why one with a vocabulary is text."""
+    if vocabulary is None:
+        return {column.name: column.values}
     places = {value: place for place, value in enumerate(vocabulary)}
     codes = np.array([places[value] for value in column.values])
     if text == "ordinal":

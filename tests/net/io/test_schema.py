@@ -5,14 +5,18 @@ import json
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
-from hypothesis import example, given
+from click.testing import CliRunner
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from protovine.cli import main
 from protovine.errors import DataError
-from protovine.net import Schema
+from protovine.net import CsvReplay, Schema
 from protovine.net.io.schema import CLASSES_MAX, FEATURES_MAX
-from protovine.stream import from_python, load
+from protovine.stream import from_python, load, read_file
+from tests.net.io.events import collect
 
 WEATHER = Schema(("wind", "sky=clear", "sky=grey"), ("dry", "wet"))
 JSON_VALUES = st.recursive(
@@ -225,3 +229,74 @@ def test_a_file_that_is_no_schema_is_refused_by_name(content, message, tmp_path)
         Schema.read(path)
     with pytest.raises(DataError, match=r"nothing\.json: cannot be read: No such file"):
         Schema.read(tmp_path / "nothing.json")
+
+
+TEXTS = st.lists(
+    st.one_of(
+        st.integers(-5, 1200).map(str), st.sampled_from(["a", "B", "True", "-", "unknown", "x=1", "007", "1.50"])
+    ),
+    min_size=2,
+    max_size=8,
+    unique=True,
+)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(texts=TEXTS)
+def test_ordinal_texts_are_the_same_numbers_live(tmp_path, texts):
+    path, saved = tmp_path / "f.csv", tmp_path / "schema.json"
+    path.write_text("room,y\n" + "".join(f"{text},{'ud'[row % 2]}\n" for row, text in enumerate(texts)))
+    done = CliRunner().invoke(main, ["data", "info", str(path), "--text=ordinal", "--text-columns=room", "--json"])
+    saved.write_text(done.output)
+    data = read_file(path, text="ordinal", text_columns="room")
+    schema = Schema.read(saved)
+    assert Schema.of(data) == schema
+    assert Schema.of(data).fingerprint() == schema.fingerprint() != Schema(("room",), ("d", "u")).fingerprint()
+    assert sorted(data.x[:, 0]) == list(range(len(texts)))
+    source = CsvReplay(schema, path)
+    assert data.x[:, 0].tolist() == [event.x[0] for event in collect(source)]
+    for text, position in zip(texts, data.x[:, 0], strict=True):
+        assert position == schema.vector({"room": f" {text} "})[0]
+        if text.lstrip("-").isdecimal() and str(int(text)) == text:
+            assert position == schema.vector({"room": int(text)})[0]
+
+
+def test_a_text_that_an_ordinal_feature_has_not_is_refused_or_missing():
+    schema = Schema(("room",), ("d", "u"), ordinal={"room": ("101", "205", "1007")})
+    for value in ("7", 7, 0.5, True, [101]):
+        with pytest.raises(DataError, match=r"^feature 'room' must be one of '101', '205', '1007', got "):
+            schema.vector({"room": value})
+    for value in (None, math.nan, "unavailable"):
+        assert math.isnan(schema.vector({"room": value})[0])
+
+
+@pytest.mark.parametrize(
+    ("ordinal", "message"),
+    [
+        ({"b": ("x",)}, "^ordinal must name features that are no times, got 'b'$"),
+        ({"t": ("x",)}, "^ordinal must name features that are no times, got 't'$"),
+        ({"a": ()}, r"^the texts of feature 'a' must be one or more and differ, got \[\]$"),
+        ({"a": ("x", "x")}, "^the texts of feature 'a' must be one or more and differ"),
+        ({"a": (1, 2)}, "^the texts of feature 'a' must be one or more and differ"),
+    ],
+)
+def test_ordinal_texts_are_checked(ordinal, message):
+    with pytest.raises(DataError, match=message):
+        Schema(("a", "t"), (0, 1), {"t": "2024-01-01"}, (), ordinal)
+
+
+@pytest.mark.parametrize("labels", [("1", "2"), (1, 2), (False, True), ("False", "True"), ("07", "7"), ("a", "b")])
+def test_labels_keep_their_types_through_data_info(labels, tmp_path):
+    path, saved = tmp_path / "f.parquet", tmp_path / "schema.json"
+    pd.DataFrame({"t": [1.0, 2.0], "y": labels}).to_parquet(path)
+    saved.write_text(CliRunner().invoke(main, ["data", "info", str(path), "--json"]).output)
+    schema = Schema.read(saved)
+    assert [labels, list(map(type, labels))] == [schema.classes, list(map(type, schema.classes))]
+    assert Schema.of(load(path)).fingerprint() == schema.fingerprint()
+
+
+def test_labels_that_are_not_the_classes_are_refused(tmp_path):
+    path = tmp_path / "schema.json"
+    path.write_text('{"features": ["a"], "classes": {"1": 3, "2": 4}, "class_labels": ["1", "3"]}')
+    with pytest.raises(DataError, match="class_labels must be the labels that classes has as keys"):
+        Schema.read(path)

@@ -117,7 +117,7 @@ class CsvReplay(ParsedSource):
         self._options.without("a CSV replay", ("text", "missing", "absent", "text_columns", "number_columns", "group"))
         self._rate_hz, self._loops = rate_hz, loops
         self._parser = Parser(schema, refused)
-        self._numeric, self._times = set(schema.features), set(getattr(schema, "times", ()))
+        self._numeric, self._times = set(schema.features) - set(schema.ordinal), set(schema.times)
         head = self._head()
         self._dialect = sniff(self._path.name, head, "," if ending.endswith(".csv") else "\t", self._options)
         body = head[self._dialect.body :]
@@ -200,7 +200,7 @@ class CsvReplay(ParsedSource):
         schema, name = self._parser.schema, self._header[0]
         if self._label == 0:
             return cell in schema.classes
-        return name is not None and f"{name}={cell}" in self._numeric
+        return name is not None and (f"{name}={cell}" in self._numeric or cell in schema.ordinal.get(name, ()))
 
     def _value(self, name: str, cell: str) -> float | str | None:
         """A number where the schema has the column itself; a text where it has one-hot features; None if missing."""

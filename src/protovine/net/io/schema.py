@@ -22,6 +22,7 @@ from protovine.net.io.times import iso_ns
 from protovine.net.io.wording import shown as shown
 from protovine.prototypes import FEATURE_MAX
 from protovine.stream import DataSet, Label
+from protovine.values import listed
 
 FEATURES_MAX = 100_000
 CLASSES_MAX = 10_000
@@ -44,6 +45,8 @@ class Schema:
         Features that are seconds since a time, with that time in ISO 8601.
     absent_zero : tuple of str
         Features that are 0 where a sample does not name them.
+    ordinal : mapping of str to tuple of str
+        Features that are the position of a text among these, from 0. Samples have the text.
 
     Raises
     ------
@@ -66,10 +69,12 @@ class Schema:
     classes: tuple[Label, ...]
     times: Mapping[str, str] = field(default_factory=dict)
     absent_zero: tuple[str, ...] = ()
+    ordinal: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     _places: dict[str, int] = field(init=False, repr=False, compare=False)
     _columns: dict[str, list[int]] = field(init=False, repr=False, compare=False)
     _codes: dict[tuple[bool, str], int] = field(init=False, repr=False, compare=False)
-    _origins: dict[str, int] = field(init=False, repr=False, compare=False)
+    # What features count from that are no numbers in samples: a time in nanoseconds, or the places of texts.
+    _origins: dict[str, int | dict[str, int]] = field(init=False, repr=False, compare=False)
     # A sample that names no feature.
     _absent: list[float] = field(init=False, repr=False, compare=False)
 
@@ -86,7 +91,9 @@ class Schema:
                 raise DataError(f"times and absent_zero must name features, got {shown(name)}")
         zeros = set(self.absent_zero)
         object.__setattr__(self, "_absent", [0.0 if name in zeros else math.nan for name in self.features])
-        object.__setattr__(self, "_origins", {name: iso_ns(origin) for name, origin in self.times.items()})
+        object.__setattr__(self, "ordinal", {name: tuple(texts) for name, texts in self.ordinal.items()})
+        texts = {name: _positions(name, self.ordinal[name], self.features, self.times) for name in self.ordinal}
+        object.__setattr__(self, "_origins", {**{name: iso_ns(time) for name, time in self.times.items()}, **texts})
 
     @classmethod
     def of(cls, data: DataSet) -> Schema:
@@ -98,9 +105,7 @@ class Schema:
         >>> Schema.of(load("phishing")).classes
         (False, True)
         """
-        return cls(
-            data.features, data.classes, dict(getattr(data, "times", {})), tuple(getattr(data, "absent_zero", ()))
-        )
+        return cls(data.features, data.classes, dict(data.times), data.absent_zero, data.ordinal)
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Schema:
@@ -108,8 +113,9 @@ class Schema:
 
         ``features`` is a list of names. ``classes`` is a list of labels, or an object whose keys are labels. Keys are
         always texts in JSON, so there, and only there, they stand for whole numbers if all of them read so, and for
-        true and false if all of them do. ``times`` is an object of features with their origins, each a text or an
-        object with ``origin``; ``absent_zero`` a list of features. Other entries are ignored.
+        true and false if all of them do, unless ``class_labels`` lists the labels. ``times`` is an object of features
+        with their origins, each a text or an object with ``origin``; ``absent_zero`` a list of features; ``ordinal`` an
+        object of features with the list of their texts. Other entries are ignored.
 
         Raises
         ------
@@ -125,10 +131,18 @@ class Schema:
             raise DataError(f"{place}: cannot be read: {error.strerror or error}") from error
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise DataError(f"{place}: not a schema in JSON: {error}") from error
-        classes = _from_keys(list(found.classes)) if isinstance(found.classes, dict) else found.classes
+        classes = found.classes
+        if isinstance(classes, dict):
+            keys = list(classes)
+            classes = _from_keys(keys) if found.class_labels is None else found.class_labels
+            if found.class_labels is not None and [str(label) for label in classes] != keys:
+                raise DataError(
+                    f"{place}: class_labels must be the labels that classes has as keys, got {shown(classes)}"
+                )
         times = {name: when if isinstance(when, str) else when.origin for name, when in found.times.items()}
         try:
-            return cls(tuple(found.features), tuple(classes), times, tuple(found.absent_zero))
+            ordinal = {name: tuple(texts) for name, texts in found.ordinal.items()}
+            return cls(tuple(found.features), tuple(classes), times, tuple(found.absent_zero), ordinal)
         except DataError as error:
             raise DataError(f"{place}: {error}") from None
 
@@ -149,6 +163,8 @@ class Schema:
         parts: list[Any] = [self.features, self.classes]
         if self.times or self.absent_zero:
             parts += [sorted(self.times.items()), sorted(self.absent_zero)]
+        if self.ordinal:
+            parts.append(sorted(self.ordinal.items()))
         text = json.dumps(parts, separators=(",", ":"))
         return hashlib.blake2b(text.encode(), digest_size=16, person=b"protovine schema").digest()
 
@@ -156,7 +172,8 @@ class Schema:
         """The numbers of ``x``, shape (d,), in the order of the features; NaN where a value is missing.
 
         A value is a number within ±1e38, true/false, a text that reads as one of these, or a text for a one-hot encoded
-        column; in ``times`` it is a time. Absent, None, NaN and the usual words for it are missing.
+        column; in ``times`` it is a time, in ``ordinal`` one of the texts. Absent, None, NaN and the usual words for it
+        are missing.
 
         Raises
         ------
@@ -167,11 +184,13 @@ class Schema:
         for name, value in x.items():
             place = self._places.get(name)
             if place is not None:
-                origin_ns = self._origins.get(name)
-                if origin_ns is None:
+                origin = self._origins.get(name)
+                if origin is None:
                     values[place] = reading.number(name, value)
+                elif isinstance(origin, dict):
+                    values[place] = self._position(name, value, origin, reading)
                 else:
-                    values[place] = reading.seconds(name, value, origin_ns)
+                    values[place] = reading.seconds(name, value, origin)
             elif name in self._columns:
                 self._set_column(name, value, x, values, reading)
             else:
@@ -234,13 +253,21 @@ class Schema:
             raise DataError(f"a class code must be between 0 and {len(self.classes) - 1}, got {code}")
         return self.classes[code]
 
+    def _position(self, name: str, value: object, texts: Mapping[str, int], reading: Reading) -> float:
+        """The place of the text that ``value`` is among ``texts``."""
+        chosen = {texts[text] for text in _written(value) if text in texts}
+        if not chosen and reading.missing(value):
+            return math.nan
+        if len(chosen) != 1:
+            raise FieldError(name, f"feature {shown(name)} must be one of {listed(list(texts))}, got {shown(value)}")
+        return float(chosen.pop())
+
     def _set_column(
         self, name: str, value: object, x: Mapping[str, Any], values: list[float], reading: Reading
     ) -> None:
         """Ones and zeros for a text column that one-hot features stand for."""
         places = self._columns[name]
-        texts = (value, value.strip()) if isinstance(value, str) else spellings(value)
-        chosen = {self._places[full] for text in texts if (full := f"{name}={text}") in self._places}
+        chosen = {self._places[full] for text in _written(value) if (full := f"{name}={text}") in self._places}
         if not chosen and reading.missing(value):
             for place in places:
                 if self.features[place] not in x:
@@ -250,9 +277,8 @@ class Schema:
         if twice is not None:
             raise FieldError(name, f"feature {shown(self.features[twice])} is given twice, also as {shown(name)}")
         if len(chosen) != 1:
-            known = ", ".join(shown(self.features[place][len(name) + 1 :]) for place in places[:20])
-            more = ", …" if len(places) > 20 else ""
-            raise FieldError(name, f"column {shown(name)} must be one of {known}{more}, got {shown(value)}")
+            known = listed([self.features[place][len(name) + 1 :] for place in places])
+            raise FieldError(name, f"column {shown(name)} must be one of {known}, got {shown(value)}")
         for place in places:
             values[place] = float(place in chosen)
 
@@ -270,6 +296,8 @@ class _File(msgspec.Struct):
     classes: dict[str, Any] | list[bool | int | float | str]
     times: dict[str, str | _Origin] = {}
     absent_zero: list[str] = []
+    ordinal: dict[str, list[str]] = {}
+    class_labels: list[bool | int | float | str] | None = None
 
 
 def spellings(label: Any) -> tuple[str, ...]:
@@ -290,6 +318,21 @@ def spellings(label: Any) -> tuple[str, ...]:
         number = float(label)
         return (str(int(number)) if number.is_integer() else repr(number),)
     return ()
+
+
+def _written(value: object) -> tuple[str, ...]:
+    """How a value of a text column may be written in the schema."""
+    return (value, value.strip()) if isinstance(value, str) else spellings(value)
+
+
+def _positions(name: str, texts: Sequence[str], features: Sequence[str], times: Collection[str]) -> dict[str, int]:
+    """Where each text of an ordinal feature stands; `DataError` if they cannot be."""
+    if name not in features or name in times:
+        raise DataError(f"ordinal must name features that are no times, got {shown(name)}")
+    places = {text: place for place, text in enumerate(texts)}
+    if not texts or len(places) < len(texts) or not all(isinstance(text, str) for text in texts):
+        raise DataError(f"the texts of feature {shown(name)} must be one or more and differ, got {shown(list(texts))}")
+    return places
 
 
 def _check_features(features: Sequence[str]) -> None:
