@@ -91,6 +91,17 @@ def label(value: Any) -> Hashable | None:
     return value  # type: ignore[no-any-return]
 
 
+def is_whole(value: object) -> bool:
+    """Whether a value is a whole number of Python or NumPy, and not true or false.
+
+    Examples
+    --------
+    >>> [is_whole(each) for each in (3, np.int8(3), 3.0, True, "3")]
+    [True, True, False, False, False]
+    """
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
 def shown(value: object) -> str:
     """``value`` as Python writes it, in one line without control characters, and no longer than a message can bear.
 

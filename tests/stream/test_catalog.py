@@ -107,8 +107,12 @@ def test_a_set_of_river_says_that_river_is_not_installed(monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"rows": 0}, "the number of rows must be at least 1, got 0"),
-        ({"seed": -1}, "seed must be >= 0, got -1"),
+        ({"rows": 0}, "the number of rows must be a whole number of at least 1, got 0"),
+        ({"rows": 2.5}, "the number of rows must be a whole number of at least 1, got 2.5"),
+        ({"rows": "5"}, "the number of rows must be a whole number of at least 1, got '5'"),
+        ({"rows": True}, "the number of rows must be a whole number of at least 1, got True"),
+        ({"seed": -1}, "seed must be a whole number >= 0, got -1"),
+        ({"seed": 1.5}, "seed must be a whole number >= 0, got 1.5"),
         ({"text": "hot"}, "text must be one of one-hot, ordinal, got 'hot'"),
         ({"missing": "imput"}, r"missing must be one of .*, got 'imput' \(did you mean 'impute'\?\)"),
         ({"label": "y"}, "the label of phishing is fixed"),

@@ -13,8 +13,11 @@ from datetime import datetime
 
 from protovine.errors import DataError
 from protovine.stream.cells import Numbers
+from protovine.stream.options import TEXT_FILE_ONLY
 from protovine.stream.table import Table, check_titles
 
+# Options that do not apply: the format says it.
+CLOSED = (*TEXT_FILE_ONLY, "decimal", "thousands")
 _NAME = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
 _ATTRIBUTE = re.compile(rf"@attribute\s+({_NAME}|[^\s{{]+)\s*(.+)", re.IGNORECASE | re.DOTALL)
 _CELL = re.compile(rf"\s*({_NAME}|[^,]*?)\s*(,|$)")
@@ -105,6 +108,7 @@ def read(name: str, text: str) -> Table:
         declared={attributes[place].title: attributes[place].values for place in nominal},
         forced=kinds,
         label_place=(called or nominal or [len(titles) - 1])[-1],
+        closed=CLOSED,
     )
 
 

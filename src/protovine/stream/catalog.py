@@ -10,10 +10,11 @@ from typing import Any
 
 from protovine.errors import ConfigError, DataError, suggest
 from protovine.stream import elec2, lgr, synthetic
-from protovine.stream.dataset import DataSet
+from protovine.stream.dataset import DataSet, check_rows
 from protovine.stream.files import is_file_name, read_file
 from protovine.stream.options import ReadOptions
-from protovine.stream.python import check_rows, from_python
+from protovine.stream.python import from_python
+from protovine.values import is_whole, shown
 
 
 @dataclass(frozen=True)
@@ -157,10 +158,13 @@ def load(source: object, *, rows: int | None = None, seed: int = 0, **options: A
     protovine.errors.DataError: unknown data set 'fishing' (did you mean 'phishing'?)
     """
     chosen = ReadOptions.of(**options)
-    check_rows(rows)
-    if seed < 0:
-        raise ConfigError(f"seed must be >= 0, got {seed}")
-    if isinstance(source, os.PathLike) or (isinstance(source, str) and is_file_name(source)):
+    if rows is not None:
+        check_rows(rows)
+    if not is_whole(seed) or seed < 0:
+        raise ConfigError(f"seed must be a whole number >= 0, got {shown(seed)}")
+    if isinstance(source, os.PathLike) or (
+        isinstance(source, str) and (is_file_name(source) or _is_other_file(source))
+    ):
         data = read_file(os.fspath(source), chosen)
     elif isinstance(source, str):
         data = _by_name(source, rows, seed, chosen)
@@ -190,6 +194,12 @@ def _by_name(name: str, rows: int | None, seed: int, options: ReadOptions) -> Da
     from river import datasets
 
     return from_python(getattr(datasets, _EMBEDDED[name][0])(), name=name, options=options)
+
+
+def _is_other_file(source: str) -> bool:
+    """Whether a string is no name of a data set but that of a file here, whatever its ending; `read_file` says more."""
+    known = _is_lgr(source) or any(source == entry.name for entry in catalog())
+    return not known and Path(source).exists() and not Path(source).is_dir()
 
 
 def _is_lgr(name: str) -> bool:

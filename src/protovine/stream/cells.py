@@ -405,9 +405,7 @@ class _Column:
     def _odd(self, bad: list[int], why: str, hints: list[str]) -> DataError:
         place = self._first(bad)
         text, row = self.found.texts[place], self.found.row(place)
-        if text.startswith("#") and "comment" not in self.closed:
-            hints = ["comment = '#' if such lines are comments", *hints]
-        elif row == 1 and len(bad) == 1 < len(self.found.texts) and "units" not in self.closed:
+        if row == 1 and len(bad) == 1 < len(self.found.texts) and "units" not in self.closed:
             hints = ["units = true if this row holds units", *hints]
         return DataError(f"{self.name}: column {self.title!r}, row {row}: {text!r} {why}; set {', or '.join(hints)}")
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from protovine.errors import ConfigError, DataError
 from protovine.prototypes import FEATURE_MAX
+from protovine.values import is_whole, shown
 
 Label = bool | int | float | str
 # The class code of a row without a label.
@@ -136,10 +137,9 @@ class DataSet:
         Raises
         ------
         ConfigError
-            `limit` is below 1.
+            `limit` is no whole number, or below 1.
         """
-        if limit < 1:
-            raise ConfigError(f"the number of rows must be at least 1, got {limit}")
+        check_rows(limit)
         kept = tuple(point for point in self.drift_points if point < limit)
         return self._part(slice(limit), kept)
 
@@ -200,6 +200,12 @@ class DataSet:
                 return code
         known = ", ".join(str(label) for label in self.classes[:20]) + (", …" if len(self.classes) > 20 else "")
         raise ConfigError(f"the positive class must be one of {known}, got {label_text!r}")
+
+
+def check_rows(rows: Any) -> None:
+    """`ConfigError` unless it is a whole number of rows, at least 1."""
+    if not is_whole(rows) or rows < 1:
+        raise ConfigError(f"the number of rows must be a whole number of at least 1, got {shown(rows)}")
 
 
 def require_classes(data: DataSet) -> None:

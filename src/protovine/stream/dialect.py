@@ -21,6 +21,7 @@ from protovine.errors import DataError
 from protovine.stream.cells import Numbers, is_missing
 from protovine.stream.dates import date_like
 from protovine.stream.options import ReadOptions
+from protovine.stream.table import find_columns
 
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
 # The dialect is read from at most this many characters, and from at most this many rows of them.
@@ -251,21 +252,37 @@ def swallowed(row: Sequence[str], separator: str) -> int:
     return len(lines) if all(line.count(separator) == len(row) - 1 for line in lines) else 1
 
 
-def without_comments(text: str, separator: str, width: int, options: ReadOptions) -> tuple[str, int]:
-    """The text without its lines of comments, and how many there were.
+def without_comments(
+    name: str, text: str, separator: str, titles: Sequence[str], options: ReadOptions
+) -> tuple[str, int]:
+    """The text of the rows without its lines of comments, and how many there were.
 
     These begin with the comment mark; without such an option with #, if they have another number of cells than a row.
+
+    Raises
+    ------
+    DataError
+        Some rows begin with # and others do not: they may be commented out, or begin with a value.
     """
     mark, kept, quoted, count = options.comment or "#", [], False, 0
+    rows, marked = 0, []
     for line in _lines(text):
         if not quoted and line.startswith(mark):
             cells = next(cells_of(iter([line]), separator), [])
-            if options.comment is not None or len(cells) != width:
+            if options.comment is not None or len(cells) != len(titles):
                 count += 1
                 continue
+            if not is_missing(cells[0].strip(), options, among_numbers=True):  # Such as #N/A.
+                marked.append((rows + 1, cells[0]))
+        if not quoted and line.strip():
+            rows += 1
         if line.count('"') % 2:
             quoted = not quoted
         kept.append(line)
+    if marked and len(marked) < rows and not any(0 in find_columns(titles, w) for w in options.text_columns):
+        row, cell = marked[0]
+        column = f", or text_columns = [{titles[0]!r}] if its values begin so" if titles[0] else ""
+        raise DataError(f"{name}: row {row} begins with {cell!r}; set comment = '#' if such lines are comments{column}")
     return "".join(kept), count
 
 

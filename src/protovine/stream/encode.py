@@ -172,7 +172,15 @@ class _Reader:
         else:
             assert self.numbers is not None
             read, notes = read_column(
-                name, title, found, self.options, self.numbers, self.words, force=force, valid=order or ()
+                name,
+                title,
+                found,
+                self.options,
+                self.numbers,
+                self.words,
+                force=force,
+                valid=order or (),
+                closed=self.table.closed,
             )
             self.table.notes += notes
             column = Column(title, read.kind, read.values, order if read.kind == "text" else None)

@@ -97,13 +97,17 @@ def read_file(path: str | os.PathLike[str], options: ReadOptions | None = None, 
             f"{place}: not a data file; known file types are {', '.join(EXTENSIONS[:4])}, the first three "
             f"also with {', '.join(COMPRESSIONS)}"
         )
+    if not place.is_file():
+        raise DataError(
+            f"{place}: not a regular file, such as a pipe or a device; write what it gives into a file first"
+        )
     if place.stat().st_size == 0:
         raise DataError(f"{place}: the file is empty")
     if kind == "parquet":
         options.without("a Parquet file", (*TEXT_FILE_ONLY, *ENCODED_ONLY))
         table = _read_parquet(place)
     elif kind == "arff":
-        options.without("an ARFF file", (*TEXT_FILE_ONLY, "decimal", "thousands"))
+        options.without("an ARFF file", arff.CLOSED)
         table = arff.read(place.name, _text(place, options))
     else:
         table = _read_text(place, "," if kind == "csv" else "\t", options)
@@ -138,13 +142,13 @@ def _read_text(path: Path, usual: str, options: ReadOptions) -> Table:
     dialect = sniff(name, head or text, usual, options)
     notes = list(dialect.notes)
     body = text[dialect.body :]
-    mark = options.comment or "#"
-    if body.startswith(mark) or f"\n{mark}" in body or f"\r{mark}" in body:
-        body, count = without_comments(body, dialect.separator, len(dialect.titles), options)
-        notes += [f"{count} comment line{'s' * (count > 1)} left out"] * (count > 0)
-    del text
     titles = list(dialect.titles)
     titles = ["", *titles] if dialect.row_names else [*titles, ""] if dialect.spare else titles
+    mark = options.comment or "#"
+    if body.startswith(mark) or f"\n{mark}" in body or f"\r{mark}" in body:
+        body, count = without_comments(name, body, dialect.separator, titles, options)
+        notes += [f"{count} comment line{'s' * (count > 1)} left out"] * (count > 0)
+    del text
     raw = body.encode()
     width = len(titles)
     as_text = _as_text(titles, options)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from protovine.errors import DataError
-from protovine.stream.cells import Numbers, Words, is_missing
+from protovine.stream.cells import TRUTHS, Numbers, Words, is_missing
 from protovine.stream.dataset import Label, sort_labels
 from protovine.stream.options import ReadOptions
 from protovine.stream.table import Table
@@ -39,9 +39,14 @@ def codes_of(
     if table.from_text and not text_forced and not declared:
         others = [cell for cell, out in zip(cells, gone, strict=True) if not out]
         numeric = [_number(cell, options) is not None for cell in others]
-        if any(numeric) and all(
-            number or is_missing(cell.strip(), options, among_numbers=True)
-            for cell, number in zip(others, numeric, strict=True)
+        truths = [cell.strip().lower() in TRUTHS for cell in others]
+        if any(
+            any(known)
+            and all(
+                sure or is_missing(cell.strip(), options, among_numbers=True)
+                for cell, sure in zip(others, known, strict=True)
+            )
+            for known in (numeric, truths)
         ):
             gone = [is_missing(cell.strip(), options, among_numbers=True) for cell in cells]
     words.counts.update({c.strip(): int(n) for c, n, out in zip(cells, counts, gone, strict=True) if out and c.strip()})
@@ -112,7 +117,8 @@ def _check_decimals(
         return
     comma = next((text for text in texts if Numbers().parse(text) is None), None)
     if comma is not None and all(_number(text, options) is not None for text in texts):
-        hint = "decimal = ',' says that it is (then the column looks like regression)"
+        whole = all((_number(text, options) or 0) % 1 == 0 for text in texts)
+        hint = "decimal = ',' says that it is" + ("" if whole else " (then the column looks like regression)")
         if table.numbers is not None and table.numbers.thousands == ",":
             hint = "thousands = ',' says that it is"
         column = f"text_columns = [{title!r}]" if title is not None else "text_columns with it"
@@ -120,15 +126,19 @@ def _check_decimals(
 
 
 def _from_written(what: str, texts: list[str], table: Table, name: str) -> list[Label]:
-    """Labels from texts in a file: true/false or whole numbers if all are such, else the texts."""
-    if all(text.lower() in ("true", "false") for text in texts):
+    """Labels from texts in a file: true/false or whole numbers if all are such, else the texts, perhaps with a note."""
+    truths = [text.lower() in TRUTHS for text in texts]
+    if all(truths):
         return [text.lower() == "true" for text in texts]
     whole = re.compile(r"[+-]?\d+")
     numbers_in_texts = table.numbers if table.numbers is not None and table.numbers.decimal == "," else Numbers()
     values = [int(text) if whole.fullmatch(text) else numbers_in_texts.parse(text) for text in texts]
     good = sum(value is not None for value in values)
     if good < len(texts):
-        if 2 * good >= len(texts) and len(texts) > 2:
+        if any(truths):
+            odd = next(text for text, truth in zip(texts, truths, strict=True) if not truth)
+            table.notes.append(f"{what} has true/false and {odd!r}: all read as text")
+        elif 2 * good >= len(texts) and len(texts) > 2:
             odd = next(text for text, value in zip(texts, values, strict=True) if value is None)
             table.notes.append(f"{what} has numbers and the text {odd!r}: all read as text")
         return list(texts)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from protovine.errors import ConfigError, DataError
-from protovine.stream.dataset import DataSet
+from protovine.stream.dataset import DataSet, check_rows
 from protovine.stream.download import fetch
 from protovine.stream.encode import encode
 from protovine.stream.options import ENCODED_ONLY, PAIRS_ONLY, TEXT_FILE_ONLY, ReadOptions
@@ -67,7 +67,8 @@ def from_python(
     (('a', 'b', 'c'), [[1.0, 1.0, 0.0], [0.0, 0.0, 0.0], [3.0, 0.0, 1.0]])
     """
     options = ReadOptions.of(**settings) if options is None else options
-    check_rows(rows)
+    if rows is not None:
+        check_rows(rows)
     if isinstance(obj, DataSet):
         options.only("a DataSet", ())
         return obj if rows is None else obj.head(rows)
@@ -85,12 +86,6 @@ def from_python(
         table = _from_pairs(name, obj, rows, options.absent)
     data = encode(table, options)
     return data if rows is None else data.head(rows)
-
-
-def check_rows(rows: int | None) -> None:
-    """`ConfigError` unless the number of rows is in range."""
-    if rows is not None and rows < 1:
-        raise ConfigError(f"the number of rows must be at least 1, got {rows}")
 
 
 def _frame(name: str, obj: Any) -> pd.DataFrame | None:
@@ -113,12 +108,22 @@ def _frame(name: str, obj: Any) -> pd.DataFrame | None:
         return None
     columns = {}
     for place, title in enumerate(frame.columns):
-        column = frame.get_column(title)
-        plain = column.dtype.is_numeric() and not column.is_null().any()
-        columns[place] = pd.Series(column.to_numpy() if plain else column.to_list(), dtype=None if plain else object)
+        columns[place] = _series(frame.get_column(title))
     made = pd.DataFrame(columns)
     made.columns = pd.Index(frame.columns)
     return made
+
+
+def _series(column: Any) -> pd.Series:
+    """A column of narwhals: numbers as NumPy has them, everything else as Python does."""
+    import pandas as pd
+
+    if column.dtype.is_numeric() and not column.is_null().any():
+        try:
+            return pd.Series(column.to_numpy())
+        except Exception:  # Other libraries' own errors: NumPy has no numbers of 128 bits.
+            pass
+    return pd.Series(column.to_list(), dtype=object)
 
 
 def _is_pair(item: object) -> bool:
@@ -223,7 +228,8 @@ def _from_pairs(name: str, obj: object, rows: int | None, absent: str) -> Table:
             "'missing' changes that"
         )
     titles = [str(title).strip() for title in present]
-    return Table(name, titles, columns, notes, pd.Series(labels, dtype=object), absent_zero=tuple(zero))
+    made = pd.Series(labels, dtype=object)
+    return Table(name, titles, columns, notes, made, absent_zero=tuple(zero), closed=TEXT_FILE_ONLY)
 
 
 def _absent_is_zero(values: Sequence[tuple[int, Any]], rows: int, absent: str) -> bool:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from protovine.errors import ConfigError, DataError, suggest
 from protovine.stream.cells import Distinct, Numbers, Words
-from protovine.stream.options import ReadOptions
+from protovine.stream.options import TEXT_FILE_ONLY, ReadOptions
+from protovine.values import is_missing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,6 +50,8 @@ class Table:
         Columns whose absent keys were read as 0.
     words : Words
         What was read as missing so far.
+    closed : tuple of str
+        Options that do not apply, so that errors do not name them.
     """
 
     name: str
@@ -64,13 +67,19 @@ class Table:
     label_place: int = -1
     absent_zero: tuple[str, ...] = ()
     words: Words = field(default_factory=Words)
+    closed: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, name: str, frame: pd.DataFrame, labels: pd.Series | None = None) -> Table:
         """The columns of a DataFrame; its index does not count."""
-        notes = [f"index {str(index)!r} of the DataFrame left out" for index in frame.index.names if index is not None]
+        index = frame.index
+        notes = [f"index {str(title)!r} of the DataFrame left out" for title in index.names if title is not None]
+        # Whole numbers without a name are what pandas itself gives the rows.
+        if not notes and (index.nlevels > 1 or index.dtype.kind not in "iu"):
+            notes = [f"index of the DataFrame, such as {str(index[:1].tolist()[0])!r}, left out"] if len(index) else []
         columns = [frame.iloc[:, j].reset_index(drop=True) for j in range(frame.shape[1])]
-        return cls(name, [str(title).strip() for title in frame.columns], columns, notes, labels)
+        titles = ["" if is_missing(title) else str(title).strip() for title in frame.columns]
+        return cls(name, titles, columns, notes, labels, closed=TEXT_FILE_ONLY)
 
 
 def find_columns(titles: Sequence[str], wanted: str | int) -> list[int]:

@@ -196,8 +196,10 @@ class CsvReplay(ParsedSource):
         return None
 
     def _is_value(self, cell: str) -> bool:
-        """Whether a cell of the first column, which begins like a comment, is a text of the schema."""
+        """Whether a cell of the first column, which begins like a comment, is missing, or a text of the schema."""
         schema, name = self._parser.schema, self._header[0]
+        if is_missing(cell, self._options, among_numbers=True):
+            return True
         if self._label == 0:
             return cell in schema.classes
         return name is not None and (f"{name}={cell}" in self._numeric or cell in schema.ordinal.get(name, ()))
