@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from protovine.net import CsvReplay, Schema
@@ -116,6 +116,7 @@ def test_any_bytes_are_an_event_or_counted(data):
         assert event.time_ns is None or 0 <= event.time_ns < 2**63
 
 
+@example(classes=[0, 1, "True"], text="true")
 @given(
     classes=st.lists(st.sampled_from([0, 1, 2, 10, "1", "0", "a", "True", "TRUE", "no"]), min_size=1, unique_by=str),
     text=st.sampled_from(["true", "True", "TRUE", " true ", "false", "False", "FALSE"]),

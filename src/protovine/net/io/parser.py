@@ -234,12 +234,12 @@ class Parser:
             raise Refusal("label", str(error), "y") from None
 
     def _other_spellings(self, label: Any) -> list[Any]:
-        """What else a text may mean: without blanks around it, true or false, or the number that it reads as."""
+        """What else a text may mean: without blanks around it, the number that it reads as."""
         if not isinstance(label, str):
             return []
         others: list[Any] = [label.strip()]
-        if (truth := TRUTHS.get(others[0].lower())) is not None:  # A number only where `Schema.code` allows it.
-            return [*others, bool(truth)]
+        if others[0].lower() in TRUTHS:  # `Schema.code` knows where they are numbers.
+            return others
         with contextlib.suppress(DataError):
             others.append(self._reading.number("y", label))
         return others

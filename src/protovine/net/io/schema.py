@@ -22,6 +22,7 @@ from protovine.net.io.times import iso_ns
 from protovine.net.io.wording import shown as shown
 from protovine.prototypes import FEATURE_MAX
 from protovine.stream import DataSet, Label
+from protovine.stream.cells import TRUTHS
 from protovine.values import listed
 
 FEATURES_MAX = 100_000
@@ -215,8 +216,8 @@ class Schema:
         """The class that ``label`` means, 0 to len(classes) - 1.
 
         The class of the same value and type; failing that the one that reads the same: 1, 1.0 and "1" mean each other,
-        and so do true, "true" and "True". True and false also mean 1 and 0, and these them, where no other number
-        is a class.
+        and so do true and the text "true" in any case. True and false also mean 1 and 0, and these them, where no other
+        number is a class.
 
         Raises
         ------
@@ -234,7 +235,9 @@ class Schema:
         """
         if isinstance(label, str) and (True, label) in self._codes:
             return self._codes[True, label]
-        keys = [(is_text, text) for text in spellings(label) for is_text in (False, True)]
+        truth = TRUTHS.get(label.lower()) if isinstance(label, str) else None
+        texts = spellings(label if truth is None else bool(truth))
+        keys = [(is_text, text) for text in texts for is_text in (False, True)]
         found = {self._codes[key] for key in keys if key in self._codes}
         if len(found) == 1:
             return found.pop()
