@@ -267,7 +267,7 @@ def test_only_labels_with_decimals_look_like_regression(read, labels, hint):
         assert (0, 1) == read(content, decimal=",").classes
 
 
-@pytest.mark.parametrize("name", ["plain.jsonl", "plain.xlsx", "plain.feather", "plain.csv.zip", "plain.txt", "plain"])
+@pytest.mark.parametrize("name", ["plain.json", "plain.xlsx", "plain.feather", "plain.csv.zip", "plain.txt", "plain"])
 def test_a_file_of_another_type_is_no_unknown_data_set(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     (tmp_path / name).write_text("x")

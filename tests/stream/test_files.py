@@ -231,7 +231,7 @@ def test_parquet_without_pyarrow_names_the_package_to_install(read, monkeypatch)
         (
             "f.xlsx",
             "x",
-            "not a data file; known file types are .csv, .tsv, .arff, .parquet, the first three also with .gz",
+            "not a data file; known file types are .csv, .tsv, .arff, .jsonl, .ndjson, these also with .gz",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""Data sets from CSV, TSV, Parquet and ARFF files."""
+"""Data sets from CSV, TSV, JSON Lines, Parquet and ARFF files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from protovine.errors import DataError
-from protovine.stream import arff
+from protovine.stream import arff, jsonl
 from protovine.stream.cells import (
     Distinct,
     Numbers,
@@ -44,7 +44,7 @@ from protovine.stream.table import Table, check_titles, find_columns
 if TYPE_CHECKING:
     import pandas as pd
 
-TEXT_ENDINGS = (".csv", ".tsv", ".arff")
+TEXT_ENDINGS = (".csv", ".tsv", ".arff", ".jsonl", ".ndjson")
 EXTENSIONS = (*TEXT_ENDINGS, ".parquet", *(text + packed for text in TEXT_ENDINGS for packed in COMPRESSIONS))
 
 # Two cells that begin with 0 and have another digit behind it; in numbers the 0 would be lost.
@@ -57,8 +57,8 @@ def read_file(path: str | os.PathLike[str], options: ReadOptions | None = None, 
     Parameters
     ----------
     path : str or path
-        A name that ends in ``.csv``, ``.tsv`` or ``.arff``, perhaps with ``.gz``, ``.bz2``, ``.xz`` or ``.zst``, or in
-        ``.parquet``.
+        A name that ends in ``.csv``, ``.tsv``, ``.arff``, ``.jsonl`` or ``.ndjson``, perhaps with ``.gz``, ``.bz2``,
+        ``.xz`` or ``.zst``, or in ``.parquet``.
     options : ReadOptions, optional
         How to read it; or the same as `settings`, for example ``label="species"``.
 
@@ -87,15 +87,14 @@ def read_file(path: str | os.PathLike[str], options: ReadOptions | None = None, 
     ("1 row with a missing value: filled with the column's median",)
     """
     options = ReadOptions.of(**settings) if options is None else options
-    options.without("a file", PAIRS_ONLY)
     place = Path(path).expanduser()
     if not place.exists():
         raise DataError(f"no such file: {place}")
     kind = base_ending(place.name).rpartition(".")[2]
     if not place.name.lower().endswith(EXTENSIONS) or place.is_dir():
         raise DataError(
-            f"{place}: not a data file; known file types are {', '.join(EXTENSIONS[:4])}, the first three "
-            f"also with {', '.join(COMPRESSIONS)}"
+            f"{place}: not a data file; known file types are {', '.join(TEXT_ENDINGS)}, these also with "
+            f"{', '.join(COMPRESSIONS)}, and .parquet"
         )
     if not place.is_file():
         raise DataError(
@@ -103,6 +102,10 @@ def read_file(path: str | os.PathLike[str], options: ReadOptions | None = None, 
         )
     if place.stat().st_size == 0:
         raise DataError(f"{place}: the file is empty")
+    if kind in ("jsonl", "ndjson"):
+        options.without("a JSON Lines file", TEXT_FILE_ONLY)
+        return encode(jsonl.read(place.name, _text(place, options), options), options)
+    options.without("a file", PAIRS_ONLY)
     if kind == "parquet":
         options.without("a Parquet file", (*TEXT_FILE_ONLY, *ENCODED_ONLY))
         table = _read_parquet(place)

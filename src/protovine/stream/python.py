@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +14,9 @@ from protovine.stream.dataset import DataSet, check_rows
 from protovine.stream.download import fetch
 from protovine.stream.encode import encode
 from protovine.stream.options import ENCODED_ONLY, PAIRS_ONLY, TEXT_FILE_ONLY, ReadOptions
+from protovine.stream.rows import from_rows
 from protovine.stream.table import Table, check_titles
-from protovine.values import check_index, is_missing, number
+from protovine.values import check_index
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -203,46 +203,7 @@ def _from_pairs(name: str, obj: object, rows: int | None, absent: str) -> Table:
             raise DataError(f"{name}: row {row_number} must be a pair (dict, label), got {type(item).__name__}")
         table.append(item[0])
         labels.append(item[1])
-    # A counter keeps the order in which keys were added first.
-    present: Counter[Any] = Counter(title for row in table for title in row)
     if not labels:
         raise DataError(f"{name}: there are no rows")
-    if not present:
-        raise DataError(f"{name}: the rows have no features")
-    columns: list[pd.Series] = []
-    zero: list[str] = []
-    dropped_out: list[str] = []
-    for title, count in present.items():
-        fill = None
-        if count < len(table):
-            as_zero = _absent_is_zero(
-                [(at, row[title]) for at, row in enumerate(table) if title in row], len(table), absent
-            )
-            (zero if as_zero else dropped_out).append(str(title).strip())
-            fill = 0 if as_zero else None
-        columns.append(pd.Series([row.get(title, fill) for row in table], dtype=object))
-    notes = []
-    if zero or dropped_out:
-        notes.append(
-            f"keys that some rows lack: {len(zero)} read as 0 there, {len(dropped_out)} as missing; absent = 'zero' or "
-            "'missing' changes that"
-        )
-    titles = [str(title).strip() for title in present]
     made = pd.Series(labels, dtype=object)
-    return Table(name, titles, columns, notes, made, absent_zero=tuple(zero), closed=TEXT_FILE_ONLY)
-
-
-def _absent_is_zero(values: Sequence[tuple[int, Any]], rows: int, absent: str) -> bool:
-    """Whether a key that a row lacks is 0 there, by the learners' rule, given its values by row."""
-    from protovine.absence import is_measurement
-
-    known = [value for _, value in values if not is_missing(value)]
-    numbers = [found for value in known if (found := number(value)) is not None]
-    if absent == "missing" or len(numbers) < len(known):  # Texts and dates have no 0.
-        return False
-    if absent == "zero" or not numbers:
-        return True
-    there = len(values) / (rows - values[0][0])
-    repeated = Counter(numbers).most_common(1)[0][1] / len(numbers)
-    mean, deviation = float(np.mean(numbers)), float(np.std(numbers))
-    return not is_measurement(there, float(len(numbers)), repeated, mean, deviation, 1.0)
+    return from_rows(name, table, absent, made)

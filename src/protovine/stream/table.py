@@ -46,6 +46,8 @@ class Table:
         Columns that are "text" or "number" by declaration.
     label_place : int
         The label when none is named.
+    label_why : str
+        Why it is, if it is not the last column.
     absent_zero : tuple of str
         Columns whose absent keys were read as 0.
     words : Words
@@ -65,6 +67,7 @@ class Table:
     declared: dict[str, tuple[str, ...]] = field(default_factory=dict)
     forced: dict[int, str] = field(default_factory=dict)
     label_place: int = -1
+    label_why: str = "the class attribute of the file"
     absent_zero: tuple[str, ...] = ()
     words: Words = field(default_factory=Words)
     closed: tuple[str, ...] = ()
@@ -164,7 +167,7 @@ def split_label(table: Table, options: ReadOptions) -> Chosen:
         rule = "as the option label says"
         if options.label is None:
             label = table.label_place if table.label_place in kept else kept[-1] if kept else None
-            rule = "the last column" if label is None or label == kept[-1] else "the class attribute of the file"
+            rule = "the last column" if label is None or label == kept[-1] else table.label_why
             if group is not None and label is not None and group > label == kept[-1]:
                 rule = "the last column but the group"
                 table.notes.append(f"the label is {titles[label]!r}, as the last column is the group")
