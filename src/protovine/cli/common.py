@@ -37,6 +37,7 @@ READING: tuple[tuple[str, Any, str], ...] = (
     ("label", str, "label column, by name or place; the last one by default"),
     ("drop", tuple, "columns to leave out, by name or place"),
     ("group", str, "column of the device or user that a row comes from: no feature"),
+    ("sort_by", str, "column of numbers or dates by which rows are put in order, first of all"),
     ("text", ("one-hot", "ordinal"), "how text columns become numbers"),
     ("missing", ("impute", "drop", "error"), "what happens to missing values"),
     ("missing_words", tuple, "more cells that mean a missing value"),

@@ -29,7 +29,7 @@ from protovine.stream.dataset import UNLABELLED, DataSet
 from protovine.stream.groups import groups_of
 from protovine.stream.labels import all_are, codes_of, dense
 from protovine.stream.options import ReadOptions
-from protovine.stream.remarks import remarks
+from protovine.stream.remarks import remarks, remarks_on_order
 from protovine.stream.table import Table, split_label
 
 if TYPE_CHECKING:
@@ -94,24 +94,34 @@ def encode(table: Table, options: ReadOptions) -> DataSet:
     if rows == 0:
         raise DataError(f"{name}: there are no rows")
     reader = _Reader(table, options, words)
-    reader.prepare([place for place in chosen.features if place not in chosen.text])
-    columns = [
-        reader.column(
+    used = dict.fromkeys([*chosen.features, *([] if chosen.order is None else [chosen.order])])
+    reader.prepare([place for place in used if place not in chosen.text])
+    read = {
+        place: reader.column(
             place,
             "text" if place in chosen.text else "number" if place in chosen.numbers else table.forced.get(place, ""),
         )
-        for place in chosen.features
-    ]
+        for place in used
+    }
+    columns = [read[place] for place in chosen.features]
     label = None if chosen.label is None else table.titles[chosen.label]
     codes, classes = codes_of(table, labels, label, options, words)
     notes += words.note()
     groups, group_names = (None, ()) if chosen.group is None else groups_of(table, chosen.group, options)
+    if chosen.order is not None:
+        order = _order(name, read[chosen.order])
+        for column in columns:
+            column.values = column.values[order]
+        codes, groups = codes[order], None if groups is None else groups[order]
     absent = {column.name: column.missing for column in columns}
     columns, kept = _without_missing(name, columns, options.missing, notes)
     codes = codes[kept]
     if (unlabelled := codes == UNLABELLED).any():
         notes.append(f"{_rows(unlabelled)} with a missing label: predicted, but not learnt and not judged")
-    notes += remarks(columns, {title: gone[kept] for title, gone in absent.items()}, codes, len(classes))
+    groups = None if groups is None else groups[kept]
+    absent = {title: gone[kept] for title, gone in absent.items()}
+    notes += remarks(columns, absent, codes, len(classes))
+    notes += [] if chosen.order is not None else remarks_on_order(columns, absent, groups)
     x: dict[str, npt.NDArray[np.float64]] = {}
     vocabularies = {column.name: _vocabulary(column, options.text) for column in columns if column.kind == "text"}
     for column in columns:
@@ -130,10 +140,20 @@ def encode(table: Table, options: ReadOptions) -> DataSet:
         absent_zero=tuple(title for title in table.absent_zero if title in x),
         label=label or "",
         label_rule=chosen.rule,
-        groups=None if groups is None else groups[kept],
+        groups=groups,
         group_names=group_names,
         ordinal=vocabularies if options.text == "ordinal" else {},
     )
+
+
+def _order(name: str, column: Column) -> npt.NDArray[np.intp]:
+    """The rows in ascending order of a column; rows with equal values stay in their order."""
+    if column.kind == "text":
+        raise DataError(f"{name}: column {column.name!r} holds texts; sort_by takes a column of numbers or dates")
+    if column.missing.any():
+        row = int(np.argmax(column.missing)) + 1
+        raise DataError(f"{name}: column {column.name!r}, row {row}: rows are sorted by it, and the cell is empty")
+    return np.argsort(column.values, kind="stable")
 
 
 class _Reader:

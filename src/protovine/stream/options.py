@@ -74,6 +74,7 @@ class ReadOptions:
     label: str | int | None = _option(None, "label column, by name or place; the last one by default")
     drop: tuple[str | int, ...] = _option((), "columns to leave out, by name or place")
     group: str | int | None = _option(None, "column of the device or user that a row comes from: no feature")
+    sort_by: str | int | None = _option(None, "column of numbers or dates by which rows are put in order, first of all")
     text: str = _option("one-hot", "how text columns become numbers")
     missing: str = _option("impute", "what happens to missing values")
     missing_words: tuple[str, ...] = _option((), "more cells that mean a missing value")
@@ -119,10 +120,10 @@ class ReadOptions:
         both = [column for column in self.text_columns if column in self.number_columns]
         if both:
             raise ConfigError(f"column {both[0]!r} is in text_columns and in number_columns")
-        for name in ("label", "group"):
+        for name in ("label", "group", "sort_by"):
             column = getattr(self, name)
             self._check_columns(name, () if column is None else (column,))
-            if column is not None and column in self.drop:
+            if column is not None and column in self.drop and name != "sort_by":
                 raise ConfigError(f"column {column!r} is the {name} and in drop")
         if self.label is not None and self.label == self.group:
             raise ConfigError(f"column {self.label!r} is the label and the group")

@@ -55,6 +55,28 @@ def remarks(
     return notes
 
 
+def remarks_on_order(
+    columns: Sequence[Column], absent: Mapping[str, npt.NDArray[np.bool_]], groups: npt.NDArray[np.int64] | None
+) -> list[str]:
+    """Notes on columns of dates that do not ascend from row to row, or among the rows of each group."""
+    notes = []
+    for column in columns:
+        present = ~absent[column.name]
+        if column.origin is None or present.sum() < ROWS_MIN:
+            continue
+        values, of = column.values[present], np.zeros(int(present.sum())) if groups is None else groups[present]
+        order = np.argsort(of, kind="stable")
+        steps = np.diff(values[order])[np.diff(of[order]) == 0]
+        falls = int((steps < 0).sum())
+        if falls:
+            back = "all go back" if not (steps > 0).any() else f"{falls} go back"
+            notes.append(
+                f"rows are learnt in the order of the file, and by {column.name!r} {back} in time; "
+                f"sort_by = {column.name!r} sorts them"
+            )
+    return notes
+
+
 def _is_constant(values: npt.NDArray[Any]) -> bool:
     return bool((values == values[0]).all())
 

@@ -133,6 +133,7 @@ class Chosen:
     label: int | None
     rule: str  # Why it is the label; empty where the labels are no column.
     group: int | None
+    order: int | None
     features: list[int]
     text: set[int]
     numbers: set[int]
@@ -162,6 +163,7 @@ def split_label(table: Table, options: ReadOptions) -> Chosen:
     if group in dropped:
         raise ConfigError(f"column {titles[group]!r} is the group and in drop")
     kept = [place for place in kept if place != group]
+    order = None if options.sort_by is None else find_column(name, titles, options.sort_by, "sort_by")
     label, rule = None, ""
     if table.labels is None:
         rule = "as the option label says"
@@ -179,6 +181,8 @@ def split_label(table: Table, options: ReadOptions) -> Chosen:
                 raise ConfigError(f"column {titles[label]!r} is the label and in drop")
             if label == group:
                 raise ConfigError(f"column {titles[label]!r} is the label and the group")
+    if order is not None and order == label:
+        raise ConfigError(f"column {titles[order]!r} is the label and in sort_by")
     features = [place for place in kept if place != label]
     if (table.labels is None and len(kept) < 2) or not features:
         only = f"one: {titles[kept[0]]!r}" if kept else "none"
@@ -193,7 +197,7 @@ def split_label(table: Table, options: ReadOptions) -> Chosen:
         raise ConfigError(f"column {titles[min(number & {label})]!r} is the label and in number_columns")
     if dropped:
         table.notes.append(f"columns left out: {', '.join(titles[place] for place in sorted(dropped))}")
-    return Chosen(label, rule, group, features, text, number)
+    return Chosen(label, rule, group, order, features, text, number)
 
 
 def some_columns(name: str, titles: Sequence[str], wanted: str | int) -> list[int]:

@@ -45,6 +45,7 @@ class DataOptions(Section):
     infinity: Literal["error", "missing"] = _reading("infinity")
     drop: tuple[str | int, ...] | str | int = _reading("drop")
     group: str | int | None = _reading("group")
+    sort_by: str | int | None = _reading("sort_by")
     text_columns: tuple[str | int, ...] | str | int = _reading("text_columns")
     number_columns: tuple[str | int, ...] | str | int = _reading("number_columns")
     day_first: bool | None = _reading("day_first")

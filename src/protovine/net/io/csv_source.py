@@ -114,7 +114,9 @@ class CsvReplay(ParsedSource):
         if not ending.endswith((".csv", ".tsv")):
             raise ConfigError(f"path must end in .csv, .tsv or these with {', '.join(COMPRESSIONS)}, got {self._path}")
         self._options = ReadOptions() if read is None else read
-        self._options.without("a CSV replay", ("text", "missing", "absent", "text_columns", "number_columns", "group"))
+        self._options.without(
+            "a CSV replay", ("text", "missing", "absent", "text_columns", "number_columns", "group", "sort_by")
+        )
         self._rate_hz, self._loops = rate_hz, loops
         self._parser = Parser(schema, refused)
         self._numeric, self._times = set(schema.features) - set(schema.ordinal), set(schema.times)
