@@ -20,6 +20,7 @@ from protovine.learn import (
     river_core,
 )
 from protovine.prototypes import PrototypeSet
+from protovine.snapshot import pack
 from protovine.stream import DataSet
 
 
@@ -265,3 +266,26 @@ def test_a_server_returns_what_the_others_hold_class_by_class() -> None:
         each.collect(2, PrototypeSet.of([[1.0, 2.0], [3.0, 4.0]], [0, 1], event_ns=[0, 5]))
         assert [[3.0, 4.0]] == each.others(0).x.tolist()
     assert -1 == server.predict(np.zeros(2)).code
+
+
+def test_a_refused_state_changes_nothing() -> None:
+    ensemble = bayes()
+    for wrong in (
+        {"seen": np.ones(3), "local": {}},
+        {"seen": np.ones(3), "received": [[1, b"?"]]},
+        {"seen": np.ones(9)},
+    ):
+        with pytest.raises(SnapshotError):
+            ensemble.restore({**bayes().state(), **wrong})
+        assert (0, -1) == (len(ensemble), ensemble.predict(np.zeros(3)).code)
+    server = AggregatorCore(1, 2, GreedyCompressor())
+    server.collect(0, PrototypeSet.of([[0.5]], [0]))
+    before = pack(server.state())
+    other = AggregatorCore(1, 2, GreedyCompressor()).state()
+    for wrong in ({"seen": np.ones(2), "sets": None}, {"seen": np.ones(2), "sent": [[0]]}, {"seen": np.ones(5)}):
+        with pytest.raises(SnapshotError):
+            server.restore({**other, **wrong})
+    other.pop("compressor")
+    with pytest.raises(SnapshotError):
+        server.restore(other)
+    assert before == pack(server.state())

@@ -81,14 +81,15 @@ class AggregatorCore(ModelCore):
         return {**super().state(), "dim": self.dim, "sets": sets, "sent": sent, "compressor": self.compressor.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from ``state``; `SnapshotError` if it does not fit."""
-        super().restore(state)
+        """Go on from ``state``; `SnapshotError` if it does not fit, and then nothing has changed."""
+        seen = self._seen_of(state)
         try:
-            self._sets = {
+            sets = {
                 int(client): PrototypeSet(x, label, weight, event_ns, int(client))
                 for client, x, label, weight, event_ns in state["sets"]
             }
-            self._sent_ns = {int(client): int(at_ns) for client, at_ns in state["sent"]}
+            sent = {int(client): int(at_ns) for client, at_ns in state["sent"]}
+            self.compressor.restore(state["compressor"])
         except (KeyError, TypeError, ValueError) as error:
             raise SnapshotError(f"the server's state is damaged: {error}") from None
-        self.compressor.restore(state["compressor"])
+        self._seen, self._sets, self._sent_ns = seen, sets, sent

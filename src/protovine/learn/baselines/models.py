@@ -23,7 +23,10 @@ _WEIGHT_MIN = 1e-6
 
 
 class ModelLearner(ArrayLearner, Protocol):
-    """A learner that shares its model as a whole; it has no prototypes."""
+    """A learner that shares its model as a whole; it has no prototypes, and gets none.
+
+    Its `state` has the models of its peers. `protovine.checks.check_model_learner` tests all promises.
+    """
 
     def encode(self) -> bytes:
         """The local model as bytes; none before the first sample."""
@@ -34,7 +37,7 @@ class ModelLearner(ArrayLearner, Protocol):
         ...
 
     def adopt(self, peer: int, model: Any) -> None:
-        """Use a model from `decode` as the newest of ``peer``."""
+        """Use a model from `decode` as the newest of ``peer``, in place of the one before."""
         ...
 
 
@@ -123,11 +126,15 @@ class ModelCore(ABC):
         return {"seen": self._seen.copy()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from ``state``; `SnapshotError` if it does not fit."""
+        """Go on from ``state``; `SnapshotError` if it does not fit, and then nothing has changed."""
+        self._seen = self._seen_of(state)
+
+    def _seen_of(self, state: dict[str, Any]) -> NDArray[np.float64]:
+        """The counts of a state; `SnapshotError` if it does not fit."""
         seen = np.asarray(state.get("seen"))
         if seen.shape != (self.n_classes,) or state.get("dim", self.dim) != self.dim:
             raise SnapshotError(f"the learner's state does not fit {self.dim} features and {self.n_classes} classes")
-        self._seen = seen.astype(np.float64)
+        return seen.astype(np.float64)
 
 
 class Model(Protocol):
@@ -243,15 +250,15 @@ class EnsembleCore(ModelCore):
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from ``state``; `SnapshotError` if it does not fit this learner."""
-        super().restore(state)
+        """Go on from ``state``; `SnapshotError` if it does not fit this learner, which is then unchanged."""
+        seen = self._seen_of(state)
         try:
             received = {int(peer): self.decode(payload) for peer, payload in state["received"]}
             hits = {int(number): float(hit) for number, hit in state["hits"]}
             self.local.restore(state["local"])
         except (CodecError, KeyError, TypeError, ValueError) as error:
             raise SnapshotError(f"the models' state does not fit: {error}") from None
-        self._received, self._hits = received, hits
+        self._seen, self._received, self._hits = seen, received, hits
 
     def _models(self) -> list[tuple[int, Model]]:
         """The local model as -1 if it has learnt anything, and those of the peers in ascending order."""
