@@ -1,4 +1,4 @@
-"""Random streams, records, snapshots, varints, prototype sets and the contracts of `protovine.checks`."""
+"""Random streams, records, snapshots, varints and prototype sets."""
 
 from __future__ import annotations
 
@@ -11,13 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protovine import checks, records, varint
-from protovine.compress import CompressionResult, DbscanCompressor
+from protovine import records, varint
 from protovine.errors import CodecError, DataError, SnapshotError, suggest
-from protovine.learn import XuILVQCore
 from protovine.prototypes import PrototypeSet
 from protovine.rng import stream
-from protovine.share import decode_set, encode_set
 from protovine.snapshot import pack, unpack
 
 
@@ -188,32 +185,3 @@ def test_sets_check_their_shapes_and_values() -> None:
 def test_suggestions_name_the_nearest_or_all() -> None:
     assert " (did you mean 'ring'?)" == suggest("rign", ["ring", "star"])
     assert " (known: ring, star)" == suggest("xyz", ["star", "ring"])
-
-
-class Forgetful(XuILVQCore):
-    def restore(self, state: dict) -> None:
-        super().restore({**state, "mass": state["mass"] + 1})
-
-
-class Peeking(XuILVQCore):
-    def predict(self, x: np.ndarray):
-        return super().predict(x * 0)._replace(proba=np.full(self.n_classes, 1 / self.n_classes))
-
-
-class Loser(DbscanCompressor):
-    def compress(self, prototypes: PrototypeSet, limit: int) -> CompressionResult:
-        made = super().compress(prototypes, limit)
-        return CompressionResult(made.prototypes.take(np.flatnonzero(made.prototypes.label > 0)), made.exact)
-
-
-def test_contracts_hold_and_notice_what_breaks_them() -> None:
-    checks.check_learner(XuILVQCore)
-    for broken, promise in ((Forgetful, "continues like the original"), (Peeking, "without a model")):
-        with pytest.raises(AssertionError, match=promise):
-            checks.check_learner(broken)
-    with pytest.raises(AssertionError, match="no class is lost"):
-        checks.check_compressor(Loser)
-    with pytest.raises(AssertionError, match="vectors survive"):
-        checks.check_codec(encode_set, decode_set, relative_error=1e-12)
-    with pytest.raises(AssertionError, match="is refused"):
-        checks.check_codec(encode_set, lambda data, limits: decode_set(data, type(limits)(4, 3)))

@@ -24,7 +24,7 @@ class CompressionResult:
 
 
 class Compressor(Protocol):
-    """Makes a set smaller and never loses a class.
+    """Makes a set smaller and never loses a class. A learner calls it again until its set keeps the limit.
 
     ``state`` and ``restore`` carry values from one call to the next, such as the starting point of a search.
     """

@@ -30,7 +30,11 @@ class SetCompression:
 
 
 class ArrayLearner(Protocol):
-    """An online classifier over float64 vectors of fixed length whose knowledge is a prototype set."""
+    """An online classifier over float64 vectors of fixed length whose knowledge is a prototype set.
+
+    No method changes its arguments, and every answer is an array that does not change later. Only `learn`,
+    `learn_received` and `restore` change what it knows. `protovine.checks.check_learner` tests all promises.
+    """
 
     dim: int
     n_classes: int
@@ -82,7 +86,7 @@ class ArrayLearner(Protocol):
         ...
 
     def state(self) -> dict[str, Any]:
-        """Everything needed to go on after a crash."""
+        """Everything needed to go on after a crash, as copies of values that `protovine.snapshot.pack` can save."""
         ...
 
     def restore(self, state: dict[str, Any]) -> None:
