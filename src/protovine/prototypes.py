@@ -113,6 +113,11 @@ class PrototypeSet(msgspec.Struct, frozen=True, eq=False, gc=False):
         """Number of features, d."""
         return int(self.x.shape[1])
 
+    def read_only(self) -> PrototypeSet:
+        """The same prototypes in arrays that cannot be written; no value is copied."""
+        x, label, weight, event_ns = map(read_only, (self.x, self.label, self.weight, self.event_ns))
+        return PrototypeSet(x, label, weight, event_ns, self.origin)
+
     def take(self, index: Sequence[int] | NDArray[Any]) -> PrototypeSet:
         """The prototypes at ``index``, in that order."""
         at = np.asarray(index)
@@ -145,6 +150,19 @@ class Evidence:
     samples_learnt: int
     window_x: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
     window_label: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+
+
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """A view of an array that cannot be written.
+
+    Examples
+    --------
+    >>> read_only(np.zeros(2)).flags.writeable
+    False
+    """
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def inverse_variance(x: NDArray[np.floating], weight: NDArray[np.float64] | None = None) -> NDArray[np.float64]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from abc import ABC, abstractmethod
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -12,10 +14,11 @@ import msgspec
 import numpy as np
 
 from protovine import records
-from protovine.errors import CodecError, RemoteProtocolError, check_range
+from protovine.errors import CodecError, LocalProtocolError, RemoteProtocolError, check_range
 from protovine.exchange.alarms import Seen
 from protovine.exchange.forgotten import Forgotten
-from protovine.gossip import Kind, LogGossip, OfferLike, Outgoing, PeerView, PushGossip, Schedule
+from protovine.gossip import EVERYONE, Kind, LogGossip, OfferLike, Outgoing, PeerView, PushGossip, Schedule
+from protovine.gossip.schedule import Broadcast
 from protovine.prototypes import PrototypeSet
 from protovine.records import Record
 from protovine.share import LocalSample, SetLimits, WholeSets
@@ -318,7 +321,8 @@ class PushExchange(GossipView, ABC):
     def _chosen(self, now_ns: int) -> list[int]:
         if not self.schedule.active or not self.peers:
             return []
-        return self.schedule.choose(self.peers, len(self.peers), now_ns)
+        among = [EVERYONE] if isinstance(self.schedule, Broadcast) else self.peers
+        return chosen(self.schedule, self.peers, len(self.peers), now_ns, among)
 
     def _share(self, peers: list[int], samples_learnt: int, now_ns: int, out: Outputs) -> None:
         if peers:
@@ -395,6 +399,38 @@ class SetPushExchange(PushExchange):
         """Continue as a new incarnation."""
         super().restore(state)
         self.share.restore(state["share"])
+
+
+def chosen(schedule: Schedule, candidates: list[int], total: int, now_ns: int, among: list[int]) -> list[int]:
+    """The peers that a schedule names at an opportunity: different ones ``among`` these, which ascend.
+
+    Raises
+    ------
+    LocalProtocolError
+        The schedule names anything else; only a `Broadcast` may name `EVERYONE` where payloads are pushed.
+
+    Examples
+    --------
+    >>> from protovine.gossip import Coin
+    >>> chosen(Coin(1, 1.0, np.random.default_rng(0)), [3], total=1, now_ns=0, among=[3])
+    [3]
+    """
+    # A copy: a schedule of a user may sort its candidates, which are the node's.
+    peers = schedule.choose([*candidates], total, now_ns)
+    if type(peers) is not list or (peers and not _are_in(among, peers)):
+        what = f"a list of different peers among {reprlib.repr(among)}"
+        raise LocalProtocolError(f"the schedule {type(schedule).__name__} must choose {what}, got {peers!r}")
+    return peers
+
+
+def _are_in(among: list[int], peers: list[int]) -> bool:
+    for peer in peers:
+        if type(peer) is not int:
+            return False
+        at = bisect_left(among, peer)
+        if at == len(among) or among[at] != peer:
+            return False
+    return len(set(peers)) == len(peers)
 
 
 def surprisal_bits(probability: float) -> float:

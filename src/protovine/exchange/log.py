@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from protovine import records
 from protovine.errors import CodecError, RemoteProtocolError
 from protovine.exchange.alarms import Seen, decode_alarm, encode_alarm, is_alarm
-from protovine.exchange.base import Accepted, GossipView, Outputs, Tuning, clamped
+from protovine.exchange.base import Accepted, GossipView, Outputs, Tuning, chosen, clamped
 from protovine.gossip import LogGossip, LogOutgoing, Schedule, Standing
 from protovine.learn import ArrayLearner
 from protovine.prototypes import PrototypeSet
@@ -210,7 +210,8 @@ class LogExchange(GossipView):
             self._put(self.gossip.push(self._chosen(now_ns), standing, self._summary, now_ns), now_ns, out)
 
     def _chosen(self, now_ns: int) -> list[int]:
-        return self.schedule.choose(self.gossip.lacking(now_ns), self.gossip.recipients, now_ns)
+        candidates = self.gossip.lacking(now_ns)
+        return chosen(self.schedule, candidates, self.gossip.recipients, now_ns, candidates)
 
     def _standing(self, samples_learnt: int, now_ns: int) -> Standing:
         """How far the log is complete: samples in a batch that still waits are not in it."""

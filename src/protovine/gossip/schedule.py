@@ -31,7 +31,7 @@ class Schedule(Protocol):
     """Chooses peers at opportunities.
 
     ``active`` is false if nothing is ever shared. ``needs_errors`` asks for calls of `note`, and
-    ``needs_acknowledgements`` for calls of `acknowledged`.
+    ``needs_acknowledgements`` for calls of `acknowledged`. `protovine.checks.check_schedule` tests all promises.
     """
 
     fanout: int
@@ -43,7 +43,8 @@ class Schedule(Protocol):
     def choose(self, candidates: Sequence[int], total: int, now_ns: int) -> list[int]:
         """The peers to send to now, of ``candidates`` (ascending) among ``total`` peers; often none.
 
-        The schedule assumes that each chosen peer gets its message.
+        A list of different ints; anything else is a `LocalProtocolError`. The schedule assumes that each chosen peer
+        gets its message.
         """
         ...
 

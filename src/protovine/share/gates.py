@@ -23,7 +23,8 @@ class Gate(Protocol):
     """Scores the learner's set against the prototypes that the peer has, as far as the node knows.
 
     These are the last set received from the peer and, if ``counts_sent``, the last set sent to it. ``needs_window``:
-    whether the gate reads the newest local samples.
+    whether the gate reads the newest local samples. It writes into nothing that it is given: a gate that is not of
+    this package gets read-only arrays. `protovine.checks.check_gate` tests all promises.
     """
 
     name: str
@@ -31,7 +32,7 @@ class Gate(Protocol):
     needs_window: bool
 
     def score(self, evidence: Evidence, known: PrototypeSet | None) -> float:
-        """The peer's benefit, in the gate's unit; ``known`` is None if nothing is known of the peer."""
+        """The peer's benefit, a finite number in the gate's unit; ``known`` is None if nothing is known of the peer."""
         ...
 
     def passes(self, score: float) -> bool:

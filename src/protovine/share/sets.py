@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from protovine.prototypes import Evidence, PrototypeSet
+import numpy as np
+
+from protovine.errors import LocalProtocolError
+from protovine.prototypes import Evidence, PrototypeSet, read_only
 from protovine.share.codec import SetLimits, decode_set, encode_set
-from protovine.share.gates import Gate
+from protovine.share.gates import AlwaysGate, GainGate, Gate, JensenShannonGate, LooJensenShannonGate
 
 _LOCAL_MAX = 10**9
+# Gates that are known to write into nothing. Others get read-only arrays, for which kernels are compiled once more.
+_OURS = (AlwaysGate, GainGate, JensenShannonGate, LooJensenShannonGate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +61,24 @@ class WholeSets:
         self._last_received: dict[int, PrototypeSet] = {}
         self._last_sent: dict[int, PrototypeSet] = {}
         self._encoded: tuple[PrototypeSet, bytes | None] | None = None
+        self._guards = type(gate) not in _OURS
+        self._guarded: tuple[Evidence, Evidence] | None = None
 
     def offer(self, peer: int, evidence: Evidence, max_bytes: int) -> Offer | None:
         """The learner's set as an offer; None if it is empty.
 
         Besides the gate, ``"size"`` holds back a set above ``max_bytes``, and ``"range"`` one that cannot be encoded.
+
+        Raises
+        ------
+        LocalProtocolError
+            The gate's score is no finite number, or it neither passes it nor not.
         """
         own = evidence.prototypes
         if not len(own):
             return None
-        score = self.gate.score(evidence, self._known(peer))
-        if not self.gate.passes(score):
+        score, passes = self._judged(peer, evidence)
+        if not passes:
             return Offer(None, score, len(own), self.gate.name)
         # All peers of one opportunity get the same set, so encode it once.
         if self._encoded is None or self._encoded[0] is not own:
@@ -78,6 +91,27 @@ class WholeSets:
         if self.gate.counts_sent:
             self._last_sent[peer] = own  # `state` relies on peers sharing one object.
         return Offer(payload, score, len(own), self.gate.name)
+
+    def _judged(self, peer: int, evidence: Evidence) -> tuple[float, bool]:
+        """The gate's score, and whether it passes."""
+        known = self._known(peer)
+        if self._guards:
+            known = None if known is None else known.read_only()
+            # All peers of one opportunity see the same evidence, which a gate may rely on.
+            if self._guarded is None or self._guarded[0] is not evidence:
+                self._guarded = (evidence, _read_only(evidence))
+            evidence = self._guarded[1]
+        score = self.gate.score(evidence, known)
+        if not isinstance(score, int | float) or not math.isfinite(score):
+            raise LocalProtocolError(f"{self._named} must score with a finite number, got {score!r}")
+        passes = self.gate.passes(score)
+        if not isinstance(passes, bool | np.bool_):
+            raise LocalProtocolError(f"{self._named} must pass a score or not (True or False), got {passes!r}")
+        return float(score), bool(passes)
+
+    @property
+    def _named(self) -> str:
+        return f"the gate {type(self.gate).__name__}"
 
     def _known(self, peer: int) -> PrototypeSet | None:
         """The prototypes that the peer is known to have; None if nothing is known."""
@@ -104,7 +138,7 @@ class WholeSets:
         """Forget the peer's last set, and the sets that were sent: prototypes of the peer may be in them."""
         self._last_received.pop(peer, None)
         self._last_sent.clear()
-        self._encoded = None
+        self._encoded = self._guarded = None
 
     def state(self) -> dict[str, Any]:
         """The last set from and to every peer, and the gate's state."""
@@ -127,3 +161,9 @@ class WholeSets:
         limits = replace(self.limits, prototypes_max=_LOCAL_MAX)
         for peers, data in state.get("last_sent", []):
             self._last_sent.update(dict.fromkeys(peers, decode_set(data, limits)))
+
+
+def _read_only(evidence: Evidence) -> Evidence:
+    """The same evidence in arrays that cannot be written."""
+    window = read_only(evidence.window_x), read_only(evidence.window_label)
+    return Evidence(evidence.prototypes.read_only(), evidence.samples_learnt, *window)
