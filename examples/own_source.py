@@ -2,8 +2,9 @@
 
     python examples/own_source.py
 
-A source is any class with an async generator `events` (`protovine.net.Source`). A real node reads the same events from
-MQTT, Zenoh, files and pipes; a program that prints JSON lines into ``protovine node`` is a source too.
+A source has an async generator `events`, and counts (`protovine.net.Source`); `BaseSource` has the counts of one that
+refuses nothing. A real node reads the same events from MQTT, Zenoh, files and pipes; a program that prints JSON lines
+into ``protovine node`` is a source too.
 """
 
 import asyncio
@@ -13,19 +14,18 @@ from contextlib import aclosing
 
 import numpy as np
 
-from protovine.net import Event, Schema
+from protovine.net import BaseSource, Event, Schema
 from protovine.system import NodeContext, SystemSettings, build_node, resolve
 
 SCHEMA = Schema(("temperature", "humidity"), ("dry", "wet"))
 HOUR_NS = 3600 * 10**9
 
 
-class GreenhouseSource:
+class GreenhouseSource(BaseSource):
     """Two sensors that are read every hour; the crop is wet when dew falls. Here they are simulated."""
 
     def __init__(self, hours: int) -> None:
         self.hours = hours
-        self.taken = 0
 
     async def events(self) -> AsyncGenerator[Event]:
         rng = np.random.default_rng(0)

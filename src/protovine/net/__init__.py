@@ -23,6 +23,7 @@
 
 from protovine.net.causes import Place
 from protovine.net.io import (
+    BaseSource,
     CsvReplay,
     Event,
     JsonLines,
@@ -61,6 +62,7 @@ from protovine.net.security import (
 )
 
 __all__ = [
+    "BaseSource",
     "CsvReplay",
     "Envelope",
     "EnvelopeLike",

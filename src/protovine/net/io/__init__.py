@@ -1,7 +1,7 @@
 """Where a node's samples come from and where its predictions go.
 
 - `schema.py`: the features and classes that members agree on
-- `base.py`: `Event` and `Source`, `Output` and `Sink`
+- `base.py`: `Event`, `Source` and `BaseSource`, `Output` and `Sink`
 - `parser.py`: events from JSON objects; `messages.py`, `paths.py`: where things stand in them
 - `reading.py`, `times.py`: numbers and times from texts; `wording.py`: values in words
 - `devices.py`: the device in a topic or key; `combine.py`: samples from single values
@@ -11,7 +11,7 @@
 - `mqtt.py`, `keys.py`, `files.py`, `queues.py`: the broker's connection, keys, files, and queues that drop the oldest
 """
 
-from protovine.net.io.base import Event, Output, Sink, Source
+from protovine.net.io.base import BaseSource, Event, Output, Sink, Source
 from protovine.net.io.csv_source import CsvReplay
 from protovine.net.io.lines_sink import JsonLinesSink
 from protovine.net.io.lines_source import JsonLines
@@ -24,6 +24,7 @@ from protovine.net.io.zenoh_sink import ZenohSink
 from protovine.net.io.zenoh_source import ZenohKeys
 
 __all__ = [
+    "BaseSource",
     "CsvReplay",
     "Event",
     "JsonLines",

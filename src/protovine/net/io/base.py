@@ -10,6 +10,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -76,6 +77,47 @@ class Source(Protocol):
 
     def events(self) -> AsyncGenerator[Event]:
         """The events, to the end of a file or for ever; to be called once."""
+
+
+class BaseSource:
+    """A base for your own source: all of `Source` but `events`, for one that refuses and loses nothing.
+
+    Count the events in ``taken``. A source that refuses samples counts them in ``refusals``, by reason; one that loses
+    its device sets ``connected``; ``dropped``, ``never_seen`` and ``unmapped`` can be set, too.
+
+    Examples
+    --------
+    >>> import asyncio
+    >>> class Clock(BaseSource):
+    ...     async def events(self):
+    ...         for hour in range(24):
+    ...             self.taken += 1
+    ...             yield Event(np.array([float(hour)]), int(6 <= hour < 20), hour, None)
+    >>> async def main():
+    ...     return [event.y async for event in clock.events()]
+    >>> clock = Clock()
+    >>> sum(asyncio.run(main())), clock.taken, clock.connected, clock.never_seen
+    (14, 24, True, [])
+    """
+
+    taken = 0
+    dropped = 0
+    connected = True
+
+    @cached_property
+    def refusals(self) -> Counter[str]:
+        """What was refused so far, by reason."""
+        return Counter()
+
+    @cached_property
+    def never_seen(self) -> list[str]:
+        """Features that no sample so far had a value for."""
+        return []
+
+    @cached_property
+    def unmapped(self) -> list[str]:
+        """Features that stay missing in every sample."""
+        return []
 
 
 class ParsedSource:
