@@ -9,8 +9,10 @@ from protovine.errors import ConfigError
 from protovine.exchange import Outputs, SetExchange
 from protovine.gossip import Coin, Kind, PushGossip, Schedule, make_schedule
 from protovine.gossip.frame import Frame
-from protovine.learn import XuILVQCore
-from protovine.share import AlwaysGate, LocalSample, SetLimits, WholeSets
+from protovine.learn import HedgedLVQCore, XuILVQCore
+from protovine.node import Node
+from protovine.prototypes import PrototypeSet
+from protovine.share import AlwaysGate, LocalSample, QueueInbox, SetLimits, WholeSets, encode_set
 
 SAMPLE = LocalSample(np.array([0.5]), 0, 1, 0.0, True)
 
@@ -116,3 +118,18 @@ def test_the_schedule_hears_of_acknowledgements() -> None:
 def test_options_out_of_range_are_refused(change: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         exchange(**change)
+
+
+@pytest.mark.parametrize("core", [HedgedLVQCore, XuILVQCore])
+@pytest.mark.parametrize("weight", [0.0, 1e-45, 9.9e37])
+def test_no_weight_that_a_peer_may_send_ends_a_node(core: type[HedgedLVQCore | XuILVQCore], weight: float) -> None:
+    learner = core(1, 2)
+    share = WholeSets(AlwaysGate(), SetLimits(1, 2), "float64")
+    exchange = SetExchange(learner, PushGossip(0, [1]), Coin(1, 1.0, np.random.default_rng(0)), share)
+    node = Node(learner, exchange, QueueInbox(1, [1]))
+    node.observe([0.1], 0, now_ns=1)
+    payload = encode_set(PrototypeSet.of([[0.5], [0.6]], [1, 0], weight=[weight, 1.0], event_ns=[5, 6]), "float64")
+    node.receive(Frame(Kind.SHARE, 1, 1, 1, 1, 6, payload).encode(), 1, now_ns=10)
+    found = node.observe([0.2], 0, now_ns=10**10)
+    assert np.isfinite(found.proba).all()
+    assert 0 == len(node.inbox)

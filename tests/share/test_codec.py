@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from protovine.checks import check_codec
 from protovine.errors import CodecError
-from protovine.prototypes import PrototypeSet
+from protovine.prototypes import FEATURE_MAX, PrototypeSet
 from protovine.share import SetLimits, decode_set, encode_set
 
 
@@ -107,7 +107,8 @@ def test_what_is_refused_is_said(hexadecimal: str, message: str) -> None:
         ("x", np.inf, "not finite, or beyond"),
         ("event_ns", -1, "an event time is negative"),
         ("weight", -1.0, "weight is negative"),
-        ("weight", np.nan, "weight is negative or not finite"),
+        ("weight", np.nan, "weight is negative, not finite, or beyond"),
+        ("weight", 2e38, "weight is negative, not finite, or beyond"),
         ("label", 4, "labels must be below 4, got 4"),
     ],
 )
@@ -115,7 +116,7 @@ def test_values_out_of_range_are_refused(field: str, value: float, message: str)
     good = {"x": np.ones((1, 2)), "label": np.zeros(1, int), "weight": np.ones(1), "event_ns": np.zeros(1, int)}
     good[field] = np.full_like(good[field], value)
     bad = PrototypeSet(**good)
-    data = encode_set(bad) if np.isfinite(value) and field != "event_ns" else raw(good)
+    data = encode_set(bad) if abs(value) < FEATURE_MAX and field != "event_ns" else raw(good)
     with pytest.raises(CodecError, match=message):
         decode_set(data, SetLimits(2, 4, 50))
 

@@ -137,8 +137,8 @@ def decode_set(data: bytes | memoryview, limits: SetLimits, origin: int = -1) ->
             raise CodecError(f"labels must be below {limits.n_classes}, got {label.max()}")
         if not np.abs(x).max() <= FEATURE_MAX:  # False for NaN too.
             raise CodecError(f"a vector is not finite, or beyond {FEATURE_MAX:g}")
-        if not (weight.min() >= 0 and weight.max() < np.inf):  # False for NaN too.
-            raise CodecError("a weight is negative or not finite")
+        if not (weight.min() >= 0 and weight.max() <= FEATURE_MAX):  # False for NaN too.
+            raise CodecError(f"a weight is negative, not finite, or beyond {FEATURE_MAX:g}")
         if base < 0 or (exact and offset.min() < 0):
             raise CodecError("an event time is negative")
         # The maximum is computed only where an overflow is possible: decoding runs for every message.

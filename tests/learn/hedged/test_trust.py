@@ -9,6 +9,7 @@ import pytest
 
 from protovine.learn import HedgedLVQCore
 from protovine.prototypes import PrototypeSet
+from protovine.snapshot import pack
 from tests.learn.hedged.streams import SECOND, blobs, receive, seconds, taught
 
 
@@ -140,8 +141,21 @@ def test_balanced_predictions_use_the_metric_that_tells_classes_apart(rare: int)
     assert min(right[codes[2500:] == code].mean() for code in (0, 1)) > 0.9
 
 
-@pytest.mark.parametrize("weight", [0.0, -1.0, np.nan, np.inf, 1e39])
-def test_received_weights_must_be_positive_and_finite(weight: float) -> None:
+def test_received_prototypes_without_weight_are_not_learnt() -> None:
+    """Two cores, of which one gets prototypes of weight 0 as well."""
+    (core, x, codes), (twin, _, _) = taught(), taught()
+    weight = np.arange(6.0) % 3
+    heavy = np.flatnonzero(weight)
+    given = PrototypeSet(x[:6], codes[:6], weight, np.full(6, 10**12))
+    origins = np.arange(6) % 2 + 1
+    assert twin.learn_received(given.take(heavy), origins[heavy]) == core.learn_received(given, origins)
+    nothing = given.take(np.flatnonzero(weight == 0))
+    assert 0 == core.learn_received(nothing, np.full(len(nothing), 7))
+    assert pack(twin.state()) == pack(core.state())
+
+
+@pytest.mark.parametrize("weight", [-1.0, np.nan, np.inf, 1e39])
+def test_received_weights_must_be_finite_and_not_negative(weight: float) -> None:
     core, x, codes = taught()
-    with pytest.raises(ValueError, match="positive"):
+    with pytest.raises(ValueError, match=r"weights must be between 0 and 1e\+38"):
         core.learn_received(PrototypeSet(x[:1], codes[:1], np.array([weight]), np.array([0])), np.array([1]))

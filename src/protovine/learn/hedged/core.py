@@ -254,17 +254,20 @@ class HedgedLVQCore:
         return self._learn(_plain(x), codes, events_ns)
 
     def learn_received(self, prototypes: PrototypeSet, origins: NDArray[np.int64]) -> int:
-        """Learn prototypes (n) that nodes ``origins`` (n,) sent; how many of them were inserted.
+        """Learn prototypes (n) that nodes ``origins`` (n,) sent, but none of weight 0; how many were inserted.
 
         Raises
         ------
         ValueError
-            As `learn`; or a weight is not positive.
+            As `learn`; or a weight is negative, or beyond `FEATURE_MAX`.
         """
         x = _plain(prototypes.x)
         check_samples(x, prototypes.label, prototypes.event_ns, self.dim, self.n_classes, True)
         if not all_positive(prototypes.weight, FEATURE_MAX):
-            raise ValueError(f"weights must be positive and within {FEATURE_MAX:g}, got {prototypes.weight}")
+            if not ((prototypes.weight >= 0) & (prototypes.weight <= FEATURE_MAX)).all():
+                raise ValueError(f"weights must be between 0 and {FEATURE_MAX:g}, got {prototypes.weight}")
+            heavy = np.flatnonzero(prototypes.weight)
+            return self.learn_received(prototypes.take(heavy), origins[heavy]) if len(heavy) else 0
         slots = np.array([self._slot(origin) for origin in origins.tolist()], np.int64)
         return self._learn(x, prototypes.label, prototypes.event_ns, slots, prototypes.weight)
 
