@@ -172,6 +172,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "prototypes None": (returning(prototypes=None), r"prototypes\(\) is a PrototypeSet, got None"),
     "compressions None": (returning(compressions=None), r"compressions\(\) is a list of SetCompression, got None"),
     "recency None": ({"recency": None}, r"'recency' is a finite number from 0, got None"),
+    "recency raises": ({"recency": property(refuse)}, r"'recency' of a learner can be read; it raised RuntimeError"),
     "recency infinite": ({"recency": float("inf")}, r"'recency' is a finite number from 0, got inf"),
     "takes_missing None": ({"takes_missing": None}, r"'takes_missing' is True or False, got None"),
     "takes_missing untrue": ({"takes_missing": True}, r"finite|probabilities|PrototypeSet|raises no error"),

@@ -8,11 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import protovine
 from protovine.errors import LocalProtocolError, RunError
 from protovine.exchange import LogExchange, ModelExchange, Outputs, SetExchange
-from protovine.gossip import Coin, LogGossip, PushGossip
+from protovine.exchange.base import chosen
+from protovine.gossip import EVERYONE, Coin, LogGossip, PushGossip
+from protovine.gossip.schedule import Broadcast
 from protovine.learn import LogisticCore, XuILVQCore
 from protovine.prototypes import Evidence, PrototypeSet
 from protovine.share import AlwaysGate, GainGate, LocalSample, LogShare, SetLimits, WholeSets, decode_set
@@ -23,12 +27,12 @@ PEERS = [1, 2, 4]
 class Named(Coin):
     """Chooses what the test says."""
 
-    def __init__(self, chosen: Any) -> None:
+    def __init__(self, named: Any) -> None:
         super().__init__(1, 1.0, np.random.default_rng(0))
-        self.chosen = chosen
+        self.named = named
 
     def choose(self, candidates: Any, total: int, now_ns: int) -> Any:
-        return self.chosen
+        return self.named
 
 
 def sets(schedule: Coin) -> SetExchange:
@@ -55,20 +59,47 @@ def sent(exchange: Any) -> list[int]:
 
 @pytest.mark.parametrize("make", [sets, models, log], ids=["sets", "models", "log"])
 @pytest.mark.parametrize(
-    "chosen",
+    "named",
     [[99], [-1], [0], [1, 1, 1], [1, 99], None, "no", 1, (1,), {1}, np.array([1]), [np.int64(1)], [1.0], [None], ["1"]],
     ids=repr,
 )
-def test_a_schedule_that_names_no_peers_is_named(make: Callable[[Coin], Any], chosen: Any) -> None:
-    said = rf"the schedule Named must choose a list of different peers among \[1, 2, 4\], got {re.escape(repr(chosen))}"
+def test_a_schedule_that_names_no_peers_is_named(make: Callable[[Coin], Any], named: Any) -> None:
+    said = rf"the schedule Named must choose a list of different peers among \[1, 2, 4\], got {re.escape(repr(named))}"
     with pytest.raises(LocalProtocolError, match=said):
-        sent(make(Named(chosen)))
+        sent(make(Named(named)))
 
 
 @pytest.mark.parametrize("make", [sets, models, log], ids=["sets", "models", "log"])
-@pytest.mark.parametrize("chosen", [[], [1], [4, 1], [1, 2, 4]], ids=repr)
-def test_a_schedule_that_names_peers_is_followed(make: Callable[[Coin], Any], chosen: list[int]) -> None:
-    assert sorted(chosen) == sorted(sent(make(Named(chosen))))
+@pytest.mark.parametrize("named", [[], [1], [4, 1], [1, 2, 4]], ids=repr)
+def test_a_schedule_that_names_peers_is_followed(make: Callable[[Coin], Any], named: list[int]) -> None:
+    assert sorted(named) == sorted(sent(make(Named(named))))
+
+
+@given(st.sets(st.integers(-1, 6)), st.lists(st.integers(-2, 7) | st.just(EVERYONE), max_size=4))
+def test_exactly_different_candidates_can_be_named(candidates: set[int], named: list[int]) -> None:
+    right = set(named) <= candidates and len(set(named)) == len(named)
+    try:
+        assert named == chosen(Named(named), sorted(candidates), len(candidates), 0, sorted(candidates))
+        assert right
+    except LocalProtocolError:
+        assert not right
+
+
+@pytest.mark.parametrize("make", [sets, models], ids=["sets", "models"])
+def test_a_broadcast_names_everyone_and_nobody_else(make: Callable[[Coin], Any]) -> None:
+    class Shouting(Broadcast):
+        """As the one of the package, to begin with."""
+
+    class Whispering(Broadcast):
+        def choose(self, candidates: Any, total: int, now_ns: int) -> list[int]:
+            return [1]
+
+    draw = np.random.default_rng(0)
+    assert [EVERYONE] == sent(make(Shouting(1, 1.0, draw)))
+    with pytest.raises(LocalProtocolError, match=r"Whispering must choose .* peers among \[-1\], got \[1\]"):
+        sent(make(Whispering(1, 1.0, draw)))
+    with pytest.raises(LocalProtocolError, match=r"Shouting must choose .* peers among \[1, 2, 4\], got \[-1\]"):
+        sent(log(Shouting(1, 1.0, draw)))
 
 
 def test_a_schedule_that_sorts_its_candidates_changes_nothing_else() -> None:

@@ -127,7 +127,7 @@ def _check_held(learner: Guarded, samples: Samples) -> PrototypeSet:
 
 def _received(seed: int, newest_ns: int) -> tuple[PrototypeSet, NDArray[np.int64]]:
     x, codes, times = stream(_DIM, _N_CLASSES, 30, seed)
-    weight = np.random.default_rng(seed).integers(1, 20, len(x))
+    weight = np.random.default_rng(seed).integers(0, 20, len(x))  # Of some nothing is left: peers may send these.
     origins = np.array(_SENDERS, np.int64)[np.arange(len(x)) % len(_SENDERS)]
     return PrototypeSet.of(x, codes, weight=weight, event_ns=np.minimum(times, newest_ns)), origins
 

@@ -69,7 +69,7 @@ class Guarded:
         self.part, self._name = part, name
 
     def __getattr__(self, method: str) -> Any:
-        found = getattr(self.part, method, _NOTHING)
+        found = kept(f"'{method}' of {self._name} can be read", getattr, self.part, method, _NOTHING)
         promise(found is not _NOTHING, f"{self._name} has '{method}'; {type(self.part).__name__} lacks it")
         if not callable(found):
             return found
