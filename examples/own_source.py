@@ -45,6 +45,7 @@ async def main() -> None:
     source, right = GreenhouseSource(hours=1000), 0
     async with aclosing(source.events()) as events:
         async for event in events:
+            assert event.x is not None and event.time_ns is not None  # Other sources may send a late label alone.
             predicted = node.observe(event.x, event.y, now_ns=event.time_ns).code
             right += predicted == event.y
     print(f"{source.taken} hours, accuracy {right / source.taken:.3f}")
