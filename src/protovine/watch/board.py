@@ -31,7 +31,7 @@ from protovine.records import (
     Withheld,
 )
 from protovine.watch.ages import PairAges
-from protovine.watch.curves import Curves, rounded
+from protovine.watch.curves import Curves, rounded, rounded_rate
 from protovine.watch.rates import Rates
 
 # Predictions of each node behind its recent accuracy.
@@ -327,20 +327,20 @@ class Board:
                 "accuracy": [rounded(node.accuracy) for node in self._nodes],
                 "samples": [node.samples for node in self._nodes],
                 "size": [node.size for node in self._nodes],
-                "bytes": [round(rate) for rate in self._rates.by_node()],
+                "bytes": [rounded_rate(rate) for rate in self._rates.by_node()],
                 "state": [
                     "down" if not node.up else "up" if number in honest else "byzantine"
                     for number, node in enumerate(self._nodes)
                 ],
                 "alarm": [self._alarms.get(number) for number in range(len(self._nodes))] if self._alarms else [],
             },
-            "bytes": round(sum(self._rates.by_kind().values()), 1),
+            "bytes": rounded_rate(sum(self._rates.by_kind().values())),
             "pulses": pulses,
             "events": list(self._events),
             "age": self._age_table(),
         }
         if not self.large:
-            frame["edges"] = [[a, b, round(rate)] for (a, b), rate in sorted(self._rates.by_link().items())]
+            frame["edges"] = [[a, b, rounded_rate(rate)] for (a, b), rate in sorted(self._rates.by_link().items())]
             frame["cut"] = sorted(self._cut)
         return frame
 

@@ -47,7 +47,7 @@ class Curves:
             self.points[name].append(value)
         for kind in {**self.kinds, **kinds}:
             curve = self.kinds.setdefault(kind, [0.0] * (len(self) - 1))
-            curve.append(round(kinds.get(kind, 0.0), 1))
+            curve.append(rounded_rate(kinds.get(kind, 0.0)))
         if not self._bounded and len(self) >= 2 * POINTS:
             for each in (*self.points.values(), *self.kinds.values()):
                 del each[::2]
@@ -70,3 +70,14 @@ class Curves:
 def rounded(value: float | None, digits: int = 4) -> float | None:
     """A number as it is sent; None for what is not known."""
     return None if value is None or value != value else round(value, digits)
+
+
+def rounded_rate(rate: float) -> float:
+    """Bytes per second as they are sent: whole ones, and hundredths below 10.
+
+    Examples
+    --------
+    >>> rounded_rate(295.4), rounded_rate(0.1346)
+    (295, 0.13)
+    """
+    return round(rate) if rate >= 10 else round(rate, 2)

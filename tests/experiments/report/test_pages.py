@@ -11,7 +11,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+import pandas as pd
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from protovine.errors import ConfigError
 from protovine.experiments.report.figures.run import draw_result
@@ -19,8 +22,11 @@ from protovine.experiments.report.figures.swarm import draw_swarm, positions
 from protovine.experiments.report.pages import render_report
 from protovine.experiments.report.pages import run as pages
 from protovine.experiments.report.pages.run import FIRST, key_message
+from protovine.experiments.report.pages.sweep import _cells
 from protovine.experiments.report.plot import colour, line_style, marker, over_seeds
-from protovine.experiments.run.result import METRICS, Result, Run
+from protovine.experiments.report.tables.sweep import to_latex
+from protovine.experiments.report.text import formatted
+from protovine.experiments.run.result import METRICS, Interval, Result, Run
 from protovine.metrics import Episode
 from tests.experiments.report.made_up import GRID, Page, make_result, make_run
 
@@ -490,3 +496,45 @@ def test_the_page_says_why_ages_after_the_start_differ_from_those_of_whole_runs(
 
     run = protovine.run(protovine.Experiment(presets=["default"], data={"limit": 50}, seeds=1))
     assert "have the same ages over whole runs, with the start" in Page(render_report(run)).text
+
+
+@given(
+    mean=st.floats(-1e6, 1e6).filter(lambda value: value == 0 or abs(value) > 1e-8),
+    half=st.none() | st.floats(1e-8, 1e6),
+    metric=st.sampled_from(sorted(METRICS)),
+)
+def test_no_number_is_rounded_away(mean: float, half: float | None, metric: str) -> None:
+    """LoRa's 0.13 B/s were "0 ± 0", beside the words that ± 0 means that the seed changes nothing."""
+    assume(half is None or half > 2e-9 * max(1.0, abs(mean)))
+    shown = formatted(Interval(mean, half), metric).replace(",", "").split(" ± ")
+    decimals = METRICS[metric][2]
+    assert half is None or abs(float(shown[1]) / half - 1) <= 0.51
+    if half is None and mean:
+        digits = 1 if decimals >= 3 else 2
+        assert abs(float(shown[0]) / mean - 1) <= 0.51 * 10 ** (1 - digits)
+    assert abs(float(shown[0]) - mean) <= 0.51 * 10**-decimals
+    assert "-0" != shown[0]
+
+
+def test_numbers_that_fill_their_decimals_have_no_more() -> None:
+    for mean, half, metric, text in (
+        (295.37, 20.4, "bytes_per_node_per_s", "295 ± 20"),
+        (0.1346, 0.0025, "bytes_per_node_per_s", "0.135 ± 0.003"),
+        (2.25, None, "bytes_per_node_per_s", "2.2"),
+        (3.0, None, "messages", "3"),
+        (3.0, 0.0, "messages", "3 ± 0"),
+        (0.1 + 0.2, 4e-17, "f1", "0.300 ± 0.000"),
+        (0.0, 1e-17, "f1", "0.000 ± 0.000"),
+    ):
+        assert formatted(Interval(mean, half), metric) == text
+
+
+def test_small_traffic_is_a_number_in_the_headline_and_in_every_table(no_figures: None) -> None:
+    runs = [make_run("base", seed) for seed in (0, 1)]
+    slow = [replace(run, metrics=run.metrics | {"bytes_per_node_per_s": 0.1344 + 0.0004 * run.seed}) for run in runs]
+    html = render_report(make_result(slow))
+    assert "Each node sends: base 0.13 B/s." in html
+    assert Page(html).comparison()["traffic per node [B/s]"] == ["0.135 ± 0.003"]
+    frame = pd.DataFrame({"bytes_per_node_per_s": [0.1346], "bytes_per_node_per_s_ci95": [0.0025], "p": [1e-6]})
+    assert "$0.135 \\pm 0.003$" in to_latex(frame)
+    assert [cells for cells, _ in _cells(frame)["rows"]] == [("0.135 ± 0.003", "0.000001")]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from protovine.experiments.run.result import METRICS, Interval, Result
+
+# Smaller differences between numbers of a run are those of rounding: times are whole nanoseconds.
+_NOTHING = 1e-9
 
 
 def metric_label(metric: str) -> str:
@@ -38,20 +42,40 @@ def f1_rule(result: Result) -> str:
 
 
 def formatted(interval: Interval | None, metric: str, signed: bool = False) -> str:
-    """An interval with the metric's decimals; a dash where it is not defined.
+    """An interval with the metric's decimals, or more if these would hide it; a dash where it is not defined.
 
     Examples
     --------
     >>> formatted(Interval(0.8124, 0.0101), "f1"), formatted(Interval(0.02, None), "f1", signed=True)
     ('0.812 ± 0.010', '+0.020')
+    >>> formatted(Interval(0.1346, 0.0025), "bytes_per_node_per_s")
+    '0.135 ± 0.003'
     """
     if interval is None:
         return "–"
     if not interval.mean and not interval.half:
         return "0"
-    decimals = METRICS[metric][2]
+    decimals = decimals_shown(interval.mean, interval.half, METRICS[metric][2])
     text = f"{interval.mean:{'+' if signed else ''},.{decimals}f}"
     return text if interval.half is None else f"{text} ± {interval.half:,.{decimals}f}"
+
+
+def decimals_shown(mean: float, half: float | None, decimals: int) -> int:
+    """The decimals of a number and of half its interval: at least ``decimals``, more where small values need them.
+
+    The interval keeps one significant digit. A number without one keeps two; one, if ``decimals`` are 3 or more.
+
+    Examples
+    --------
+    >>> [decimals_shown(mean, half, 0) for mean, half in ((68.8, 2.1), (0.1346, 0.0025), (0.1346, None), (3.0, None))]
+    [0, 3, 2, 0]
+    """
+    size, digits = abs(mean), 1 if decimals >= 3 else 2
+    if half is not None and half > _NOTHING * max(1.0, size):
+        size, digits = half, 1
+    if not _NOTHING < size < math.inf or float(size).is_integer():
+        return decimals
+    return max(decimals, digits - 1 - math.floor(math.log10(size)))
 
 
 def excludes_zero(difference: Interval | None) -> bool:

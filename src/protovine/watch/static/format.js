@@ -23,11 +23,14 @@ export const known = (value) => value !== null && value !== undefined;
 export const percent = (value) => (known(value) ? `${(100 * value).toFixed(1)} %` : "–");
 export const seconds = (value, digits = 2) => (known(value) ? `${value.toFixed(digits)} s` : "–");
 
+// Two significant digits, where rounding to a whole number would hide the value.
+export const small = (value) => (value % 1 ? value.toPrecision(2) : `${value}`);
+
 export function bytes(value) {
   if (!known(value)) return "–";
   if (value >= 1e6) return `${(value / 1e6).toFixed(2)} MB/s`;
   if (value >= 1e4) return `${(value / 1e3).toFixed(1)} kB/s`;
-  return `${Math.round(value)} B/s`;
+  return `${value < 10 ? small(value) : Math.round(value)} B/s`;
 }
 
 // Cividis (Nuñez, Anderton & Renslow 2018): ordered in brightness, the same to the colour-blind.

@@ -1,7 +1,7 @@
 // The page: asks what there is, follows it, draws it, and sends what is done by hand.
 
 import * as charts from "./charts.js";
-import { byId, bytes, css, element, known, percent, seconds } from "./format.js";
+import { byId, bytes, css, element, known, percent, seconds, small } from "./format.js";
 import * as graph from "./graph.js";
 import * as heat from "./heat.js";
 import * as map from "./map.js";
@@ -263,11 +263,12 @@ function showMessage(empty) {
   const sends = system.shares ? `; each node sends ${bytes(frame.bytes)}` : "; no node sends anything";
   byId("message").textContent = `${system.name}: ${percent(frame.recent)} of the ${about.mode === "swarm" ? "" : "newest "}predictions are right${beside ? ` (${beside})` : ""}${sends}.`;
   const totals = frame.totals;
+  const traffic = totals.bytes_per_node_per_s;
   const down = frame.nodes.state.filter((each) => each === "down").length;
   const numbers = [
     ["F1 so far", known(totals.f1) ? totals.f1.toFixed(3) : "–", "f1"],
     ["accuracy so far", known(totals.accuracy) ? totals.accuracy.toFixed(3) : "–", "accuracy"],
-    ["traffic so far", known(totals.bytes_per_node_per_s) ? `${totals.bytes_per_node_per_s.toFixed(1)} B/s per node` : "–", "bytes_per_node_per_s"],
+    ["traffic so far", known(traffic) ? `${traffic < 1 ? small(traffic) : traffic.toFixed(1)} B/s per node` : "–", "bytes_per_node_per_s"],
     ["mean age", seconds(totals.aoi_mean_s, 3), "aoi_mean_s"],
     ["samples", totals.samples.toLocaleString("en"), "samples"],
     ["nodes up", `${system.nodes - down} of ${system.nodes}`, "up"],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from protovine.experiments.report.plot import GREY, Drawing, colour, handle, interval_ends, marker
 from protovine.experiments.report.published import FANOUT, PROBABILITY, STREAMS, TESTS, published_curves
 from protovine.experiments.report.tables.sweep import PRESET
-from protovine.experiments.report.text import counted, metric_label
+from protovine.experiments.report.text import counted, decimals_shown, metric_label
 from protovine.experiments.run.result import METRICS
 
 if TYPE_CHECKING:
@@ -91,7 +91,8 @@ def _agreement(table: pd.DataFrame, measure: str) -> str:
     if not len(halves):
         return f"{counted(fewest, 'seed')} {'gives' if fewest == 1 else 'give'} no intervals to compare them with."
     _, unit, decimals = METRICS[measure]
-    width = f"±{halves.median():,.{decimals}f}{f' {unit}' if unit else ''}"
+    half = float(halves.median())
+    width = f"±{half:,.{decimals_shown(half, None, decimals)}f}{f' {unit}' if unit else ''}"
     return (
         "Where a dashed line lies within the intervals of its colour, these runs do not contradict the published "
         f"number. The median interval is {width}, with {counted(fewest, 'seed')}: smaller differences cannot be seen."

@@ -10,7 +10,7 @@ from protovine.experiments.report.pages.page import render_page
 from protovine.experiments.report.tables.result import OF_PAPER, shows_paper
 from protovine.experiments.report.text import counted, excludes_zero, f1_rule, flat, formatted, metric_label
 from protovine.experiments.run.ages import interval, number, pooled, pooled_training, predicted, verdict
-from protovine.experiments.run.result import METRICS, Result, Run
+from protovine.experiments.run.result import METRICS, Interval, Result, Run
 from protovine.system import PRESETS
 
 NODES_SHOWN = 50
@@ -122,7 +122,8 @@ def key_message(result: Result) -> list[str]:
     if sending:
         least = min(sending.values())
         listed = ", ".join(
-            f"{name} {value:,.0f} B/s" + (f" (× {value / least:,.3g})" if value > least else "")
+            f"{name} {formatted(Interval(value, None), 'bytes_per_node_per_s')} B/s"
+            + (f" (× {value / least:,.3g})" if value > least else "")
             for name, value in sending.items()
         )
         sentences.append(f"Each node sends: {listed}.")

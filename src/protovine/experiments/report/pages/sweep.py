@@ -15,7 +15,7 @@ from protovine.experiments.report.pages.page import render_page
 from protovine.experiments.report.plot import FORMATS, Drawing, save
 from protovine.experiments.report.published import STREAMS
 from protovine.experiments.report.tables.sweep import SHOWN, Ranks, differences, means, ranks, to_latex, treatment
-from protovine.experiments.report.text import counted, flat, metric_label, p_value
+from protovine.experiments.report.text import counted, decimals_shown, flat, metric_label, p_value
 from protovine.experiments.run.result import METRICS, metric_needs
 
 if TYPE_CHECKING:
@@ -179,6 +179,7 @@ def _cell(value: Any, half: float | None, decimals: int) -> str:
         return str(value)
     if value != value:
         return "–"
+    decimals = decimals_shown(value, half, decimals)
     if half is None:
         return f"{value:.{decimals}f}".rstrip("0").rstrip(".") if "." in f"{value:.{decimals}f}" else f"{value:.0f}"
     text = f"{value:,.{decimals}f}"

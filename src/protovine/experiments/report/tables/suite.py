@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from protovine.experiments.define.suites import F1_LATE
-from protovine.experiments.report.text import formatted, metric_label
+from protovine.experiments.report.text import decimals_shown, formatted, metric_label
 from protovine.experiments.run.suites import SuiteResult
 
 if TYPE_CHECKING:
@@ -104,8 +104,10 @@ def _decimals_of(metric: str) -> str:
 
 
 def _number(metric: str, value: float, more: int = 0) -> str:
-    """A mean with the decimals of its metric; one of the fractions gets ``more``."""
+    """A mean with the decimals of its metric, or more if it is small; one of the fractions gets ``more``."""
     from protovine.experiments.run.result import METRICS
 
+    if np.isnan(value):
+        return "–"
     decimals = METRICS[_decimals_of(metric)][2]
-    return "–" if np.isnan(value) else f"{value:,.{decimals + (more if decimals > 2 else 0)}f}"
+    return f"{value:,.{decimals_shown(value, None, decimals + (more if decimals > 2 else 0))}f}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from protovine.experiments.report.text import metric_label
+from protovine.experiments.report.text import decimals_shown, metric_label
 from protovine.experiments.run.result import METRICS, Interval
 
 if TYPE_CHECKING:
@@ -279,6 +279,7 @@ def _cell(value: Any, half: float | None, decimals: int) -> str:
     if isinstance(value, float | np.floating):
         if math.isnan(value):
             return "--"
+        decimals = decimals_shown(value, half, decimals)
         text = f"{value:.{decimals}f}"
         text = text.rstrip("0").rstrip(".") if half is None and "." in text else text
         return f"${text} \\pm {half:.{decimals}f}$" if half is not None and not math.isnan(half) else f"${text}$"
