@@ -26,7 +26,7 @@ class Curves:
     >>> curves.next_ns
     1000000000
     >>> curves.add({"t": 1.0, "mean": 0.5}, {"log": 12.0}); curves.next_ns, len(curves), curves.kinds
-    (2000000000, 1, {'log': [12.0]})
+    (2000000000, 1, {'log': [12]})
     """
 
     def __init__(self, names: Iterable[str], end_s: float | None) -> None:

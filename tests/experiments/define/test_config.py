@@ -218,6 +218,25 @@ def test_a_key_of_another_kind_is_an_error_that_names_its_kind(preset: str, over
     assert str(error.value).startswith(message)
 
 
+@pytest.mark.parametrize(
+    ("presets", "overrides", "message"),
+    [
+        (
+            ["default", "isolated", "paper-cluster-150"],
+            {"gossip": {"schedule": "broadcast"}, "medium": {"profile": "wifi"}},
+            "preset paper-cluster-150: exchange.gate must be always with gossip.schedule broadcast, got 'jsd'",
+        ),
+        (["default", "isolated"], {"swarm": {"topology": "regular:9"}}, "regular:9"),  # The same for all presets.
+    ],
+)
+def test_an_error_of_one_preset_in_a_comparison_names_it(presets: list[str], overrides: dict, message: str) -> None:
+    for order in (presets, presets[::-1]):
+        with pytest.raises(ConfigError) as error:
+            prepare(Experiment(presets=order, data={"source": "phishing", "limit": 60}, seeds=1, **overrides))
+        assert message in str(error.value)
+        assert str(error.value).startswith("preset ") == message.startswith("preset ")
+
+
 def test_in_a_comparison_a_key_applies_to_the_presets_of_its_kind_and_the_others_are_named() -> None:
     experiment = Experiment(presets=["default", "paper-base"], learner={"margin": 0.3}, exchange={"bits": 6})
     settings = experiment.settings("default")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from protovine import stream, topology
-from protovine.errors import DataError
+from protovine.errors import ConfigError, DataError
 from protovine.experiments.define.build import HOLDOUT, Built, build
 from protovine.experiments.define.config import DataSettings, Experiment, RunSettings
 from protovine.learn.hedged.metrics import VARIANCE_FRACTION_MIN, VARIANCE_MIN
@@ -64,10 +64,28 @@ def prepare(experiment: Experiment) -> Prepared:
         notes.append(f"{key} does not apply to {', '.join(names)}: another kind of {key.rpartition('.')[0]}")
     notes += _notes_on_groups(experiment, data[experiment.seed]) + _notes_on_useless(experiment, settings)
     for seed, name in [(seed, name) for seed in seeds for name in settings]:
-        notes += notes_on_system(settings[name], build(settings[name], data[seed], seed), seed)
+        notes += notes_on_system(settings[name], build_named(settings, name, data[seed], seed), seed)
     swarms = sorted(settings.values(), key=lambda chosen: (chosen.swarm.centralised, chosen.exchange.kind == "server"))
     links = build(swarms[0], data[experiment.seed], experiment.seed).neighbours
     return Prepared(experiment, settings, data, links, tuple(dict.fromkeys(notes)))
+
+
+def build_named(settings: Mapping[str, RunSettings], name: str, data: DataSet, seed: int) -> Built:
+    """Build a preset of a comparison; a `ConfigError` names it, unless it is the same for all presets."""
+
+    def refusal(each: RunSettings) -> str | None:
+        try:
+            build(each, data, seed)
+        except ConfigError as error:
+            return str(error)
+        return None
+
+    try:
+        return build(settings[name], data, seed)
+    except ConfigError as error:
+        if all(refusal(each) == str(error) for each in settings.values()):
+            raise
+        raise ConfigError(f"preset {name}: {error}") from None
 
 
 def notes_on_data(data: DataSet, settings: Iterable[RunSettings]) -> list[str]:

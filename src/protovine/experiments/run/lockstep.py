@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from protovine.errors import ConfigError
 from protovine.experiments.define.build import build, faults_of
 from protovine.experiments.define.config import AnyFault, CrashFault, CutFault, Experiment
-from protovine.experiments.define.prepare import Prepared
+from protovine.experiments.define.prepare import Prepared, build_named
 from protovine.experiments.run.ages import expected_ages
 from protovine.experiments.run.execute import describe_run, last_records
 from protovine.experiments.run.judge import judge
@@ -185,8 +185,8 @@ class Lockstep:
         given = [fault.model_dump() for fault in self.prepared.experiment.faults]
         experiment = Experiment(**{**self.prepared.experiment.given(), "faults": [*given, *plain]})
         settings = {name: experiment.settings(name) for name in experiment.presets}
-        for chosen in settings.values():
-            build(chosen, self.data, self.seed)
+        for name in settings:
+            build_named(settings, name, self.data, self.seed)
         return replace(self.prepared, experiment=experiment, settings=settings)
 
     def _going_on(self) -> list[str]:

@@ -279,7 +279,7 @@ def _cell(value: Any, half: float | None, decimals: int) -> str:
     if isinstance(value, float | np.floating):
         if math.isnan(value):
             return "--"
-        decimals = decimals_shown(value, half, decimals)
+        decimals = decimals_shown(float(value), half, decimals)
         text = f"{value:.{decimals}f}"
         text = text.rstrip("0").rstrip(".") if half is None and "." in text else text
         return f"${text} \\pm {half:.{decimals}f}$" if half is not None and not math.isnan(half) else f"${text}$"
