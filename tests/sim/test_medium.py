@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import heapq
+import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from itertools import count, pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -311,3 +313,52 @@ def test_settings_that_make_no_sense_are_refused(preset: str, sections: dict, me
 
     with pytest.raises(ConfigError, match=message):
         built()
+
+
+@pytest.mark.parametrize("preset", ["default", "paper-base", "server", "gossip-bayes"])
+@pytest.mark.parametrize("radio", ["lora-sf7", "lora-sf12", "ble-legacy", "lan"])
+@pytest.mark.parametrize("collisions", [False, True])
+def test_traffic_is_what_was_on_the_air(preset: str, radio: str, collisions: bool, tmp_path: Path) -> None:
+    """It counted messages that the radio refused or dropped, and left out the bytes of fragments."""
+    experiment = protovine.Experiment(
+        presets=preset,
+        seeds=1,
+        data={"source": "waveform", "limit": 60},
+        medium={"profile": radio, "collisions": collisions},
+        gossip={"share_probability": 0.5},
+        swarm={"rate_hz": 0.5},
+    )
+    result = protovine.run(experiment, out=tmp_path / "run")
+    run, folder = result.runs[0], tmp_path / "run" / "traces"
+    made = list(records.read_trace(folder / f"{preset}-seed0.jsonl.gz")[1])
+    aired = Counter()
+    for record in made:
+        if isinstance(record, records.Aired):
+            aired[record.node] += record.message_bytes
+    found, seconds = run.metrics, run.metrics["virtual_s"]
+    assert found["bytes_total"] == sum(aired.values())
+    assert found["bytes_per_node_per_s"] == pytest.approx(sum(aired.values()) / len(run.per_node) / seconds)
+    assert [aired[each["node"]] for each in run.per_node] == [each["bytes"] for each in run.per_node]
+    assert {(node, EVERYONE): size for node, size in aired.items()} == run.series.links
+    assert run.series.bytes_per_node_per_s.sum() * run.series.at_s[0] * len(run.per_node) == pytest.approx(
+        sum(aired.values())
+    )
+    plain = profile(radio)
+    if plain.limits_devices:
+        size = plain.payload_bytes_max
+        allowed = size * (1 + seconds * SECOND / plain.rest_ns(plain.airtime_ns(size)))  # And the first frame.
+        assert all(each["bytes"] <= allowed for each in run.per_node)
+    never = sum(run.lost.get(reason, 0) for reason in ("too large", "waited too long"))
+    assert (2 * never > found["messages"]) == any("the medium did not send" in note for note in result.notes)
+
+
+def test_a_medium_that_sends_nothing_has_no_traffic_and_a_note() -> None:
+    experiment = protovine.Experiment(
+        presets="paper-base", seeds=2, data={"limit": 100}, medium={"profile": "lora-sf12", "fragments_max": 1}
+    )
+    result = protovine.run(experiment)
+    assert {0.0} == {run.metrics["bytes_per_node_per_s"] for run in result.runs}
+    (note,) = [note for note in result.notes if "medium" in note]
+    assert re.fullmatch(
+        r"paper-base: the medium did not send (\d+) \(too large\) of \1 messages; traffic is of the others", note
+    )

@@ -26,10 +26,11 @@ FAULTY = {
     ],
     "swarm": {"label_delay_s": 0.2, "labelled": 0.8},
 }
+ON_AIR = {"medium": {"profile": "lora-sf7"}, "swarm": {"rate_hz": 0.5}}
 
 
 @pytest.mark.parametrize("preset", ["default", "paper-base", "isolated", "centralised", "server"])
-@pytest.mark.parametrize("sections", [{}, FAULTY], ids=["calm", "faulty"])
+@pytest.mark.parametrize("sections", [{}, FAULTY, ON_AIR], ids=["calm", "faulty", "on the air"])
 def test_totals_are_those_of_the_result(preset: str, sections: dict) -> None:
     experiment = protovine.Experiment(presets=preset, data={"source": "phishing", "limit": 300}, **sections)
     settings, data = experiment.settings(preset), protovine.load("phishing", rows=300)
@@ -38,7 +39,9 @@ def test_totals_are_those_of_the_result(preset: str, sections: dict) -> None:
     made, _ = simulate(settings, data, built)
     records = list(made.columns)
     judged = judge(run, records, expected=expected_ages(settings, run.neighbours), wall_s=None, trace_hash="")
-    board = Board(Facts(run.neighbours, len(run.classes), run.honest, run.positive, run.drift_points_s, built.end_s))
+    board = Board(
+        Facts(run.neighbours, len(run.classes), run.honest, run.positive, run.drift_points_s, built.end_s, run.medium)
+    )
     for record in records:
         board.add(record)
         if record.at_ns % 7 == 0:
@@ -48,8 +51,8 @@ def test_totals_are_those_of_the_result(preset: str, sections: dict) -> None:
         assert board.totals()[name] == (None if wanted is None else pytest.approx(wanted, rel=1e-9)), name
     frame = board.frame()
     down = [number for number, state in enumerate(frame["nodes"]["state"]) if state == "down"]
-    assert down == ([3] if sections and preset != "centralised" else [])
-    if sections and preset != "centralised":
+    assert down == ([3] if sections is FAULTY and preset != "centralised" else [])
+    if sections is FAULTY and preset != "centralised":
         assert "byzantine" == frame["nodes"]["state"][2]
     assert 0 < len(board.curves.points["t"]) <= POINTS + 1
     assert {len(curve) for curve in (*board.curves.points.values(), *board.curves.kinds.values())} == {

@@ -14,6 +14,7 @@ from protovine import metrics
 from protovine.gossip import EVERYONE
 from protovine.records import (
     SECOND_NS,
+    Aired,
     Alarmed,
     Arrived,
     Down,
@@ -59,6 +60,8 @@ class Facts:
     drift_points_s : tuple of float
     end_s : float, optional
         When the run ends, if that is known.
+    medium : bool
+        Whether nodes share a medium: traffic is then what was on the air.
     """
 
     neighbours: list[list[int]]
@@ -67,6 +70,7 @@ class Facts:
     positive: int | None = None
     drift_points_s: tuple[float, ...] = ()
     end_s: float | None = None
+    medium: bool = False
 
     def __len__(self) -> int:
         return len(self.neighbours)
@@ -150,6 +154,7 @@ class Board:
             Learned: self._learned,
             Trained: self._sized,
             Sent: self._sent,
+            Aired: self._aired,
             Received: self._received,
             Refused: self._refuse,
             Lost: self._lost,
@@ -217,12 +222,17 @@ class Board:
         self._nodes[record.node].size = record.size
 
     def _sent(self, record: Sent) -> None:
-        size = record.header_bytes + record.payload_bytes
-        self._nodes[record.node].bytes += size
-        self._rates.add(record.node, record.peer, record.kind, size)
+        if not self.facts.medium:
+            size = record.header_bytes + record.payload_bytes
+            self._nodes[record.node].bytes += size
+            self._rates.add(record.node, record.peer, record.kind, size)
         if record.prototypes and len(self._pulses) < PULSES_MAX and not self.large:
             for peer in self.facts.neighbours[record.node] if record.peer == EVERYONE else (record.peer,):
                 self._pulses[record.node, peer] += record.prototypes
+
+    def _aired(self, record: Aired) -> None:
+        self._nodes[record.node].bytes += record.message_bytes
+        self._rates.add(record.node, EVERYONE, "on the air", record.message_bytes)
 
     def _received(self, record: Received) -> None:
         self._cut.discard((record.peer, record.node))

@@ -169,7 +169,13 @@ class Live:
             for name in self._prepared.settings:
                 run = lockstep.describe(name)
                 facts = Facts(
-                    run.neighbours, len(run.classes), run.honest, run.positive, run.drift_points_s, lockstep.end_s
+                    run.neighbours,
+                    len(run.classes),
+                    run.honest,
+                    run.positive,
+                    run.drift_points_s,
+                    lockstep.end_s,
+                    run.medium,
                 )
                 self.boards[name] = Board(facts)
             self.lockstep = lockstep

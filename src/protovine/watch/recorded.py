@@ -161,7 +161,9 @@ class Recorded:
         run = self._headers[preset]
         nodes = run.judged or run.honest
         board = Board(
-            Facts(run.neighbours, len(run.classes), list(nodes), run.positive, run.drift_points_s, self.end_s)
+            Facts(
+                run.neighbours, len(run.classes), list(nodes), run.positive, run.drift_points_s, self.end_s, run.medium
+            )
         )
         self.boards[preset] = board
         frames, at = [], 0

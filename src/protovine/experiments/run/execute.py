@@ -95,6 +95,7 @@ def describe_run(settings: RunSettings, preset: str, seed: int, data: DataSet, b
         drift_points_s=built.drift_points_s,
         watches_drift=settings.drift.detector != "none",
         streams=settings.swarm.nodes - len(built.neighbours) + len(built.honest),
+        medium=settings.medium.profile != "none",
         partners=settings.partners if settings.partners < max(map(len, built.neighbours), default=0) else 0,
     )
 

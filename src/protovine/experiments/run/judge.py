@@ -71,7 +71,7 @@ def judge(
     each = {node: metrics.scores(predictions, run.positive) for node, predictions in made.items()}
     ended: list[Ended] = held.others(Ended)
     f1_global = _f1_global(held.others(Evaluated), len(run.classes))
-    traffic, air = metrics.traffic(held), metrics.airtime(held.others(Aired))
+    traffic, air = metrics.traffic(held, run.medium), metrics.airtime(held.others(Aired))
     ages, training = _ages(run, held, judged, end_ns) if run.shares else (None, None)
     drifts = metrics.drift(held, nodes, run.drift_points_s) if run.watches_drift else None
     # One node may read all streams, and a server reads none.
@@ -110,7 +110,15 @@ def judge(
             "labels given up": sum(record.given_up for record in ended),
         },
         series=series(
-            held, together, so_far, made, run.positive, virtual_s, ages.age_s if ages else None, traffic.links
+            held,
+            metrics.pieces(held, run.medium),
+            together,
+            so_far,
+            made,
+            run.positive,
+            virtual_s,
+            ages.age_s if ages else None,
+            traffic.links,
         ),
         drift_points_s=run.drift_points_s,
         ages=run_ages.of_live() if run_ages and run.live else run_ages,

@@ -88,7 +88,7 @@ def result_of(
         status=status,
         error=error,
         failed=failed,
-        notes=(*prepared.notes, *notes_on_labels(runs)),
+        notes=(*prepared.notes, *notes_on_labels(runs), *notes_on_medium(runs)),
         versions=versions(),
     )
 
@@ -103,6 +103,19 @@ def notes_on_labels(runs: Sequence[Run]) -> list[str]:
     if without and len(without) == len(runs):
         return ["no label arrived: nothing was learnt"]
     return [f"{run.preset}, seed {run.seed}: no label arrived: nothing was learnt" for run in without]
+
+
+def notes_on_medium(runs: Sequence[Run]) -> list[str]:
+    """A note on each preset of whose messages a shared medium carried less than half."""
+    notes = []
+    for preset in dict.fromkeys(run.preset for run in runs):
+        mine = [run for run in runs if run.preset == preset]
+        made = sum(int(run.metrics["messages"] or 0) for run in mine)
+        lost = {reason: sum(run.lost.get(reason, 0) for run in mine) for reason in ("too large", "waited too long")}
+        if 2 * sum(lost.values()) > made:
+            kept = " and ".join(f"{count:,} ({reason})" for reason, count in lost.items() if count)
+            notes.append(f"{preset}: the medium did not send {kept} of {made:,} messages; traffic is of the others")
+    return notes
 
 
 def versions() -> dict[str, str]:

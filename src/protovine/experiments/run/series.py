@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from protovine import metrics
 from protovine.columns import Columns
 from protovine.experiments.run.result import NodeSeries, Series
-from protovine.records import SECOND_NS, Sent
+from protovine.records import SECOND_NS
 
 # Points of every curve.
 GRID = 120
@@ -24,6 +24,7 @@ Floats = NDArray[np.float64]
 
 def series(
     records: Columns,
+    sent: metrics.Pieces,
     together: metrics.NodePredictions,
     so_far: Floats,
     made: Mapping[int, metrics.NodePredictions],
@@ -38,6 +39,8 @@ def series(
     ----------
     records : Columns
         Of these nodes.
+    sent : Pieces
+        What these nodes sent.
     together : NodePredictions
         Predictions of these nodes, with F1 after each of them in ``so_far``.
     positive : int, optional
@@ -53,8 +56,7 @@ def series(
     step_s = virtual_s / GRID if virtual_s else 1.0
     window = max(WINDOW_MIN, len(together) // WINDOW_PARTS)
     last = _last(together, at_s)
-    sent = records.of(Sent)
-    sent_s, sent_bytes = sent["at_ns"] / SECOND_NS, sent["header_bytes"] + sent["payload_bytes"]
+    sent_s, sent_bytes = sent.at_ns / SECOND_NS, sent.size
     sizes: list[Floats] = []
     mean_size = np.zeros(GRID)
     for size in _sizes(records, nodes, at_s):
@@ -72,7 +74,7 @@ def series(
         links=links,
         nodes={
             node: _of_node(made[node], positive, edges, _per_step(sent_s[rows], sent_bytes[rows], edges) / step_s, size)
-            for size, node, rows in zip(sizes, nodes, _rows_of(sent["node"], nodes), strict=False)
+            for size, node, rows in zip(sizes, nodes, _rows_of(sent.node, nodes), strict=False)
         },
     )
 

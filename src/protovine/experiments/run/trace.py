@@ -141,6 +141,8 @@ class RunDescription:
         Neighbours that each node seeks out; 0 is all.
     streams : int
         Streams that honest nodes read, also where one node reads all of them; 0 is one for each node.
+    medium : bool
+        Whether nodes share a medium, so that their traffic is what was on the air.
     """
 
     preset: str
@@ -157,6 +159,7 @@ class RunDescription:
     traced: list[int] = field(default_factory=list)
     partners: int = 0
     streams: int = 0
+    medium: bool = False
 
     @property
     def judged(self) -> list[int]:
@@ -190,7 +193,7 @@ class RunDescription:
     def header(self) -> dict[str, Any]:
         """The header of the run's trace file."""
         described = dict(vars(self))
-        for name in ("live", "watches_drift", "incomplete", "traced", "partners"):
+        for name in ("live", "watches_drift", "incomplete", "traced", "partners", "medium"):
             if not described[name]:
                 del described[name]
         return {**described, "nodes": len(self.neighbours)}
