@@ -39,9 +39,8 @@ def test_totals_are_those_of_the_result(preset: str, sections: dict) -> None:
     made, _ = simulate(settings, data, built)
     records = list(made.columns)
     judged = judge(run, records, expected=expected_ages(settings, run.neighbours), wall_s=None, trace_hash="")
-    board = Board(
-        Facts(run.neighbours, len(run.classes), run.honest, run.positive, run.drift_points_s, built.end_s, run.medium)
-    )
+    about = (run.neighbours, len(run.classes), run.honest, run.positive, run.drift_points_s)
+    board = Board(Facts(*about, built.end_s, run.medium))
     for record in records:
         board.add(record)
         if record.at_ns % 7 == 0:

@@ -72,8 +72,9 @@ def test_the_curves_of_nodes_add_up_to_those_of_the_run() -> None:
             ],
         },
         {"presets": "server", "swarm": {"byzantine": "label-flip:1"}, "data": {"limit": 200, "holdout": True}},
+        {"presets": "default", "medium": {"profile": "lora-sf7"}, "swarm": {"rate_hz": 0.5}, "data": {"limit": 100}},
     ],
-    ids=["holdout", "nodes without samples", "faults", "server"],
+    ids=["holdout", "nodes without samples", "faults", "server", "medium"],
 )
 def test_a_trace_file_gives_the_result_of_the_run(tables: dict[str, Any], tmp_path: Path) -> None:
     prepared = prepare(small(**{"seeds": 1, **tables}))
