@@ -518,6 +518,24 @@ def test_age_plan_says_what_to_run(tmp_path: Path) -> None:
     assert "unknown" in shown and "Left out: round-robin, counter, age-threshold; with forwarding" in shown
 
 
+def test_a_share_probability_that_a_plan_prints_can_be_typed_in(tmp_path: Path) -> None:
+    """Plans print `1/7`, which -T refused; `age measure` then said that 1/T is 7, not a whole number."""
+    shown = protovine("age", "plan", "--target-mean", "0.4", cwd=tmp_path).stdout
+    assert "1/7" in shown
+    ages = {}
+    for T in ("1/7", repr(1 / 7)):
+        done = protovine("age", "calc", "--schedule", "counter", "-T", T, "--json", cwd=tmp_path)
+        ages[T] = json.loads(done.stdout)["mean_s"]
+    assert set(ages.values()) == {0.4}
+    words = ("--preset", "paper-base", "--schedule", "counter", "--limit", "300", "--seeds", "1")
+    for T, out in (("1/7", "a"), ("0.142857", "b")):
+        assert 0 == protovine("run", *words, "-T", T, "--out", out, cwd=tmp_path).returncode
+        assert "whole number" not in protovine("age", "measure", out, cwd=tmp_path).stdout
+    for T in ("1/0", "x", "1/2/3"):
+        refused = protovine("run", "-T", T, cwd=tmp_path)
+        assert 2 == refused.returncode and f"got '{T}'" in refused.stderr
+
+
 def test_age_plan_of_peers(tmp_path: Path) -> None:
     (tmp_path / "peers.txt").write_text("1:1\n" * 4)
     ended = protovine("age", "plan", "--budget", "5", "--peer", "./peers.txt", "--peer", "16:1", "--json", cwd=tmp_path)

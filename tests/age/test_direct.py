@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import settings as checked
 from hypothesis import strategies as st
 from scipy import integrate
 
@@ -21,7 +22,9 @@ from protovine.age import (
     useful_push,
     version_moments,
 )
+from protovine.age.law import integral, poisson_window
 from protovine.errors import ConfigError
+from protovine.gossip.schedule import Counter
 
 FIVE = {"nodes": 5, "fanout": 4, "share_probability": 0.1, "rate_hz": 10}
 ONE = {"nodes": 5, "fanout": 1, "share_probability": 1.0, "rate_hz": 10}
@@ -367,7 +370,7 @@ def test_unknown_quantities_are_none() -> None:
         ({"schedule": "coins"}, "unknown schedule 'coins' .did you mean 'coin'"),
         ({"schedule": "counter", "share_probability": 0.5}, "share_probability must be 1 with schedule 'counter'"),
         ({"every": 3}, "every must be 1 unless"),
-        ({"schedule": "counter", "every": 0}, "every must be >= 1, got 0"),
+        ({"schedule": "counter", "every": 0}, r"every must be between 1 and 1e\+09, got 0"),
         ({"schedule": "threshold", "fanout": 2}, "fanout must be 4 with schedule 'threshold'"),
         ({"schedule": "threshold", "threshold_s": -1}, "threshold_s must be between 0"),
         ({"schedule": "poll", "poll_s": 0}, "poll_s must be a finite number > 0, got 0"),
@@ -421,3 +424,50 @@ def test_polling_is_exact_when_samples_are_rare() -> None:
     near = [direct_push(nodes=2, rate_hz=x, schedule="poll", poll_s=1.0) for x in (0.1 - 1e-9, 0.1 + 1e-9)]
     assert near[0].mean_s == pytest.approx(near[1].mean_s, rel=1e-7)
     assert near[0].variance == pytest.approx(near[1].variance, rel=1e-6)
+
+
+@checked(max_examples=40, deadline=None)
+@given(
+    T=st.floats(0.05, 1) | st.sampled_from([0.7, 0.4, 0.9, 1 / 7, 2 / 3]),
+    peers=st.integers(1, 6),
+    fanout=st.integers(1, 6),
+    rate_hz=st.sampled_from([1.0, 10.0]),
+)
+def test_the_counter_is_that_of_a_run_also_where_1_over_T_is_not_whole(
+    T: float, peers: int, fanout: int, rate_hz: float
+) -> None:
+    """`-T 0.7` was predicted as T = 1, and called exact."""
+    fanout = min(fanout, peers)
+    schedule = Counter(fanout, T, np.random.default_rng(1))
+    length = 20_000
+    gaps: list[int] = []
+    last = dict.fromkeys(range(peers), -1)
+    for i in range(length):
+        for peer in schedule.choose(list(last), total=peers, now_ns=i):
+            if last[peer] >= 0:
+                gaps.append(i - last[peer])
+            last[peer] = i
+    gap = np.array(gaps, float)
+    # The age is Erlang(J), P(J = j) = P(G >= j) / E[G].
+    wanted = (np.mean(gap**2) / np.mean(gap) + 1) / 2 / rate_hz
+    found = direct_push(nodes=peers + 1, fanout=fanout, rate_hz=rate_hz, schedule="counter", every=1 / T)
+    assert found.mean_s == pytest.approx(wanted, rel=2e-3)
+    assert found.peak_s == pytest.approx(np.mean(gap) / rate_hz, rel=2e-3)
+    longer = integral(found.survival, 0, 60 * found.mean_s, points=400)[0]
+    assert longer == pytest.approx(found.mean_s, rel=1e-6)
+
+
+@given(st.floats(1e6, 1e13))
+def test_large_poisson_variables_have_few_counts_and_the_right_moments(mean: float) -> None:
+    n, probability = poisson_window(mean)
+    assert len(n) < 20_000
+    assert float(probability @ n) == pytest.approx(mean, rel=1e-9)
+    assert float(probability @ (n - mean) ** 2) == pytest.approx(mean, rel=1e-4)
+
+
+def test_a_whole_number_of_samples_is_found_behind_rounding() -> None:
+    for every in range(1, 400):
+        whole = direct_push(nodes=4, fanout=2, rate_hz=10, schedule="counter", every=every, loss=0.2)
+        again = direct_push(nodes=4, fanout=2, rate_hz=10, schedule="counter", every=1 / (1 / every), loss=0.2)
+        assert again.mean_s == pytest.approx(whole.mean_s, rel=1e-12)
+        assert again.p95_s == pytest.approx(whole.p95_s, rel=1e-9)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -14,11 +15,16 @@ from protovine.age.delay import Delay, poisson_push
 from protovine.age.law import AgeTheory, check_positive, check_whole, never, poisson_window
 from protovine.errors import ConfigError, check_range, suggest
 
+Floats = NDArray[np.float64]
 Schedule = Literal["coin", "round-robin", "counter", "threshold", "sequential", "poll"]
 # A geometric series is cut off where its rest is below this, which is less than rounding errors.
 SERIES_REST = 1e-18
 # The series over losses in a row is summed term by term, so a larger loss would take too many terms.
 LOSS_MAX = 0.9999
+# The largest N of ``counter``.
+EVERY_MAX = 10**9
+# Numbers of opportunities that differ by this fraction are the same: 1 / (1 / 49) is not 49.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ def direct_push(
     fanout: int | None = None,
     share_probability: float = 1.0,
     schedule: Schedule = "coin",
-    every: int = 1,
+    every: float = 1,
     threshold_s: float = 0.0,
     poll_s: float = 0.05,
     turn_s: float | None = None,
@@ -62,7 +68,8 @@ def direct_push(
 
     - ``coin``: each opportunity is used with probability T, for s peers drawn uniformly: 1/(λp).
     - ``round-robin``: the same coin, but the peers take turns.
-    - ``counter``: every N-th opportunity is used, and the peers take turns: (N + 1)/(2λ) for s = n - 1.
+    - ``counter``: every N-th opportunity is used, and the peers take turns: (N + 1)/(2λ) for s = n - 1. If N is not
+      whole, ⌊N⌋ or ⌈N⌉ opportunities go by, as evenly as that can be: (N + 1 + f(1 - f)/N)/(2λ), f = N - ⌊N⌋.
     - ``threshold``: a peer is due when the newest sample that it was sent is older than ``threshold_s`` = τ; the next
       sample is sent to it: N/(2λ) + 1/(2Nλ) with N = λτ + 1.
     - ``sequential``: nodes act in turn, and a turn takes τ; the node whose turn it is has a new sample and tosses the
@@ -81,8 +88,8 @@ def direct_push(
     share_probability : float in [0, 1]
         Probability that an opportunity is used, T; 1 with ``counter`` and ``threshold``.
     schedule : {"coin", "round-robin", "counter", "threshold", "sequential", "poll"}
-    every : int >= 1
-        N of ``counter``: opportunities from one share to the next.
+    every : float in [1, 1e9]
+        N of ``counter``: opportunities from one share to the next, on average.
     threshold_s : float >= 0
         τ of ``threshold``.
     poll_s : float > 0
@@ -134,7 +141,7 @@ def direct_push(
         raise ConfigError(
             f"share_probability must be 1 with schedule '{schedule}', which tosses no coin, got {share_probability}"
         )
-    check_whole("every", every, 1)
+    check_range("every", every, 1, EVERY_MAX)
     if every != 1 and schedule != "counter":
         raise ConfigError(f"every must be 1 unless the schedule is 'counter', got {every} with '{schedule}'")
     if schedule == "threshold" and fanout != peers:
@@ -258,40 +265,56 @@ def _later(theory: AgeTheory, delay: Delay, sample_hz: float, schedule: str) -> 
     )
 
 
-def _in_turn(rate_hz: float, sample_hz: float, every: int, peers: int, fanout: int, loss: float) -> AgeTheory:
+def _in_turn(rate_hz: float, sample_hz: float, every: float, peers: int, fanout: int, loss: float) -> AgeTheory:
     """Age when every N-th Poisson event is a share, and s of M peers are addressed in turn.
 
-    A peer receives after K messages to it, K geometric with the loss. They take G events: N ⌊KM/s⌋, or one share
-    more, depending on whose turn it was first, so that the mean is NKM/s. From any time back to the last reception
-    there are J <= G events, P(J = j) = P(G >= j) / E[G], and the age is Erlang(J).
+    A peer receives after K messages to it, K geometric with the loss. They take ⌊KM/s⌋ shares, or one more, depending
+    on whose turn it was first, and S shares take ⌊NS⌋ events, or one more, depending on where the count was: G events,
+    NKM/s on average. From any time back to the last reception there are J <= G events, P(J = j) = P(G >= j) / E[G],
+    and the age is Erlang(J).
     """
     ok = 1 - loss
     visits, weight = _visits(loss)
     low = visits * peers // fanout
     more = visits * peers % fanout / fanout
-    # Two columns: the smaller and the larger number of events, with their probabilities.
-    events = every * np.stack([low, low + 1], axis=1).astype(float)
-    chance = weight[:, None] * np.stack([1 - more, more], axis=1)
+    # Two columns: the smaller and the larger number of shares; then twice as many, for the numbers of events.
+    shares, chance = np.stack([low, low + 1], axis=1), weight[:, None] * np.stack([1 - more, more], axis=1)
+    exact = every * shares
+    whole = np.round(exact)
+    exact = np.where(np.abs(exact - whole) <= _ROUNDING * whole, whole, exact)
+    late = exact - np.floor(exact)
+    events = np.concatenate([np.floor(exact), np.floor(exact) + 1], axis=1)
+    chance = np.concatenate([chance * (1 - late), chance * late], axis=1)
     chance /= chance.sum()
     g1, g2, g3 = (float((chance * events**k).sum()) for k in (1, 2, 3))
     j1 = (g2 + g1) / (2 * g1)
     j2 = (2 * g3 + 3 * g2 + g1) / (6 * g1)
     mean = j1 / rate_hz
     variance = (j2 + j1) / rate_hz**2 - mean**2
+    beyond = _mean_excess(events.ravel(), chance.ravel())
 
     def survival(x: float) -> float:
         n, probability = poisson_window(rate_hz * x)
-        if peers % fanout == 0:
-            return float(probability @ _geometric_tail(n / (every * peers // fanout), ok))
-        beyond = np.zeros(len(n))
-        for start in range(0, len(visits), 500):
-            part = slice(start, start + 500)
-            beyond += (chance[part, :, None] * np.maximum(0.0, events[part, :, None] - n)).sum(axis=(0, 1))
-        return float(probability @ beyond) / g1
+        return float(probability @ beyond(n)) / g1
 
     method = "exact: Erlang with a random number of opportunities"
     push_hz = 1 / (g1 / rate_hz) / ok
     return AgeTheory(mean, variance, g1 / rate_hz, sample_hz * mean - 1, push_hz, method, 0.0, survival)
+
+
+def _mean_excess(values: NDArray[np.float64], chance: NDArray[np.float64]) -> Callable[[Floats], Floats]:
+    """The function n -> E[(G - n)^+] of a variable G with these values and probabilities."""
+    order = np.argsort(values)
+    values, chance = values[order], chance[order]
+    # Sums from each value to the last, of probabilities and of probability times value; beyond the last, 0.
+    above = np.append(np.cumsum(chance[::-1])[::-1], 0.0)
+    total = np.append(np.cumsum((chance * values)[::-1])[::-1], 0.0)
+
+    def beyond(n: Floats) -> Floats:
+        first = np.searchsorted(values, n, side="right")
+        return np.asarray(np.maximum(0.0, total[first] - n * above[first]))
+
+    return beyond
 
 
 def _threshold(rate_hz: float, threshold_s: float, loss: float) -> AgeTheory:

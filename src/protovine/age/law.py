@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from protovine.errors import ConfigError, check_range
 
 Survival = Callable[[float], float]
+_POINTS_PER_DEVIATION = 500  # Of a Poisson variable with a large mean.
 
 
 @dataclass(frozen=True)
@@ -234,9 +235,19 @@ def integral(f: Callable[[float], float], low: float, high: float, points: int =
 
 
 def poisson_window(mean: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The counts of a Poisson variable of this mean that are not negligibly rare, and their probabilities."""
-    width = 9 * math.sqrt(mean) + 40
-    n = np.arange(max(0, math.floor(mean - width)), math.ceil(mean + width) + 1, dtype=float)
+    """The counts of a Poisson variable of this mean that are not negligibly rare, and their probabilities.
+
+    Of a mean above 1e6 they are some 9,000 of the counts, evenly spaced, which stand for those around them.
+    """
+    deviation = math.sqrt(mean)
+    width = 9 * deviation + 40
+    step = max(1, math.floor(deviation / _POINTS_PER_DEVIATION))
+    n = np.arange(max(0, math.floor(mean - width)), math.ceil(mean + width) + 1, step, dtype=float)
+    if step > 1:
+        # By Stirling's formula, whose error is a fraction 1/(12 mean) here; the logarithms are of numbers near 1.
+        d = n / mean - 1
+        probability = np.exp(-mean * ((1 + d) * np.log1p(d) - d) - np.log1p(d) / 2)
+        return n, probability / probability.sum()
     if mean <= 0:
         return n, np.where(n == 0, 1.0, 0.0)
     # From one count to the next the probability changes by the factor mean/n, so no large logarithms cancel.

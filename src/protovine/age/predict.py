@@ -82,7 +82,7 @@ def predict_age(
         largest number of neighbours. By default 4, or that number if it is smaller.
     share_probability : float in [0, 1]
         Fraction of the opportunities that are used (the paper's T). With ``coin`` and ``round-robin`` each is used
-        with this probability; with ``counter`` every N-th one, N = 1/T rounded; with ``age-threshold`` each peer gets
+        with this probability; with ``counter`` every 1/T-th one, evenly; with ``age-threshold`` each peer gets
         as many messages as with the coin.
     rate_hz : float > 0
         Local samples per second of a node; each is an opportunity. With ``sequential``, turns last ``1/rate_hz``.
@@ -196,7 +196,7 @@ def direct_age(
         addressed = min(fanout, degree)
         settings: dict[str, Any] = {"nodes": degree + 1, "fanout": addressed, "share_probability": share_probability}
         if schedule == "counter" and share_probability:
-            settings |= {"share_probability": 1.0, "every": round(1 / share_probability)}
+            settings |= {"share_probability": 1.0, "every": 1 / share_probability}
         elif schedule == "age-threshold" and share_probability:
             interval = degree / (addressed * share_probability)  # Samples per message to one peer, as with the coin.
             settings |= {"share_probability": 1.0, "fanout": degree, "threshold_s": (interval - 1) / rate_hz}

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from protovine.age.candidate import PlannedSchedule, PlannedSwarm
+from protovine.age.direct import EVERY_MAX
 from protovine.age.goal import ROUNDING, ByteBudget, Goal, Target
 from protovine.errors import ConfigError
 
@@ -16,7 +17,6 @@ DIGITS = 6
 SHARE_PROBABILITY_MIN = 1e-9
 # Grid for the share probability where the age may rise again: points per factor of ten.
 POINTS_PER_DECADE = 8
-EVERY_MAX = 10**9
 # Every fanout up to this is tried, and beyond it this many more, evenly in the logarithm.
 FANOUTS_ALL = 100
 

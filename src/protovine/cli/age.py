@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from protovine.cli.common import NamedPath, console_on
+from protovine.cli.common import Fraction, NamedPath, console_on
 from protovine.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -66,7 +66,12 @@ def age_group() -> None:
 @_of_a_swarm
 @click.option("-s", "--fanout", type=int, default=None, help="Peers addressed per share. [default: 4, or all if fewer]")
 @click.option(
-    "-T", "--share-probability", default=0.1, show_default=True, help="Probability that an opportunity is used."
+    "-T",
+    "--share-probability",
+    type=Fraction(),
+    default=0.1,
+    show_default=True,
+    help="Probability that an opportunity is used, also as 1/7.",
 )
 @click.option(
     "--schedule", default="coin", show_default=True, help="coin, counter, age-threshold, round-robin or sequential."
@@ -294,7 +299,7 @@ def _print_plan(plan: AgePlan, nodes: int) -> None:
         words += f", a peer is due {best.threshold_s:.4g} s after the last sample that it was sent"
     click.echo(
         f"Recommended: gossip.schedule = {best.schedule}, gossip.fanout = {best.fanout}, gossip.share_probability = "
-        f"{best.share_probability:.6g} ({words}; {best.bytes_per_s:.6g} bytes per node per second)."
+        f"{_exact(best.share_probability)} ({words}; {best.bytes_per_s:.6g} bytes per node per second)."
     )
     for why, names in groupby(plan.left_out, key=lambda schedule: plan.left_out[schedule]):
         click.echo(f"Left out: {', '.join(names)}; {why}.")
@@ -304,6 +309,12 @@ def _print_plan(plan: AgePlan, nodes: int) -> None:
             f"times the coin's mean age at the same fanout and share probability, for 1/{nodes} of the bytes; with "
             f"{nodes} times as many turns {plan.sequential_ratio_same_turns:.4g} times, for the same bytes."
         )
+
+
+def _exact(value: float) -> str:
+    """The number such that a setting of this text is this number."""
+    short = f"{value:.6g}"
+    return short if float(short) == value else repr(value)
 
 
 def _print_rates(plan: RatePlan) -> None:

@@ -27,6 +27,19 @@ class NamedPath(click.Path):
         return super().convert(value, param, ctx)
 
 
+class Fraction(click.ParamType):
+    """A number, also as a fraction such as 1/7: `protovine age plan` prints some share probabilities like that."""
+
+    name = "float"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        above, slash, below = str(value).partition("/")
+        try:
+            return float(above) / float(below) if slash else float(above)
+        except (ValueError, ZeroDivisionError, OverflowError):
+            self.fail(f"must be a number or a fraction such as 1/7, got '{value}'", param, ctx)
+
+
 def processors() -> int:
     """Number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from protovine.cli.common import NamedPath, console_on, processors, progress, take_reading, with_reading
+from protovine.cli.common import Fraction, NamedPath, console_on, processors, progress, take_reading, with_reading
 from protovine.cli.watch import Page, run_watched, with_page
 from protovine.errors import ConfigError
 
@@ -35,8 +35,8 @@ _FLAGS: tuple[tuple[tuple[str, ...], str, Any, str], ...] = (
     (
         ("-T", "--share-probability"),
         "gossip.share_probability",
-        float,
-        "Probability that an opportunity to share is used; 0 is no gossip at all. [default: as the preset says]",
+        Fraction(),
+        "Probability that an opportunity to share is used, also as 1/7; 0 is no gossip at all. [default: as the preset says]",
     ),
     (
         ("--schedule",),

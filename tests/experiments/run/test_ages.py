@@ -68,7 +68,6 @@ def test_settings_become_a_prediction(changed: dict[str, Any], mean_s: float) ->
         ({"exchange": {"gate": "jsd"}}, "the gate jsd withholds sets"),
         ({"exchange": {"poll_s": 0.05}}, "wait for the next poll"),
         ({"swarm": {"order": "sequential", "labelled": 0.5}}, "a turn without a label"),
-        ({"gossip": {"schedule": "counter", "share_probability": 0.4}}, "1/T is 2.5, not a whole number"),
         ({"swarm": {"lag_s": 8.0}}, "nodes start one after another"),
         ({"swarm": {"arrivals": "clock"}}, "not as a Poisson process"),
         ({"swarm": {"split": "quantity-skew:0.5"}}, "different rates"),

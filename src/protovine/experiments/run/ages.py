@@ -169,10 +169,8 @@ def expected_ages(settings: RunSettings, neighbours: Sequence[Sequence[int]]) ->
         return Expected(None, (f"no theory is known for the schedule {schedule}",))
     if sequential and schedule != "coin":
         return Expected(None, (f"no theory is known for the schedule {schedule} with sequential turns",))
-    every = 1 / gossip.share_probability
     gate = exchange.gate.kind if isinstance(exchange, WholeSetSettings) else "always"
     checks = (
-        (schedule == "counter" and abs(every - round(every)) > 1e-9, f"1/T is {every:.3g}, not a whole number"),
         (isinstance(exchange, ServerSettings), "a server only answers, and only its clients have samples"),
         (log, "a log waits for batches, and sends only when it has samples to share"),
         (getattr(exchange, "budget_bytes_per_s", 0) > 0, "a budget holds messages back"),
