@@ -449,11 +449,11 @@ def test_age_calc_says_what_a_busy_node_trains(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["-T", "2"], "share_probability must be between 0 and 1, got 2"),
-        (["--rate", "0"], "rate_hz must be a finite number > 0, got 0"),
+        (["--rate", "0"], "rate_hz must be between 1e-09 and 1e+06, got 0"),
         (["--fanout", "9"], "fanout must be between 1 and 4, got 9"),
         (["--delay", "nowhere"], "cannot read 'nowhere'"),
         (["--set-size", "9"], "--set-size needs --service-rate"),
-        (["--service-rate", "0"], "service_hz must be a finite number > 0, got 0"),
+        (["--service-rate", "0"], "service_hz must be between 0.001 and 1e+09, got 0"),
         (["--service-rate", "9", "--discipline", "lif"], "unknown discipline 'lif' (did you mean 'lifo'?)"),
         (["--service-rate", "9", "--schedule", "counter"], "--schedule must be coin, got 'counter'"),
         (["--service-rate", "9", "--delay", "exp:1"], "--delay must be none or fixed:S"),
@@ -516,6 +516,30 @@ def test_age_plan_says_what_to_run(tmp_path: Path) -> None:
         "age", "plan", "--budget", "1000", "--topology", "ring", "--forwarding", "peers", cwd=tmp_path
     ).stdout
     assert "unknown" in shown and "Left out: round-robin, counter, age-threshold; with forwarding" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("age calc --seed -1", "seed must be >= 0, got -1"),
+        ("age plan --target-mean 1 --seed -1", "seed must be >= 0, got -1"),
+        ("age calc --loss 1 --figure x.png", "with loss = 1 no message ever arrives"),
+        ("age calc --rate 1e-300", "rate_hz must be between 1e-09 and 1e+06, got 1e-300"),
+        ("age calc --schedule counter -T 1e-300", "share_probability must be 0, or at least 1e-09, got 1e-300"),
+        ("age calc --service-rate 1e300", "service_hz must be between 0.001 and 1e+09, got 1e+300"),
+        ("age plan --budget 1e-9", "the budget allows one share in 3,999,999,999,996 samples; the most that is tried"),
+        (
+            "data devices d.csv --seconds 1e9 --up 1 --down 1",
+            "the trace would have about 5,000,000,005 rows, and must have at most 5,000,000",
+        ),
+        ("data devices d.csv --up 5", "--up 5 needs --down"),
+    ],
+)
+def test_numbers_beyond_any_swarm_are_one_line_at_once(words: str, message: str, tmp_path: Path) -> None:
+    """They ended in tracebacks, or did not end."""
+    done = protovine(*words.split(), cwd=tmp_path)
+    assert 2 == done.returncode
+    assert done.stderr.startswith(f"protovine: {message}") and 1 == len(done.stderr.splitlines())
 
 
 def test_a_share_probability_that_a_plan_prints_can_be_typed_in(tmp_path: Path) -> None:

@@ -17,7 +17,16 @@ def test_delays_are_read_from_text_or_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot read"):
         parse_delay(str(tmp_path / "none.txt"))
     (tmp_path / "delays.txt").write_text("0.1\nsoon\n")
-    with pytest.raises(DataError, match="one delay in seconds per line"):
+    with pytest.raises(DataError, match="a delay must be a number of seconds, got 'soon' in line 2 of"):
+        parse_delay(str(tmp_path / "delays.txt"))
+    (tmp_path / "delays.txt").write_text("# measured\n0.1 # near\n\n0.3\n")
+    assert (0.1, 0.3) == parse_delay(str(tmp_path / "delays.txt")).values_s
+    for value in ("nan", "-1", "inf", "1e10"):
+        (tmp_path / "delays.txt").write_text(f"0.1\n# far\n{value}\n")
+        with pytest.raises(DataError, match=r"delay must be between 0 and 1e\+09, got .* in line 3 of '.*delays.txt'"):
+            parse_delay(str(tmp_path / "delays.txt"))
+    (tmp_path / "delays.txt").write_text("# nothing\n")
+    with pytest.raises(DataError, match="has no delays"):
         parse_delay(str(tmp_path / "delays.txt"))
 
 

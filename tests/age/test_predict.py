@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import json
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from protovine.age import Delay, exact_push_age, predict_age
+from protovine.age import Delay, direct_push, exact_push_age, predict_age
+from protovine.age.predict import Schedule
 from protovine.errors import ConfigError
 from protovine.topology import neighbours
 
@@ -83,8 +87,8 @@ def test_large_graphs_are_sampled_with_an_error() -> None:
     [
         ({"fanout": 5}, "fanout must be between 1 and 4, got 5"),
         ({"share_probability": 1.5}, "share_probability must be between 0 and 1, got 1.5"),
-        ({"rate_hz": 0.0}, "rate_hz must be a finite number > 0, got 0"),
-        ({"rate_hz": -1.0}, "rate_hz must be a finite number > 0, got -1"),
+        ({"rate_hz": 0.0}, r"rate_hz must be between 1e-09 and 1e\+06, got 0"),
+        ({"rate_hz": -1.0}, r"rate_hz must be between 1e-09 and 1e\+06, got -1"),
         ({"loss": 2.0}, "loss must be between 0 and 1, got 2"),
         ({"schedule": "coins"}, "did you mean 'coin'"),
         ({"forwarding": "all"}, "unknown forwarding 'all'"),
@@ -94,7 +98,7 @@ def test_large_graphs_are_sampled_with_an_error() -> None:
             "does not connect nodes 0 and",
         ),
         ({"share_probability": 0.0, "forwarding": "peers"}, "ages are infinite"),
-        ({"forwarding": "source"}, "fanout must be 1 with forwarding 'source', got 4"),
+        ({"forwarding": "source", "fanout": 4}, "fanout must be 1 with forwarding 'source', got 4"),
         ({"forwarding": "peers", "schedule": "counter"}, "only known for schedule 'coin'"),
     ],
 )
@@ -107,4 +111,63 @@ def test_bad_input_is_named(settings: dict, message: str) -> None:
 def test_without_sharing_the_age_is_infinite(topology: str) -> None:
     found = predict_age(topology=topology, fanout=1, share_probability=0.0)
     assert found.mean_s == found.peak_s == math.inf
-    assert None is json.loads(json.dumps(found.as_dict()))["mean_s"]
+    assert math.inf == float(json.loads(json.dumps(found.as_dict(), allow_nan=False))["mean_s"])
+
+
+EXTREME = st.floats(-1, 1e12) | st.sampled_from(
+    [0.0, 1e-300, 1e-9, 1e-6, 1.0, 1e6, 1e9, 1e12, 1e300, math.inf, math.nan]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    rate_hz=EXTREME,
+    T=EXTREME,
+    loss=st.sampled_from([0.0, 0.5, 0.9, 0.9999, 1.0, 2.0]),
+    schedule=st.sampled_from(get_args(Schedule)),
+    kind=st.sampled_from(["none", "fixed", "exponential", "samples"]),
+    delay_s=EXTREME,
+    discipline=st.sampled_from(["unlimited", "blocking", "preemptive", "newest"]),
+    seed=st.sampled_from([-1, 0, 0]),
+    forwarding=st.sampled_from(["none", "none", "peers", "source"]),
+)
+def test_any_value_gives_an_age_or_an_error(
+    rate_hz: float,
+    T: float,
+    loss: float,
+    schedule: str,
+    kind: str,
+    delay_s: float,
+    discipline: str,
+    seed: int,
+    forwarding: str,
+) -> None:
+    """Rates of 1e-300 and delays of 1e9 s ended in tracebacks."""
+    makes = {
+        "fixed": Delay.fixed,
+        "exponential": Delay.exponential,
+        "samples": lambda s, how: Delay.samples([s, 2], how),
+    }
+    swarm = {"rate_hz": rate_hz, "share_probability": T, "loss": loss, "schedule": schedule, "forwarding": forwarding}
+    try:
+        delay = None if kind == "none" else makes[kind](delay_s, discipline)
+        found = predict_age(**swarm, delay=delay, seed=seed)
+    except ConfigError:
+        return
+    assert 1e-9 <= rate_hz <= 1e6 and seed == 0
+    assert found.mean_s > 0
+    for value in (found.peak_s, found.p95_s):
+        assert value is None or value > 0
+
+
+def test_an_exponential_delay_that_is_long_beside_the_gaps_of_messages() -> None:
+    """P(age > x) = exp(-r x²/(2m)) for x far below the mean delay m: the mean age is sqrt(πm/(2r))."""
+    for rate_hz, mean_s in ((1e6, 1e9), (1e3, 1e6), (1.0, 1e8)):
+        found = predict_age(rate_hz=rate_hz, share_probability=1, delay=Delay.exponential(mean_s))
+        assert found.mean_s == pytest.approx(math.sqrt(math.pi * mean_s / 2 / rate_hz), rel=1e-3)
+
+
+def test_messages_that_always_replace_each_other_never_arrive() -> None:
+    for rate_hz, delay_s in ((1000, 0.5), (1, 1e9)):
+        found = direct_push(nodes=2, rate_hz=rate_hz, delay=Delay.fixed(delay_s, "preemptive"))
+        assert math.inf == found.mean_s and "replaces" in found.method

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from protovine.age.law import AgeTheory, Survival, check_positive, integral, poisson_window
+from protovine.age.law import DELAY_MAX_S, AgeTheory, Survival, check_link_rate, integral, never, poisson_window
 from protovine.errors import ConfigError, check_range, suggest
 
 Discipline = Literal["unlimited", "blocking", "preemptive", "newest"]
@@ -20,6 +20,8 @@ Discipline = Literal["unlimited", "blocking", "preemptive", "newest"]
 SAMPLES_FOR_LAW_MAX = 500
 # Beyond this number of steps of a Markov chain a matrix exponential is faster.
 STEPS_MAX = 2000
+# What has this probability for each message does not happen.
+_NEVER = 1e-60
 
 
 @dataclass(frozen=True)
@@ -70,13 +72,13 @@ class Delay:
     @classmethod
     def fixed(cls, seconds: float, discipline: Discipline = "unlimited") -> Delay:
         """The same delay for every message; 0 is no delay."""
-        check_range("delay", seconds, 0, 1e12)
+        check_range("delay", seconds, 0, DELAY_MAX_S)
         return cls("fixed", float(seconds), (float(seconds),), discipline) if seconds else cls()
 
     @classmethod
     def exponential(cls, mean_s: float, discipline: Discipline = "unlimited") -> Delay:
         """Exponentially distributed delays."""
-        check_positive("mean delay", mean_s)
+        check_range("mean delay", mean_s, 1e-9, DELAY_MAX_S)
         return cls("exponential", float(mean_s), (), discipline)
 
     @classmethod
@@ -87,7 +89,7 @@ class Delay:
             raise ConfigError("delays need at least 1 sample, got 0")
         check_range("delay", values[0], 0)
         for value in values:  # A NaN leaves the others unsorted, so every value is checked.
-            check_range("delay", value, 0, 1e12)
+            check_range("delay", value, 0, DELAY_MAX_S)
         return cls("samples", float(np.mean(values)), tuple(values), discipline) if values[-1] > 0 else cls()
 
     def second_moment(self) -> float:
@@ -114,7 +116,10 @@ class Delay:
     def arrived(self, x: float) -> float:
         """∫_0^x P(D <= u) du = E[(x - D)^+]."""
         if self.kind == "exponential":
-            return x + self.mean_s * math.expm1(-x / self.mean_s)
+            u = x / self.mean_s
+            if u < 1e-3:  # The closed form is a small difference of two large numbers here.
+                return x * u * (1 / 2 - u * (1 / 6 - u * (1 / 24 - u / 120)))
+            return x + self.mean_s * math.expm1(-u)
         return float(np.mean(np.maximum(0.0, x - np.array(self.values_s))))
 
 
@@ -154,7 +159,7 @@ def poisson_push(rate_hz: float, sample_hz: float, delay: Delay, loss: float = 0
     >>> round(poisson_push(2.5, 10, Delay.fixed(0.1)).mean_s, 6)
     0.5
     """
-    check_positive("rate_hz", rate_hz)
+    check_link_rate("rate_hz", rate_hz)
     check_range("sample_hz", sample_hz, rate_hz)
     if not 0 <= loss < 1:
         raise ConfigError(f"loss must be >= 0 and below 1, got {loss}")
@@ -183,6 +188,8 @@ def _unlimited(r: float, sample_hz: float, delay: Delay, loss: float) -> AgeTheo
         end = delay.mean_s + 1 / r
         while survival(end) > 1e-18:
             end *= 1.5
+        while survival(end / 1.5) <= 1e-18:
+            end /= 1.5
         mean, error = integral(survival, 0.0, end)
         second = integral(lambda x: 2 * x * survival(x), 0.0, end)[0]
         rate = 1 / delay.mean_s
@@ -251,6 +258,8 @@ def _preemptive(r: float, sample_hz: float, delay: Delay, loss: float) -> AgeThe
     """f(x) = P(age > x) obeys f' = -r (1 - loss) E[exp(-r D) f(x - D)]: a delay ends now that no push interrupted."""
     ok = 1 - loss
     undisturbed, slope = delay.transform(r), delay.transform_slope(r)
+    if undisturbed < _NEVER:
+        return never("no message arrives: a newer one replaces each of them first")
     mean = 1 / (r * ok * undisturbed)
     variance = 2 * (1 - r * ok * slope) * mean**2 - mean**2
     peak = mean + slope / undisturbed

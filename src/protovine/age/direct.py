@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from protovine.age.delay import Delay, poisson_push
-from protovine.age.law import AgeTheory, check_positive, check_whole, never, poisson_window
+from protovine.age.law import AgeTheory, check_link_rate, check_whole, never, poisson_window
 from protovine.errors import ConfigError, check_range, suggest
 
 Floats = NDArray[np.float64]
@@ -132,7 +132,7 @@ def direct_push(
     peers = nodes - 1
     fanout = peers if fanout is None else fanout
     check_whole("fanout", fanout, 1, peers)
-    check_positive("rate_hz", rate_hz)
+    check_link_rate("rate_hz", rate_hz)
     check_range("share_probability", share_probability, 0, 1)
     check_range("loss", loss, 0, 1)
     if schedule not in get_args(Schedule):
@@ -148,16 +148,17 @@ def direct_push(
         raise ConfigError(
             f"fanout must be {peers} with schedule 'threshold', which sends to each peer that is due, got {fanout}"
         )
-    check_range("threshold_s", threshold_s, 0, 1e12)
-    check_positive("poll_s", poll_s)
+    check_range("threshold_s", threshold_s, 0, 1e20)
+    check_range("poll_s", poll_s, 1e-9, 1e9)
     turn_s = 1 / rate_hz if turn_s is None else turn_s
-    check_positive("turn_s", turn_s)
+    check_range("turn_s", turn_s, 1e-12, 1e30)
     if turns not in ("fixed", "exponential"):
         raise ConfigError(f"turns must be 'fixed' or 'exponential', got '{turns}'")
     delay = Delay.none() if delay is None else delay
     p = share_probability * fanout / peers
     if p == 0 or loss == 1:
         return never("nothing ever arrives: the share probability is 0 or the loss 1")
+    check_link_rate("the rate of messages to one peer", rate_hz * p)
     if schedule == "coin":
         return poisson_push(rate_hz * p, rate_hz, delay, loss)
     sample_hz = rate_hz
@@ -216,7 +217,7 @@ def useful_push(
     (1.5, 0.5, 0.5)
     """
     plain = direct_push(nodes=nodes, rate_hz=rate_hz, fanout=fanout, share_probability=share_probability, loss=loss)
-    check_positive("change_hz", change_hz)
+    check_link_rate("change_hz", change_hz)
     nu = change_hz
     if plain.mean_s == math.inf:
         return UsefulTheory(plain, math.inf, 1.0)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from protovine.age.candidate import PlannedSchedule
 from protovine.age.law import AgeTheory, check_positive
 from protovine.age.predict import AgePrediction
-from protovine.errors import ConfigError
+from protovine.errors import ConfigError, check_range
 
 # Two floats that should be equal may differ by this fraction; a goal counts as met within it.
 ROUNDING = 1e-12
@@ -107,4 +107,5 @@ def one_goal(mean_s: float | None, p95_s: float | None, budget_bps: float | None
         raise ConfigError(f"one goal is needed of mean_s, p95_s and budget_bps, got {names or 'none'}")
     ((name, kind, value),) = given
     check_positive(name, value)
+    check_range(name, value, 1e-9, 1e12)
     return kind(value)

@@ -256,6 +256,46 @@ def poisson_window(mean: float) -> tuple[NDArray[np.float64], NDArray[np.float64
     return n, probability / probability.sum()
 
 
+# Limits of settings, which keep all ages within the range of floats; those of runs are the same or narrower.
+RATE_MIN, RATE_MAX = 1e-9, 1e6
+SHARE_PROBABILITY_MIN = 1e-9
+DELAY_MAX_S = 1e9
+
+
+def check_rate(name: str, value: float) -> None:
+    """`ConfigError` unless the value is a rate of samples of one node, in 1/s."""
+    check_range(name, value, RATE_MIN, RATE_MAX)
+
+
+def check_link_rate(name: str, value: float) -> None:
+    """`ConfigError` unless the value is a rate of messages, in 1/s: of one link, or of many nodes together."""
+    check_positive(name, value)
+    check_range(name, value, 1e-30, 1e12)
+
+
+def check_share_probability(value: float) -> None:
+    """`ConfigError` unless the value is 0, or a probability of at least 1e-9."""
+    check_range("share_probability", value, 0, 1)
+    if 0 < value < SHARE_PROBABILITY_MIN:
+        raise ConfigError(f"share_probability must be 0, or at least {SHARE_PROBABILITY_MIN:g}, got {value}")
+
+
+def plain_values(found: dict[str, Any]) -> dict[str, Any]:
+    """The values for JSON: an infinite number as "Infinity", which `float` reads; None stays what is not known.
+
+    Examples
+    --------
+    >>> plain_values({"mean_s": math.inf, "peak_s": None, "error": 0.0})
+    {'mean_s': 'Infinity', 'peak_s': None, 'error': 0.0}
+    """
+    return {key: "Infinity" if value == math.inf else value for key, value in found.items()}
+
+
+def check_seed(value: int) -> None:
+    """`ConfigError` unless the value is a whole number >= 0."""
+    check_whole("seed", value, 0)
+
+
 def check_positive(name: str, value: float) -> None:
     """`ConfigError` unless the value is finite and above 0."""
     if not 0 < value < math.inf:
@@ -264,8 +304,8 @@ def check_positive(name: str, value: float) -> None:
 
 def check_whole(name: str, value: int, low: int, high: float = math.inf) -> None:
     """`ConfigError` unless the value is a whole number in the range."""
-    if value != value or value in (math.inf, -math.inf) or int(value) != value:
-        raise ConfigError(f"{name} must be a whole number, got {value}")
+    if isinstance(value, str) or value != value or value in (math.inf, -math.inf) or int(value) != value:
+        raise ConfigError(f"{name} must be a whole number, got {value!r}")
     check_range(name, value, low, high)
 
 

@@ -16,14 +16,15 @@ def parse_delay(text: str) -> Delay | None:
     Parameters
     ----------
     text : str
-        ``fixed:S`` or ``exp:S`` with S in seconds, or a file with one delay in seconds per line.
+        ``fixed:S`` or ``exp:S`` with S in seconds, or a file with one delay in seconds per line; text after ``#`` is
+        ignored.
 
     Raises
     ------
     ConfigError
         S is not a number, or a delay is out of range.
     DataError
-        The file cannot be read, or a line is not a number.
+        The file cannot be read, has no delay, or a line is no delay in range.
 
     Examples
     --------
@@ -39,15 +40,19 @@ def parse_delay(text: str) -> Delay | None:
         except ValueError:
             raise ConfigError(f"a delay needs a number of seconds, as {kind}:S, got '{text}'") from None
         return Delay.fixed(seconds) if kind == "fixed" else Delay.exponential(seconds)
-    path = Path(text)
-    try:
-        return Delay.samples([float(line) for line in path.read_text(encoding="utf-8-sig").split()])
-    except OSError as error:
-        raise DataError(f"a delay is fixed:S, exp:S or a file; cannot read '{text}': {error.strerror}") from None
-    except (UnicodeDecodeError, ValueError) as error:
-        if isinstance(error, ConfigError):
-            raise
-        raise DataError(f"{path} must have one delay in seconds per line: {error}") from None
+    values = []
+    for line, where in _lines(text, "a delay is fixed:S, exp:S or a file"):
+        for word in line.split():
+            try:
+                values.append(float(word))
+                Delay.fixed(values[-1])
+            except ConfigError as error:
+                raise DataError(f"{error} in {where}") from None
+            except ValueError:
+                raise DataError(f"a delay must be a number of seconds, got '{word}' in {where}") from None
+    if not values:
+        raise DataError(f"'{text}' has no delays: it must have one in seconds per line")
+    return Delay.samples(values)
 
 
 def parse_peers(texts: Iterable[str]) -> tuple[list[float], list[float]]:
@@ -89,10 +94,15 @@ def _peer_lines(text: str) -> list[tuple[str, str]]:
     """Each peer's words, and how an error message ends after an opening quotation mark."""
     if ":" in text or not ("/" in text or "." in text):
         return [(text, f"{text}'")]
+    return [(line, f"{line}' in {where}") for line, where in _lines(text, "a peer is WEIGHT:BYTES or a file")]
+
+
+def _lines(name: str, wanted: str) -> list[tuple[str, str]]:
+    """The lines of a file without comments and empty ones, and where each is; ``wanted`` begins its errors."""
     try:
-        lines = Path(text).read_text(encoding="utf-8-sig").splitlines()
+        lines = Path(name).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
-        raise DataError(f"a peer is WEIGHT:BYTES or a file; cannot read '{text}': {reason}") from None
+        raise DataError(f"{wanted}; cannot read '{name}': {reason}") from None
     kept = [(number, line.partition("#")[0].strip()) for number, line in enumerate(lines, 1)]
-    return [(line, f"{line}' in line {number} of '{text}'") for number, line in kept if line]
+    return [(line, f"line {number} of '{name}'") for number, line in kept if line]

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from protovine.age.candidate import PlannedSchedule, PlannedSwarm
 from protovine.age.delay import Delay
 from protovine.age.goal import ByteBudget, Goal, TailAgeTarget, Target, one_goal
-from protovine.age.law import check_positive, check_whole
+from protovine.age.law import check_rate, check_seed, check_whole
 from protovine.age.predict import check_connected
 from protovine.age.search import best_plan, fanouts_to_try, least_age_plan
 from protovine.errors import ConfigError, check_range, suggest
@@ -121,8 +121,9 @@ def plan_age(
     """
     goal = one_goal(mean_s, p95_s, budget_bps)
     check_whole("nodes", nodes, 2)
-    check_positive("rate_hz", rate_hz)
-    check_positive("message_bytes", message_bytes)
+    check_rate("rate_hz", rate_hz)
+    check_seed(seed)
+    check_range("message_bytes", message_bytes, 1e-3, 1e9)
     check_range("loss", loss, 0, 1)
     if loss == 1:
         raise ConfigError("with loss = 1 no message ever arrives: every age is infinite")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from dataclasses import asdict, dataclass
 from operator import mul
@@ -13,7 +12,7 @@ import numpy as np
 from protovine.age.delay import Delay
 from protovine.age.direct import direct_push
 from protovine.age.forwarding import NODES_MAX, exact_age, exact_push_age
-from protovine.age.law import AgeTheory, check_positive, check_whole
+from protovine.age.law import AgeTheory, check_rate, check_seed, check_share_probability, check_whole, plain_values
 from protovine.age.percolation import PushRates, percolation_age
 from protovine.age.symmetric import complete_age, complete_push_age, ring_age, ring_push_age, star_age, star_push_age
 from protovine.errors import ConfigError, check_range, suggest
@@ -52,9 +51,8 @@ class AgePrediction:
     error: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; an infinite age becomes None."""
-        found = asdict(self)
-        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in found.items()}
+        """Plain values for JSON, which has no infinite numbers: an infinite age becomes the text "Infinity"."""
+        return plain_values(asdict(self))
 
 
 def predict_age(
@@ -79,7 +77,8 @@ def predict_age(
     nodes : int >= 2
     fanout : int >= 1
         Peers addressed per share (the paper's s); a node with fewer neighbours addresses all of them. At most the
-        largest number of neighbours. By default 4, or that number if it is smaller.
+        largest number of neighbours. By default 4, or that number if it is smaller;
+        1 with forwarding ``source``, of which no other is known.
     share_probability : float in [0, 1]
         Fraction of the opportunities that are used (the paper's T). With ``coin`` and ``round-robin`` each is used
         with this probability; with ``counter`` every 1/T-th one, evenly; with ``age-threshold`` each peer gets
@@ -114,8 +113,9 @@ def predict_age(
     11.877219
     """
     check_whole("nodes", nodes, 2)
-    check_range("share_probability", share_probability, 0, 1)
-    check_positive("rate_hz", rate_hz)
+    check_share_probability(share_probability)
+    check_rate("rate_hz", rate_hz)
+    check_seed(seed)
     check_range("loss", loss, 0, 1)
     for name, value, known in (("schedule", schedule, Schedule), ("forwarding", forwarding, Forwarding)):
         if value not in get_args(known):
@@ -124,7 +124,8 @@ def predict_age(
     most = max(map(len, links))
     if not most:
         raise ConfigError(f"topology '{topology}' has no links: every age is infinite")
-    fanout = min(4, most) if fanout is None else fanout
+    if fanout is None:
+        fanout = 1 if forwarding == "source" else min(4, most)
     check_whole("fanout", fanout, 1, most)
     if forwarding != "none":
         if share_probability == 0 or loss == 1:
@@ -189,6 +190,7 @@ def direct_age(
 
     ``degrees`` counts the nodes that have each number of neighbours; the other parameters are those of `predict_age`.
     """
+    check_share_probability(share_probability)
     parts: list[tuple[int, AgeTheory]] = []
     for degree, count in sorted(degrees.items()):
         if not degree:

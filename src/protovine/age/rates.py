@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from protovine.age.law import check_positive, positive_array, rates_for_budget
+from protovine.age.law import check_positive, check_rate, positive_array, rates_for_budget
 from protovine.age.search import rounded, within
 from protovine.errors import ConfigError
 
@@ -80,7 +80,7 @@ def plan_rates(
     w, b = positive_array("weights", weights), positive_array("message_bytes", message_bytes)
     if len(w) != len(b):
         raise ConfigError(f"weights and message_bytes must be as long, got {len(w)} and {len(b)}")
-    check_positive("rate_hz", rate_hz)
+    check_rate("rate_hz", rate_hz)
     if not 0 <= loss < 1:
         raise ConfigError(f"loss must be >= 0 and below 1, got {loss}")
     if mean_s is None:

@@ -10,11 +10,11 @@ import numpy as np
 from protovine.age.candidate import PlannedSchedule, PlannedSwarm
 from protovine.age.direct import EVERY_MAX
 from protovine.age.goal import ROUNDING, ByteBudget, Goal, Target
+from protovine.age.law import SHARE_PROBABILITY_MIN
 from protovine.errors import ConfigError
 
 # A share probability is rounded to this many digits, so that a printed plan can be typed in and gives the same ages.
 DIGITS = 6
-SHARE_PROBABILITY_MIN = 1e-9
 # Grid for the share probability where the age may rise again: points per factor of ten.
 POINTS_PER_DECADE = 8
 # Every fanout up to this is tried, and beyond it this many more, evenly in the logarithm.
@@ -133,12 +133,10 @@ def _cheapest_meeting(
 def _share_probability_within(swarm: PlannedSwarm, budget: ByteBudget, schedule: str, fanout: int) -> float:
     """The share probability of the least mean age among those that keep the budget."""
     full = swarm.bytes_per_s_max(fanout)
+    every = max(1, math.ceil(full / budget.bytes_per_s * (1 - ROUNDING)))
+    if every > EVERY_MAX:
+        raise ConfigError(f"the budget allows one share in {every:,} samples; the most that is tried is {EVERY_MAX:,}")
     if schedule == "counter":
-        every = max(1, math.ceil(full / budget.bytes_per_s * (1 - ROUNDING)))
-        if every > EVERY_MAX:
-            raise ConfigError(
-                f"the budget allows one share in {every:,} samples; the most that is tried is {EVERY_MAX:,}"
-            )
         return 1 / every
     most = min(1.0, budget.bytes_per_s / full)
     if not swarm.falls(schedule):
@@ -155,7 +153,7 @@ def _least_share_probability(swarm: PlannedSwarm, target: Target, schedule: str,
         found = scaled
     else:
         found = _solved_share_probability(swarm, target, schedule, fanout)
-    found = rounded(found, up=True)
+    found = rounded(max(found, SHARE_PROBABILITY_MIN), up=True)
     if swarm.forwarding == "peers":
         return found
     for _ in range(3):
@@ -189,7 +187,7 @@ def _solved_share_probability(swarm: PlannedSwarm, target: Target, schedule: str
     if schedule == "coin":
         # No link delivers more than one without delays, so below this even that link would miss the target.
         base = target.value_s(swarm.theory(schedule, fanout, 1.0, delayed=False))
-        low = math.log(min(1.0, base / target.seconds))
+        low = math.log(min(1.0, max(SHARE_PROBABILITY_MIN, base / target.seconds)))
     if not swarm.falls(schedule):
         grid = _log_grid(math.exp(low), 1.0)
         last = next((i for i, at in enumerate(grid) if excess(at) <= 0), None)
@@ -235,7 +233,7 @@ def _youngest(swarm: PlannedSwarm, goal: Goal, schedule: str, fanout: int, end: 
 
     # As in the search for a target, with the age at ``end`` as the target.
     low = goal.value_s(swarm.theory(schedule, fanout, 1.0, delayed=False)) / value_s(math.log(end))
-    grid = _log_grid(min(low, end), end)
+    grid = _log_grid(min(max(low, SHARE_PROBABILITY_MIN), end), end)
     values = [value_s(at) for at in grid]
     i = int(np.argmin(values))
     ends = grid[max(0, i - 1)], grid[min(len(grid) - 1, i + 1)]

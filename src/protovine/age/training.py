@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from scipy import optimize, special
 
 from protovine.age.delay import Delay, poisson_push
-from protovine.age.law import AgeTheory, Survival, check_positive, check_whole, poisson_window
+from protovine.age.law import (
+    DELAY_MAX_S,
+    AgeTheory,
+    Survival,
+    check_rate,
+    check_share_probability,
+    check_whole,
+    poisson_window,
+)
 from protovine.errors import ConfigError, check_range, suggest
 
 Discipline = Literal["lifo", "fifo", "newest-set", "random"]
@@ -132,17 +140,17 @@ def trained_age(
     newest-set 0.0558 0.2 0.207
     random 0.059 104.15 2.154
     """
-    check_whole("nodes", nodes, 2)
+    check_whole("nodes", nodes, 2, 10**6)
     peers = nodes - 1
     fanout = peers if fanout is None else fanout
     check_whole("fanout", fanout, 1, peers)
-    check_whole("set_size", set_size, 1)
-    check_whole("queue_max", queue_max, 1)
-    check_positive("rate_hz", rate_hz)
-    check_positive("service_hz", service_hz)
-    check_range("share_probability", share_probability, 0, 1)
+    check_whole("set_size", set_size, 1, 10**9)
+    check_whole("queue_max", queue_max, 1, 10**9)
+    check_rate("rate_hz", rate_hz)
+    check_range("service_hz", service_hz, 1e-3, 1e9)
+    check_share_probability(share_probability)
     check_range("loss", loss, 0, 1)
-    check_range("delay_s", delay_s, 0, 1e12)
+    check_range("delay_s", delay_s, 0, DELAY_MAX_S)
     if discipline not in get_args(Discipline):
         raise ConfigError(f"unknown discipline '{discipline}'{suggest(discipline, get_args(Discipline))}")
     nu = rate_hz * share_probability * fanout / peers * (1 - loss)

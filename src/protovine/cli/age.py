@@ -64,7 +64,13 @@ def age_group() -> None:
 
 @age_group.command("calc")
 @_of_a_swarm
-@click.option("-s", "--fanout", type=int, default=None, help="Peers addressed per share. [default: 4, or all if fewer]")
+@click.option(
+    "-s",
+    "--fanout",
+    type=int,
+    default=None,
+    help="Peers addressed per share. [default: 4 or fewer; 1 with --forwarding source]",
+)
 @click.option(
     "-T",
     "--share-probability",

@@ -27,7 +27,7 @@ class NamedPath(click.Path):
         return super().convert(value, param, ctx)
 
 
-class Fraction(click.ParamType):
+class Fraction(click.ParamType[float]):
     """A number, also as a fraction such as 1/7: `protovine age plan` prints some share probabilities like that."""
 
     name = "float"

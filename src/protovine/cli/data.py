@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from protovine.cli.common import NamedPath, console_on, take_reading, with_reading
+from protovine.errors import ConfigError
 
 # `data info` lists at most this many classes.
 _CLASSES_SHOWN = 20
@@ -55,6 +56,8 @@ def data_devices(
     """
     from protovine.sim.devices import generated
 
+    if up and not down:
+        raise ConfigError(f"--up {up:g} needs --down, the mean seconds that a device is down then")
     trace = generated(
         nodes,
         seconds,

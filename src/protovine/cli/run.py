@@ -36,7 +36,7 @@ _FLAGS: tuple[tuple[tuple[str, ...], str, Any, str], ...] = (
         ("-T", "--share-probability"),
         "gossip.share_probability",
         Fraction(),
-        "Probability that an opportunity to share is used, also as 1/7; 0 is no gossip at all. [default: as the preset says]",
+        "Probability that an opportunity to share is used, also as 1/7; 0 is no gossip. [default: as the preset says]",
     ),
     (
         ("--schedule",),

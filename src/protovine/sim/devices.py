@@ -224,6 +224,10 @@ def _number(row: dict[str, Any], name: str, where: str) -> float | None:
     return number
 
 
+# A trace of a few million rows takes some seconds and hundreds of megabytes.
+CHANGES_MAX = 5_000_000
+
+
 def generated(
     n: int,
     seconds: float,
@@ -257,7 +261,7 @@ def generated(
     Raises
     ------
     ConfigError
-        A number is out of range.
+        A number is out of range, or the trace would have more than 5,000,000 rows.
 
     Examples
     --------
@@ -277,6 +281,10 @@ def generated(
         check_range(name, value, 0, most)
     if down_s and not up_s:
         raise ConfigError("up_s must be above 0 when down_s is")
+    # Each change is at least a millisecond after the one before.
+    rows = n * (1 + (seconds / max(1e-3, (up_s + down_s) / 2) if down_s else 0))
+    if rows > CHANGES_MAX:
+        raise ConfigError(f"the trace would have about {rows:,.0f} rows, and must have at most {CHANGES_MAX:,}")
     changes: list[DeviceChange] = []
     for node in range(n):
         draw = rng.stream(seed, "devices", node)

@@ -119,9 +119,11 @@ def draw_prediction(path: Path, **settings: Any) -> None:
         The file has another ending than .png, .svg or .pdf, or cannot be written.
     """
     check_path(path)
+    if settings["loss"] == 1:
+        raise ConfigError("with loss = 1 no message ever arrives: there are no ages to draw")
     links = neighbours(settings["topology"], settings["nodes"], settings["seed"])
     most = max(map(len, links))
-    fanout = min(4, most) if settings["fanout"] is None else settings["fanout"]
+    fanout = settings["fanout"] or (1 if settings["forwarding"] == "source" else min(4, most))
     panels: list[Panel] = [lambda axes: _against_T(axes, settings | {"fanout": fanout}, most)]
     if settings["forwarding"] == "none" and settings["share_probability"] * (1 - settings["loss"]) > 0:
         p = settings["share_probability"] * fanout / most * (1 - settings["loss"])
