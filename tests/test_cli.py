@@ -545,7 +545,7 @@ def test_numbers_beyond_any_swarm_are_one_line_at_once(words: str, message: str,
 def test_a_share_probability_that_a_plan_prints_can_be_typed_in(tmp_path: Path) -> None:
     """Plans print `1/7`, which -T refused; `age measure` then said that 1/T is 7, not a whole number."""
     shown = protovine("age", "plan", "--target-mean", "0.4", cwd=tmp_path).stdout
-    assert "1/7" in shown
+    assert "1/7" in shown and "sequential (for comparison)" in shown
     ages = {}
     for T in ("1/7", repr(1 / 7)):
         done = protovine("age", "calc", "--schedule", "counter", "-T", T, "--json", cwd=tmp_path)
@@ -592,7 +592,7 @@ def test_age_calc_draws(ending: str, tmp_path: Path) -> None:
         ),
         (["--target-mean", "-1"], "mean_s must be a finite number > 0, got -1"),
         (["--budget", "0"], "budget_bps must be a finite number > 0, got 0"),
-        (["--budget", "5", "--rate", "-1"], "rate_hz must be a finite number > 0, got -1"),
+        (["--budget", "5", "--rate", "-1"], "rate_hz must be between 1e-09 and 1e+06, got -1"),
         (["--budget", "5", "-s", "9"], "fanout must be between 1 and 4, got 9"),
         (["--budget", "5", "--topology", "./pieces.txt"], "does not connect nodes 0 and 2: their ages are infinite"),
         (["--budget", "5", "--forwarding", "source"], "unknown forwarding 'source'"),

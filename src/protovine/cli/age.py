@@ -292,7 +292,8 @@ def _print_plan(plan: AgePlan, nodes: int) -> None:
         error = f" ± {age.error:.2g}" if age.error > 1e-6 * age.mean_s else ""
         ages = ["unknown" if value is None else f"{value:.4g}" for value in (age.p95_s, age.peak_s, age.version_mean)]
         mean = f"{age.mean_s:.4g}{error}"
-        row = [each.schedule, str(each.fanout), probability, mean, *ages, f"{each.bytes_per_s:.6g}"]
+        name = each.schedule + " (for comparison)" * (each is plan.sequential)
+        row = [name, str(each.fanout), probability, mean, *ages, f"{each.bytes_per_s:.6g}"]
         style = "bold" if each is plan.recommended else "dim" if each is plan.sequential else ""
         table.add_row(*map(Text, row), style=style)
     console_on(stderr=False).print(table)

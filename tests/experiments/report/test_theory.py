@@ -4,11 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 import pytest
+from matplotlib.axes import Axes
 
 from protovine.age import Delay, plan_age
 from protovine.experiments.report.figures import theory
-from protovine.experiments.report.plot import Drawing, save
+from protovine.experiments.report.figures.theory import side_by_side
+from protovine.experiments.report.plot import Drawing, log_both, save, scale
 
 
 @pytest.mark.parametrize(
@@ -54,3 +57,27 @@ def test_plans_and_predictions_are_drawn_where_little_is_known(swarm: dict, tmp_
     text = (tmp_path / "age.svg").read_text()
     assert ("coin, s = 2" in text) == (asked["forwarding"] == "none")
     assert ("counter, s = 1" in text) == (plan.left_out == {})
+
+
+@pytest.mark.parametrize(("low", "high"), [(100.0, 110.0), (0.3, 0.5), (1.0, 4.0), (1.0, 60.0), (0.01, 900.0)])
+def test_a_logarithmic_axis_has_several_labels(low: float, high: float) -> None:
+    """Ages with a delay of 100 s had one label on their axis."""
+
+    def panel(axes: Axes) -> None:
+        axes.plot([low, high], [low, high])
+        log_both(axes, "x", "y")
+
+    axes = side_by_side(panel).axes[0]
+    bottom, top = axes.get_ylim()
+    assert sum(bottom <= at <= top for at in axes.yaxis.get_majorticklocs()) >= 2
+
+
+def test_ticks_below_1_have_no_prefix() -> None:
+    def panel(axes: Axes) -> None:
+        scale(axes, "y", np.array([0.24, 0.8]))
+        axes.plot([0, 1], [0.24, 0.8])
+
+    axes = side_by_side(panel).axes[0]
+    axes.figure.canvas.draw()
+    texts = [label.get_text() for label in axes.get_yticklabels()]
+    assert "0.8" in texts and not any("m" in text for text in texts)

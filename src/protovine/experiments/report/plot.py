@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
+    from matplotlib.ticker import Formatter
 
 Floats = NDArray[np.float64]
 
@@ -244,14 +245,15 @@ def mark_drifts(axes: Axes, at_s: Sequence[float]) -> None:
 def scale(axes: Axes, which: Literal["x", "y"], values: Floats) -> bool:
     """Scale an axis to some values >= 0: linear within a decade, else logarithmic, which the result says.
 
-    A logarithmic axis has a linear piece next to 0 if 0 occurs, grey if the axis is horizontal. Ticks have SI prefixes.
+    A logarithmic axis has a linear piece next to 0 if 0 occurs, grey if the axis is horizontal. Ticks have SI prefixes
+    from 1,000 on.
     """
-    from matplotlib.ticker import EngFormatter, FixedLocator, MaxNLocator, NullLocator
+    from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
     values = values[np.isfinite(values)]
     positive, zero = values[values > 0], bool((values == 0).any())
     axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_formatter(EngFormatter())
+    axis.set_major_formatter(plain_formatter())
     if not len(positive):
         axes.set(**{f"{which}lim": (-0.1 if which == "x" else 0.0, 1.0)})
         axis.set_major_locator(FixedLocator([0.0]))
@@ -279,18 +281,33 @@ def scale(axes: Axes, which: Literal["x", "y"], values: Floats) -> bool:
     axes.set(**{f"{which}lim": limits})
     axis.set_major_locator(FixedLocator([tick for tick in ticks if tick <= limits[1]]))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(EngFormatter())  # Another scale resets it.
+    axis.set_major_formatter(plain_formatter())  # Another scale resets it.
     return True
+
+
+def plain_formatter() -> Formatter:
+    """Ticks with SI prefixes from 1,000 on, and plain decimals below 1: "800 m" beside "[B/s]" would be metres.
+
+    Examples
+    --------
+    >>> [plain_formatter()(value) for value in (0, 0.24, 20, 5000)]
+    ['0', '0.24', '20', '5 k']
+    """
+    from matplotlib.ticker import EngFormatter, FuncFormatter
+
+    large = EngFormatter()
+    return FuncFormatter(lambda value, _: large(value) if abs(value) >= 1 else f"{value:.10g}")
 
 
 def log_both(axes: Axes, x: str, y: str) -> None:
     """Logarithmic axes with these labels and plain numbers at the ticks."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
     for axis, set_scale in ((axes.xaxis, axes.set_xscale), (axes.yaxis, axes.set_yscale)):
         set_scale("log")
         low, high = axes.get_xlim() if axis is axes.xaxis else axes.get_ylim()
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 200 * low else (1,)))
+        wide = LogLocator(subs=(1, 2, 5) if high < 200 * low else (1,))
+        axis.set_major_locator(MaxNLocator(5) if high < 5 * low else wide)  # Fewer than two of 1, 2, 5 may be there.
         axis.set_minor_locator(NullLocator())
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     axes.set_xlabel(f"{x}, log scale")
