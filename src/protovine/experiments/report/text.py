@@ -56,7 +56,8 @@ def formatted(interval: Interval | None, metric: str, signed: bool = False) -> s
     if not interval.mean and not interval.half:
         return "0"
     decimals = decimals_shown(interval.mean, interval.half, METRICS[metric][2])
-    text = f"{interval.mean:{'+' if signed else ''},.{decimals}f}"
+    mean = round(interval.mean, decimals) + 0.0  # A rounded -0.2 would be -0.
+    text = f"{mean:{'+' if signed else ''},.{decimals}f}"
     return text if interval.half is None else f"{text} ± {interval.half:,.{decimals}f}"
 
 
