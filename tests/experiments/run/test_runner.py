@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +52,49 @@ def test_ctrl_c_is_heard_between_two_waits_and_never_within_one(monkeypatch: pyt
     assert [True] == whole
     assert "partial" == result.status
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_while_workers_start_stops_their_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, events = ProcessPoolExecutor.submit, []
+
+    def interrupted(pool: ProcessPoolExecutor, *args: object) -> object:
+        os.kill(os.getpid(), signal.SIGINT)
+        return real(pool, *args)
+
+    context = multiprocessing.get_context("spawn")
+    event = context.Event
+    monkeypatch.setattr(type(context), "Event", lambda self: events.append(event()) or events[-1])
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", interrupted)
+    result = protovine.run(small(), jobs=2)
+    assert ("partial", True) == (result.status, events[0].is_set())
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+IMPATIENT = """
+import os, signal
+import protovine
+from protovine.experiments.run import runner
+
+real = runner.wait
+
+def wait(*args, **options):
+    os.kill(os.getpid(), signal.SIGINT)
+    return real(*args, **options)
+
+if __name__ == "__main__":
+    runner.wait = wait
+    presets = ["default", "paper-isolated", "gossip-bayes", "gossip-logistic", "river"]
+    print(protovine.run(protovine.Experiment(presets=presets, seeds=1, data={"limit": 100}), jobs=2).status)
+"""
+
+
+def test_ctrl_c_ends_workers_that_compile_and_the_run(tmp_path: Path) -> None:
+    (tmp_path / "impatient.py").write_text(IMPATIENT)
+    command = [sys.executable, "impatient.py"]
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}  # Nothing is compiled yet.
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert (0, "partial\n") == (done.returncode, done.stdout), done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

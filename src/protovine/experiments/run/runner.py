@@ -163,11 +163,12 @@ def _in_processes(
     counter, stop = context.Value("q", 0), context.Event()
     work = (counter, stop, prepared.settings, prepared.data, trace_folder)
     with ProcessPoolExecutor(jobs, context, _start_worker, work) as pool:
-        with interrupts_blocked():  # Workers start here.
-            compiling: dict[Future[Any], list[str]] = {pool.submit(_warm, names): names for names in kinds.values()}
+        compiling: dict[Future[Any], list[str]] = {}
         waiting: set[Future[Run]] = set()
         try:
             with interrupts_deferred() as interrupt:
+                with interrupts_blocked():  # Workers start here.
+                    compiling = {pool.submit(_warm, names): names for names in kinds.values()}
                 while compiling or waiting:
                     unfinished: list[Future[Any]] = [*compiling, *waiting]
                     finished, _ = wait(unfinished, timeout=0.1, return_when="FIRST_COMPLETED")
@@ -183,11 +184,12 @@ def _in_processes(
                         keep(future.result())
         except BaseException:
             stop.set()
-            for other in compiling:
-                other.cancel()
-            for future in [future for future in waiting if not future.cancel()]:
-                if future.exception() is None:  # It has already finished.
-                    keep(future.result())
+            # Nothing is cancelled: where a worker ends while it compiles, the pool fails all its futures, and would not
+            # survive a cancelled one. The rest of the work ends at its first look at ``stop``.
+            with interrupts_deferred():
+                for future in waiting:
+                    if future.exception() is None:  # It has already finished.
+                        keep(future.result())
             raise
 
 
@@ -226,12 +228,16 @@ def _warm(names: list[str]) -> None:
 
 
 def _work(name: str, seed: int) -> Run:
-    def count(samples: int) -> None:
+    def check() -> None:
         if _worker["stop"].is_set():
             raise Cancelled
+
+    def count(samples: int) -> None:
+        check()
         with _worker["counter"].get_lock():
             _worker["counter"].value += samples
 
+    check()
     return _attempt(_worker["settings"][name], name, seed, _worker["data"][seed], _worker["trace_folder"], count)
 
 
