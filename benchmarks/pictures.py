@@ -94,7 +94,7 @@ def animation(page: Any) -> None:
         save_all=True,
         append_images=small[1:],
         duration=durations,
-        loop=0,
+        loop=3,  # Then it stops: what moves for ever disturbs readers.
         quality=55,
         method=4,
         minimize_size=True,
