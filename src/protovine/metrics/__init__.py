@@ -4,8 +4,7 @@
 - `scores`, `Scores`: F1, accuracy, kappa and others; `f1`, `f1_paper`: one of them, from class codes
 - `confusion`, `Confusion`: counts by true and predicted class; `f1_of`: F1 from such counts
 - `drift`, `DriftReport`: drift alarms against known drift
-- `traffic`, `Traffic`: bytes, messages and prototypes; `pieces`, `Pieces`: what was sent, message by message or
-  frame by frame
+- `traffic`, `Traffic`: bytes, messages and prototypes
 - `airtime`, `Airtime`: time on the air of a medium that nodes share
 - `sliding`, `samples_to`: F1 over time, and how fast it converges
 - `by_type`: records grouped by type
@@ -30,7 +29,7 @@ from protovine.metrics.classification import (
 from protovine.metrics.drift import TOGETHER as DRIFT_TOGETHER
 from protovine.metrics.drift import DriftReport, Episode, drift
 from protovine.metrics.grouping import by_type
-from protovine.metrics.traffic import PAPER_BYTES_PER_PROTOTYPE, Pieces, Traffic, pieces, traffic
+from protovine.metrics.traffic import PAPER_BYTES_PER_PROTOTYPE, Traffic, traffic
 
 __all__ = [
     "DRIFT_TOGETHER",
@@ -41,7 +40,6 @@ __all__ = [
     "DriftReport",
     "Episode",
     "NodePredictions",
-    "Pieces",
     "Scores",
     "Traffic",
     "airtime",
@@ -51,7 +49,6 @@ __all__ = [
     "f1",
     "f1_of",
     "f1_paper",
-    "pieces",
     "pooled",
     "predictions",
     "samples_to",

@@ -107,7 +107,7 @@ def kinds(annotation: Any) -> dict[str, type[Section]]:
     --------
     >>> from protovine.system.settings import LearnerSettings
     >>> sorted(kinds(LearnerSettings))
-    ['bayes', 'hedged', 'logistic', 'river', 'xuilvq']
+    ['bayes', 'hedged', 'logistic', 'own', 'river', 'xuilvq']
     """
     return {
         str(get_args(member.model_fields["kind"].annotation)[0]): member

@@ -19,6 +19,7 @@ from protovine.experiments.run.ages import Expected, RunAges, expected_ages, jud
 from protovine.experiments.run.result import Run
 from protovine.experiments.run.series import GRID, series
 from protovine.experiments.run.trace import Recorder, RunDescription
+from protovine.metrics.traffic import pieces
 from protovine.records import (
     SECOND_NS,
     Aired,
@@ -111,7 +112,7 @@ def judge(
         },
         series=series(
             held,
-            metrics.pieces(held, run.medium),
+            pieces(held, run.medium),
             together,
             so_far,
             made,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from protovine import metrics
 from protovine.columns import Columns
 from protovine.experiments.run.result import NodeSeries, Series
+from protovine.metrics.traffic import Pieces
 from protovine.records import SECOND_NS
 
 # Points of every curve.
@@ -24,7 +25,7 @@ Floats = NDArray[np.float64]
 
 def series(
     records: Columns,
-    sent: metrics.Pieces,
+    sent: Pieces,
     together: metrics.NodePredictions,
     so_far: Floats,
     made: Mapping[int, metrics.NodePredictions],
