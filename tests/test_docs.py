@@ -237,13 +237,13 @@ RUN_LINES = sorted(
         for page in PAGES
         for line in shell_lines(page)
         if line.startswith(("protovine run ", "protovine age calc ", "protovine age plan ", "protovine data devices "))
-        and not re.search(r"--(suite|watch)|\\$|\.toml|[a-z]+=[a-z]+:|--data [a-z]+\.csv", line)
+        and not re.search(r"--(suite|watch)|\\$|\.toml|[a-z]+=[a-z]+:|--data ([a-z]+\.csv|elec2)", line)
     }
 )
 
 
 def test_commands_in_pages_run(tmp_path: Path) -> None:
-    """Those that need no files of the page, with few rows; three of `docs/scale.md` ended with exit code 2."""
+    """Those that need no files and no download, with few rows; three of `docs/scale.md` ended with exit code 2."""
     assert len(RUN_LINES) > 20
     for number, line in enumerate(RUN_LINES):
         words = line.split()[1:]
