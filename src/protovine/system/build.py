@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Literal, assert_never, cast
 
 import numpy as np
-from typing_extensions import get_protocol_members
 
 from protovine import compress, own, snapshot
 from protovine.arrays import all_within
@@ -375,7 +374,10 @@ def _own_learner(settings: OwnLearnerSettings, dim: int, n_classes: int, seed: i
 
 def _check_parts(setting: str, code: str, made: object, wanted: type) -> None:
     """`ConfigError` if an object lacks methods or attributes of a protocol."""
-    missing = sorted(name for name in get_protocol_members(wanted) if not hasattr(made, name))
+    protocols = [each for each in wanted.__mro__ if getattr(each, "_is_protocol", False)]
+    members = {name for each in protocols for name in (*vars(each), *getattr(each, "__annotations__", ()))}
+    public = {name for name in members if not name.startswith("_") or name == "__len__"}
+    missing = sorted(name for name in public if not hasattr(made, name))
     if missing:
         raise ConfigError(f"{setting}: {code} is no {wanted.__name__}: it lacks {', '.join(missing)}")
 
