@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+import protovine
 from protovine.watch.live import Live
 from protovine.watch.recorded import Recorded
 from tests.watch.conftest import experiment, serving
@@ -187,3 +189,70 @@ def test_nobody_waits_for_the_page(recorded: Path, serve, open_page) -> None:
     watched.ready()
     loaded_ms = watched.page.evaluate("() => performance.getEntriesByType('navigation')[0].loadEventEnd")
     assert 0 < loaded_ms < 5000  # Under a second on a machine with nothing else to do.
+
+
+PRESETS = ("default", "isolated", "centralised", "paper-base", "default-gain", "gossip-bayes")
+
+
+@pytest.fixture(scope="session")
+def compared(tmp_path_factory) -> Path:
+    """The folder of a run of six systems."""
+    folder = tmp_path_factory.mktemp("compared") / "run"
+    data = {"source": "rotation", "limit": 200}
+    protovine.run(protovine.Experiment(presets=PRESETS, data=data, seeds=1), out=folder)
+    return folder
+
+
+LEGEND = """id => [...document.querySelectorAll(`#${id}-legend .key`)].map(key => {
+  const sign = key.querySelector("svg > *");
+  return [key.querySelector("span").textContent, sign.getAttribute("stroke"), sign.getAttribute("stroke-dasharray"),
+    key.querySelector("b")?.textContent];
+})"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_system_keeps_its_colour_and_dash(compared: Path, serve, open_page, scheme: str) -> None:
+    page = open_page(serve(Recorded(compared)).address, color_scheme=scheme).ready().page
+    seen: dict[str, tuple[str, str]] = {}
+    for preset in (*PRESETS, PRESETS[0]):
+        page.select_option("#system", preset)
+        page.locator("#message", has_text=f"{preset}: ").wait_for()
+        for panel, lines in zip(("accuracy", "bytes"), page.evaluate("() => window.protovine.lines()"), strict=True):
+            drawn = {each["label"].replace("_", " "): (each["colour"], each["dash"]) for each in lines if each["label"]}
+            legend = {name: (colour, dash) for name, colour, dash, _ in page.evaluate(LEGEND, panel)}
+            shared = set(drawn) & set(legend)
+            assert {name: drawn[name] for name in shared} == {name: legend[name] for name in shared}
+            assert len(drawn) == len(set(drawn.values())) == len(shared)
+            for name in set(PRESETS) & shared:
+                assert drawn[name] == seen.setdefault(name, drawn[name]), f"{name} when {preset} is chosen"
+    assert set(PRESETS) == set(seen)
+    page.emulate_media(color_scheme="light" if scheme == "dark" else "dark")
+    wait = "colour => window.protovine.lines()[0].every(each => each.label !== 'default' || each.colour !== colour)"
+    page.wait_for_function(wait, arg=seen["default"][0])
+
+
+def shown_values(page) -> tuple[dict[str, str], dict[str, str]]:
+    """Accuracies and traffic by the headline, and by the legends; read at one moment."""
+    words, *legends = page.evaluate(
+        f"() => [document.querySelector('#message').textContent, ...['accuracy', 'bytes'].map({LEGEND})]"
+    )
+    headline = dict(re.findall(r"([\w-]+):? ([\d.]+ %)(?: of the|[,)])", words))
+    headline["all"] = re.search(r"each node sends (.*)\.$", words)[1]
+    legend = {name: value for made in legends for name, _, _, value in made}
+    return headline, {name: legend[name] for name in headline}
+
+
+def test_headline_and_legends_have_one_value_of_one_moment(compared: Path, live, serve, open_page) -> None:
+    page = open_page(serve(Recorded(compared)).address).ready().page
+    for preset in ("default", "paper-base"):
+        page.select_option("#system", preset)
+        page.locator("#message", has_text=f"{preset}: ").wait_for()
+        headline, legend = shown_values(page)
+        assert {*PRESETS, "all"} == set(headline) and headline == legend
+    # Far longer than it is watched: curves have a point every 13 s, and everything else moves in between.
+    watched = open_page(live(experiment(limit=20_000)).link).ready()
+    for _ in range(20):
+        headline, legend = shown_values(watched.page)
+        assert headline == legend
+        before = watched.frame()["t"]
+        watched.wait(lambda before=before: watched.frame()["t"] > before, "time goes on")

@@ -291,20 +291,23 @@ class Board:
         """Mean over the honest nodes of the accuracy of their newest predictions."""
         return _mean(node.accuracy for node in self._honest())
 
+    def _last_class(self) -> float | None:
+        """Mean over the honest nodes of the accuracy of the class before, in their newest predictions."""
+        labelled = [node for node in self._honest() if node.recent and node.last_class != metrics.NO_MODEL]
+        return _mean(node.recent_last / len(node.recent) for node in labelled)
+
     def _point(self) -> None:
         """Add a point to every curve."""
         self._rates.at(self.now_ns)
         honest = self._honest()
         each = sorted(node.accuracy for node in honest if node.accuracy is not None)
-        labelled = [node for node in honest if node.recent and node.last_class != metrics.NO_MODEL]
-        last = [node.recent_last / len(node.recent) for node in labelled]
         by_kind = self._rates.by_kind()
         values = {
             "t": round(self.now_s, 3),
             "mean": rounded(_mean(each)),
             "low": rounded(each[len(each) // 10] if each else None),
             "high": rounded(each[-1 - len(each) // 10] if each else None),
-            "last_class": rounded(_mean(last)),
+            "last_class": rounded(self._last_class()),
             "bytes": rounded(sum(by_kind.values()), 1),
             "age": rounded(self.ages.now_s(self.now_ns, self.facts.honest, self.facts.neighbours), 3),
             "nodes": [] if self.large else [rounded(node.accuracy) for node in self._nodes],
@@ -329,9 +332,11 @@ class Board:
         honest = set(self.facts.honest)
         pulses = [[source, target, count] for (source, target), count in self._pulses.items()]
         self._pulses.clear()
+        by_kind = self._rates.by_kind()
         frame: dict[str, Any] = {
             "t": round(self.now_s, 3),
             "recent": rounded(self.recent_accuracy()),
+            "last_class": rounded(self._last_class()),
             "totals": self.totals(),
             "nodes": {
                 "accuracy": [rounded(node.accuracy) for node in self._nodes],
@@ -344,7 +349,8 @@ class Board:
                 ],
                 "alarm": [self._alarms.get(number) for number in range(len(self._nodes))] if self._alarms else [],
             },
-            "bytes": rounded_rate(sum(self._rates.by_kind().values())),
+            "bytes": rounded_rate(sum(by_kind.values())),
+            "kinds": {kind: rounded_rate(rate) for kind, rate in by_kind.items()},
             "pulses": pulses,
             "events": list(self._events),
             "age": self._age_table(),

@@ -14,6 +14,7 @@ from protovine.experiments.run.lockstep import Lockstep
 from protovine.records import SECOND_NS, Record
 from protovine.system import warm
 from protovine.watch.board import Board, Facts
+from protovine.watch.curves import rounded
 from protovine.watch.describe import CHOICES, system_facts
 from protovine.watch.inside import Projection, inside_of
 from protovine.watch.source import check_command, curves_of
@@ -96,7 +97,10 @@ class Live:
     def frame(self, system: str) -> dict[str, Any] | None:
         """The picture of a system now."""
         with self._lock:
-            return self.boards[system].frame() if system in self.boards else None
+            if system not in self.boards:
+                return None
+            others = {name: rounded(board.recent_accuracy()) for name, board in self.boards.items() if name != system}
+            return {**self.boards[system].frame(), "others": others}
 
     def curves(self, system: str, since: tuple[int, int]) -> dict[str, Any]:
         """New points of the curves."""

@@ -190,6 +190,8 @@ class Members:
         return {
             "t": round(self._t, 1),
             "recent": rounded(fmean(known)) if known else None,
+            "last_class": None,
+            "others": {},
             "totals": {
                 "accuracy": fmean(known) if known else None,
                 "f1": None,
@@ -206,6 +208,7 @@ class Members:
                 "alarm": [],
             },
             "bytes": round(sum(self._rates) / max(1, n), 1),
+            "kinds": {},
             "pulses": [],
             "events": list(self._events),
             "age": {"table": table, "group": 1},

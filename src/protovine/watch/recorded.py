@@ -106,7 +106,9 @@ class Recorded:
         frames = self.frames.get(system)
         if not frames:
             return None
-        return frames[min(len(frames) - 1, max(0, len(frames) - 1 if at is None else at))]
+        number = min(len(frames) - 1, max(0, len(frames) - 1 if at is None else at))
+        others = {name: made[number]["recent"] for name, made in self.frames.items() if name != system}
+        return {**frames[number], "others": others}
 
     def curves(self, system: str, since: tuple[int, int]) -> dict[str, Any]:
         """All curves."""

@@ -2,20 +2,19 @@
 
 import { byId, bytes, css, key, known, lineSign, percent } from "./format.js";
 
-const PALETTE = { isolated: "--isolated", centralised: "--centralised" };
-const KIND_COLOURS = ["--mean", "--isolated", "--centralised", "--other", "--last"];
-const DASHES = [[], [7, 4], [2, 3], [9, 3, 2, 3]];
+// Neighbours differ in colour and in dash, and the first twenty in one of them.
+const COLOURS = ["--mean", "--vermilion", "--green", "--purple", "--ink"];
+const DASHES = [[], [10, 4], [4, 3], [10, 3, 2, 3]];
+const LAST_DASH = [1, 3];
+const BUDGET_DASH = [2, 4];
+const FAINT = "50"; // The opacity of curves of single nodes, in hexadecimal.
 let accuracy = null;
 let traffic = null;
 let marks = [];
 let lowest = 0; // Where the axis of accuracy begins.
 
-const colourOf = (name) => css(PALETTE[name] ?? "--other");
-const dashOf = (name) => ({ isolated: DASHES[1], centralised: DASHES[3] })[name] ?? DASHES[2];
-const last = (values) => {
-  for (let i = values.length - 1; i >= 0; i--) if (known(values[i])) return values[i];
-  return null;
-};
+const style = (place) => ({ colour: css(COLOURS[place % COLOURS.length]), dash: DASHES[place % DASHES.length] });
+const signOf = ({ colour, dash }) => lineSign(colour, dash.join(" "));
 
 function axes(unit) {
   const common = { stroke: css("--soft"), grid: { stroke: css("--grid"), width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
@@ -62,55 +61,60 @@ function plot(id, series, data, unit, range) {
   );
 }
 
-const line = (colour, width, dash = []) => ({ stroke: colour, width, dash, points: { show: false }, spanGaps: true });
+const line = (label, { colour, dash = [] }, width) => ({ label, stroke: colour, width, dash, points: { show: false }, spanGaps: true });
 const until = (curve, count) => curve.slice(0, count);
 
-// Draws the first `count` points of the curves; a recorded run shows less than it has.
-export function draw(curves, system, end, drifts, count = curves.t.length) {
+// Draws the first `count` points of the curves; a recorded run shows less than it has. Legends have the values of the
+// frame, as the headline does. `names` are all systems: the place of one decides how its curve looks.
+export function draw(curves, system, names, frame, end, drifts, count = curves.t.length) {
   marks = drifts;
-  drawAccuracy(curves, system, end, count);
-  drawTraffic(curves, system, end, count);
+  drawAccuracy(curves, system, names, frame, end, count);
+  drawTraffic(curves, system, frame, end, count);
 }
 
-function drawAccuracy(curves, system, end, count) {
+function drawAccuracy(curves, system, names, frame, end, count) {
   const t = until(curves.t, count);
+  const styleOf = (name) => style(Math.max(0, names.indexOf(name)));
+  const [own, last] = [styleOf(system.name), { colour: css("--last"), dash: LAST_DASH }];
+  const faint = { colour: own.colour + FAINT };
   const others = Object.keys(curves.others);
   // Of a real swarm there may be more nodes at the end than at the beginning.
   const n = curves.nodes.at(-1)?.length ?? 0;
   const band = n ? [] : [until(curves.low, count), until(curves.high, count)];
+  const each = n ? "each node" : "10 % and 90 % of nodes";
   const single = n > 1 ? Array.from({ length: n }, (_, i) => until(curves.nodes, count).map((row) => row[i] ?? null)) : [];
   const series = [
-    ...single.map(() => line(css("--node"), 1)),
-    ...band.map(() => line(css("--node"), 1)),
-    line(css("--last"), 1.5, DASHES[2]),
-    ...others.map((name) => line(colourOf(name), 2, dashOf(name))),
-    line(css("--mean"), 3),
+    ...[...single, ...band].map(() => line(each, faint, 1)),
+    line("last class", last, 1.5),
+    ...others.map((name) => line(name, styleOf(name), 2)),
+    line(system.name, own, 3),
   ];
   const data = [t, ...single, ...band, until(curves.last_class, count), ...others.map((name) => until(curves.others[name], count)), until(curves.mean, count)];
   lowest = floorOf(data.slice(1 + single.length).flat());
   byId("accuracy-legend").replaceChildren(
-    key(system.name, lineSign(css("--mean")), percent(last(data[data.length - 1]))),
-    ...others.map((name) => key(name, lineSign(colourOf(name), dashOf(name).join(" ")), percent(last(until(curves.others[name], count))))),
-    ...(curves.last_class.some(known) ? [key("last class", lineSign(css("--last"), "2 3"), percent(last(until(curves.last_class, count))))] : []),
-    ...(single.length ? [key("each node", lineSign(css("--node"), "", 1.5))] : band.length ? [key("10 % and 90 % of nodes", lineSign(css("--node"), "", 1.5))] : []),
+    key(system.name, signOf(own), percent(frame.recent)),
+    ...others.map((name) => key(name, signOf(styleOf(name)), percent(frame.others[name]))),
+    ...(curves.last_class.some(known) ? [key("last class", signOf(last), percent(frame.last_class))] : []),
+    ...(single.length || band.length ? [key(each, lineSign(faint.colour, "", 1.5))] : []),
   );
   accuracy = show(accuracy, "accuracy", series, data, "%", () => [lowest, 1], end);
 }
 
-function drawTraffic(curves, system, end, count) {
+function drawTraffic(curves, system, frame, end, count) {
   const kinds = Object.keys(curves.kinds);
   const budget = system.budget;
+  const [all, limit] = [style(0), { colour: css("--ink"), dash: BUDGET_DASH }];
   const series = [
-    ...kinds.map((_, i) => line(css(KIND_COLOURS[(i + 1) % KIND_COLOURS.length]), 1.5, DASHES[(i + 1) % DASHES.length])),
-    line(css("--mean"), 2.5),
-    ...(budget ? [line(css("--budget"), 1.5, [9, 5])] : []),
+    ...kinds.map((kind, i) => line(kind, style(i + 1), 1.5)),
+    line("all", all, 2.5),
+    ...(budget ? [line("budget", limit, 1.5)] : []),
   ];
   const t = until(curves.t, count);
   const data = [t, ...kinds.map((kind) => until(curves.kinds[kind], count)), until(curves.bytes, count), ...(budget ? [t.map(() => budget)] : [])];
   byId("bytes-legend").replaceChildren(
-    key("all", lineSign(css("--mean")), bytes(last(until(curves.bytes, count)))),
-    ...kinds.map((kind, i) => key(kind.replaceAll("_", " "), lineSign(css(KIND_COLOURS[(i + 1) % KIND_COLOURS.length]), DASHES[(i + 1) % DASHES.length].join(" ")), bytes(last(until(curves.kinds[kind], count))))),
-    budget ? key("budget", lineSign(css("--budget"), "9 5"), bytes(budget)) : key("no budget", lineSign("transparent")),
+    key("all", signOf(all), bytes(frame.bytes)),
+    ...kinds.map((kind, i) => key(kind.replaceAll("_", " "), signOf(style(i + 1)), bytes(frame.kinds[kind] ?? 0))),
+    budget ? key("budget", signOf(limit), bytes(budget)) : key("no budget", lineSign("transparent")),
   );
   traffic = show(traffic, "bytes", series, data, "B", (_, low, high) => [0, Math.max(10, 1.1 * (high ?? 10))], end);
 }
@@ -123,17 +127,21 @@ function floorOf(values) {
 
 function show(chart, id, series, data, unit, range, end) {
   const box = byId(id);
-  const same = chart && chart.series.length === series.length + 1 && chart.look === css("--ink") && chart.root.isConnected;
+  // A chart keeps the lines that it was made with: others, or other colours, need another chart.
+  const look = JSON.stringify([css("--soft"), css("--grid"), series]);
+  const same = chart && chart.look === look && chart.root.isConnected;
   if (same) {
     if (chart.width !== box.clientWidth || chart.height !== box.clientHeight) chart.setSize({ width: Math.max(100, box.clientWidth), height: Math.max(80, box.clientHeight) });
     chart.setData(data, true);
   } else {
     chart = plot(id, series, data, unit, range);
-    chart.look = css("--ink");
+    chart.look = look;
   }
   if (end) chart.setScale("x", { min: 0, max: end });
   return chart;
 }
 
-// For tests and screen readers: the points that are drawn.
+// For tests: how many points are drawn, and with which lines.
 export const drawn = () => (accuracy ? accuracy.data[accuracy.data.length - 1].filter(known).length : 0);
+export const lines = () =>
+  [accuracy, traffic].map((chart) => (chart?.series ?? []).slice(1).map((each, i) => ({ label: each.label, colour: each.stroke(chart, i + 1), dash: each.dash.join(" ") })));

@@ -87,7 +87,8 @@ export function canvasOf(id) {
 
 export function key(text, draw, value) {
   const made = element("span", "", { class: "key" });
-  const sign = shape("svg", { width: 18, height: 10, viewBox: "0 0 18 10", "aria-hidden": "true" });
+  const width = draw.getAttribute("x2") ?? 18;
+  const sign = shape("svg", { width, height: 10, viewBox: `0 0 ${width} 10`, "aria-hidden": "true" });
   sign.append(draw);
   made.append(sign, element("span", text));
   if (known(value)) made.append(element("b", value));
@@ -95,7 +96,7 @@ export function key(text, draw, value) {
 }
 
 export const lineSign = (colour, dash = "", width = 2.4) =>
-  shape("line", { x1: 0, x2: 18, y1: 5, y2: 5, stroke: colour, "stroke-width": width, "stroke-dasharray": dash });
+  shape("line", { x1: 0, x2: 28, y1: 5, y2: 5, stroke: colour, "stroke-width": width, "stroke-dasharray": dash });
 
 const tip = byId("tip");
 export function showTip(text, event) {

@@ -232,7 +232,8 @@ function draw() {
   graph.draw(frame, node);
   if (about.mode === "swarm") system.budget = budgetOfAll();
   const count = about.mode === "recorded" ? Math.max(1, curves.t.filter((at) => at <= frame.t + 1e-3).length) : curves.t.length;
-  charts.draw(curves, system, about.end, driftTimes(), count);
+  const names = about.systems.map((each) => each.name);
+  charts.draw(curves, system, names, frame, about.end, driftTimes(), count);
   drawPairs();
   if (about.end) byId("progress").value = Math.min(1, frame.t / about.end);
   byId("time").textContent = about.end ? `${frame.t.toFixed(1)} of ${about.end.toFixed(1)} s` : `${frame.t.toFixed(1)} s`;
@@ -256,9 +257,7 @@ function showMessage(empty) {
     byId("message").textContent = "Waiting for the first samples …";
     return;
   }
-  const now = (values) => values.filter(known).at(-1);
-  const shown = about.mode === "recorded" ? curves.t.filter((at) => at <= frame.t + 1e-3).length : curves.t.length;
-  const others = Object.entries(curves.others).map(([name, values]) => [name, now(values.slice(0, shown))]).filter(([, value]) => known(value));
+  const others = Object.entries(frame.others).filter(([, value]) => known(value));
   const beside = others.map(([name, value]) => `${name} ${percent(value)}`).join(", ");
   const sends = system.shares ? `; each node sends ${bytes(frame.bytes)}` : "; no node sends anything";
   byId("message").textContent = `${system.name}: ${percent(frame.recent)} of the ${about.mode === "swarm" ? "" : "newest "}predictions are right${beside ? ` (${beside})` : ""}${sends}.`;
@@ -470,4 +469,4 @@ graph.prepareMosaic(selectNode);
 drawLog();
 begin();
 setInterval(look, INSIDE_MS);
-window.protovine = { points: charts.drawn, frame: () => frame };
+window.protovine = { points: charts.drawn, lines: charts.lines, frame: () => frame };
