@@ -9,10 +9,13 @@ from protovine.experiments.define.build import build
 from protovine.experiments.run.ages import expected_ages
 from protovine.experiments.run.execute import describe_run, simulate
 from protovine.experiments.run.judge import judge
+from protovine.experiments.run.lockstep import Lockstep
 from protovine.records import SECOND_NS, Alarmed, Arrived, Learned, Lost, Predicted, Received, Sent, Warned
 from protovine.watch.board import EVENTS_MAX, Board, Facts
 from protovine.watch.curves import POINTS
+from protovine.watch.describe import tuning_at
 from protovine.watch.guard import is_token
+from tests.watch.conftest import experiment
 
 FAULTY = {
     "link": {"delay_s": 0.05, "jitter_s": 0.1, "loss": 0.2, "duplicate": 0.2, "reorder": 0.3, "reorder_s": 0.5},
@@ -118,3 +121,25 @@ def test_the_last_class_is_that_of_the_newest_label_that_came() -> None:
             board.add(Learned(int(2.5 * SECOND_NS), 0, 0, True, 1))
     board.at(10 * SECOND_NS)
     assert 0.3333 == board.curves.points["last_class"][-1]
+
+
+@pytest.mark.parametrize("preset", ["default", "paper-base", "gossip-bayes", "isolated", "centralised"])
+def test_how_a_system_shares_is_what_its_nodes_say(preset: str) -> None:
+    faults = [
+        {"kind": "retune", "at_s": 0.2, "fanout": 2, "budget_bytes_per_s": 40},
+        {"kind": "retune", "at_s": 0.1, "fanout": 3, "share_probability": 0.25},
+        {"kind": "retune", "at_s": 0.3, "budget_bytes_per_s": 0},
+    ]
+    lockstep = Lockstep(experiment(limit=200, presets=(preset,), faults=faults))
+    settings, neighbours = lockstep.settings[preset], lockstep.describe(preset).neighbours
+    for tenth in range(7):
+        if tenth == 4:
+            lockstep.retune(share_probability=0.75, budget_bytes_per_s=7.5)
+        lockstep.advance(tenth * SECOND_NS // 10 + SECOND_NS // 20)
+        given = [*settings.faults, *lockstep.by_hand]
+        found = tuning_at(settings, neighbours, given, lockstep.now_ns / SECOND_NS)
+        said = lockstep.nodes(preset)[0].exchange.tuning
+        wanted = {"fanout": said.fanout, "share_probability": said.share_probability}
+        assert found == (
+            {} if preset in ("isolated", "centralised") else {**wanted, "budget": said.budget_bytes_per_s or None}
+        )

@@ -196,10 +196,11 @@ PRESETS = ("default", "isolated", "centralised", "paper-base", "default-gain", "
 
 @pytest.fixture(scope="session")
 def compared(tmp_path_factory) -> Path:
-    """The folder of a run of six systems."""
+    """The folder of a run of six systems that get a budget."""
     folder = tmp_path_factory.mktemp("compared") / "run"
     data = {"source": "rotation", "limit": 200}
-    protovine.run(protovine.Experiment(presets=PRESETS, data=data, seeds=1), out=folder)
+    faults = [{"kind": "retune", "at_s": 2.0, "budget_bytes_per_s": 77}]
+    protovine.run(protovine.Experiment(presets=PRESETS, data=data, seeds=1, faults=faults), out=folder)
     return folder
 
 
@@ -231,6 +232,18 @@ def test_every_system_keeps_its_colour_and_dash(compared: Path, serve, open_page
     page.wait_for_function(wait, arg=seen["default"][0])
 
 
+def test_the_budget_of_a_recorded_run_is_that_of_its_time(compared: Path, serve, open_page) -> None:
+    page = open_page(serve(Recorded(compared)).address).ready().page
+    legend = page.locator("#bytes-legend")
+    page.locator("#bytes-legend .key", has_text="budget77 B/s").wait_for()
+    page.locator("#slider").fill("10")
+    legend.get_by_text("no budget").wait_for()
+    page.select_option("#system", "paper-base")
+    page.locator("#slider").fill("299")
+    page.locator("#message", has_text="paper-base: ").wait_for()
+    assert 1 == legend.get_by_text("no budget").count(), "only a log has a budget"
+
+
 def shown_values(page) -> tuple[dict[str, str], dict[str, str]]:
     """Accuracies and traffic by the headline, and by the legends; read at one moment."""
     words, *legends = page.evaluate(
@@ -256,3 +269,39 @@ def test_headline_and_legends_have_one_value_of_one_moment(compared: Path, live,
         assert headline == legend
         before = watched.frame()["t"]
         watched.wait(lambda before=before: watched.frame()["t"] > before, "time goes on")
+
+
+def test_a_budget_set_by_hand_is_shown_until_it_is_lifted(live, open_page) -> None:
+    server = live(experiment(presets=("default", "paper-base", "isolated")))
+    watched = open_page(server.link).ready()
+    page = watched.page
+    legend, log = page.locator("#bytes-legend"), page.locator("#log")
+    legend.get_by_text("no budget").wait_for()
+    assert ("4", "") == (page.input_value("#fanout"), page.input_value("#budget"))
+    page.click("#set")
+    page.locator("#hint", has_text="No value was changed").wait_for()
+    page.fill("#fanout", "99999")
+    page.fill("#budget", "5")
+    page.click("#set")
+    log.get_by_text("set by hand: fanout = 99999 (all peers: at most 4), budget_bytes_per_s = 5").wait_for()
+    page.locator("#bytes-legend .key", has_text="budget5 B/s").wait_for()
+    assert "" == page.locator("#hint").inner_text()
+    for name, fields in (
+        ("paper-base", ["99999", "0.1", ""]),
+        ("isolated", ["", "", ""]),
+        ("default", ["99999", "1", "5"]),
+    ):
+        page.select_option("#system", name)
+        page.locator("#message", has_text=f"{name}: ").wait_for()
+        assert fields == [page.input_value(field) for field in ("#fanout", "#share-probability", "#budget")]
+        assert (name == "default") == (0 == legend.get_by_text("no budget").count())
+    page.reload()
+    watched.ready()
+    assert "5" == page.input_value("#budget")
+    onlooker = open_page(server.address).ready()
+    page.fill("#budget", "")
+    page.click("#set")
+    log.get_by_text("set by hand: no budget").wait_for()
+    for each in (page, onlooker.page):
+        each.locator("#bytes-legend").get_by_text("no budget").wait_for()
+        assert "" == each.input_value("#budget")

@@ -15,7 +15,7 @@ from protovine.records import SECOND_NS, Record
 from protovine.system import warm
 from protovine.watch.board import Board, Facts
 from protovine.watch.curves import rounded
-from protovine.watch.describe import CHOICES, system_facts
+from protovine.watch.describe import CHOICES, system_facts, tuning_at, tuning_words
 from protovine.watch.inside import Projection, inside_of
 from protovine.watch.source import check_command, curves_of
 
@@ -100,7 +100,14 @@ class Live:
             if system not in self.boards:
                 return None
             others = {name: rounded(board.recent_accuracy()) for name, board in self.boards.items() if name != system}
-            return {**self.boards[system].frame(), "others": others}
+            return {**self.boards[system].frame(), "others": others, "tuning": self._tuning(system)}
+
+    def _tuning(self, system: str) -> dict[str, float | None]:
+        assert self.lockstep is not None
+        settings, board = self._prepared.settings[system], self.boards[system]
+        # What is done by hand happens at once, and a board may lag by a piece.
+        now_s = self.lockstep.now_ns / SECOND_NS
+        return tuning_at(settings, board.facts.neighbours, [*settings.faults, *self.lockstep.by_hand], now_s)
 
     def curves(self, system: str, since: tuple[int, int]) -> dict[str, Any]:
         """New points of the curves."""
@@ -141,13 +148,17 @@ class Live:
             made = getattr(self.lockstep, name)(**arguments)
             self._note(made if isinstance(made, list) else [made])
 
+    @property
+    def _peers_max(self) -> int:
+        return max(map(len, self._prepared.neighbours))
+
     def _note(self, faults: list[AnyFault]) -> None:
         """Put what was done into every log, and judge only nodes that are still honest."""
         assert self.lockstep is not None
         for name, board in self.boards.items():
             board.facts.honest = self.lockstep.describe(name).honest
             for fault in faults[:1]:  # The other way of a link is the same event.
-                board.note("hand", _words(fault), getattr(fault, "node", None))
+                board.note("hand", _words(fault, self._peers_max), getattr(fault, "node", None))
 
     # -- The thread. ---------------------------------------------------------------------------------------------------
 
@@ -232,8 +243,8 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
 }
 
 
-def _words(fault: AnyFault) -> str:
-    """What was done, for the log."""
+def _words(fault: AnyFault, peers_max: int) -> str:
+    """What was done, for the log; a node has ``peers_max`` peers at most."""
     match fault.kind:
         case "crash":
             return "killed by hand" if fault.restart_s is None else "restarted by hand"
@@ -246,7 +257,6 @@ def _words(fault: AnyFault) -> str:
         case "byzantine":
             return f"made Byzantine by hand: {fault.attack}"
         case "retune":
-            changed = fault.model_dump(exclude_none=True, exclude={"kind", "at_s"})
-            return "set by hand: " + ", ".join(f"{name} = {value:g}" for name, value in changed.items())
+            return tuning_words(fault.model_dump(exclude_none=True, exclude={"kind", "at_s"}), peers_max)
         case _:
             return f"{fault.kind} by hand"

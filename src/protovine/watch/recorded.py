@@ -17,7 +17,7 @@ from protovine.records import SECOND_NS, AnyRecord, read_trace
 from protovine.system import warm
 from protovine.watch.board import Board, Facts
 from protovine.watch.curves import POINTS
-from protovine.watch.describe import system_facts
+from protovine.watch.describe import system_facts, tuning_at
 from protovine.watch.inside import Projection, inside_of
 from protovine.watch.source import curves_of
 
@@ -160,7 +160,7 @@ class Recorded:
             self._error = str(error)
 
     def _fold(self, preset: str, made: list[AnyRecord], end_ns: int) -> None:
-        run = self._headers[preset]
+        run, settings = self._headers[preset], self._settings.get(preset)
         nodes = run.judged or run.honest
         board = Board(
             Facts(
@@ -178,7 +178,8 @@ class Recorded:
             if self._stop.is_set():
                 return
             board.at(min(until_ns, end_ns))
-            frames.append(board.frame())
+            tuning = tuning_at(settings, run.neighbours, settings.faults if settings else (), board.now_s)
+            frames.append({**board.frame(), "tuning": tuning})
         # The newest events of all: a picture keeps only those until its own time.
         self.frames[preset] = frames
 

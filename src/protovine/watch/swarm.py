@@ -67,7 +67,6 @@ class Swarm:
                 "nodes": len(members.names),
                 "shares": True,
                 "theory": None,
-                "budget": None,
             }
             return {
                 "mode": "swarm",

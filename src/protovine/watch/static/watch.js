@@ -10,6 +10,7 @@ const TOKEN = "protovine-token";
 const RETRY_MS = 1000;
 const INSIDE_MS = 1000;
 const EVENTS_SHOWN = 200;
+const FIELDS = { fanout: "fanout", share_probability: "share-probability", budget: "budget" };
 const STATES = { running: "live", paused: "paused", ended: "ended", starting: "starting", recorded: "recorded", failed: "failed" };
 
 let about = null; // What does not change.
@@ -21,6 +22,7 @@ let events = [];
 let inside = null;
 let node = 0; // The chosen node.
 let tab = "age";
+let tuning = null; // How a simulated system shares, as the fields say.
 let stream = null;
 let connected = false;
 let playing = null; // The timer of a recorded run that is played.
@@ -230,13 +232,22 @@ function draw() {
   showState();
   showMessage(empty);
   graph.draw(frame, node);
-  if (about.mode === "swarm") system.budget = budgetOfAll();
+  takeTuning();
   const count = about.mode === "recorded" ? Math.max(1, curves.t.filter((at) => at <= frame.t + 1e-3).length) : curves.t.length;
   const names = about.systems.map((each) => each.name);
   charts.draw(curves, system, names, frame, about.end, driftTimes(), count);
   drawPairs();
   if (about.end) byId("progress").value = Math.min(1, frame.t / about.end);
   byId("time").textContent = about.end ? `${frame.t.toFixed(1)} of ${about.end.toFixed(1)} s` : `${frame.t.toFixed(1)} s`;
+}
+
+// How the system shares now: by its settings, or as somebody has set it, from this page or another.
+function takeTuning() {
+  const now = about.mode === "swarm" ? { budget: budgetOfAll() } : frame.tuning;
+  system.budget = now.budget ?? null;
+  if (about.mode !== "live" || JSON.stringify(now) === JSON.stringify(tuning)) return;
+  tuning = now;
+  for (const [name, id] of Object.entries(FIELDS)) byId(id).value = tuning[name] ?? "";
 }
 
 // The budget that all nodes have which say it; null if they differ.
@@ -370,19 +381,20 @@ function prepareControls() {
   byId("other").value = String(system.nodes > 1 ? (node + 1) % system.nodes : 0);
   byId("attack").replaceChildren(...about.attacks.map((name) => element("option", name)));
   byId("drift").replaceChildren(...Object.entries(about.drifts).map(([name, words]) => element("option", name, { title: words })));
-  byId("fanout").value = system.fanout ?? "";
-  byId("share-probability").value = system.share_probability ?? "";
-  byId("budget").value = system.budget ?? "";
+  tuning = null;
   byId("set").textContent = live ? "Set" : "Set here";
   if (about.controls.length && !sessionStorage.getItem(TOKEN)) hint("Read only: open the whole link that the command printed to control it.");
 }
 
-// In a simulation settings are of all nodes, and no budget is no limit; of real nodes, what is left empty stays.
+// In a simulation the fields have what is in force, and no budget is no limit; of real nodes, what is left empty stays.
 async function retune(nodes) {
-  const number = (id) => (byId(id).value === "" ? null : Number(byId(id).value));
-  const budget = number("budget") ?? (about.mode === "live" ? 0 : null);
-  const command = { do: "retune", ...nodes, fanout: number("fanout"), share_probability: number("share-probability"), budget_bytes_per_s: budget };
-  await act(Object.fromEntries(Object.entries(command).filter(([, value]) => value !== null)));
+  const before = (about.mode === "live" && tuning) || {};
+  const number = (name) => (byId(FIELDS[name]).value === "" ? null : Number(byId(FIELDS[name]).value));
+  const now = { fanout: number("fanout"), share_probability: number("share_probability"), budget: number("budget") ?? (known(before.budget) ? 0 : null) };
+  const { budget, ...changed } = Object.fromEntries(Object.entries(now).filter(([name, value]) => known(value) && value !== before[name]));
+  if (known(budget)) changed.budget_bytes_per_s = budget;
+  if (Object.keys(changed).length) await act({ do: "retune", ...nodes, ...changed });
+  else hint("No value was changed.");
   if (about.mode === "swarm") byId("retune").reset();
 }
 
