@@ -13,8 +13,8 @@ from protovine.experiments.run.lockstep import Lockstep
 from protovine.records import SECOND_NS, Alarmed, Arrived, Learned, Lost, Predicted, Received, Sent, Warned
 from protovine.watch.board import EVENTS_MAX, Board, Facts
 from protovine.watch.curves import POINTS
-from protovine.watch.describe import tuning_at
 from protovine.watch.guard import is_token
+from protovine.watch.tuning import tuning_at
 from tests.watch.conftest import experiment
 
 FAULTY = {

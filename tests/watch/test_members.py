@@ -39,6 +39,31 @@ def test_members_come_go_and_return() -> None:
     assert [1.0, 2.0, 3.0, 4.0] == members.curves.points["t"]
 
 
+def test_traffic_is_that_of_the_last_five_seconds() -> None:
+    """A member that sends 5,000 bytes every fifth second sends 1,000 B/s, whenever it is asked."""
+    members = Members()
+    for second in range(1, 40):
+        answers = [status(0, bytes_sent=5000 * (second // 5)), status(1)]
+        members.take(answers if second != 30 else answers[1:], second + 0.01 * (second % 3))
+        rate = members.frame()["nodes"]["bytes"][0]
+        if second == 30:
+            assert 0 == rate, "it does not answer"
+        elif 10 <= second < 30 or second >= 36:
+            assert rate == pytest.approx(1000, rel=0.01)
+    members.take([status(0, bytes_sent=9_000_000, incarnation=2), status(1)], 40.0)
+    assert 0 == members.frame()["nodes"]["bytes"][0], "another start counts from 0"
+
+
+def test_the_age_over_time_is_no_age_of_now() -> None:
+    members = Members()
+    for second, age_s in enumerate((1.0, 3.0, 8.0, 8.0), 1):
+        members.take([status(0, peers=[{"id": 1, "age_s": age_s}]), status(1, peers=[])], float(second))
+    frame = members.frame()
+    assert (8.0, 5.0) == (frame["age"]["table"][0][1], frame["totals"]["aoi_mean_s"])
+    members.take([], 100.0)
+    assert 5.0 == members.frame()["totals"]["aoi_mean_s"], "nobody answers, so nothing is measured"
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -89,6 +114,10 @@ def test_what_operators_change_is_noted_whoever_they_are() -> None:
         "link to gate-1 restored by hand",
         "link to member 99 restored by hand",
     ] == [event["text"] for event in members.frame()["events"] if event["kind"] == "hand"]
+    everywhere = {**CONTROL, "fanout": 99999, "budget_bytes_per_s": 0}
+    members.take([status(7, control={**changed, "paused": False, "cut": []})], 4.0)
+    members.take([status(7, control=everywhere)], 5.0)
+    assert "set by hand: fanout = 99999 (all peers: at most 3), no budget" == members.frame()["events"][-1]["text"]
     with pytest.raises(ConfigError, match="node must be 0 to 1, got 2"):
         members.id_at(2)
 
@@ -165,6 +194,7 @@ def test_hostile_names_on_the_page(serve, open_page) -> None:
     assert 3 == page.locator("#graph .node").count()
     assert HOSTILE in page.locator("#graph .node").first.get_attribute("aria-label")
     assert HOSTILE in page.locator("h1").inner_text() and HOSTILE in page.locator("#log").inner_text()
+    assert "tab reaches every node" == page.locator("#keys").inner_text(), "real nodes have neither a pause nor a past"
     assert 0 == page.locator("#hands button:visible").count() and page.locator("#play").is_hidden()
     answers.pop(1)
     page.locator('#graph .node[data-state="down"]').wait_for()

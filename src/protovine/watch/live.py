@@ -10,14 +10,16 @@ from typing import Any
 from protovine.errors import ConfigError, ProtovineError
 from protovine.experiments.define.config import AnyFault
 from protovine.experiments.define.prepare import Prepared
+from protovine.experiments.report.text import counted
 from protovine.experiments.run.lockstep import Lockstep
 from protovine.records import SECOND_NS, Record
 from protovine.system import warm
 from protovine.watch.board import Board, Facts
 from protovine.watch.curves import rounded
-from protovine.watch.describe import CHOICES, system_facts, tuning_at, tuning_words
+from protovine.watch.describe import CHOICES, system_facts
 from protovine.watch.inside import Projection, inside_of
 from protovine.watch.source import check_command, curves_of
+from protovine.watch.tuning import tuning_at, tuning_words
 
 SPEED_MAX = 1000.0
 # Wall time of one piece of simulation, in which nobody else can read.
@@ -68,7 +70,7 @@ class Live:
         return {
             "mode": "live",
             "ready": bool(systems),
-            "title": f"{data.name}, {len(prepared.neighbours)} nodes",
+            "title": f"{data.name}, {counted(len(prepared.neighbours), 'node')}",
             "classes": [str(label) for label in data.classes],
             "names": [],
             "systems": systems,

@@ -11,6 +11,8 @@ from protovine.errors import ConfigError
 from protovine.records import SECOND_NS
 from protovine.watch.board import CURVES, EVENTS_MAX, NODES_MAX
 from protovine.watch.curves import Curves, rounded
+from protovine.watch.rates import WINDOW_S
+from protovine.watch.tuning import tuning_words
 
 # Without certificates any process can invent members.
 MEMBERS_MAX = 1000
@@ -39,7 +41,8 @@ class Members:
         self._place: dict[int, int] = {}
         self._ids: list[int] = []
         self._newest: list[dict[str, Any]] = []
-        self._rates: list[float] = []
+        self._sent: list[deque[tuple[float, int]]] = []  # Times and bytes sent, back to the last 5 s.
+        self._age_sum = self._aged_s = 0.0  # The integral of the mean age over time, and that time.
         self._up: list[bool] = []
         self._events: deque[dict[str, Any]] = deque(maxlen=EVENTS_MAX)
         self._number = 0
@@ -78,8 +81,7 @@ class Members:
     def take(self, statuses: Sequence[Any], at_s: float) -> None:
         """The answers of one poll at ``at_s`` seconds after the first."""
         good = [status for status in map(_checked, statuses) if status is not None]
-        passed_s = at_s - self._t
-        self._t = at_s
+        passed_s, self._t = at_s - self._t, at_s
         heard = set()
         for status in good:
             place = self._place_of(status)
@@ -87,16 +89,18 @@ class Members:
                 continue
             heard.add(place)
             before = self._newest[place]
-            sent = status["bytes_sent"] - before.get("bytes_sent", status["bytes_sent"])
-            self._rates[place] = max(0.0, sent / passed_s) if passed_s > 0 and sent >= 0 else 0.0
+            self._note_sent(place, status)
             if before.get("incarnation", status["incarnation"]) != status["incarnation"]:
                 self._note("up", f"runs again, incarnation {status['incarnation']}", place)
             self._compare("refused", before, status, place)
-            self._compare_control(before.get("control"), status["control"], place)
+            self._compare_control(before.get("control"), status["control"], place, len(status["peers"]))
             self._newest[place] = status
         for place in range(len(self.names)):
             self._seen(place, place in heard)
         self._link()
+        if passed_s > 0 and (age_s := self._age_s()) is not None:
+            self._age_sum += age_s * passed_s
+            self._aged_s += passed_s
         while self.curves.next_ns <= at_s * SECOND_NS:
             self._point()
 
@@ -107,7 +111,7 @@ class Members:
             self.names.append(status["name"])
             self._ids.append(status["id"])
             self._newest.append({})
-            self._rates.append(0.0)
+            self._sent.append(deque())
             self._up.append(False)
         return place
 
@@ -116,20 +120,37 @@ class Members:
             self._up[place] = up
             self._note("up" if up else "down", "answers" if up else "does not answer", place)
         if not up:
-            self._rates[place] = 0.0
+            self._sent[place].clear()
+
+    def _note_sent(self, place: int, status: dict[str, Any]) -> None:
+        sent, before = self._sent[place], self._newest[place]
+        if sent and (status["bytes_sent"] < sent[-1][1] or status["incarnation"] != before["incarnation"]):
+            sent.clear()  # Another start counts from 0.
+        sent.append((self._t, status["bytes_sent"]))
+        start_s = self._t - WINDOW_S
+        while len(sent) > 2 and abs(sent[1][0] - start_s) <= abs(sent[0][0] - start_s):
+            sent.popleft()
+
+    def _rates(self) -> list[float]:
+        """Bytes per second that each member has sent over the last 5 s, or since it was first heard of."""
+        return [
+            (sent[-1][1] - sent[0][1]) / max(sent[-1][0] - sent[0][0], 1e-9) if sent else 0.0 for sent in self._sent
+        ]
 
     def _compare(self, what: str, before: dict[str, Any], status: dict[str, Any], place: int) -> None:
         for reason, count in list(status[what].items())[:20]:
             if before and count > before[what].get(reason, 0) and not reason.endswith(": cut"):
                 self._note("refused", f"has refused {count:,} messages: {reason}", place)
 
-    def _compare_control(self, before: dict[str, Any] | None, now: dict[str, Any] | None, place: int) -> None:
+    def _compare_control(
+        self, before: dict[str, Any] | None, now: dict[str, Any] | None, place: int, peers: int
+    ) -> None:
         """Note what operators have changed, from this page or elsewhere."""
         if before is None or now is None:
             return
-        changed = [f"{name} = {now[name]:g}" for name in _TUNING if before[name] != now[name] is not None]
+        changed = {name: now[name] for name in _TUNING if before[name] != now[name] is not None}
         if changed:
-            self._note("hand", f"set by hand: {', '.join(changed)}", place)
+            self._note("hand", tuning_words(changed, peers), place)
         if before["paused"] != now["paused"]:
             self._note("hand", "sharing paused by hand" if now["paused"] else "sharing resumed by hand", place)
         for peer in sorted({*before["cut"]} ^ {*now["cut"]}):
@@ -161,9 +182,13 @@ class Members:
             if peer["age_s"] is not None and peer["id"] in self._place
         }
 
+    def _age_s(self) -> float | None:
+        """The mean age of all views now."""
+        ages = self._ages().values()
+        return fmean(ages) if ages else None
+
     def _point(self) -> None:
         each = sorted(value for value in self._accuracies() if value is not None)
-        ages = list(self._ages().values())
         count = max(1, len(self.names))
         large = count > NODES_MAX
         values = {
@@ -172,8 +197,8 @@ class Members:
             "low": rounded(each[len(each) // 10]) if each else None,
             "high": rounded(each[-1 - len(each) // 10]) if each else None,
             "last_class": None,
-            "bytes": round(sum(self._rates) / count, 1),
-            "age": rounded(fmean(ages), 3) if ages else None,
+            "bytes": round(sum(self._rates()) / count, 1),
+            "age": rounded(self._age_s(), 3),
             "nodes": [] if large else [rounded(value) for value in self._accuracies()],
         }
         self.curves.add(values, {})
@@ -182,6 +207,7 @@ class Members:
         """The picture now, as `Board.frame`; accuracies are of all predictions, as statuses have no others."""
         n = len(self.names)
         accuracies, ages = self._accuracies(), self._ages()
+        rates = self._rates()
         known = [value for value in accuracies if value is not None]
         samples = [status.get("samples", 0) for status in self._newest]
         table: list[list[float | None]] = [[None] * n for _ in range(n)] if n <= NODES_MAX else []
@@ -196,18 +222,18 @@ class Members:
                 "accuracy": fmean(known) if known else None,
                 "f1": None,
                 "bytes_per_node_per_s": None,
-                "aoi_mean_s": fmean(ages.values()) if ages else None,
+                "aoi_mean_s": self._age_sum / self._aged_s if self._aged_s else self._age_s(),
                 "samples": float(sum(samples)),
             },
             "nodes": {
                 "accuracy": [rounded(value) for value in accuracies],
                 "samples": samples,
                 "size": [status.get("prototypes", 0) for status in self._newest],
-                "bytes": [round(rate) for rate in self._rates],
+                "bytes": [round(rate) for rate in rates],
                 "state": ["up" if up else "down" for up in self._up],
                 "alarm": [],
             },
-            "bytes": round(sum(self._rates) / max(1, n), 1),
+            "bytes": round(sum(rates) / max(1, n), 1),
             "kinds": {},
             "pulses": [],
             "events": list(self._events),

@@ -9,6 +9,7 @@ from protovine.records import SECOND_NS
 
 # The window moves in steps.
 STEP_NS, STEPS = SECOND_NS // 2, 10
+WINDOW_S = STEPS * STEP_NS / SECOND_NS
 
 
 class Rates:

@@ -10,6 +10,7 @@ from typing import Any
 from protovine.errors import ConfigError, DataError, ProtovineError
 from protovine.experiments.define.config import Experiment, RunSettings, read_toml
 from protovine.experiments.define.prepare import Prepared, prepare, require_same
+from protovine.experiments.report.text import counted
 from protovine.experiments.run.folder import read_result, trace_path
 from protovine.experiments.run.lockstep import Lockstep
 from protovine.experiments.run.trace import RunDescription
@@ -17,9 +18,10 @@ from protovine.records import SECOND_NS, AnyRecord, read_trace
 from protovine.system import warm
 from protovine.watch.board import Board, Facts
 from protovine.watch.curves import POINTS
-from protovine.watch.describe import system_facts, tuning_at
+from protovine.watch.describe import system_facts
 from protovine.watch.inside import Projection, inside_of
 from protovine.watch.source import curves_of
+from protovine.watch.tuning import tuning_at
 
 # At how many times pictures of the inside of nodes are kept, and for runs of how many nodes at most.
 _INSIDES, _INSIDE_NODES_MAX = 60, 64
@@ -79,11 +81,11 @@ class Recorded:
 
     def about(self) -> dict[str, Any]:
         """The run and its systems."""
-        data = self.result["data"]
+        data, nodes = self.result["data"], len(self._headers[self.presets[0]].neighbours)
         return {
             "mode": "recorded",
             "ready": len(self.frames) == len(self.presets),
-            "title": f"{data['name']}, {len(self._headers[self.presets[0]].neighbours)} nodes, seed {self.seed}",
+            "title": f"{data['name']}, {counted(nodes, 'node')}, seed {self.seed}",
             "classes": [str(label) for label in data["classes"]],
             "names": [],
             "systems": [

@@ -5,6 +5,7 @@ import { byId, bytes, css, key, known, lineSign, percent } from "./format.js";
 // Neighbours differ in colour and in dash, and the first twenty in one of them.
 const COLOURS = ["--mean", "--vermilion", "--green", "--purple", "--ink"];
 const DASHES = [[], [10, 4], [4, 3], [10, 3, 2, 3]];
+const FONT = "11px system-ui, sans-serif";
 const LAST_DASH = [1, 3];
 const BUDGET_DASH = [2, 4];
 const FAINT = "50"; // The opacity of curves of single nodes, in hexadecimal.
@@ -17,11 +18,18 @@ const style = (place) => ({ colour: css(COLOURS[place % COLOURS.length]), dash: 
 const signOf = ({ colour, dash }) => lineSign(colour, dash.join(" "));
 
 function axes(unit) {
-  const common = { stroke: css("--soft"), grid: { stroke: css("--grid"), width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
+  const common = { stroke: css("--soft"), grid: { stroke: css("--grid"), width: 1 }, ticks: { show: false }, font: FONT };
   return [
     { ...common, size: 22, values: (_, ticks) => ticks.map((at, i) => (i === ticks.length - 1 ? `${at} s` : at)), space: 50 },
     { ...common, size: unit === "%" ? 30 : 42, space: 26, values: (_, ticks) => ticks.map((value) => (unit === "%" ? Math.round(100 * value) : compact(value))) },
   ];
+}
+
+// Half the width of the last number below a chart, which stands in the middle below its end.
+function halfOf(end) {
+  const pen = document.createElement("canvas").getContext("2d");
+  pen.font = FONT;
+  return pen.measureText(`${Number((end ?? 0).toPrecision(3))} s`).width / 2;
 }
 
 const compact = (value) => (value >= 1e6 ? `${value / 1e6}M` : value >= 1e4 ? `${value / 1e3}k` : String(value));
@@ -33,6 +41,7 @@ function plot(id, series, data, unit, range) {
     const { ctx, bbox } = chart;
     ctx.save();
     ctx.strokeStyle = css("--soft");
+    ctx.lineWidth = 1;
     ctx.setLineDash([2, 3]);
     for (const at of marks) {
       const x = chart.valToPos(at, "x", true);
@@ -50,7 +59,7 @@ function plot(id, series, data, unit, range) {
       height: Math.max(80, box.clientHeight),
       legend: { show: false },
       cursor: { drag: { x: false, y: false }, points: { show: false } },
-      padding: [6, 8, 0, 0],
+      padding: [6, (chart) => 4 + Math.ceil(halfOf(chart.scales.x.max)), 0, 0],
       scales: { x: { time: false }, y: { range } },
       axes: axes(unit),
       series: [{}, ...series],
@@ -63,6 +72,20 @@ function plot(id, series, data, unit, range) {
 
 const line = (label, { colour, dash = [] }, width) => ({ label, stroke: colour, width, dash, points: { show: false }, spanGaps: true });
 const until = (curve, count) => curve.slice(0, count);
+
+// Curves with the points that are new since.
+export function joined(curves, news) {
+  if (!curves || news.start === 0) return news;
+  const after = (before, values) => [...before.slice(0, news.start), ...values];
+  const points = Object.entries(news).filter(([name, values]) => Array.isArray(values) && name !== "cursor");
+  const made = { ...curves, ...Object.fromEntries(points.map(([name, values]) => [name, after(curves[name], values)])) };
+  for (const group of ["kinds", "others"]) {
+    const late = new Array(news.start).fill(0);
+    const grown = Object.entries(news[group]).map(([name, values]) => [name, after(curves[group][name] ?? late, values)]);
+    made[group] = { ...curves[group], ...Object.fromEntries(grown) };
+  }
+  return made;
+}
 
 // Draws the first `count` points of the curves; a recorded run shows less than it has. Legends have the values of the
 // frame, as the headline does. `names` are all systems: the place of one decides how its curve looks.

@@ -43,7 +43,18 @@ export function scaleColour(part) {
   return `rgb(${mix.join(",")})`;
 }
 
-export const textOn = (part) => (part > 0.55 ? "#111" : "#fff");
+// Brightness from 0 to 1, as WCAG 2 has it, of "#rrggbb" or "rgb(r,g,b)".
+function luminance(colour) {
+  const parts = colour.startsWith("#") ? [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16)) : colour.match(/\d+/g).map(Number);
+  const [r, g, b] = parts.map((part) => (part <= 10 ? part / 255 / 12.92 : ((part / 255 + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+}
+
+// Black or white, whichever has the larger contrast: 4.58 to 1 at least.
+export function textOn(colour) {
+  const light = luminance(colour) + 0.05;
+  return light * light > 1.05 * 0.05 ? "#000" : "#fff";
+}
 
 // Classes: colour and shape, so that neither is needed alone.
 const CLASS_COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b3a200", "#8a8a8a"];
@@ -83,6 +94,15 @@ export function canvasOf(id) {
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.clearRect(0, 0, width, height);
   return { canvas, context, width, height };
+}
+
+// A sentence in place of a picture.
+export function writeLine(context, words, width) {
+  context.fillStyle = css("--soft");
+  context.font = "13px system-ui, sans-serif";
+  context.textAlign = "left";
+  context.textBaseline = "alphabetic";
+  context.fillText(words, 4, 16, width - 8);
 }
 
 export function key(text, draw, value) {

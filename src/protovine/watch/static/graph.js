@@ -12,24 +12,25 @@ let places = [];
 let system = null;
 let cells = null;
 let newest = null;
+let chosen = 0;
 
 const edgeKey = (a, b) => (a < b ? `${a}-${b}` : `${b}-${a}`);
 export const isLarge = (n) => n > 64;
 
-export function build(chosen, names, select, named) {
-  system = chosen;
+export function build(shown, names, select, named) {
+  system = shown;
   newest = null;
   svg.replaceChildren();
   nodes = [];
   edges = new Map();
-  const large = isLarge(chosen.nodes);
+  const large = isLarge(shown.nodes);
   svg.toggleAttribute("hidden", large);
   byId("mosaic").hidden = !large;
   if (large) return;
   const box = svg.getBoundingClientRect();
   const [width, height] = [Math.max(200, box.width), Math.max(150, box.height)];
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
-  const n = chosen.nodes;
+  const n = shown.nodes;
   const captions = named && n <= NAMES_SHOWN;
   const r = Math.max(7, Math.min(19, (0.9 * Math.min(width, height)) / Math.max(6, n / 2.2)));
   const below = captions ? 14 : 0;
@@ -39,7 +40,7 @@ export function build(chosen, names, select, named) {
     const middle = (height - below) / 2;
     return n === 1 ? [width / 2, middle] : [width / 2 + rx * Math.cos(angle), middle + ry * Math.sin(angle)];
   });
-  for (const [a, b] of chosen.links) {
+  for (const [a, b] of shown.links) {
     const line = shape("line", { class: "edge", x1: places[a][0], y1: places[a][1], x2: places[b][0], y2: places[b][1] });
     line.dataset.link = `${a}-${b}`;
     svg.append(line);
@@ -69,7 +70,9 @@ function drawNode(i, x, y, r, name, select) {
   svg.append(group);
   group.addEventListener("click", () => select(i));
   group.addEventListener("keydown", (event) => {
-    if (event.key === "Enter") select(i);
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    select(i);
   });
   return { group, disc, mark, label, part, roomy, title, name, x, y, r };
 }
@@ -94,7 +97,7 @@ export function draw(frame, chosenNode) {
     node.mark.setAttribute("stroke", state[i] === "byzantine" ? css("--alert") : css("--ink"));
     node.label.textContent = down ? "" : String(i);
     node.part.textContent = node.roomy && !down && known(value) ? `${Math.round(100 * value)} %` : "";
-    for (const text of [node.label, node.part]) text.setAttribute("fill", known(value) ? textOn(shade(value)) : "#fff");
+    for (const text of [node.label, node.part]) text.setAttribute("fill", textOn(fill));
     const alarmed = alarm[i] ? `, drift of the ${alarm[i].kind} at ${alarm[i].at.toFixed(1)} s` : "";
     const words = `${node.name}: ${stateWords(state[i])}, accuracy ${percent(value)}, sends ${bytes(rate[i])}, ${size[i]} prototypes${alarmed}${paused ? ", shares nothing by hand" : ""}`;
     node.group.setAttribute("aria-label", words);
@@ -156,6 +159,11 @@ function drawMosaic(frame, chosenNode) {
   const columns = Math.ceil(Math.sqrt((n * width) / height));
   const side = Math.floor(Math.min(width / columns, height / Math.ceil(n / columns)));
   cells = { columns, side };
+  chosen = chosenNode;
+  const canvas = byId("mosaic");
+  canvas.setAttribute("aria-valuemax", n - 1);
+  canvas.setAttribute("aria-valuenow", chosen);
+  canvas.setAttribute("aria-valuetext", wordsAt(chosen));
   for (let i = 0; i < n; i++) {
     const [x, y] = [(i % columns) * side, Math.floor(i / columns) * side];
     const down = frame.nodes.state[i] === "down";
@@ -164,11 +172,18 @@ function drawMosaic(frame, chosenNode) {
     context.globalAlpha = down ? 0.4 : 1;
     context.fillRect(x, y, Math.max(1, side - 1), Math.max(1, side - 1));
     context.globalAlpha = 1;
-    if (frame.nodes.state[i] === "byzantine" || i === chosenNode) {
-      context.strokeStyle = i === chosenNode ? css("--ink") : css("--alert");
-      context.strokeRect(x + 0.5, y + 0.5, side - 2, side - 2);
-    }
+    if (frame.nodes.state[i] === "byzantine") outline(context, i, css("--alert"), 1);
   }
+  // Dark and light, so that it is seen on every colour.
+  outline(context, chosenNode, css("--paper"), 5);
+  outline(context, chosenNode, css("--ink"), 2);
+}
+
+function outline(context, i, colour, width) {
+  const { columns, side } = cells;
+  context.strokeStyle = colour;
+  context.lineWidth = width;
+  context.strokeRect((i % columns) * side + 0.5, Math.floor(i / columns) * side + 0.5, side - 2, side - 2);
 }
 
 function cellAt(x, y) {
@@ -177,16 +192,34 @@ function cellAt(x, y) {
   return Math.floor(x / cells.side) < cells.columns && i < system.nodes ? i : null;
 }
 
+const wordsAt = (i) => `node ${i}: ${stateWords(newest.nodes.state[i])}, accuracy ${percent(newest.nodes.accuracy[i])}, ${bytes(newest.nodes.bytes[i])}`;
+
+// The node that a key leads to, or null.
+function nodeBy(key) {
+  const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -cells.columns, ArrowDown: cells.columns };
+  if (key === "Home") return 0;
+  if (key === "End") return system.nodes - 1;
+  if (!(key in steps)) return null;
+  const to = chosen + steps[key];
+  return to >= 0 && to < system.nodes ? to : chosen;
+}
+
 export function prepareMosaic(select) {
   const canvas = byId("mosaic");
   tipOn(canvas, (x, y) => {
     const i = cellAt(x, y);
-    return i === null ? "" : `node ${i}: ${stateWords(newest.nodes.state[i])}, accuracy ${percent(newest.nodes.accuracy[i])}, ${bytes(newest.nodes.bytes[i])}`;
+    return i === null ? "" : wordsAt(i);
   });
   canvas.addEventListener("click", (event) => {
     const box = canvas.getBoundingClientRect();
     const i = cellAt(event.clientX - box.left, event.clientY - box.top);
     if (i !== null) select(i);
+  });
+  canvas.addEventListener("keydown", (event) => {
+    const i = cells && newest ? nodeBy(event.key) : null;
+    if (i === null) return;
+    event.preventDefault();
+    select(i);
   });
 }
 

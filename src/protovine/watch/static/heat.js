@@ -1,6 +1,6 @@
 // Tables of all pairs of nodes as heat maps: ages of information, and trust.
 
-import { byId, canvasOf, css, element, known, scaleColour, seconds, shape, tipOn } from "./format.js";
+import { byId, canvasOf, css, element, known, scaleColour, seconds, shape, tipOn, writeLine } from "./format.js";
 
 let drawn = null;
 
@@ -72,9 +72,7 @@ function paint(table, part, names, group, words, verb) {
 function empty(text) {
   const { context, width } = canvasOf("age");
   drawn = null;
-  context.fillStyle = css("--soft");
-  context.font = "13px system-ui, sans-serif";
-  context.fillText(text, 4, 16, width - 8);
+  writeLine(context, text, width);
 }
 
 function ramp(most, mark, words) {

@@ -1,6 +1,6 @@
 // The prototypes of one node on a map that never moves: a fixed projection of the data.
 
-import { byId, canvasOf, classColour, classShape, css, element, key, shape, tipOn, tracePath } from "./format.js";
+import { byId, canvasOf, classColour, classShape, css, element, key, shape, tipOn, tracePath, writeLine } from "./format.js";
 
 let drawn = [];
 let choices = [];
@@ -16,9 +16,7 @@ export function draw(inside, about) {
     byId("map-note").textContent = "";
     byId("map-legend").replaceChildren();
     const { context, width } = canvasOf("map");
-    context.fillStyle = css("--soft");
-    context.font = "13px system-ui, sans-serif";
-    context.fillText(words, 4, 16, width - 8);
+    writeLine(context, words, width);
     return;
   }
   // The text around the canvas comes first: it decides how much room is left.
@@ -84,6 +82,10 @@ function drawLegend() {
   });
   const hollow = shape("circle", { cx: 9, cy: 5, r: 3.6, fill: "none", stroke: css("--soft"), "stroke-width": 1.6 });
   signs.push(key("received", hollow));
+  if (choices.length) {
+    const ring = (look) => shape("circle", { cx: 9, cy: 5, r: 4, fill: "none", "stroke-width": 1.6, ...look });
+    signs.push(key("newest samples, shared", ring({ stroke: css("--alert") })), key("not shared", ring({ stroke: css("--soft"), "stroke-dasharray": "2 2" })));
+  }
   const newest = choices[choices.length - 1];
   if (newest) signs.push(element("span", `newest sample (${className(newest.label)}): ${wordsOf(newest)}`, { id: "newest" }));
   byId("map-legend").replaceChildren(...signs);

@@ -5,6 +5,7 @@ import { byId, bytes, css, element, known, percent, seconds, small } from "./for
 import * as graph from "./graph.js";
 import * as heat from "./heat.js";
 import * as map from "./map.js";
+import * as tabs from "./tabs.js";
 
 const TOKEN = "protovine-token";
 const RETRY_MS = 1000;
@@ -108,6 +109,8 @@ function layOut() {
   graph.legend(system.nodes, real, may("pause-sharing"));
   byId("graph-note").textContent = graph.isLarge(system.nodes) ? `${system.nodes} nodes, coloured by accuracy` : real ? "coloured by accuracy" : "coloured by accuracy; edges by traffic";
   byId("accuracy-note").textContent = real ? "of all predictions of each node, %" : "of the last 100 predictions of each node, %";
+  const time = { live: "space pauses, ", recorded: "space plays and pauses, ← and → move in time, " }[about.mode] ?? "";
+  byId("keys").textContent = time + (graph.isLarge(system.nodes) ? "tab reaches the swarm, where arrows choose a node" : "tab reaches every node");
   byId("tab-trust").hidden = real; // A status does not say whom a node trusts.
   byId("system-label").hidden = about.systems.length < 2;
 }
@@ -126,7 +129,7 @@ function follow() {
     takeStatus(news.status);
     if (!news.frame) return;
     frame = news.frame;
-    takeCurves(news.curves);
+    curves = charts.joined(curves, news.curves);
     events = [...news.events.reverse(), ...events].slice(0, EVENTS_SHOWN);
     if (news.events.length) drawLog();
     draw();
@@ -152,22 +155,6 @@ function disconnected(again = true) {
   showState();
   byId("message").textContent = "The program does not answer. This page connects again as soon as it does.";
   if (again) setTimeout(begin, RETRY_MS);
-}
-
-function takeCurves(news) {
-  if (!curves || news.start === 0) {
-    curves = news;
-    return;
-  }
-  for (const [name, values] of Object.entries(news)) {
-    if (Array.isArray(values) && name !== "cursor") curves[name] = [...curves[name].slice(0, news.start), ...values];
-  }
-  for (const group of ["kinds", "others"]) {
-    for (const [name, values] of Object.entries(news[group])) {
-      const before = curves[group][name] ?? new Array(news.start).fill(0);
-      curves[group][name] = [...before.slice(0, news.start), ...values];
-    }
-  }
 }
 
 // -- A recorded run: pictures by number.
@@ -238,7 +225,9 @@ function draw() {
   charts.draw(curves, system, names, frame, about.end, driftTimes(), count);
   drawPairs();
   if (about.end) byId("progress").value = Math.min(1, frame.t / about.end);
-  byId("time").textContent = about.end ? `${frame.t.toFixed(1)} of ${about.end.toFixed(1)} s` : `${frame.t.toFixed(1)} s`;
+  const time = about.end ? `${frame.t.toFixed(1)} of ${about.end.toFixed(1)} s` : `${frame.t.toFixed(1)} s`;
+  byId("time").textContent = time;
+  byId("slider").setAttribute("aria-valuetext", time);
 }
 
 // How the system shares now: by its settings, or as somebody has set it, from this page or another.
@@ -327,20 +316,35 @@ function showState() {
 function selectNode(i) {
   node = i;
   byId("node").value = String(i);
+  offerPeers();
   inside = null;
   if (frame) graph.draw({ ...frame, pulses: [] }, node);
   showNode();
   look();
 }
 
+// A link leads to another node: the one that was chosen before, or the next.
+function offerPeers() {
+  const select = byId("other");
+  const before = select.value;
+  const options = about.names.map((name, i) => element("option", name, { value: i })).filter((_, i) => i !== node);
+  select.replaceChildren(...options);
+  select.value = before !== "" && before !== String(node) && Number(before) < system.nodes ? before : String((node + 1) % system.nodes);
+  showLink();
+}
+
 function showNode() {
   const down = frame?.nodes.state[node] === "down";
   byId("kill").textContent = may("stop") ? "Stop" : down ? "Restart" : "Kill";
+  showLink();
+  if (about?.mode === "swarm" && about.controls.length) showControl(down);
+}
+
+function showLink() {
   const other = Number(byId("other").value);
   const cut = frame?.cut?.some(([a, b]) => (a === node && b === other) || (a === other && b === node));
   const open = (status.by_hand ?? []).some((each) => each.kind === "cut" && each.until_s >= 1e8 && [each.source, each.target].includes(node) && [each.source, each.target].includes(other));
   byId("cut").textContent = cut || open ? "Restore link" : "Cut link";
-  if (about?.mode === "swarm" && about.controls.length) showControl(down);
 }
 
 // How a real node shares now, or why it takes no commands.
@@ -372,13 +376,12 @@ function prepareControls() {
   byId("play").hidden = !live && !recorded;
   byId("hands").hidden = !about.controls.length && !about.read_only;
   for (const each of document.querySelectorAll("#hands .hand")) each.hidden = !about.controls.length;
-  for (const each of document.querySelectorAll("#hands [data-needs]")) each.hidden = !each.dataset.needs.split(" ").some(may);
+  for (const each of document.querySelectorAll("#hands [data-needs]")) each.hidden = !each.dataset.needs.split(" ").some(may) || (each.dataset.needs === "cut" && system.nodes < 2);
   byId("hands-note").textContent = about.read_only ?? "";
   const options = about.names.map((name, i) => element("option", name, { value: i }));
   byId("node").replaceChildren(...options);
-  byId("other").replaceChildren(...options.map((each) => each.cloneNode(true)));
   byId("node").value = String(node);
-  byId("other").value = String(system.nodes > 1 ? (node + 1) % system.nodes : 0);
+  offerPeers();
   byId("attack").replaceChildren(...about.attacks.map((name) => element("option", name)));
   byId("drift").replaceChildren(...Object.entries(about.drifts).map(([name, words]) => element("option", name, { title: words })));
   tuning = null;
@@ -404,6 +407,13 @@ function killOrStop() {
   else if (window.confirm(`Stop ${about.names[node]}? It saves its state and leaves. This page cannot start it again.`)) act({ do: "stop", node });
 }
 
+function showPairs(name) {
+  tab = name;
+  byId("pairs").setAttribute("aria-labelledby", `tab-${name}`);
+  if (frame) drawPairs();
+  look();
+}
+
 function wire() {
   byId("play").addEventListener("click", togglePlay);
   byId("slider").addEventListener("input", (event) => goTo(Number(event.target.value)));
@@ -425,16 +435,9 @@ function wire() {
     retune(about.mode === "live" ? {} : { nodes: [node] });
   });
   byId("set-everywhere").addEventListener("click", () => retune({}));
-  for (const name of ["age", "trust"]) {
-    byId(`tab-${name}`).addEventListener("click", () => {
-      tab = name;
-      for (const each of ["age", "trust"]) byId(`tab-${each}`).setAttribute("aria-selected", String(each === name));
-      if (frame) drawPairs();
-      look();
-    });
-  }
+  tabs.prepare(["age", "trust"].map((name) => byId(`tab-${name}`)), (chosen) => showPairs(chosen.id.replace("tab-", "")));
   document.addEventListener("keydown", (event) => {
-    if (event.target.closest("input, select, button, a")) return;
+    if (event.defaultPrevented || event.target.closest("input, select, button, a")) return;
     if (event.key === " ") {
       event.preventDefault();
       togglePlay();
