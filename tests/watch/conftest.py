@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,23 +14,10 @@ import protovine
 from protovine.experiments.define.prepare import prepare
 from protovine.watch.live import Live
 from protovine.watch.server import Server
+from tests.browser import browser as browser
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # For conditions: far longer than anything takes on a busy machine.
 PATIENCE_S = 60
-
-
-# Its driver runs an event loop in this thread, so it must have ended before tests of other files run one.
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    playwright = pytest.importorskip("playwright.sync_api", reason="the page needs Playwright for Python")
-    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if path is None:
-        pytest.skip("no Chromium is installed")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 class Watched:
