@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import click
 
 from protovine.cli.common import Fraction, NamedPath, console_on
 from protovine.errors import ConfigError
+from protovine.terminal import Column, print_table
 
 if TYPE_CHECKING:
     from protovine.age import AgePlan, RatePlan, TrainedAge
@@ -280,12 +281,8 @@ def age_measure(
 def _print_plan(plan: AgePlan, nodes: int) -> None:
     from itertools import groupby
 
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table()
-    for name in ("schedule", "fanout", "share prob.", "mean age", "95 %", "peak", "version age", "bytes/s"):
-        table.add_column(name, justify="left" if name == "schedule" else "right", no_wrap=True)
+    heads = ("schedule", "fanout", "share prob.", "mean age", "95 %", "peak", "version age", "bytes/s")
+    rows, styles = [], []
     for each in (*plan.schedules, *([plan.sequential] if plan.sequential else [])):
         age = each.age
         probability = f"1/{each.every}" if each.every else f"{each.share_probability:.6g}"
@@ -293,10 +290,9 @@ def _print_plan(plan: AgePlan, nodes: int) -> None:
         ages = ["unknown" if value is None else f"{value:.4g}" for value in (age.p95_s, age.peak_s, age.version_mean)]
         mean = f"{age.mean_s:.4g}{error}"
         name = each.schedule + " (for comparison)" * (each is plan.sequential)
-        row = [name, str(each.fanout), probability, mean, *ages, f"{each.bytes_per_s:.6g}"]
-        style = "bold" if each is plan.recommended else "dim" if each is plan.sequential else ""
-        table.add_row(*map(Text, row), style=style)
-    console_on(stderr=False).print(table)
+        rows.append([name, str(each.fanout), probability, mean, *ages, f"{each.bytes_per_s:.6g}"])
+        styles.append("bold" if each is plan.recommended else "dim" if each is plan.sequential else "")
+    _print_table(heads, rows, styles)
     click.echo("Ages in seconds, version ages in samples, bytes per node per second.")
     best = plan.recommended
     words = f"mean age {best.age.mean_s:.4g} s"
@@ -318,6 +314,15 @@ def _print_plan(plan: AgePlan, nodes: int) -> None:
         )
 
 
+def _print_table(heads: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str] = ()) -> None:
+    """Names on the left, numbers on the right."""
+    cells = zip(*rows, strict=True)
+    columns = [
+        Column(head, each, "right" if i else "left") for i, (head, each) in enumerate(zip(heads, cells, strict=True))
+    ]
+    print_table(console_on(stderr=False), columns, styles)
+
+
 def _exact(value: float) -> str:
     """The number such that a setting of this text is this number."""
     short = f"{value:.6g}"
@@ -325,12 +330,9 @@ def _exact(value: float) -> str:
 
 
 def _print_rates(plan: RatePlan) -> None:
-    from rich.table import Table
-
-    table = Table("peer", "messages/s", "share prob.", "mean age, s")
-    for number, row in enumerate(zip(plan.rates_hz, plan.share_probabilities, plan.mean_s, strict=True)):
-        table.add_row(str(number), *(f"{value:.6g}" for value in row))
-    console_on(stderr=False).print(table)
+    numbers = zip(plan.rates_hz, plan.share_probabilities, plan.mean_s, strict=True)
+    rows = [[str(peer), *(f"{value:.6g}" for value in row)] for peer, row in enumerate(numbers)]
+    _print_table(("peer", "messages/s", "share prob.", "mean age, s"), rows)
     click.echo(
         f"Weighted mean age {plan.weighted_mean_s:.4g} s at {plan.bytes_per_s:.6g} bytes per second; with the same "
         f"rate for every peer it would be {plan.equal_rates_mean_s:.4g} s."

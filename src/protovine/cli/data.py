@@ -10,6 +10,7 @@ import click
 
 from protovine.cli.common import NamedPath, console_on, take_reading, with_reading
 from protovine.errors import ConfigError
+from protovine.terminal import Column, print_table
 
 # `data info` lists at most this many classes.
 _CLASSES_SHOWN = 20
@@ -84,20 +85,16 @@ def data_list(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(entry) for entry in entries]))
         return
-    from rich.table import Table
-
-    table = Table("name", "rows", "features", "classes", "source", "drift", "description")
-    for entry in entries:
-        table.add_row(
-            entry.name,
-            f"{entry.rows:,}",
-            str(entry.features),
-            str(entry.classes),
-            entry.source,
-            entry.drift,
-            entry.description,
-        )
-    console_on(stderr=False).print(table)
+    columns = [
+        Column("name", [entry.name for entry in entries], "left"),
+        Column("rows", [f"{entry.rows:,}" for entry in entries]),
+        Column("features", [str(entry.features) for entry in entries]),
+        Column("classes", [str(entry.classes) for entry in entries]),
+        Column("source", [entry.source for entry in entries], "left"),
+        Column("drift", [entry.drift for entry in entries], "left", wraps=True),
+        Column("description", [entry.description for entry in entries], "left", wraps=True),
+    ]
+    print_table(console_on(stderr=False), columns)
 
 
 @data.command("info")

@@ -11,6 +11,7 @@ import click
 
 from protovine.cli.common import NamedPath, console_on, status_rows
 from protovine.cli.run import new_folder, show, tables_of, with_flags
+from protovine.terminal import Column, tables
 
 
 @click.command()
@@ -69,14 +70,13 @@ def _table() -> Iterator[Any]:
     from rich.live import Live
 
     with Live(console=console, transient=True, refresh_per_second=4) as live:
-        yield lambda swarm: live.update(_status_table([member.status() for member in swarm.members]))
+        yield lambda swarm: live.update(_status_table([member.status() for member in swarm.members], console.width))
 
 
-def _status_table(found: list[dict[str, Any] | None]) -> Any:
-    from rich.table import Table
+def _status_table(found: list[dict[str, Any] | None], width: int) -> Any:
+    from rich.console import Group
 
-    titles, *rows = status_rows(found)
-    table = Table(*titles)
-    for row in rows:
-        table.add_row(*row)
-    return table
+    name, *others = zip(*status_rows(found), strict=True)
+    columns = [Column(name[0], name[1:], "left")]
+    columns += [Column(head, cells, wraps=head == "peers") for head, *cells in others]
+    return Group(*tables(columns, width))

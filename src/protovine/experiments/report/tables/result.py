@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from protovine.experiments.report.text import counted, excludes_zero, f1_rule, formatted, metric_label
 from protovine.experiments.run.result import Result
+from protovine.terminal import Column, print_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,33 +63,20 @@ def print_result(result: Result, console: Console) -> None:
     The second line of a cell is the difference to the first preset. Presets that do not fit the width of the console
     go into further tables.
     """
-    from rich.table import Table
     from rich.text import Text
 
-    columns = {preset: _cells(result, preset) for preset in result.presets}
+    cells = {preset: _cells(result, preset) for preset in result.presets}
     left_out = () if shows_paper(result) else OF_PAPER
     rows = [
         metric
         for metric in SHOWN
-        if metric not in left_out and any(columns[preset][metric] is not None for preset in columns)
+        if metric not in left_out and any(cells[preset][metric] is not None for preset in cells)
     ]
-    titles = {metric: metric_label(metric) for metric in rows}
-    frame = 3  # A rule and two blanks for each column.
-    labels_width = max(map(len, titles.values())) + frame + 1
-    widths = {
-        preset: max(len(preset), *(len(line) for metric in rows for line in _lines(cells[metric]))) + frame
-        for preset, cells in columns.items()
-    }
+    columns = [Column("", [metric_label(metric) for metric in rows], justify="left")]
+    for preset in result.presets:
+        columns.append(Column(preset, [Text("\n").join(_lines(cells[preset][metric])) for metric in rows]))
     console.print(Text(_title(result)), style="italic")
-    for presets in _groups(widths, console.width - labels_width):
-        table = Table()
-        table.add_column("", no_wrap=True)
-        for preset in presets:
-            table.add_column(preset, justify="right", no_wrap=True)
-        for metric in rows:
-            cells = [Text("\n").join(_lines(columns[preset][metric])) for preset in presets]
-            table.add_row(Text(titles[metric]), *cells)  # As text: "[s]" is markup otherwise.
-        console.print(table)
+    print_table(console, columns)
     console.print(Text(_caption(result)), style="dim")
 
 
@@ -113,19 +101,6 @@ def _lines(cell: tuple[Text, Text | None] | None) -> list[Text]:
     from rich.text import Text
 
     return [Text("–")] if cell is None else [line for line in cell if line is not None]
-
-
-def _groups(widths: dict[str, int], room: int) -> list[list[str]]:
-    """The presets in order, as many side by side as fit, at least one."""
-    groups: list[list[str]] = []
-    left = 0
-    for preset, width in widths.items():
-        if not groups or width > left:
-            groups.append([])
-            left = room
-        groups[-1].append(preset)
-        left -= width
-    return groups
 
 
 def _title(result: Result) -> str:

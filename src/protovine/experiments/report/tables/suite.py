@@ -10,6 +10,7 @@ import numpy as np
 from protovine.experiments.define.suites import F1_LATE
 from protovine.experiments.report.text import decimals_shown, formatted, metric_label
 from protovine.experiments.run.suites import SuiteResult
+from protovine.terminal import Column, print_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,16 +27,16 @@ class SuiteTable:
 
 def print_suite(result: SuiteResult, console: Console) -> None:
     """Print the table of a suite, and which streams are left out."""
-    from rich.table import Table
     from rich.text import Text
 
     made = suite_table(result)
-    table = Table(title=f"{result.suite.name}: {result.suite.about}", title_justify="left")
-    for i, head in enumerate(made.heads):
-        table.add_column(Text(head), justify="right" if i else "left", no_wrap=True)
-    for row in made.rows:
-        table.add_row(*map(Text, row))
-    console.print(table)
+    columns: list[Column] = []
+    for head, cells in zip(made.heads, zip(*made.rows, strict=True), strict=True):
+        above, under, name = head.rpartition("\n")
+        above = above if above or not under else columns[-1].above
+        columns.append(Column(name, cells, justify="right" if columns else "left", above=above))
+    console.print(Text(f"{result.suite.name}: {result.suite.about}"), style="italic")
+    print_table(console, columns)
     console.print(Text(made.caption, style="dim"))
     for stream, reason in result.left_out.items():
         console.print(Text(f"left out: {stream}: {reason}", style="dim"))
