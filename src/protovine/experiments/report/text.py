@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from protovine.experiments.run.result import METRICS, Interval, Result
@@ -50,14 +51,18 @@ def formatted(interval: Interval | None, metric: str, signed: bool = False) -> s
     ('0.812 ± 0.010', '+0.020')
     >>> formatted(Interval(0.1346, 0.0025), "bytes_per_node_per_s")
     '0.135 ± 0.003'
+    >>> [formatted(Interval(mean, 3.0), "messages", signed=True) for mean in (0.4, 0.01)]  # Differences.
+    ['+0.4 ± 3.0', '0.0 ± 3.0']
     """
     if interval is None:
         return "–"
     if not interval.mean and not interval.half:
         return "0"
     decimals = decimals_shown(interval.mean, interval.half, METRICS[metric][2])
+    if signed and abs(interval.mean) > _NOTHING and not round(interval.mean, decimals):
+        decimals += 1  # Between 22 and 23 is no "+0".
     mean = round(interval.mean, decimals) + 0.0  # A rounded -0.2 would be -0.
-    text = f"{mean:{'+' if signed else ''},.{decimals}f}"
+    text = f"{mean:{'+' if signed and mean else ''},.{decimals}f}"
     return text if interval.half is None else f"{text} ± {interval.half:,.{decimals}f}"
 
 
@@ -110,6 +115,29 @@ def counted(n: int, noun: str) -> str:
     ('1 seed', '1,200 seeds')
     """
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as words of a sentence.
+
+    Examples
+    --------
+    >>> listed(["default"]), listed(["default", "isolated", "server"])
+    ('default', 'default, isolated and server')
+    """
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def left_out(presets: Sequence[str], shown: Iterable[str], why: str) -> str:
+    """A sentence, after a blank, that names the presets that a figure does not show; empty if it shows all.
+
+    Examples
+    --------
+    >>> left_out(["default", "isolated"], ["default"], "sent nothing")
+    ' Left out, because they sent nothing: isolated.'
+    """
+    missing = [preset for preset in presets if preset not in set(shown)]
+    return f" Left out, because they {why}: {', '.join(missing)}." if missing else ""
 
 
 def size(n_bytes: float) -> str:

@@ -307,14 +307,16 @@ class Result:
 
         None for the base itself, or without pairs; `ConfigError` for an unknown preset or metric.
         """
-        _check_metric(metric)
         base = base or next(iter(self.presets), preset)
-        if preset == base:
-            return None
+        differences = self.differences(preset, metric, base)
+        return Interval.of(differences) if differences and preset != base else None
+
+    def differences(self, preset: str, metric: str, base: str) -> list[float]:
+        """A metric minus that of preset ``base``, for each seed in which both have it; `ConfigError` if unknown."""
+        _check_metric(metric)
         of_base = {run.seed: run.metrics[metric] for run in self.of(base)}
         pairs = [(run.metrics[metric], of_base.get(run.seed)) for run in self.of(preset)]
-        differences = [value - other for value, other in pairs if value is not None and other is not None]
-        return Interval.of(differences) if differences else None
+        return [value - other for value, other in pairs if value is not None and other is not None]
 
     def summary(self) -> dict[str, Any]:
         """Per preset and metric: mean, 95 % interval and paired difference to the first preset."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,7 +27,7 @@ from protovine.experiments.report.plot import (
     scale,
     spread,
 )
-from protovine.experiments.report.text import f1_name, metric_label, size
+from protovine.experiments.report.text import f1_name, left_out, listed, metric_label, size
 from protovine.experiments.run.result import Result, Run
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def f1_over_time(result: Result) -> Drawing:
         caption += " The depth of a dip after a change, and its length, are what the change costs."
     highest = _highest({preset: curve.mean[-1] for preset, curve in curves.items()})
     caption += f" Highest in the last {window:,} predictions: {highest}." if highest else ""
-    return Drawing("f1", title, caption + _left_out(result, curves, "made no prediction"), (figure,))
+    return Drawing("f1", title, caption + left_out(result.presets, curves, "made no prediction"), (figure,))
 
 
 def f1_against_traffic(result: Result) -> Drawing:
@@ -109,7 +109,7 @@ def f1_against_traffic(result: Result) -> Drawing:
         axes.set_xlabel(f"{metric_label('bytes_per_node_per_s')}, log scale{'; 0 stands apart' if apart else ''}")
     caption = (
         "One point per run: the spread of one colour is the spread over seeds. The best presets are at the upper left, "
-        f"with high F1 for few bytes.{_left_out(result, presets, 'have no F1')}"
+        f"with high F1 for few bytes.{left_out(result.presets, presets, 'have no F1')}"
     )
     if silent and len(silent) < len(presets):
         where = "on grey" if logarithmic else "at 0"
@@ -146,8 +146,12 @@ def traffic_over_time(result: Result) -> Drawing:
     )
     if len(ordered) > 1:
         low, high = ordered[0], ordered[-1]
-        caption += f" On average {low} sends least ({size(means[low])}/s) and {high} most ({size(means[high])}/s)."
-    return Drawing("traffic", title, caption + _left_out(result, curves, "sent nothing"), (figure,))
+        caption += (
+            f" On average {low} sends least ({size(means[low])}/s) and {high} most ({size(means[high])}/s)."
+            if means[low] < means[high]
+            else f" On average all of them send the same ({size(means[low])}/s)."
+        )
+    return Drawing("traffic", title, caption + left_out(result.presets, curves, "sent nothing"), (figure,))
 
 
 def age_over_time(result: Result) -> Drawing:
@@ -161,7 +165,8 @@ def age_over_time(result: Result) -> Drawing:
     caption = (
         "How old the newest message received from a neighbour is, averaged over all pairs of neighbours"
         f"{_over_seeds_words(result)}; a pair counts until its stream ends. Lower is fresher. A curve that rises "
-        f"to the end means that some pairs no longer exchange anything.{_left_out(result, curves, 'have no ages')}"
+        "to the end means that some pairs no longer exchange anything."
+        f"{left_out(result.presets, curves, 'have no ages')}"
     )
     return Drawing("age", title, caption, (figure,))
 
@@ -177,7 +182,7 @@ def size_over_time(result: Result) -> Drawing:
     caption = (
         f"Prototypes per node, mean over nodes{_over_seeds_words(result)}. They are the memory of a node and set the "
         "time of a prediction. A curve that does not level off means that both grow with the stream."
-        f"{_left_out(result, curves, 'have no sizes')}"
+        f"{left_out(result.presets, curves, 'have no sizes')}"
     )
     return Drawing("size", title, caption, (figure,))
 
@@ -243,12 +248,8 @@ def _over_seeds_words(result: Result) -> str:
 
 
 def _highest(values: Mapping[str, float]) -> str:
-    """The name of the largest of several values, with it."""
+    """The name of the largest of several values, with it; several names where it occurs more than once."""
     known = {name: value for name, value in values.items() if np.isfinite(value)}
-    best = max(known, key=lambda name: known[name], default=None)
-    return f"{best} ({known[best]:.3f})" if best is not None and len(known) > 1 else ""
-
-
-def _left_out(result: Result, shown: Iterable[str], why: str) -> str:
-    missing = [preset for preset in result.presets if preset not in set(shown)]
-    return f" Left out, because they {why}: {', '.join(missing)}." if missing else ""
+    highest = max(known.values(), default=0.0)
+    best = [name for name, value in known.items() if value == highest]
+    return f"{listed(best)} ({highest:.3f})" if len(known) > 1 else ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from protovine.experiments.report.plot import Drawing, Floats, one_axes
-from protovine.experiments.report.text import f1_name, size
+from protovine.experiments.report.text import f1_name, left_out, size
 from protovine.experiments.run.result import Result, Run
 from protovine.gossip import EVERYONE
 
@@ -67,6 +67,7 @@ def draw_swarm(result: Result) -> Drawing:
         "Light grey links carried nothing. Dark nodes fall behind the others; links much wider than the others carry "
         "an unequal load."
     )
+    caption += left_out(result.presets, [run.preset for run in firsts], "give all samples to one node")
     if len(drawn) < len(every):
         caption += f" Of {len(every):,} links {len(drawn):,} are drawn, chosen at random."
     return Drawing("swarm", title, caption, tuple(panels), scale)

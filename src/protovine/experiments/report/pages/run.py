@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from protovine.experiments.report.figures.run import draw_result
 from protovine.experiments.report.pages.page import render_page
 from protovine.experiments.report.tables.result import OF_PAPER, shows_paper
-from protovine.experiments.report.text import counted, excludes_zero, f1_rule, flat, formatted, metric_label
+from protovine.experiments.report.tables.sweep import holm
+from protovine.experiments.report.text import counted, excludes_zero, f1_rule, flat, formatted, listed, metric_label
 from protovine.experiments.run.ages import interval, number, pooled, pooled_training, predicted, verdict
 from protovine.experiments.run.result import METRICS, Interval, Result, Run
 from protovine.system import PRESETS
@@ -61,11 +65,18 @@ def title(result: Result) -> str:
 
 
 def summary(result: Result) -> str:
-    """One line: how many systems on which stream."""
-    presets, rows = len(result.resolved), result.data.get("rows")
+    """One line: how many systems on which stream, and whether with the same seeds."""
+    asked, done, rows = len(result.resolved), len(result.presets), result.data.get("rows")
     stream = f"{rows:,} rows of {result.data.get('name', 'unnamed')}" if rows is not None else "one stream"
-    compared = "compared in virtual time, all with the same seeds" if presets > 1 else "in virtual time"
-    return f"{counted(presets, 'system')} on {stream}, {compared}."
+    systems = counted(asked, "system") if done in (0, asked) else f"{done} of {counted(asked, 'system')}"
+    time = "in real time" if result.experiment.get("live") else "in virtual time"
+    words = f"{systems} on {stream}, {'compared ' if asked > 1 else ''}{time}"
+    if done < 2:
+        return f"{words}."
+    same = len({tuple(run.seed for run in result.of(preset)) for preset in result.presets}) == 1
+    return (
+        f"{words}, {'all with the same seeds' if same else 'but not all with the same seeds: some runs are missing'}."
+    )
 
 
 def missing(result: Result) -> list[str]:
@@ -99,35 +110,77 @@ def key_message(result: Result) -> list[str]:
     if metric is None:
         return []
     scores = {name: found for name in result.presets if (found := result.interval(name, metric)) is not None}
-    title = METRICS[metric][0]
-    best = max(scores, key=lambda name: scores[name].mean)
-    words = f"{best} has {title} {formatted(scores[best], metric)}"
-    if len(scores) == 1:
-        sentences = [f"{words} on {result.data.get('name', 'unnamed')}."]
-    else:
-        others = sorted((name for name in scores if name != best), key=lambda name: -scores[name].mean)
-        listed = ", ".join(f"{name} {formatted(scores[name], metric)}" for name in others)
-        sentences = [f"Of {len(scores)} systems, {words}, the highest; {listed}."]
-        base = result.presets[0]
-        sure = {name: excludes_zero(result.difference(name, metric)) for name in scores if name != base}
-        close = [name for name, is_sure in sure.items() if not is_sure]
-        if len({run.seed for run in result.runs}) < 2:
-            sentences.append("One seed cannot show whether a difference is chance.")
-        elif close:
-            sentences.append(f"Chance may explain the difference of {_listed(close)} to {base}.")
-        else:
-            sentences.append(f"Every difference to {base} is larger than chance.")
+    sentences = [_ranking(result, metric, scores), *_chance(result, metric, list(scores))]
     traffic = {name: found.mean for name in scores if (found := result.interval(name, "bytes_per_node_per_s"))}
     sending = {name: value for name, value in traffic.items() if value}
     if sending:
         least = min(sending.values())
-        listed = ", ".join(
+        rates = ", ".join(
             f"{name} {formatted(Interval(value, None), 'bytes_per_node_per_s')} B/s"
             + (f" (× {value / least:,.3g})" if value > least else "")
             for name, value in sending.items()
         )
-        sentences.append(f"Each node sends: {listed}.")
+        sentences.append(f"Each node sends: {rates}.")
     return sentences
+
+
+def _ranking(result: Result, metric: str, scores: dict[str, Interval]) -> str:
+    """Which system has the highest score; all of those that share it."""
+    title = METRICS[metric][0]
+    ordered = sorted(scores, key=lambda name: -scores[name].mean)
+    words = {name: f"{name} {formatted(scores[name], metric)}" for name in ordered}
+    best = [name for name in scores if math.isclose(scores[name].mean, scores[ordered[0]].mean, rel_tol=1e-12)]
+    others = ", ".join(words[name] for name in ordered if name not in best)
+    score = formatted(scores[best[0]], metric)
+    if len(scores) == 1:
+        found = f"{best[0]} has {title} {score} on {result.data.get('name', 'unnamed')}."
+    elif not others:
+        found = f"all systems have the same {title}: {listed([words[name] for name in best])}."
+    elif len(best) > 1:
+        found = (
+            f"of {len(scores)} systems, {listed([words[name] for name in best])} have the highest {title}; {others}."
+        )
+    else:
+        found = f"of {len(scores)} systems, {best[0]} has {title} {score}, the highest; {others}."
+    if missing(result):
+        return f"In the finished runs, {found}"
+    return found if len(scores) == 1 else f"{found[0].upper()}{found[1:]}"
+
+
+def _chance(result: Result, metric: str, presets: Sequence[str]) -> list[str]:
+    """Which differences to the first preset may be chance, by paired t tests, corrected for their number."""
+    base, sentences = result.presets[0], []
+    differences = {name: result.differences(name, metric, base) for name in presets if name != base}
+    equal = [name for name, values in differences.items() if values and not any(values)]
+    if equal:
+        seeds = "every seed" if any(len(differences[name]) > 1 for name in equal) else "the only seed"
+        verb = "have" if len(equal) > 1 else "has"
+        sentences.append(f"{_listed(equal)} {verb} the same {METRICS[metric][0]} as {base} in {seeds}.")
+    others = {name: values for name, values in differences.items() if name not in equal}
+    if not others:
+        return sentences
+    if len({run.seed for run in result.runs}) < 2:
+        return [*sentences, "One seed cannot show whether a difference is chance."]
+    corrected = holm(np.array([_p(values) for values in others.values()]))
+    close = [name for name, p in zip(others, corrected, strict=True) if not p < 0.05]
+    pairs = sorted({len(values) for values in others.values()})
+    tests = f"paired t test{'' if len(others) == 1 else 's'} over {' or '.join(map(str, pairs))} seeds"
+    tests += f", corrected for {len(others)} comparisons" if len(others) > 1 else ""
+    if close:
+        return [*sentences, f"Chance may explain the difference of {_listed(close)} to {base}."]
+    which = f"The difference of {next(iter(others))}"
+    if len(others) > 1:
+        which = "Every other difference" if equal else "Every difference"
+    return [*sentences, f"{which} to {base} is larger than chance ({tests})."]
+
+
+def _p(differences: Sequence[float]) -> float:
+    """The p value of the paired t test: 0 if all differences are the same, NaN for fewer than two."""
+    from scipy import stats
+
+    if len(differences) < 2:
+        return math.nan
+    return float(stats.ttest_1samp(differences, 0.0).pvalue) if np.ptp(differences) > 1e-12 else 0.0
 
 
 def drift_table(result: Result) -> list[list[str]]:
