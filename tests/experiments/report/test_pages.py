@@ -338,10 +338,31 @@ def test_twelve_presets_look_different() -> None:
     assert len({(colour(i), marker(i)) for i in range(12)}) == 12
     html = render_report(result)
     assert all(f">preset-{i}</text>" in svgs(html)[0] for i in range(12))
-    # Five curves and their entries in the legend are not solid.
-    assert svgs(html)[0].count("stroke-dasharray") == 10
+    # Nine curves and their entries in the legend are not solid.
+    assert svgs(html)[0].count("stroke-dasharray") == 18
     # Bands and thin lines would cover each other.
-    assert "Thin dashed" not in Page(html).text
+    assert "Thin lines" not in Page(html).text
+
+
+@given(st.lists(st.integers(0, 34), unique=True, min_size=2, max_size=5))
+def test_curves_differ_and_neighbours_also_without_colour(numbers: list[int]) -> None:
+    assert len({(colour(i), str(line_style(i))) for i in numbers}) == len(numbers)
+    first = min(numbers)
+    assert len({str(line_style(first + i)) for i in range(5)}) == 5
+
+
+def test_no_figure_of_a_run_tells_two_presets_apart_by_colour_alone() -> None:
+    presets = [f"preset-{i}" for i in range(5)]
+    for drawing in draw_result(make_result([make_run(preset) for preset in presets])):
+        if drawing.name == "swarm":
+            continue
+        (figure,) = drawing.panels
+        (legend,) = figure.legends
+        looks = {(line.get_linestyle(), str(line._dash_pattern), line.get_marker()) for line in legend.get_lines()}
+        assert len(looks) == len(presets), drawing.name
+        shown = [(line.get_color(), str(line._unscaled_dash_pattern)) for line in figure.axes[0].lines]
+        for entry in legend.get_lines():
+            assert (entry.get_color(), str(entry._unscaled_dash_pattern)) in shown or drawing.name == "cost"
 
 
 def test_traffic_is_logarithmic_beyond_a_decade() -> None:

@@ -77,7 +77,7 @@ def draw_measure(table: pd.DataFrame, stream: str, measure: str, changed: str = 
         "go beyond the axes. "
     )
     if len(published):
-        caption += f"Dashed lines: published. {_agreement(table, measure)}"
+        caption += f"Dashed lines with hollow markers: published. {_agreement(table, measure)}"
     else:
         caption += "Nothing is published of this stream."
     return Drawing(f"paper-{stream}-{MEASURES[measure]}", f"The paper's tests on {stream}: {title}", caption, (figure,))
@@ -105,13 +105,14 @@ def _draw_fanout(axes: Axes, own: pd.DataFrame, theirs: pd.DataFrame, measure: s
     axes.plot(own[PROBABILITY], own[measure], color=colour(number), marker=marker(number), markersize=4)
     low, high = interval_ends(own[measure], own[f"{measure}_ci95"], measure)
     axes.vlines(own[PROBABILITY] + offset, low, high, colors=colour(number), lw=0.8, alpha=0.5)
-    axes.plot(theirs[PROBABILITY], theirs[measure], color=colour(number), **_PUBLISHED)
+    hollow: dict[str, Any] = {"marker": marker(number), "markersize": 4, "fillstyle": "none"}
+    axes.plot(theirs[PROBABILITY], theirs[measure], color=colour(number), **hollow, **_PUBLISHED)
 
 
 def _legend(figure: Figure, fanouts: list[int], with_published: bool) -> None:
     from matplotlib.lines import Line2D
 
-    handles, names = [handle(i, dot=True) for i in range(len(fanouts))], [f"s = {s}" for s in fanouts]
+    handles, names = [handle(i, dot=True, solid=True) for i in range(len(fanouts))], [f"s = {s}" for s in fanouts]
     if with_published:
         handles += [Line2D([], [], color=GREY), Line2D([], [], color=GREY, **_PUBLISHED)]
         names += ["here", "published"]

@@ -19,6 +19,7 @@ from protovine.experiments.report.plot import (
     handle,
     legend,
     legend_columns,
+    line_style,
     look,
     mark_drifts,
     marker,
@@ -67,13 +68,14 @@ def f1_over_time(result: Result) -> Drawing:
     if few:
         for preset in curves:
             so_far = _over_seeds(result.of(preset), "f1_so_far")
-            axes.plot(so_far.at_s, so_far.mean, color=colour(_number(result, preset)), linewidth=0.9, linestyle="--")
+            number = _number(result, preset)
+            axes.plot(so_far.at_s, so_far.mean, color=colour(number), linewidth=0.8, linestyle=line_style(number))
     drifts = next((run.drift_points_s for run in result.runs if run.drift_points_s), ())
     mark_drifts(axes, drifts)
     window = max(run.series.window for run in result.runs)
     caption = f"F1 of the last {window:,} predictions of all nodes together{_over_seeds_words(result)}."
     if few:
-        caption += " Thin dashed lines: F1 of all predictions so far."
+        caption += " Thin lines: F1 of all predictions so far."
     if drifts:
         caption += " Dotted vertical lines: the concept changes (in the first seed)."
     caption += " The preset whose curve rises first learns fastest." if len(curves) > 1 else ""
