@@ -17,7 +17,7 @@ from scipy import stats
 import protovine
 from protovine.experiments import Sweep
 from protovine.experiments.report.figures import sweep
-from protovine.experiments.report.tables.sweep import differences, front, holm, means, ranks, to_latex
+from protovine.experiments.report.tables.sweep import DATA, differences, front, holm, means, ranks, to_latex
 from protovine.experiments.sweep.database import Database, Finished
 from protovine.experiments.sweep.grid import plan
 from protovine.experiments.sweep.report import write_report
@@ -204,6 +204,43 @@ def test_bands_and_bars_end_where_the_metric_does() -> None:
     y = np.concatenate([each[:, 1] for each in ends])
     assert (0, 1) == (y.min(), y.max())
     assert 0 <= np.concatenate([each[:, 0] for each in ends]).min()
+
+
+@given(
+    st.lists(
+        st.lists(st.sampled_from(["a", "b", "x", "x.csv", "x.csv.gz", "x.json"]), min_size=1, max_size=5).map("/".join),
+        unique=True,
+        min_size=1,
+    )
+)
+def test_different_files_have_different_names(sources: list[str]) -> None:
+    names = sweep.data_names(sources)
+    assert list(names) == sources and len(set(names.values())) == len(sources)
+    assert all(names[source].split("/")[-1].startswith(Path(source).stem.split(".")[0]) for source in sources)
+
+
+def test_panels_are_named_by_what_differs_and_whole_numbers_have_whole_ticks() -> None:
+    def drawn(values: tuple[float, ...], keys: tuple[str, ...] = ("swarm.nodes",)) -> Any:
+        rows = [
+            {"preset": preset, DATA: source, keys[0]: value, **dict.fromkeys(keys[1:], 1), "seed": 0, "f1": value / 9}
+            for preset in ("a", "b")
+            for source in ("d1/x.csv", "d2/x.csv")
+            for value in values
+        ]
+        frame = table_of(rows, ["preset", DATA, *keys])
+        made = sweep._against(frame, means(frame, ["f1"]), "f1")
+        assert made is not None
+        made.panels[0].canvas.draw()
+        return made.panels[0].axes
+
+    panels = drawn((2, 3, 4))
+    assert ["d1/x.csv", "d2/x.csv"] == [axes.get_title() for axes in panels]
+    for axes in panels:
+        assert {2, 3, 4} <= {*axes.get_xticks()} and all(tick == round(tick) for tick in axes.get_xticks())
+    assert any(tick != round(tick) for axes in drawn((0.25, 0.5, 1.0)) for tick in axes.get_xticks())
+    row = pd.Series({"link.rate": 1, "swarm.rate": 2})
+    assert "link.rate = 1, swarm.rate = 2" == sweep._titled(list(row.index), row, {})
+    assert "rate = 1" == sweep._titled(["link.rate"], row, {})
 
 
 def test_text_is_escaped_for_latex() -> None:

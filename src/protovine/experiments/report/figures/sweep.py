@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -90,6 +91,8 @@ def _paper(results: SweepResults, table: pd.DataFrame) -> Iterator[Callable[[], 
 
 def _against(frame: pd.DataFrame, table: pd.DataFrame, metric: str) -> Drawing | None:
     """The metric against the first number that varies, a line for each value of the next key, the others in panels."""
+    from matplotlib.ticker import MaxNLocator
+
     # Keys that the data set decides, such as its length, need no lines or panels of their own.
     varied = [key for key in frame.attrs["varied"] if key == DATA or not _decided_by_data(table, key)]
     numeric = _numeric(table, varied)
@@ -103,7 +106,10 @@ def _against(frame: pd.DataFrame, table: pd.DataFrame, metric: str) -> Drawing |
     values = _values(table, line) if line != x else []
     names = [f"{_short(line)} = {value}" if line in numeric else value for value in values[:LINES_MAX]]
     figure, cells = panels([title for title, _ in shown], names)
+    whole = bool((table[x] == table[x].round()).all())
     for axes, (_, group) in zip(cells, shown, strict=True):
+        if whole:
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         for number, value in enumerate(values[:LINES_MAX] or [None]):
             part = group if value is None else group[group[line].map(str) == value]
             # What is left out of panels is not there: every other key has one value here.
@@ -277,19 +283,52 @@ def _groups(table: pd.DataFrame, keys: Sequence[str]) -> list[tuple[str, pd.Data
     if not keys:
         return [("", table)]
     name = table[list(keys)].map(str).agg(", ".join, axis=1)
-    names = [_titled(keys, table[name == each].iloc[0]) for each in dict.fromkeys(name)]
+    data = data_names(list(dict.fromkeys(table[DATA].map(str)))) if DATA in keys else {}
+    names = [_titled(keys, table[name == each].iloc[0], data) for each in dict.fromkeys(name)]
     return list(zip(names, (table[name == each] for each in dict.fromkeys(name)), strict=True))
 
 
-def _titled(keys: Sequence[str], row: Any) -> str:
+def _titled(keys: Sequence[str], row: Any, data: dict[str, str]) -> str:
     """The values of some keys, with the names of those that are not text."""
+    shorts = [_short(key) for key in keys]
 
-    def one(key: str) -> str:
+    def one(key: str, short: str) -> str:
         if key == DATA:
-            return Path(row[key]).stem
-        return str(row[key]) if isinstance(row[key], str) else f"{_short(key)} = {row[key]}"
+            return data[str(row[key])]
+        return (
+            str(row[key]) if isinstance(row[key], str) else f"{short if shorts.count(short) == 1 else key} = {row[key]}"
+        )
 
-    return ", ".join(map(one, keys))
+    return ", ".join(map(one, keys, shorts))
+
+
+def data_names(sources: Sequence[str]) -> dict[str, str]:
+    """A short name for each of several different data sets or files: without folders and suffix where that is enough.
+
+    Examples
+    --------
+    >>> data_names(["phishing", "north/x.csv", "south/x.csv", "y.csv"])
+    {'phishing': 'phishing', 'north/x.csv': 'north/x.csv', 'south/x.csv': 'south/x.csv', 'y.csv': 'y'}
+    """
+
+    def at(source: str, level: int) -> str:
+        """The name without its suffix, the name, then with folders up to one that may differ, then all."""
+        parts = Path(source).parts
+        if level > len(parts):
+            return source
+        if level < 3:
+            return "/".join(parts[-level:]) if level else Path(source).stem
+        return f"{parts[-level]}/…/{parts[-1]}"
+
+    levels = dict.fromkeys(sources, 0)
+    while True:
+        names = {source: at(source, level) for source, level in levels.items()}
+        counts = Counter(names.values())
+        same = [source for source, name in names.items() if counts[name] > 1 and name != source]
+        if not same:
+            return names
+        for source in same:
+            levels[source] += 1
 
 
 def _short(key: str) -> str:
