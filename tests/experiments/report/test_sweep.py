@@ -248,6 +248,34 @@ def test_text_is_escaped_for_latex() -> None:
     assert r"50 \% of \$x\_1 \& y & $0.25$ \\" in made
 
 
+LATEX = {
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': "''",
+    "[": "{[}",
+    "*": "{*}",
+}
+
+
+@given(st.text("".join(LATEX) + "ab- .,]=", min_size=1))
+def test_no_character_of_a_name_is_a_command_of_latex(name: str) -> None:
+    """A dash before another one keeps apart from it: together they would be an en dash."""
+    expected = re.sub("-(?=-)", "-{}", "".join(LATEX.get(each, each) for each in name))
+    made = to_latex(pd.DataFrame({"preset": [name], name: ["a"]})).splitlines()
+    assert [f"preset & {expected} \\\\", f"{expected} & a \\\\"] == [made[2], made[4]]
+
+
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of made-up runs, three systems on two streams, one run failed and some not there yet."""

@@ -286,6 +286,21 @@ def _cell(value: Any, half: float | None, decimals: int) -> str:
     return _escaped(str(value))
 
 
+# Characters that LaTeX reads as commands, or sets as others in its usual fonts. Brackets and stars are arguments of the
+# end of the row before them.
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': "''",
+    "[": "{[}",
+    "*": "{*}",
+    **{each: f"\\{each}" for each in "&%$#_{}"},
+}
+
+
 def _escaped(text: str) -> str:
-    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    return "".join(special.get(each, f"\\{each}" if each in "&%$#_{}" else each) for each in text)
+    return "".join(_LATEX.get(each, each) for each in text).replace("--", "-{}-").replace("--", "-{}-")
