@@ -626,3 +626,36 @@ def test_without_the_extra_a_command_says_what_to_install(tmp_path: Path, line: 
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert 2 == done.returncode
     assert "protovine: this needs cryptography: pip install 'protovine[net]'\n" == done.stderr
+
+
+def groups_of_commands() -> list[tuple[list[str], Any]]:
+    import click
+
+    from protovine.cli import main
+
+    found: list[tuple[list[str], Any]] = [([], main)]
+    for path, group in found:  # It grows while it is read.
+        found += [([*path, name], each) for name, each in group.commands.items() if isinstance(each, click.Group)]
+    return found
+
+
+@pytest.mark.parametrize("columns", [52, 80])
+@pytest.mark.parametrize(
+    ("path", "group"), groups_of_commands(), ids=[" ".join(path) or "main" for path, _ in groups_of_commands()]
+)
+def test_help_lists_commands_with_whole_sentences(path: list[str], group: Any, columns: int) -> None:
+    import inspect
+
+    import click
+
+    # click leaves two columns of a terminal free.
+    shown = group.get_help(click.Context(group, info_name=" ".join(path), terminal_width=columns - 2))
+    listed = shown.partition("\nCommands:\n")[2]
+    assert "..." not in listed
+    assert max(map(len, listed.splitlines())) <= columns
+    for name, command in group.commands.items():
+        about = " ".join(inspect.cleandoc(command.help or "").split("\n\n")[0].split())
+        sentence = command.short_help or about.partition(". ")[0].removesuffix(".") + "."
+        assert f"{name} {sentence}" in " ".join(listed.split())
+    # In a terminal of the usual width each is one line.
+    assert columns < 80 or len(group.commands) == len(listed.splitlines())

@@ -12,6 +12,7 @@ import click
 from protovine import __version__
 from protovine.cli.age import age_group
 from protovine.cli.cert import cert
+from protovine.cli.common import Commands
 from protovine.cli.data import data
 from protovine.cli.node import doctor, node, status
 from protovine.cli.run import replay, run
@@ -38,7 +39,7 @@ NOT_ON_A_NODE = (
 _NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
 
 
-class _Group(click.Group):
+class _Group(Commands):
     """Reports user errors as one line on standard error with exit code 2; a bug keeps its traceback."""
 
     def make_context(self, *arguments: Any, **extra: Any) -> click.Context:

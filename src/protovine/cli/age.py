@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from protovine.cli.common import Fraction, NamedPath, console_on
+from protovine.cli.common import Commands, Fraction, NamedPath, console_on
 from protovine.errors import ConfigError
 from protovine.terminal import Column, print_table
 
@@ -58,7 +58,7 @@ def _of_a_swarm(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.group("age")
+@click.group("age", cls=Commands, short_help="Age of information: predict it, plan it, measure it.")
 def age_group() -> None:
     """Age of information: how old a node's newest information about its peers is."""
 
@@ -174,7 +174,7 @@ def _print_values(values: dict[str, Any], width: int) -> None:
         click.echo(f"{name:<{width}} {text}")
 
 
-@age_group.command("plan")
+@age_group.command("plan", short_help="Find settings that meet a target age or a byte budget.")
 @click.option("--target-mean", type=float, default=None, metavar="S", help="Goal: mean age in seconds.")
 @click.option("--target-p95", type=float, default=None, metavar="S", help="Goal: age exceeded 5 % of the time.")
 @click.option("--budget", type=float, default=None, metavar="BYTES_PER_S", help="Goal: bytes per node per second.")
@@ -246,7 +246,7 @@ def age_plan(
         _print_plan(plan, settings["nodes"])
 
 
-@age_group.command("measure")
+@age_group.command("measure", short_help="Measure ages in recorded runs, beside the prediction.")
 @click.argument("run", type=NamedPath())
 @click.option("--preset", "presets", multiple=True, metavar="NAME", help="Only this preset; repeat for several.")
 @click.option("--seed", "seeds", multiple=True, type=int, help="Only this seed; repeat for several.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from protovine.cli.common import NamedPath
+from protovine.cli.common import Commands, NamedPath
 from protovine.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def _with_terms(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.group()
+@click.group(cls=Commands, short_help="Make and revoke the certificates of a swarm.")
 def cert() -> None:
     """Make and revoke the certificates of a swarm (docs/explanation/security.md)."""
     from importlib.util import find_spec
@@ -102,7 +102,7 @@ def _tell(out: Path) -> None:
     click.echo(f"{out}: {found['name']}, {who} of swarm {found['swarm']}, until {found['not_after'][:10]}")
 
 
-@cert.command("request")
+@cert.command("request", short_help="On the member: make a key, and a request for a certificate.")
 @click.argument("name")
 @click.option("--out", required=True, type=NamedPath(), help="The member's folder; new, or with its key.")
 @click.option(
@@ -148,7 +148,7 @@ def cert_sign(
     _tell(out)
 
 
-@cert.command("token")
+@cert.command("token", short_help="At the authority: make a token for one certificate.")
 @click.argument("name")
 @click.option("--authority", required=True, type=NamedPath(), help="Folder that `cert init` made.")
 @click.option("--minutes", default=60, show_default=True, help="How long it can be used, at most 10080.")
@@ -203,7 +203,7 @@ def cert_serve(authority: Path, listen: str, until_used: bool) -> None:
             click.echo("stopped")
 
 
-@cert.command("enrol")
+@cert.command("enrol", short_help="On the device: make a key, and get its certificate by a token.")
 @click.argument("token")
 @click.option("--server", required=True, metavar="HOST:PORT", help="Where `cert serve` listens.")
 @click.option("--out", required=True, type=NamedPath(), help="The member's folder; new, or with its key.")
@@ -277,7 +277,7 @@ def cert_show(file: Path, as_json: bool) -> None:
         click.echo(f"{name.replace('_', ' '):<10} {value}")
 
 
-@cert.command("revoke")
+@cert.command("revoke", short_help="Revoke the certificates of a member, or one of them.")
 @click.argument("who", metavar="NAME|SERIAL")
 @click.option("--authority", required=True, type=NamedPath(), help="Folder that `cert init` made.")
 def cert_revoke(who: str, authority: Path) -> None:

@@ -15,6 +15,17 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+class Commands(click.Group):
+    """A group of commands whose help wraps the sentences of its commands; click's own cuts them."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands: each with its short help, or else the first sentence of its help."""
+        commands = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
+        rows = [(name, each.get_short_help_str(10_000)) for name, each in commands if each and not each.hidden]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
 class NamedPath(click.Path):
     """A path that is not empty: an empty one would mean the current folder."""
 

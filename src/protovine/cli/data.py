@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from protovine.cli.common import NamedPath, console_on, take_reading, with_reading
+from protovine.cli.common import Commands, NamedPath, console_on, take_reading, with_reading
 from protovine.errors import ConfigError
 from protovine.terminal import Column, print_table
 
@@ -16,12 +16,12 @@ from protovine.terminal import Column, print_table
 _CLASSES_SHOWN = 20
 
 
-@click.group()
+@click.group(cls=Commands)
 def data() -> None:
     """Data sets: list those known by name, or describe one. Traces of devices: make one."""
 
 
-@data.command("devices")
+@data.command("devices", short_help="Make a trace of devices: speed, bandwidth, availability.")
 @click.argument("out", type=NamedPath())
 @click.option("--nodes", type=int, default=5, show_default=True, help="Number of devices.")
 @click.option("--seconds", type=float, default=100.0, show_default=True, help="Length of the trace.")
@@ -73,7 +73,7 @@ def data_devices(
     click.echo(f"{out}: {nodes:,} devices, {len(trace.changes):,} rows; use it with --set swarm.devices={out}")
 
 
-@data.command("list")
+@data.command("list", short_help="List the data sets that are known by name.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def data_list(as_json: bool) -> None:
     """List all data sets that are known by name, with sizes and sources."""
@@ -97,7 +97,7 @@ def data_list(as_json: bool) -> None:
     print_table(console_on(stderr=False), columns)
 
 
-@data.command("info")
+@data.command("info", short_help="Describe a data set or file, and how it was read.")
 @click.argument("source")
 @with_reading
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")

@@ -110,7 +110,7 @@ def _tables(assignments: tuple[str, ...], flags: dict[str, Any]) -> dict[str, An
     return merged_tables(tables, {key: value for key, value in over.items() if value != {}})
 
 
-@click.command()
+@click.command(short_help="Check everything that a node needs; nothing is written.")
 @click.argument("file", type=NamedPath(), metavar="NODE.toml")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any key, as for `protovine node`.")
 @click.option("--timeout", default=5.0, show_default=True, help="Seconds to wait for each answer.")
@@ -134,7 +134,7 @@ def doctor(file: Path, assignments: tuple[str, ...], timeout: float) -> None:
         sys.exit(1)
 
 
-@click.command()
+@click.command(short_help="List the members of a running swarm and their state.")
 @click.option("--connect", multiple=True, required=True, metavar="ENDPOINT", help=_CONNECT_HELP)
 @click.option("--certificates", type=NamedPath(), metavar="FOLDER", help="Folder of a member or an operator.")
 @click.option("--plain", default=None, metavar="SWARM", help="No certificates: the name of the swarm.")

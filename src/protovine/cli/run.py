@@ -246,7 +246,7 @@ def _run_suite(name: str, tables: dict[str, Any], out: Path | None, as_json: boo
         sys.exit(1)
 
 
-@click.command()
+@click.command(short_help="Run a recording again and compare every decision and byte.")
 @click.argument("run", type=NamedPath(), metavar="RUN|NODE.toml")
 @click.option("--preset", "presets", multiple=True, metavar="NAME", help="Only this preset of RUN.")
 @click.option("--seed", "seeds", multiple=True, type=int, help="Only this seed of RUN.")

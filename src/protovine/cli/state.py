@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from protovine.cli.common import NamedPath
+from protovine.cli.common import Commands, NamedPath
 
 if TYPE_CHECKING:
     from protovine.net.backup import SavedState
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 _SAVED = NamedPath(exists=True)
 
 
-@click.group()
+@click.group(cls=Commands, short_help="Show, copy, carry over and forget what a node has learnt.")
 def state() -> None:
     """Show, copy, carry over and forget what a node has learnt (docs/how-to/node.md)."""
 
 
-@state.command("show")
+@state.command("show", short_help="Describe the state in a folder or an exported file.")
 @click.argument("path", type=_SAVED)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 def state_show(path: Path, as_json: bool) -> None:
@@ -38,7 +38,7 @@ def state_show(path: Path, as_json: bool) -> None:
     _tell(found)
 
 
-@state.command("export")
+@state.command("export", short_help="Copy the newest snapshot of a folder to a new file.")
 @click.argument("folder", type=_SAVED)
 @click.argument("file", type=NamedPath())
 def state_export(folder: Path, file: Path) -> None:
@@ -49,7 +49,7 @@ def state_export(folder: Path, file: Path) -> None:
     _tell(export_state(folder, file))
 
 
-@state.command("import")
+@state.command("import", short_help="Put a snapshot into a folder that has none.")
 @click.argument("path", type=_SAVED)
 @click.argument("folder", type=NamedPath(file_okay=False))
 @click.option(
@@ -66,7 +66,7 @@ def state_import(path: Path, folder: Path, seed: bool) -> None:
     _tell(import_state(path, folder, seed=seed))
 
 
-@state.command("forget")
+@state.command("forget", short_help="Forget what a member shared, and say what remains.")
 @click.argument("member")
 @click.option("--state", "folder", type=_SAVED, help="State folder of a node that does not run.")
 @click.option(

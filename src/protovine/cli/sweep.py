@@ -12,7 +12,7 @@ from protovine.cli.common import NamedPath, console_on, processors, progress
 FAILURES_SHOWN, NOTES_SHOWN = 5, 20
 
 
-@click.command()
+@click.command(short_help="Run an experiment over grids and lists of settings.")
 @click.argument("sweep", type=NamedPath(), metavar="SWEEP.toml")
 @click.option("--out", type=NamedPath(), default=None, help="Folder of the results, new or to resume.")
 @click.option("--engine", default="local", show_default=True, help="local: processes here. ray: a Ray cluster.")
@@ -84,7 +84,7 @@ def sweep(
         sys.exit(1)
 
 
-@click.command()
+@click.command(short_help="Write tables, figures and an HTML page of a sweep.")
 @click.argument("folder", type=NamedPath(), metavar="DIR")
 @click.option("--metric", default="f1", show_default=True, help="Metric to compare (docs/reference/metrics.md).")
 @click.option("--base", default=None, metavar="PRESET", help="Preset to compare with. [default: the first]")

@@ -7,7 +7,7 @@ import os
 import click
 
 
-@click.command()
+@click.command(short_help="Compile kernels ahead, so that nodes start at once.")
 @click.option("--preset", "presets", multiple=True, metavar="NAME", help="Repeat for several. [default: default]")
 def warm(presets: tuple[str, ...]) -> None:
     """Compile the kernels of a preset ahead, as in an image or a package, so that nodes start at once.
