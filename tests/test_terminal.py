@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import importlib
 import io
 import itertools
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+import unicodedata
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -16,7 +26,7 @@ from rich.text import Text
 from protovine.cli.swarm import _status_table
 from protovine.experiments.report.tables import SuiteTable, print_suite
 from protovine.experiments.report.tables import suite as suite_tables
-from protovine.terminal import Column, print_table, tables
+from protovine.terminal import Column, print_table, printable, tables
 from tests.commands import protovine
 
 
@@ -113,3 +123,46 @@ def test_commands_cut_neither_names_nor_numbers(words: str, tmp_path, monkeypatc
     assert {word for cell in cells for word in cell.split()} <= folded
     names = {row[0] for row in wide if len(row) > 1}
     assert names <= {row[0] for row in cells_of(narrow)}
+
+
+@given(st.text())
+def test_nothing_that_is_shown_controls_a_terminal(text: str) -> None:
+    shown = printable(text, keep="\n")
+    assert all(unicodedata.category(each) not in ("Cc", "Cf", "Cs", "Zl", "Zp") for each in shown if each != "\n")
+    assert printable(shown, keep="\n") == shown
+    assert shown == text or any(not each.isprintable() for each in text)
+    assert "\x1b" not in shown_table([text], 40)
+
+
+def shown_table(names: list[str], width: int) -> str:
+    return shown([Column("name", names), Column("x", ["1"] * len(names))], width)
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_the_name_of_a_file_does_not_colour_a_terminal(tmp_path: Path, width: int) -> None:
+    name = "e\x1b[31mz.csv"
+    (tmp_path / name).write_text("a\x1b[2J,b\n" + "".join(f"{i},{'xy'[i % 2]}\x1b[0m\n" for i in range(40)))
+    out = terminal("run", "--data", name, "--seeds", "1", "--preset", "isolated", cwd=tmp_path, width=width)
+    assert "e\\x1b[31mz.csv: 5 nodes, 1 seed" in out and "\x1b[31m" not in out and "is that of class y\\x1b[0m" in out
+    assert all(each.isprintable() for folder in (tmp_path / "runs").iterdir() for each in folder.name)
+    info = terminal("data", "info", name, cwd=tmp_path, width=width)
+    assert "a\\x1b[2J: 0 to 39" in info and "\x1b" not in info
+    missing = terminal("data", "info", "no\x1b[31m.csv", cwd=tmp_path, width=width)
+    assert "protovine: no such file: no\\x1b[31m.csv" in missing and "\x1b" not in missing
+    option = terminal("run", "--nodes", "3\x1b[31m", cwd=tmp_path, width=width)
+    assert "3\\x1b[31m" in option and "\x1b[31m" not in option
+
+
+def terminal(*arguments: str, cwd: Path, width: int) -> str:
+    """What a terminal gets."""
+    master, end = pty.openpty()
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
+    started = subprocess.Popen([sys.executable, "-m", "protovine", *arguments], cwd=cwd, stdout=end, stderr=end)
+    os.close(end)
+    read = b""
+    with contextlib.suppress(OSError):  # The end of a terminal.
+        while part := os.read(master, 65536):
+            read += part
+    os.close(master)
+    started.wait()
+    return read.decode().replace("\r\n", "\n")

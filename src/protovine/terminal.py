@@ -1,7 +1,8 @@
-"""Tables for a terminal of any width, in which nothing is cut."""
+"""What a terminal shows: text that cannot control it, and tables of any width, in which nothing is cut."""
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -13,6 +14,23 @@ if TYPE_CHECKING:
 
 _FRAME = 3  # A rule and two blanks for each column.
 _WRAPPED_MIN = 24  # A column that may be wrapped goes into a further table rather than become narrower than this.
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Text with an escape for each character that controls a terminal or cannot be seen, except those to keep.
+
+    Examples
+    --------
+    >>> printable("e\\x1b[31mz.csv"), printable("two\\nlines", keep="\\n"), printable("50\\xa0%")
+    ('e\\\\x1b[31mz.csv', 'two\\nlines', '50\\xa0%')
+    """
+    if text.isprintable():
+        return text
+    return "".join(each if _is_shown(each) or each in keep else repr(each)[1:-1] for each in text)
+
+
+def _is_shown(character: str) -> bool:
+    return character.isprintable() or unicodedata.category(character) == "Zs"  # Blanks of any width.
 
 
 @dataclass(frozen=True)
@@ -27,6 +45,12 @@ class Column:
     justify: Literal["left", "right"] = "right"
     wraps: bool = False
     above: str = ""
+
+    def __post_init__(self) -> None:
+        """Names may hold control characters; a `Text` comes from the caller."""
+        object.__setattr__(self, "head", printable(self.head))
+        object.__setattr__(self, "above", printable(self.above))
+        object.__setattr__(self, "cells", [printable(each) if isinstance(each, str) else each for each in self.cells])
 
     def titled(self, before: Column | None) -> str:
         """The head to the right of another column."""

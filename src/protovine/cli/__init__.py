@@ -12,7 +12,7 @@ import click
 from protovine import __version__
 from protovine.cli.age import age_group
 from protovine.cli.cert import cert
-from protovine.cli.common import Commands
+from protovine.cli.common import Commands, echo
 from protovine.cli.data import data
 from protovine.cli.node import doctor, node, status
 from protovine.cli.run import replay, run
@@ -51,7 +51,7 @@ class _Group(Commands):
             with _usage_in_one_line():
                 return super().invoke(ctx)
         except (ConfigError, DataError) as error:
-            click.echo(f"protovine: {error}", err=True)
+            echo(f"protovine: {error}", err=True)
             ctx.exit(2)
         except ImportError as error:
             missing = (error.name or "").partition(".")[0]
@@ -61,10 +61,10 @@ class _Group(Commands):
                 about = f"{error.name}: pip install 'protovine[{_EXTRAS[missing]}]'"
             else:
                 raise
-            click.echo(f"protovine: this needs {about}", err=True)
+            echo(f"protovine: this needs {about}", err=True)
             ctx.exit(2)
         except KeyboardInterrupt:
-            click.echo("protovine: interrupted", err=True)
+            echo("protovine: interrupted", err=True)
             ctx.exit(130)
 
 
@@ -82,7 +82,7 @@ def _usage_in_one_line() -> Iterator[None]:
         where = context.command_path if context is not None else "protovine"
         # Words of click begin with a capital, those of this project do not.
         said = text if text[1:2].isupper() else f"{text[:1].lower()}{text[1:]}"
-        click.echo(f"protovine: {said} ({where} --help says more)", err=True)
+        echo(f"protovine: {said} ({where} --help says more)", err=True)
         raise click.exceptions.Exit(2) from None
 
 

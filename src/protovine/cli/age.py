@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from protovine.cli.common import Commands, Fraction, NamedPath, console_on
+from protovine.cli.common import Commands, Fraction, NamedPath, console_on, echo
 from protovine.errors import ConfigError
 from protovine.terminal import Column, print_table
 
@@ -143,7 +143,7 @@ def age_calc(
         return
     _print_values(vars(found), 13)
     if trained:
-        click.echo("\nwhen prototypes are trained")
+        echo("\nwhen prototypes are trained")
         _print_values(vars(trained), 17)
 
 
@@ -171,7 +171,7 @@ def _trained(settings: dict[str, Any], scheduler: dict[str, Any]) -> TrainedAge:
 def _print_values(values: dict[str, Any], width: int) -> None:
     for name, value in values.items():
         text = "not known in closed form" if value is None else f"{value:.6g}" if isinstance(value, float) else value
-        click.echo(f"{name:<{width}} {text}")
+        echo(f"{name:<{width}} {text}")
 
 
 @age_group.command("plan", short_help="Find settings that meet a target age or a byte budget.")
@@ -275,7 +275,7 @@ def age_measure(
         return
     for each in found:
         for line in each.lines():
-            click.echo(line)
+            echo(line)
 
 
 def _print_plan(plan: AgePlan, nodes: int) -> None:
@@ -293,21 +293,21 @@ def _print_plan(plan: AgePlan, nodes: int) -> None:
         rows.append([name, str(each.fanout), probability, mean, *ages, f"{each.bytes_per_s:.6g}"])
         styles.append("bold" if each is plan.recommended else "dim" if each is plan.sequential else "")
     _print_table(heads, rows, styles)
-    click.echo("Ages in seconds, version ages in samples, bytes per node per second.")
+    echo("Ages in seconds, version ages in samples, bytes per node per second.")
     best = plan.recommended
     words = f"mean age {best.age.mean_s:.4g} s"
     if best.age.p95_s is not None:
         words += f", 95 % below {best.age.p95_s:.4g} s"
     if best.threshold_s is not None:
         words += f", a peer is due {best.threshold_s:.4g} s after the last sample that it was sent"
-    click.echo(
+    echo(
         f"Recommended: gossip.schedule = {best.schedule}, gossip.fanout = {best.fanout}, gossip.share_probability = "
         f"{_exact(best.share_probability)} ({words}; {best.bytes_per_s:.6g} bytes per node per second)."
     )
     for why, names in groupby(plan.left_out, key=lambda schedule: plan.left_out[schedule]):
-        click.echo(f"Left out: {', '.join(names)}; {why}.")
+        echo(f"Left out: {', '.join(names)}; {why}.")
     if plan.sequential_ratio is not None:
-        click.echo(
+        echo(
             f"Sequential gossip, with turns as long as the time between a node's samples: {plan.sequential_ratio:.4g} "
             f"times the coin's mean age at the same fanout and share probability, for 1/{nodes} of the bytes; with "
             f"{nodes} times as many turns {plan.sequential_ratio_same_turns:.4g} times, for the same bytes."
@@ -333,7 +333,7 @@ def _print_rates(plan: RatePlan) -> None:
     numbers = zip(plan.rates_hz, plan.share_probabilities, plan.mean_s, strict=True)
     rows = [[str(peer), *(f"{value:.6g}" for value in row)] for peer, row in enumerate(numbers)]
     _print_table(("peer", "messages/s", "share prob.", "mean age, s"), rows)
-    click.echo(
+    echo(
         f"Weighted mean age {plan.weighted_mean_s:.4g} s at {plan.bytes_per_s:.6g} bytes per second; with the same "
         f"rate for every peer it would be {plan.equal_rates_mean_s:.4g} s."
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from protovine.cli.common import Commands, NamedPath
+from protovine.cli.common import Commands, NamedPath, echo
 from protovine.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ def cert_init(folder: Path, swarm: str, days: int) -> None:
     from protovine.net.security import create_authority
 
     certificate = create_authority(folder, swarm, now=_now(), days=days)
-    click.echo(f"{folder}: authority of swarm {swarm} until {certificate.not_valid_after_utc:%Y-%m-%d}")
-    click.echo(f"keep {folder / 'authority.key'} secret; no node needs it")
+    echo(f"{folder}: authority of swarm {swarm} until {certificate.not_valid_after_utc:%Y-%m-%d}")
+    echo(f"keep {folder / 'authority.key'} secret; no node needs it")
 
 
 @cert.command("issue")
@@ -99,7 +99,7 @@ def _tell(out: Path) -> None:
     who = f"id {found['id']}" if "id" in found else "operator"
     if found.get("may"):
         who += f" who may {' '.join(found['may'])}"
-    click.echo(f"{out}: {found['name']}, {who} of swarm {found['swarm']}, until {found['not_after'][:10]}")
+    echo(f"{out}: {found['name']}, {who} of swarm {found['swarm']}, until {found['not_after'][:10]}")
 
 
 @cert.command("request", short_help="On the member: make a key, and a request for a certificate.")
@@ -116,8 +116,8 @@ def cert_request(name: str, out: Path, addresses: tuple[str, ...]) -> None:
     from protovine.net.security.requests import key_fingerprint, request
 
     made = request(out, name, addresses)
-    click.echo(f"{out / 'request.pem'}: {name}, key {key_fingerprint(made.public_key())}")
-    click.echo("take the request to the authority: protovine cert sign")
+    echo(f"{out / 'request.pem'}: {name}, key {key_fingerprint(made.public_key())}")
+    echo("take the request to the authority: protovine cert sign")
 
 
 @cert.command("sign")
@@ -143,7 +143,7 @@ def cert_sign(
     from protovine.net.security.requests import key_fingerprint, read_request
 
     name, addresses, key = read_request(file)
-    click.echo(f"{file}: {name}, key {key_fingerprint(key)}, addresses {' '.join(addresses) or 'none'}")
+    echo(f"{file}: {name}, key {key_fingerprint(key)}, addresses {' '.join(addresses) or 'none'}")
     sign(authority, file, out, now=_now(), days=days, id=member_id, renew=renew, operator=operator, may=may)
     _tell(out)
 
@@ -176,8 +176,8 @@ def cert_token(
 
     options: dict[str, Any] = {"days": days, "id": member_id, "renew": renew, "operator": operator, "may": may}
     token = create_token(authority, name, now=_now(), minutes=minutes, addresses=addresses, **options)
-    click.echo(str(token))
-    click.echo(f"for {name}, once, within {minutes} minutes, while `protovine cert serve` runs", err=True)
+    echo(str(token))
+    echo(f"for {name}, once, within {minutes} minutes, while `protovine cert serve` runs", err=True)
 
 
 @cert.command("serve")
@@ -195,12 +195,12 @@ def cert_serve(authority: Path, listen: str, until_used: bool) -> None:
     set_up_logs("text")
     with EnrolmentServer(authority, listen, clock=_now) as server:
         names = ", ".join(name for name, _ in waiting_tokens(authority, _now())) or "none"
-        click.echo(f"waiting at {server.address} for devices with a token; tokens that can be used: {names}")
+        echo(f"waiting at {server.address} for devices with a token; tokens that can be used: {names}")
         try:
             while not until_used or waiting_tokens(authority, _now()):
                 time.sleep(0.5)
         except KeyboardInterrupt:
-            click.echo("stopped")
+            echo("stopped")
 
 
 @cert.command("enrol", short_help="On the device: make a key, and get its certificate by a token.")
@@ -246,7 +246,7 @@ def cert_list(authority: Path, as_json: bool) -> None:
     for row in rows:
         id = "operator" if row["id"] is None else row["id"]
         may = f"  may {' '.join(row['may'])}" if row["may"] else ""
-        click.echo(f"{row['name']:<20} {id:>8}  {row['state']:<8} {str(row['until'])[:10]}  {row['serial']}{may}")
+        echo(f"{row['name']:<20} {id:>8}  {row['state']:<8} {str(row['until'])[:10]}  {row['serial']}{may}")
 
 
 def _state(one: Issued, now: datetime) -> str:
@@ -274,7 +274,7 @@ def cert_show(file: Path, as_json: bool) -> None:
             value = value or "none"
         elif isinstance(value, bool):
             value = "yes" if value else "no"
-        click.echo(f"{name.replace('_', ' '):<10} {value}")
+        echo(f"{name.replace('_', ' '):<10} {value}")
 
 
 @cert.command("revoke", short_help="Revoke the certificates of a member, or one of them.")
@@ -286,8 +286,8 @@ def cert_revoke(who: str, authority: Path) -> None:
 
     for one in revoke(authority, who, now=_now()):
         who = "operator" if one.id is None else f"id {one.id}"
-        click.echo(f"revoked {one.name}, {who}, serial {one.serial}")
-    click.echo(f"copy {authority / 'revoked.pem'} into the folder of a running member: the others hear of it")
+        echo(f"revoked {one.name}, {who}, serial {one.serial}")
+    echo(f"copy {authority / 'revoked.pem'} into the folder of a running member: the others hear of it")
 
 
 def _now() -> datetime:

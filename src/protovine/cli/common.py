@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from protovine.terminal import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -49,6 +51,11 @@ class Fraction(click.ParamType[float]):
             return float(above) / float(below) if slash else float(above)
         except (ValueError, ZeroDivisionError, OverflowError):
             self.fail(f"must be a number or a fraction such as 1/7, got '{value}'", param, ctx)
+
+
+def echo(text: object = "", err: bool = False) -> None:
+    """Print a text, in which names of files and data may hold control characters: these are shown as escapes."""
+    click.echo(printable(str(text), keep="\n\t"), err=err)
 
 
 def processors() -> int:

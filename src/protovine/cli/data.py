@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from protovine.cli.common import Commands, NamedPath, console_on, take_reading, with_reading
+from protovine.cli.common import Commands, NamedPath, console_on, echo, take_reading, with_reading
 from protovine.errors import ConfigError
 from protovine.terminal import Column, print_table
 
@@ -70,7 +70,7 @@ def data_devices(
         down_s=down,
     )
     trace.write(out)
-    click.echo(f"{out}: {nodes:,} devices, {len(trace.changes):,} rows; use it with --set swarm.devices={out}")
+    echo(f"{out}: {nodes:,} devices, {len(trace.changes):,} rows; use it with --set swarm.devices={out}")
 
 
 @data.command("list", short_help="List the data sets that are known by name.")
@@ -135,30 +135,30 @@ def data_info(source: str, as_json: bool, **flags: Any) -> None:
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False))
         return
-    click.echo(f"{loaded.name}: {len(loaded):,} rows, {len(loaded.features)} features, {len(counts)} classes")
+    echo(f"{loaded.name}: {len(loaded):,} rows, {len(loaded.features)} features, {len(counts)} classes")
     for name, low, mean, high in zip(
         loaded.features, loaded.x.min(axis=0), loaded.x.mean(axis=0), loaded.x.max(axis=0), strict=True
     ):
-        click.echo(f"  {name}: {low:g} to {high:g}, mean {mean:.4g}")
+        echo(f"  {name}: {low:g} to {high:g}, mean {mean:.4g}")
     if loaded.label_rule:
         other = "" if loaded.label_rule.startswith("as") else "; --label names another"
-        click.echo(f"  label {loaded.label or '(unnamed)'}: {loaded.label_rule}{other}")
+        echo(f"  label {loaded.label or '(unnamed)'}: {loaded.label_rule}{other}")
     for name, count in list(counts.items())[:_CLASSES_SHOWN]:
-        click.echo(f"  class {name}: {count:,} rows ({count / len(loaded):.1%})")
+        echo(f"  class {name}: {count:,} rows ({count / len(loaded):.1%})")
     if len(counts) > _CLASSES_SHOWN:
-        click.echo(f"  and {len(counts) - _CLASSES_SHOWN} more classes")
+        echo(f"  and {len(counts) - _CLASSES_SHOWN} more classes")
     if len(counts) == 2:
-        click.echo(f"  F1 is that of class {list(counts)[-1]}, the last one; protovine run --positive names the other")
+        echo(f"  F1 is that of class {list(counts)[-1]}, the last one; protovine run --positive names the other")
     elif len(counts) > 2:
-        click.echo("  F1 is the macro average over the classes")
+        echo("  F1 is the macro average over the classes")
     if groups:
         low, high = (f"{pick(groups.values()):,}" for pick in (min, max))
-        click.echo(f"  {len(groups):,} groups of {low} to {high} rows; --split group gives each node one")
+        echo(f"  {len(groups):,} groups of {low} to {high} rows; --split group gives each node one")
     if unlabelled:
-        click.echo(f"  no label: {unlabelled:,} rows ({unlabelled / len(loaded):.1%})")
+        echo(f"  no label: {unlabelled:,} rows ({unlabelled / len(loaded):.1%})")
     if loaded.drift_points:
-        click.echo(f"  the concept changes at rows {', '.join(map(str, loaded.drift_points))}")
+        echo(f"  the concept changes at rows {', '.join(map(str, loaded.drift_points))}")
     for feature, origin in loaded.times.items():
-        click.echo(f"  {feature} counts seconds since {origin}")
+        echo(f"  {feature} counts seconds since {origin}")
     for note in loaded.notes:
-        click.echo(f"  note: {note}")
+        echo(f"  note: {note}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from protovine.cli.common import NamedPath, status_rows
+from protovine.cli.common import NamedPath, echo, status_rows
 
 if TYPE_CHECKING:
     from protovine.net.transport import Endpoints
@@ -69,13 +69,13 @@ def node(file: Path | None, assignments: tuple[str, ...], check: bool, fresh: bo
         prepared = prepare(settings, fresh)
         member, schema = prepared.plan.member, prepared.schema
         words = f"{len(schema.features)} features and {len(schema.classes)} classes"
-        click.echo(f"{member.name}, number {member.id} of swarm {member.swarm}: {words}")
+        echo(f"{member.name}, number {member.id} of swarm {member.swarm}: {words}")
         for found in examine_here(settings, prepared):
             if found.state != "ok":
-                click.echo(f"{found.state} {found.text}")
+                echo(f"{found.state} {found.text}")
         return
     if not run_member(settings, lambda: NodeSettings.read(file, _tables(assignments, flags)), file, fresh):
-        click.echo("protovine: not one message of the source could be used; the log says why", err=True)
+        echo("protovine: not one message of the source could be used; the log says why", err=True)
         sys.exit(1)
 
 
@@ -128,7 +128,7 @@ def doctor(file: Path, assignments: tuple[str, ...], timeout: float) -> None:
     settings = NodeSettings.read(file, _tables(assignments, {**flags, **dict.fromkeys(_LISTS)}))
     failed = False
     for found in examine(settings, timeout):
-        click.echo(f"{found.state:<4} {found.text}")
+        echo(f"{found.state:<4} {found.text}")
         failed = failed or found.state == "fail"
     if failed:
         sys.exit(1)
@@ -158,18 +158,18 @@ def status(
     if as_json:
         click.echo(json.dumps(found))
     elif found:
-        click.echo(_table(status_rows(found)))
+        echo(_table(status_rows(found)))
         _tell_silent(found)
         for hint in _hints(found):
-            click.echo(hint, err=True)
+            echo(hint, err=True)
     if not found:
-        click.echo("protovine: no member answered", err=True)
+        echo("protovine: no member answered", err=True)
         for endpoint in connect:
             try:
                 there = dial(endpoint, certificates, timeout)
-                click.echo(f"protovine: {there}, which gives no status to this certificate or swarm", err=True)
+                echo(f"protovine: {there}, which gives no status to this certificate or swarm", err=True)
             except ProbeError as error:
-                click.echo(f"protovine: {error}", err=True)
+                echo(f"protovine: {error}", err=True)
         sys.exit(1)
 
 
@@ -178,7 +178,7 @@ def _tell_silent(found: list[dict[str, Any]]) -> None:
     known = {peer["name"] for status in found for peer in status["peers"] if not peer["revoked"]}
     silent = sorted(known - {status["name"] for status in found})
     if silent:
-        click.echo(f"no answer from {', '.join(silent)}", err=True)
+        echo(f"no answer from {', '.join(silent)}", err=True)
 
 
 def _hints(found: list[dict[str, Any]]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from protovine.cli.common import Fraction, NamedPath, console_on, processors, progress, take_reading, with_reading
+from protovine.cli.common import Fraction, NamedPath, console_on, echo, processors, progress, take_reading, with_reading
 from protovine.cli.watch import Page, run_watched, with_page
 from protovine.errors import ConfigError
 
@@ -129,19 +129,19 @@ def show(result: Result, folder: RunFolder, as_json: bool) -> None:
         if result.runs:
             print_result(result, console_on(stderr=False))
         for note in result.notes:
-            click.echo(f"note: {note}")
-    click.echo(f"{folder.path}/report.html has the figures", err=as_json)
+            echo(f"note: {note}")
+    echo(f"{folder.path}/report.html has the figures", err=as_json)
     if result.status == "partial" and result.error is None:
         if any(run.stopped for run in result.runs):
             what = f"stopped at {result.runs[0].metrics['virtual_s']:.1f} s of virtual time; all numbers are up to then"
         else:
             what = f"interrupted, finished runs: {len(result.runs)}"
-        click.echo(f"protovine: {what}; {folder.path} is marked partial", err=True)
+        echo(f"protovine: {what}; {folder.path} is marked partial", err=True)
         sys.exit(130)
     if result.error:
-        click.echo(f"protovine: {result.error}", err=True)
+        echo(f"protovine: {result.error}", err=True)
         if result.failed:
-            click.echo(f"To see it again: {folder.replay_command(*result.failed)}", err=True)
+            echo(f"To see it again: {folder.replay_command(*result.failed)}", err=True)
         sys.exit(1)
 
 
@@ -236,13 +236,13 @@ def _run_suite(name: str, tables: dict[str, Any], out: Path | None, as_json: boo
         click.echo(json.dumps(made.to_json(), ensure_ascii=False, allow_nan=False))
     elif made.results[0].runs:
         print_suite(made, console_on(stderr=False))
-    click.echo(f"{path} has a folder with figures for each of these", err=as_json)
+    echo(f"{path} has a folder with figures for each of these", err=as_json)
     last = made.results[-1]
     if last.status == "partial":
-        click.echo("protovine: interrupted", err=True)
+        echo("protovine: interrupted", err=True)
         sys.exit(130)
     if last.error:
-        click.echo(f"protovine: {last.error}", err=True)
+        echo(f"protovine: {last.error}", err=True)
         sys.exit(1)
 
 
@@ -273,8 +273,8 @@ def replay(run: Path, presets: tuple[str, ...], seeds: tuple[int, ...], as_json:
         for made in play(run, list(presets), list(seeds), report):
             verdict = "same" if made.same else f"DIFFERENT: {made.recorded} was recorded"
             same, different = same + made.same, different + (not made.same)
-            click.echo(f"{made.preset} seed {made.seed}: {made.again} {verdict}")
-    click.echo(f"{same} of {same + different} runs came out the same")
+            echo(f"{made.preset} seed {made.seed}: {made.again} {verdict}")
+    echo(f"{same} of {same + different} runs came out the same")
     if different:
         sys.exit(1)
 
@@ -283,7 +283,8 @@ def new_folder(name: str) -> Path:
     """``runs/DATA-DATE-TIME``, with a number behind it if that exists."""
     from datetime import datetime
 
-    stem = f"{Path(name).stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    plain = "".join(each if each.isprintable() else "_" for each in Path(name).stem)
+    stem = f"{plain}-{datetime.now():%Y%m%d-%H%M%S}"
     return next(
         path
         for number in range(1, 10_000)
@@ -301,6 +302,6 @@ def _replay_node(file: Path, as_json: bool) -> None:
         click.echo(json.dumps(found.as_dict()))
     else:
         for line in lines(found):
-            click.echo(line)
+            echo(line)
     if not found.good:
         sys.exit(1)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from protovine.cli.common import Commands, NamedPath
+from protovine.cli.common import Commands, NamedPath, echo
 
 if TYPE_CHECKING:
     from protovine.net.backup import SavedState
@@ -146,8 +146,8 @@ def state_forget(
         stone = bury(authority, member, now=now, since_ns=since_ns, until_ns=until_ns)
         answer["tombstone"] = {"member": stone.member.uri, "since_ns": since_ns, "until_ns": until_ns}
         if not as_json:
-            click.echo(f"signed: all members forget what {member} shared {_range(since_ns, until_ns)}")
-            click.echo(f"copy {authority / 'revoked.pem'} into the folder of a running member: the others hear of it")
+            echo(f"signed: all members forget what {member} shared {_range(since_ns, until_ns)}")
+            echo(f"copy {authority / 'revoked.pem'} into the folder of a running member: the others hear of it")
     if as_json:
         click.echo(json.dumps(answer))
 
@@ -173,11 +173,11 @@ def _forget_there(
         uri = made.stone.member.uri
         click.echo(json.dumps({"tombstone": uri, "by": made.by, "took": made.took, "waiting": made.waiting}))
     else:
-        click.echo(f"signed by {made.by}: all members forget what {member} shared {_range(*span)}")
+        echo(f"signed by {made.by}: all members forget what {member} shared {_range(*span)}")
         if made.took:
-            click.echo(f"forgotten by {', '.join(made.took)}; others hear of it from them")
+            echo(f"forgotten by {', '.join(made.took)}; others hear of it from them")
         if made.waiting:
-            click.echo(f"NOT YET by {', '.join(made.waiting)}: their logs say why if they refuse it", err=True)
+            echo(f"NOT YET by {', '.join(made.waiting)}: their logs say why if they refuse it", err=True)
     if not made.took:
         sys.exit(1)
 
@@ -200,9 +200,9 @@ def _forget_here(
     _warn(folder)
     report = forget_in_state(folder, member, *span, settings, id)
     if not as_json:
-        click.echo(f"{report.folder}: {report.member}, {_range(*span)}")
+        echo(f"{report.folder}: {report.member}, {_range(*span)}")
         for line in lines(report):
-            click.echo(f"  {line}")
+            echo(f"  {line}")
     return {**dataclasses.asdict(report), "folder": str(report.folder), "files": [str(path) for path in report.files]}
 
 
@@ -212,7 +212,7 @@ def _warn(path: Path) -> None:
 
     note = passed_over(path)
     if note:
-        click.echo(f"warning: {note}", err=True)
+        echo(f"warning: {note}", err=True)
 
 
 def _range(since_ns: int, until_ns: int) -> str:
@@ -255,6 +255,6 @@ def _tell(found: SavedState) -> None:
     }
     for member, since_ns, until_ns in found.forgotten:
         lines[f"forgotten of member {member}"] = shown_range(since_ns, until_ns)
-    click.echo(f"{found.path}")
+    echo(f"{found.path}")
     for name, value in lines.items():
-        click.echo(f"  {name}: {value}")
+        echo(f"  {name}: {value}")

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from protovine.cli.common import NamedPath, console_on, status_rows
+from protovine.cli.common import NamedPath, console_on, echo, status_rows
 from protovine.cli.run import new_folder, show, tables_of, with_flags
 from protovine.terminal import Column, tables
 
@@ -53,7 +53,7 @@ def swarm(
     check_live(prepared)
     folder = RunFolder.create(out or new_folder(prepared.data[chosen.seed].name), prepared)
     if plain:
-        click.echo("protovine: plain TCP without encryption; any process can send in any member's name", err=True)
+        echo("protovine: plain TCP without encryption; any process can send in any member's name", err=True)
     with _table() as watch:
         result = run_live(prepared, secure=not plain, trace_folder=folder.traces, watch=watch)
     folder.finish(result, render_report)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from protovine.cli.common import NamedPath, console_on, processors, progress
+from protovine.cli.common import NamedPath, console_on, echo, processors, progress
 
 FAILURES_SHOWN, NOTES_SHOWN = 5, 20
 
@@ -46,11 +46,11 @@ def sweep(
     if shared:
         size += f" ({shared:,} more have the settings of another)"
     if dry_run:
-        click.echo(size)
+        echo(size)
         _show_notes(planned.notes)
         if out is not None and (out / FILE).exists():
             there = set(load_results(out)["run"]) & {task.key for task in planned.tasks}
-            click.echo(f"{out} has {_counted(len(there), 'run')} of them")
+            echo(f"{out} has {_counted(len(there), 'run')} of them")
         return
     if out is None:
         raise ConfigError("the results need a folder: --out DIR")
@@ -64,23 +64,21 @@ def sweep(
             retry_failed=retry_failed,
             progress=bar,
         )
-    click.echo(f"{size}; {swept.before:,} were there before")
+    echo(f"{size}; {swept.before:,} were there before")
     _show_notes(swept.notes)
     if swept.done:
-        click.echo(f"{_counted(swept.done, 'run')} in {swept.wall_s:.1f} s: {swept.rate_hz:.2f} per second")
+        echo(f"{_counted(swept.done, 'run')} in {swept.wall_s:.1f} s: {swept.rate_hz:.2f} per second")
     for point, seed, error in swept.failures[:FAILURES_SHOWN]:
-        click.echo(f"protovine: {point}, seed {seed}: {error}", err=True)
+        echo(f"protovine: {point}, seed {seed}: {error}", err=True)
     if len(swept.failures) > FAILURES_SHOWN:
-        click.echo(f"protovine: and {len(swept.failures) - FAILURES_SHOWN:,} more runs that failed", err=True)
+        echo(f"protovine: and {len(swept.failures) - FAILURES_SHOWN:,} more runs that failed", err=True)
     if swept.interrupted:
         have = swept.before + swept.done
-        click.echo(f"protovine: interrupted, {out} has {have:,} of {swept.runs:,} runs; give the same again", err=True)
+        echo(f"protovine: interrupted, {out} has {have:,} of {swept.runs:,} runs; give the same again", err=True)
         sys.exit(130)
-    click.echo(f"{out}/{FILE} has the results; protovine report {out} draws them")
+    echo(f"{out}/{FILE} has the results; protovine report {out} draws them")
     if swept.failures:
-        click.echo(
-            f"protovine: {_counted(len(swept.failures), 'run')} failed; --retry-failed does them again", err=True
-        )
+        echo(f"protovine: {_counted(len(swept.failures), 'run')} failed; --retry-failed does them again", err=True)
         sys.exit(1)
 
 
@@ -96,14 +94,14 @@ def report(folder: Path, metric: str, base: str | None) -> None:
     from protovine.experiments.sweep.report import write_report
 
     for path in write_report(folder, metric, base):
-        click.echo(path)
+        echo(path)
 
 
 def _show_notes(notes: tuple[str, ...]) -> None:
     for note in notes[:NOTES_SHOWN]:
-        click.echo(f"note: {note}")
+        echo(f"note: {note}")
     if len(notes) > NOTES_SHOWN:
-        click.echo(f"note: and {len(notes) - NOTES_SHOWN:,} more notes")
+        echo(f"note: and {len(notes) - NOTES_SHOWN:,} more notes")
 
 
 def _counted(n: int, noun: str) -> str:

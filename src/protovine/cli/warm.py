@@ -6,6 +6,8 @@ import os
 
 import click
 
+from protovine.cli.common import echo
+
 
 @click.command(short_help="Compile kernels ahead, so that nodes start at once.")
 @click.option("--preset", "presets", multiple=True, metavar="NAME", help="Repeat for several. [default: default]")
@@ -32,6 +34,6 @@ def warm(presets: tuple[str, ...]) -> None:
         compile_kernels(chosen)
     where = os.environ.get("NUMBA_CACHE_DIR", "the cache beside the source")
     if count:
-        click.echo(f"compiled {count} functions in {time.monotonic() - began_s:.0f} s; the kernels are in {where}")
+        echo(f"compiled {count} functions in {time.monotonic() - began_s:.0f} s; the kernels are in {where}")
     else:
-        click.echo(f"all kernels were in {where}")
+        echo(f"all kernels were in {where}")

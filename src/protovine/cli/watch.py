@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from protovine.cli.common import NamedPath
+from protovine.cli.common import NamedPath, echo
 from protovine.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -53,15 +53,15 @@ def serve(source: Startable, page: Page, quiet: bool = False, listening: Callabl
 
     server = Server(source, page.host, page.port)
     listening()
-    click.echo(f"watch it at {server.link}", err=quiet)
-    click.echo("Ctrl-C ends it", err=True)
+    echo(f"watch it at {server.link}", err=quiet)
+    echo("Ctrl-C ends it", err=True)
     desktop = sys.stdout.isatty() and ("DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ)
     if page.browser or (page.browser is None and desktop):
         webbrowser.open(server.link)
     try:
         server.run()
     except KeyboardInterrupt:
-        click.echo("", err=True)
+        echo("", err=True)
     return server
 
 
@@ -169,7 +169,7 @@ def run_watched(tables: dict[str, Any], out: Path | None, as_json: bool, speed: 
         ended.append(result)
         if not as_json:
             show(result, folder, as_json)
-            click.echo("the page stays until Ctrl-C", err=True)
+            echo("the page stays until Ctrl-C", err=True)
 
     live = Live(prepared, speed, finish)
     serve(live, page, as_json, create)

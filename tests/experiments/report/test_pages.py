@@ -24,7 +24,7 @@ from protovine.experiments.report.pages import render_report
 from protovine.experiments.report.pages import run as pages
 from protovine.experiments.report.pages.run import FIRST, key_message
 from protovine.experiments.report.pages.sweep import _cells
-from protovine.experiments.report.plot import colour, line_style, marker, over_seeds
+from protovine.experiments.report.plot import colour, line_style, marker, over_seeds, save
 from protovine.experiments.report.tables.sweep import to_latex
 from protovine.experiments.report.text import formatted
 from protovine.experiments.run.result import METRICS, Interval, Result, Run
@@ -212,6 +212,15 @@ def test_what_comes_from_data_is_escaped() -> None:
     assert Page(html).text.count(evil) > 20
     # In figures dollar signs are no mathematics.
     assert evil in ["".join(text.itertext()) for text in ElementTree.fromstring(svgs(html)[0]).iter("text")]
+
+
+def test_control_characters_of_names_leave_figures_whole(tmp_path: Path) -> None:
+    drawings = draw_result(make_result([make_run("e\x1b[31mz"), make_run("b")]))
+    for drawing in drawings:
+        for svg in drawing.svgs():
+            ElementTree.fromstring(svg)
+    save(drawings[0].panels[0], tmp_path / "f1.svg")
+    assert "e\\x1b[31mz" in "".join(ElementTree.parse(tmp_path / "f1.svg").getroot().itertext())
 
 
 @pytest.mark.usefixtures("no_figures")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from protovine.errors import ConfigError
 from protovine.experiments.run.result import metric_range
+from protovine.terminal import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -341,6 +342,7 @@ def save(figure: Figure, path: Path, dpi: int = 150) -> None:
     """
     check_path(path)
     undated: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix.lower(), {})
+    _show_controls(figure)
     try:
         with look():
             figure.savefig(path, dpi=dpi, metadata=undated)
@@ -348,11 +350,21 @@ def save(figure: Figure, path: Path, dpi: int = 150) -> None:
         raise ConfigError(f"cannot write the figure {path}: {error.strerror}") from None
 
 
+def _show_controls(figure: Figure) -> None:
+    """Replace control characters of names by their escapes: an SVG file must not have them."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        if isinstance(text, Text):
+            text.set_text(printable(text.get_text(), keep="\n"))
+
+
 def inline_svg(figure: Figure, key: str, label: str) -> str:
     """The figure as an SVG element that loads nothing from outside the page; ``key`` keeps its ids apart.
 
     Screen readers get the label of the figure, or else ``label``.
     """
+    _show_controls(figure)
     buffer = io.StringIO()
     with look():
         figure.savefig(buffer, format="svg")
@@ -362,7 +374,7 @@ def inline_svg(figure: Figure, key: str, label: str) -> str:
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     # In HTML neither name spaces nor a size are needed; text has the font of the page.
     text = re.sub(r"<svg [^>]*?(viewBox=\"[^\"]*\")[^>]*>", r"<svg \1 @>", text, count=1, flags=re.DOTALL)
-    words = escape(str(figure.get_label() or label))
+    words = escape(printable(str(figure.get_label() or label)))
     text = text.replace("@", f'role="img" aria-label="{words}"', 1)
     text = text.replace("xlink:href", "href").replace("'DejaVu Sans'", "system-ui")
     text = re.sub(r'<g id="[^"]*"', "<g", text)

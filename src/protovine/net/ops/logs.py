@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from protovine.errors import ConfigError, suggest
+from protovine.terminal import printable
 
 FORMATS = ("auto", "text", "json")
 LEVELS = ("debug", "info", "warning", "error")
@@ -95,9 +96,9 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, and a traceback below it if there is one."""
-        line = f"{_time(record)} {record.levelname:<7} {_printable(_cut(record.getMessage()))}"
+        line = f"{_time(record)} {record.levelname:<7} {printable(_cut(record.getMessage()))}"
         for name, value in _fields(record).items():
-            shown = _printable(str(value))
+            shown = printable(str(value))
             line += f" {name}={json.dumps(shown) if ' ' in shown or '=' in shown else shown}"
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
@@ -127,8 +128,3 @@ def _plain(value: object) -> str | int | float | bool | None:
 
 def _cut(text: str) -> str:
     return text if len(text) <= _TEXT_MAX else text[:_TEXT_MAX] + "…"
-
-
-def _printable(text: str) -> str:
-    """Control characters as their escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

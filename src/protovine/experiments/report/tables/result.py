@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from protovine.experiments.report.text import counted, excludes_zero, f1_rule, formatted, metric_label
 from protovine.experiments.run.result import Result
-from protovine.terminal import Column, print_table
+from protovine.terminal import Column, print_table, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -75,9 +75,9 @@ def print_result(result: Result, console: Console) -> None:
     columns = [Column("", [metric_label(metric) for metric in rows], justify="left")]
     for preset in result.presets:
         columns.append(Column(preset, [Text("\n").join(_lines(cells[preset][metric])) for metric in rows]))
-    console.print(Text(_title(result)), style="italic")
+    console.print(Text(printable(_title(result))), style="italic")
     print_table(console, columns)
-    console.print(Text(_caption(result)), style="dim")
+    console.print(Text(printable(_caption(result))), style="dim")
 
 
 def _cells(result: Result, preset: str) -> dict[str, tuple[Text, Text | None] | None]:

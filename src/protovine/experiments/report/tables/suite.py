@@ -10,7 +10,7 @@ import numpy as np
 from protovine.experiments.define.suites import F1_LATE
 from protovine.experiments.report.text import decimals_shown, formatted, metric_label
 from protovine.experiments.run.suites import SuiteResult
-from protovine.terminal import Column, print_table
+from protovine.terminal import Column, print_table, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,7 +39,7 @@ def print_suite(result: SuiteResult, console: Console) -> None:
     print_table(console, columns)
     console.print(Text(made.caption, style="dim"))
     for stream, reason in result.left_out.items():
-        console.print(Text(f"left out: {stream}: {reason}", style="dim"))
+        console.print(Text(printable(f"left out: {stream}: {reason}"), style="dim"))
 
 
 def suite_table(result: SuiteResult) -> SuiteTable:
