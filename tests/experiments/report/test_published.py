@@ -82,6 +82,8 @@ def test_ours_stand_beside_the_published_ones(tmp_path: Path) -> None:
     table = published.load_published().query("`data.source` == 'phishing' and test == 1 and `gossip.fanout` == 1")
     assert table["f1_paper"].tolist() == list(theirs.get_ydata())
     assert not any(len(line.get_ydata()) for line in others[0].lines[1::2]), "nothing is published of it"
+    looks = [(line.get_marker(), line.get_fillstyle(), line.get_linestyle()) for line in first.lines]
+    assert 4 == len(looks) == len(set(looks)), "two fanouts, here and published, without their colours"
 
 
 @pytest.mark.parametrize(
