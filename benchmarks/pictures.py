@@ -59,7 +59,9 @@ def shot(page: Any, name: str, width: int | None = None, **options: Any) -> None
     image = Image.open(io.BytesIO(page.screenshot(**options))).convert("RGB")
     if width:
         image = image.resize((width, round(image.height * width / image.width)), Image.Resampling.LANCZOS)
-    image.quantize(COLOURS, Image.Quantize.MEDIANCUT, kmeans=2, dither=Image.Dither.NONE).save(FIGURES / name, optimize=True)
+    image.quantize(COLOURS, Image.Quantize.MEDIANCUT, kmeans=2, dither=Image.Dither.NONE).save(
+        FIGURES / name, optimize=True
+    )
 
 
 @contextlib.contextmanager
