@@ -111,7 +111,7 @@ def hashes(presets: list[str], **settings: object) -> list[str | None]:
 def test_an_own_learner_runs_as_one_of_the_package_does(learner):
     Hedged.seeds.clear()
     assert hashes(["default", "paper-base"], learner=learner) == hashes(["default", "paper-base"], learner="hedged")
-    assert len(set(Hedged.seeds)) >= 5, "every node has a seed of its own"
+    assert len(set(Hedged.seeds)) >= 5, "every node has another seed"
 
 
 def test_parameters_and_a_model_learner_of_ones_own():
