@@ -122,3 +122,17 @@ def test_moving_nodes_learn_and_their_ages_are_measured_without_a_theory(medium:
     assert runs[0].metrics["aoi_mean_s"] > 0
     assert runs[0].ages.predicted is None
     assert ("no theory is known for a topology that changes",) == runs[0].ages.reasons
+
+
+@pytest.mark.parametrize(
+    ("spec", "problem"),
+    [
+        ("waypoint:10", r"'waypoint:10' needs R,SIDE,SPEED or R,SIDE,SPEED,PAUSE after the colon"),
+        ("waypoint:1,2,3,4,5", r"needs R,SIDE,SPEED or R,SIDE,SPEED,PAUSE after the colon"),
+        ("ring+waypoint:300,1000,2@5", r"needs graphs that stand still between '\+', got 'waypoint:300,1000,2'"),
+        ("waypoint:300,1000,2+ring@5", r"needs graphs that stand still between '\+', got 'waypoint:300,1000,2'"),
+    ],
+)
+def test_what_is_wrong_with_a_moving_topology_is_said(spec: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        list(islice(graphs_of(spec, 4, seed=0), 2))

@@ -88,7 +88,7 @@ def graphs_of(spec: str, n: int, seed: int) -> Iterator[tuple[int, list[list[int
     [0, 1500000000]
     """
     name, _, text = spec.partition(":")
-    if name == MOVING:
+    if name == MOVING and "@" not in text:
         yield from _walks(spec, text, n, seed)
     elif is_changing(spec):
         yield from _turns(spec, n, seed)
@@ -110,11 +110,16 @@ def _turns(spec: str, n: int, seed: int) -> Iterator[tuple[int, list[list[int]]]
                 f"topology '{spec}' needs GRAPH@SECONDS after each '+', ascending, at most 1e9, got '{part}'"
             )
         turns.append((at_s, graph))
+    moving = next((graph for _, graph in turns if is_changing(graph)), None)
+    if moving is not None:
+        raise ConfigError(f"topology '{spec}' needs graphs that stand still between '+', got '{moving}'")
     graphs = [(round(at_s * SECOND_NS), neighbours(graph, n, seed)) for at_s, graph in turns]  # All errors at once.
     yield from graphs
 
 
 def _walks(spec: str, text: str, n: int, seed: int) -> Iterator[tuple[int, list[list[int]]]]:
+    if text.count(",") not in (2, 3):
+        raise ConfigError(f"topology '{spec}' needs R,SIDE,SPEED or R,SIDE,SPEED,PAUSE after the colon")
     reach, side, speed, pause_s = numbers_of(spec, text if text.count(",") > 2 else f"{text},0", 4)
     if not (0 < reach and 0 < side <= 1e9 and 0 < speed <= 1e6 and 0 <= pause_s <= _TIME_MAX_S):
         raise ConfigError(
