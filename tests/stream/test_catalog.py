@@ -242,7 +242,11 @@ def test_another_file_named_electricity_is_refused(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "entry", [entry for entry in catalog() if entry.source != "local or download"], ids=lambda entry: entry.name
+    "entry",
+    [
+        pytest.param(entry, id=entry.name, marks=[needs_elec2] if entry.source == "local or download" else [])
+        for entry in catalog()
+    ],
 )
 def test_the_catalog_says_which_rows_the_seed_decides(entry):
     first, second = (load(entry.name, rows=300, seed=seed).fingerprint() for seed in (0, 1))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from protovine.errors import ConfigError, DataError
 from protovine.experiments import Experiment
 from protovine.experiments.define.build import build
 from protovine.experiments.define.prepare import prepare
+from protovine.experiments.sweep.grid import Sweep, plan
 from protovine.stream import DataSet, load, split_rows
 
 NAMES = st.one_of(
@@ -161,3 +163,13 @@ def test_notes_say_what_becomes_of_groups():
     assert several in prepare(experiment({"split": "group", "nodes": 2})).notes
     unused = "the groups of the data change nothing: swarm.split = 'group' gives each node the rows of one"
     assert unused in prepare(experiment({"nodes": 2})).notes
+
+
+def test_notes_of_a_sweep_say_it_too(tmp_path: Path):
+    path = tmp_path / "s.csv"
+    frame(["north", "south", "east", "south"] * 10).to_csv(path, index=False)
+    data = {"source": str(path), "group": "where"}
+    tables = {"presets": ["isolated"], "seeds": 1, "data": data, "grid": {"swarm.split": ["group", "interleave"]}}
+    found = plan(Sweep.of({**tables, "swarm": {"nodes": 2}})).notes
+    assert "s.csv: 3 groups on 2 nodes: a node has the rows of several, swarm.nodes = 3 of one" in found
+    assert any("the groups of the data change nothing" in note for note in found)

@@ -46,7 +46,7 @@ def test_differences_are_paired_by_seed() -> None:
 def test_a_frame_has_numbers_and_earlier_runs_are_read_from_their_folders(tmp_path: Path) -> None:
     result = protovine.run(small(), out=tmp_path / "run")
     frame = result.frame()
-    assert frame[list(METRICS)].map(np.isreal).all(axis=None)
+    assert all(frame[metric].dtype.kind in "if" for metric in METRICS)
     assert frame[frame["preset"] == "paper-isolated"]["aoi_mean_s"].isna().all()
     assert frame["aoi_mean_s"].round(2).notna().any()
     pd.testing.assert_frame_equal(frame, protovine.load_results(tmp_path / "run"))

@@ -14,7 +14,7 @@ import numpy as np
 from protovine import stream, topology
 from protovine.errors import ConfigError, DataError
 from protovine.experiments.define.build import HOLDOUT, Built, build
-from protovine.experiments.define.config import DataSettings, Experiment, RunSettings
+from protovine.experiments.define.config import DataSettings, Experiment, RunSettings, SwarmSettings
 from protovine.learn.hedged.metrics import VARIANCE_FRACTION_MIN, VARIANCE_MIN
 from protovine.own import files_behind, is_script
 from protovine.stream import DataSet
@@ -62,7 +62,7 @@ def prepare(experiment: Experiment) -> Prepared:
     notes = notes_on_data(data[experiment.seed], settings.values())
     for key, names in experiment.unused():
         notes.append(f"{key} does not apply to {', '.join(names)}: another kind of {key.rpartition('.')[0]}")
-    notes += _notes_on_groups(experiment, data[experiment.seed]) + _notes_on_useless(experiment, settings)
+    notes += _notes_on_useless(experiment, settings)
     for seed, name in [(seed, name) for seed in seeds for name in settings]:
         notes += notes_on_system(settings[name], build_named(settings, name, data[seed], seed), seed)
     swarms = sorted(settings.values(), key=lambda chosen: (chosen.swarm.centralised, chosen.exchange.kind == "server"))
@@ -90,9 +90,11 @@ def build_named(settings: Mapping[str, RunSettings], name: str, data: DataSet, s
 
 def notes_on_data(data: DataSet, settings: Iterable[RunSettings]) -> list[str]:
     """What a reader of results should know of the data, with these systems."""
-    kinds = {chosen.learner.kind for chosen in settings}
+    systems = list(settings)
+    kinds = {chosen.learner.kind for chosen in systems}
     return [
         *data.notes,
+        *dict.fromkeys(note for chosen in systems for note in _notes_on_groups(data, chosen.swarm)),
         *(_notes_on_scale(data) if "xuilvq" in kinds else ()),
         *(_notes_on_offsets(data) if "hedged" in kinds else ()),
     ]
@@ -118,9 +120,8 @@ def notes_on_system(settings: RunSettings, built: Built, seed: int) -> list[str]
     return notes
 
 
-def _notes_on_groups(experiment: Experiment, data: DataSet) -> list[str]:
+def _notes_on_groups(data: DataSet, swarm: SwarmSettings) -> list[str]:
     """Notes on groups of the data that are not the nodes'."""
-    swarm = experiment.swarm
     if data.groups is None:
         return []
     if swarm.split == "group":

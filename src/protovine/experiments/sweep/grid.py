@@ -186,8 +186,9 @@ def plan(sweep: Sweep) -> Plan:
     versions = counted_versions()
     checked: set[str] = set()
     notes: dict[str, None] = {}
-    # Each point's settings are written once for all seeds.
+    # Each point's settings are written, and its files read, once for all seeds.
     contents = {point.number: _content(point) for point in sweep.points}
+    files: dict[int, str] = {}
     for seed in sweep.seeds:
         for point in sweep.points:
             try:
@@ -200,16 +201,18 @@ def plan(sweep: Sweep) -> Plan:
                     notes |= dict.fromkeys(f"{data.name}: {note}" for note in notes_on_data(data, [point.settings]))
                     of_system = notes_on_system(point.settings, system, seed)
                     notes |= dict.fromkeys(f"{point}: {note}" for note in of_system)
-                files = files_of(point.settings)
+                if point.number not in files:
+                    files[point.number] = files_of(point.settings)
             except (ConfigError, DataError) as error:
                 raise type(error)(f"{point}: {error}") from None
             label = json.dumps(plain(point.data.model_dump(exclude_defaults=True) | {"source": point.data.source}))
             if seed == sweep.seeds[0] and label not in described:
                 described[label] = {"name": data.name, "rows": len(data), "classes": list(map(str, data.classes))}
-            key = _key(contents[point.number], fingerprint, files, seed, versions)
+            key = _key(contents[point.number], fingerprint, files[point.number], seed, versions)
             keys[point.number, seed] = key
             if key not in tasks:
-                tasks[key] = Task(key, point.settings, point.data, seed, fingerprint, files, tuple(versions.items()))
+                of_point = (fingerprint, files[point.number], tuple(versions.items()))
+                tasks[key] = Task(key, point.settings, point.data, seed, *of_point)
     return Plan(sweep, tuple(tasks.values()), keys, described, versions, tuple(notes))
 
 
