@@ -163,7 +163,12 @@ def test_every_length_of_a_snapshot_but_the_whole_is_damage(tmp_path: Path) -> N
 def about(**changes: Any) -> dict[str, Any]:
     whole = {
         "member": {"swarm": "barn", "name": "ann", "id": 0},
-        "schema": {"features": ["t", "h", "p"], "classes": ["'dry'", "'wet'"]},
+        "schema": {
+            "features": ["t", "h", "p"],
+            "classes": ["'dry'", "'wet'"],
+            "times": {"t": "2024-01-01T00:00:00Z"},
+            "ordinal": {"h": ["low", "high"]},
+        },
         "settings": {"learner": {"kind": "hedged", "size_max": 100}, "exchange": {"kind": "log"}},
     }
     for key, value in changes.items():
@@ -181,6 +186,20 @@ def about(**changes: Any) -> dict[str, Any]:
         (about(schema={"features": ["t", "h"]}), "had p among its features"),
         (about(schema={"features": ["t", "h", "q"]}), "had p and did not have q among its features"),
         (about(schema={"classes": ["'dry'", "'snow'"]}), "had 'wet' and did not have 'snow' among its classes"),
+        (
+            about(schema={"times": {"t": "2025-01-01T00:00:00Z"}}),
+            "has feature 't' in seconds since 2024-01-01T00:00:00Z, which is in seconds since 2025-01-01T00:00:00Z now",
+        ),
+        (about(schema={"times": {}}), "in seconds since 2024-01-01T00:00:00Z, which is no time now"),
+        (
+            about(schema={"ordinal": {"h": ["high", "low"]}}),
+            "has other positions of the texts of feature 'h': 'low' is 0 before and 1 now",
+        ),
+        (about(schema={"ordinal": {}}), "has feature 'h' as the position of a text, which is a number now"),
+        (
+            about(schema={"ordinal": {"h": ["low", "high"], "p": ["x"]}}),
+            "has feature 'p' as a number, which is the position of a text now",
+        ),
     ],
 )
 def test_a_state_of_something_else_is_refused_with_the_difference_and_stays(
@@ -197,6 +216,19 @@ def test_a_state_of_something_else_is_refused_with_the_difference_and_stays(
                 assert words in str(refused.value) and "--fresh" in str(refused.value)
         assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
         assert store.load(about=about()).state["x"] == 2
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_a_state_fits_new_texts_after_the_known_ones_and_one_of_an_older_version_any(
+    tmp_path: Path, older: bool
+) -> None:
+    saved = about()
+    if older:
+        saved["schema"] = {key: saved["schema"][key] for key in ("features", "classes")}
+    texts = ["high"] if older else ["low", "high", "higher"]
+    with Store(tmp_path) as store:
+        store.save({"x": 1, "about": saved})
+        assert store.load(about=about(schema={"ordinal": {"h": texts}})).state["x"] == 1
 
 
 @pytest.mark.parametrize(
@@ -235,7 +267,7 @@ def test_what_was_learnt_is_carried_over_where_features_or_classes_were_added(
         assert again.notes == () and again.state is not None
         assert expected == unpack(again.state["node"])
         # The schema changes again before the node has run: places are still those of what was learnt.
-        wider = about(schema={what: ["first", *names] for what, names in changed["schema"].items()})
+        wider = about(schema={what: ["first", *changed["schema"][what]] for what in ("features", "classes")})
         twice = store.load(about=wider).state
         assert twice is not None
         moved = {what: [place + 1 for place in expected[what]] for what in ("features", "classes")}

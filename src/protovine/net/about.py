@@ -14,11 +14,13 @@ _GO_ON = "start with --fresh, which sets the saved state aside, or name another 
 
 
 def check_about(path: Path, saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """`ConfigError` if the snapshot at ``path`` is of another member, or has a feature or class that is gone.
+    """`ConfigError` if the snapshot at ``path`` is of another member, or its features and classes mean something else.
 
-    It says what differs and what to do.
+    A feature or class is gone, counts from another time, or its texts have other positions. The error says what differs
+    and what to do.
     """
-    found = [*_member(saved, now), *_schema(saved.get("schema", {}), now.get("schema", {}))]
+    schemas = saved.get("schema", {}), now.get("schema", {})
+    found = [*_member(saved, now), *_schema(*schemas), *_numbers(*schemas)]
     if found:
         raise ConfigError(f"the state in {path.parent} {'; '.join(found)}: {_GO_ON}")
 
@@ -86,6 +88,29 @@ def _schema(saved: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
             come = [name for name in after if name not in before]
             parts = [f"{word} {_listed(names)}" for word, names in (("had", gone), ("did not have", come)) if names]
             found.append(f"{' and '.join(parts)} among its {what}")
+    return found
+
+
+def _numbers(saved: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What the numbers of features stand for now that they did not before; older snapshots do not say it."""
+    both = [name for name in saved.get("features", ()) if name in now.get("features", ())]
+    found = []
+    if "times" in saved and "times" in now:
+        for name in both:
+            before, after = (each["times"].get(name) for each in (saved, now))
+            if before != after:
+                words = [f"in seconds since {each}" if each else "no time" for each in (before, after)]
+                found.append(f"has feature '{name}' {words[0]}, which is {words[1]} now")
+    if "ordinal" in saved and "ordinal" in now:
+        for name in both:
+            before, after = (each["ordinal"].get(name) for each in (saved, now))
+            moved = [text for text in before or () if text in (after or ()) and before.index(text) != after.index(text)]
+            if moved:
+                places = f"{before.index(moved[0])} before and {after.index(moved[0])} now"
+                found.append(f"has other positions of the texts of feature '{name}': '{moved[0]}' is {places}")
+            elif (before is None) != (after is None):
+                words = ["a number", "the position of a text"][:: 1 if before is None else -1]
+                found.append(f"has feature '{name}' as {words[0]}, which is {words[1]} now")
     return found
 
 

@@ -401,7 +401,12 @@ class NodeSettings(SystemSettings):
         """What a snapshot says of its node: member, schema, and the settings that its state depends on."""
         return {
             "member": {"swarm": member.swarm, "name": member.name, "id": member.id},
-            "schema": {"features": list(schema.features), "classes": [repr(each) for each in schema.classes]},
+            "schema": {
+                "features": list(schema.features),
+                "classes": [repr(each) for each in schema.classes],
+                "times": dict(schema.times),
+                "ordinal": {name: list(texts) for name, texts in schema.ordinal.items()},
+            },
             "settings": {
                 "learner": self.learner.model_dump(mode="json"),
                 "exchange": self.exchange.model_dump(mode="json"),
