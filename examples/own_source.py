@@ -3,8 +3,7 @@
     python examples/own_source.py
 
 A source has an async generator `events`, and counts (`protovine.net.Source`); `BaseSource` has the counts of one that
-refuses nothing. A real node reads the same events from MQTT, Zenoh, files and pipes; a program that prints JSON lines
-into ``protovine node`` is a source too.
+refuses nothing. A real node takes the class as it is, with ``--source own:own_source:GreenhouseSource``.
 """
 
 import asyncio

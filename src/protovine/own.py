@@ -99,7 +99,7 @@ def table_of(part: Any) -> Any:
     return {"kind": "own", **part, "code": path_of(code) if inspect.isclass(code) else code}
 
 
-def make(setting: str, path: str, *args: Any, parameters: Mapping[str, Any], seed: int) -> Any:
+def make(setting: str, path: str, *args: Any, parameters: Mapping[str, Any], **offered: Any) -> Any:
     """An object of the class at ``path``.
 
     Parameters
@@ -110,8 +110,8 @@ def make(setting: str, path: str, *args: Any, parameters: Mapping[str, Any], see
         Its first arguments.
     parameters : mapping
         Keywords of its constructor.
-    seed : int
-        Its keyword ``seed``, if it has one that ``parameters`` do not name.
+    offered
+        Keywords for a constructor that has them, and if ``parameters`` do not name them.
 
     Raises
     ------
@@ -125,14 +125,14 @@ def make(setting: str, path: str, *args: Any, parameters: Mapping[str, Any], see
     """
     kind = load_class(setting, path)
     try:
-        takes_seed = "seed" in inspect.signature(kind).parameters
+        taken = set(inspect.signature(kind).parameters)
     except (TypeError, ValueError):  # A class without a signature, such as one written in C.
-        takes_seed = False
-    given = {"seed": seed, **parameters} if takes_seed else dict(parameters)
+        taken = set()
+    given = {name: value for name, value in offered.items() if name in taken}
     try:
-        return kind(*args, **given)
+        return kind(*args, **{**given, **parameters})
     except Exception as error:  # A constructor may raise anything.
-        raise ConfigError(f"{setting}: {path} cannot be made{_with(parameters)}: {_said(error)}") from error
+        raise ConfigError(f"{setting}: {path} cannot be made{_with(parameters)}: {said(error)}") from error
 
 
 def files_behind(setting: str, path: str) -> list[Path]:
@@ -181,12 +181,12 @@ def _module(setting: str, name: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise ConfigError(f"{setting}: {name} cannot be imported: {_said(error)}") from error
+            raise ConfigError(f"{setting}: {name} cannot be imported: {said(error)}") from error
         raise ConfigError(
             f"{setting}: there is no module '{error.name}' in {here}, nor among the installed ones"
         ) from None
     except Exception as error:  # A module may raise anything.
-        raise ConfigError(f"{setting}: {name} cannot be imported: {_said(error)}") from error
+        raise ConfigError(f"{setting}: {name} cannot be imported: {said(error)}") from error
 
 
 def _file(module: ModuleType) -> Path | None:
@@ -198,8 +198,8 @@ def _with(parameters: Mapping[str, Any]) -> str:
     return f" with {dict(parameters)}" if parameters else ""
 
 
-def _said(error: BaseException) -> str:
-    """An error with the place where it was raised."""
+def said(error: BaseException) -> str:
+    """An error of a user's code in one line, with the place where it was raised."""
     frames = traceback.extract_tb(error.__traceback__)
     last = frames[-1]
     at = "" if last.filename == __file__ or last.filename.startswith("<frozen") else f" ({last.filename}:{last.lineno})"

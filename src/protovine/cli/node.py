@@ -39,9 +39,11 @@ _CONNECT_HELP = "Another member to dial, such as tls/10.0.0.7:7447; repeat for s
     "--source",
     default=None,
     metavar="KIND[:PATH]",
-    help="stdin, file:PATH, csv:PATH; other keys by --set source.KEY=VALUE. [default: none]",
+    help="stdin, file:PATH, csv:PATH, own:MODULE:CLASS; other keys by --set source.KEY=VALUE. [default: none]",
 )
-@click.option("--sink", default=None, metavar="KIND[:PATH]", help="stdout or file:PATH. [default: none]")
+@click.option(
+    "--sink", default=None, metavar="KIND[:PATH]", help="stdout, file:PATH or own:MODULE:CLASS. [default: none]"
+)
 @click.option("--metrics", default=None, metavar="HOST:PORT", help="Prometheus metrics and health over HTTP.")
 @click.option("--log-level", default=None, help="debug, info, warning or error. [default: info]")
 @click.option("--log-format", default=None, help="auto, text or json. [default: auto]")
@@ -106,7 +108,7 @@ def _tables(assignments: tuple[str, ...], flags: dict[str, Any]) -> dict[str, An
     for key in ("source", "sink"):
         if flags[key] is not None:
             kind, _, path = flags[key].partition(":")
-            over[key] = {"kind": kind, **({"path": path} if path else {})}
+            over[key] = {"kind": kind, **({"code" if kind == "own" else "path": path} if path else {})}
     return merged_tables(tables, {key: value for key, value in over.items() if value != {}})
 
 

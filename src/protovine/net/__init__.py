@@ -1,6 +1,6 @@
 """A swarm on a real network: members as processes that find each other and know who sent what.
 
-- `service.py`: `protovine node`, from settings to a running member; `config.py`: its settings
+- `service.py`: `protovine node`, from settings to a running member; `config.py`, `tables.py`: its settings
 - `doctor.py`: what a node needs, checked by dialling
 - `member.py`: `start_member`, for nodes and local swarms: state, incarnation, tape, network, signals
 - `runtime.py`: the asyncio loop around a node

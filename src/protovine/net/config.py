@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,20 +12,7 @@ from pydantic import Field
 
 from protovine import rng
 from protovine.errors import ConfigError
-from protovine.net.io import (
-    CsvReplay,
-    JsonLines,
-    JsonLinesSink,
-    Messages,
-    Mqtt,
-    MqttSink,
-    Reading,
-    Schema,
-    Sink,
-    Source,
-    ZenohKeys,
-    ZenohSink,
-)
+from protovine.net.io import Schema
 from protovine.net.io.files import file_from
 from protovine.net.link_timing import PROFILES, LinkTiming
 from protovine.net.multicast import Multicast
@@ -36,10 +22,10 @@ from protovine.net.roster import RosterTiming
 from protovine.net.samples import AwaitLimits
 from protovine.net.security import Envelope, EnvelopeLike, Identity, MemberName, PlainEnvelope, Trust, load_member
 from protovine.net.security.identity import read_certificate
+from protovine.net.tables import AnySink, AnySource
 from protovine.net.transport import Endpoints
 from protovine.node import Node
 from protovine.records import SECOND_NS
-from protovine.stream import ReadOptions
 from protovine.system import (
     NodeContext,
     Section,
@@ -69,11 +55,8 @@ _ROSTERS = {
 }
 # Longest wait for a batch, if exchange.batch_s does not say.
 _BATCHES_S = {"lan": 0.0, "cellular": 10.0, "satellite": 30.0}
-Failed = Callable[[str, str], None]
 # The value of ``node.state`` that switches saving off.
 NO_STATE = "none"
-_Queue = Annotated[int, Field(ge=1, le=1_000_000)]
-_Qos = Literal[0, 1, 2]
 
 
 class NodeTable(Section):
@@ -133,133 +116,6 @@ class SchemaTable(Section):
     classes: tuple[bool | int | float | str, ...] = Field(min_length=1, description="the classes")
 
 
-class _Broker(Section):
-    host: str
-    port: int | None = Field(None, ge=1, le=65_535)
-    username_env: str | None = None
-    password_env: str | None = None
-    tls: bool = False
-    ca_file: str | None = None
-    certificate_file: str | None = None
-    key_file: str | None = None
-    client_id: str | None = None
-    retry_s_min: float = Field(0.5, ge=0.001, le=3600)
-    retry_s_max: float = Field(30.0, ge=0.001, le=3600)
-
-    def broker(self) -> dict[str, Any]:
-        """What is the broker's."""
-        return {name: getattr(self, name) for name in _Broker.model_fields if name != "host"}
-
-
-class MapTable(Section):
-    """Where things stand in a message: paths, as `protovine.net.io.messages.Messages` has them."""
-
-    x: str | None = None
-    features: dict[str, str] | None = None
-    label: str | None = None
-    id: str | None = None
-    time: str | None = None
-    device: str | tuple[str, ...] | None = None
-    each: str | None = None
-    topics: dict[str, str] = Field(default_factory=dict)
-
-
-class JsonTable(Section):
-    """How a source reads JSON messages."""
-
-    map: MapTable = MapTable()
-    flat: bool = False
-    combine_s: float = Field(0.0, ge=0, le=86_400)
-    ignore: str | tuple[str, ...] = ()
-    decimal_comma: bool = False
-    words: dict[str, float] = Field(default_factory=dict)
-    time_unit: Literal["auto", "iso", "s", "ms", "us", "ns"] = "auto"
-    time_zone: str = "UTC"
-
-    def messages(self) -> Messages:
-        """The same for a source."""
-        reading = Reading(self.decimal_comma, self.words, self.time_unit, self.time_zone)
-        return Messages(**dict(self.map), flat=self.flat, combine_s=self.combine_s, ignore=self.ignore, reading=reading)
-
-
-class StdinSource(JsonTable):
-    """JSON lines on standard input."""
-
-    kind: Literal["stdin"]
-
-
-class FileSource(JsonTable):
-    """JSON lines in a file or FIFO."""
-
-    kind: Literal["file"]
-    path: str
-    follow: bool = False
-
-
-class CsvSource(Section):
-    """Rows of a file."""
-
-    kind: Literal["csv"]
-    path: str
-    label: str | int | None = None
-    read: dict[str, Any] = Field(default_factory=dict)
-    rate_hz: float = Field(0.0, ge=0, le=1e6)
-    loops: int = Field(1, ge=0)
-
-
-class MqttSource(JsonTable, _Broker):
-    """JSON in MQTT messages."""
-
-    kind: Literal["mqtt"]
-    topics: tuple[str, ...] = Field(min_length=1)
-    device: str | tuple[str, ...] | None = None
-    qos: _Qos = 1
-    queue: _Queue = 1000
-
-
-class ZenohSource(JsonTable):
-    """JSON under Zenoh keys."""
-
-    kind: Literal["zenoh"]
-    key: str
-    device: str | tuple[str, ...] | None = None
-    queue: _Queue = 1000
-
-
-class StdoutSink(Section):
-    """JSON lines on standard output."""
-
-    kind: Literal["stdout"]
-    queue: _Queue = 1000
-
-
-class FileSink(Section):
-    """JSON lines into a file or FIFO."""
-
-    kind: Literal["file"]
-    path: str
-    queue: _Queue = 1000
-
-
-class MqttSinkTable(_Broker):
-    """JSON into an MQTT topic."""
-
-    kind: Literal["mqtt"]
-    topic: str
-    qos: _Qos = 1
-    retain: bool = False
-    status_topic: str | None = None
-    home_assistant: str | None = None
-    queue: _Queue = 1000
-
-
-class ZenohSinkTable(Section):
-    """JSON under a Zenoh key."""
-
-    kind: Literal["zenoh"]
-    key: str
-
-
 class NodeSettings(SystemSettings):
     """Everything of one node.
 
@@ -273,10 +129,8 @@ class NodeSettings(SystemSettings):
     network: NetworkTable = NetworkTable()
     control: ControlTable = ControlTable()
     schema_: str | SchemaTable | None = Field(None, alias="schema", description="file, or a table")
-    source: Annotated[
-        StdinSource | FileSource | CsvSource | MqttSource | ZenohSource | None, Field(discriminator="kind")
-    ] = None
-    sink: Annotated[StdoutSink | FileSink | MqttSinkTable | ZenohSinkTable | None, Field(discriminator="kind")] = None
+    source: Annotated[AnySource | None, Field(discriminator="kind")] = None
+    sink: Annotated[AnySink | None, Field(discriminator="kind")] = None
 
     @classmethod
     def read(cls, path: Path | None, above: dict[str, Any]) -> NodeSettings:
@@ -445,40 +299,6 @@ class NodeSettings(SystemSettings):
                 broadcasts=True,
             ),
         )
-
-    def source_of(self, schema: Schema, session: Any, refused: Failed) -> Source | None:
-        """Where samples come from; None without a source. ``session`` is a Zenoh session, or gives one later."""
-        table = self.source
-        if table is None:
-            return None
-        if isinstance(table, StdinSource):
-            return JsonLines(schema, messages=table.messages(), refused=refused)
-        if isinstance(table, FileSource):
-            return JsonLines(schema, table.path, follow=table.follow, messages=table.messages(), refused=refused)
-        if isinstance(table, CsvSource):
-            options: dict[str, Any] = {"label": table.label, "rate_hz": table.rate_hz, "loops": table.loops}
-            return CsvReplay(schema, table.path, **options, read=ReadOptions.of(**table.read), refused=refused)
-        if isinstance(table, MqttSource):
-            options = {"qos": table.qos, "queue": table.queue, "device": table.device, **table.broker()}
-            return Mqtt(schema, table.host, table.topics, **options, messages=table.messages(), refused=refused)
-        options = {"queue": table.queue, "device": table.device, "messages": table.messages()}
-        return ZenohKeys(schema, session, table.key, **options, refused=refused)
-
-    def sink_of(self, schema: Schema, session: Any, failed: Failed) -> Sink | None:
-        """Where predictions go; None without a sink."""
-        table = self.sink
-        if table is None:
-            return None
-        if isinstance(table, StdoutSink):
-            return JsonLinesSink(queue=table.queue, failed=failed)
-        if isinstance(table, FileSink):
-            return JsonLinesSink(table.path, queue=table.queue, failed=failed)
-        if isinstance(table, MqttSinkTable):
-            options = {
-                name: getattr(table, name) for name in ("qos", "retain", "queue", "status_topic", "home_assistant")
-            }
-            return MqttSink(table.host, table.topic, **options, **table.broker(), classes=schema.classes, failed=failed)
-        return ZenohSink(session, table.key, failed=failed)
 
 
 _FILES = ("path", "ca_file", "certificate_file", "key_file")

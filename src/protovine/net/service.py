@@ -87,8 +87,8 @@ def prepare(settings: NodeSettings, fresh: bool = False) -> Prepared:
     def session(declare: Callable[[Any], None]) -> None:
         started[0].transport.attach(declare)
 
-    source = settings.source_of(schema, session, causes)
-    sink = settings.sink_of(schema, session, log_cause)
+    source = None if settings.source is None else settings.source.made(schema, session, causes)
+    sink = None if settings.sink is None else settings.sink.made(schema, session, log_cause)
     return Prepared(schema, plan, source, sink, causes, control_key, started)
 
 

@@ -67,16 +67,19 @@ def test_a_live_node_takes_the_source_of_the_example(
     readings: list[Any] = []
 
     class Watched(example.GreenhouseSource):  # type: ignore[misc,name-defined]
+        def __init__(self, hours: int, schema: Schema) -> None:
+            super().__init__(hours)
+            assert schema == example.SCHEMA
+            sources.append(self)
+
         async def events(self) -> Any:
             async for event in super().events():
                 yield event
                 if self.taken == 20:
                     readings.append((read(runtimes[0]), runtimes[0].status()))
 
-    source, runtimes = Watched(hours=40), list[Any]()
-
-    def source_of(self: NodeSettings, schema: Schema, session: Any, causes: Any) -> Source:
-        return source
+    sources, runtimes = list[Any](), list[Any]()
+    monkeypatch.setattr(example, "Watched", Watched, raising=False)
 
     def feed(runtime: Any, events: Any, put: Any) -> Any:
         runtimes.append(runtime)
@@ -86,17 +89,18 @@ def test_a_live_node_takes_the_source_of_the_example(
 
     feeding = service.feed
     monkeypatch.setattr(service, "feed", feed)
-    monkeypatch.setattr(NodeSettings, "source_of", source_of)
     settings = NodeSettings.read(
         None,
         {
             "node": {"state": "none"},
             "network": {"plain": True, "swarm": "barn", "name": "greenhouse", "id": 0, "listen": ["tcp/127.0.0.1:0"]},
             "schema": {"features": list(example.SCHEMA.features), "classes": list(example.SCHEMA.classes)},
-            "source": {"kind": "stdin"},
+            "source": {"kind": "own", "code": "own_source:Watched", "parameters": {"hours": 40}},
             "sink": {"kind": "file", "path": str(tmp_path / "out")},
         },
     )
     assert run_member(settings, lambda: settings)
     ((reading, _),) = readings
+    (source,) = sources
     assert (40, 40, 1) == (source.taken, runtimes[0].node.samples_learnt, reading.values["source_connected"])
+    assert 40 == len((tmp_path / "out").read_text().splitlines())

@@ -27,7 +27,7 @@ def source_of(product, features):
     tables = tomllib.loads(re.search(r"```toml\n(.*?)```", section(product), flags=re.S)[1])
     schema = {"features": list(features), "classes": ["dry", "wet"]}
     settings = NodeSettings.read(None, {"schema": schema, "network": PLAIN, **tables})
-    return settings.source_of(Schema(tuple(features), ("dry", "wet")), None, lambda *why: None)
+    return settings.source.made(Schema(tuple(features), ("dry", "wet")), None, lambda *why: None)
 
 
 def events_of(source, *messages):

@@ -8,9 +8,9 @@ import pytest
 
 from protovine.net import CsvReplay, JsonLines, JsonLinesSink, Mqtt, MqttSink, ZenohKeys, ZenohSink
 from protovine.net.causes import CONNECTION, SUBSCRIPTION
-from protovine.net.config import JsonTable, MapTable
 from protovine.net.io.mqtt import Broker, BrokerSettings
 from protovine.net.samples import LocalSamples
+from protovine.net.tables import JsonTable, MapTable, OwnSinkTable, OwnSourceTable
 
 PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "live-data.md").read_text()
 # What a node gives, not its settings.
@@ -53,6 +53,12 @@ def taken(made, left_out=()):
 )
 def test_tables_name_every_setting_and_its_default(part, heading, made, left_out):
     assert taken(made, left_out) == documented(part, heading)
+
+
+@pytest.mark.parametrize(("part", "table"), [("Sources", OwnSourceTable), ("Sinks", OwnSinkTable)])
+def test_tables_name_every_setting_of_a_class_of_your_own(part, table):
+    keys = set(table.model_fields) - set(JsonTable.model_fields) - {"kind"}
+    assert keys == set(documented(part, "A class of your own"))
 
 
 def test_tables_name_every_setting_of_messages():

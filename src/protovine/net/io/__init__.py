@@ -5,9 +5,9 @@
 - `parser.py`: events from JSON objects; `messages.py`, `paths.py`: where things stand in them
 - `reading.py`, `times.py`: numbers and times from texts; `wording.py`: values in words
 - `devices.py`: the device in a topic or key; `combine.py`: samples from single values
-- `lines_source.py`, `csv_source.py`, `mqtt_source.py`, `zenoh_source.py`: one source each
+- `lines_source.py`, `csv_source.py`, `mqtt_source.py`, `zenoh_source.py`, `own_source.py`: one source each
 - `file_input.py`: bytes of a file, a FIFO or standard input, and of files that take its place
-- `lines_sink.py`, `mqtt_sink.py`, `zenoh_sink.py`: one sink each
+- `lines_sink.py`, `mqtt_sink.py`, `zenoh_sink.py`, `own_sink.py`: one sink each
 - `mqtt.py`, `keys.py`, `files.py`, `queues.py`: the broker's connection, keys, files, and queues that drop the oldest
 """
 
@@ -18,6 +18,8 @@ from protovine.net.io.lines_source import JsonLines
 from protovine.net.io.messages import Messages
 from protovine.net.io.mqtt_sink import MqttSink
 from protovine.net.io.mqtt_source import Mqtt
+from protovine.net.io.own_sink import OwnSink
+from protovine.net.io.own_source import OwnSource
 from protovine.net.io.reading import Reading
 from protovine.net.io.schema import Schema
 from protovine.net.io.zenoh_sink import ZenohSink
@@ -33,6 +35,8 @@ __all__ = [
     "Mqtt",
     "MqttSink",
     "Output",
+    "OwnSink",
+    "OwnSource",
     "Reading",
     "Schema",
     "Sink",

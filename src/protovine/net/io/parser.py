@@ -29,8 +29,9 @@ from protovine.net.io.messages import LABEL, Layout, Messages, Picked, Refusal
 from protovine.net.io.reading import FieldError
 from protovine.net.io.schema import Schema
 from protovine.net.io.wording import shown
+from protovine.prototypes import FEATURE_MAX
 from protovine.stream.cells import TRUTHS
-from protovine.values import listed
+from protovine.values import is_whole, listed
 
 MESSAGE_BYTES_MAX = 1 << 20
 ID_LENGTH_MAX = 200
@@ -135,6 +136,14 @@ class Parser:
             self._refused(refusal, "", place)
             return None
 
+    def given(self, event: Event) -> Event | None:
+        """An event that was made elsewhere, as one of these; None if it is refused."""
+        try:
+            return self._counted(self._checked(event))
+        except Refusal as refusal:
+            self._refused(refusal, "", event.place)
+            return None
+
     def refuse(self, reason: str, text: str, *, field: str = "", topic: str = "", place: Place | None = None) -> None:
         """Count a refusal."""
         self.refusals[reason] += 1
@@ -194,6 +203,32 @@ class Parser:
         except DataError as error:
             raise Refusal("time", str(error), "time") from None
 
+    def _checked(self, event: Event) -> Event:
+        name = _id(event.id.item() if isinstance(event.id, np.generic) else event.id)
+        y, time_ns, n = event.y, event.time_ns, len(self.schema.classes)
+        if y is not None and not (is_whole(y) and 0 <= y < n):
+            raise Refusal("label", f"the class of an event is a number from 0 to {n - 1}, got {shown(y)}", "y")
+        if event.x is None and (y is None or name is None):
+            raise Refusal("form", "x is needed, or id and y")
+        if time_ns is not None and not (is_whole(time_ns) and 0 <= time_ns < 2**63):
+            raise Refusal("time", f"time_ns is nanoseconds from 1970 to 2262, got {shown(time_ns)}", "time")
+        device = _part(event.device)
+        x = None if event.x is None else self._noted(self._numbers(event.x))
+        return Event(x, None if y is None else int(y), name, None if time_ns is None else int(time_ns), device)
+
+    def _numbers(self, x: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """A vector as it is, or refused."""
+        try:
+            vector = np.array(x, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise Refusal("features", f"x must be numbers, got {shown(x)}") from None
+        if vector.shape != (self.schema.dim,):
+            raise Refusal("features", f"x must have the shape ({self.schema.dim},), got {vector.shape}")
+        for name, value in zip(self.schema.features, vector.tolist(), strict=True):
+            if abs(value) > FEATURE_MAX:  # False for NaN.
+                raise Refusal("features", f"feature '{name}' must be within ±{FEATURE_MAX:g}, got {value:g}", name)
+        return vector
+
     def _features(self, x: Mapping[str, Any]) -> npt.NDArray[np.float64]:
         try:
             return self.schema.vector(x, self._reading)
@@ -204,7 +239,9 @@ class Parser:
             raise Refusal("features", str(error)) from None
 
     def _vector(self, x: Mapping[str, Any]) -> npt.NDArray[np.float64]:
-        vector = self._features(x)
+        return self._noted(self._features(x))
+
+    def _noted(self, vector: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         there = ~np.isnan(vector)
         if not there.any():
             raise Refusal("features", "no feature has a value")
