@@ -75,7 +75,8 @@ def test_every_option_reaches_its_setting(tmp_path: Path) -> None:
     done = protovine("run", "e.toml", *options.split(), "--json", cwd=tmp_path)
     assert 0 == done.returncode, done.stderr
     resolved = json.loads(done.stdout)["experiment"]["resolved"]["paper-base"]
-    assert {"fanout": 2, "share_probability": 0.4, "schedule": "oldest"} == resolved["gossip"]
+    gossip = {"fanout": 2, "share_probability": 0.4, "schedule": "oldest", "schedule_parameters": {}}
+    assert gossip == resolved["gossip"]
     swarm = {
         "nodes": 3,
         "split": "label-skew:0.5",

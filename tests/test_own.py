@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,12 +17,15 @@ from sklearn.linear_model import SGDClassifier
 
 import protovine
 from protovine import own
-from protovine.errors import ConfigError
+from protovine.compress import CompressionResult, DbscanCompressor, GreedyCompressor
+from protovine.errors import ConfigError, RunError
 from protovine.experiments.define.config import RunSettings
 from protovine.experiments.define.prepare import own_code
 from protovine.experiments.sweep.grid import Sweep, plan
+from protovine.gossip.schedule import Broadcast, Coin, RoundRobin
 from protovine.learn import HedgedLVQCore, LogisticCore
 from protovine.learn.baselines.described import described, learner_table
+from protovine.prototypes import PrototypeSet
 from protovine.share import AlwaysGate
 from protovine.snapshot import pack
 from protovine.system import resolve
@@ -54,6 +58,54 @@ class Never(AlwaysGate):
 
     def passes(self, score: float) -> bool:
         return self.odd
+
+
+class Turns(RoundRobin):
+    """A schedule by another name."""
+
+
+class Rarely(Coin):
+    """Uses every k-th opportunity."""
+
+    def __init__(self, fanout: int, share_probability: float, rng: np.random.Generator, k: int = 10) -> None:
+        super().__init__(fanout, share_probability, rng)
+        self._k, self._count = k, 0
+
+    def choose(self, candidates: Sequence[int], total: int, now_ns: int) -> list[int]:
+        self._count += 1
+        return list(candidates[: self.fanout]) if self.active and self._count % self._k == 0 else []
+
+
+class ToAll(Broadcast):
+    """A schedule of one's own cannot send to all at once."""
+
+
+class Clusters(DbscanCompressor):
+    """A compressor by another name."""
+
+
+class Greedy(GreedyCompressor):
+    """Another one."""
+
+
+class Newest:
+    """Keeps the newest prototype of each class."""
+
+    def __init__(self, low: float, fails: bool = False) -> None:
+        assert low == 50
+        self.fails = fails
+
+    def compress(self, prototypes: PrototypeSet, limit: int) -> CompressionResult:
+        if self.fails:
+            raise ZeroDivisionError("no cluster")
+        last = [int(np.flatnonzero(prototypes.label == code)[-1]) for code in np.unique(prototypes.label)]
+        return CompressionResult(prototypes.take(sorted(last)), True)
+
+    def state(self) -> dict[str, object]:
+        return {}
+
+    def restore(self, state: dict[str, object]) -> None:
+        pass
 
 
 class Bayes(naive_bayes.GaussianNB):
@@ -132,6 +184,56 @@ def test_an_own_gate_decides():
     assert silent.runs[0].metrics["prototypes_sent"] == 0
     loud = {"gate": {"code": f"{HERE}:Never", "parameters": {"odd": True}}}
     assert hashes(["paper-base"], exchange=loud) == hashes(["paper-base"])
+
+
+@pytest.mark.parametrize("schedule", [Turns, f"{HERE}:Turns"])
+def test_an_own_schedule_runs_as_one_of_the_package_does(schedule):
+    there = hashes(["default", "paper-base"], gossip={"schedule": "round-robin"})
+    assert hashes(["default", "paper-base"], gossip={"schedule": schedule}) == there
+    parameters = {"schedule": Rarely, "schedule_parameters": {"k": 20}, "share_probability": 1.0}
+    run = protovine.run(protovine.Experiment(presets=["paper-base"], seeds=1, data={"limit": 200}, gossip=parameters))
+    # Each of five nodes uses one of 20 opportunities, of about 40, to send to four peers.
+    assert 5 * 4 * 1 <= run.runs[0].metrics["messages"] <= 5 * 4 * 3
+
+
+@pytest.mark.parametrize("compressor", [Clusters, f"{HERE}:Clusters"])
+def test_an_own_compressor_runs_as_one_of_the_package_does(compressor):
+    names = ["paper-cluster"]
+    assert hashes(names, learner={"compressor": compressor}) == hashes(names, learner={"compressor": "dbscan"})
+    server = {"exchange": {"compressor": f"{HERE}:Greedy"}}
+    assert hashes(["server"], **server) == hashes(["server"])
+
+
+def test_what_an_own_compressor_gets_and_raises():
+    small = protovine.Experiment(
+        presets=["paper-cluster"], seeds=1, data={"limit": 400}, learner={"compressor": Newest}
+    )
+    assert protovine.run(small).runs[0].metrics["prototypes_held_per_node"] < 50
+    fails = {"compressor": Newest, "compressor_parameters": {"fails": True}}
+    broken = protovine.Experiment(presets=["paper-cluster"], seeds=1, data={"limit": 400}, learner=fails)
+    words = r"paper-cluster, seed 0: ZeroDivisionError: no cluster \(.*test_own\.py:\d+\)"
+    with pytest.raises(RunError, match=words):
+        protovine.run(broken)
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"gossip": {"schedule": "conter"}}, r"gossip\.schedule must be one of coin, .* or module:Class, got 'conter'"),
+        ({"gossip": {"schedule": f"{HERE}:Conter"}}, r"gossip\.schedule: tests.test_own has no class 'Conter'"),
+        ({"gossip": {"schedule": Bayes}}, r"gossip\.schedule: tests.test_own:Bayes cannot be made: TypeError"),
+        ({"gossip": {"schedule": ToAll}}, r"gossip\.schedule: .*ToAll must choose peers; 'broadcast' sends to all"),
+        (
+            {"gossip": {"schedule_parameters": {"k": 3}}},
+            r"gossip\.schedule_parameters is for a class of your own \(module:Class\), and schedule is 'coin'",
+        ),
+        ({"learner": {"compressor": Bayes}}, r"learner\.compressor: .*Bayes is no Compressor: it lacks compress"),
+        ({"learner": {"compressor_parameters": {"k": 3}}}, r"compressor_parameters is for a class of your own"),
+    ],
+)
+def test_what_is_no_schedule_or_compressor_is_named(settings, problem):
+    with pytest.raises(ConfigError, match=problem):
+        hashes(["paper-cluster"], **settings)
 
 
 def test_classifiers_that_inherit_from_those_of_libraries():
@@ -264,6 +366,12 @@ def test_a_sweep_takes_classes_and_needs_a_module(monkeypatch):
     assert [point.settings.learner.kind for point in sweep.points] == ["own", "hedged"] * 5
     gates = Sweep.of({"presets": ["paper-base"], "seeds": 1, "grid": {"exchange.gate": [Never, "always"]}})
     assert [point.settings.exchange.gate.kind for point in gates.points] == ["own", "always"]
+    schedules = {"presets": ["paper-base"], "seeds": 1, "grid": {"gossip.schedule": [Turns, "coin"]}}
+    assert [point.settings.gossip.schedule for point in Sweep.of(schedules).points] == [f"{HERE}:Turns", "coin"]
+    compressors = {"presets": ["paper-cluster"], "seeds": 1, "learner": {"compressor": Clusters}}
+    (clustered,) = Sweep.of({**compressors, "grid": {"gossip.fanout": [2]}}).points
+    assert clustered.settings.learner.compressor == f"{HERE}:Clusters"
+    assert ["learner.compressor"] == list(own_code(clustered.settings))
     monkeypatch.setattr(sys.modules["__main__"], "Hedged", Hedged, raising=False)
     script = Sweep.of({"presets": ["isolated"], "seeds": 1, "learner": "__main__:Hedged"})
     with pytest.raises(ConfigError, match=r"__main__:Hedged stands in a script or a notebook; put it into a module"):

@@ -19,6 +19,16 @@ from protovine.errors import ConfigError, suggest
 _INSTALLED = tuple(
     os.path.realpath(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")
 )
+_HERE = os.path.dirname(os.path.realpath(__file__))
+# Settings that name such a class. The last four may have another name, too, without a colon.
+CODE_SETTINGS = (
+    "learner.code",
+    "exchange.gate.code",
+    "learner.classifier",
+    "learner.compressor",
+    "exchange.compressor",
+    "gossip.schedule",
+)
 _MODULE = "put it into a module, which other processes can import"
 
 
@@ -76,6 +86,20 @@ def path_of(kind: type) -> str:
     if kind.__qualname__ != kind.__name__:
         raise ConfigError(f"{kind.__qualname__} must be a class of a module, so that its name finds it")
     return f"{kind.__module__}:{kind.__name__}"
+
+
+def with_path(table: Any, key: str) -> Any:
+    """A table with the path of a class in place of the class under ``key``; all else stays as it is.
+
+    Examples
+    --------
+    >>> from fractions import Fraction
+    >>> with_path({"compressor": Fraction, "size_max": 50}, "compressor")
+    {'compressor': 'fractions:Fraction', 'size_max': 50}
+    """
+    if not isinstance(table, Mapping) or not inspect.isclass(table.get(key)):
+        return table
+    return {**table, key: path_of(table[key])}
 
 
 def table_of(part: Any) -> Any:
@@ -173,6 +197,19 @@ def is_script(path: str) -> bool:
     return path.startswith("__main__:")
 
 
+def said(error: BaseException) -> str:
+    """An error in one line, with the place in the user's own files, if it comes from there.
+
+    Examples
+    --------
+    >>> said(ValueError("no water"))
+    'ValueError: no water'
+    """
+    files = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
+    at = f" ({files[-1].filename}:{files[-1].lineno})" if files else ""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{at}"
+
+
 def _module(setting: str, name: str) -> ModuleType:
     here = os.getcwd()
     if here not in sys.path and "" not in sys.path:  # The folder of a script is there, that of a command is not.
@@ -198,9 +235,5 @@ def _with(parameters: Mapping[str, Any]) -> str:
     return f" with {dict(parameters)}" if parameters else ""
 
 
-def said(error: BaseException) -> str:
-    """An error of a user's code in one line, with the place where it was raised."""
-    frames = traceback.extract_tb(error.__traceback__)
-    last = frames[-1]
-    at = "" if last.filename == __file__ or last.filename.startswith("<frozen") else f" ({last.filename}:{last.lineno})"
-    return f"{type(error).__name__}: {' '.join(str(error).split())}{at}"
+def _is_users(file: str) -> bool:
+    return not file.startswith("<") and not os.path.realpath(file).startswith((*_INSTALLED, _HERE))

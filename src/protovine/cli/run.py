@@ -41,8 +41,9 @@ _FLAGS: tuple[tuple[tuple[str, ...], str, Any, str], ...] = (
     (
         ("--schedule",),
         "gossip.schedule",
-        click.Choice(["coin", "round-robin", "counter", "age-threshold", "oldest", "drift-age", "broadcast"]),
-        "At which opportunities to share, and with whom. [default: as the preset says]",
+        str,
+        "At which opportunities to share, and with whom: coin, round-robin, counter, age-threshold, oldest, drift-age, "
+        "broadcast, or your own as MODULE:CLASS. [default: as the preset says]",
     ),
     (
         ("--order",),

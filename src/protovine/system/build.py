@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Literal, assert_never, cast
+from typing import Any, Literal, assert_never, cast
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from protovine.drift import DriftWatch
 from protovine.errors import ConfigError
 from protovine.exchange import Exchange, LogExchange, ModelExchange, ServerExchange, SetExchange
 from protovine.gossip import BroadcastLog, Device, LogGossip, PushGossip, Schedule, make_schedule
+from protovine.gossip.schedule import Broadcast
 from protovine.learn import (
     AggregatorCore,
     ArrayLearner,
@@ -154,7 +155,14 @@ class NodeContext:
 
     def schedule(self, settings: GossipSettings) -> Schedule:
         """When to share and with whom."""
-        return make_schedule(settings.schedule, settings.fanout, settings.share_probability, self.draw("gossip"))
+        options = settings.fanout, settings.share_probability, self.draw("gossip")
+        if ":" not in settings.schedule:
+            return make_schedule(settings.schedule, *options)
+        made = own.make("gossip.schedule", settings.schedule, *options, parameters=settings.schedule_parameters)
+        _check_parts("gossip.schedule", settings.schedule, made, Schedule)
+        if isinstance(made, Broadcast):
+            raise ConfigError(f"gossip.schedule: {settings.schedule} must choose peers; 'broadcast' sends to all")
+        return cast(Schedule, made)
 
     def gossip(self) -> PushGossip:
         """The protocol of whole payloads."""
@@ -269,7 +277,7 @@ def _set_node(settings: SystemSettings, exchange: WholeSetSettings, context: Nod
 
 def _server_node(settings: SystemSettings, exchange: ServerSettings, context: NodeContext) -> Node:
     # The compressor aims at the whole of the size that it is asked for.
-    compressor = compress.compressor(exchange.compressor, low=100.0, high=100.0)
+    compressor = _compressor("exchange", exchange, low=100.0, high=100.0)
     learner = AggregatorCore(context.dim, context.n_classes, compressor, max(context.n_classes, exchange.size))
     share, inbox = _sets(exchange, context), _inbox(exchange.inbox, context)
     server = ServerExchange(learner, context.gossip(), context.schedule(settings.gossip), share)
@@ -323,12 +331,8 @@ def build_learner(
         case HedgedSettings():
             return HedgedLVQCore(dim, n_classes, **settings.model_dump(exclude={"kind"}))
         case XuILVQSettings():
-            compressor = compress.compressor(
-                settings.compressor,
-                low=settings.target_low,
-                high=settings.target_high,
-                weights=settings.compressor_weights,
-            )
+            low, high, weights = settings.target_low, settings.target_high, settings.compressor_weights
+            compressor = _compressor("learner", settings, low=low, high=high, weights=weights)
             options = settings.model_dump(include={"n_neighbors", "edge_age_max", "denoise_every", "size_max"})
             return XuILVQCore(dim, n_classes, compressor=compressor, **options)
         case BayesSettings():
@@ -355,6 +359,15 @@ def build_learner(
             return _own_learner(settings, dim, n_classes, int(draw("learner").integers(2**31)))
         case _:
             assert_never(settings)
+
+
+def _compressor(section: str, settings: XuILVQSettings | ServerSettings, **options: Any) -> compress.Compressor:
+    if ":" not in settings.compressor:
+        return compress.compressor(settings.compressor, **options)
+    setting, code = f"{section}.compressor", settings.compressor
+    made = own.make(setting, code, parameters=settings.compressor_parameters, **options)
+    _check_parts(setting, code, made, compress.Compressor)
+    return cast(compress.Compressor, made)
 
 
 def _own_learner(settings: OwnLearnerSettings, dim: int, n_classes: int, seed: int) -> ArrayLearner:

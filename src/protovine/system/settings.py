@@ -5,16 +5,19 @@ Each kind has its own table. A key of another kind is an error, never ignored.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, get_args
+import inspect
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from protovine.own import load_class
+from protovine.own import load_class, path_of
 from protovine.share.log import BITS_PER_BYTE
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 # 31 years: sums of these stay within integer nanoseconds.
 Seconds = Annotated[float, Field(ge=0, le=1e9)]
+
+_KEYWORDS = "keywords of its constructor"
 
 
 class Section(BaseModel):
@@ -36,6 +39,31 @@ class Section(BaseModel):
                 what = "a text or a number" if str in kinds and not isinstance(value, dict) else "a number"
                 raise ValueError(f"{name} must be {what}, got {str(odd).lower()}")
         return values
+
+
+def _hash(settings: Any) -> int:
+    # A table cannot be hashed. Equal settings have equal text without it.
+    tables = {name for name, field in type(settings).model_fields.items() if field.default_factory is dict}
+    return hash(settings.model_dump_json(exclude=tables))
+
+
+def _import_path(named: Any) -> Any:
+    if inspect.isclass(named):
+        return path_of(named)
+    if isinstance(named, str) and ":" not in named:
+        raise ValueError(f"must be module:Class, got '{named}'")
+    return named
+
+
+# A class of the user's own, in place of a name.
+ImportPath = Annotated[str, BeforeValidator(_import_path)]
+
+
+def _check_parameters(settings: Any, part: str) -> None:
+    """``ValueError`` if there are parameters for a class of the user's own, and none is named."""
+    parameters = f"{part}_parameters"
+    if getattr(settings, parameters) and ":" not in (named := getattr(settings, part)):
+        raise ValueError(f"{parameters} is for a class of your own (module:Class), and {part} is '{named}'")
 
 
 def _kinds(annotation: Any) -> frozenset[Any]:
@@ -74,9 +102,10 @@ class XuILVQSettings(Section):
         150, ge=0, le=10**9, description="learning steps between sweeps of isolated prototypes; 0 or a limit: never"
     )
     size_max: int = Field(0, ge=0, le=10**9, description="prototypes from which the set is compressed; 0 is no limit")
-    compressor: Literal["dbscan", "kmeans", "greedy", "top-greedy"] = Field(
-        "dbscan", description="how the set is compressed"
+    compressor: Literal["dbscan", "kmeans", "greedy", "top-greedy"] | ImportPath = Field(
+        "dbscan", description="how the set is compressed, or your own class as `module:Class`"
     )
+    compressor_parameters: dict[str, Any] = Field(default_factory=dict, description=f"{_KEYWORDS}, if it is your own")
     target_low: float = Field(
         50.0, gt=0, le=100, description="smallest size after compression, percent; all but dbscan aim at the middle"
     )
@@ -84,6 +113,13 @@ class XuILVQSettings(Section):
     compressor_weights: Literal["sum", "authors"] = Field(
         "sum", description="weights of centroids; authors only with dbscan and kmeans"
     )
+
+    __hash__ = _hash
+
+    @model_validator(mode="after")
+    def _own(self) -> Self:
+        _check_parameters(self, "compressor")
+        return self
 
 
 _Votes = Annotated[
@@ -105,14 +141,6 @@ class LogisticSettings(Section):
     has_prototypes: ClassVar[bool] = False
     kind: Literal["logistic"] = "logistic"
     rate: float = Field(0.1, ge=1e-6, le=10, description="step of the gradient descent")
-
-
-def _hash(settings: Any) -> int:
-    # A table cannot be hashed; equal settings have equal text.
-    return hash(repr(sorted(settings.parameters.items())) + settings.model_dump_json(exclude={"parameters"}))
-
-
-_KEYWORDS = "keywords of its constructor"
 
 
 class RiverSettings(Section):
@@ -283,9 +311,17 @@ class ServerSettings(WholeSetSettings):
 
     kind: Literal["server"] = "server"
     size: int = Field(200, ge=1, le=10**6, description="prototypes that the server returns, at least one per class")
-    compressor: Literal["greedy", "top-greedy", "kmeans"] = Field(
-        "greedy", description="how the server clusters the clients' sets, class by class"
+    compressor: Literal["greedy", "top-greedy", "kmeans"] | ImportPath = Field(
+        "greedy", description="how the server clusters the clients' sets, class by class, or your own as `module:Class`"
     )
+    compressor_parameters: dict[str, Any] = Field(default_factory=dict, description=f"{_KEYWORDS}, if it is your own")
+
+    __hash__ = _hash
+
+    @model_validator(mode="after")
+    def _own(self) -> Self:
+        _check_parameters(self, "compressor")
+        return self
 
 
 class ModelSettings(Section):
@@ -305,9 +341,20 @@ class GossipSettings(Section):
     share_probability: Probability = Field(
         0.1, description="probability that an opportunity is used (the paper's T); 0 is no gossip at all"
     )
-    schedule: Literal["coin", "round-robin", "counter", "age-threshold", "oldest", "drift-age", "broadcast"] = Field(
-        "coin", description="at which opportunities, and with whom"
+    schedule: (
+        Literal["coin", "round-robin", "counter", "age-threshold", "oldest", "drift-age", "broadcast"] | ImportPath
+    ) = Field("coin", description="at which opportunities, and with whom; or your own class as `module:Class`")
+    schedule_parameters: dict[str, Any] = Field(
+        default_factory=dict,
+        description=f"{_KEYWORDS}, if it is your own, after `fanout`, `share_probability` and `rng`",
     )
+
+    __hash__ = _hash
+
+    @model_validator(mode="after")
+    def _own(self) -> Self:
+        _check_parameters(self, "schedule")
+        return self
 
 
 class DriftSettings(Section):

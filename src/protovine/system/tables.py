@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from protovine.errors import ConfigError, suggest
-from protovine.system.settings import Section
+from protovine.system.settings import ImportPath, Section
 
 
 def read_tables(path: Path, what: str) -> dict[str, Any]:
@@ -237,6 +237,8 @@ def explain(error: ValidationError, values: dict[str, Any], root: type[Section])
         expected = str(problem.get("ctx", {}).get("expected") or problem.get("ctx", {}).get("expected_tags"))
         got = value.get("kind") if isinstance(value, dict) else value
         label = name if kind == "literal_error" else f"{name}.kind"
+        if field is not None and ImportPath in get_args(field.annotation):
+            expected = f"{expected.replace(' or ', ', ')} or module:Class"
         return f"{label} must be one of {expected.replace(chr(39), '')}, got '{got}'"
     if kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal"):
         return f"{name} must be {_range(field, problem)}, got {value}"

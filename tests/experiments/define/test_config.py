@@ -134,7 +134,7 @@ def test_centralised_is_one_node_that_gets_every_sample_in_the_order_of_arrival(
         ({"partition": {}}, "unknown key 'partition'"),
         (
             {"gossip": {"join": 3}},
-            "unknown key 'gossip.join' (known: fanout, schedule, share_probability)",
+            "unknown key 'gossip.join' (known: fanout, schedule, schedule_parameters, share_probability)",
         ),
         ({"exchange": {"budget_bytes_per_s": -1}}, "exchange.budget_bytes_per_s must be between 0 and"),
         ({"exchange": {"kind": "gossip"}}, "exchange.kind must be one of log, sets, server, models, got 'gossip'"),

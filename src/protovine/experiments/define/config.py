@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from protovine import system
 from protovine.errors import ConfigError
-from protovine.own import table_of
+from protovine.own import table_of, with_path
 from protovine.stream.options import OPTION_NAMES, ReadOptions
 from protovine.system import (
     DriftSettings,
@@ -260,7 +260,8 @@ class Experiment(Section):
     overrides; each applies to the presets whose kind has the key. ``gossip.share_probability`` of a preset that does
     not share (``isolated``) stays 0. Sections may be dictionaries; ``data`` may also be only its source. For presets
     ``river`` and ``gossip-trees``, ``learner`` may be a classifier of River or scikit-learn: its name, its class, or an
-    object, of which every node makes its own. A learner or a gate (``exchange.gate``) may be a class of your own, or
+    object, of which every node makes its own. A learner, a gate (``exchange.gate``), a compressor
+    (``learner.compressor``, ``exchange.compressor``) or a schedule (``gossip.schedule``) may be a class of your own, or
     its import path ``module:Class``.
 
     Raises
@@ -313,12 +314,13 @@ class Experiment(Section):
             values = {**values, "presets": (presets,)}
         if isinstance(values.get("exchange"), str):
             values = {**values, "exchange": {"kind": values["exchange"]}}
-        if isinstance(values.get("exchange"), dict) and "gate" in values["exchange"]:
-            values = {**values, "exchange": {**values["exchange"], "gate": table_of(values["exchange"]["gate"])}}
+        if isinstance(exchange := values.get("exchange"), dict):
+            gate = {"gate": table_of(exchange["gate"])} if "gate" in exchange else {}
+            values = {**values, "exchange": with_path(exchange, "compressor") | gate}
         if "learner" in values:
             from protovine.learn.baselines.described import learner_table
 
-            values = {**values, "learner": learner_table(values["learner"])}
+            values = {**values, "learner": with_path(learner_table(values["learner"]), "compressor")}
         return values
 
     def given(self) -> dict[str, Any]:

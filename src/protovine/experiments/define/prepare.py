@@ -16,7 +16,7 @@ from protovine.errors import ConfigError, DataError
 from protovine.experiments.define.build import HOLDOUT, Built, build
 from protovine.experiments.define.config import DataSettings, Experiment, RunSettings, SwarmSettings
 from protovine.learn.hedged.metrics import VARIANCE_FRACTION_MIN, VARIANCE_MIN
-from protovine.own import files_behind, is_script
+from protovine.own import CODE_SETTINGS, files_behind, is_script
 from protovine.stream import DataSet
 from protovine.stream.files import is_file_name
 from protovine.values import listed
@@ -202,7 +202,7 @@ def _files_of(prepared: Prepared) -> dict[str, str]:
 
 
 def own_code(settings: RunSettings, *, script: bool = False) -> dict[str, list[tuple[str, bytes]]]:
-    """The files of a user's own learner and gate, by the setting that names the class: names and contents.
+    """The files of a user's own code, by the setting that names the class (`own.CODE_SETTINGS`): names and contents.
 
     Parameters
     ----------
@@ -215,11 +215,13 @@ def own_code(settings: RunSettings, *, script: bool = False) -> dict[str, list[t
     ConfigError
         A class is not found, or stands in a script.
     """
-    learner, gate = settings.learner, getattr(settings.exchange, "gate", None)
-    paths = {"learner.code": getattr(learner, "code", ""), "exchange.gate.code": getattr(gate, "code", "")}
-    if learner.kind == "river" and ":" in learner.classifier:
-        paths["learner.classifier"] = learner.classifier
-    found = {key: files_behind(key, path) for key, path in paths.items() if path and not (script and is_script(path))}
+    found = {}
+    for key in CODE_SETTINGS:
+        path: Any = settings
+        for name in key.split("."):
+            path = getattr(path, name, "")
+        if ":" in path and not (script and is_script(path)):
+            found[key] = files_behind(key, path)
     return {key: [(file.name, file.read_bytes()) for file in files] for key, files in found.items()}
 
 

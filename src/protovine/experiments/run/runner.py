@@ -20,6 +20,7 @@ from protovine.experiments.define.prepare import Prepared, describe, describe_da
 from protovine.experiments.run.execute import execute
 from protovine.experiments.run.result import Result, Run
 from protovine.interrupts import interrupts_blocked, interrupts_deferred, interrupts_noted
+from protovine.own import said
 from protovine.stream import DataSet
 from protovine.system import warm
 
@@ -256,7 +257,7 @@ def _attempt(
     except (ConfigError, DataError, Cancelled):
         raise
     except Exception as error:
-        what = str(error) if isinstance(error, InvariantError) else f"{type(error).__name__}: {error}"
+        what = str(error) if isinstance(error, InvariantError) else said(error)
         stopped = RunError(f"{name}, seed {seed}: {what}")
         stopped.run = (name, seed)
         raise stopped from error

@@ -10,7 +10,7 @@ import numpy as np
 
 from protovine.errors import ConfigError
 from protovine.learn.baselines.described import described, learner_table, parameter_setting
-from protovine.own import path_of, table_of
+from protovine.own import CODE_SETTINGS, path_of, table_of
 from protovine.system import Section, merged_tables, nested
 
 # Keys of a learner that a classifier, given as a whole, decides.
@@ -133,7 +133,7 @@ def _plain(key: str, value: Any) -> Any:
     value = table_of(value) if key == "exchange.gate" else value
     if isinstance(value, Mapping):
         return {name: _plain(f"{key}.{name}", each) for name, each in value.items()}
-    if key in ("learner.code", "exchange.gate.code") and inspect.isclass(value):
+    if key in CODE_SETTINGS and inspect.isclass(value):
         return path_of(value)
     if isinstance(value, list | tuple):
         return [_plain(key, each) for each in value]
