@@ -158,7 +158,7 @@ def _nodes(axes: Axes) -> None:
     parallel = [trained_age(nodes=n, rate_hz=5.0, service_hz=300.0, set_size=250) for n in sizes]
     axes.plot(sizes, _known(parallel)[1], color=COLOURS[0], label="parallel")
     axes.plot(sizes, [0.2] * len(sizes), color=COLOURS[0], linestyle=":", linewidth=1.4)
-    axes.plot(sizes, [_in_turn(n, 250)[1] for n in sizes], color=COLOURS[2], label="sequential")
+    axes.plot(sizes, [_in_turn(n, 250)[1] for n in sizes], color=COLOURS[2], linestyle="--", label="sequential")
     arrival = [direct_push(nodes=n, rate_hz=5.0, schedule="sequential").mean_s for n in sizes]
     axes.plot(sizes, arrival, color=COLOURS[2], linestyle=":", linewidth=1.4)
     axes.plot([], [], color=GREY, linestyle=":", label="at arrival")

@@ -28,6 +28,7 @@ from protovine.experiments.report.plot import (
     Drawing,
     Floats,
     check_path,
+    line_style,
     log_both,
     look,
     save,
@@ -43,6 +44,7 @@ DPI = 110
 NAMES = {"full": "complete graph", "ring": "ring", "grid": "grid", "regular:4": "random, 4 neighbours", "star": "star"}
 ALL_SCHEDULES = (*SCHEDULES, "sequential")
 LINES = {name: COLOURS[i] for i, name in enumerate((*ALL_SCHEDULES, "forwarding"))}
+DASHES = {name: line_style(i) for i, name in enumerate(LINES)} | {"forwarding": (0, (9, 2))}
 T_LABEL, AGE_LABEL, BYTES_LABEL = "share probability T", "mean age [s]", "bytes per node and second"
 
 Panel = Callable[["Axes"], None]
@@ -160,7 +162,7 @@ def _against_T(axes: Axes, settings: dict[str, Any], most: int, others: Sequence
     for i, size in enumerate(sorted({*range(1, min(4, most) + 1), s})):
         curve = _curve(settings | {"fanout": size})
         if curve:
-            axes.plot(*curve, color=COLOURS[i], label=f"{chosen}, s = {size}")
+            axes.plot(*curve, color=COLOURS[i], linestyle=line_style(i), label=f"{chosen}, s = {size}")
     styles = ("-.", ":", "--", (0, (6, 1, 1, 1, 1, 1)))
     if settings["forwarding"] == "none":
         for style, schedule in zip(styles, (name for name in others if name != chosen), strict=False):
@@ -183,7 +185,7 @@ def _schedules_against_T(axes: Axes, settings: dict[str, Any], s: int) -> None:
         size = 1 if schedule == "round-robin" else s
         curve = _curve(settings | {"schedule": schedule, "fanout": size})
         assert curve is not None
-        axes.plot(*curve, color=LINES[schedule], label=f"{schedule}, s = {size}")
+        axes.plot(*curve, color=LINES[schedule], linestyle=DASHES[schedule], label=f"{schedule}, s = {size}")
     log_both(axes, T_LABEL, AGE_LABEL)
     axes.legend(fontsize=8.5)
 
@@ -250,15 +252,18 @@ def _least_ages(axes: Axes) -> None:
             ages[each.schedule].append(each.age.mean_s)
         forwarded.append(plan_age(**common, forwarding="peers").recommended.age.mean_s)
     for schedule, values in ages.items():
-        # Two of them nearly coincide.
-        look: dict[str, Any] = {"zorder": 3, "linestyle": (0, (4, 3))} if schedule == "round-robin" else {}
-        axes.plot(budgets, values, color=LINES[schedule], label=schedule, **look)
+        # Two of them nearly coincide: the one with gaps lies above.
+        order = 3 if schedule == "round-robin" else 2
+        axes.plot(budgets, values, color=LINES[schedule], linestyle=DASHES[schedule], label=schedule, zorder=order)
     # Turns of 1/rate: with everything used a node sends n times less than it could in parallel.
     T = np.geomspace(budgets[0] * nodes / budgets[-1], 1, 25)
     turns: dict[str, Any] = {"nodes": nodes, "fanout": nodes - 1, "rate_hz": rate_hz, "schedule": "sequential"}
     slow = [predict_age(share_probability=t, **turns).mean_s for t in T]
-    axes.plot(T * budgets[-1] / nodes, slow, color=LINES["sequential"], linestyle="--", label="sequential")
-    axes.plot(budgets, forwarded, color=LINES["forwarding"], linestyle="-.", label="coin, forwarding all")
+    axes.plot(
+        T * budgets[-1] / nodes, slow, color=LINES["sequential"], linestyle=DASHES["sequential"], label="sequential"
+    )
+    style = DASHES["forwarding"]
+    axes.plot(budgets, forwarded, color=LINES["forwarding"], linestyle=style, label="coin, forwarding all")
     axes.set_title("complete graph of 10 nodes, 10 samples/s, messages of 100 bytes", fontsize=10)
     log_both(axes, BYTES_LABEL, AGE_LABEL)
     axes.legend(fontsize=8.5)
@@ -275,8 +280,9 @@ def _around_plan(axes: Axes, plan: AgePlan, given: dict[str, Any]) -> None:
             T = 1 / np.unique((1 / T).round())
         chosen = settings | {"fanout": each.fanout, "schedule": each.schedule}
         ages = [predict_age(**chosen | {"share_probability": float(t)}) for t in T]
-        axes.plot(T * full, [getattr(age, name) for age in ages], color=LINES[each.schedule], linewidth=1.4)
-        axes.lines[-1].set_label(f"{each.schedule}, s = {each.fanout}")
+        look: dict[str, Any] = {"color": LINES[each.schedule], "linestyle": DASHES[each.schedule], "linewidth": 1.4}
+        label = f"{each.schedule}, s = {each.fanout}"
+        axes.plot(T * full, [getattr(age, name) for age in ages], label=label, **look)
         marker = {"markersize": 9, "label": "recommended"} if each is plan.recommended else {"markersize": 4.5}
         axes.plot(each.bytes_per_s, getattr(each.age, name), "o", color=LINES[each.schedule], **marker)
     if given["budget_bps"] is not None:
