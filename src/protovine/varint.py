@@ -6,6 +6,7 @@ from protovine.errors import CodecError
 
 # 9 groups of 7 bits hold any non-negative int64.
 _BYTES_MAX = 9
+MAX = 2**63 - 1
 _SHORT = [bytes([value]) for value in range(0x80)]
 
 
@@ -19,7 +20,7 @@ def write(value: int) -> bytes:
     """
     if 0 <= value <= 0x7F:  # Most are a single byte.
         return _SHORT[value]
-    if not 0 <= value < 2**63:
+    if not 0 <= value <= MAX:
         raise ValueError(f"a varint must be in [0, 2**63), got {value}")
     out = bytearray()
     while value > 0x7F:

@@ -147,6 +147,7 @@ numbers = st.integers(0, 2**63 - 1)
 def test_frame_survives_the_wire(kind: Kind, fields: list, created_ms: int, mask: int, entries: list) -> None:
     if kind != Kind.LOG:
         entries = [b"one"] if kind == Kind.SUMMARY else []
+    fields[2] = min(fields[2], 2**63 - 1 - len(entries))
     frame = LogFrame(kind, *fields[:4], created_ms * 10**6, *fields[4:], mask & ~1, tuple(entries))
     assert frame == LogFrame.decode(frame.encode())
 
@@ -231,6 +232,31 @@ def test_refusals_have_reasons_and_change_nothing(data: bytes, reason: str) -> N
         node.read(data, 1)
     assert reason == refused.value.reason
     assert before == node.state()
+
+
+@pytest.mark.parametrize("kind", [Kind.LOG, Kind.SUMMARY])
+def test_entries_at_the_end_of_all_numbers_cannot_stop_a_receiver(kind: Kind) -> None:
+    node = log()
+    entries = (b"a",) if kind == Kind.SUMMARY else (b"a", b"b")
+    last = replace(FRAME, kind=kind, sequence=2**63 - 1 - len(entries), entries=entries)
+    summary = replace(last, kind=Kind.SUMMARY, sequence=last.sequence - 1, entries=(b"s",))
+    take(node, summary.encode(), 1, EPOCH)
+    take(node, last.encode(), 1, EPOCH)
+    with pytest.raises(RemoteProtocolError, match="entries from number") as refused:
+        take(node, replace(last, sequence=last.sequence + 1).encode(), 1, EPOCH)
+    assert "malformed" == refused.value.reason
+    (answer,) = node.tick(NOTHING, EPOCH + 10 * SECOND)
+    assert last.last == LogFrame.decode(answer.data).acked
+
+
+def test_a_state_with_an_entry_beyond_all_numbers_can_be_restored() -> None:
+    before, after = log(), log()
+    take(before, replace(FRAME, kind=Kind.SUMMARY, sequence=9, entries=(b"s",)).encode(), 1, EPOCH)
+    before._contacts.of(1).watermark = 2**63 + 1  # As version 0.2.0 could be made to save it.
+    after.restore(before.state())
+    take(after, replace(FRAME, incarnation=2, entries=(b"a",)).encode(), 1, EPOCH)
+    (answer,) = after.tick(NOTHING, EPOCH + 10 * SECOND)
+    assert (2, 1) == (answer.frame.acked_incarnation, answer.frame.acked)
 
 
 def test_strangers_are_refused() -> None:

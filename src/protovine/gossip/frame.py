@@ -213,6 +213,9 @@ class LogFrame(msgspec.Struct, frozen=True, gc=False):
         wanted = {Kind.SUMMARY: 1, Kind.PROBE: 0}.get(kind, len(entries))
         if len(entries) != wanted:
             raise RemoteProtocolError("malformed", f"a {kind.name.lower()} has {wanted} entries, got {len(entries)}")
+        if sequence + len(entries) > varint.MAX:
+            # What follows could not be written: the receiver would acknowledge it.
+            raise RemoteProtocolError("malformed", f"entries from number {sequence} on")
         return cls(
             kind,
             sender,
@@ -233,7 +236,7 @@ def _read_fields(body: bytes) -> tuple[list[int], int, int]:
     for _ in range(_LOG_FIELDS):
         value, at = (body[at], at + 1) if at < len(body) and body[at] < 0x80 else varint.read(body, at)
         fields.append(value)
-    if fields[4] > (2**63 - 1) // _MS_NS:
+    if fields[4] > varint.MAX // _MS_NS:
         raise CodecError(f"created {fields[4]} ms after the epoch")
     size = fields[-1]
     if size > ENTRIES_MAX // 8 or at + size > len(body):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from protovine import varint
 from protovine.gossip.frame import Kind, LogFrame
 from protovine.gossip.peers import PeerView
 from protovine.records import SECOND_NS
@@ -62,6 +63,8 @@ class PeerLog:
         """Go on from `numbers`."""
         self.incarnation, self.watermark, self.mask = map(int, numbers[:3])
         self.samples_learnt, self.created_ns, self.accepted = map(int, numbers[3:])
+        if self.watermark > varint.MAX:  # Version 0.2.0 accepted such entries, and could not acknowledge them.
+            self.forget(whole=True)
 
     def restarted(self, incarnation: int, whole: bool) -> None:
         """The peer runs for the first time, or again and may have lost its memory: only new messages count.
