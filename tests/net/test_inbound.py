@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from protovine.gossip import Kind, LogFrame
 from protovine.net import MemberName, PlainEnvelope
 from protovine.net.inbound import HelloFrom, Inbound, InboundLimits, Message, Refusal
 from protovine.net.tally import PeerGroup, Tally
@@ -44,6 +45,15 @@ def test_hellos_of_others_than_neighbours_are_refused() -> None:
     inbound, tally, bob = pair(neighbours=frozenset({2}))
     assert (PeerGroup.UNKNOWN, "stranger") == reason(inbound.open(Channel.HELLO, bob.hello(0), 0, 0))
     assert not tally.received
+
+
+def test_a_message_is_of_the_incarnation_of_the_hello() -> None:
+    inbound, _, bob = pair()
+    inbound.open(Channel.HELLO, bob.hello(0), 0, 0)
+    for incarnation in (1, 2, 2**63 - 1):
+        payload = LogFrame(Kind.PROBE, 1, incarnation, 1, 0, 0, 0, 0, 0, ()).encode()
+        found = inbound.open(Channel.MESSAGE, bob.seal(0, payload), 0, 0)
+        assert found == Message(1, payload) if incarnation == 1 else reason(found) == (1, "stale")
 
 
 def test_a_peer_may_send_a_burst_and_then_its_rate() -> None:

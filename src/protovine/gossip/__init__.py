@@ -11,7 +11,7 @@
 from protovine.gossip.broadcast import BroadcastLog
 from protovine.gossip.budget import Device
 from protovine.gossip.entries import LogOutgoing, Summary
-from protovine.gossip.frame import MESSAGE_BYTES_MAX, Frame, Kind, LogFrame, kind_name
+from protovine.gossip.frame import MESSAGE_BYTES_MAX, Frame, Kind, LogFrame, incarnation_of, kind_name
 from protovine.gossip.log import LogGossip
 from protovine.gossip.peers import EVERYONE, UNSENT, PeerView, Standing
 from protovine.gossip.push import OfferLike, Outgoing, PushGossip
@@ -38,6 +38,7 @@ __all__ = [
     "Schedule",
     "Standing",
     "Summary",
+    "incarnation_of",
     "kind_name",
     "make_schedule",
 ]

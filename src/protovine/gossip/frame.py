@@ -72,6 +72,23 @@ def kind_name(data: bytes) -> str:
     return _KIND_NAMES.get(data[1] & 0x0F, "unknown") if len(data) > 1 and data[0] == MAGIC else "unknown"
 
 
+def incarnation_of(data: bytes) -> int | None:
+    """The incarnation of the sender that a message names; None if it is none of ours, or cut off.
+
+    Examples
+    --------
+    >>> incarnation_of(bytes([0x70, 0x12, 3, 7])), incarnation_of(b"noise")
+    (7, None)
+    """
+    if len(data) < 2 or data[0] != MAGIC:
+        return None
+    try:
+        _, at = varint.read(data, 2)
+        return varint.read(data, at)[0]
+    except CodecError:
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """A message, decoded.

@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from protovine.errors import MissingKeysError, RemoteProtocolError
-from protovine.gossip import kind_name
+from protovine.gossip import incarnation_of, kind_name
 from protovine.net.pacing import TokenBucket
 from protovine.net.security.base import EnvelopeLike
 from protovine.net.security.group import KEY_MARK
@@ -98,6 +98,7 @@ class Inbound:
         self._to_all = 0  # Messages to all in the queue.
         self._closed = False
         self._hellos = TokenBucket(limits.hellos_per_s, limits.hello_burst, now_ns)
+        self._incarnations: dict[int, int] = {}  # Of the newest hello of each peer.
         self._budgets: dict[int, tuple[TokenBucket, TokenBucket]] = {}
 
     @property
@@ -164,12 +165,17 @@ class Inbound:
         if is_key:
             self.envelope.group.take_key(peer, payload)
             return None
+        said, known = incarnation_of(payload), self._incarnations.get(peer)
+        if said != known and None not in (said, known):
+            # Nobody could exceed a number that its hello does not bound, and later starts would stay unheard.
+            return Refusal(peer, RemoteProtocolError("stale", f"node {peer} is incarnation {known}, not {said}"))
         return Message(peer, payload)
 
     def _hello(self, data: bytes, asks: bool, now_ns: int, wall_ns: int) -> HelloFrom:
         member = self.envelope.accept_hello(data, wall_ns, lambda: self._hellos.take(now_ns))
         if self.neighbours is not None and member.id not in self.neighbours:
             raise RemoteProtocolError("stranger", f"{member.name} is not a neighbour")
+        self._incarnations[member.id] = member.incarnation
         self.tally.count_received(member.id, HELLO, len(data))
         self.tally.met(member.name)
         return HelloFrom(member, asks)

@@ -5,6 +5,23 @@ from __future__ import annotations
 from protovine.records import SECOND_NS
 
 
+# Starts are numbered by minutes, one after the other, or, where the last number was lost, by seconds since 1970.
+_STARTS_AHEAD = 2**32
+
+
+def incarnation_max(now_ns: int) -> int:
+    """The highest number of a start that is believed at this time.
+
+    It grows with time, so the thief of a key cannot take a number that no later start could exceed.
+
+    Examples
+    --------
+    >>> incarnation_max(2 * 10**9)
+    4294967298
+    """
+    return now_ns // SECOND_NS + _STARTS_AHEAD
+
+
 class TokenBucket:
     """Allows ``rate_per_s`` tokens per second in the long run, and at most ``burst`` at once.
 

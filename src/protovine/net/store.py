@@ -15,13 +15,13 @@ from typing import Any
 
 from protovine.errors import ConfigError, SnapshotError
 from protovine.net.about import added, additions, changes, check_about, misfit
+from protovine.net.pacing import incarnation_max
 from protovine.snapshot import pack, unpack
 
 # A start without saving is better than none.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 # Layout of what a runtime keeps besides the node's own snapshot; older ones are read, newer ones refused.
 FORMAT = 3
-_STARTS_MAX = 2**62
 _NEWEST, _PREVIOUS = "snapshot.bin", "snapshot.previous.bin"
 # Files that a state folder has.
 STATE_FILES = (_NEWEST, _PREVIOUS, "lock", "incarnation")
@@ -104,7 +104,7 @@ class Store:
         last = 0
         try:
             last = int(path.read_text(encoding="ascii"))
-            if not 0 <= last < _STARTS_MAX:
+            if not 0 <= last < incarnation_max(time.time_ns()):
                 raise ValueError(last)
         except FileNotFoundError:
             pass

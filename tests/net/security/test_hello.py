@@ -23,7 +23,8 @@ from protovine.net import (
     load_trust,
     revoke,
 )
-from protovine.net.security.hello import HELLO_AGE_MAX_NS, HELLO_BYTES_MAX, HELLO_REFRESH_NS
+from protovine.net.pacing import incarnation_max
+from protovine.net.security.hello import HELLO_AGE_MAX_NS, HELLO_BYTES_MAX, HELLO_REFRESH_NS, INCARNATION_MAX
 from tests.net.conftest import NOW
 from tests.net.security.hellos import DAY_NS, NOW_NS, envelope, hello_refused, refused, rewritten
 
@@ -92,6 +93,33 @@ def test_what_is_known_of_a_member_outlives_its_certificate(tmp_path: Path, why:
     bob.accept_hello(ann.hello(now_ns), now_ns)
     ann.accept_hello(bob.hello(now_ns), now_ns)
     assert (ann.id, b"again") == bob.open(ann.seal(bob.id, b"again"))
+
+
+def test_a_thief_cannot_take_the_last_incarnation(tmp_path: Path) -> None:
+    """Bob's key is stolen, and then revoked: the next bob can always go on as a higher incarnation."""
+    authority = tmp_path / "authority"
+    create_authority(authority, "barn", now=NOW)
+    for name in ("ann", "bob"):
+        issue(authority, name, tmp_path / name, now=NOW)
+    trust, stolen = load_trust(authority), load_identity(tmp_path / "bob")
+    ann = envelope(load_identity(tmp_path / "ann"), trust)
+    hello_refused("malformed", ann, envelope(stolen, trust, incarnation=INCARNATION_MAX).hello(NOW_NS))
+    highest = incarnation_max(NOW_NS)
+    hello_refused("malformed", ann, envelope(stolen, trust, incarnation=highest + 1).hello(NOW_NS))
+    ann.accept_hello(envelope(stolen, trust, incarnation=highest).hello(NOW_NS), NOW_NS)
+    revoke(authority, "bob", now=NOW)
+    issue(authority, "bob", tmp_path / "again", now=NOW)
+    ann.update_trust(load_trust(authority), NOW_NS)
+    later_ns = NOW_NS + 10**9
+    bob = envelope(load_identity(tmp_path / "again"), load_trust(authority), incarnation=3)
+    hello_refused("stale", ann, bob.hello(later_ns), later_ns)
+    known = ann.known_hello(bob.id)
+    assert known is not None
+    with pytest.raises(OwnNameError) as caught:
+        bob.accept_hello(known, later_ns)
+    bob.raise_to(caught.value.incarnation + 1)
+    assert "bob" == ann.accept_hello(bob.hello(later_ns), later_ns).name
+    hello_refused("malformed", bob, rewritten(known, stolen, incarnation=INCARNATION_MAX))
 
 
 def test_nobody_else_speaks_in_the_name_of_a_node(

@@ -69,6 +69,7 @@ from protovine.net.security.hello import (
     Remembered,
     check_afforded,
     check_hello,
+    check_incarnation,
     check_own_name,
     check_parameters,
     check_raised,
@@ -279,6 +280,7 @@ class Envelope:
             In the name of this node, and signed by a key of that name.
         """
         body, hello = read_hello(data, SIGNED)
+        check_incarnation(body, now_ns)
         if check_own_name(body, self.member):
             self._refuse_own(body, hello, data, afford)
         peer = self._peers.get(body.id)

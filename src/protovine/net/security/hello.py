@@ -27,6 +27,7 @@ from protovine.errors import (
     check_range,
 )
 from protovine.gossip import MESSAGE_BYTES_MAX
+from protovine.net.pacing import incarnation_max
 from protovine.net.security.identity import CERTIFICATE_BYTES_MAX, MEMBER_ID_MAX, MemberName
 
 MAGIC = 0x76
@@ -183,6 +184,12 @@ def check_hello(body: HelloBody, now_ns: int, own: MemberName, schema: bytes, kn
         )
     if abs(now_ns - body.created_ns) > HELLO_AGE_MAX_NS:
         raise RemoteProtocolError("stale", f"the hello of {body.name!r} was made more than a day from now")
+
+
+def check_incarnation(body: HelloBody, now_ns: int) -> None:
+    """`RemoteProtocolError` for an incarnation that no start can have: later starts could not exceed it."""
+    if body.incarnation > incarnation_max(now_ns):
+        raise RemoteProtocolError("malformed", f"{body.name!r} claims to be incarnation {body.incarnation}")
 
 
 def check_own_name(body: HelloBody, own: MemberName) -> bool:

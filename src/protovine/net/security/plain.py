@@ -19,6 +19,7 @@ from protovine.net.security.hello import (
     Remembered,
     check_afforded,
     check_hello,
+    check_incarnation,
     check_own_name,
     check_parameters,
     check_raised,
@@ -114,6 +115,7 @@ class PlainEnvelope:
             As of `Envelope.accept_hello`, without the reasons that need certificates or signatures.
         """
         body, _ = read_hello(data, PLAIN)
+        check_incarnation(body, now_ns)
         if check_own_name(body, self.member):
             if body.public in self._mine:
                 raise RemoteProtocolError("echo", "this node's own hello came back")
