@@ -15,7 +15,8 @@ from protovine.net.pacing import TokenBucket
 from protovine.net.security.base import EnvelopeLike
 from protovine.net.security.group import KEY_MARK
 from protovine.net.security.hello import Member
-from protovine.net.tally import HELLO, SENDER_KEY, PeerGroup, PeerKey, Tally
+from protovine.net.security.words import WORD_MARK
+from protovine.net.tally import HELLO, REVOCATIONS, SENDER_KEY, PeerGroup, PeerKey, Tally
 from protovine.net.transport import Channel
 
 
@@ -58,6 +59,14 @@ class HelloFrom:
 
     member: Member
     asks: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word about revocations or tombstones; ``peer`` has sealed it, if it is one."""
+
+    peer: PeerKey
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +145,15 @@ class Inbound:
         self._to_all -= channel is Channel.BROADCAST
         return channel, data
 
-    def open(self, channel: Channel, data: bytes, now_ns: int, wall_ns: int) -> Message | HelloFrom | Refusal | None:
+    def open(
+        self, channel: Channel, data: bytes, now_ns: int, wall_ns: int
+    ) -> Message | HelloFrom | Word | Refusal | None:
         """What the bytes are, if envelope and limits accept them; certificates and hellos are judged by ``wall_ns``.
 
         None: a peer's sender key, which the envelope has taken.
         """
+        if channel is Channel.REVOCATIONS:
+            return Word(PeerGroup.UNKNOWN, data)
         try:
             if channel is Channel.MESSAGE:
                 return self._message(*self.envelope.open(data), len(data), now_ns)
@@ -154,10 +167,12 @@ class Inbound:
 
     def _message(
         self, peer: int, payload: bytes, data_bytes: int, now_ns: int, to_all: bool = False
-    ) -> Message | Refusal | None:
+    ) -> Message | Word | Refusal | None:
         is_key = payload.startswith(KEY_MARK) and not to_all
-        self.tally.count_received(peer, SENDER_KEY if is_key else kind_name(payload), data_bytes)
-        if peer in self.cut:
+        is_word = payload.startswith(WORD_MARK) and not to_all
+        kind = SENDER_KEY if is_key else REVOCATIONS if is_word else kind_name(payload)
+        self.tally.count_received(peer, kind, data_bytes)
+        if peer in self.cut and not is_word:
             return Refusal(peer, RemoteProtocolError("cut", "an operator has cut this link"))
         messages, size = self._budget(peer, now_ns)
         if not messages.take(now_ns) or not size.take(now_ns, data_bytes):
@@ -165,6 +180,8 @@ class Inbound:
         if is_key:
             self.envelope.group.take_key(peer, payload)
             return None
+        if is_word:
+            return Word(peer, payload.removeprefix(WORD_MARK))
         said, known = incarnation_of(payload), self._incarnations.get(peer)
         if said != known and None not in (said, known):
             # Nobody could exceed a number that its hello does not bound, and later starts would stay unheard.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from protovine.records import SECOND_NS
 
-
 # Starts are numbered by minutes, one after the other, or, where the last number was lost, by seconds since 1970.
 _STARTS_AHEAD = 2**32
 

@@ -30,7 +30,7 @@ from protovine.net.broadcasting import Broadcasting
 from protovine.net.causes import Causes, log_cause
 from protovine.net.claim import SHARED, Claim, ClaimAction
 from protovine.net.clock import Clock
-from protovine.net.inbound import HelloFrom, Inbound, InboundLimits, Message, Refusal
+from protovine.net.inbound import HelloFrom, Inbound, InboundLimits, Message, Refusal, Word
 from protovine.net.refusals import Refusals
 from protovine.net.reopening import Reopening
 from protovine.net.roster import Order, Roster, RosterTiming
@@ -124,6 +124,7 @@ class Runtime:
         self.broadcasting = Broadcasting(
             envelope, self.roster, transport, self.tally, lambda: broadcasts and not self.claim.stands_by, now_ns
         )
+        self.trusting.quiet = lambda: self.claim.stands_by
         self.trusting.forgot, self.trusting.renewed = self.snapshots.request, self.broadcasting.hand_keys
         self._keep_record = record
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -323,15 +324,13 @@ class Runtime:
         if self.claim.stands_by and channel in (Channel.MESSAGE, Channel.BROADCAST):
             return  # It is for the process that has the name.
         now_ns, steady_ns = self.now_ns(), self.clock.steady()
-        if channel is Channel.REVOCATIONS:
-            try:
-                self.trusting.take(data, now_ns, steady_ns)
-            except RemoteProtocolError as error:
-                self.refusals.add(PeerGroup.UNKNOWN, error)
-            self._carry_out()
-            return
         found = self.inbound.open(channel, data, steady_ns, now_ns)
-        if isinstance(found, Message):
+        if isinstance(found, Word):
+            try:
+                self.trusting.take(found.data, now_ns, steady_ns, found.peer)
+            except RemoteProtocolError as error:
+                self.refusals.add(found.peer, error)
+        elif isinstance(found, Message):
             try:
                 self.node.receive(found.payload, found.peer, now_ns)
             except RemoteProtocolError as error:

@@ -16,6 +16,7 @@ RECENT = 1000
 # The kind of hellos among the kinds of messages.
 HELLO = "hello"
 SENDER_KEY = "sender_key"
+REVOCATIONS = "revocations"
 # Members with another schema that are remembered by name: anybody can make up names.
 _OTHERS_MAX = 20
 

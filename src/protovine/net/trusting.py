@@ -5,10 +5,11 @@ Like the roster, this does no I/O of its own and reads no clock.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Iterable
 
-from protovine.errors import RemoteProtocolError
+from protovine.errors import LocalProtocolError, RemoteProtocolError
 from protovine.exchange import FOREVER_NS
 from protovine.net.clock import shown_range
 from protovine.net.contribution import gone, remaining
@@ -19,7 +20,8 @@ from protovine.net.security.hello import Member
 from protovine.net.security.identity import Identity, Tombstone, Trust, common_name
 from protovine.net.security.orders import Orders, SignedTombstone, is_about_orders, read_tombstone
 from protovine.net.security.revocations import Revocations
-from protovine.net.tally import PeerGroup, Tally
+from protovine.net.security.words import WORD_MARK
+from protovine.net.tally import REVOCATIONS, PeerGroup, PeerKey, Tally
 from protovine.net.transport import Transport
 from protovine.node import Node
 
@@ -46,6 +48,8 @@ class Trusting:
         Called when the node has forgotten what a tombstone names.
     renewed : callable () -> None
         Called when the envelope may have another sender key.
+    quiet : callable () -> bool
+        Whether peers do not know this process, because another one has its name: then nothing is sealed for them.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class Trusting:
         self.keep_orders: Callable[[list[SignedTombstone]], None] = lambda stones: None
         self.forgot: Callable[[], None] = lambda: None
         self.renewed: Callable[[], None] = lambda: None
+        self.quiet: Callable[[], bool] = lambda: False
         self._roster, self._node, self._transport, self._tally = roster, node, transport, tally
         self._envelope = envelope if isinstance(envelope, Envelope) else None
         self._revocations = self._orders = None
@@ -145,14 +150,18 @@ class Trusting:
             self._envelope.renew(identity)
             self._roster.renew()
 
-    def take(self, data: bytes, now_ns: int, steady_ns: int) -> None:
-        """A word about revoked certificates or tombstones, from any process; `RemoteProtocolError` if it is none."""
+    def take(self, data: bytes, now_ns: int, steady_ns: int, peer: PeerKey = PeerGroup.UNKNOWN) -> None:
+        """A word about revoked certificates or tombstones; `RemoteProtocolError` if it is none.
+
+        It is from any process, unless a ``peer`` has sealed it.
+        """
         if self._revocations is None or self._orders is None:
             return
+        by = peer if isinstance(peer, int) else None
         if is_about_orders(data):
-            self._took(self._orders.take(data, now_ns, steady_ns), now_ns)
+            self._took(self._orders.take(data, now_ns, steady_ns, by), now_ns)
             return
-        found = self._revocations.take(data, steady_ns)
+        found = self._revocations.take(data, steady_ns, by)
         if found is not None:
             new = len(found.revoked - self._revocations.trust.revoked)
             _log.info("a newer revocation list came from another member", extra={"number": found.number, "new": new})
@@ -205,7 +214,21 @@ class Trusting:
 
     def send(self) -> None:
         """Send others what they should know."""
-        if self._revocations is not None and self._orders is not None:
-            for peer, data in (*self._revocations.drain(), *self._orders.drain()):
-                self._tally.count_sent(PeerGroup.ALL if peer is None else PeerGroup.UNKNOWN, "revocations", len(data))
-                self._transport.send_revocations(peer, data)
+        if self._revocations is None or self._orders is None:
+            return
+        for peer, data in (*self._revocations.drain_sealed(), *self._orders.drain_sealed()):
+            self._send_sealed(peer, data)
+        for to, data in (*self._revocations.drain(), *self._orders.drain()):
+            for peer in sorted(self._roster.peers) if to is None else ():
+                self._send_sealed(peer, data)
+            self._tally.count_sent(PeerGroup.ALL if to is None else PeerGroup.UNKNOWN, REVOCATIONS, len(data))
+            self._transport.send_revocations(to, data)
+
+    def _send_sealed(self, peer: int, word: bytes) -> None:
+        """Send a word to a peer so that no flood of open words holds it up."""
+        if self._envelope is None or self.quiet():
+            return
+        with contextlib.suppress(LocalProtocolError):  # It is not met any more, and open words may still reach it.
+            sealed = self._envelope.seal(peer, WORD_MARK + word)
+            self._tally.count_sent(peer, REVOCATIONS, len(sealed))
+            self._transport.send(peer, sealed)

@@ -307,3 +307,24 @@ def test_a_set_survives_its_file(folder: Path, trust: Trust) -> None:
     for noise in (b"", b"noise", b"\x91\x01"):
         with pytest.raises(ValueError, match="no tombstones of operators"):
             unpack_tombstones(noise)
+
+
+def test_a_flood_of_open_words_holds_up_no_sealed_one(folder: Path, trust: Trust) -> None:
+    has, lacks = Orders(1, trust, 0), Orders(0, trust, 0)
+    has.take(offer([signed(folder)]), NOW_NS, 0)
+    has.drain()
+    has.met(0)
+    ((_, word),) = has.drain()
+    for _ in range(200):
+        lacks.take(word, NOW_NS, 0)
+    lacks.drain()
+    with pytest.raises(RemoteProtocolError, match="more messages"):
+        lacks.take(word, NOW_NS, 0)
+    ((_, word),) = has.drain_sealed()
+    assert [] == lacks.take(word, NOW_NS, 0, by=1) == lacks.drain()
+    ((peer, question),) = lacks.drain_sealed()
+    assert 1 == peer and [] == has.take(question, NOW_NS, 0, by=0) == has.drain()
+    ((peer, answer),) = has.drain_sealed()
+    assert 0 == peer and 1 == len(lacks.take(answer, NOW_NS, 0, by=1)) and has.digest == lacks.digest
+    with pytest.raises(RemoteProtocolError, match="node 2 sealed a word of node 1"):
+        lacks.take(word, NOW_NS, 0, by=2)

@@ -155,3 +155,42 @@ def test_noise_and_floods_are_refused(lists: list[Trust]) -> None:
         one.take(word, 0)
     assert "flood" == error.value.reason and len(one.drain()) <= 200
     one.take(word, S)
+
+
+def test_a_flood_of_open_words_holds_up_no_sealed_one(lists: list[Trust]) -> None:
+    one, other = Revocations(0, lists[0], 0), Revocations(1, lists[1], 0)
+    made_up = Revocations(2, lists[2], 0)
+    made_up.met(0)
+    ((_, noise),) = made_up.drain()
+    for _ in range(200):
+        one.take(noise, 0)
+    one.drain()
+    other.met(0)
+    ((_, word),) = other.drain()
+    with pytest.raises(RemoteProtocolError, match="more messages"):
+        one.take(word, 0)
+    ((peer, word),) = other.drain_sealed()
+    assert 0 == peer and one.take(word, 0, by=1) is None and not one.drain()
+    ((peer, question),) = one.drain_sealed()
+    assert 1 == peer and other.take(question, 0, by=0) is None and not other.drain()
+    ((peer, answer),) = other.drain_sealed()
+    found = one.take(answer, 0, by=1)
+    assert 0 == peer and found is not None and lists[1].number == found.number
+
+
+def test_a_member_seals_only_its_own_words(lists: list[Trust]) -> None:
+    one, other = Revocations(0, lists[0], 0), Revocations(1, lists[1], 0)
+    other.met(0)
+    with pytest.raises(RemoteProtocolError, match="node 2 sealed a word of node 1") as error:
+        one.take(other.drain_sealed()[0][1], 0, by=2)
+    assert "impostor" == error.value.reason
+
+
+def test_a_member_that_announces_a_list_in_both_ways_is_asked_once(lists: list[Trust]) -> None:
+    one, other = Revocations(0, lists[0], 0), Revocations(1, lists[1], 0)
+    other.met(0)
+    for _, word in other.drain_sealed():
+        one.take(word, 0, by=1)
+    for _, word in other.drain():
+        one.take(word, 0)
+    assert [1] == [peer for peer, _ in one.drain_sealed()] and not one.drain()

@@ -32,7 +32,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from protovine.errors import RemoteProtocolError
-from protovine.net.pacing import TokenBucket
 from protovine.net.security.commands import Signer
 from protovine.net.security.identity import (
     CERTIFICATE_BYTES_MAX,
@@ -45,6 +44,7 @@ from protovine.net.security.identity import (
     parse_certificate,
 )
 from protovine.net.security.revocations import REMIND_NS, RETRY_NS
+from protovine.net.security.words import Words
 from protovine.records import SECOND_NS
 
 PER_OPERATOR_MAX, OPERATORS_MAX = 100, 32
@@ -53,8 +53,8 @@ AHEAD_NS = 3600 * SECOND_NS
 _ECDSA = ec.ECDSA(hashes.SHA256())
 _LABEL = b"protovine tombstone\0"
 _ID_BYTES, _ALL_MAX = 16, PER_OPERATOR_MAX * OPERATORS_MAX
-# Tombstones of one message, and messages and signatures that are checked, in the long run and at once.
-_PART, _PER_S, _BURST = 32, 20.0, 200.0
+# Tombstones of one message.
+_PART = 32
 _Time = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 _Id = Annotated[bytes, msgspec.Meta(min_length=_ID_BYTES, max_length=_ID_BYTES)]
 _Stone = Annotated[bytes, msgspec.Meta(max_length=CERTIFICATE_BYTES_MAX + 1024)]
@@ -170,7 +170,7 @@ def is_about_orders(data: bytes) -> bool:
     return data[:1] == b"\x94"
 
 
-class Orders:
+class Orders(Words):
     """The operators' tombstones that one member keeps, and what it tells others of them.
 
     Parameters
@@ -183,12 +183,12 @@ class Orders:
     """
 
     def __init__(self, member: int, trust: Trust, now_ns: int) -> None:
+        super().__init__(now_ns)
         self.member, self.trust = member, trust
         self._stones: dict[bytes, SignedTombstone] = {}
-        self._orders: list[tuple[int | None, bytes]] = []
         self._remind_at_ns, self._retry_at_ns = now_ns + REMIND_NS, now_ns + RETRY_NS
-        self._asked: int | None = None  # Who has what this member lacks.
-        self._answers = TokenBucket(_PER_S, _BURST, now_ns)
+        # Who has what this member lacks, and who sealed the word that says so.
+        self._asked: tuple[int, int | None] | None = None
 
     @property
     def stones(self) -> list[SignedTombstone]:
@@ -203,6 +203,7 @@ class Orders:
     def met(self, peer: int) -> None:
         """The peer said hello, or is heard again."""
         if self._stones:
+            self._tell(peer, peer)
             self._tell(peer)
 
     def retrust(self, trust: Trust) -> list[SignedTombstone]:
@@ -230,45 +231,47 @@ class Orders:
             self._tell(None)
         return new
 
-    def take(self, data: bytes, wall_ns: int, now_ns: int) -> list[SignedTombstone]:
+    def take(self, data: bytes, wall_ns: int, now_ns: int, by: int | None = None) -> list[SignedTombstone]:
         """The tombstones that a message brings and that are new; they are kept.
 
-        ``wall_ns`` is the time that signatures are compared with.
+        ``wall_ns`` is the time that signatures are compared with, ``by`` the member that sealed the message, or None.
 
         Raises
         ------
         RemoteProtocolError
-            ``malformed``, ``flood``, or as `read_tombstone`: nothing of the message is kept.
+            ``malformed``, ``flood``, ``impostor``, or as `read_tombstone`: nothing of the message is kept.
         """
         try:
             message = _messages.decode(data)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise RemoteProtocolError("malformed", f"not a message about tombstones: {error}") from None
+        if by not in (None, message.sender):
+            raise RemoteProtocolError("impostor", f"node {by} sealed a word of node {message.sender}")
         if message.sender == self.member:
             return []
-        self._pay(now_ns)
+        self._pay(by, now_ns)
         if message.stones:
             found = []
             for each in message.stones:
                 if _known_id(each) not in self._stones:
-                    self._pay(now_ns)
+                    self._pay(by, now_ns)
                     found.append(read_tombstone(each, self.trust, wall_ns))
             return self.add(found)
         if message.digest == self.digest or message.sender is None:
-            if message.sender == self._asked:
+            if self._asked is not None and message.sender == self._asked[0]:
                 self._asked = None
             return []
         if message.have is None:
-            self._ask(message.sender)
+            self._ask(message.sender, by)
             return []
         theirs = set(message.have)
         lacking = [each.data for id, each in self._stones.items() if id not in theirs]
         for at in range(0, len(lacking), _PART):
-            if not self._answers.take(now_ns):
+            if not self._heed(by, now_ns):
                 break  # It asks again.
-            self._orders.append((message.sender, self._message(None, lacking[at : at + _PART])))
+            self._say(message.sender, self._message(None, lacking[at : at + _PART]), by)
         if theirs - self._stones.keys():
-            self._ask(message.sender)
+            self._ask(message.sender, by)
         return []
 
     def next_timer_ns(self) -> int:
@@ -284,24 +287,19 @@ class Orders:
         if now_ns >= self._retry_at_ns:
             self._retry_at_ns = now_ns + RETRY_NS
             if self._asked is not None:
-                peer, self._asked = self._asked, None
-                self._orders.append((peer, self._message(list(self._stones), [])))
+                asked, self._asked = self._asked, None
+                self._say(asked[0], self._message(list(self._stones), []), asked[1])
 
-    def drain(self) -> list[tuple[int | None, bytes]]:
-        """Messages since the last call, each for a member or for all (None)."""
-        orders, self._orders = self._orders, []
-        return orders
-
-    def _pay(self, now_ns: int) -> None:
-        if not self._answers.take(now_ns):
+    def _pay(self, by: int | None, now_ns: int) -> None:
+        if not self._heed(by, now_ns):
             raise RemoteProtocolError("flood", "more messages about tombstones than this node answers")
 
-    def _ask(self, peer: int) -> None:
-        self._asked = peer
-        self._orders.append((peer, self._message(list(self._stones), [])))
+    def _ask(self, peer: int, by: int | None) -> None:
+        self._asked = peer, by
+        self._say(peer, self._message(list(self._stones), []), by)
 
-    def _tell(self, peer: int | None) -> None:
-        self._orders.append((peer, self._message(None, [])))
+    def _tell(self, peer: int | None, by: int | None = None) -> None:
+        self._say(peer, self._message(None, []), by)
 
     def _message(self, have: list[bytes] | None, stones: list[bytes]) -> bytes:
         return _pack(_Message(self.member, self.digest, have, stones))

@@ -16,14 +16,12 @@ from typing import Annotated
 import msgspec
 
 from protovine.errors import RemoteProtocolError
-from protovine.net.pacing import TokenBucket
 from protovine.net.security.identity import MEMBER_ID_MAX, Trust
+from protovine.net.security.words import Words
 from protovine.records import SECOND_NS
 
 # All others are reminded, and a list that was announced and did not come is asked for again, after this long.
 REMIND_NS, RETRY_NS = 600 * SECOND_NS, 10 * SECOND_NS
-# Lists and numbers sent to single members, and lists whose signature is checked, in the long run and at once.
-_PER_S, _BURST = 20.0, 200.0
 _LIST_BYTES_MAX = 2**23
 
 
@@ -36,7 +34,7 @@ class _Message(msgspec.Struct, array_like=True, forbid_unknown_fields=True, froz
 _decoder = msgspec.msgpack.Decoder(_Message)
 
 
-class Revocations:
+class Revocations(Words):
     """The list of one member, and what it tells others of it.
 
     Parameters
@@ -50,16 +48,16 @@ class Revocations:
     """
 
     def __init__(self, member: int, trust: Trust, now_ns: int) -> None:
+        super().__init__(now_ns)
         self.member, self.trust = member, trust
-        self._orders: list[tuple[int | None, bytes]] = []
         self._remind_at_ns, self._retry_at_ns = now_ns + REMIND_NS, now_ns + RETRY_NS
-        # Who announced a newer list, and its number.
-        self._wanted: tuple[int, int] | None = None
-        self._answers = TokenBucket(_PER_S, _BURST, now_ns)
+        # Who announced a newer list, its number, and who sealed the word.
+        self._wanted: tuple[int, int, int | None] | None = None
 
     def met(self, peer: int) -> None:
         """The peer said hello, or is heard again."""
         if self.trust.says_something:
+            self._tell(peer, peer)
             self._tell(peer)
 
     def replace(self, trust: Trust) -> bool:
@@ -74,30 +72,36 @@ class Revocations:
             self._tell(None)
         return True
 
-    def take(self, data: bytes, now_ns: int) -> Trust | None:
+    def take(self, data: bytes, now_ns: int, by: int | None = None) -> Trust | None:
         """The trust with the newer list that a message brings, not taken up yet; None if it brings none.
+
+        ``by`` is the member that has sealed it; None if nobody has.
 
         Raises
         ------
         RemoteProtocolError
             ``malformed``, or ``revocations``: the list is not of this authority, or not of the number that it claims;
-            ``flood``: more than this member answers.
+            ``flood``: more than this member answers; ``impostor``: sealed by another member than it names.
         """
         try:
             message = _decoder.decode(data)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise RemoteProtocolError("malformed", f"not a message about revocations: {error}") from None
+        if by not in (None, message.sender):
+            raise RemoteProtocolError("impostor", f"node {by} sealed a word of node {message.sender}")
         own = self.trust.number
         if message.number == own or message.sender == self.member:
             return None
-        if not self._answers.take(now_ns):
+        if not self._heed(by, now_ns):
             raise RemoteProtocolError("flood", "more messages about revocations than this node answers")
         if message.number < own:
-            self._orders.append((message.sender, self._message(self.trust.revocations)))
+            self._say(message.sender, self._message(self.trust.revocations), by)
             return None
         if not message.list:
-            self._wanted = message.sender, message.number
-            self._tell(message.sender)
+            wanted = message.sender, message.number
+            if self._wanted not in ((*wanted, by), (*wanted, message.sender)):  # It was not asked just before.
+                self._wanted = (*wanted, by)
+                self._tell(message.sender, by)
             return None
         try:
             found = self.trust.with_revocations(message.list)
@@ -120,15 +124,10 @@ class Revocations:
         if now_ns >= self._retry_at_ns:
             self._retry_at_ns = now_ns + RETRY_NS
             if self._wanted is not None:
-                self._tell(self._wanted[0])
+                self._tell(self._wanted[0], self._wanted[2])
 
-    def drain(self) -> list[tuple[int | None, bytes]]:
-        """Messages since the last call, each for a member or for all (None)."""
-        orders, self._orders = self._orders, []
-        return orders
-
-    def _tell(self, peer: int | None) -> None:
-        self._orders.append((peer, self._message(b"")))
+    def _tell(self, peer: int | None, by: int | None = None) -> None:
+        self._say(peer, self._message(b""), by)
 
     def _message(self, list: bytes) -> bytes:
         return msgspec.msgpack.encode(_Message(self.member, self.trust.number, list))
