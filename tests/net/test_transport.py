@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ from protovine.cli import main
 from protovine.errors import ConfigError
 from protovine.net import create_authority, issue
 from protovine.net.multicast import Multicast, MulticastLink
-from protovine.net.transport import Channel, Endpoints, Transport, ZenohTransport, host_and_port
+from protovine.net.transport import Channel, Endpoints, Transport, ZenohTransport, _member_in, host_and_port
 from tests.net.loopback import End, Wire
 from tests.net.multicast import need_multicast
 
@@ -37,6 +38,17 @@ def free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as stack:
         held = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
         return [each.getsockname()[1] for each in held]
+
+
+@pytest.mark.parametrize(
+    ("name", "member"),
+    [
+        *(("0", 0), ("7", 7), ("999999", 999_999), ("1000000", None), ("9" * 5000, None), ("07", None), ("-1", None)),
+        *(("\N{SUPERSCRIPT TWO}", None), ("\N{ARABIC-INDIC DIGIT THREE}", None), ("", None), ("all", None)),
+    ],
+)
+def test_only_the_number_of_a_member_names_it(name: str, member: int | None) -> None:
+    assert member == _member_in(SimpleNamespace(key_expr=f"protovine/barn/{name}/alive"))
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])

@@ -56,6 +56,8 @@ class Channel(enum.Enum):
     REVOCATIONS = "revocations"
 
 
+# The id of a member, at most 999,999.
+_MEMBER = re.compile(r"0|[1-9][0-9]{0,5}")
 # An IPv6 address stands in brackets.
 _ENDPOINT = re.compile(r"[^/\[\]]+/(?:\[(?P<bracketed>[^/\[\]]+)\]|(?P<host>[^/\[\]]+)):(?P<port>[0-9]+)")
 
@@ -323,9 +325,9 @@ class ZenohTransport:
             )
 
         def changed(sample: Any) -> None:
-            name = str(sample.key_expr).split("/")[-2]
-            if name.isdecimal() and int(name) != self.member:
-                alive(int(name), sample.kind == zenoh.SampleKind.PUT)
+            member = _member_in(sample)
+            if member is not None and member != self.member:
+                alive(member, sample.kind == zenoh.SampleKind.PUT)
 
         subscribe(f"{root}/{self.member}/message", Channel.MESSAGE)
         subscribe(f"{root}/all/broadcast", Channel.BROADCAST)
@@ -436,6 +438,13 @@ class ZenohTransport:
         return closed
 
 
+def _member_in(sample: Any) -> int | None:
+    """The member whose key it is; None if there can be no such member."""
+    name = str(sample.key_expr).split("/")[-2]
+    # Any process can make up keys: long numbers, and digits of other scripts.
+    return int(name) if _MEMBER.fullmatch(name) else None
+
+
 def open_session(endpoints: Endpoints, denied: Iterable[str] = ()) -> Any:
     """A Zenoh session; `ConfigError` if it cannot be opened. ``denied`` as for `Endpoints.config`."""
     zenoh = zenoh_module()
@@ -464,7 +473,7 @@ def query(
     found: dict[int, bytes] = {}
     for reply in session.get(f"protovine/{swarm}/{member}/{what}", timeout=timeout_s, payload=payload):
         if reply.ok is not None:
-            name = str(reply.ok.key_expr).split("/")[-2]
-            if name.isdecimal():
-                found[int(name)] = reply.ok.payload.to_bytes()
+            named = _member_in(reply.ok)
+            if named is not None:
+                found[named] = reply.ok.payload.to_bytes()
     return dict(sorted(found.items()))
