@@ -83,7 +83,7 @@ class ImpostorError(RemoteProtocolError):
 
 
 class OtherSchemaError(RemoteProtocolError):
-    """A hello of a member with another schema. ``name`` is claimed, not proven."""
+    """A hello of a member with another schema. ``name`` is proven if there are certificates."""
 
     def __init__(self, name: str, theirs: bytes, own: bytes) -> None:
         super().__init__("schema", f"{name!r} has schema {theirs.hex()}, this node {own.hex()}")

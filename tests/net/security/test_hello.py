@@ -176,11 +176,22 @@ def test_no_member_speaks_for_another(
     assert "cat" == fresh.accept_hello(rewritten(hello, cat, certificate=der, name="cat", id=2), NOW_NS).name
 
 
+def test_another_schema_is_checked_once(pair: tuple[Envelope, Envelope], members: dict[str, Identity]) -> None:
+    ann, bob = pair
+    hello = rewritten(ann.hello(NOW_NS), members["ann"], schema=b"v2")
+    for afford, reason in ((False, "flood"), (True, "schema"), (False, "schema")):
+        with pytest.raises(RemoteProtocolError) as caught:
+            bob.accept_hello(hello, NOW_NS, lambda afford=afford: afford)
+        assert reason == caught.value.reason
+
+
 def test_hellos_of_other_kinds_are_refused(pair: tuple[Envelope, Envelope], members: dict[str, Identity]) -> None:
     ann, bob = pair
     hello = ann.hello(NOW_NS)
     sign = members["ann"]
     hello_refused("schema", bob, rewritten(hello, sign, schema=b"v2"))
+    hello_refused("signature", bob, rewritten(hello, schema=b"v2"))
+    hello_refused("signature", bob, rewritten(hello, members["cat"], schema=b"v2"))
     hello_refused("swarm", bob, rewritten(hello, sign, swarm="shed"))
     hello_refused("oversize", bob, bytes(HELLO_BYTES_MAX + 1))
     hello_refused("malformed", bob, rewritten(hello, sign, public=bytes(32), incarnation=2))

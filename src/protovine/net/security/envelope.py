@@ -52,6 +52,7 @@ from protovine.errors import (
     ConfigError,
     LocalProtocolError,
     MissingKeysError,
+    OtherSchemaError,
     RemoteProtocolError,
     StaleHelloError,
     UnreadableError,
@@ -189,6 +190,7 @@ class Envelope:
         self._own_hello: tuple[bytes, bool] | None = None
         self._certificate = identity.certificate.public_bytes(serialization.Encoding.DER)
         self._peers: dict[int, _Peer] = {}
+        self._other_schemas: dict[int, bytes] = {}  # Digests of the newest good hellos with another schema.
         self._remembered = Remembered()
         self.group = Group(self.id, self._trusts, payload_bytes_max)
 
@@ -263,8 +265,8 @@ class Envelope:
     def accept_hello(self, data: bytes, now_ns: int, afford: Callable[[], bool] = lambda: True) -> Member:
         """The peer that ``data`` introduces; a new incarnation gets new keys, a known one keeps its keys.
 
-        A hello that was accepted before costs reading and a hash; one that is malformed, stale or of another swarm or
-        schema costs reading alone. Every other hello costs two signature checks (of certificate and hello), and a good
+        A hello that was accepted before costs reading and a hash; one that is malformed, stale or of another swarm
+        costs reading alone. Every other hello costs two signature checks (of certificate and hello), and a good
         one a Diffie-Hellman as well: before these, ``afford`` is called and may refuse. State per peer is constant, and
         there are at most as many peers as the authority certified.
 
@@ -276,6 +278,8 @@ class Envelope:
             ``signature``; ``echo``: this node's own; ``flood``: not checked, because ``afford`` said no.
         StaleHelloError
             Of an earlier incarnation, or of another key in the same one.
+        OtherSchemaError
+            Of a member with another schema, and signed by it.
         OwnNameError
             In the name of this node, and signed by a key of that name.
         """
@@ -286,6 +290,14 @@ class Envelope:
         peer = self._peers.get(body.id)
         try:
             check_hello(body, now_ns, self.member, self.schema, peer or self._remembered.body(body.id))
+        except OtherSchemaError:
+            # People are told who has another schema, so it must be that member who says so.
+            digest = hashlib.sha256(data).digest()
+            if self._other_schemas.get(body.id) != digest:
+                check_afforded(afford)
+                self._check_signed(body, hello, parse_certificate(body.certificate), now_ns)
+                self._other_schemas[body.id] = digest
+            raise
         except StaleHelloError:
             # It may have lost its state after its certificate had been revoked or had ended. A sender with a valid one
             # is told what is known of its name.
