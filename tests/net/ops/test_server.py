@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import socket
@@ -239,12 +240,31 @@ def test_garbage_requests_are_survived(caplog: pytest.LogCaptureFixture) -> None
                     b"GET / HTTP/9.9\r\n\r\n",
                     b"\x16\x03\x01\n",
                     b"GET /metrics HTTP/1.1\r\n" + b"a: b\r\n" * 200 + b"\r\n",
+                    b"GET /metrics HTTP/1.1\r\nAccept: application/openmetrics-text; version=abc\r\n\r\n",
+                    b"GET /metrics HTTP/1.1\r\nAccept: application/openmetrics-text; version=1.\xff\r\n\r\n",
                 ):
                     await asyncio.to_thread(send, data)
                 assert 200 == (await ask(server, "/healthz"))[0]
 
     asyncio.run(play())
     assert [] == [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_a_bug_that_a_client_finds_is_logged_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Server, "health", lambda self: 1 / 0)
+
+    async def play() -> None:
+        async with swarm("ann") as (ann,):
+            with Server(ann, "127.0.0.1:0") as server:
+                for _ in range(3):
+                    with contextlib.suppress(OSError):
+                        await ask(server, "/healthz")
+                assert 200 == (await ask(server, "/status"))[0]
+
+    asyncio.run(play())
+    assert 1 == len([record for record in caplog.records if record.levelname == "ERROR"])
 
 
 def test_an_address_in_use_is_one_line() -> None:

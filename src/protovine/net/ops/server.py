@@ -260,7 +260,10 @@ class _Handler(OneAnswer):
     def _metrics(self) -> None:
         from prometheus_client.exposition import choose_encoder
 
-        encode, kind = choose_encoder(self.headers.get("Accept", ""))
+        try:
+            encode, kind = choose_encoder(self.headers.get("Accept", ""))
+        except (TypeError, ValueError):  # It names a version that is none.
+            encode, kind = choose_encoder("")
         self.send(HTTPStatus.OK, kind, encode(self.server.owner.registry))
 
     def _judged(self, good: bool, body: dict[str, Any]) -> None:
