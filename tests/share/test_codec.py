@@ -132,3 +132,10 @@ def test_sets_that_cannot_be_encoded_are_errors(value: float, label: int) -> Non
     columns = (np.full((1, 1), value), np.array([label]), np.ones(1), np.zeros(1, np.int64))
     with pytest.raises(ValueError, match=r"finite and at most 1e\+38|at most 65535"):
         encode_set(PrototypeSet(*columns))
+
+
+def test_a_signalling_nan_is_refused_without_a_warning() -> None:
+    data = encode_set(PrototypeSet.of([[0.5, 1.0]], [1], weight=[1.0]))
+    one, nan = np.float32(1.0).tobytes(), b"\x01\x00\x80\x7f"
+    with pytest.raises(CodecError, match="a weight is"):  # Tests end at a warning.
+        decode_set(data.replace(one, nan, 1), SetLimits(2, 2))

@@ -127,7 +127,8 @@ def decode_set(data: bytes | memoryview, limits: SetLimits, origin: int = -1) ->
     body += n * label_bytes
     offset = np.frombuffer(data, "<i8" if exact else "<u4", n, body).astype(np.int64) << shift
     body += n * event_bytes
-    weight = np.frombuffer(data, number, n, body).astype(np.float64)
+    with np.errstate(invalid="ignore"):  # A signalling NaN is refused below, as every other.
+        weight = np.frombuffer(data, number, n, body).astype(np.float64)
     body += n * number_bytes
     x = np.frombuffer(data, number, n * dim, body).reshape(n, dim)
     if exact:
