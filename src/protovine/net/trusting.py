@@ -226,7 +226,7 @@ class Trusting:
 
     def _send_sealed(self, peer: int, word: bytes) -> None:
         """Send a word to a peer so that no flood of open words holds it up."""
-        if self._envelope is None or self.quiet():
+        if self._envelope is None or self.revoked or self.quiet():
             return
         with contextlib.suppress(LocalProtocolError):  # It is not met any more, and open words may still reach it.
             sealed = self._envelope.seal(peer, WORD_MARK + word)
