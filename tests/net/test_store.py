@@ -456,6 +456,15 @@ def test_the_number_of_a_start_grows_whatever_the_file_holds(content: bytes) -> 
         assert store.raise_to(2**32 + 7) + 1 == store.begin()
 
 
+def test_a_damaged_number_of_starts_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with Store(tmp_path) as store:
+        (tmp_path / "incarnation").write_text("seven")
+        began = store.begin()
+        assert f"was damaged: it is incarnation.damaged now, and starts count from {began} on" in caplog.text
+        caplog.clear()
+        assert (began + 1, "") == (store.begin(), caplog.text)
+
+
 # A state of format 1, as a node with one peer left it after two samples (`write_fixture`). It must always load.
 FORMAT_1 = """
 cHZzMWlnAHqFpmZvcm1hdAGkbm9kZcUCfHB2czFYnld0iaRub2RlAKZub3dfbnMDrnNhbXBsZXNf

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 import threading
 import time
@@ -17,6 +18,8 @@ from protovine.errors import ConfigError, SnapshotError
 from protovine.net.about import added, additions, changes, check_about, misfit
 from protovine.net.pacing import incarnation_max
 from protovine.snapshot import pack, unpack
+
+_log = logging.getLogger("protovine")
 
 # A start without saving is better than none.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -111,8 +114,9 @@ class Store:
         except PermissionError as error:
             raise ConfigError(f"cannot read {path}: {error.strerror}") from None
         except (OSError, ValueError):
-            self._set_aside(path, "damaged")
+            aside = self._set_aside(path, "damaged")
             last = int(time.time())  # At most one start per second, so this is beyond every former number.
+            _log.warning("%s was damaged: it is %s now, and starts count from %d on", path, aside, last + 1)
         return self.raise_to(max(first, last + 1))
 
     def raise_to(self, incarnation: int) -> int:
