@@ -4,7 +4,7 @@
 - `PRESETS`, `preset`: named systems
 - `resolve`: a preset and overrides as settings, the same for experiments and for nodes
 - `build_node`, `NodeContext`, `build_learner`: the objects built from settings; `warm` compiles their kernels
-- `assignment`, `explain`, `merged_tables`, `nested`, `read_tables`: settings as tables
+- `assignment`, `explain`, `merged_tables`, `nested`, `read_tables`, `unknown_key`: settings as tables
 """
 
 from protovine.system.build import NodeContext, build_learner, build_node, nanoseconds, warm
@@ -20,7 +20,7 @@ from protovine.system.settings import (
     Section,
     SystemSettings,
 )
-from protovine.system.tables import assignment, explain, kinds, merged_tables, nested, read_tables
+from protovine.system.tables import assignment, explain, kinds, merged_tables, nested, read_tables, unknown_key
 
 __all__ = [
     "PRESETS",
@@ -46,6 +46,7 @@ __all__ = [
     "read_tables",
     "resolve",
     "split_by_kind",
+    "unknown_key",
     "warm",
     "with_kinds",
 ]

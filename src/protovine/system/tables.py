@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -14,7 +14,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from protovine.errors import ConfigError, suggest
-from protovine.system.settings import ImportPath, Section
+from protovine.system.settings import ImportPath, Section, SystemSettings
+
+# Ends of names that a person leaves out: ``rate`` for ``rate_hz``.
+_UNITS = ("_s", "_hz", "_bytes_per_s", "_ppm", "_bits")
 
 
 def read_tables(path: Path, what: str) -> dict[str, Any]:
@@ -226,7 +229,7 @@ def explain(error: ValidationError, values: dict[str, Any], root: type[Section])
                 where.pop(0)  # Pydantic names the form that it tried, such as a text; it is not a key.
     name, value, kind = ".".join([*names, *map(str, where)]), problem.get("input"), problem["type"]
     if kind == "extra_forbidden":
-        return _unknown_key(name, siblings, model, choices)
+        return _strange_key(name, siblings, model, choices, root)
     if kind == "value_error":  # Raised in a validator, about one of the section's keys.
         return ".".join(filter(None, [name, str(problem["ctx"]["error"])]))
     if kind == "missing":
@@ -277,13 +280,58 @@ def _keys(model: type[BaseModel]) -> list[str]:
     return [info.alias or name for name, info in model.model_fields.items()]
 
 
-def _unknown_key(name: str, siblings: list[str], model: Any, choices: dict[str, type[Section]]) -> str:
+def unknown_key(name: str, siblings: Iterable[str], root: type[BaseModel]) -> str:
+    """That a key is unknown: with the section that it belongs to, or else the nearest name, or those that are known.
+
+    Parameters
+    ----------
+    name : str
+        The key with its section, as it was given.
+    siblings : iterable of str
+        The keys that may stand in its place.
+    root : type
+        The model that the tables are for.
+
+    Examples
+    --------
+    >>> from protovine.system.settings import SystemSettings
+    >>> unknown_key("fanout", ["gossip", "learner"], SystemSettings)
+    "unknown key 'fanout' (did you mean 'gossip.fanout'?)"
+    """
+    table, _, key = name.rpartition(".")
+    hint, homes = suggest(key, siblings), _homes(key, root)
+    if name in homes:  # TOML's "gossip.fanout" in quotes, or a keyword of Python.
+        return f"unknown key '{name}': '{key}' is a key of the table '{table}'"
+    if table and hint.startswith(" (did you mean"):
+        return f"unknown key '{name}'{hint}"
+    meant = " or ".join(f"'{home}'" for home in homes)
+    return f"unknown key '{name}'" + (f" (did you mean {meant}?)" if meant else hint)
+
+
+def _homes(key: str, root: type[BaseModel]) -> list[str]:
+    """The sections' keys of this name, also where only the unit is missing; a list, such as the faults, is none."""
+    sections = {**SystemSettings.model_fields, **root.model_fields}
+    if "learner" in root.model_fields:  # An experiment has its overrides as plain tables.
+        sections |= {name: SystemSettings.model_fields[name] for name in ("learner", "exchange")}
+    names = [f"{key}{unit}" for unit in ("", *_UNITS)]
+    return [
+        f"{info.alias or section}.{name}"
+        for section, info in sections.items()
+        if get_origin(info.annotation) is not tuple
+        for name in names
+        if any(name in _keys(model) for model in _members(info.annotation)) and name != "kind"
+    ]
+
+
+def _strange_key(
+    name: str, siblings: list[str], model: Any, choices: dict[str, type[Section]], root: type[BaseModel]
+) -> str:
     table, _, key = name.rpartition(".")
     owners = [kind for kind, section in choices.items() if key in section.model_fields]
     here = [kind for kind, section in choices.items() if section is model]
     if owners and here:
         return f"{name} belongs to {table}.kind {' or '.join(owners)}, but {table}.kind is {here[0]}"
-    return f"unknown key '{name}'{suggest(key, siblings)}"
+    return unknown_key(name, siblings, root)
 
 
 def _range(field: FieldInfo | None, problem: Any) -> str:

@@ -234,6 +234,10 @@ def test_points_are_every_row_with_every_combination(T: list[float], s: list[int
         ),
         ({"grid": {"gossip.U": [1]}}, "unknown key 'gossip.U'"),
         ({"grid": {"gosip.T": [1]}}, "unknown key 'gosip.T' (did you mean 'gossip'?)"),
+        ({"grid": {"fanout": [1]}}, "unknown key 'fanout' (did you mean 'gossip.fanout'?)"),
+        ({"grid": {"swarm.fanout": [1]}}, "unknown key 'swarm.fanout' (did you mean 'gossip.fanout'?)"),
+        ({"gird": {"gossip.fanout": [1]}}, "unknown key 'gird' (did you mean 'grid'?)"),
+        ({"fanout": 1}, "unknown key 'fanout' (did you mean 'gossip.fanout'?)"),
         (
             {"grid": {"gossip.share_probability": 0.5}},
             "grid.gossip.share_probability must be a list of values, got 0.5",

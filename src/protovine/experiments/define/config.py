@@ -298,6 +298,9 @@ class Experiment(Section):
     faults: tuple[FaultSettings, ...] = ()
 
     def __init__(self, **values: Any) -> None:
+        for key in ("grid", "list"):
+            if key in values:
+                raise ConfigError(f"'{key}' is for a sweep: `protovine sweep FILE`, in Python experiments.Sweep")
         try:
             super().__init__(**values)
         except ValidationError as error:

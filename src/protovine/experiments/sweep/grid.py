@@ -28,7 +28,7 @@ from protovine.experiments.define.prepare import (
 from protovine.experiments.sweep.values import Whole, placed, settled
 from protovine.stream import DataSet
 from protovine.stream.files import is_file_name
-from protovine.system import kinds, read_tables
+from protovine.system import kinds, read_tables, unknown_key
 
 # Version of the content that names of runs are hashed from.
 FORMAT = 1
@@ -99,6 +99,9 @@ class Sweep:
         base: dict[str, Any] = {key: value for key, value in tables.items() if key not in _OWN}
         if "data" in base and not isinstance(base["data"], dict):
             base["data"] = {"source": base["data"]}
+        strange = next((key for key in base if key not in Experiment.model_fields), None)
+        if strange is not None:
+            raise ConfigError(unknown_key(strange, [*Experiment.model_fields, *_OWN], Experiment))
         # This checks the settings that do not vary, and the seeds.
         own: dict[str, Any] = {key: tables[key] for key in ("seed", "seeds", "presets") if key in tables}
         experiment = Experiment(**{**base, **own})
@@ -352,7 +355,8 @@ def _check_key(key: str) -> None:
     sections = ["preset", *RunSettings.model_fields]
     section, _, name = key.partition(".")
     if section not in sections:
-        raise ConfigError(f"unknown key '{key}'{suggest(section, sections)}")
+        hint = f"unknown key '{key}'{suggest(section, sections)}"
+        raise ConfigError(hint if name else unknown_key(key, sections, Experiment))
     annotation: Any = DataSettings if section == "data" else None
     if annotation is None and section != "preset":
         annotation = RunSettings.model_fields[section].annotation
@@ -362,4 +366,4 @@ def _check_key(key: str) -> None:
         if name:
             raise ConfigError(f"unknown key '{key}'; {section} has no keys of its own here")
     elif name and name.partition(".")[0] not in fields:
-        raise ConfigError(f"unknown key '{key}'{suggest(name.partition('.')[0], fields)}")
+        raise ConfigError(unknown_key(key, fields, Experiment))
