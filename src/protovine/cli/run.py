@@ -163,7 +163,12 @@ def show(result: Result, folder: RunFolder, as_json: bool) -> None:
 @click.option(
     "--watch", "is_watched", is_flag=True, help="Watch it in the browser, and interfere. One seed, at --speed."
 )
-@click.option("--speed", type=click.FloatRange(0, 1000), default=1.0, help="With --watch: virtual s per s; 0: fast.")
+@click.option(
+    "--speed",
+    type=click.FloatRange(0, 1000),
+    default=None,
+    help="With --watch: virtual s per s; 0: fast. [default: 1]",
+)
 @with_page
 @click.option(
     "--suite",
@@ -180,7 +185,7 @@ def run(
     out: Path | None,
     as_json: bool,
     is_watched: bool,
-    speed: float,
+    speed: float | None,
     page: Page,
     **flags: Any,
 ) -> None:
@@ -207,10 +212,10 @@ def run(
     if is_watched:
         if suite is not None:
             raise click.UsageError("--watch shows one experiment, not a suite")
-        run_watched({"seeds": 1, **tables}, out, as_json, speed, page)
+        run_watched({"seeds": 1, **tables}, out, as_json, 1.0 if speed is None else speed, page)
         return
-    if page != Page():
-        raise click.UsageError("--host, --port and --browser are for --watch")
+    if speed is not None or page != Page():
+        raise click.UsageError("--speed, --host, --port and --browser are for --watch")
     if suite is not None:
         _run_suite(suite, tables, out, as_json)
         return
