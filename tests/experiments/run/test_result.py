@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 from scipy import stats
 
 import protovine
-from protovine.errors import ConfigError
+from protovine.errors import ConfigError, DataError
 from protovine.experiments.run.result import METRICS, Interval
 from tests.experiments.run import small
 
@@ -52,6 +54,16 @@ def test_a_frame_has_numbers_and_earlier_runs_are_read_from_their_folders(tmp_pa
     pd.testing.assert_frame_equal(frame, protovine.load_results(tmp_path / "run"))
 
 
+def test_the_file_of_a_run_over_python_objects_says_that_it_lacks_them(tmp_path: Path) -> None:
+    data = pd.DataFrame({"wind": [1.0, 2.0, 3.0, 4.0] * 10, "rain": [False, False, True, True] * 10})
+    protovine.run(protovine.Experiment(presets=["isolated"], seeds=1, data=data), out=tmp_path / "run")
+    tables = tomllib.loads((tmp_path / "run/experiment.toml").read_text())
+    with pytest.raises(DataError, match="the data of this experiment were Python objects, which its"):
+        protovine.run(protovine.Experiment(**tables))
+    again = protovine.Experiment(**{**tables, "data": {"source": data}})
+    assert protovine.run(again).status == "complete"
+
+
 def test_a_notebook_shows_a_result_in_a_few_lines() -> None:
     result = protovine.run(small())
     lines = repr(result).splitlines()
@@ -59,6 +71,9 @@ def test_a_notebook_shows_a_result_in_a_few_lines() -> None:
     assert lines[0] == "<Result: complete, phishing, 4 runs"
     assert lines[2].startswith(f"  paper-base: f1 {f1.mean:.4g}, accuracy ")
     assert len(lines) == 3
+    noted = repr(dataclasses.replace(result, notes=("gossip.fanout does not apply to isolated",), runs=result.runs[:1]))
+    assert noted.splitlines()[0] == "<Result: complete, phishing, 1 run"
+    assert noted.endswith("\n  note: gossip.fanout does not apply to isolated>")
     assert len(repr(result.runs[0])) < 200
 
 

@@ -131,6 +131,8 @@ def _notes_on_groups(data: DataSet, swarm: SwarmSettings) -> list[str]:
     return ["the groups of the data change nothing: swarm.split = 'group' gives each node the rows of one"]
 
 
+# What a run folder has in place of a source that was a Python object.
+_IN_MEMORY = "in memory: "
 # What only nodes with peers have.
 _PEERS_ONLY = ("swarm.topology", "swarm.slow", "link.", "medium.", "gossip.", "exchange.")
 
@@ -153,6 +155,11 @@ def _notes_on_useless(experiment: Experiment, settings: dict[str, RunSettings]) 
 
 def load_data(options: DataSettings, seed: int) -> DataSet:
     """The stream that the settings name; `ConfigError` or `DataError` if it does not exist or has one class."""
+    if isinstance(options.source, str) and options.source.startswith(_IN_MEMORY):
+        raise DataError(
+            "data.source: the data of this experiment were Python objects, which its file does not keep; name a file "
+            "with the same rows (--data FILE), or run it from Python"
+        )
     data = stream.load(options.source, rows=options.limit, seed=seed, **options.reading())
     stream.require_classes(data)
     return data
@@ -277,7 +284,7 @@ def _described_source(prepared: Prepared) -> str:
     source = prepared.experiment.data.source
     if isinstance(source, os.PathLike) or (isinstance(source, str) and is_file_name(source)):
         return os.path.abspath(source)  # Can be run from any folder.
-    return source if isinstance(source, str) else f"in memory: {prepared.data[prepared.experiment.seed].name}"
+    return source if isinstance(source, str) else f"{_IN_MEMORY}{prepared.data[prepared.experiment.seed].name}"
 
 
 def _plain(tables: dict[str, Any]) -> dict[str, Any]:

@@ -273,11 +273,13 @@ class Result:
     versions: dict[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        """What ran, and three metrics of each preset."""
-        lines = [f"<Result: {self.status}, {self.data.get('name', '')}, {len(self.runs)} runs"]
+        """What ran, three metrics of each preset, and the notes."""
+        runs = f"{len(self.runs)} run{'s' * (len(self.runs) != 1)}"
+        lines = [f"<Result: {self.status}, {self.data.get('name', '')}, {runs}"]
         for preset in self.presets:
             found = [(name, self.interval(preset, name)) for name in ("f1", "accuracy", "bytes_per_node_per_s")]
             lines.append(f"{preset}: " + ", ".join(f"{name} {each.mean:.4g}" for name, each in found if each))
+        lines += [f"note: {note}" for note in self.notes]
         return "\n  ".join(lines) + ">"
 
     @property
