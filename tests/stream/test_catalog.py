@@ -116,6 +116,7 @@ def test_a_set_of_river_says_that_river_is_not_installed(monkeypatch):
         ({"text": "hot"}, "text must be one of one-hot, ordinal, got 'hot'"),
         ({"missing": "imput"}, r"missing must be one of .*, got 'imput' \(did you mean 'impute'\?\)"),
         ({"label": "y"}, "the label of phishing is fixed"),
+        ({"limit": 5}, r"unknown option 'limit' \(did you mean 'rows'\?\)"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, message):

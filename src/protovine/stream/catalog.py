@@ -157,6 +157,8 @@ def load(source: object, *, rows: int | None = None, seed: int = 0, **options: A
     Traceback (most recent call last):
     protovine.errors.DataError: unknown data set 'fishing' (did you mean 'phishing'?)
     """
+    if "limit" in options:  # The name of this in an experiment.
+        raise ConfigError("unknown option 'limit' (did you mean 'rows'?)")
     chosen = ReadOptions.of(**options)
     if rows is not None:
         check_rows(rows)
