@@ -61,6 +61,7 @@ def rows_of(section: str, model: type[BaseModel]) -> list[str]:
         if isinstance(value, Section):
             shown = value.kind
         default = "" if value in (None, {}, (), "") else f"`{shown}`"
+        default = "required" if field.is_required() else default
         range_ = " ".join(filter(None, [kind_of(field.annotation), limits_of(field)]))
         rows.append(f"| `{section}{name}` | {range_} | {default} | {field.description or ''} |")
     return rows
