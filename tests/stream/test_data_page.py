@@ -1,4 +1,5 @@
 import doctest
+from dataclasses import fields
 from pathlib import Path
 
 from protovine.stream import catalog, parse_split
@@ -11,8 +12,8 @@ from protovine.stream.options import (
     MISSING_AMONG_NUMBERS,
     MISSING_MODES,
     MISSING_WORDS,
-    OPTION_NAMES,
     TEXT_MODES,
+    ReadOptions,
 )
 from protovine.stream.split import KINDS
 from protovine.stream.synthetic import RECIPES
@@ -38,10 +39,18 @@ def test_the_page_names_every_setting():
     for kind, takes_alpha in KINDS.items():
         assert f"| `{kind}:ALPHA` |" in page if takes_alpha else f"| `{kind}` |" in page
         assert parse_split(f"{kind}:1" if takes_alpha else kind).kind == kind
-    for option in OPTION_NAMES:
-        assert f"| `{option}` |" in page
     assert f"at most {ONE_HOT_MAX} values" in page
     assert f"more than {CLASSES_MAX} classes" in page
+
+
+def test_the_table_of_options_has_all_of_them():
+    table = PAGE.read_text(encoding="utf-8").partition("| option | default | meaning |\n|---|---|---|\n")[2]
+    shown = [row.split(" | ") for row in table.partition("\n\n")[0].splitlines()]
+    options = {option.name: option for option in fields(ReadOptions)}
+    assert {name.strip("| `"): (default.strip("` "), about.removesuffix(" |")) for name, default, about in shown} == {
+        name: ("" if option.default in (None, ()) else str(option.default).lower(), option.metadata["about"])
+        for name, option in options.items()
+    }
 
 
 def test_the_examples_on_the_page_run():

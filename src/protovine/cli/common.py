@@ -87,6 +87,7 @@ READING: tuple[tuple[str, Any, str], ...] = (
     ("encoding", str, "encoding of a text file; UTF-8, or as its first bytes say, by default"),
     ("comment", str, "leave out lines that begin with this; `#` only at the top by default"),
     ("units", bool, "the line below the header holds units: leave it out"),
+    ("absent", ("auto", "zero", "missing"), "what a key that a dictionary lacks means: auto, zero, missing"),
 )
 
 

@@ -25,7 +25,7 @@ def data() -> None:
 @click.argument("out", type=NamedPath())
 @click.option("--nodes", type=int, default=5, show_default=True, help="Number of devices.")
 @click.option("--seconds", type=float, default=100.0, show_default=True, help="Length of the trace.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seeds all draws.")
 @click.option(
     "--speed-spread", type=float, default=0.5, show_default=True, help="Standard deviation of the speeds' logarithm."
 )
@@ -144,7 +144,7 @@ def data_info(source: str, as_json: bool, **flags: Any) -> None:
         other = "" if loaded.label_rule.startswith("as") else "; --label names another"
         echo(f"  label {loaded.label or '(unnamed)'}: {loaded.label_rule}{other}")
     for name, count in list(counts.items())[:_CLASSES_SHOWN]:
-        echo(f"  class {name}: {count:,} rows ({count / len(loaded):.1%})")
+        echo(f"  class {name}: {count:,} row{'s' * (count != 1)} ({count / len(loaded):.1%})")
     if len(counts) > _CLASSES_SHOWN:
         echo(f"  and {len(counts) - _CLASSES_SHOWN} more classes")
     if len(counts) == 2:

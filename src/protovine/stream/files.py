@@ -105,7 +105,7 @@ def read_file(path: str | os.PathLike[str], options: ReadOptions | None = None, 
     if kind in ("jsonl", "ndjson"):
         options.without("a JSON Lines file", TEXT_FILE_ONLY)
         return encode(jsonl.read(place.name, _text(place, options), options), options)
-    options.without("a file", PAIRS_ONLY)
+    options.without(f"a .{kind} file", PAIRS_ONLY)
     if kind == "parquet":
         options.without("a Parquet file", (*TEXT_FILE_ONLY, *ENCODED_ONLY))
         table = _read_parquet(place)
