@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from river import naive_bayes
+from river import base, naive_bayes
 from sklearn.linear_model import SGDClassifier
 
 import protovine
@@ -114,6 +114,13 @@ class Bayes(naive_bayes.GaussianNB):
 
 class Linear(SGDClassifier):
     """A classifier of scikit-learn, by inheritance."""
+
+
+class Mute(base.Classifier):
+    """A classifier of River that predicts nothing."""
+
+    def learn_one(self, x: object, y: object) -> None:
+        pass
 
 
 class Deaf:
@@ -271,8 +278,12 @@ def test_classifiers_that_inherit_from_those_of_libraries():
             r"cannot be made with {'sise_max': 3}: TypeError: .*unexpected keyword argument 'sise_max'",
         ),
         ({"classifier": f"{HERE}:Never"}, r"learner\.classifier: .*:Never must inherit from river\.base\.Classifier"),
+        (
+            {"classifier": f"{HERE}:Mute"},
+            r"NotImplementedError: it needs learn_one, and predict_one or predict_proba_one",
+        ),
     ],
-    ids=range(17),
+    ids=range(18),
 )
 def test_what_is_no_learner_is_named(learner, problem):
     presets = ["river"] if isinstance(learner, dict) and "classifier" in learner else ["isolated"]

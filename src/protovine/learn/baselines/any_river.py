@@ -325,7 +325,10 @@ def _try(classifier: Any, name: str, dim: int, n_classes: int) -> None:
             model.proba(np.zeros(dim))
         model.encode()
     except Exception as error:  # A classifier may raise anything about data that it was not made for.
-        raise ConfigError(f"{name} cannot be used here: {type(error).__name__}: {error}") from None
+        why = f": {error}" if str(error) else ""
+        if isinstance(error, NotImplementedError):
+            why = ": it needs learn_one, and predict_one or predict_proba_one"
+        raise ConfigError(f"{name} cannot be used here: {type(error).__name__}{why}") from None
 
 
 def _named(x: NDArray[np.float64]) -> dict[int, float]:
