@@ -86,7 +86,9 @@ def test_curves_are_kept_to_the_last_bit(whole: Path) -> None:
 
 
 def test_what_is_no_sweep_is_said(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="is no folder of a sweep"):
+    with pytest.raises(
+        DataError, match=r"is no folder of a sweep or a run: it has neither results\.sqlite nor result\.json"
+    ):
         protovine.load_results(tmp_path)
     (tmp_path / FILE).write_bytes(b"no database at all" * 100)
     with pytest.raises(DataError, match="cannot be read"):

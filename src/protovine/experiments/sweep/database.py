@@ -163,7 +163,9 @@ def load_results(folder: str | os.PathLike[str]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    if not (Path(folder) / FILE).exists() and (Path(folder) / "result.json").exists():
+    if not (Path(folder) / FILE).exists():
+        if not (Path(folder) / "result.json").exists():
+            raise DataError(f"{folder} is no folder of a sweep or a run: it has neither {FILE} nor result.json")
         return frame_of(read_result(Path(folder)).get("runs", []))
     with _reading(Path(folder)) as connection:
         ((varied,),) = connection.execute("SELECT varied FROM sweep")
