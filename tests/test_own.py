@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 import subprocess
 import sys
 import uuid
@@ -147,6 +149,18 @@ class Narrow(Hedged):
 
     def __init__(self, dim: int, n_classes: int) -> None:
         super().__init__(dim + 1, n_classes)
+
+
+class Tired(Hedged):
+    """Learns ten samples."""
+
+    def learn(self, x: np.ndarray, codes: np.ndarray, events_ns: np.ndarray) -> int:
+        if self.n_learnt >= 10:
+            raise KeyError("tired")
+        self.n_learnt += len(x)
+        return super().learn(x, codes, events_ns)
+
+    n_learnt = 0
 
 
 class Broken:
@@ -389,6 +403,16 @@ def test_a_sweep_takes_classes_and_needs_a_module(monkeypatch):
         plan(script)
     with pytest.raises(ConfigError, match=r"__main__:Other stands in a notebook; put it into a module"):
         own.load_class("learner.code", "__main__:Other")
+
+
+def test_an_error_of_an_own_learner_names_its_line():
+    class_line = inspect.getsourcelines(Tired)[1]
+    for more in ({}, {"swarm": {"nodes": 200}, "jobs": 2, "data": {"source": "sea", "limit": 2400}}):
+        tables = {"presets": ["isolated"], "seeds": 1, "data": {"limit": 100}, "learner": Tired, **more}
+        with pytest.raises(RunError, match=r"^isolated, seed 0: KeyError: 'tired' \(.*test_own\.py:\d+\)") as stopped:
+            protovine.run(protovine.Experiment(**tables))
+        line = int(re.search(r"test_own\.py:(\d+)", str(stopped.value))[1])
+        assert class_line < line < class_line + 9
 
 
 def test_several_processes_give_the_same_runs():

@@ -7,19 +7,17 @@ import inspect
 import os
 import sys
 import sysconfig
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from protovine.errors import ConfigError, suggest
+from protovine.errors import ConfigError, suggest, with_place
 
 # Folders of Python itself and of installed packages.
 _INSTALLED = tuple(
     os.path.realpath(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")
 )
-_HERE = os.path.dirname(os.path.realpath(__file__))
 # Settings that name such a class. The last four may have another name, too, without a colon.
 CODE_SETTINGS = (
     "learner.code",
@@ -156,7 +154,7 @@ def make(setting: str, path: str, *args: Any, parameters: Mapping[str, Any], **o
     try:
         return kind(*args, **{**given, **parameters})
     except Exception as error:  # A constructor may raise anything.
-        raise ConfigError(f"{setting}: {path} cannot be made{_with(parameters)}: {said(error)}") from error
+        raise ConfigError(f"{setting}: {path} cannot be made{_with(parameters)}: {with_place(error)}") from error
 
 
 def files_behind(setting: str, path: str) -> list[Path]:
@@ -197,19 +195,6 @@ def is_script(path: str) -> bool:
     return path.startswith("__main__:")
 
 
-def said(error: BaseException) -> str:
-    """An error in one line, with the place in the user's own files, if it comes from there.
-
-    Examples
-    --------
-    >>> said(ValueError("no water"))
-    'ValueError: no water'
-    """
-    files = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
-    at = f" ({files[-1].filename}:{files[-1].lineno})" if files else ""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}{at}"
-
-
 def _module(setting: str, name: str) -> ModuleType:
     here = os.getcwd()
     if here not in sys.path and "" not in sys.path:  # The folder of a script is there, that of a command is not.
@@ -218,12 +203,12 @@ def _module(setting: str, name: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise ConfigError(f"{setting}: {name} cannot be imported: {said(error)}") from error
+            raise ConfigError(f"{setting}: {name} cannot be imported: {with_place(error)}") from error
         raise ConfigError(
             f"{setting}: there is no module '{error.name}' in {here}, nor among the installed ones"
         ) from None
     except Exception as error:  # A module may raise anything.
-        raise ConfigError(f"{setting}: {name} cannot be imported: {said(error)}") from error
+        raise ConfigError(f"{setting}: {name} cannot be imported: {with_place(error)}") from error
 
 
 def _file(module: ModuleType) -> Path | None:
@@ -233,7 +218,3 @@ def _file(module: ModuleType) -> Path | None:
 
 def _with(parameters: Mapping[str, Any]) -> str:
     return f" with {dict(parameters)}" if parameters else ""
-
-
-def _is_users(file: str) -> bool:
-    return not file.startswith("<") and not os.path.realpath(file).startswith((*_INSTALLED, _HERE))

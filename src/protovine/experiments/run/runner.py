@@ -14,13 +14,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from protovine.errors import ConfigError, DataError, InvariantError, RunError
+from protovine.errors import ConfigError, DataError, InvariantError, RunError, with_place
 from protovine.experiments.define.config import RunSettings
 from protovine.experiments.define.prepare import Prepared, describe, describe_data, resolved
 from protovine.experiments.run.execute import execute
 from protovine.experiments.run.result import Result, Run
 from protovine.interrupts import interrupts_blocked, interrupts_deferred, interrupts_noted
-from protovine.own import said
 from protovine.stream import DataSet
 from protovine.system import warm
 
@@ -257,7 +256,7 @@ def _attempt(
     except (ConfigError, DataError, Cancelled):
         raise
     except Exception as error:
-        what = str(error) if isinstance(error, InvariantError) else said(error)
+        what = str(error) if isinstance(error, InvariantError | RunError) else with_place(error)
         stopped = RunError(f"{name}, seed {seed}: {what}")
         stopped.run = (name, seed)
         raise stopped from error

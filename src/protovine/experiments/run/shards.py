@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from protovine.columns import Columns, Part
-from protovine.errors import ProtovineError, RunError
+from protovine.errors import ProtovineError, RunError, with_place
 from protovine.experiments.define.build import Built
 from protovine.experiments.run.trace import Recorder
 from protovine.records import AnyRecord, Learned, Received, Record, TraceHash
@@ -289,6 +289,8 @@ def _work(
             answer: _Answer | _Failure = shard.answer(what)
         except ProtovineError as error:
             answer = _Failure(str(error))
+        except Exception as error:  # Of a learner of the user's own, or a bug.
+            answer = _Failure(with_place(error))
         try:
             pipe.send_bytes(encode(answer))
         except OSError:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any
 
-from protovine.errors import ConfigError
+from protovine.errors import ConfigError, with_place
 from protovine.experiments.run.execute import execute
 from protovine.experiments.sweep.database import Finished
 from protovine.experiments.sweep.grid import Task, counted_versions, files_of, fingerprint_of, load
@@ -64,7 +64,7 @@ def attempt(task: Task) -> Finished:
             raise ConfigError("a file that the settings name differs between this worker and the sweep")
         made = execute(task.settings, task.key, task.seed, load(task.data, task.seed))
     except Exception as caught:
-        error = f"{type(caught).__name__}: {caught}"
+        error = with_place(caught)
     return Finished(task.key, task.seed, made, error, time.perf_counter() - started)
 
 

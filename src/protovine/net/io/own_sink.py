@@ -10,11 +10,10 @@ from typing import Any
 
 import msgspec
 
-from protovine.errors import ConfigError
+from protovine.errors import ConfigError, with_place
 from protovine.net.causes import Report
 from protovine.net.io.base import CLOSE_TIMEOUT_S, QUEUE, Output, ReportingSink, encode
 from protovine.net.io.queues import DropOldest
-from protovine.own import said
 
 _log = logging.getLogger("protovine")
 _decode = msgspec.json.Decoder(Output).decode
@@ -119,10 +118,10 @@ class OwnSink(ReportingSink):
             except Exception as error:  # The user's code may raise anything.
                 if not self._error:
                     _log.debug("sink.code: %s raised an error", self._code, exc_info=error)
-                self._error = said(error)
+                self._error = with_place(error)
                 self._lost += 1
         if callable(close := getattr(self._given, "close", None)):
             try:
                 close()
             except Exception as error:
-                self._error = f"{said(error)} in close"
+                self._error = f"{with_place(error)} in close"

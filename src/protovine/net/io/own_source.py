@@ -14,13 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from protovine.errors import ConfigError, DataError
+from protovine.errors import ConfigError, DataError, with_place
 from protovine.net.causes import Report
 from protovine.net.io.base import Event, ParsedSource
 from protovine.net.io.messages import Messages
 from protovine.net.io.parser import Parser
 from protovine.net.io.schema import Schema
-from protovine.own import said
 
 _log = logging.getLogger("protovine")
 _End = object()
@@ -132,7 +131,7 @@ class OwnSource(ParsedSource):
                         yield item
         except Exception as error:  # The user's code may raise anything.
             _log.error("source.code: %s raised an error", self._code, exc_info=error, extra={"reason": "source"})
-            raise DataError(f"source.code: {self._code} raised {said(error)}") from error
+            raise DataError(f"source.code: {self._code} raised {with_place(error)}") from error
         finally:
             if isinstance(stream, AsyncGenerator):
                 await stream.aclose()
