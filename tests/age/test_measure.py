@@ -280,3 +280,6 @@ def test_times_that_are_exact_stay_so() -> None:
     assert exact == pytest.approx((1 * 0.2 + 2 * 0.3 + 1 * 2.0) / 4)
     rounded = measure_age([*trace[:4], heard(2_000_000, 1_000_000)], [[1], []], 4_000_000).version_mean
     assert rounded == pytest.approx((1 * 0.2 + 2 * 0.3) / 4)
+    # Those of a real swarm count from a start that is no whole millisecond.
+    shifted = measure_age([*trace[:4], heard(2_000_000, 1_242_765)], [[1], []], 4_000_000).version_mean
+    assert shifted == rounded

@@ -215,11 +215,7 @@ class _Seen:
         newer[order] = _rises(made[order], first)
         node, origin, at, made = (column[newer] for column in (node, origin, at, made))
         sent = kept.of(Sent)
-        rounded = (made + start_ns) % _MADE_WITHIN_NS == 0
-        known = made.copy()
-        known[rounded] = _sent_at(
-            _Sorted.of(sent["node"], sent["at_ns"] - start_ns, origins), origin[rounded], made[rounded]
-        )
+        known = _sent_at(_Sorted.of(sent["node"], sent["at_ns"] - start_ns, origins), origin, made, start_ns)
         learnt = _Sorted.of(own["node"], own["at_ns"] - start_ns, origins)
         new = own["inserted"] > 0
         changed = _Sorted.of(own["node"][new], own["at_ns"][new] - start_ns, origins)
@@ -227,13 +223,19 @@ class _Seen:
         return cls(node, origin, at, made, known, learnt, changed, last)
 
 
-def _sent_at(sent: _Sorted, origin: Times, made: Times) -> Times:
-    """When each origin last sent something within the millisecond of ``made``; ``made`` itself if it did not."""
+def _sent_at(sent: _Sorted, origin: Times, made: Times, start_ns: int) -> Times:
+    """When each origin sent what it made at ``made``; ``made`` itself if the trace does not have it.
+
+    A time is exact if the origin sent something just then. Else, or if it is a whole millisecond, it is taken to be
+    rounded down: then the last message within a millisecond counts. Times that were shifted are not whole.
+    """
     inside = (origin >= 0) & (origin < len(sent.offset) - 1)
-    known = made.copy()
-    count = sent.count(origin[inside], made[inside] + _MADE_WITHIN_NS - 1)
-    last = np.where(count > 0, sent.next(origin[inside], count - 1), 0)
-    known[inside] = np.maximum(made[inside], last)
+    known, origin, made = made.copy(), origin[inside], made[inside]
+    until = sent.count(origin, made)
+    exact = ((made + start_ns) % _MADE_WITHIN_NS > 0) & (until > sent.count(origin, made - 1))
+    count = np.where(exact, until, sent.count(origin, made + _MADE_WITHIN_NS - 1))
+    last = np.where(count > 0, sent.next(origin, count - 1), 0)
+    known[inside] = np.maximum(made, last)
     return known
 
 

@@ -21,7 +21,7 @@ from protovine.experiments.live.recorded import TRACE_FILE, read_records
 from protovine.experiments.live.swarm import LocalSwarm, run_live
 from protovine.experiments.run.execute import execute, simulate
 from protovine.experiments.run.judge import judge_trace
-from protovine.records import SECOND_NS, AnyRecord, Arrived, Down, Missed, Received, Up
+from protovine.records import SECOND_NS, AnyRecord, Arrived, Down, Missed, Received, Trained, TrainedRun, Up, Warned
 
 START_NS = 1_700_000_000 * SECOND_NS
 
@@ -31,9 +31,12 @@ def prepared(**tables: Any) -> Prepared:
 
 
 def shifted(record: AnyRecord, by_ns: int) -> AnyRecord:
-    times = {"at_ns": record.at_ns + by_ns}
+    times: dict[str, Any] = {"at_ns": record.at_ns + by_ns}
     if isinstance(record, Received):
         times["created_ns"] = record.created_ns + by_ns
+    if isinstance(record, Trained):
+        moved = ((run, {"created_ns": run.created_ns + by_ns, "first_ns": run.first_ns + by_ns}) for run in record.runs)
+        times["runs"] = tuple(msgspec.structs.replace(run, **of_run) for run, of_run in moved)
     return msgspec.structs.replace(record, **times)
 
 
@@ -82,6 +85,13 @@ def test_records_of_all_members_are_in_order_from_the_start_of_the_stream(tmp_pa
     two = write(tmp_path / "two", [Received(START_NS + 20, 1, 0, 1, 1, 1, START_NS - 3, 2, 50)])
     expected = [Up(0, 0, 1), Received(20, 1, 0, 1, 1, 1, 0, 2, 50), Down(30, 0)]
     assert expected == read_records([one, two, tmp_path / "never started"], START_NS)
+
+
+def test_every_time_of_a_record_counts_from_the_start_of_the_stream(tmp_path: Path) -> None:
+    run = TrainedRun(0, START_NS + 10, START_NS + 30, 5, 2, 1)
+    records = [Trained(START_NS + 40, 1, 2, 1, 1, (run,)), Warned(START_NS + 50, 1, 0, "labels", START_NS + 20)]
+    expected = [Trained(40, 1, 2, 1, 1, (TrainedRun(0, 10, 30, 5, 2, 1),)), Warned(50, 1, 0, "labels", 20)]
+    assert expected == read_records([write(tmp_path / "one", records)], START_NS)
 
 
 def test_half_a_record_of_a_killed_member_is_left_out(tmp_path: Path) -> None:
