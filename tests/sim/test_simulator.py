@@ -12,6 +12,7 @@ import pytest
 
 import protovine
 from protovine import records
+from protovine.age import AgeReport, measure_age
 from protovine.errors import ConfigError, InvariantError
 from protovine.experiments.define.build import build
 from protovine.records import TraceHash
@@ -82,12 +83,29 @@ def test_what_was_trained_is_told_in_true_times_whatever_the_clocks_show() -> No
         messages = {(r.node, r.peer, r.created_ns) for r in of(kept, records.Received)}
         found = [(r.node, *msgspec.structs.astuple(run)) for r in of(kept, records.Trained) for run in r.runs]
         assert {run[:3] for run in found} <= messages, "as old as the message that brought it"
-        return [(node, peer, *rest) for node, peer, _, *rest in found]
+        return found
+
+    def but_made(runs: list[tuple]) -> list[tuple]:
+        return [(node, peer, *rest) for node, peer, _, *rest in runs]
 
     exact, skewed = runs(), runs(clock_skew_s=30.0)
-    assert exact == skewed and len(exact) > 100
+    assert but_made(exact) == but_made(skewed) and len(exact) > 100
+    # What comes from the future counts as made when it came.
+    late = {run[2] - true[2] for true, run in zip(exact, skewed, strict=True)}
+    assert late == {0, SECOND // 20}
     drifting = runs(clock_drift_ppm=1000.0)
-    assert max(abs(a[2] - b[2]) for a, b in zip(exact, drifting, strict=False)) < SECOND
+    assert max(abs(a[3] - b[3]) for a, b in zip(exact, drifting, strict=False)) < SECOND
+
+
+def test_wrong_clocks_change_no_age_by_more_than_the_delay() -> None:
+    def ages(**swarm: float) -> AgeReport:
+        kept, _ = simulate("paper-base", swarm=swarm, link={"delay_s": 0.01})
+        return measure_age(kept, [[peer for peer in range(5) if peer != node] for node in range(5)], kept[-1].at_ns)
+
+    exact, skewed = ages(), ages(clock_skew_s=5.0)
+    assert exact.mean_s is not None and exact.mean_s > 0.1
+    assert skewed.mean_s == pytest.approx(exact.mean_s, abs=0.01)
+    assert skewed.version_mean == pytest.approx(exact.version_mean, abs=0.1), "10 samples per second"
 
 
 def calm(outcome, seconds: int = 60) -> None:

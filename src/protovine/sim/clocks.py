@@ -40,8 +40,8 @@ class SkewedClock:
 def in_true_time(record: Record, clocks: Sequence[SkewedClock], now_ns: int) -> Record:
     """A node's record of ``now_ns``, with true times instead of those of the nodes' clocks."""
     if isinstance(record, Received):
-        created_ns = clocks[record.peer].when(record.created_ns)
-        record = msgspec.structs.replace(record, created_ns=max(0, min(created_ns, now_ns)))
+        created_ns = _made_ns(record.created_ns, clocks[record.node], clocks[record.peer], now_ns)
+        record = msgspec.structs.replace(record, created_ns=created_ns)
     elif isinstance(record, Trained):
         runs = tuple(_true_run(run, clocks[record.node], clocks[run.peer], now_ns) for run in record.runs)
         record = msgspec.structs.replace(record, runs=runs)
@@ -51,6 +51,15 @@ def in_true_time(record: Record, clocks: Sequence[SkewedClock], now_ns: int) -> 
 def _true_run(run: TrainedRun, own: SkewedClock, other: SkewedClock, now_ns: int) -> TrainedRun:
     steps = run.count - 1
     first_ns, last_ns = (min(own.when(run.first_ns + run.step_ns * step), now_ns) for step in (0, steps))
-    created_ns = max(0, min(other.when(run.created_ns), first_ns))
+    created_ns = _made_ns(run.created_ns, own, other, first_ns)
     step_ns = (last_ns - first_ns) // max(1, steps)
     return TrainedRun(run.peer, created_ns, first_ns, step_ns, run.count, run.fresh)
+
+
+def _made_ns(shown_ns: int, own: SkewedClock, other: SkewedClock, until_ns: int) -> int:
+    """The true time at which another node made a message: between 0 and ``until_ns``.
+
+    A time in the future of the receiver's own clock counts as now there, so ``shown_ns`` is then by that clock. It is
+    the later one of both times: the sender's clock showed it before the message was made.
+    """
+    return max(0, min(max(own.when(shown_ns), other.when(shown_ns)), until_ns))
