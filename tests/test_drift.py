@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,7 +16,7 @@ from protovine.exchange.alarms import ALARM, Seen, decode_alarm, encode_alarm, i
 from protovine.experiments.define.prepare import prepare
 from protovine.experiments.run.lockstep import Lockstep
 from protovine.metrics import drift
-from protovine.records import SECOND_NS, Alarmed, Learned, Warned
+from protovine.records import SECOND_NS, Alarmed, Arrived, Learned, Warned, read_trace
 
 MIDDLE = 250
 DETECTORS = ("adwin", "page-hinkley", "kswin")
@@ -143,3 +145,37 @@ def test_local_drift_is_told_from_global_and_false_from_true() -> None:
     assert [("labels", False), ("relation", True), ("labels", False)] == [
         (each.kind, each.everywhere) for each in report.episodes
     ]
+
+
+def test_each_node_meets_a_drift_at_a_time_of_its_own() -> None:
+    records = [Learned(i * SECOND_NS, node, i, False, 1) for i in range(1000) for node in range(3)]
+    records += [Alarmed(at_s * SECOND_NS, node, "adwin", "error", "relation") for node, at_s in ((0, 95), (1, 120))]
+    report = drift(records, [0, 1, 2], {0: [90.0], 1: [110.0], 2: []})
+    assert (1.0, 7.5, 0.0) == (report.detected, report.delay_s, report.false_alarms)
+
+
+@pytest.mark.parametrize("swarm", [{}, {"lag_s": 20.0}, {"split": "blocks"}])
+def test_alarms_are_judged_by_the_samples_of_each_node(swarm: dict, tmp_path: Path) -> None:
+    experiment = protovine.Experiment(
+        presets=["isolated"],
+        data={"source": "sine", "limit": 1600},
+        swarm={"nodes": 4, **swarm},
+        drift={"detector": "adwin"},
+        seeds=1,
+        seed=1,
+        faults=[{"kind": "drift", "change": "labels", "at_s": 30.0, "nodes": [2]}],
+    )
+    found = protovine.run(experiment, out=tmp_path / "run").runs[0]
+    header, records = read_trace(tmp_path / "run" / "traces" / "isolated-seed1.jsonl.gz")
+    kept = list(records)
+    changes: dict[int, list[float]] = {}
+    for node in range(4):
+        arrived = [record for record in kept if isinstance(record, Arrived) and record.node == node]
+        first = next((place for place, record in enumerate(arrived) if record.sample >= 800), 0)
+        times = [arrived[first].at_ns / SECOND_NS] * (first > 0)
+        changes[node] = sorted([*times, 30.0] if node == 2 and arrived[0].at_ns < 30 * SECOND_NS else times)
+    assert header["drift_nodes_s"] == list(changes.values())
+    report = drift(kept, range(4), changes)
+    assert report.detected == found.metrics["drift_detected"]
+    assert report.false_alarms == found.metrics["drift_false_alarms"]
+    assert (report.detected is None) == (not any(changes.values()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from protovine.columns import Columns
@@ -33,8 +33,8 @@ class Episode:
 class DriftReport:
     """Alarms against known drift points.
 
-    ``detected`` is the fraction of pairs of a node and a drift point with an alarm within 200 local samples of the node
-    after it, and ``delay_s`` the mean time until the first of them; None without drift points, or without such alarms.
+    ``detected`` is the fraction of pairs of a node and a drift of its stream with an alarm within 200 local samples
+    after it, and ``delay_s`` the mean time until the first of them; None without drift, or without such alarms.
     ``false_alarms`` are all other alarms, per node.
     """
 
@@ -44,8 +44,12 @@ class DriftReport:
     episodes: tuple[Episode, ...]
 
 
-def drift(records: Iterable[Record], nodes: Sequence[int], points_s: Sequence[float]) -> DriftReport:
-    """The report on ``nodes``, with the times at which the concept changes.
+def drift(
+    records: Iterable[Record], nodes: Sequence[int], points_s: Sequence[float] | Mapping[int, Sequence[float]]
+) -> DriftReport:
+    """The report on ``nodes``, with the times at which the concept changes, ascending: for all, or for each node.
+
+    Nodes meet a drift at times of their own: with random arrivals each needs its own time for the samples before it.
 
     Examples
     --------
@@ -65,27 +69,31 @@ def drift(records: Iterable[Record], nodes: Sequence[int], points_s: Sequence[fl
             learnt[node].append(at_ns)
     alarms: list[Alarmed] = [record for record in kept.others(Alarmed) if record.node in inside]
     alarms.sort(key=lambda alarm: (alarm.at_ns, alarm.node))
-    delays: dict[tuple[int, float], float] = {}
+    points_ns = {node: [round(point * SECOND_NS) for point in _points_of(points_s, node)] for node in nodes}
+    ends = {(node, point): _end_ns(learnt[node], point) for node in nodes for point in points_ns[node]}
+    delays: dict[tuple[int, int], float] = {}
     false = 0
-    ends = {(node, point): _end_ns(learnt[node], point) for node in nodes for point in points_s}
     for alarm in alarms:
-        about = [p for p in points_s if p * SECOND_NS <= alarm.at_ns <= ends[alarm.node, p]]
+        about = [point for point in points_ns[alarm.node] if point <= alarm.at_ns <= ends[alarm.node, point]]
         if about:
-            delays.setdefault((alarm.node, about[-1]), alarm.at_ns / SECOND_NS - about[-1])
+            delays.setdefault((alarm.node, about[-1]), (alarm.at_ns - about[-1]) / SECOND_NS)
         else:
             false += 1
-    pairs = len(nodes) * len(points_s)
     return DriftReport(
-        detected=len(delays) / pairs if pairs else None,
+        detected=len(delays) / len(ends) if ends else None,
         delay_s=sum(delays.values()) / len(delays) if delays else None,
         false_alarms=false / len(nodes) if nodes else 0.0,
         episodes=tuple(_episodes(alarms, learnt, len(nodes))),
     )
 
 
-def _end_ns(learnt: Sequence[int], point_s: float) -> float:
+def _points_of(points_s: Sequence[float] | Mapping[int, Sequence[float]], node: int) -> Sequence[float]:
+    return points_s[node] if isinstance(points_s, Mapping) else points_s
+
+
+def _end_ns(learnt: Sequence[int], point_ns: int) -> float:
     """When a node has learnt `HORIZON` local samples after a time."""
-    after = [at_ns for at_ns in learnt if at_ns >= point_s * SECOND_NS]
+    after = [at_ns for at_ns in learnt if at_ns >= point_ns]
     return after[HORIZON - 1] if len(after) >= HORIZON else float("inf")
 
 

@@ -69,6 +69,7 @@ class Built:
     positive: int | None
     honest: list[int]
     drift_points_s: tuple[float, ...]
+    drift_nodes_s: list[list[float]]
     end_s: float
 
 
@@ -153,6 +154,10 @@ def build(settings: RunSettings, data: stream.DataSet, seed: int) -> Built:
     together = not shuffled and not swarm.lag_s  # Whether all nodes meet a drift at about one time.
     drifts = [end_s * point / cut for point in data.drift_points if point < cut and together]
     drifts += [fault.at_s for fault in settings.faults if isinstance(fault, DriftFault) and fault.at_s <= end_s]
+    points = [] if shuffled else [point for point in data.drift_points if point < cut]
+    of_nodes = [
+        _drifts(settings, points, node, mine, times) for node, (mine, times) in enumerate(zip(rows, at_ns, strict=True))
+    ]
     pickles, decoder = OwnPickles(), Decoder(ENTRIES_KEPT)
     for node in swarm.slow:
         if not 0 <= node < swarm.nodes:
@@ -195,7 +200,21 @@ def build(settings: RunSettings, data: stream.DataSet, seed: int) -> Built:
     if settings.data.positive is not None and positive is None:
         raise ConfigError(f"data.positive names one of two classes, but there are {len(data.classes)}")
     ever = links if changes is None else changes.ever(links)
-    return Built(scenario, make_node, ever, order[cut:], positive, honest, tuple(sorted(drifts)), end_s)
+    return Built(scenario, make_node, ever, order[cut:], positive, honest, tuple(sorted(drifts)), of_nodes, end_s)
+
+
+def _drifts(
+    settings: RunSettings, points: list[int], node: int, rows: NDArray[np.int64], at_ns: NDArray[np.int64]
+) -> list[float]:
+    """When the concept changes in the stream of a node, in s: at its first row from a point on, and by faults.
+
+    A stream that begins after a point, or ends before it, does not change there.
+    """
+    found_ns = {int(at_ns[later[0]]) for point in points if len(later := np.flatnonzero(rows >= point))}
+    for fault in settings.faults:
+        if isinstance(fault, DriftFault) and (not fault.nodes or node in fault.nodes or settings.swarm.centralised):
+            found_ns.add(nanoseconds(fault.at_s))
+    return [at / SECOND_NS for at in sorted(found_ns) if len(at_ns) and at_ns[0] < at <= at_ns[-1]]
 
 
 def _shifted(

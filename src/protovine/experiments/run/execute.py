@@ -94,6 +94,7 @@ def describe_run(settings: RunSettings, preset: str, seed: int, data: DataSet, b
         shares=settings.gossip.share_probability > 0,
         drift_points_s=built.drift_points_s,
         watches_drift=settings.drift.detector != "none",
+        drift_nodes_s=built.drift_nodes_s if settings.drift.detector != "none" else [],
         streams=settings.swarm.nodes - len(built.neighbours) + len(built.honest),
         medium=settings.medium.profile != "none",
         partners=settings.partners if settings.partners < max(map(len, built.neighbours), default=0) else 0,

@@ -74,7 +74,8 @@ def judge(
     f1_global = _f1_global(held.others(Evaluated), len(run.classes))
     traffic, air = metrics.traffic(held, run.medium), metrics.airtime(held.others(Aired))
     ages, training = _ages(run, held, judged, end_ns) if run.shares else (None, None)
-    drifts = metrics.drift(held, nodes, run.drift_points_s) if run.watches_drift else None
+    met = {node: [at_s for at_s in run.drifts_s(node) if at_s <= virtual_s] for node in nodes}
+    drifts = metrics.drift(held, nodes, met) if run.watches_drift else None
     # One node may read all streams, and a server reads none.
     streams = run.streams - len(run.honest) + len(made) if run.streams else len(made)
     so_far = metrics.sliding(together, run.positive, max(1, len(together)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -128,7 +128,10 @@ class RunDescription:
     shares : bool
         Whether nodes may share anything at all.
     drift_points_s : tuple of float
-        Times at which the concept changes.
+        Times at which the concept changes for all, at about then.
+    drift_nodes_s : list of lists of float
+        Of runs that watch drift: for each node the times at which the concept of its own stream changes. Without them
+        they are those for all.
     live : bool
         Whether real processes made the run.
     watches_drift : bool
@@ -160,6 +163,7 @@ class RunDescription:
     partners: int = 0
     streams: int = 0
     medium: bool = False
+    drift_nodes_s: list[list[float]] = field(default_factory=list)
 
     @property
     def judged(self) -> list[int]:
@@ -171,6 +175,10 @@ class RunDescription:
     def covered(self) -> frozenset[int]:
         """The nodes whose records the trace has."""
         return frozenset(self.traced or range(len(self.neighbours)))
+
+    def drifts_s(self, node: int) -> Sequence[float]:
+        """The times at which the concept of a node's stream changes."""
+        return self.drift_nodes_s[node] if self.drift_nodes_s else self.drift_points_s
 
     def of_part(self, nodes: int) -> RunDescription:
         """The description of a trace that has the records of up to ``nodes`` nodes; 0 is all."""
@@ -188,12 +196,14 @@ class RunDescription:
         named = [*described.honest, *described.traced, *(peer for peers in described.neighbours for peer in peers)]
         if not described.honest or not all(0 <= node < len(described.neighbours) for node in named):
             raise DataError(f"the header of the trace {path} names nodes that do not exist, or no honest ones")
+        if len(described.drift_nodes_s) not in (0, len(described.neighbours)):
+            raise DataError(f"the header of the trace {path} does not have the drifts of each node")
         return described
 
     def header(self) -> dict[str, Any]:
         """The header of the run's trace file."""
         described = dict(vars(self))
-        for name in ("live", "watches_drift", "incomplete", "traced", "partners", "medium"):
+        for name in ("live", "watches_drift", "incomplete", "traced", "partners", "medium", "drift_nodes_s"):
             if not described[name]:
                 del described[name]
         return {**described, "nodes": len(self.neighbours)}
