@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,60 @@ def test_two_are_compared_by_wilcoxon_and_one_data_set_by_its_settings() -> None
     assert found is not None
     assert ((2.0, 1.0), 8, "settings", None) == (found.ranks, found.blocks, found.of, found.critical)
     assert pytest.approx(2 / 2**8) == found.p, "all of eight signs are the same"
+
+
+@pytest.mark.parametrize("metric", ["log_loss", "aoi_mean_s", "bytes_per_node_per_s"])
+def test_less_is_better_of_losses_ages_and_traffic(metric: str) -> None:
+    costs = {"a": 3.0, "b": 1.0, "c": 2.0}
+    sent = {"a": 10.0, "b": 20.0, "c": 30.0}
+    rows = [
+        {"preset": preset, DATA: data, "seed": 0, "f1": 0.5, "bytes_per_node_per_s": sent[preset], metric: cost}
+        for preset, cost in costs.items()
+        for data in ("one", "two")
+    ]
+    frame = table_of(rows, ["preset", DATA])
+    found = ranks(frame, metric)
+    assert found is not None and (3.0, 1.0, 2.0) == found.ranks
+    drawn = sweep._ranks(found, metric)
+    assert drawn is not None and "1 is best, the lowest" in drawn.panels[0].axes[0].get_xlabel()
+    made = sweep._pareto(frame, means(frame, [*dict.fromkeys((metric, sweep.COST))]), metric)
+    if metric == sweep.COST:
+        assert made is None
+        return
+    assert made is not None and "A point above it is beaten" in made.caption
+    fronts = [line.get_ydata().tolist() for line in made.panels[0].axes[0].lines if line.get_linestyle() == "--"]
+    assert [[3.0, 1.0]] == fronts
+
+
+def test_the_curves_are_those_of_the_best_settings() -> None:
+    rows = [
+        {"preset": preset, "gossip.fanout": fanout, "seed": 0, "f1": fanout / 9, "log_loss": fanout / 9}
+        for preset in "ab"
+        for fanout in (1, 2, 3)
+    ]
+    frame = table_of(rows, ["preset", "gossip.fanout"])
+    asked: list[list[str]] = []
+
+    def curves(runs: Sequence[str]) -> pd.DataFrame:
+        asked.append(list(runs))
+        return pd.DataFrame({"run": runs, "at_s": 1.0, "f1_recent": 0.5})
+
+    results = sweep.SweepResults(frame, {}, curves, lambda run: ())
+    captions = [made.caption for metric in ("f1", "log_loss") if (made := sweep._convergence(results, metric))]
+    assert [["run2", "run5"], ["run0", "run3"]] == asked
+    assert ["highest F1" in captions[0], "lowest log loss" in captions[1]] == [True, True]
+
+
+def test_a_missing_run_gives_no_treatment_a_better_rank() -> None:
+    rows = [
+        {"preset": preset, DATA: data, "seed": seed, "f1": 0.9 - 0.4 * seed - 0.1 * (preset == "b")}
+        for preset in "ab"
+        for data in ("one", "two")
+        for seed in range(2)
+        if (preset, seed) != ("b", 1)  # The harder seed.
+    ]
+    found = ranks(table_of(rows, ["preset", DATA]), "f1")
+    assert found is not None and (1.0, 2.0) == found.ranks
 
 
 def test_differences_are_paired_by_seed_at_the_same_settings() -> None:

@@ -75,6 +75,8 @@ _TO_ONE = frozenset(
     | {"balanced_accuracy", "duty_mean", "duty_max", "trained_fraction", "drift_detected"}
 )
 _BELOW_ZERO = frozenset({"kappa", "kappa_temporal", "kappa_m"})
+# Of all other metrics less is better: errors, traffic, memory, ages, time.
+_MORE_IS_BETTER = _TO_ONE - {"duty_mean", "duty_max"} | {"prototypes_withheld", "samples_per_wall_s"}
 
 
 # What a run needs to have the metrics that begin like this; all others are there wherever nodes predict.
@@ -116,6 +118,17 @@ def metric_range(metric: str) -> tuple[float, float]:
     """
     low = 0.0 if metric not in _BELOW_ZERO else -1.0 if metric == "kappa" else -math.inf
     return low, 1.0 if metric in _TO_ONE else math.inf
+
+
+def more_is_better(metric: str) -> bool:
+    """Whether a larger value of a metric is better; less is better of traffic, ages and log loss.
+
+    Examples
+    --------
+    >>> more_is_better("f1"), more_is_better("log_loss"), more_is_better("duty_max")
+    (True, False, False)
+    """
+    return metric in _MORE_IS_BETTER
 
 
 @dataclass(frozen=True)

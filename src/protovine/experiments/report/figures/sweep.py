@@ -34,7 +34,7 @@ from protovine.experiments.report.plot import (
 )
 from protovine.experiments.report.tables.sweep import DATA, Ranks, front, means, ranks, treatment
 from protovine.experiments.report.text import flat, metric_label, p_value
-from protovine.experiments.run.result import METRICS
+from protovine.experiments.run.result import METRICS, more_is_better
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -147,6 +147,7 @@ def _pareto(frame: pd.DataFrame, table: pd.DataFrame, metric: str) -> Drawing | 
     key = treatment(frame)
     names = _values(table, key)[:LINES_MAX]
     groups, logarithmic = _by_data(table), False
+    gain, beaten = (1, "below") if more_is_better(metric) else (-1, "above")
     figure, cells = panels([title for title, _ in groups], names, sharex=False, sharey=False)
     for axes, (_, group) in zip(cells, groups, strict=True):
         for number, value in enumerate(names):
@@ -163,7 +164,7 @@ def _pareto(frame: pd.DataFrame, table: pd.DataFrame, metric: str) -> Drawing | 
                 markersize=4.5,
                 elinewidth=0.7,
             )
-        best = front(group[COST].tolist(), group[metric].tolist())
+        best = front(group[COST].tolist(), (gain * group[metric]).tolist())
         steps: dict[str, Any] = {"linestyle": "--", "drawstyle": "steps-post", "zorder": 0}
         axes.plot(group[COST].iloc[best], group[metric].iloc[best], color=GREY, linewidth=1.0, **steps)
         axes.margins(x=0.08)
@@ -172,7 +173,7 @@ def _pareto(frame: pd.DataFrame, table: pd.DataFrame, metric: str) -> Drawing | 
     legend(figure, [handle(i, line=False, dot=True) for i in range(len(names))], names)
     caption = (
         f"{_named(metric)} against traffic: one point per combination of settings, mean over seeds with 95 % intervals "
-        "of both. Dashed line: the Pareto front. A point below it is beaten by another one that sends no more bytes."
+        f"of both. Dashed line: the Pareto front. A point {beaten} it is beaten by one that sends no more bytes."
     )
     if logarithmic and (table[COST] == 0).any():
         caption += " Points on grey send nothing."
@@ -191,7 +192,8 @@ def _convergence(results: SweepResults, metric: str) -> Drawing | None:
         for number, value in enumerate(names):
             scores = group[group[key].map(str) == value].groupby("point")[metric].mean().dropna()
             if len(scores):
-                best.append((place, number, group[group["point"] == scores.idxmax()]))
+                point = scores.idxmax() if more_is_better(metric) else scores.idxmin()
+                best.append((place, number, group[group["point"] == point]))
     if not best:
         return None
     curves = results.curves(sorted({run for _, _, part in best for run in part["run"]}))
@@ -209,8 +211,9 @@ def _convergence(results: SweepResults, metric: str) -> Drawing | None:
             mark_drifts(cells[place], results.drift_points_s(part["run"].iloc[0]))
     label_axes(figure, cells, "time [s]", "F1 of the last predictions")
     legend(figure, [handle(i) for i in range(len(names))], names)
+    best_is = "highest" if more_is_better(metric) else "lowest"
     caption = (
-        "F1 of the last tenth of all predictions, mean over seeds, at the settings with the highest "
+        f"F1 of the last tenth of all predictions, mean over seeds, at the settings with the {best_is} "
         f"{METRICS[metric][0]} over the whole stream. The curve that rises first converges fastest. Dotted lines: the "
         "concept changes; the curve that is back first recovers fastest."
     )
@@ -224,6 +227,7 @@ def _ranks(found: Ranks | None, metric: str) -> Drawing | None:
 
     if found is None or found.critical is None:
         return None
+    best = "highest" if more_is_better(metric) else "lowest"
     order = np.argsort(found.ranks, kind="stable")
     sorted_ranks = np.array(found.ranks)[order]
     bars: list[tuple[float, float]] = []
@@ -243,7 +247,7 @@ def _ranks(found: Ranks | None, metric: str) -> Drawing | None:
     axes.set_ylim(-n + 0.4, 1.1 + 0.5 * len(bars))
     axes.set_xlim(0.8, n + 0.2)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel(f"mean rank by {METRICS[metric][0]} (1 is best)")
+    axes.set_xlabel(f"mean rank by {METRICS[metric][0]} (1 is best, the {best})")
     axes.grid(axis="y", visible=False)
     caption = (
         f"Mean ranks over {found.blocks} {found.of}; further left is better. Treatments under one black bar do not "

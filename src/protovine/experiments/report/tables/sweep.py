@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from protovine.experiments.report.text import decimals_shown, metric_label
-from protovine.experiments.run.result import METRICS, Interval
+from protovine.experiments.run.result import METRICS, Interval, more_is_better
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -185,8 +185,9 @@ class Ranks:
 def ranks(frame: pd.DataFrame, metric: str) -> Ranks | None:
     """Mean ranks with Friedman's test, or with Wilcoxon's test for two treatments; None for fewer than two blocks.
 
-    Each block is a data set: the mean over seeds, and over the settings that every treatment has there. Settings at
-    which all treatments have the same runs as at others count once.
+    Each block is a data set: the mean over the seeds and settings that every treatment has there. Settings at which all
+    treatments have the same runs as at others count once. The best is the largest, or the smallest of metrics of which
+    less is better.
 
     References
     ----------
@@ -204,8 +205,9 @@ def ranks(frame: pd.DataFrame, metric: str) -> Ranks | None:
         _data=good[DATA].map(str) if DATA in good else "",
     )
     order = list(dict.fromkeys(text["_treatment"]))
-    table = text.pivot_table(index=["_data", "_setting"], columns="_treatment", values=metric, aggfunc="mean")
-    table = table.reindex(columns=order).dropna()
+    # Seeds differ more than treatments: a run that is missing must not make one of them better.
+    table = text.pivot_table(index=["_data", "_setting", "seed"], columns="_treatment", values=metric, aggfunc="mean")
+    table = table.reindex(columns=order).dropna().groupby(level=["_data", "_setting"]).mean()
     runs: dict[tuple[str, str], list[str]] = {}
     for place in zip(*(text[name] for name in ("_data", "_setting", "_treatment", "seed", "run")), strict=True):
         runs.setdefault(place[:2], []).append(repr(place[2:]))
@@ -216,7 +218,8 @@ def ranks(frame: pd.DataFrame, metric: str) -> Ranks | None:
     if len(table) < 2 or len(order) < 2:
         return None
     values = table.to_numpy()
-    mean_ranks = stats.rankdata(-values.round(12), axis=1).mean(axis=0)
+    sign = -1 if more_is_better(metric) else 1
+    mean_ranks = stats.rankdata(sign * values.round(12), axis=1).mean(axis=0)
     p: float | None
     if len(order) == 2:
         test, gaps = "Wilcoxon's signed-rank test", values[:, 1] - values[:, 0]
