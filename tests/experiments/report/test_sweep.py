@@ -213,6 +213,14 @@ def test_points_that_share_their_runs_are_one_comparison() -> None:
     assert found == expected and found is not None and 3 == found.blocks
 
 
+def test_the_same_difference_at_every_seed_is_no_missing_one() -> None:
+    values = {"a": 500.0, "b": 200.0, "c": 500.0}
+    rows = [{"preset": preset, "seed": seed, "f1": value} for preset, value in values.items() for seed in range(3)]
+    made = differences(table_of(rows, ["preset"]), "f1", "a").set_index("preset")
+    assert (-300.0, 0.0, 0.0) == tuple(made.loc["b", ["difference", "p", "p_holm"]])
+    assert np.isnan(made.loc["c", "p"]), "no difference at all"
+
+
 def test_holm_steps_down_from_the_smallest() -> None:
     # 0.005 x 4, 0.01 x 3, 0.03 x 2, 0.04 x 1, none smaller than the one before.
     assert [0.03, 0.06, 0.06, 0.02] == holm(np.array([0.01, 0.04, 0.03, 0.005])).round(10).tolist()

@@ -11,7 +11,7 @@ import numpy as np
 from protovine.experiments.report.figures.run import draw_result
 from protovine.experiments.report.pages.page import render_page
 from protovine.experiments.report.tables.result import OF_PAPER, shows_paper
-from protovine.experiments.report.tables.sweep import holm
+from protovine.experiments.report.tables.sweep import holm, paired_p
 from protovine.experiments.report.text import counted, excludes_zero, f1_rule, flat, formatted, listed, metric_label
 from protovine.experiments.run.ages import interval, number, pooled, pooled_training, predicted, verdict
 from protovine.experiments.run.result import METRICS, Interval, Result, Run
@@ -161,7 +161,7 @@ def _chance(result: Result, metric: str, presets: Sequence[str]) -> list[str]:
         return sentences
     if len({run.seed for run in result.runs}) < 2:
         return [*sentences, "One seed cannot show whether a difference is chance."]
-    corrected = holm(np.array([_p(values) for values in others.values()]))
+    corrected = holm(np.array([paired_p(values) for values in others.values()]))
     close = [name for name, p in zip(others, corrected, strict=True) if not p < 0.05]
     pairs = sorted({len(values) for values in others.values()})
     tests = f"paired t test{'' if len(others) == 1 else 's'} over {' or '.join(map(str, pairs))} seeds"
@@ -172,15 +172,6 @@ def _chance(result: Result, metric: str, presets: Sequence[str]) -> list[str]:
     if len(others) > 1:
         which = "Every other difference" if equal else "Every difference"
     return [*sentences, f"{which} to {base} is larger than chance ({tests})."]
-
-
-def _p(differences: Sequence[float]) -> float:
-    """The p value of the paired t test: 0 if all differences are the same, NaN for fewer than two."""
-    from scipy import stats
-
-    if len(differences) < 2:
-        return math.nan
-    return float(stats.ttest_1samp(differences, 0.0).pvalue) if np.ptp(differences) > 1e-12 else 0.0
 
 
 def drift_table(result: Result) -> list[list[str]]:

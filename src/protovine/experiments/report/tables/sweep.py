@@ -29,6 +29,8 @@ SHOWN = (
 # The keys that name the data set and the preset of a point.
 DATA = "data.source"
 PRESET = "preset"
+# Smaller differences are those of rounding.
+_ROUNDING = 1e-12
 
 
 def means(frame: pd.DataFrame, metrics: Sequence[str] = SHOWN) -> pd.DataFrame:
@@ -67,7 +69,6 @@ def differences(frame: pd.DataFrame, metric: str, base: Any) -> pd.DataFrame:
     S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics, 1979.
     """
     import pandas as pd
-    from scipy import stats
 
     key = treatment(frame)
     others = [name for name in frame.attrs["varied"] if name != key]
@@ -86,9 +87,7 @@ def differences(frame: pd.DataFrame, metric: str, base: Any) -> pd.DataFrame:
         if not len(pairs):
             continue
         interval = Interval.of(pairs.tolist())
-        p = math.nan
-        if interval.half:
-            p = float(stats.ttest_1samp(pairs, 0.0).pvalue)
+        p = paired_p(pairs.tolist())
         half = math.nan if interval.half is None else interval.half
         rows.append({**row, "difference": interval.mean, "ci95": half, "p": p})
         compared.append(tuple(zip(group["run"][pairs.index], theirs["run"][pairs.index], strict=True)))
@@ -146,6 +145,21 @@ def joined(table: pd.DataFrame, keys: Sequence[str]) -> list[str]:
     return [json.dumps([str(value) for value in row]) for row in zip(*(table[key] for key in keys), strict=True)] or (
         [""] * len(table)
     )
+
+
+def paired_p(differences: Sequence[float]) -> float:
+    """The p value of the paired t test: 0 for one difference at all seeds, NaN for none at all or less than two seeds.
+
+    Examples
+    --------
+    >>> round(paired_p([0.1, 0.2, 0.4]), 3), paired_p([0.1, 0.1]), paired_p([0.0, 0.0])
+    (0.118, 0.0, nan)
+    """
+    from scipy import stats
+
+    if len(differences) < 2 or max(map(abs, differences)) <= _ROUNDING:
+        return math.nan
+    return float(stats.ttest_1samp(differences, 0.0).pvalue) if np.ptp(differences) > _ROUNDING else 0.0
 
 
 def holm(p: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
