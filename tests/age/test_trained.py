@@ -80,6 +80,17 @@ def test_a_server_trains_nothing_and_what_it_sends_is_as_old_as_its_messages() -
     assert None is found.known.mean_s is found.steady
 
 
+def test_a_node_without_samples_counts_if_it_trains() -> None:
+    trace = [
+        Arrived(1 * SECOND, 0, 0, 0),
+        heard(2 * SECOND, 1 * SECOND, 4, node=1, peer=0),
+        Trained(4 * SECOND, 1, 2, 0, 2, (TrainedRun(0, 1 * SECOND, 4 * SECOND, 0, 2, 2),)),
+        Arrived(9 * SECOND, 0, 1, 0),
+    ]
+    found = measure_training(trace, [[], [0]], 10 * SECOND)
+    assert (4, 2, 0.5, 3.0) == (found.received, found.trained, found.fraction, found.mean_s)
+
+
 def test_pairs_that_are_not_judged_do_not_count() -> None:
     trace = [
         heard(10, 5, 2, node=0, peer=1),

@@ -99,8 +99,9 @@ def measure_training(
     """
     records = Columns.holding(records)
     last = last_samples(records)
-    # A node without local samples, as a server is, trains nothing.
-    neighbours = [peers if node in last or not last else [] for node, peers in enumerate(neighbours)]
+    # A server has no local samples and trains nothing. Other nodes without samples train what they receive.
+    learners = {*last, *records.of(Trained)["node"].tolist()}
+    neighbours = [peers if node in learners or not last else [] for node, peers in enumerate(neighbours)]
     received, runs, count = _columns(records, neighbours, last)
     prototypes = int(received[1].sum())
     if not len(runs):

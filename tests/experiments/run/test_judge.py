@@ -243,6 +243,7 @@ def test_a_server_beside_byzantine_nodes_has_its_own_ages(tmp_path: Path) -> Non
         ({"classes": 3}, "Expected `array`, got `int`"),
         ({"neighbours": None}, "Expected `array`, got `null`"),
         ({"neighbours": [[1], [5], []]}, "names nodes that do not exist"),
+        ({"drift_nodes_s": [[1.0]]}, "does not have the drifts of each node"),
         ({"honest": []}, "or no honest ones"),
     ],
 )
