@@ -13,7 +13,7 @@ from protovine.compress import DbscanCompressor
 from protovine.errors import ConfigError, LocalProtocolError, RemoteProtocolError, SnapshotError
 from protovine.exchange import SetExchange
 from protovine.gossip import Coin, Frame, Kind, PushGossip
-from protovine.learn import XuILVQCore
+from protovine.learn import Prediction, XuILVQCore
 from protovine.node import Node, make_example_node
 from protovine.prototypes import PrototypeSet
 from protovine.share import JensenShannonGate, QueueInbox, SetInbox, SetLimits, WholeSets, encode_set
@@ -220,6 +220,26 @@ def test_a_bad_sample_is_refused_and_not_learnt(x: list, y: int, message: str) -
     node = make_example_node()
     with pytest.raises(ValueError, match=message):
         node.observe(x, y, now_ns=0)
+    assert (0, []) == (len(node.learner), kinds(node))
+
+
+@pytest.mark.parametrize(
+    ("code", "proba"),
+    [
+        (0, [np.nan, np.nan]),
+        (0, [0.5, 0.4]),
+        (0, [1.5, -0.5]),
+        (0, [1.0]),
+        (1, [0.2, 0.3, 0.5]),
+        (2, [0.5, 0.5]),
+        (-2, [0.5, 0.5]),
+    ],
+)
+def test_a_prediction_that_is_no_distribution_stops_and_is_not_recorded(code: int, proba: list[float]) -> None:
+    node = make_example_node()
+    node.learner.predict = lambda x, event_ns=None: Prediction(code, np.array(proba))
+    with pytest.raises(LocalProtocolError, match=rf"predicts class {code} with .* no distribution over the 2 classes"):
+        node.observe([1.0], 0, now_ns=0)
     assert (0, []) == (len(node.learner), kinds(node))
 
 

@@ -15,7 +15,7 @@ from protovine.errors import CodecError, LocalProtocolError, RemoteProtocolError
 from protovine.exchange import Exchange, Outputs, Seen, SetExchange, Unlearned, clamped, surprisal_bits
 from protovine.gossip import PeerView
 from protovine.learn import ArrayLearner, Prediction
-from protovine.learn.base import forget_sender, resume
+from protovine.learn.base import distribution, forget_sender, resume
 from protovine.learn.times import shifted, with_times
 from protovine.learn.validate import vector_of
 from protovine.prototypes import FEATURE_MAX
@@ -226,7 +226,7 @@ class Node:
         ValueError
             The vector has another length or is not finite, or the class is no code or out of range. Nothing was learnt.
         LocalProtocolError
-            Time goes backwards.
+            Time goes backwards, or the learner's prediction is no distribution over the classes.
         """
         # A copy: samples that wait for labels must not change, and kernels get one kind of array.
         sample = np.array(vector_of(x), order="C")
@@ -241,7 +241,7 @@ class Node:
         name = self.samples_learnt if sample_id is None else sample_id
         event = now_ns if event_ns is None else min(event_ns, now_ns)
         prediction = self.learner.predict(sample, event)
-        proba = tuple(prediction.proba.tolist()) if prediction.code >= 0 else ()
+        proba = distribution(prediction, self.learner.n_classes)
         self._out.records.append(records.Predicted(now_ns, self.id, name, prediction.code, proba))
         if y is not None:
             self._learn(sample, y, event, name)

@@ -9,8 +9,12 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from protovine.errors import SnapshotError
+from protovine.errors import LocalProtocolError, SnapshotError
 from protovine.prototypes import PrototypeSet
+from protovine.values import shown
+
+# How far the sum of probabilities may be from 1.
+_SUM_TOLERANCE = 1e-6
 
 
 class Prediction(NamedTuple):
@@ -18,6 +22,33 @@ class Prediction(NamedTuple):
 
     code: int
     proba: NDArray[np.float64]
+
+
+def distribution(made: Prediction, n_classes: int) -> tuple[float, ...]:
+    """The probabilities of a prediction, for records; none without a model.
+
+    Raises
+    ------
+    LocalProtocolError
+        The code is no class, or the probabilities are no distribution over the classes: the learner is wrong.
+
+    Examples
+    --------
+    >>> distribution(Prediction(1, np.array([0.25, 0.75])), 2)
+    (0.25, 0.75)
+    >>> distribution(Prediction(1, np.array([np.nan, np.nan])), 2)
+    Traceback (most recent call last):
+    protovine.errors.LocalProtocolError: a learner predicts class 1 with probabilities [nan, nan]: ...
+    """
+    if made.code == -1:
+        return ()
+    proba = tuple(made.proba.tolist())
+    if 0 <= made.code < len(proba) == n_classes and min(proba) >= 0 and abs(sum(proba) - 1) <= _SUM_TOLERANCE:
+        return proba
+    raise LocalProtocolError(
+        f"a learner predicts class {made.code} with probabilities {shown(list(proba))}: they are no distribution over "
+        f"the {n_classes} classes"
+    )
 
 
 @dataclass(frozen=True, slots=True)
