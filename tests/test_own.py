@@ -401,7 +401,7 @@ def test_a_sweep_takes_classes_and_needs_a_module(monkeypatch):
     script = Sweep.of({"presets": ["isolated"], "seeds": 1, "learner": "__main__:Hedged"})
     with pytest.raises(ConfigError, match=r"__main__:Hedged stands in a script or a notebook; put it into a module"):
         plan(script)
-    with pytest.raises(ConfigError, match=r"__main__:Other stands in a notebook; put it into a module"):
+    with pytest.raises(ConfigError, match=r"__main__:Other stands in another script or notebook; put it into a module"):
         own.load_class("learner.code", "__main__:Other")
 
 

@@ -62,7 +62,7 @@ def load_class(setting: str, path: str) -> type[Any]:
         if found is not None:
             raise ConfigError(f"{setting}: {path} is no class, but of type {type(found).__name__}")
         if is_script(path):  # Another process than that of the notebook.
-            raise ConfigError(f"{setting}: {path} stands in a notebook; {_MODULE}")
+            raise ConfigError(f"{setting}: {path} stands in another script or notebook; {_MODULE}")
         classes = [
             each
             for each, value in vars(module).items()

@@ -213,5 +213,5 @@ class Encoding:
 def _no_dictionary(x: Any) -> TypeError:
     return TypeError(
         f"a sample must be a dictionary of features, got {type(x).__name__} {values.shown(x)}; "
-        "learn, predict and predict_proba take arrays and DataFrames"
+        "learn, predict and predict_proba take arrays and DataFrames, and dict(enumerate(x)) makes a sample of a vector"
     )
