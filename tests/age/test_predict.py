@@ -167,6 +167,14 @@ def test_an_exponential_delay_that_is_long_beside_the_gaps_of_messages() -> None
         assert found.mean_s == pytest.approx(math.sqrt(math.pi * mean_s / 2 / rate_hz), rel=1e-3)
 
 
+@pytest.mark.parametrize("discipline", ["blocking", "newest", "preemptive"])
+@pytest.mark.parametrize("rate_hz", [1e-9, 1e-6, 1e-3])
+def test_delays_that_are_short_beside_the_gaps_leave_an_exponential_age(rate_hz: float, discipline: str) -> None:
+    found = direct_push(nodes=2, share_probability=1, rate_hz=rate_hz, delay=Delay.exponential(1e-9, discipline))
+    for q in (0.1, 0.5, 0.95, 0.999):
+        assert -math.log1p(-q) / rate_hz == pytest.approx(found.quantile(q), rel=1e-5)
+
+
 def test_messages_that_always_replace_each_other_never_arrive() -> None:
     for rate_hz, delay_s in ((1000, 0.5), (1, 1e9)):
         found = direct_push(nodes=2, rate_hz=rate_hz, delay=Delay.fixed(delay_s, "preemptive"))

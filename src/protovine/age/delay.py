@@ -20,6 +20,8 @@ Discipline = Literal["unlimited", "blocking", "preemptive", "newest"]
 SAMPLES_FOR_LAW_MAX = 500
 # Beyond this number of steps of a Markov chain a matrix exponential is faster.
 STEPS_MAX = 2000
+# How many times faster one rate of a law is than the other, at most.
+_APART_MAX = 1e8
 # What has this probability for each message does not happen.
 _NEVER = 1e-60
 
@@ -226,9 +228,9 @@ def _blocking(r: float, sample_hz: float, delay: Delay, loss: float) -> AgeTheor
     version = (sample_hz - r) * mean + r * after_push
     law: Survival | None = None
     if delay.kind == "exponential":
-        mu = 1 / d
+        push, mu = _near(r, 1 / d)
         # States: idle, an old message under way, a new message under way.
-        law = _phase_type([1 - busy, busy, 0], [(0, 2, r), (1, 0, mu), (2, 0, mu * loss), (2, -1, mu * ok)])
+        law = _phase_type([1 - busy, busy, 0], [(0, 2, push), (1, 0, mu), (2, 0, mu * loss), (2, -1, mu * ok)])
     elif not loss and len(delay.values_s) <= SAMPLES_FOR_LAW_MAX:
         law = _blocking_law(r, busy, np.array(delay.values_s))
     method = "exact: M/G/1/1" + ("" if law else "; quantiles are not known in closed form")
@@ -265,8 +267,8 @@ def _preemptive(r: float, sample_hz: float, delay: Delay, loss: float) -> AgeThe
     peak = mean + slope / undisturbed
     law: Survival | None = None
     if delay.kind == "exponential":
-        mu = 1 / delay.mean_s
-        law = _phase_type([1, 0], [(0, 1, r), (1, 0, mu * loss), (1, -1, mu * ok)])
+        push, mu = _near(r, 1 / delay.mean_s)
+        law = _phase_type([1, 0], [(0, 1, push), (1, 0, mu * loss), (1, -1, mu * ok)])
     elif delay.kind == "fixed":
         law = _late_decay(r * ok * undisturbed, delay.mean_s)
     method = "exact: M/G/1/1 with pre-emption" + ("" if law else "; quantiles are not known in closed form")
@@ -318,13 +320,16 @@ def _newest(r: float, sample_hz: float, delay: Delay, loss: float) -> AgeTheory:
     weights = np.array([mu / r, 1.0, r / mu])
     # States: idle; an old message under way and none, an old or a new one waiting; a new one under way and none or
     # one waiting.
-    jumps = [(0, 4, r), (1, 0, mu), (1, 3, r), (2, 1, mu), (2, 3, r), (3, 4, mu), (4, 5, r)]
-    jumps += [(4, 0, mu * loss), (5, 4, mu * loss), (4, -1, mu * ok), (5, -1, mu * ok)]
     start = [*(weights / weights.sum()), 0, 0, 0]
-    generator = _generator(len(start), jumps)
+
+    def jumps(r: float, mu: float) -> list[tuple[int, int, float]]:
+        arrivals = [(0, 4, r), (1, 0, mu), (1, 3, r), (2, 1, mu), (2, 3, r), (3, 4, mu), (4, 5, r)]
+        return [*arrivals, (4, 0, mu * loss), (5, 4, mu * loss), (4, -1, mu * ok), (5, -1, mu * ok)]
+
+    generator = _generator(len(start), jumps(r, mu))
     wait = np.linalg.solve(-generator, np.ones(len(start)))
     second = 2 * float(np.array(start) @ np.linalg.solve(-generator, wait))
-    law = _phase_type(start, jumps)
+    law = _phase_type(start, jumps(*_near(r, mu)))
     return AgeTheory(mean, second - mean**2, peak, version, r, "exact: M/M/1/2*", 0.0, law)
 
 
@@ -336,6 +341,15 @@ def _generator(states: int, jumps: Sequence[tuple[int, int, float]]) -> NDArray[
         if after >= 0:
             q[before, after] += rate
     return q
+
+
+def _near(r: float, mu: float) -> tuple[float, float]:
+    """Rates of pushes and deliveries for a law, at most 1e8 times apart.
+
+    What is faster yet changes the law by less than 1e-8. A matrix exponential of rates 1e16 times apart has no right
+    digit.
+    """
+    return min(r, mu * _APART_MAX), min(mu, r * _APART_MAX)
 
 
 def _phase_type(start: Sequence[float], jumps: Sequence[tuple[int, int, float]]) -> Survival:
