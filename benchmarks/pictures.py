@@ -25,9 +25,10 @@ from PIL import Image
 
 import protovine
 from protovine.experiments.define.prepare import prepare
+from protovine.net.asking import ask_status
 from protovine.net.operate import TOKEN_ENV, operator_of
 from protovine.net.security.commands import ControlKey
-from protovine.net.transport import Endpoints, ask_status
+from protovine.net.transport import Endpoints
 from protovine.watch.demo import demo_experiment
 from protovine.watch.live import Live
 from protovine.watch.recorded import Recorded

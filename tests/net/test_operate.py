@@ -11,10 +11,11 @@ import pytest
 
 from protovine.errors import ConfigError
 from protovine.net import issue, load_identity
+from protovine.net.asking import ask_status
 from protovine.net.config import NodeSettings
 from protovine.net.operate import Operator, control_key, operator_of
 from protovine.net.security.commands import Cut, Mend, PauseSharing, Retune, Signer, Stop
-from protovine.net.transport import Endpoints, ask_status
+from protovine.net.transport import Endpoints
 from protovine.records import Commanded, Predicted
 from protovine.tape import Began, play, read_tape
 from tests.net.test_service import LIMIT_S, Processes, command, endpoint, lines, nodes, prepare, wait_for  # noqa: F401

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from protovine.net import Envelope, issue, load_member, load_trust, revoke
+from protovine.net.asking import ask_status
 from protovine.net.ops.reload import Reloader
-from protovine.net.transport import Endpoints, ask_status, open_session
+from protovine.net.transport import Endpoints, open_session
 from tests.net.hub import Hub, Memory, node_of, sample, until
 from tests.net.test_service import Processes, command, endpoint, nodes, prepare, wait_for
 

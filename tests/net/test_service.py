@@ -22,9 +22,10 @@ import pytest
 import protovine
 from protovine.gossip import EVERYONE
 from protovine.net import create_authority, issue
+from protovine.net.asking import ask_status
 from protovine.net.config import NodeSettings
 from protovine.net.io import Schema
-from protovine.net.transport import Endpoints, ask_status, open_session
+from protovine.net.transport import Endpoints, open_session
 from protovine.records import Learned, Predicted, Record, Sent
 from protovine.tape import Began, play, read_tape
 from tests import copies

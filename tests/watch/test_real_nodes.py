@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from protovine.cli.node import client_of
+from protovine.net.asking import ask_status
 from protovine.net.operate import control_key, operator_of
-from protovine.net.transport import ask_status
 from protovine.watch.swarm import READ_ONLY, Swarm
 from tests.net.test_operate import controlled
 from tests.net.test_service import LIMIT_S, Processes, endpoint, nodes, prepare  # noqa: F401

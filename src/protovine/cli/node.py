@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -147,16 +148,17 @@ def status(
 ) -> None:
     """List the members of a running swarm, their state, and the age of each member's views of the others."""
     from protovine.errors import ConfigError, check_range
+    from protovine.net.asking import ask_proved
     from protovine.net.ops.probe import ProbeError, dial
-    from protovine.net.transport import ask_status
 
     check_range("--timeout", timeout, 0.1, 600)
     swarm, dialled, denied = client_of(connect, certificates, plain)
-    try:
-        answers = ask_status(swarm, dialled, timeout, denied)
-    except ConfigError:
-        answers = {}
+    answers, proved = dict[int, bytes](), frozenset[int]()
+    with contextlib.suppress(ConfigError):
+        answers, proved = ask_proved(swarm, dialled, timeout, denied)
     found = [json.loads(answer) for answer in answers.values()]
+    if certificates is not None:
+        found = [status | {"proved": id in proved} for id, status in zip(answers, found, strict=True)]
     if as_json:
         click.echo(json.dumps(found))
     elif found:
@@ -186,6 +188,10 @@ def _tell_silent(found: list[dict[str, Any]]) -> None:
 def _hints(found: list[dict[str, Any]]) -> list[str]:
     """What is wrong with members, and what to do."""
     hints = []
+    unproved = sorted(status["name"] for status in found if not status.get("proved", True))
+    if unproved:
+        names = ", ".join(unproved)
+        hints.append(f"not signed: {names}. It runs an earlier version, or another member answers in its name")
     revoked = {peer["name"] for status in found for peer in status["peers"] if peer["revoked"]}
     revoked |= {status["name"] for status in found if status.get("revoked")}
     if revoked:

@@ -114,8 +114,8 @@ def watch(
         serve(Recorded(run, seed), page)
         return
     from protovine.cli.node import client_of
+    from protovine.net.asking import ask_status
     from protovine.net.operate import control_key, operator_of
-    from protovine.net.transport import ask_status
     from protovine.watch.swarm import Swarm
 
     name, dialled, denied = client_of(endpoints, certificates, plain)

@@ -17,6 +17,7 @@
 - `broadcasting.py`: messages to all members, and who has the key for them
 - `transport.py`: messages over Zenoh, `multicast.py`: one datagram for all; `reopening.py`: a session is opened again
 - `zenoh_library.py`: the library, imported when it is needed; `link_timing.py`: periods of links
+- `asking.py`: the status of running members, asked from outside
 - `feeding.py`: from a source into a runtime; `store.py`: state on disk; `snapshots.py`: when it is saved
 - `security/`: certificates and sealed messages; `io/`: sources and sinks; `ops/`: metrics, health, logs
 """

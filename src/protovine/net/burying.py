@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from protovine.errors import ConfigError, RemoteProtocolError, suggest
+from protovine.net.asking import query
 from protovine.net.operate import load_signer
 from protovine.net.security.identity import MAY_FORGET, MemberName, Tombstone, load_trust, name_of
 from protovine.net.security.orders import offer, read_tombstone, sign_tombstone
-from protovine.net.transport import Endpoints, open_session, query
+from protovine.net.transport import Endpoints, open_session
 from protovine.net.zenoh_library import zenoh_module
 
 # Members are asked this often whether they have taken it up.

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from protovine.errors import ConfigError
+from protovine.net.asking import ask_status
 from protovine.net.config import NodeSettings
 from protovine.net.io import Mqtt, MqttSink
 from protovine.net.io.mqtt import Broker
@@ -25,7 +26,7 @@ from protovine.net.service import Prepared, prepare
 from protovine.net.snapshots import restore_node
 from protovine.net.store import check_state
 from protovine.net.tasks import cancel
-from protovine.net.transport import Endpoints, ask_status, host_and_port
+from protovine.net.transport import Endpoints, host_and_port
 from protovine.values import listed
 
 # Less free space for snapshots, or less time of the certificate, is worth a word.

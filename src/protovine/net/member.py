@@ -17,7 +17,9 @@ from protovine.net.roster import RosterTiming
 from protovine.net.runtime import Runtime
 from protovine.net.samples import AwaitLimits
 from protovine.net.security.base import EnvelopeLike
+from protovine.net.security.envelope import Envelope
 from protovine.net.security.identity import MemberName
+from protovine.net.security.proof import sign_status
 from protovine.net.snapshots import restore_node
 from protovine.net.store import Loaded, Store
 from protovine.net.tapes import TapeFile
@@ -176,6 +178,9 @@ def start_member(plan: Plan) -> Iterator[Started]:
         tape = stack.enter_context(TapeFile(plan.tape, plan.tapes_max)) if plan.tape is not None else None
         transport = ZenohTransport(plan.member.swarm, plan.member.id, plan.endpoints)
         made = assemble(plan, store, transport, Clock(), tape)
+        envelope = made.runtime.envelope
+        if isinstance(envelope, Envelope):
+            transport.prove = lambda status, nonce: sign_status(envelope.identity, status, nonce)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, made.runtime.stop)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from pydantic import Field
 
 from protovine.errors import ConfigError, RemoteProtocolError
+from protovine.net.asking import query
 from protovine.net.security.commands import (
     DONE,
     Action,
@@ -21,7 +22,7 @@ from protovine.net.security.commands import (
     read_challenge,
 )
 from protovine.net.security.identity import OperatorName, check_key, name_of, read_certificate, read_file, read_key
-from protovine.net.transport import Endpoints, open_session, query
+from protovine.net.transport import Endpoints, open_session
 from protovine.system import Section
 
 TOKEN_ENV = "PROTOVINE_CONTROL_TOKEN"

@@ -25,6 +25,7 @@ from typing import Any, Protocol
 from protovine.errors import ConfigError, suggest
 from protovine.net.link_timing import PROFILES, LinkTiming
 from protovine.net.multicast import DATAGRAMS_BYTES_MAX, Multicast, MulticastLink
+from protovine.net.security.proof import NONCE_BYTES
 from protovine.net.zenoh_library import WIRE_BYTES_MAX, first_line, zenoh_module
 
 MODES = ("peer", "router", "client")
@@ -271,6 +272,8 @@ class ZenohTransport:
         self._handlers: tuple[Callable[..., Any], ...] = ()
         self._denied: frozenset[str] = frozenset()
         self._attached: list[Attached] = []
+        # Signs a status for the nonce of a question; None where nothing is signed.
+        self.prove: Callable[[bytes, bytes], bytes] | None = None
         self._multicast = MulticastLink(endpoints.multicast, swarm) if endpoints.multicast is not None else None
 
     def open(
@@ -325,7 +328,7 @@ class ZenohTransport:
             )
 
         def changed(sample: Any) -> None:
-            member = _member_in(sample)
+            member = member_in(sample)
             if member is not None and member != self.member:
                 alive(member, sample.kind == zenoh.SampleKind.PUT)
 
@@ -340,7 +343,7 @@ class ZenohTransport:
         declared += [
             liveliness.declare_subscriber(f"{root}/*/alive", changed, history=True),
             liveliness.declare_token(f"{root}/{self.member}/alive"),
-            session.declare_queryable(own, lambda query: query.reply(own, status())),
+            session.declare_queryable(own, lambda query: self._answer(own, query, status())),
         ]
         with self._lock:
             wanted = self._opened == opened
@@ -352,6 +355,11 @@ class ZenohTransport:
             return
         for declare in attached:
             declare(session)
+
+    def _answer(self, key: str, query: Any, status: bytes) -> None:
+        nonce = b"" if query.payload is None else query.payload.to_bytes()
+        proof = self.prove(status, nonce) if self.prove is not None and len(nonce) == NONCE_BYTES else None
+        query.reply(key, status, attachment=proof)
 
     @property
     def session(self) -> Any:
@@ -438,7 +446,7 @@ class ZenohTransport:
         return closed
 
 
-def _member_in(sample: Any) -> int | None:
+def member_in(sample: Any) -> int | None:
     """The member whose key it is; None if there can be no such member."""
     name = str(sample.key_expr).split("/")[-2]
     # Any process can make up keys: long numbers, and digits of other scripts.
@@ -453,27 +461,3 @@ def open_session(endpoints: Endpoints, denied: Iterable[str] = ()) -> Any:
     except zenoh.ZError as error:
         where = ", ".join((*endpoints.listen, *endpoints.connect))
         raise ConfigError(f"cannot open the network at {where}: {first_line(error)}") from None
-
-
-def ask_status(
-    swarm: str, endpoints: Endpoints, timeout_s: float = 2.0, denied: Iterable[str] = ()
-) -> dict[int, bytes]:
-    """The status of every member that can be reached, by id; not of certificates with a ``denied`` common name."""
-    session = open_session(endpoints, denied)
-    try:
-        return query(session, swarm, "*", "status", timeout_s)
-    finally:
-        session.close()
-
-
-def query(
-    session: Any, swarm: str, member: int | str, what: str, timeout_s: float, payload: bytes = b""
-) -> dict[int, bytes]:
-    """What one member, or all (``*``), answer to a query, by id."""
-    found: dict[int, bytes] = {}
-    for reply in session.get(f"protovine/{swarm}/{member}/{what}", timeout=timeout_s, payload=payload):
-        if reply.ok is not None:
-            named = _member_in(reply.ok)
-            if named is not None:
-                found[named] = reply.ok.payload.to_bytes()
-    return dict(sorted(found.items()))

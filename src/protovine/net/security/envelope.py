@@ -239,6 +239,11 @@ class Envelope:
             same.trusted, same.hello = peer.trusted, peer.hello
             self._peers[id] = same
 
+    @property
+    def identity(self) -> Identity:
+        """The certificate that it shows, and its key."""
+        return self._identity
+
     def renew(self, identity: Identity) -> None:
         """Show another certificate of the same member from now on; keys with peers stay as they are."""
         if identity.member != self.member:
