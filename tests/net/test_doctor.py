@@ -182,7 +182,7 @@ def bob(folder: Path) -> ZenohTransport:
     def deliver(channel: Channel, data: bytes) -> None:
         pass
 
-    made.open(deliver, lambda peer, there: None, lambda: b'{"name": "bob"}')
+    made.open(deliver, lambda peer, there: None, lambda: b'{"id": 1, "name": "bob"}')
     yield made
     made.close()
 
@@ -255,7 +255,7 @@ def test_a_certificate_that_is_not_valid_yet_is_said_everywhere(folder: Path, bo
 def test_an_operator_asks_for_the_status(folder: Path, bob: ZenohTransport) -> None:
     issue(folder / "ca", "kim", folder / "kim", now=datetime.now(UTC), operator=True)
     done = protovine("status", "--connect", endpoint(folder, "bob"), "--certificates", folder / "kim", "--json")
-    assert (0, [{"name": "bob"}]) == (done.exit_code, json.loads(done.stdout))
+    assert (0, [{"id": 1, "name": "bob", "proved": False}]) == (done.exit_code, json.loads(done.stdout))
 
 
 def test_status_says_why_nobody_answers(folder: Path, bob: ZenohTransport) -> None:
