@@ -105,6 +105,12 @@ def test_repeated_columns_categories_and_other_tables_are_refused() -> None:
         HedgedLVQ().learn(pd.DataFrame({"a": [1.0, 2.0], "b": [1, "x"]}), [0, 1])
     with pytest.raises(ValueError, match="column 'b', row 0, must be a finite number"):
         HedgedLVQ().learn(pd.DataFrame({"b": pd.to_datetime(["2020-01-01"])}), [0])
+    for unit in ("s", "ms", "us", "ns"):
+        for kind in ("datetime64", "timedelta64"):
+            dates = pd.DataFrame({"b": np.array(["NaT", 5], f"{kind}[{unit}]")})
+            for table in (dates, pa.Table.from_pandas(dates)):
+                with pytest.raises(ValueError, match="column 'b', row 1, must be a finite number"):
+                    HedgedLVQ().learn(table, [0, 1])
     with pytest.raises(TypeError, match="a pandas or Polars DataFrame or an Arrow Table, got RecordBatch"):
         HedgedLVQ().learn(pa.table(columns).to_batches()[0], y)
     with pytest.raises(TypeError, match="a sequence of labels, got DataFrame"):

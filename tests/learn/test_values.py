@@ -218,6 +218,9 @@ def test_the_time_of_a_sample_does_not_grow_with_missing_labels() -> None:
         (np.array([["1", "2"]]), [0], ValueError, "x, row 0, column 0, must be a finite number"),
         ([[1.0, 2.0], [3.0, np.inf]], [0, 1], ValueError, "row 1, column 1, must be a finite number"),
         (np.array([[1j, 2]]), [0], ValueError, "row 0, column 0"),
+        (np.array([["2020-01-01", "2020-01-02"]], "M8[ns]"), [0], ValueError, "column 0, must be.*2020-01-01"),
+        (np.array([["NaT", 5]], "m8[ns]"), [0], ValueError, "x, row 0, column 1, must be a finite number.*5,'ns'"),
+        (np.empty((1, 0)), [1], ValueError, r"at least one column, got shape \(1, 0\)"),
         ([[1.0, 2.0, 3.0]], [0], ValueError, "2 features, got 3"),
         ({"a": [1.0]}, [0], TypeError, "learn_one and predict_one take dictionaries"),
         ([[1.0, 2.0]], [0, 1], ValueError, "one label for each of the 1 rows, got 2"),
@@ -229,6 +232,12 @@ def test_the_time_of_a_sample_does_not_grow_with_missing_labels() -> None:
 )
 def test_arrays_that_do_not_fit_say_what_is_needed(x, y, error, message: str) -> None:
     model = HedgedLVQ()
+    if "at least one column" in message:  # It fits no learner, a new one neither.
+        with pytest.raises(error, match=message):
+            model.learn(x, y)
+        assert () == model.classes
+        model.learn_one({"a": 1.0}, 0)
+        model = HedgedLVQ()
     model.learn([[0.0, 1.0]], [0])
     before = pickle.dumps(model)
     with pytest.raises(error, match=message):

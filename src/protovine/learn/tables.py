@@ -86,6 +86,8 @@ def rows_of(x: Any, takes_missing: bool) -> Floats:
             rows = np.array(x, dtype=object)  # NumPy makes text of the numbers beside text.
     except ValueError:
         raise ValueError("x must have shape (n, d), but its rows have different lengths") from None
+    if rows.ndim == 2 and not rows.shape[1]:
+        raise ValueError(f"x must have at least one column, got shape {rows.shape}")
     if rows.ndim != 2:
         raise ValueError(
             f"x must have shape (n, d), a row for each sample, got shape {rows.shape}; "

@@ -37,11 +37,12 @@ def floats_of(array: NDArray[Any], where: Callable[[tuple[int, ...]], str]) -> N
         with np.errstate(over="ignore"):
             numbers = np.ascontiguousarray(np.ma.getdata(array), dtype=np.float64)
         return np.where(np.ma.getmaskarray(array), np.nan, numbers) if np.ma.isMaskedArray(array) else numbers
-    plain = np.ma.getdata(array).astype(object)
-    plain[np.ma.getmaskarray(array)] = None
+    plain, masked = np.ma.getdata(array), np.ma.getmaskarray(array)
+    if array.dtype.kind not in "mM":  # NumPy makes plain integers of dates and durations in nanoseconds.
+        plain = plain.astype(object)
     numbers = np.empty(array.shape)
     for i, value in np.ndenumerate(plain):
-        number = values.number(value)
+        number = np.nan if masked[i] else values.number(value)
         if number is None:
             raise no_number(where(i), value, None)
         numbers[i] = number
