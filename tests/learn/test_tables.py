@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -68,6 +69,47 @@ def test_results_are_of_the_same_library_with_the_same_index() -> None:
     if pl is not None:
         assert isinstance(model.predict_many(pl.DataFrame(columns)), pl.Series)
         assert isinstance(model.predict_proba_many(pl.DataFrame(columns)), pl.DataFrame)
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        *((1, "1"), ("a", "a\0"), (b"a", b"a\0"), ((1, 2), (3, 4)), ((1,), (2, 3)), (0.5, 2**60 + 1), (True, 2.5)),
+        *((2**63, -1), (2**64, 1), ("", "a"), (True, False), (3, 4), (0.5, -0.0), (Decimal(1), Decimal(2))),
+        (np.datetime64("2020-01-01"), np.datetime64("2021-01-01")),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("kind", [HedgedLVQ, XuILVQ])
+def test_arrays_and_columns_of_labels_hold_the_labels(kind: type, pair: tuple) -> None:
+    columns, x, y = data()
+    frame, labels = pd.DataFrame(columns), [pair[each == "high"] for each in y]
+    model = kind()
+    model.learn(frame, labels)
+    expected = [model.predict_one(row) for row in frame.to_dict("records")]
+    assert {*pair} == {*expected}
+    by_rows = kind()
+    by_rows.learn(x, labels)
+    for found in (model.predict(frame), by_rows.predict(x), model.predict_many(frame).array):
+        assert expected == list(found) and [isinstance(each, str) for each in expected] == [
+            isinstance(each, str) for each in found
+        ]
+
+
+@pytest.mark.parametrize("library", [name for name in LIBRARIES if name != "pandas"])
+def test_a_column_of_one_type_takes_equal_numbers_and_refuses_other_mixtures(library: str) -> None:
+    columns, _, y = data()
+    frame, make = pd.DataFrame(columns), LIBRARIES[library]
+    for pair, fits in (((0.5, 2), True), ((True, 2), True), ((1, "1"), False), ((0.5, 2**60 + 1), False)):
+        model = HedgedLVQ()
+        model.learn(frame, [pair[each == "high"] for each in y])
+        if fits:
+            column = model.predict_many(make(columns))
+            found = column.to_pylist() if library == "arrow" else column.to_list()
+            assert found == model.predict(frame).tolist()
+        else:
+            with pytest.raises(ValueError, match="labels of several types .* fit no column; predict returns them"):
+                model.predict_many(make(columns))
 
 
 @pytest.mark.parametrize("library", LIBRARIES)

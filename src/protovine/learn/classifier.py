@@ -194,9 +194,9 @@ class CoreClassifier(base.Classifier):
         """`predict_many`: labels of the kind of column that belongs to ``x``."""
         frame = tables.frame_of(x)
         if not len(self._core) and frame is not None:
-            return tables.series_like(frame, [None] * len(frame))
+            return tables.series_like(frame, tables.array_of([None] * len(frame)))
         labels = self._encoding.labels(self._predict_rows(x, *at_ns)[0])
-        return labels if frame is None else tables.series_like(frame, labels.tolist())
+        return labels if frame is None else tables.series_like(frame, labels)
 
     def _predict_proba_many(self, x: Any, *at_ns: int) -> Any:
         """`predict_proba_many`: a column for each class in the kind of table that ``x`` is."""

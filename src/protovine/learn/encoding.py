@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from protovine import values
 from protovine.absence import ABSENT, NOTED_EVERY, Presence
 from protovine.errors import ConfigError, SnapshotError
+from protovine.learn.tables import array_of
 from protovine.learn.validate import no_number
 from protovine.prototypes import FEATURE_MAX
 
@@ -182,12 +183,8 @@ class Encoding:
         return self.absent == "zero" or (self.presence is not None and self.presence.samples > 0)
 
     def labels(self, codes: NDArray[np.int64]) -> NDArray[Any]:
-        """Labels of class codes, in an array of their own type if they have a common one."""
-        labels: NDArray[Any] = np.empty(len(self.classes), dtype=object)
-        labels[:] = self.classes
-        if len({type(label) for label in self.classes}) == 1 and isinstance(self.classes[0], str | int | float):
-            labels = np.array(self.classes)
-        return labels[codes]
+        """Labels of class codes; see `array_of` for the type of the array."""
+        return array_of(self.classes)[codes]
 
     def by_class(self, proba: NDArray[np.float64]) -> dict[Any, float]:
         """Probabilities (n_classes,) by label."""

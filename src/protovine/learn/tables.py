@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
+# Kinds of arrays that hold labels of a type.
+_KINDS: Mapping[type, str] = {str: "U", bool: "b", int: "iu", float: "f"}
+
 
 def frame_of(x: Any) -> nw.DataFrame[Any] | None:
     """A pandas or Polars DataFrame or an Arrow table in Narwhals' wrapper; None for anything that has no column names.
@@ -131,16 +134,37 @@ def first_values(rows: Floats) -> list[float]:
     return numbers
 
 
-def series_like(frame: nw.DataFrame[Any], labels: Sequence[Any]) -> Any:
-    """A column of labels (n,) of the library of ``frame``, with its index if it has one."""
+def array_of(labels: Sequence[Any]) -> NDArray[Any]:
+    """Labels in an array of text, truth values, integers or floats if all are of this one type, else of objects.
+
+    Each entry equals its label: there is no text for 1, and no float for an integer beyond 64 bits.
+    """
+    plain = np.fromiter(labels, dtype=object, count=len(labels))
+    types = set(map(type, labels))
+    kinds = _KINDS.get(types.pop(), "") if len(types) == 1 else ""
+    if kinds:
+        typed = np.array(labels)
+        if typed.dtype.kind in kinds and typed.tolist() == list(labels):  # Text loses zero bytes at its end.
+            return typed
+    return plain
+
+
+def series_like(frame: nw.DataFrame[Any], labels: NDArray[Any]) -> Any:
+    """A column of labels (n,) of the library of ``frame``, with its index if it has one.
+
+    Raises
+    ------
+    ValueError
+        The labels are of several types, such as text and numbers, which a column of this library cannot hold.
+    """
     if frame.implementation.is_pandas_like():
         native = frame.to_native()
         made = native.iloc[:, 0:0].copy()
-        made["label"] = np.array(labels, dtype=object) if None in labels else np.array(labels)
+        made["label"] = labels
         return made["label"].rename(None)
     import narwhals.stable.v2 as nw
 
-    return nw.new_series("label", list(labels), backend=frame.implementation).to_native()
+    return nw.new_series("label", _of_one_type(labels.tolist()), backend=frame.implementation).to_native()
 
 
 def frame_like(frame: nw.DataFrame[Any], columns: Mapping[Any, Floats]) -> Any:
@@ -157,6 +181,19 @@ def frame_like(frame: nw.DataFrame[Any], columns: Mapping[Any, Floats]) -> Any:
     if len(named) < len(columns):
         raise ValueError(f"labels must differ as text to be names of columns, got {', '.join(map(repr, columns))}")
     return nw.from_dict(named, backend=frame.implementation).to_native()
+
+
+def _of_one_type(labels: list[Any]) -> list[Any]:
+    """Labels as they are, or numbers that equal them and are of one type; ``ValueError`` if there are none."""
+    types = set(map(type, labels))
+    if len(types) > 1 and types <= {bool, int, float}:
+        numbers: list[Any] = np.array(labels).tolist()
+        if numbers == labels:
+            return numbers
+    if len(types) > 1:
+        names = ", ".join(sorted(each.__name__ for each in types))
+        raise ValueError(f"labels of several types ({names}) fit no column; predict returns them in an array")
+    return labels
 
 
 def _in_column(name: Hashable) -> Callable[[tuple[int, ...]], str]:
