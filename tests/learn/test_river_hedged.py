@@ -168,3 +168,24 @@ def test_save_and_load_go_on_alike(phishing: DataSet, tmp_path: Path) -> None:
     assert [tmp_path / "model"] == list(tmp_path.iterdir())
     with pytest.raises(SnapshotError, match="holds no XuILVQ"):
         XuILVQ.load(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    "name", [np.datetime64("2020-01-01"), np.timedelta64(5, "s"), float("nan"), (1, 2), b"a", 1j], ids=repr
+)
+def test_what_would_be_something_else_in_a_file_is_not_saved(name: object, tmp_path: Path) -> None:
+    for x, y in (({name: 1.0}, 0), ({"a": 1.0}, name)):
+        model = HedgedLVQ()
+        model.learn_one(x, y)
+        if model.classes:  # NaN is no label.
+            with pytest.raises(TypeError, match="text or numbers to be saved"):
+                model.save(tmp_path / "model")
+            assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", [HedgedLVQ, XuILVQ])
+def test_a_learner_with_a_limit_that_is_never_reached_can_be_saved(kind: type, tmp_path: Path) -> None:
+    model = kind(size_max=10**9)
+    model.learn_one({"a": 1.0}, 0)
+    model.save(tmp_path / "model")
+    assert 10**9 == kind.load(tmp_path / "model").size_max

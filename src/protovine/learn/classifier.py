@@ -20,8 +20,8 @@ from protovine.learn.encoding import Encoding
 from protovine.prototypes import PrototypeSet
 from protovine.snapshot import pack, unpack
 
-# The largest parameter that a file may have; a larger one is damage.
-_PARAMETER_MAX = 10**6
+# More neighbours in a file are damage: a learner takes memory for each, while it grows to its limit of prototypes.
+_NEIGHBORS_MAX = 10**6
 
 
 class CoreClassifier(base.Classifier):
@@ -73,7 +73,7 @@ class CoreClassifier(base.Classifier):
             A label or a feature's name is neither text, number nor bool.
         """
         for name in (*self.features, *self.classes):
-            if not isinstance(name, str | int | float | np.generic):
+            if not _is_savable(name):
                 raise TypeError(f"labels and features must be text or numbers to be saved, got {name!r}")
         target = Path(path)
         partial = target.with_name(target.name + ".part")
@@ -96,7 +96,7 @@ class CoreClassifier(base.Classifier):
             saved = unpack(Path(path).read_bytes())
             if saved.get("is") != cls.__name__:
                 raise SnapshotError(f"{os.fspath(path)} holds no {cls.__name__}")
-            if max(saved["parameters"].get(name, 0) for name in ("n_neighbors", "size_max")) > _PARAMETER_MAX:
+            if saved["parameters"].get("n_neighbors", 0) > _NEIGHBORS_MAX:
                 raise ValueError("a parameter is out of range")
             model = cls(**saved["parameters"])
             model._encoding.restore(saved["encoding"])
@@ -251,3 +251,10 @@ class CoreClassifier(base.Classifier):
             code = self._encoding.add_class(label)
             self._core.widen(self._core.dim, code + 1)
         return code
+
+
+def _is_savable(name: Hashable) -> bool:
+    """Whether a label or a feature's name is the same again in a file: no date, and no NaN, which equals nothing."""
+    if isinstance(name, np.timedelta64):  # NumPy counts durations among the integers.
+        return False
+    return isinstance(name, str) or (isinstance(name, int | float | np.integer | np.floating | np.bool_) and name == name)
