@@ -111,8 +111,11 @@ def test_times_count_instead_of_calls_where_they_are_given() -> None:
     assert np.array_equal(counted.prototypes.x, by_rows.prototypes.x)
     sample = {0: 1.5, 1: 1.5}
     assert timed.predict_proba_one(sample) != timed.predict_proba_one(sample, t_ns=10**15)
-    with pytest.raises(ValueError, match="t_ns"):
-        timed.learn_one(sample, 0, t_ns=2**63)
+    for t_ns in (2**62 + 1, -(2**63)):
+        with pytest.raises(ValueError, match="t_ns"):
+            timed.learn_one(sample, 0, t_ns=t_ns)
+        with pytest.raises(ValueError, match="t_ns"):
+            by_rows.learn([[1.5, 1.5]], [0], t_ns=[t_ns])
 
 
 def test_times_pass_through_a_pipeline() -> None:
@@ -150,6 +153,11 @@ def test_a_received_prototype_is_learnt_by_name() -> None:
     assert [[0.0, 1.0], [9.0, 5.0]] == model.prototypes.x.tolist()
     with pytest.raises(ValueError, match="weight"):
         model.learn_received_one({"a": 1.0}, "high", 3, weight=0.0)
+    for origin in (-1, 2**63):
+        before = pickle.dumps(model)
+        with pytest.raises(ValueError, match="origin must be a node from 0 to"):
+            model.learn_received_one({"new": 1.0}, "new", origin)
+        assert before == pickle.dumps(model)
 
 
 def test_save_and_load_go_on_alike(phishing: DataSet, tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from protovine.prototypes import FEATURE_MAX, PrototypeSet
 # Time between two calls of `learn_one` as long as no times are given.
 _STEP_NS = 10**9
 _TIME_MAX = 2**62
+# Nodes are numbered from 0, in 64 bits.
+_ORIGIN_MAX = 2**63 - 1
 
 
 class Reason(NamedTuple):
@@ -139,12 +141,14 @@ class HedgedLVQ(CoreClassifier):
         Raises
         ------
         ValueError
-            As `learn_one`; or ``weight`` is not positive, or the label is missing. Nothing was learnt.
+            As `learn_one`; or ``origin`` is negative, ``weight`` not positive, or the label missing. Nothing was learnt.
         """
         at_ns = self._core.clock_ns[0] if t_ns is None else self._time(t_ns)
         if not 0.0 < weight <= FEATURE_MAX:
             raise ValueError(f"weight must be positive, got {weight}")
         label, sender = values.label(y), operator.index(origin)
+        if not 0 <= sender <= _ORIGIN_MAX:
+            raise ValueError(f"origin must be a node from 0 to {_ORIGIN_MAX}, got {sender}")
         if label is None:
             raise ValueError(f"a received prototype must have a label, got {y!r}")
         vector = self._learnable(x, received=True)
@@ -205,7 +209,7 @@ class HedgedLVQ(CoreClassifier):
         values.check_index(x, t_ns, "t_ns")
         times = None if t_ns is None else np.ascontiguousarray(t_ns)
         if times is not None:
-            if times.ndim != 1 or times.dtype.kind != "i" or (np.abs(times) > _TIME_MAX).any():
+            if times.ndim != 1 or times.dtype.kind != "i" or ((times < -_TIME_MAX) | (times > _TIME_MAX)).any():
                 raise ValueError(f"t_ns must have a whole number within ±2**62 for each row, got {t_ns!r}")
             times = times.astype(np.int64, copy=False)
         self._learn_rows(x, y, times)
