@@ -6,6 +6,7 @@ import pickle
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from river import feature_extraction, preprocessing
 
@@ -152,3 +153,36 @@ def test_counts_are_part_of_pickles_and_files(rows: list, tmp_path: Path) -> Non
     state["presence"]["table"] = state["presence"]["table"][:, :-1]
     with pytest.raises(SnapshotError, match="do not fit"):
         HedgedLVQ()._encoding.restore(state)
+
+
+@pytest.mark.parametrize("samples", [words(), sensors(0.0)], ids=["words", "sensors"])
+def test_rows_of_a_frame_tell_what_an_absent_key_is(samples: list[tuple[dict, int]]) -> None:
+    names = sorted({name for x, _ in samples for name in x})
+    whole = [({name: x.get(name, 0.0) for name in names}, y) for x, y in samples]
+    by_dict, by_frame = HedgedLVQ(), HedgedLVQ()
+    for x, y in whole[:300]:
+        by_dict.learn_one(x, y)
+    for begin, end in ((0, 1), (1, 130), (130, 300)):
+        part = whole[begin:end]
+        by_frame.learn(pd.DataFrame([x for x, _ in part], columns=names, dtype=float), [y for _, y in part])
+    assert by_dict._encoding.presence.measured.tolist() == by_frame._encoding.presence.measured.tolist()
+    for x, y in samples[300:]:
+        x.pop("s3", None)
+        assert by_dict.predict_proba_one(x) == by_frame.predict_proba_one(x)
+        by_dict.learn_one(x, y)
+        by_frame.learn_one(x, y)
+
+
+def test_a_column_that_starts_late_gets_its_mean_before() -> None:
+    draw, y = labels()
+    x = np.column_stack([draw.normal(size=ROWS), draw.normal(50.0 + 2.0 * y, 1.0)])
+    model, early = HedgedLVQ(), pd.DataFrame(x[:200, :1], columns=["a"])
+    model.learn(early, y[:200])
+    model.learn(pd.DataFrame(x[200:], columns=["a", "b"]), y[200:])
+    one = HedgedLVQ()
+    one.learn(early, y[:200])
+    for row, label in zip(x[200:].tolist(), y[200:].tolist(), strict=True):
+        one.learn(pd.DataFrame([row], columns=["a", "b"]), [label])
+    assert np.array_equal(one.prototypes.x, model.prototypes.x)
+    mean, deviation = model._core.scale()
+    assert abs(mean[1] - 51.0) < 0.5 and 1.0 < deviation[1] < 2.0

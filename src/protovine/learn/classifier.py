@@ -161,11 +161,14 @@ class CoreClassifier(base.Classifier):
         first: dict[Any, int] = {}
         for i, label in enumerate(labels):
             first.setdefault(label, i)
-        # A class exists from its first sample on, as with `learn_one`.
-        starts = [i for label, i in first.items() if i and self._encoding.code(label) is None]
-        for start, stop in pairwise([0, *starts, len(rows)]):
+        # A class exists from its first sample on, and a feature is reset after the sample that tells, as with `learn_one`.
+        turned = self._encoding.count_rows(rows)
+        starts = {i for label, i in first.items() if self._encoding.code(label) is None}
+        for start, stop in pairwise(sorted({0, len(rows)} | starts | turned.keys())):
             codes = np.array([self._code(label) for label in labels[start:stop]], dtype=np.int64)
             self._core.learn(rows[start:stop], codes, times[start:stop])
+            if stop in turned:
+                self._core.reset_features(*turned[stop])
 
     def _times(self, n: int) -> NDArray[np.int64]:
         """Event times (n,) of rows without times."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from math import fsum
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from protovine.learn.tables import array_of
 from protovine.learn.validate import no_number
 from protovine.prototypes import FEATURE_MAX
 
+# Columns, means and deviations of keys that turn out to be measurements.
+Turned: TypeAlias = tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]
 # Types of numbers that need no conversion.
 _PLAIN = frozenset((float, int, bool, np.float64))
 
@@ -161,7 +163,7 @@ class Encoding:
 
     def count(
         self, x: Mapping[Hashable, Any] | None, vector: NDArray[np.float64]
-    ) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]] | None:
+    ) -> Turned | None:
         """Count the keys of an own sample with its `vector`; returns as `protovine.absence.Presence.note`.
 
         ``x`` may be None if the sample has all keys.
@@ -177,6 +179,13 @@ class Encoding:
         there = np.zeros(len(self.features), np.bool_)
         there[[self._columns[name] for name in x if name in self._columns]] = True
         return presence.note(np.where(there, vector, np.nan), there)
+
+    def count_rows(self, rows: NDArray[np.float64]) -> dict[int, Turned]:
+        """Count the keys of own samples that have all (n, d); what `count` returns, by the number of rows up to then."""
+        if self.presence is None:
+            return {}
+        counted = ((i, self.count(None, row)) for i, row in enumerate(rows, 1))
+        return {i: turned for i, turned in counted if turned is not None}
 
     def unborn(self) -> bool:
         """Whether a key that is new in an own sample counts as 0 in earlier samples, rather than as its first value."""
