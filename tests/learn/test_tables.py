@@ -108,7 +108,7 @@ def test_a_column_of_one_type_takes_equal_numbers_and_refuses_other_mixtures(lib
             found = column.to_pylist() if library == "arrow" else column.to_list()
             assert found == model.predict(frame).tolist()
         else:
-            with pytest.raises(ValueError, match="labels of several types .* fit no column; predict returns them"):
+            with pytest.raises(ValueError, match=r"labels of several types .* fit no column; predict returns them"):
                 model.predict_many(make(columns))
 
 

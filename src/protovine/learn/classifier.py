@@ -161,7 +161,7 @@ class CoreClassifier(base.Classifier):
         first: dict[Any, int] = {}
         for i, label in enumerate(labels):
             first.setdefault(label, i)
-        # A class exists from its first sample on, and a feature is reset after the sample that tells, as with `learn_one`.
+        # As with `learn_one`, a class exists from its first sample on, and features are reset after the one that tells.
         turned = self._encoding.count_rows(rows)
         starts = {i for label, i in first.items() if self._encoding.code(label) is None}
         for start, stop in pairwise(sorted({0, len(rows)} | starts | turned.keys())):
@@ -260,4 +260,5 @@ def _is_savable(name: Hashable) -> bool:
     """Whether a label or a feature's name is the same again in a file: no date, and no NaN, which equals nothing."""
     if isinstance(name, np.timedelta64):  # NumPy counts durations among the integers.
         return False
-    return isinstance(name, str) or (isinstance(name, int | float | np.integer | np.floating | np.bool_) and name == name)
+    numbers = int | float | np.integer | np.floating | np.bool_
+    return isinstance(name, str) or (isinstance(name, numbers) and name == name)

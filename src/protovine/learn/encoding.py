@@ -161,9 +161,7 @@ class Encoding:
         vector[[self._columns[name] for name, _ in known]] = self._numbers(known)
         return vector
 
-    def count(
-        self, x: Mapping[Hashable, Any] | None, vector: NDArray[np.float64]
-    ) -> Turned | None:
+    def count(self, x: Mapping[Hashable, Any] | None, vector: NDArray[np.float64]) -> Turned | None:
         """Count the keys of an own sample with its `vector`; returns as `protovine.absence.Presence.note`.
 
         ``x`` may be None if the sample has all keys.
@@ -181,7 +179,7 @@ class Encoding:
         return presence.note(np.where(there, vector, np.nan), there)
 
     def count_rows(self, rows: NDArray[np.float64]) -> dict[int, Turned]:
-        """Count the keys of own samples that have all (n, d); what `count` returns, by the number of rows up to then."""
+        """Count the keys of own samples (n, d) that have all; what `count` returns, by the number of rows by then."""
         if self.presence is None:
             return {}
         counted = ((i, self.count(None, row)) for i, row in enumerate(rows, 1))

@@ -141,7 +141,7 @@ class HedgedLVQ(CoreClassifier):
         Raises
         ------
         ValueError
-            As `learn_one`; or ``origin`` is negative, ``weight`` not positive, or the label missing. Nothing was learnt.
+            As `learn_one`; or ``origin`` is negative, ``weight`` not positive or the label missing. Nothing was learnt.
         """
         at_ns = self._core.clock_ns[0] if t_ns is None else self._time(t_ns)
         if not 0.0 < weight <= FEATURE_MAX:
@@ -159,7 +159,11 @@ class HedgedLVQ(CoreClassifier):
 
     # Unlike River's methods these take no other keywords: a misspelt one would be lost.
     def predict_one(self, x: dict[Any, Any], *, t_ns: int | None = None) -> Any:  # type: ignore[override]
-        """The most probable label for a sample measured at ``t_ns``, or None before the first sample."""
+        """The most probable label for a sample measured at ``t_ns``, or None before the first sample.
+
+        After a prediction for another sample that was not learnt since, probabilities leave out what the last label
+        tells about the next one.
+        """
         return self._predict_one(x, self._time(t_ns))
 
     def predict_proba_one(self, x: dict[Any, Any], *, t_ns: int | None = None) -> dict[Any, float]:  # type: ignore[override]
