@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from protovine.arrays import owned
 from protovine.errors import SnapshotError
 from protovine.jit import inner_kernel, kernel
 
@@ -122,6 +123,10 @@ class Presence:
         columns = np.flatnonzero(self.table[TURNED])
         deviation = np.sqrt(self.table[SPREAD, columns] / self.table[VALUES, columns])
         return columns, self.table[MEAN, columns], deviation
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.table, self.measured = owned(self.table), owned(self.measured)
 
     def state(self) -> dict[str, Any]:
         """All counts."""

@@ -41,6 +41,17 @@ def header_of(arrays: list[NDArray[Any]]) -> Header:
     return np.array(numbers, np.int64)
 
 
+def owned(array: NDArray[Any]) -> NDArray[Any]:
+    """The array, or a copy if its memory is another object's: unpickled arrays may lie in memory that is read-only.
+
+    Examples
+    --------
+    >>> owned(np.frombuffer(b"abc", np.uint8)).flags.writeable
+    True
+    """
+    return array if type(array) is np.ndarray and array.flags.owndata else np.array(array)
+
+
 class ArraysType(types.Type):
     """The type that kernels see: an address of a header, with an attribute for each array."""
 

@@ -197,3 +197,18 @@ def test_a_learner_with_a_limit_that_is_never_reached_can_be_saved(kind: type, t
     model.learn_one({"a": 1.0}, 0)
     model.save(tmp_path / "model")
     assert 10**9 == kind.load(tmp_path / "model").size_max
+
+
+@pytest.mark.parametrize("kind", [HedgedLVQ, XuILVQ])
+def test_a_pickle_in_memory_that_is_read_only_learns_on(kind: type, phishing: DataSet) -> None:
+    model, buffers = kind(), []
+    rows = samples(phishing, 200)
+    for x, y in rows[:100]:
+        model.learn_one(x, y)
+    data = pickle.dumps(model, 5, buffer_callback=buffers.append)
+    twin = pickle.loads(data, buffers=[bytes(each) for each in buffers])
+    for each in (model, twin):
+        for x, y in rows[100:]:
+            each.learn_one(dict(x, new=1.0), y)
+    assert np.array_equal(model.prototypes.x, twin.prototypes.x)
+    assert model.predict_proba_one(rows[0][0]) == twin.predict_proba_one(rows[0][0])

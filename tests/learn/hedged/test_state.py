@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
@@ -42,6 +43,42 @@ def test_a_copy_learns_into_its_own_arrays(copied) -> None:
     assert all(np.array_equal(before[name], array) for name, array in core.state()["arrays"].items())
     core.learn(x, codes, seconds(30) + 10**12)
     assert all(np.array_equal(twin.state()["arrays"][name], array) for name, array in core.state()["arrays"].items())
+
+
+def out_of_band(core: HedgedLVQCore) -> HedgedLVQCore:
+    """A copy whose arrays would lie in memory that cannot be written, as Ray and joblib hand them out."""
+    buffers: list[pickle.PickleBuffer] = []
+    data = pickle.dumps(core, 5, buffer_callback=buffers.append)
+    return pickle.loads(data, buffers=[bytes(each) for each in buffers])
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [
+        *(partial(lambda protocol, core: pickle.loads(pickle.dumps(core, protocol)), each) for each in range(2, 6)),
+        out_of_band,
+    ],
+    ids=["2", "3", "4", "5", "out of band"],
+)
+def test_a_copy_of_any_pickle_has_room_for_more_senders(copied) -> None:
+    x, codes = blobs(60, 3, 3)
+    for receives in (False, True):
+        core = HedgedLVQCore(3, 3, size_max=20)
+        core.learn(x, codes, seconds(60))
+        if receives:
+            receive(core, x[:5], codes[:5], 7)
+        twin = copied(core)
+        for sender in range(8, 14):
+            core._slot(sender)
+            twin._slot(sender)
+            for name in FIELDS:
+                assert getattr(core._state, name).shape == getattr(twin._state, name).shape, name
+            assert twin._state.header.tolist() == header_of([getattr(twin._state, name) for name in FIELDS]).tolist()
+        for each in (core, twin):
+            receive(each, x[5:20], codes[5:20], 9)
+            each.learn(x, codes, seconds(60) + 10**12)
+        arrays = twin.state()["arrays"]
+        assert all(np.array_equal(array, arrays[name]) for name, array in core.state()["arrays"].items())
 
 
 def test_a_new_sender_adds_a_slot_to_every_field_of_senders_and_changes_no_other() -> None:

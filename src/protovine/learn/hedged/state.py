@@ -13,7 +13,7 @@ from typing import Annotated, Any, NamedTuple, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
-from protovine.arrays import Header, header_of, view_of
+from protovine.arrays import Header, header_of, owned, view_of
 from protovine.learn.hedged.experts import (
     BY_DEPENDENCE,
     DISCRIMINANT,
@@ -227,7 +227,12 @@ class State:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A copy has other addresses.
-        return State, tuple(getattr(self, name) for name in FIELDS)
+        return _rebuilt, tuple(getattr(self, name) for name in FIELDS)
+
+
+def _rebuilt(*arrays: NDArray[Any]) -> State:
+    """The state of unpickled arrays."""
+    return State(*map(owned, arrays))
 
 
 FIELDS: dict[str, Field] = {
@@ -308,9 +313,10 @@ def add_sender(state: State) -> None:
     n = len(state.trust)
     for name in _PER_SENDER:
         old = getattr(state, name)
-        # A sender at a time is added, to some nodes thousands: arrays are views of longer ones, which double.
+        # A sender at a time is added, to some nodes thousands: arrays are views of longer ones, which double. A base of
+        # another shape is memory of others, behind which there is no room.
         room = old.base
-        if room is None or len(room) == n:
+        if room is None or room.shape[1:] != old.shape[1:] or len(room) == n:
             room = np.full((max(4, 2 * n), *old.shape[1:]), FIELDS[name].fill, old.dtype)
             room[:n] = old
             state.header[_OFFSET[name]] = room.ctypes.data

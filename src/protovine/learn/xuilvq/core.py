@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from protovine.arrays import owned
 from protovine.compress import Compressor
 from protovine.errors import ConfigError, SnapshotError, check_range
 from protovine.learn.base import Prediction, SetCompression
@@ -111,6 +112,10 @@ class XuILVQCore:
 
     def __len__(self) -> int:
         return int(self._state.counts[kernels.N_PROTOTYPES])
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._state, self._scratch = State(*map(owned, self._state)), Scratch(*map(owned, self._scratch))
 
     def predict(self, x: NDArray[np.float64], at_ns: int | None = None) -> Prediction:
         """Prediction for one finite float64 vector (d,) at any time; code -1 while there is no prototype.
