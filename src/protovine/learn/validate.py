@@ -115,6 +115,12 @@ def check_samples(
         raise ValueError(f"codes must be between 0 and {n_classes - 1}, got {codes.min()} to {codes.max()}")
 
 
+def check_origins(origins: NDArray[np.int64], n: int) -> None:
+    """``ValueError`` unless there is an origin for each of ``n`` received prototypes; kernels count on it."""
+    if origins.shape != (n,):
+        raise ValueError(f"{n} prototypes need as many origins, got shape {origins.shape}")
+
+
 @kernel
 def all_positive(weights: NDArray[np.float64], most: float) -> bool:
     """Whether every weight is positive and at most ``most``."""

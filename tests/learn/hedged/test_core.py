@@ -12,8 +12,8 @@ from protovine.checks import check_learner
 from protovine.errors import ConfigError, SnapshotError
 from protovine.learn import HedgedLVQCore
 from protovine.learn.hedged.layout import PER_CLASS
-from protovine.learn.hedged.state import DISCRIMINANT_DIM_MAX
-from protovine.prototypes import FEATURE_MAX
+from protovine.learn.hedged.state import DISCRIMINANT_DIM_MAX, LAST_LABEL, SIZE
+from protovine.prototypes import FEATURE_MAX, PrototypeSet
 from tests.learn.hedged.streams import SECOND, blobs, receive, seconds, taught
 
 
@@ -177,12 +177,15 @@ def test_a_state_of_version_0_2_0_goes_on_without_agreement_and_pairs() -> None:
             fresh.restore(damaged)
 
 
-@pytest.mark.parametrize(("name", "value"), [("label", 9), ("counts", -1), ("x", np.nan)])
-def test_damaged_state_is_refused(name: str, value: float) -> None:
+@pytest.mark.parametrize(
+    ("name", "at", "value"),
+    [("label", 0, 9), ("counts", SIZE, -1), ("x", 0, np.nan), ("counts", LAST_LABEL, -1), ("counts", LAST_LABEL, 3)],
+)
+def test_damaged_state_is_refused(name: str, at: int, value: float) -> None:
     core = HedgedLVQCore(2, 2)
     core.learn(*blobs(20), seconds(20))
     state = core.state()
-    state["arrays"][name][0] = value
+    state["arrays"][name][at] = value
     with pytest.raises(SnapshotError):
         core.restore(state)
     assert 20 >= len(core) > 0
@@ -248,3 +251,13 @@ def test_samples_of_a_single_class_are_all_kept_while_there_is_room() -> None:
     core = HedgedLVQCore(2, 2)
     core.learn(x, np.zeros(50, np.int64), seconds(50))
     assert len(core) >= 49
+
+
+@pytest.mark.parametrize("origins", [[3], [3] * 6, [[3] * 5]], ids=str)
+def test_origins_that_do_not_fit_are_refused(origins: list) -> None:
+    core = HedgedLVQCore(2, 2)
+    x, codes = blobs(20)
+    core.learn(x, codes, seconds(20))
+    with pytest.raises(ValueError, match="5 prototypes need as many origins"):
+        core.learn_received(PrototypeSet.of(x[:5], codes[:5]), np.array(origins))
+    assert {} == core.trust

@@ -43,7 +43,7 @@ from protovine.learn.hedged.state import (
     with_capacity,
 )
 from protovine.learn.hedged.votes import DOUBT
-from protovine.learn.validate import all_positive, check_rows, check_samples, check_vector, labelled
+from protovine.learn.validate import all_positive, check_origins, check_rows, check_samples, check_vector, labelled
 from protovine.prototypes import FEATURE_MAX, PrototypeSet
 
 # A class is frequent from this multiple of the even fraction of recent local labels.
@@ -263,6 +263,7 @@ class HedgedLVQCore:
         """
         x = _plain(prototypes.x)
         check_samples(x, prototypes.label, prototypes.event_ns, self.dim, self.n_classes, True)
+        check_origins(origins, len(x))
         if not all_positive(prototypes.weight, FEATURE_MAX):
             if not ((prototypes.weight >= 0) & (prototypes.weight <= FEATURE_MAX)).all():
                 raise ValueError(f"weights must be between 0 and {FEATURE_MAX:g}, got {prototypes.weight}")

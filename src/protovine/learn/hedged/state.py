@@ -390,4 +390,5 @@ def load(arrays: Mapping[str, Any], state: State) -> bool:
         )
         and 0 <= state.counts[BEST_METRIC] <= DISCRIMINANT
         and 0 <= state.counts[BEST_EXPERT] < LINEAR
+        and 0 <= state.counts[LAST_LABEL] <= len(state.class_weight)
     )
