@@ -115,7 +115,9 @@ class XuILVQCore:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._state, self._scratch = State(*map(owned, self._state)), Scratch(*map(owned, self._scratch))
+        arrays = self._state._asdict()
+        self._state = State(**{name: owned(array) for name, array in arrays.items()})
+        self._scratch = Scratch(owned(self._scratch.distance), owned(self._scratch.nearest))
 
     def predict(self, x: NDArray[np.float64], at_ns: int | None = None) -> Prediction:
         """Prediction for one finite float64 vector (d,) at any time; code -1 while there is no prototype.
