@@ -49,6 +49,13 @@ def floats_of(array: NDArray[Any], where: Callable[[tuple[int, ...]], str]) -> N
     return numbers
 
 
+def plain(x: NDArray[np.floating]) -> NDArray[np.float64]:
+    """One kind of array, so that kernels are compiled once."""
+    if type(x) is np.ndarray and x.dtype == np.float64 and x.flags.carray:
+        return x  # type: ignore[return-value]
+    return np.require(x, np.float64, ["C", "W", "A"])
+
+
 def vector_of(x: Any) -> NDArray[np.float64]:
     """An array or a sequence of numbers of any type as float64, NaN for missing ones; ``ValueError`` for others."""
     if type(x) is np.ndarray and x.dtype == np.float64:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,19 +15,19 @@ from protovine.learn.hedged import entry
 from protovine.learn.hedged.experts import (
     CORRECTED,
     LINEAR,
-    N_GROUPS,
     N_RECENCIES,
     N_VARIANTS,
     PLAIN,
     RAW,
 )
 from protovine.learn.hedged.layout import check_ablate, layout
-from protovine.learn.hedged.newcomers import NewFeatures
-from protovine.learn.hedged.revise import forget, reset
+from protovine.learn.hedged.newcomers import NewFeatures, part
+from protovine.learn.hedged.revise import LOOK_EVERY, forget, outgrown, reset
 from protovine.learn.hedged.state import (
     BEST_EXPERT,
     FRESH,
     GAP,
+    LOCAL_SAMPLES,
     LOCAL_SLOT,
     NEWEST,
     QUERY_AT,
@@ -44,6 +45,7 @@ from protovine.learn.hedged.state import (
 )
 from protovine.learn.hedged.votes import DOUBT
 from protovine.learn.validate import all_positive, check_origins, check_rows, check_samples, check_vector, labelled
+from protovine.learn.validate import plain as _plain
 from protovine.prototypes import FEATURE_MAX, PrototypeSet
 
 # A class is frequent from this multiple of the even fraction of recent local labels.
@@ -54,10 +56,6 @@ PLACES_FIRST = 16
 _NO_ROWS, _NO_CODES = np.empty((0, 0)), np.empty(0, np.int64)
 # What a single local sample counts, and for whom.
 _LOCAL, _ONE = np.full(1, LOCAL_SLOT), np.ones(1)
-# The power of age that each expert which votes with prototypes discounts by.
-_RECENCY = (
-    np.broadcast_to(np.arange(N_RECENCIES)[:, np.newaxis] / 2, (N_GROUPS, N_RECENCIES, N_VARIANTS)).ravel().tolist()
-)
 
 
 class HedgedLVQCore:
@@ -162,7 +160,7 @@ class HedgedLVQCore:
     @property
     def recency(self) -> float:
         """The power of age that the best expert discounts by: 0, 0.5 or 1. At 1 the newest samples decide."""
-        return _RECENCY[int(self._state.counts[BEST_EXPERT])]
+        return int(self._state.counts[BEST_EXPERT]) // N_VARIANTS % N_RECENCIES / 2
 
     @property
     def clock_ns(self) -> tuple[int, float]:
@@ -282,7 +280,7 @@ class HedgedLVQCore:
         self._learn(x, codes, events_ns, proba=proba, predicted=predicted)
         return predicted, proba
 
-    def explain(
+    def ex_plain(
         self, x: NDArray[np.float64], at_ns: int | None = None
     ) -> tuple[Prediction, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], float]:
         """A prediction and its summands.
@@ -467,6 +465,11 @@ class HedgedLVQCore:
         n = len(codes)
         if self._new:
             return self._learn_new(x, codes, events_ns, slots, weights, proba, predicted)
+        # Local samples until the next look at the scale of the features.
+        room = 0 if slots is not None else LOOK_EVERY - int(self._state.counts[LOCAL_SAMPLES]) % LOOK_EVERY
+        if 0 < room < n:
+            columns, ends = (x, codes, events_ns, None, weights, proba, predicted), [*range(room, n, LOOK_EVERY), n]
+            return sum(self._learn(*part(columns, begin, end)) for begin, end in pairwise([0, *ends]))
         if slots is None:
             slots = _LOCAL if n == 1 else np.full(n, LOCAL_SLOT)
         if weights is None:
@@ -475,26 +478,21 @@ class HedgedLVQCore:
         if wanted > len(self._state.x):
             self._state = with_capacity(self._state, min(max(wanted, 2 * len(self._state.x)), self._options.capacity))
         header = self._state.header
-        return int(entry.learn_many(x, codes, events_ns, slots, weights, header, self._options, proba, predicted))
+        made = int(entry.learn_many(x, codes, events_ns, slots, weights, header, self._options, proba, predicted))
+        if n == room and len((found := outgrown(self._state))[0]):
+            self.reset_features(*found)
+        return made
 
     def _learn_new(self, x: NDArray[np.float64], *columns: Any) -> int:
         """`_learn` while features are new: as many rows at a time as leave them so."""
         begin, inserted, new = 0, 0, self._new
         while begin < len(x):
             end = min(len(x), begin + new.lacking()) if new else len(x)
-            part = [each[begin:end] if each is not None and len(each) else each for each in columns]
             rows, self._new = x[begin:end], NewFeatures([])
-            inserted += self._learn(new.hidden(rows) if new else rows, *part)
+            inserted += self._learn(new.hidden(rows) if new else rows, *part(columns, begin, end))
             new.count(rows)
             known = new.take_known()
             if len(known[0]):
                 self.reset_features(*known)
             self._new, begin = new, end
         return inserted
-
-
-def _plain(x: NDArray[np.floating]) -> NDArray[np.float64]:
-    """One kind of array, so that kernels are compiled once."""
-    if type(x) is np.ndarray and x.dtype == np.float64 and x.flags.carray:
-        return x  # type: ignore[return-value]
-    return np.require(x, np.float64, ["C", "W", "A"])

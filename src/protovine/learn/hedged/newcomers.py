@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -74,3 +77,8 @@ class NewFeatures:
                 raise ValueError("features that do not fit")
             made._seen[int(column)] = int(n), float(mean), float(square)
         return made
+
+
+def part(columns: Iterable[Any], begin: int, end: int) -> list[Any]:
+    """Some rows of columns, of which some may be None or empty."""
+    return [each[begin:end] if each is not None and len(each) else each for each in columns]

@@ -23,6 +23,15 @@ from protovine.learn.hedged.state import (
 
 # Beyond this many deviations from its mean a value of a feature that is reset is not one of its own.
 RESET_DEVIATIONS = 4.0
+# How often a learner looks, in local samples, whether a feature has outgrown its scale.
+LOOK_EVERY = 50
+# The deviation of a feature is compared with that of the newest local prototypes, from this many on.
+NEWEST, NEWEST_MIN = 100, 20
+# It counts as outgrown beyond this many times theirs, if at most this part of them lies so far from their median.
+OUTGROWN, FAR, FAR_PART_MAX = 100.0, 30.0, 0.12
+# Between the quartiles of a normal distribution, in deviations.
+QUARTILES = 1.349
+_NONE, _NO_NUMBERS = np.empty(0, np.intp), np.empty(0)
 
 
 def forget(state: State, slot: int, since_ns: int, until_ns: int) -> tuple[State, Contribution, bool]:
@@ -67,3 +76,22 @@ def reset(s: State, columns: NDArray[np.intp], mean: NDArray[np.float64], deviat
     merge_bins(s.pairs, columns, len(s.mean))
     s.relief[:, columns], s.linear[:, FEATURES + columns] = 0.0, 0.0
     s.counts[FRESH] = 0
+
+
+def outgrown(s: State) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
+    """Features whose deviation is far beyond that of nearly all newest prototypes; their median, their deviation.
+
+    So a value that no sensor measured (65535, -9999) does not hide a feature for ever, nor does another unit from some
+    time on. A feature that is mostly constant, or often far out, stays as it is.
+    """
+    local = np.flatnonzero(s.local[: s.counts[SIZE], PLAIN] > 0)
+    newest = s.x[local[np.argsort(s.event[local], kind="stable")[-NEWEST:]]]
+    n = len(newest)
+    if n < NEWEST_MIN:
+        return _NONE, _NO_NUMBERS, _NO_NUMBERS
+    ordered = np.sort(newest, axis=0)
+    median, robust = ordered[n // 2], (ordered[3 * n // 4] - ordered[n // 4]) / QUARTILES
+    believed = np.sqrt(s.spread / max(float(s.scalars[WEIGHT]), 1.0))
+    far = np.abs(newest - median) > FAR * robust
+    columns = np.flatnonzero((robust > 0) & (believed > OUTGROWN * robust) & (far.mean(axis=0) <= FAR_PART_MAX))
+    return columns, median[columns], robust[columns]
