@@ -140,8 +140,8 @@ def with_place(error: BaseException) -> str:
 
     Examples
     --------
-    >>> with_place(ValueError("no rate"))
-    'ValueError: no rate'
+    >>> with_place(ValueError("no rate")), with_place(MemoryError())
+    ('ValueError: no rate', 'MemoryError')
     """
     import sysconfig
     import traceback
@@ -151,7 +151,7 @@ def with_place(error: BaseException) -> str:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
     users = [frame for frame in frames if not os.path.realpath(frame.filename).startswith(known)]
     at = f" ({users[-1].filename}:{users[-1].lineno})" if users else ""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}{at}"
+    return ": ".join(filter(None, [type(error).__name__, " ".join(str(error).split())])) + at
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

@@ -207,6 +207,15 @@ def test_a_broken_promise_ends_the_experiment_and_is_kept(tmp_path: Path, monkey
         protovine.run(small())
 
 
+def test_an_error_that_is_in_words_already_gets_no_other_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def dies(*_):
+        raise RunError("a process of a shard died")
+
+    monkeypatch.setattr(runner, "execute", dies)
+    with pytest.raises(RunError, match=r"^paper-isolated, seed 0: a process of a shard died$"):
+        protovine.run(small(presets=["paper-isolated"], seeds=1))
+
+
 def test_notes_warn_of_what_a_user_would_not_expect() -> None:
     x = np.random.default_rng(0).normal(size=(60, 3)) * [1.0, 2.0, 1e5]
     faults = [{"kind": "crash", "node": 1, "at_s": 1.0}, {"kind": "join", "node": 0, "at_s": 50.0}]

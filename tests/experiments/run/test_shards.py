@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import numpy as np
 import pytest
 
+from protovine.errors import ConfigError, DataError, InvariantError, RunError
 from protovine.experiments import Experiment
 from protovine.experiments.define.build import build
 from protovine.experiments.define.prepare import prepare
+from protovine.experiments.run import shards as shards_module
 from protovine.experiments.run.execute import simulate
 
 TOPOLOGIES = ("full", "ring", "star", "grid", "regular:4", "small-world:4,0.2")
@@ -73,3 +78,51 @@ def test_shards_make_the_same_records(seed):
         made, _ = simulate(settings, data, built, shards=shards)
         assert whole == list(made.columns)
         assert one.trace_hash == made.trace_hash
+
+
+def two_shards() -> None:
+    prepared = prepare(Experiment(data={"limit": 60}, presets=["paper-base"], seeds=1, swarm={"nodes": 6}))
+    ((_, settings),) = prepared.settings.items()
+    simulate(settings, prepared.data[0], build(settings, prepared.data[0], 0), shards=2)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (ZeroDivisionError("no\nwater"), RunError, r"^ZeroDivisionError: no water \(.*test_shards\.py:\d+\)$"),
+        (MemoryError(), RunError, r"^MemoryError \("),
+        (InvariantError("invariant broken: a test"), InvariantError, "^invariant broken: a test$"),
+        (ConfigError("no such gate"), ConfigError, "^no such gate$"),
+        (DataError("no such row"), DataError, "^no such row$"),
+    ],
+)
+def test_an_error_in_a_shard_is_that_of_a_single_process(error, kind, words, monkeypatch):
+    parent, answer = os.getpid(), shards_module._Shard.answer
+
+    def breaks(shard, what):
+        if os.getpid() != parent:
+            raise error
+        return answer(shard, what)
+
+    monkeypatch.setattr(shards_module._Shard, "answer", breaks)
+    with pytest.raises(kind, match=words):
+        two_shards()
+
+
+@pytest.mark.parametrize("asked", [1, 2])  # With the question unread, and before or while the next one is sent.
+def test_a_killed_shard_is_named(asked, monkeypatch):
+    parent, wait, waits = os.getpid(), shards_module._await, []
+
+    def dies(pipe):
+        if os.getpid() == parent:
+            wait(pipe)
+            return
+        waits.append(1)
+        if asked == 1:
+            pipe.poll(None)
+        if len(waits) == asked:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(shards_module, "_await", dies)
+    with pytest.raises(RunError, match=r"^a process of a shard died"):
+        two_shards()

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from protovine.columns import Columns, Part
-from protovine.errors import ProtovineError, RunError, with_place
+from protovine.errors import ConfigError, DataError, InvariantError, RunError, with_place
 from protovine.experiments.define.build import Built
 from protovine.experiments.run.trace import Recorder
 from protovine.records import AnyRecord, Learned, Received, Record, TraceHash
@@ -69,15 +69,19 @@ class _Answer(msgspec.Struct, array_like=True, tag=True, gc=False):
 
 
 class _Failure(msgspec.Struct, array_like=True, tag=True):
-    """A shard cannot go on."""
+    """A shard cannot go on; ``kind`` is the class of its error."""
 
     error: str
+    kind: str
 
 
 # What merging takes of the time of all nodes.
 _MERGING = 0.08
 # How long a shard waits for the others before it sleeps.
 _AWAKE_S = 0.002
+# Errors that a run in one process raises as they are; all others are named in a `RunError`.
+_RAISED: dict[str, type[Exception]] = {kind.__name__: kind for kind in (ConfigError, DataError, InvariantError)}
+_DIED = "a process of a shard died; it may have run out of memory"
 _BYTES = ("bytes_sent", "bytes_copied", "bytes_delivered", "bytes_lost", "bytes_abroad", "bytes_recorded")
 
 
@@ -239,7 +243,10 @@ def _processes(
         asked.update(what)
         for shard, each in what.items():
             if shard in pipes:
-                pipes[shard].send_bytes(encode(each))
+                try:
+                    pipes[shard].send_bytes(encode(each))
+                except OSError:
+                    raise RunError(_DIED) from None
 
     def answered() -> dict[int, _Answer]:
         answers = {shard: own.answer(each) for shard, each in asked.items() if shard not in pipes}
@@ -248,10 +255,10 @@ def _processes(
                 _await(pipes[shard])
                 try:
                     answer = decode(pipes[shard].recv_bytes())
-                except EOFError:
-                    raise RunError("a process of a shard died; it may have run out of memory") from None
+                except (EOFError, OSError):
+                    raise RunError(_DIED) from None
                 if isinstance(answer, _Failure):
-                    raise RunError(answer.error)
+                    raise _RAISED.get(answer.kind, RunError)(answer.error)
                 answers[shard] = answer
         return answers
 
@@ -287,10 +294,9 @@ def _work(
             return
         try:
             answer: _Answer | _Failure = shard.answer(what)
-        except ProtovineError as error:
-            answer = _Failure(str(error))
-        except Exception as error:  # Of a learner of the user's own, or a bug.
-            answer = _Failure(with_place(error))
+        except Exception as error:  # A user's own class may raise anything.
+            kind = type(error).__name__
+            answer = _Failure(str(error) if kind in _RAISED else with_place(error), kind)
         try:
             pipe.send_bytes(encode(answer))
         except OSError:
