@@ -131,7 +131,8 @@ def show(result: Result, folder: RunFolder, as_json: bool) -> None:
             print_result(result, console_on(stderr=False))
         for note in result.notes:
             echo(f"note: {note}")
-    echo(f"{folder.path}/report.html has the figures", err=as_json)
+    if (folder.path / "report.html").exists():
+        echo(f"{folder.path}/report.html has the figures", err=as_json)
     if result.status == "partial" and result.error is None:
         if any(run.stopped for run in result.runs):
             what = f"stopped at {result.runs[0].metrics['virtual_s']:.1f} s of virtual time; all numbers are up to then"
@@ -224,8 +225,7 @@ def run(
     console = console_on()
     with progress(console) as report:
         result = run_prepared(prepared, trace_folder=folder.traces, progress=report)
-    folder.finish(result, render_report)
-    show(result, folder, as_json)
+    show(folder.finish(result, render_report), folder, as_json)
 
 
 def _run_suite(name: str, tables: dict[str, Any], out: Path | None, as_json: bool) -> None:

@@ -56,8 +56,7 @@ def swarm(
         echo("protovine: plain TCP without encryption; any process can send in any member's name", err=True)
     with _table() as watch:
         result = run_live(prepared, secure=not plain, trace_folder=folder.traces, watch=watch)
-    folder.finish(result, render_report)
-    show(result, folder, as_json)
+    show(folder.finish(result, render_report), folder, as_json)
 
 
 @contextmanager

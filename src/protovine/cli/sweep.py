@@ -34,7 +34,7 @@ def sweep(
     Every finished run is saved immediately. To resume an interrupted sweep, repeat the command; the sweep may have more
     points or seeds then. See docs/how-to/sweeps.md.
     """
-    from protovine.errors import ConfigError
+    from protovine.errors import ConfigError, RunError
     from protovine.experiments.sweep.database import FILE, load_results
     from protovine.experiments.sweep.grid import Sweep, plan
     from protovine.experiments.sweep.sweeper import run_plan
@@ -54,16 +54,20 @@ def sweep(
         return
     if out is None:
         raise ConfigError("the results need a folder: --out DIR")
-    with progress(console_on(), "runs") as bar:
-        swept = run_plan(
-            planned,
-            out,
-            engine=engine,
-            address=address,
-            jobs=processors() if jobs is None else jobs,
-            retry_failed=retry_failed,
-            progress=bar,
-        )
+    try:
+        with progress(console_on(), "runs") as bar:
+            swept = run_plan(
+                planned,
+                out,
+                engine=engine,
+                address=address,
+                jobs=processors() if jobs is None else jobs,
+                retry_failed=retry_failed,
+                progress=bar,
+            )
+    except RunError as full:
+        echo(f"protovine: {full}; give the same again to go on", err=True)
+        sys.exit(1)
     echo(f"{size}; {swept.before:,} were there before")
     _show_notes(swept.notes)
     if swept.done:

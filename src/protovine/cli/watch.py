@@ -165,7 +165,7 @@ def run_watched(tables: dict[str, Any], out: Path | None, as_json: bool, speed: 
         (folder,) = folders
         again, result = lockstep.finish(folder.traces)
         folder.describe(again)
-        folder.finish(result, render_report)
+        result = folder.finish(result, render_report)
         ended.append(result)
         if not as_json:
             show(result, folder, as_json)

@@ -47,7 +47,8 @@ def run(
     ConfigError, DataError
         Nothing was run and nothing was written.
     RunError
-        A run stopped on a bug. The result folder, if any, holds the finished runs and names the failed one.
+        A run stopped on a bug, or the result could not be written. The result folder, if any, holds the finished runs
+        and names the failed one.
 
     Examples
     --------
@@ -64,7 +65,7 @@ def run(
     folder = RunFolder.create(Path(out), prepared) if out is not None else None
     result = run_prepared(prepared, jobs=jobs, trace_folder=folder.traces if folder else None, progress=progress)
     if folder:
-        folder.finish(result, render_report)
+        result = folder.finish(result, render_report)
     if result.error:
         again = f"; to see it again: {folder.replay_command(*result.failed)}" if folder and result.failed else ""
         raise RunError(f"{result.error}{again}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import subprocess
@@ -17,7 +18,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import ttest_rel
 
-from protovine.errors import ConfigError
+from protovine.errors import ConfigError, RunError
 from protovine.experiments.report.figures.run import draw_result
 from protovine.experiments.report.figures.swarm import draw_swarm, positions
 from protovine.experiments.report.pages import render_report
@@ -29,6 +30,7 @@ from protovine.experiments.report.tables.sweep import to_latex
 from protovine.experiments.report.text import formatted
 from protovine.experiments.run.result import METRICS, Interval, Result, Run
 from protovine.metrics import Episode
+from tests.commands import protovine as command
 from tests.experiments.report.made_up import GRID, Page, make_result, make_run
 
 
@@ -579,6 +581,33 @@ def test_what_was_measured_is_kept_when_the_page_has_a_bug(tmp_path: Path) -> No
     with pytest.raises(ZeroDivisionError):
         folder.finish(protovine.run(experiment), lambda result: str(1 / 0))
     assert "complete" == read_result(tmp_path / "run")["status"]
+
+
+def test_what_was_measured_is_shown_when_there_is_no_room_for_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import protovine
+
+    write_text = Path.write_text
+
+    def full(path: Path, text: str, **options: str) -> int:
+        if path.name.startswith("report.html"):
+            write_text(path, text[:1000], **options)  # type: ignore[arg-type]
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write_text(path, text, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Path, "write_text", full)
+    words = ["run", "--preset", "isolated", "--limit", "50", "--seeds", "1", "--jobs", "1", "--out", "run"]
+    done = command(*words, cwd=tmp_path)
+    problem = "cannot write to the output folder run: No space left on device"
+    assert (1, f"protovine: {problem}\n") == (done.returncode, done.stderr)
+    assert "accuracy" in done.stdout and "report.html" not in done.stdout
+    assert {"experiment.toml", "resolved.toml", "result.json", "traces"} == {
+        path.name for path in (tmp_path / "run").iterdir()
+    }
+    experiment = protovine.Experiment(presets=["isolated"], data={"limit": 50}, seeds=1)
+    with pytest.raises(RunError, match=r"^cannot write to the output folder .*again: No space left on device$"):
+        protovine.run(experiment, out=tmp_path / "again")
 
 
 def test_results_name_what_they_do_not_know(result: Result) -> None:

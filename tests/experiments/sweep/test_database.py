@@ -13,12 +13,13 @@ import pandas as pd
 import pytest
 
 import protovine
-from protovine.errors import ConfigError, DataError
+from protovine.errors import ConfigError, DataError, RunError
 from protovine.experiments import Sweep, run_sweep
 from protovine.experiments.sweep import engines
 from protovine.experiments.sweep.database import FILE, Database, load_provenance
 from protovine.experiments.sweep.grid import plan
-from tests.experiments.sweep import TABLES, contents
+from tests.commands import protovine as protovine_command
+from tests.experiments.sweep import TABLES, TOML, contents
 
 
 def test_points_with_equal_settings_share_a_run(whole: Path) -> None:
@@ -72,6 +73,38 @@ def test_results_can_be_read_while_the_sweep_goes_on(tmp_path: Path) -> None:
         # The first task is that of paper-isolated, at both T.
         assert ["ok", "ok", "failed"] == frame["status"].tolist()
         assert "Error: no" == frame["error"].iloc[2]
+
+
+def test_on_a_full_disk_all_saved_runs_are_kept(tmp_path: Path) -> None:
+    planned = plan(Sweep.of(TABLES))
+    made = [engines.attempt(task) for task in planned.tasks[:2]]
+    with Database.writing(tmp_path / "out", planned, {}, "") as kept:
+        kept.save(made[0])
+        ((pages,),) = kept._connection.execute("PRAGMA page_count")
+        kept._connection.execute(f"PRAGMA max_page_count = {pages}")
+
+        def save_all() -> None:
+            for number in range(100):
+                kept.save(dataclasses.replace(made[1], key=f"{number}"))
+
+        with pytest.raises(RunError, match=rf"^cannot write .*{FILE}: database or disk is full; all runs that were"):
+            save_all()
+        found = kept.finished()
+        assert made[0].key in found
+        kept._connection.execute(f"PRAGMA max_page_count = {100 * pages}")
+        kept.save(made[1])
+        assert {*found, made[1].key} == kept.finished()
+
+
+def test_a_full_disk_is_one_line_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise RunError("cannot write x: database or disk is full")
+
+    monkeypatch.setattr(Database, "save", full)
+    (tmp_path / "s.toml").write_text(TOML)
+    done = protovine_command("sweep", "s.toml", "--out", "out", "--jobs", "1", cwd=tmp_path)
+    said = "protovine: cannot write x: database or disk is full; give the same again to go on\n"
+    assert (1, said) == (done.returncode, done.stderr)
 
 
 def test_curves_are_kept_to_the_last_bit(whole: Path) -> None:

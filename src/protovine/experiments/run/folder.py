@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +56,18 @@ class RunFolder:
         """The command that replays one run."""
         return f"protovine replay {shlex.quote(str(self.path))} --preset {preset} --seed {seed}"
 
-    def finish(self, result: Result, render: Callable[[Result], str]) -> None:
-        """Write the result, then its report as an HTML page: what was measured is kept if the page has a bug."""
-        _write_json(self.path / "result.json", result.to_json())
-        _write(self.path / "report.html", render(result))
+    def finish(self, result: Result, render: Callable[[Result], str]) -> Result:
+        """Write the result, then its report as an HTML page: what was measured is kept if the page has a bug.
+
+        Return the result, which has an error if it could not be written, as on a full disk.
+        """
+        try:
+            _write_json(self.path / "result.json", result.to_json())
+            _write(self.path / "report.html", render(result))
+        except OSError as error:
+            problem = f"cannot write to the output folder {self.path}: {error.strerror}"
+            return replace(result, status="failed", error=result.error or problem)
+        return result
 
 
 def read_result(path: Path) -> dict[str, Any]:
@@ -86,5 +94,9 @@ def _write_json(path: Path, value: dict[str, Any]) -> None:
 
 def _write(path: Path, text: str) -> None:
     partial = path.with_name(path.name + ".part")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise

@@ -96,7 +96,7 @@ def run_suite(
 
         made = run_prepared(each.prepared, trace_folder=folder.traces if folder else None, progress=show)
         if folder:
-            folder.finish(made, render)
+            made = folder.finish(made, render)
         results[each.stream, each.case.name] = made
         before += each.prepared.samples
         if made.status != "complete":

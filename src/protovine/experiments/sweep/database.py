@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from protovine.errors import ConfigError, DataError
+from protovine.errors import ConfigError, DataError, RunError
 from protovine.experiments.run.folder import read_result
 from protovine.experiments.run.result import METRICS, Run, frame_of
 from protovine.experiments.sweep.grid import Plan, plain
@@ -60,8 +60,9 @@ class Finished:
 class Database:
     """The results of a sweep, written by one process; `ConfigError` if the folder holds another sweep."""
 
-    def __init__(self, connection: sqlite3.Connection, session: int) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, session: int) -> None:
         self._connection = connection
+        self._path = path
         self._session = session
 
     @classmethod
@@ -89,7 +90,7 @@ class Database:
             except sqlite3.Error as error:
                 raise ConfigError(f"cannot open {path}: {error}") from None
             try:
-                yield cls(connection, _begin(connection, folder, plan, provenance, started_at))
+                yield cls(connection, path, _begin(connection, folder, plan, provenance, started_at))
             finally:
                 connection.close()
 
@@ -107,7 +108,7 @@ class Database:
         return [(_named(point, varied), seed, error) for point, seed, varied, error in self._connection.execute(query)]
 
     def save(self, finished: Finished) -> None:
-        """Save one finished run, in one transaction."""
+        """Save one finished run, in one transaction; `RunError` if that cannot be done, as on a full disk."""
         made = finished.run
         row: tuple[Any, ...] = (finished.key, finished.seed, "failed", finished.error, None, None, None, None)
         timed: dict[str, Any] = {"wall_s": finished.wall_s}
@@ -118,11 +119,14 @@ class Database:
                 *(finished.key, finished.seed, "ok", None, made.trace_hash, _json(steady)),
                 *(_packed(made), zlib.compress(_curves(made).tobytes())),
             )
-        with _transaction(self._connection):
-            self._connection.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
-            self._connection.execute(
-                "INSERT OR REPLACE INTO timings VALUES (?, ?, ?)", (finished.key, _json(timed), self._session)
-            )
+        try:
+            with _transaction(self._connection):
+                self._connection.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+                self._connection.execute(
+                    "INSERT OR REPLACE INTO timings VALUES (?, ?, ?)", (finished.key, _json(timed), self._session)
+                )
+        except sqlite3.DatabaseError as error:
+            raise RunError(f"cannot write {self._path}: {error}; all runs that were saved are there") from None
 
 
 def load_results(folder: str | os.PathLike[str]) -> pd.DataFrame:
@@ -282,10 +286,11 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
+        connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # SQLite may have ended it, as on a full disk.
+            connection.execute("ROLLBACK")
         raise
-    connection.execute("COMMIT")
 
 
 def _begin(

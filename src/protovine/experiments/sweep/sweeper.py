@@ -77,6 +77,8 @@ def run_sweep(
     ------
     ConfigError, DataError
         Nothing was run. A run that fails raises nothing: its error is saved.
+    RunError
+        A finished run could not be saved, as on a full disk. All earlier ones are kept.
 
     Examples
     --------
