@@ -17,7 +17,7 @@ from protovine.errors import ConfigError, DataError, RunError
 from protovine.experiments import Sweep, run_sweep
 from protovine.experiments.sweep import engines
 from protovine.experiments.sweep.database import FILE, Database, load_provenance
-from protovine.experiments.sweep.grid import plan
+from protovine.experiments.sweep.grid import Plan, plan
 from tests.commands import protovine as protovine_command
 from tests.experiments.sweep import TABLES, TOML, contents
 
@@ -105,6 +105,26 @@ def test_a_full_disk_is_one_line_on_the_command_line(tmp_path: Path, monkeypatch
     done = protovine_command("sweep", "s.toml", "--out", "out", "--jobs", "1", cwd=tmp_path)
     said = "protovine: cannot write x: database or disk is full; give the same again to go on\n"
     assert (1, said) == (done.returncode, done.stderr)
+
+
+def test_the_reason_of_a_refusal_is_what_is_gone(tmp_path: Path) -> None:
+    def begin(planned: Plan) -> None:
+        with Database.writing(tmp_path / "out", planned, {}, ""):
+            pass
+
+    many = {**TABLES, "seeds": 40}
+    begin(plan(Sweep.of(many)))
+    with pytest.raises(ConfigError, match=r"leaves some of its runs out \(seeds lacks 38, 39\);"):
+        begin(plan(Sweep.of({**many, "seeds": 38})))
+    with pytest.raises(
+        ConfigError, match=r"leaves some of its runs out \(data limit was 60 and is 61; seeds lacks 0, 1\);"
+    ):
+        begin(plan(Sweep.of({**many, "seed": 2, "seeds": 40, "data": {"limit": 61}})))
+    # More seeds are no reason: what the names of runs cover besides is.
+    longer = plan(Sweep.of({**many, "seeds": 41}))
+    other = dataclasses.replace(longer, keys={place: f"{key}x" for place, key in longer.keys.items()})
+    with pytest.raises(ConfigError, match=r"out \(its data, or files or code that it names, differ\);"):
+        begin(other)
 
 
 def test_curves_are_kept_to_the_last_bit(whole: Path) -> None:

@@ -330,15 +330,19 @@ def _require_kept(connection: sqlite3.Connection, folder: Path, plan: Plan) -> N
     if before <= set(plan.keys.values()):
         return
     ((definition, data, versions),) = connection.execute("SELECT definition, data, versions FROM sweep")
-    old = {**json.loads(definition), "data": json.loads(data), "version of": json.loads(versions)}
-    new = {**plan.sweep.definition(), "data": plan.data, "version of": plan.versions}
+    # Data that only one of both has follow from the settings.
+    loaded = {label: found for label, found in json.loads(data).items() if label in plan.data}
+    old = {**json.loads(definition), "data": loaded, "version of": json.loads(versions)}
+    new = {**plan.sweep.definition(), "data": {label: plan.data[label] for label in loaded}}
+    new |= {"version of": plan.versions}
     first, second = dict(_leaves(old)), dict(_leaves(json.loads(_json(new))))
     differing = [
-        key for key in [*first, *(key for key in second if key not in first)] if first.get(key) != second.get(key)
+        _difference(key, first.get(key), second.get(key))
+        for key in [*first, *(key for key in second if key not in first)]
+        if not _is_kept(first.get(key), second.get(key))
     ]
-    shown = "; ".join(f"{key} was {_shown(first.get(key))} and is {_shown(second.get(key))}" for key in differing[:3])
     more = f", and {len(differing) - 3} more" if len(differing) > 3 else ""
-    what = shown + more if differing else "its data or the files that it names differ"
+    what = "; ".join(differing[:3]) + more or "its data, or files or code that it names, differ"
     raise ConfigError(
         f"{folder} holds another sweep, and this one leaves some of its runs out ({what}); name another folder"
     )
@@ -350,6 +354,18 @@ def _leaves(tables: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield from _leaves(value, "" if key in ("base", "grid") and not prefix else f"{prefix}{key} ")
         else:
             yield prefix + key, value
+
+
+def _is_kept(old: Any, new: Any) -> bool:
+    """Whether a setting is the same, or a list has all its values still."""
+    return old == new or (isinstance(old, list) and isinstance(new, list) and all(value in new for value in old))
+
+
+def _difference(key: str, old: Any, new: Any) -> str:
+    """How a setting differs; of long lists the values that are gone."""
+    if isinstance(old, list) and isinstance(new, list) and _shown(old)[-1:] == _shown(new)[-1:] == "…":
+        return f"{key} lacks {', '.join(_shown(value) for value in old if value not in new)}"
+    return f"{key} was {_shown(old)} and is {_shown(new)}"
 
 
 def _shown(value: Any) -> str:
