@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from protovine.experiments import Sweep, run_sweep
 from protovine.experiments.sweep import engines
 from protovine.experiments.sweep.database import load_provenance
 from protovine.experiments.sweep.grid import plan
+from protovine.learn import HedgedLVQCore
 from tests.experiments.sweep import TABLES, contents
 
 
@@ -29,6 +31,19 @@ def test_an_error_of_a_run_is_its_result() -> None:
     assert (task.key, None) == (found.key, found.run)
     assert "ConfigError: the worker has numpy" in str(found.error)
     assert None is engines.attempt(task).error
+
+
+def test_an_error_in_own_code_names_its_line() -> None:
+    learner = {"code": f"{__name__}:Failing"}
+    error = engines.attempt(plan(Sweep.of({**TABLES, "presets": ["isolated"], "learner": learner})).tasks[0]).error
+    assert re.fullmatch(r"ZeroDivisionError: no water here \(.*test_engines\.py:\d+\)", str(error)), error
+
+
+class Failing(HedgedLVQCore):
+    """It learns nothing."""
+
+    def learn(self, *_: Any) -> int:
+        raise ZeroDivisionError("no water\nhere")
 
 
 @pytest.mark.slow
