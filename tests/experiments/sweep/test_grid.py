@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ import protovine
 from protovine.errors import ConfigError, DataError
 from protovine.experiments import Sweep
 from protovine.experiments.define.config import SwarmSettings
+from protovine.experiments.sweep import grid
 from protovine.experiments.sweep.engines import attempt
 from protovine.experiments.sweep.grid import Task, code_digest, plan
 from protovine.system import PRESETS
@@ -25,6 +28,23 @@ from tests.experiments.sweep import TABLES
 
 TREE = "tree.HoeffdingTreeClassifier"
 ROOT = Path(__file__).parents[3]
+
+
+def test_streams_of_earlier_seeds_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[weakref.ref[Any]] = []
+    real = grid.load_data
+
+    def load(*options: Any) -> Any:
+        data = real(*options)
+        made.append(weakref.ref(data))
+        return data
+
+    monkeypatch.setattr(grid, "load_data", load)
+    sources = ["phishing", "sea", "sine"]
+    plan(Sweep.of({"presets": "paper-isolated", "data": {"limit": 20}, "seeds": 4, "grid": {"data.source": sources}}))
+    assert 1 + 4 + 4 == len(made), "each stream is loaded once"
+    gc.collect()
+    assert 3 == sum(data() is not None for data in made)
 
 
 def test_the_name_of_a_run_is_made_of_what_numbers_depend_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
@@ -182,7 +182,8 @@ def plan(sweep: Sweep) -> Plan:
     ConfigError, DataError
         A point does not fit its stream; the message names the point.
     """
-    _load.cache_clear()  # A file may have changed since the last plan.
+    for kept in (_of_all, _of_seed):  # A file may have changed since the last plan.
+        kept.cache_clear()
     tasks: dict[str, Task] = {}
     keys: dict[tuple[int, int], str] = {}
     described: dict[str, dict[str, Any]] = {}
@@ -233,16 +234,36 @@ def code_digest(package: Path) -> str:
 
 
 def load(data: DataSettings, seed: int) -> DataSet:
-    """The stream of a run, loaded once per process, and once for all seeds if it does not depend on the seed."""
-    return _load(data.model_dump_json(), seed if stream.is_seeded(data.source) else 0)[0]
+    """The stream of a run, loaded once per process and seed, and once for all seeds if it does not depend on them."""
+    return _stream(data, seed)[0]
 
 
 def fingerprint_of(data: DataSettings, seed: int) -> str:
     """32 hexadecimal digits of a stream's rows and points of drift."""
-    return _load(data.model_dump_json(), seed if stream.is_seeded(data.source) else 0)[1]
+    return _stream(data, seed)[1]
+
+
+def _stream(data: DataSettings, seed: int) -> tuple[DataSet, str]:
+    """A stream with its fingerprint."""
+    streams = _of_seed(seed) if stream.is_seeded(data.source) else _of_all()
+    settings = data.model_dump_json()
+    if settings not in streams:
+        streams[settings] = _load(settings, seed)
+    return streams[settings]
 
 
 @cache
+def _of_all() -> dict[str, tuple[DataSet, str]]:
+    """The streams that are the same for all seeds, by their settings."""
+    return {}
+
+
+@lru_cache(maxsize=1)
+def _of_seed(seed: int) -> dict[str, tuple[DataSet, str]]:
+    """The other streams of the newest seed. Tasks are ordered by seed, so those of earlier ones are done."""
+    return {}
+
+
 def _load(settings: str, seed: int) -> tuple[DataSet, str]:
     options = DataSettings.model_validate_json(settings)
     data = load_data(options, seed)
