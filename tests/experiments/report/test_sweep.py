@@ -31,7 +31,7 @@ NEMENYI = {3: 2.343, 4: 2.569}
 
 def table_of(rows: list[dict[str, Any]], varied: list[str]) -> pd.DataFrame:
     frame = pd.DataFrame(rows)
-    frame["point"] = frame.groupby(varied, sort=False).ngroup() + 1
+    frame["point"] = frame.groupby(varied, sort=False, dropna=False).ngroup() + 1
     frame = frame.assign(status="ok", run=[f"run{i}" for i in range(len(frame))])
     frame.attrs = {"varied": varied, "runs": len(frame)}
     return frame
@@ -304,6 +304,28 @@ def test_panels_are_named_by_what_differs_and_whole_numbers_have_whole_ticks() -
     row = pd.Series({"link.rate": 1, "swarm.rate": 2})
     assert "link.rate = 1, swarm.rate = 2" == sweep._titled(list(row.index), row, {})
     assert "rate = 1" == sweep._titled(["link.rate"], row, {})
+
+
+def test_a_key_that_rows_of_the_list_lack_is_not_set() -> None:
+    def titles(*places: tuple[str, str | None], x: str = "gossip.share_probability") -> tuple[list[str], list[int]]:
+        rows = [
+            {"preset": preset, DATA: source, "swarm.topology": topology, x: value, "seed": 0, "f1": value / 9}
+            for preset in ("a", "b")
+            for source, topology in places
+            for value in (1, 2, 3)
+        ]
+        frame = table_of(rows, ["preset", DATA, "swarm.topology", x])
+        made = sweep._against(frame, means(frame, ["f1"]), "f1")
+        assert made is not None
+        cells = made.panels[0].axes
+        return [axes.get_title() for axes in cells], [len(line.get_xdata()) for axes in cells for line in axes.lines]
+
+    assert (["x", "y"], [3] * 4) == titles(("x", None), ("y", "ring")), "the data decides it"
+    shown = ["x, topology not set", "x, ring", "y, line"]
+    assert (shown, [3] * 6) == titles(("x", None), ("x", "ring"), ("y", "line"))
+    assert ["fanout = 2.0", "fanout not set"] == [
+        sweep._of_line("gossip.fanout", each, True) for each in ("2.0", "nan")
+    ]
 
 
 def test_text_is_escaped_for_latex() -> None:

@@ -32,7 +32,7 @@ from protovine.experiments.report.plot import (
     panels,
     scale,
 )
-from protovine.experiments.report.tables.sweep import DATA, Ranks, front, means, ranks, treatment
+from protovine.experiments.report.tables.sweep import DATA, Ranks, front, is_set, means, ranks, treatment
 from protovine.experiments.report.text import flat, metric_label, p_value
 from protovine.experiments.run.result import METRICS, more_is_better
 
@@ -104,7 +104,7 @@ def _against(frame: pd.DataFrame, table: pd.DataFrame, metric: str) -> Drawing |
     groups = _groups(table, inner)
     shown = groups[:PANELS_MAX]
     values = _values(table, line) if line != x else []
-    names = [f"{_short(line)} = {value}" if line in numeric else value for value in values[:LINES_MAX]]
+    names = [_of_line(line, value, line in numeric) for value in values[:LINES_MAX]]
     figure, cells = panels([title for title, _ in shown], names)
     whole = bool((table[x] == table[x].round()).all())
     for axes, (_, group) in zip(cells, shown, strict=True):
@@ -268,7 +268,8 @@ def _numeric(table: pd.DataFrame, keys: Sequence[str]) -> list[str]:
 
 
 def _decided_by_data(table: pd.DataFrame, key: str) -> bool:
-    return DATA in table and table[DATA].nunique() > 1 and bool((table.groupby(DATA)[key].nunique() == 1).all())
+    several = DATA in table and table[DATA].nunique() > 1
+    return several and bool((table.groupby(DATA)[key].nunique(dropna=False) == 1).all())
 
 
 def _values(table: pd.DataFrame, key: str) -> list[str]:
@@ -299,11 +300,19 @@ def _titled(keys: Sequence[str], row: Any, data: dict[str, str]) -> str:
     def one(key: str, short: str) -> str:
         if key == DATA:
             return data[str(row[key])]
-        return (
-            str(row[key]) if isinstance(row[key], str) else f"{short if shorts.count(short) == 1 else key} = {row[key]}"
-        )
+        name = short if shorts.count(short) == 1 else key
+        if not is_set(row[key]):
+            return f"{name} not set"
+        return str(row[key]) if isinstance(row[key], str) else f"{name} = {row[key]}"
 
     return ", ".join(map(one, keys, shorts))
+
+
+def _of_line(key: str, value: str, is_number: bool) -> str:
+    """A line's value with the name of its key, where it needs one; rows of the list may lack the key."""
+    if value in ("nan", "None"):
+        return f"{_short(key)} not set"
+    return f"{_short(key)} = {value}" if is_number else value
 
 
 def data_names(sources: Sequence[str]) -> dict[str, str]:

@@ -103,11 +103,12 @@ def differences(frame: pd.DataFrame, metric: str, base: Any) -> pd.DataFrame:
 def _settings(group: pd.DataFrame, keys: Sequence[str]) -> dict[str, str]:
     """The settings of a point that it has, as text; a row of the list lacks the keys of the others."""
     values = {key: group[key].iloc[0] for key in keys}
-    return {
-        key: str(value)
-        for key, value in values.items()
-        if value is not None and not (isinstance(value, float) and math.isnan(value))
-    }
+    return {key: str(value) for key, value in values.items() if is_set(value)}
+
+
+def is_set(value: Any) -> bool:
+    """Whether a point has a value of a key; a row of the list lacks the keys of the others."""
+    return value is not None and not (isinstance(value, float) and math.isnan(value))
 
 
 class _Partners:
