@@ -228,7 +228,7 @@ def test_after_kill_9_a_node_continues_from_its_snapshot(nodes: Processes) -> No
     [
         (("[node]", "[nod]"), "unknown key 'nod' (did you mean 'node'?)"),
         (("rate_hz = 20", "rate_hz = -1"), "source.rate_hz must be between 0 and 1000000.0, got -1"),
-        (('kind = "csv"', 'kind = "cvs"'), "source.kind must be one of stdin, file, csv, mqtt, zenoh, got 'cvs'"),
+        (('kind = "csv"', 'kind = "cvs"'), "source.kind must be one of stdin, file, csv, mqtt, zenoh, own, got 'cvs'"),
         (("rate_hz = 20", "rat = 20"), "unknown key 'source.rat'"),
         (('path = "rows.csv"', 'path = "row.csv"'), "no such file"),
         (('certificates = "ann"', ""), "network.certificates is required"),

@@ -24,7 +24,7 @@ from protovine.cli import main
 from protovine.errors import ConfigError
 from protovine.net import create_authority, issue
 from protovine.net.multicast import Multicast, MulticastLink
-from protovine.net.transport import Channel, Endpoints, Transport, ZenohTransport, _member_in, host_and_port
+from protovine.net.transport import Channel, Endpoints, Transport, ZenohTransport, host_and_port, member_in
 from tests.net.loopback import End, Wire
 from tests.net.multicast import need_multicast
 
@@ -48,7 +48,7 @@ def free_ports(count: int) -> list[int]:
     ],
 )
 def test_only_the_number_of_a_member_names_it(name: str, member: int | None) -> None:
-    assert member == _member_in(SimpleNamespace(key_expr=f"protovine/barn/{name}/alive"))
+    assert member == member_in(SimpleNamespace(key_expr=f"protovine/barn/{name}/alive"))
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])

@@ -135,12 +135,13 @@ def test_an_error_of_the_object_ends_the_source_with_its_line(waits: bool, caplo
 
 
 def test_a_device_that_does_not_answer_keeps_nobody_waiting() -> None:
-    answers, closed = threading.Event(), threading.Event()
+    asked, answers, closed = threading.Event(), threading.Event(), threading.Event()
 
     class Silent:
         def events(self) -> Iterator[Any]:
             try:
                 yield {"x": {"wind": 1}}
+                asked.set()
                 answers.wait()
                 yield {"x": {"wind": 2}}
             finally:
@@ -154,7 +155,8 @@ def test_a_device_that_does_not_answer_keeps_nobody_waiting() -> None:
             await anext(events)
             states.append(source.connected)
             waiting = asyncio.ensure_future(anext(events))
-            await asyncio.sleep(0)  # Others have their turn meanwhile.
+            while not asked.is_set():  # Others have their turn meanwhile.
+                await asyncio.sleep(0.001)
             waiting.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await waiting
