@@ -342,12 +342,12 @@ class HedgedLVQCore:
     def reset_features(
         self, columns: NDArray[np.intp], mean: NDArray[np.float64], deviation: NDArray[np.float64]
     ) -> None:
-        """Features that counted as 0 where they had no value count as their mean there, in all that was learnt.
+        """Features have this mean and deviation in all that was learnt; what lies far from it counts as the mean.
 
         Parameters
         ----------
         columns : int array, shape (k,)
-            Features whose values lie far from 0.
+            Features that counted as 0 where they had no value, or whose scale was spoilt.
         mean, deviation : float64 arrays, shape (k,)
             Mean and standard deviation of their values.
         """

@@ -1,4 +1,4 @@
-"""Changes to all that was learnt before: a sender is forgotten, or a feature that appeared late gets its mean."""
+"""Changes to what was learnt before: a sender is forgotten, a late feature gets its mean, a spoilt one its scale."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def forget(state: State, slot: int, since_ns: int, until_ns: int) -> tuple[State
 
 
 def reset(s: State, columns: NDArray[np.intp], mean: NDArray[np.float64], deviation: NDArray[np.float64]) -> None:
-    """Features that counted as 0 where they had no value count as their mean; see `HedgedLVQCore.reset_features`."""
+    """Features have another mean and deviation in all that was learnt; see `HedgedLVQCore.reset_features`."""
     held = s.x[:, columns]
     # Zeros, and prototypes on their way from zero.
     s.x[:, columns] = np.where(np.abs(held - mean) > RESET_DEVIATIONS * deviation, mean, held)
