@@ -280,7 +280,7 @@ class HedgedLVQCore:
         self._learn(x, codes, events_ns, proba=proba, predicted=predicted)
         return predicted, proba
 
-    def ex_plain(
+    def explain(
         self, x: NDArray[np.float64], at_ns: int | None = None
     ) -> tuple[Prediction, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], float]:
         """A prediction and its summands.
