@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import math
-import os
 from collections.abc import Iterable
 
 
@@ -133,25 +132,6 @@ def check_range(name: str, value: float, low: float, high: float = math.inf) -> 
     if not low <= value <= high:
         wanted = f">= {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
         raise ConfigError(f"{name} must be {wanted}, got {value}")
-
-
-def with_place(error: BaseException) -> str:
-    """An error in one line: its kind, its text, and the line of the user's code that led to it, if there is one.
-
-    Examples
-    --------
-    >>> with_place(ValueError("no rate")), with_place(MemoryError())
-    ('ValueError: no rate', 'MemoryError')
-    """
-    import sysconfig
-    import traceback
-
-    others = [os.path.dirname(__file__), *map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib"))]
-    known = tuple(os.path.realpath(folder) + os.sep for folder in others)
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
-    users = [frame for frame in frames if not os.path.realpath(frame.filename).startswith(known)]
-    at = f" ({users[-1].filename}:{users[-1].lineno})" if users else ""
-    return ": ".join(filter(None, [type(error).__name__, " ".join(str(error).split())])) + at
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

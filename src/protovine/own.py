@@ -7,12 +7,13 @@ import inspect
 import os
 import sys
 import sysconfig
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from protovine.errors import ConfigError, suggest, with_place
+from protovine.errors import ConfigError, suggest
 
 # Folders of Python itself and of installed packages.
 _INSTALLED = tuple(
@@ -27,6 +28,8 @@ CODE_SETTINGS = (
     "exchange.compressor",
     "gossip.schedule",
 )
+# Besides the code of the user: this package, and what is installed.
+_NOT_OWN = (os.path.dirname(os.path.realpath(__file__)) + os.sep, *_INSTALLED)
 _MODULE = "put it into a module, which other processes can import"
 
 
@@ -193,6 +196,20 @@ def files_behind(setting: str, path: str) -> list[Path]:
 def is_script(path: str) -> bool:
     """Whether the class stands in the script or notebook that runs, where other processes may not find it."""
     return path.startswith("__main__:")
+
+
+def with_place(error: BaseException) -> str:
+    """An error in one line: its kind, its text, and the line of the user's code that led to it, if there is one.
+
+    Examples
+    --------
+    >>> with_place(ValueError("no rate")), with_place(MemoryError())
+    ('ValueError: no rate', 'MemoryError')
+    """
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
+    users = [frame for frame in frames if not os.path.realpath(frame.filename).startswith(_NOT_OWN)]
+    at = f" ({users[-1].filename}:{users[-1].lineno})" if users else ""
+    return ": ".join(filter(None, [type(error).__name__, " ".join(str(error).split())])) + at
 
 
 def _module(setting: str, name: str) -> ModuleType:

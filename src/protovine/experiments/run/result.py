@@ -131,6 +131,17 @@ def more_is_better(metric: str) -> bool:
     return metric in _MORE_IS_BETTER
 
 
+def best_is(metric: str) -> str:
+    """Which value of a metric is the best, in a word.
+
+    Examples
+    --------
+    >>> best_is("f1"), best_is("log_loss")
+    ('highest', 'lowest')
+    """
+    return "highest" if more_is_better(metric) else "lowest"
+
+
 @dataclass(frozen=True)
 class Interval:
     """A mean over seeds, and half the width of its 95 % interval (Student's t; None for a single seed)."""

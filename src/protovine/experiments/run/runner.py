@@ -14,12 +14,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from protovine.errors import ConfigError, DataError, InvariantError, RunError, with_place
+from protovine.errors import ConfigError, DataError, InvariantError, RunError
 from protovine.experiments.define.config import RunSettings
 from protovine.experiments.define.prepare import Prepared, describe, describe_data, resolved
 from protovine.experiments.run.execute import execute
 from protovine.experiments.run.result import Result, Run
 from protovine.interrupts import interrupts_blocked, interrupts_deferred, interrupts_noted
+from protovine.own import with_place
 from protovine.stream import DataSet
 from protovine.system import warm
 

@@ -16,9 +16,10 @@ import msgspec
 import numpy as np
 
 from protovine.columns import Columns, Part
-from protovine.errors import ConfigError, DataError, InvariantError, RunError, with_place
+from protovine.errors import ConfigError, DataError, InvariantError, RunError
 from protovine.experiments.define.build import Built
 from protovine.experiments.run.trace import Recorder
+from protovine.own import with_place
 from protovine.records import AnyRecord, Learned, Received, Record, TraceHash
 from protovine.sim.invariants import Invariants, Place
 from protovine.sim.scenario import Outcome

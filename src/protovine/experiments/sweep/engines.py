@@ -13,11 +13,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any
 
-from protovine.errors import ConfigError, with_place
+from protovine.errors import ConfigError
 from protovine.experiments.run.execute import execute
 from protovine.experiments.sweep.database import Finished
 from protovine.experiments.sweep.grid import Task, counted_versions, files_of, fingerprint_of, load
 from protovine.interrupts import interrupts_blocked
+from protovine.own import with_place
 
 # Tasks submitted per worker: the next one is ready when one is finished.
 AHEAD = 2

@@ -10,10 +10,11 @@ from typing import Any
 
 import msgspec
 
-from protovine.errors import ConfigError, with_place
+from protovine.errors import ConfigError
 from protovine.net.causes import Report
 from protovine.net.io.base import CLOSE_TIMEOUT_S, QUEUE, Output, ReportingSink, encode
 from protovine.net.io.queues import DropOldest
+from protovine.own import with_place
 
 _log = logging.getLogger("protovine")
 _decode = msgspec.json.Decoder(Output).decode

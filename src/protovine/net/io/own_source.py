@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from protovine.errors import ConfigError, DataError, with_place
+from protovine.errors import ConfigError, DataError
 from protovine.net.causes import Report
 from protovine.net.io.base import Event, ParsedSource
 from protovine.net.io.messages import Messages
 from protovine.net.io.parser import Parser
 from protovine.net.io.schema import Schema
+from protovine.own import with_place
 
 _log = logging.getLogger("protovine")
 _End = object()

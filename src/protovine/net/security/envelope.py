@@ -296,7 +296,7 @@ class Envelope:
         try:
             check_hello(body, now_ns, self.member, self.schema, peer or self._remembered.body(body.id))
         except OtherSchemaError:
-            # People are told who has another schema, so it must be that member who says so.
+            # Operators see who has another schema, so that member must have signed it.
             digest = hashlib.sha256(data).digest()
             if self._other_schemas.get(body.id) != digest:
                 check_afforded(afford)

@@ -33,7 +33,7 @@ _decode = msgspec.msgpack.Decoder(_Proof).decode
 
 
 def sign_status(identity: Identity, status: bytes, nonce: bytes) -> bytes:
-    """The proof that a status is of this member, for whoever asked with this nonce."""
+    """The proof that a status is of this member, for the question with this nonce."""
     signature = identity.key.sign(_LABEL + nonce + status, _ECDSA)
     return msgspec.msgpack.encode(_Proof(identity.certificate.public_bytes(Encoding.DER), signature))
 

@@ -34,7 +34,7 @@ from protovine.experiments.report.plot import (
 )
 from protovine.experiments.report.tables.sweep import DATA, Ranks, front, is_set, means, ranks, treatment
 from protovine.experiments.report.text import flat, metric_label, p_value
-from protovine.experiments.run.result import METRICS, more_is_better
+from protovine.experiments.run.result import METRICS, best_is, more_is_better
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -211,9 +211,8 @@ def _convergence(results: SweepResults, metric: str) -> Drawing | None:
             mark_drifts(cells[place], results.drift_points_s(part["run"].iloc[0]))
     label_axes(figure, cells, "time [s]", "F1 of the last predictions")
     legend(figure, [handle(i) for i in range(len(names))], names)
-    best_is = "highest" if more_is_better(metric) else "lowest"
     caption = (
-        f"F1 of the last tenth of all predictions, mean over seeds, at the settings with the {best_is} "
+        f"F1 of the last tenth of all predictions, mean over seeds, at the settings with the {best_is(metric)} "
         f"{METRICS[metric][0]} over the whole stream. The curve that rises first converges fastest. Dotted lines: the "
         "concept changes; the curve that is back first recovers fastest."
     )
@@ -227,7 +226,6 @@ def _ranks(found: Ranks | None, metric: str) -> Drawing | None:
 
     if found is None or found.critical is None:
         return None
-    best = "highest" if more_is_better(metric) else "lowest"
     order = np.argsort(found.ranks, kind="stable")
     sorted_ranks = np.array(found.ranks)[order]
     bars: list[tuple[float, float]] = []
@@ -247,7 +245,7 @@ def _ranks(found: Ranks | None, metric: str) -> Drawing | None:
     axes.set_ylim(-n + 0.4, 1.1 + 0.5 * len(bars))
     axes.set_xlim(0.8, n + 0.2)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel(f"mean rank by {METRICS[metric][0]} (1 is best, the {best})")
+    axes.set_xlabel(f"mean rank by {METRICS[metric][0]} (1 is best, the {best_is(metric)})")
     axes.grid(axis="y", visible=False)
     caption = (
         f"Mean ranks over {found.blocks} {found.of}; further left is better. Treatments under one black bar do not "

@@ -16,7 +16,7 @@ from protovine.experiments.report.plot import FORMATS, Drawing, save
 from protovine.experiments.report.published import STREAMS
 from protovine.experiments.report.tables.sweep import SHOWN, Ranks, differences, means, ranks, to_latex, treatment
 from protovine.experiments.report.text import counted, decimals_shown, flat, metric_label, p_value
-from protovine.experiments.run.result import METRICS, metric_needs, more_is_better
+from protovine.experiments.run.result import METRICS, best_is, metric_needs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,7 +131,7 @@ def _page(
         ],
         failed=len(failed),
         metric=METRICS[metric][0],
-        best="highest" if more_is_better(metric) else "lowest",
+        best=best_is(metric),
         key=treatment(frame),
         several=frame[treatment(frame)].map(str).nunique() > 1,
         base=str(base),
