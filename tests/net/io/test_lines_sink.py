@@ -66,6 +66,28 @@ def test_lines_are_appended_to_a_file_each_as_it_comes(tmp_path):
     } == json.loads(lines[7])
 
 
+@pytest.mark.parametrize("rotate", [lambda path: path.rename(path.with_suffix(".1")), Path.unlink], ids=["moved", "gone"])
+def test_a_file_that_lost_its_name_gets_nothing_more(tmp_path, rotate):
+    path = tmp_path / "out.jsonl"
+
+    async def run():
+        sink = JsonLinesSink(path)
+        for number in range(2):
+            await sink.put(output(number))
+            async with asyncio.timeout(10):
+                while not path.exists() or not path.read_text().endswith("\n"):
+                    await asyncio.sleep(0.005)
+            if not number:
+                rotate(path)
+        await sink.close()
+        assert 0 == sink.dropped
+
+    asyncio.run(run())
+    ids = {each.name: json.loads(each.read_text())["id"] for each in tmp_path.iterdir()}
+    assert 1 == ids.pop("out.jsonl")
+    assert ids in ({"out.1": 0}, {})
+
+
 def test_the_node_does_not_wait_for_a_reader_that_does_not_read(tmp_path):
     path = tmp_path / "out"
     os.mkfifo(path)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import stat
 import sys
 import threading
 from pathlib import Path
@@ -14,6 +16,8 @@ from protovine.net.io.base import CLOSE_TIMEOUT_S, QUEUE, Output, ReportingSink,
 from protovine.net.io.files import begins_with, check_writable
 from protovine.net.io.queues import DropOldest
 
+_log = logging.getLogger("protovine")
+
 # Pause before a file that could not be written is tried again.
 _RETRY_S = 1.0
 _APPENDED = os.O_WRONLY | os.O_CREAT | os.O_APPEND
@@ -22,7 +26,8 @@ _APPENDED = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 class JsonLinesSink(ReportingSink):
     """One JSON object a line to standard output or to a file or FIFO, each written as soon as it comes.
 
-    The file is opened, or made, with the first output.
+    The file is opened, or made, with the first output. If another file gets its name, or none has it, as after a
+    rotation, the next output goes to the file of that name, which is made if need be.
 
     When the reader of a pipe goes, the sink calls ``failed`` once, is ``closed`` from then on, and drops further
     outputs. A file that cannot be written, as on a full disk, is tried again every second; ``failed`` is called when
@@ -124,8 +129,10 @@ class JsonLinesSink(ReportingSink):
         name = self._path or "standard output"
         while True:
             try:
-                self._write_lines()
-                return
+                if self._write_lines():
+                    return
+                _log.info("%s is another file now, which is written from here on", name, extra={"reason": "rotated"})
+                continue
             except OSError as error:
                 if not self._is_file() or self._ending.is_set():
                     self._error = f"{name}: cannot be written any more: {error.strerror}"
@@ -133,7 +140,8 @@ class JsonLinesSink(ReportingSink):
                 self._outage = f"{name}: cannot be written: {error.strerror}; trying again every second"
             self._ending.wait(_RETRY_S)
 
-    def _write_lines(self) -> None:
+    def _write_lines(self) -> bool:
+        """Write until the end; false if the file has lost its name before."""
         if self._path is None:
             sys.stdout.flush()
         # Of a FIFO this waits for the reader.
@@ -144,6 +152,8 @@ class JsonLinesSink(ReportingSink):
             # With os.write nothing stays in a buffer that Python would want to write when it ends.
             while line := self._unwritten or self._queue.take():
                 self._unwritten, written = line, 0
+                if self._path is not None and not _has_name(fd, self._path):
+                    return False
                 try:
                     while written < len(line):
                         written += os.write(fd, line[written:])
@@ -152,12 +162,24 @@ class JsonLinesSink(ReportingSink):
                         os.ftruncate(fd, os.fstat(fd).st_size - written)
                     raise
                 self._unwritten, self._outage = b"", None
+            return True
         finally:
             if self._path is not None:
                 os.close(fd)
 
     def _is_file(self) -> bool:
         return self._path is not None and (not self._path.exists() or self._path.is_file())
+
+
+def _has_name(fd: int, path: Path) -> bool:
+    """Whether an open file still has its name; a pipe is kept in any case."""
+    own = os.fstat(fd)
+    try:
+        return not stat.S_ISREG(own.st_mode) or os.path.samestat(own, os.stat(path))
+    except FileNotFoundError:
+        return False
+    except OSError:  # The folder cannot be read for now.
+        return True
 
 
 def _ends_a_line(path: Path) -> bool:
