@@ -145,6 +145,7 @@ class Runtime:
         jump = self.clock.take_jump()
         if jump is not None:
             self.node.shift(jump.by_ns, jump.since_ns, now_ns)
+            self.started_ns += jump.by_ns
             self.tally.clock_jumps += 1
             _log.warning("%s", jump, extra={"reason": "clock"})
             self.roster.ask_again(self.clock.steady())  # Hellos and certificates may be good now.
@@ -483,8 +484,13 @@ class Runtime:
 
     def status(self) -> dict[str, Any]:
         """The status of this moment; from any thread."""
-        what = self.node, self.envelope, self.roster, self.tally, self.clock.steady() - self._began_ns, time.time_ns()
+        what = self.node, self.envelope, self.roster, self.tally, self.clock.steady(), self._began_ns, self.shows_ns
         return status(*what, self.warnings, self.source, self.sink, self.control, self.trusting.tombstones)
+
+    @property
+    def shows_ns(self) -> int:
+        """The time without a look for jumps; from any thread. A clock that is not set stands behind the node."""
+        return max(self.clock.shows_ns, self.node.now_ns)
 
     @property
     def warnings(self) -> list[str]:

@@ -156,7 +156,7 @@ class LocalSamples:
             raise SampleError(str(error)) from error
         self._next_id = number + 1
         self.tally.samples += 1
-        self.tally.sample_ns = now_ns
+        self.tally.sample_ns = now_ns if steady_ns is None else steady_ns
         if event.y is not None:
             self.tally.judge(prediction.code, event.y)
         elif event.id is not None:

@@ -58,15 +58,15 @@ class ControlLike(Protocol):
         ...
 
 
-def source_status(source: SourceLike | None, tally: Tally, now_ns: int) -> dict[str, Any] | None:
+def source_status(source: SourceLike | None, tally: Tally, steady_ns: int) -> dict[str, Any] | None:
     """Whether the source is connected, how old its last sample is, and what was lost; None without a source.
 
-    Also why it is not connected, if it can say so (``missing``).
+    Also why it is not connected, if it can say so (``missing``). ``steady_ns`` is the time by a clock that never jumps.
     """
     if source is None:
         return None
     why = getattr(source, "missing", "")
-    age_s = round((now_ns - tally.sample_ns) / SECOND_NS, 3) if tally.sample_ns else None
+    age_s = round((steady_ns - tally.sample_ns) / SECOND_NS, 3) if tally.sample_ns else None
     found = {"connected": source.connected, "last_sample_s": age_s, "dropped": source.dropped}
     return {**found, "why": why} if why else found
 
@@ -96,7 +96,8 @@ def status(
     envelope: EnvelopeLike,
     roster: Roster,
     tally: Tally,
-    up_ns: int,
+    steady_ns: int,
+    began_ns: int,
     now_ns: int,
     warnings: list[str],
     source: SourceLike | None = None,
@@ -104,7 +105,10 @@ def status(
     control: ControlLike | None = None,
     tombstones: Iterable[Tombstone] = (),
 ) -> dict[str, Any]:
-    """A member's peers, how old its view of each is, and what it has done. Any thread may call it."""
+    """A member's peers, how old its view of each is, and what it has done. Any thread may call it.
+
+    The node began at ``began_ns`` by a clock that never jumps, and ``steady_ns`` is that clock's time now.
+    """
     views = dict(node.views)
     trust: Trust | None = getattr(envelope, "trust", None)
     # A name whose certificate was revoked may have got another since.
@@ -114,7 +118,7 @@ def status(
         "id": node.id,
         "name": getattr(getattr(envelope, "member", None), "name", str(node.id)),
         "incarnation": node.incarnation,
-        "up_s": round(up_ns / SECOND_NS, 3),
+        "up_s": round((steady_ns - began_ns) / SECOND_NS, 3),
         "warnings": warnings,
         "sequence": node.head[1],
         "samples": tally.samples,
@@ -125,7 +129,7 @@ def status(
         "bytes_received": sum(list(tally.received_bytes.values())),
         "latency_s": tally.latency.summary(),
         "prediction_s": tally.predicting.summary(),
-        "source": source_status(source, tally, now_ns),
+        "source": source_status(source, tally, steady_ns),
         "sink": sink_status(sink),
         "control": None if control is None else control.status(),
         "awaiting_labels": node.unlabelled,

@@ -48,7 +48,7 @@ class Tally:
     names: dict[int, str] = field(default_factory=dict)
     samples: int = 0
     samples_refused: int = 0
-    # When the last sample was taken.
+    # When the last sample was taken, by a clock that never jumps.
     sample_ns: int = 0
     labels: int = 0
     unknown_labels: int = 0

@@ -64,9 +64,7 @@ class Field:
     cleanup: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
     def scrape(self) -> None:
-        with pytest.MonkeyPatch.context() as patch:  # The time of metrics is that of the swarm.
-            patch.setattr("protovine.net.ops.metrics.time", SimpleNamespace(time_ns=lambda: self.now_ns))
-            page = generate_latest(make_registry(lambda: read(self.ann, lag_s=self.lag_s)))
+        page = generate_latest(make_registry(lambda: read(self.ann, lag_s=self.lag_s)))
         text = page.decode() if self.up else None
         self.prometheus.scrape(self.now_ns / 1e9, text)
 

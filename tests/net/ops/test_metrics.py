@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import time
 from typing import Any
 
+import pytest
 from prometheus_client import generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from protovine.errors import RemoteProtocolError
 from protovine.net import Member
+from protovine.net.clock import Clock
 from protovine.net.ops.metrics import OTHERS, PEERS_MAX, make_registry, read
 from protovine.net.ops.server import Server
 from protovine.net.store import Store
 from protovine.net.transport import Channel
+from protovine.records import SECOND_NS
 from tests.net.loopback import sample, swarm, until
 from tests.net.ops.scrape import ask, one, parsed
 
@@ -60,6 +65,34 @@ def test_a_scrape_says_what_happened() -> None:
             assert 0 <= one(found, "share_latency_seconds_sum") < 10
             assert 1 == one(found, "node_info", id="0", name="ann", swarm="barn", learner="XuILVQCore")
             assert found["process_resident_memory_bytes", ()] > 10e6
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("by_s", [5 * 3600, -5 * 3600, -time.time()], ids=["ahead", "back", "to 1970"])
+def test_a_clock_that_is_set_changes_no_age_of_samples(by_s: float) -> None:
+    class Source:
+        dropped, connected, refusals = 0, True, dict[str, int]()
+
+    wall_ns = [time.time_ns()]
+    steady_ns = [SECOND_NS]
+
+    async def play() -> None:
+        async with swarm("ann", clock=Clock(lambda: wall_ns[0], lambda: steady_ns[0])) as (ann,):
+            ann.source = Source()
+            with Server(ann, "127.0.0.1:0") as server:
+                await until(lambda: ann.started_ns)
+                ann.take(sample(0.5, 1))
+                wall_ns[0] += round(by_s * SECOND_NS)
+                for past_ns in wall_ns, steady_ns:
+                    past_ns[0] += 20 * SECOND_NS
+                ann.run_due()
+                pages = [json.loads((await ask(server, page))[1]) for page in ("/readyz", "/status")]
+                found = parsed((await ask(server, "/metrics"))[1])
+                now_s = ann.now_ns() / SECOND_NS
+        assert [20, 20] == [page["source"]["last_sample_s"] for page in pages]
+        assert 20 == one(found, "source_sample_age_seconds")
+        assert now_s - 20 == pytest.approx(one(found, "start_time_seconds"), abs=0.01)
 
     asyncio.run(play())
 

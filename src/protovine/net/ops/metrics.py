@@ -8,7 +8,6 @@ registered globally.
 from __future__ import annotations
 
 import platform
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -138,7 +137,7 @@ _TRAFFIC = {
 
 def read(runtime: Runtime, *, lag_s: float | None = None, meter: SocketMeter | None = None) -> Reading:
     """A copy of the counts of ``runtime``. Call it in the runtime's event loop."""
-    tally, node, now_ns = runtime.tally, runtime.node, time.time_ns()
+    tally, node, now_ns, steady_ns = runtime.tally, runtime.node, runtime.shows_ns, runtime.clock.steady()
     names, source, sink = tally.names, runtime.source, runtime.sink
     named = dict(islice(names.items(), PEERS_MAX))
 
@@ -208,12 +207,12 @@ def read(runtime: Runtime, *, lag_s: float | None = None, meter: SocketMeter | N
         "snapshots": tally.snapshots,
         "snapshot_failures": tally.snapshots_failed,
         "stands_by": runtime.claim.stands_by,
-        "name_shared": runtime.claim.shared(runtime.clock.steady()),
+        "name_shared": runtime.claim.shared(steady_ns),
         "clock_jumps": tally.clock_jumps,
         "network_reopened": tally.reopened,
     }
     if tally.snapshot_ns:
-        values["snapshot_age_seconds"] = (runtime.clock.steady() - tally.snapshot_ns) / SECOND_NS
+        values["snapshot_age_seconds"] = (steady_ns - tally.snapshot_ns) / SECOND_NS
     if lag_s is not None:
         values["loop_lag_seconds"] = lag_s
     end_ns = getattr(runtime.envelope, "certificate_end_ns", None)
@@ -228,7 +227,7 @@ def read(runtime: Runtime, *, lag_s: float | None = None, meter: SocketMeter | N
     if source is not None:
         values["source_dropped"] = source.dropped
         if tally.sample_ns:
-            values["source_sample_age_seconds"] = (now_ns - tally.sample_ns) / SECOND_NS
+            values["source_sample_age_seconds"] = (steady_ns - tally.sample_ns) / SECOND_NS
         labelled["source_refused"] = {(reason,): count for reason, count in sorted(source.refusals.items())}
     if runtime.control is not None:
         shown = runtime.control.status()

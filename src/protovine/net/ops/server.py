@@ -190,7 +190,7 @@ class Server:
         if runtime is None:
             return False, {"ready": False, "why": self.phase if good else body["why"], "peers_met": 0, "peers_alive": 0}
         met = len(runtime.roster.peers)
-        source = source_status(runtime.source, runtime.tally, time.time_ns())
+        source = source_status(runtime.source, runtime.tally, runtime.clock.steady())
         sink = sink_status(runtime.sink)
         if not good:
             why = body["why"]
