@@ -496,4 +496,5 @@ class Runtime:
     def warnings(self) -> list[str]:
         """What is wrong now and needs a person; from any thread."""
         timed = self.claim.warnings(self.clock.steady()) + self.broadcasting.warnings
+        timed += self.trusting.warnings(self.shows_ns)
         return timed + self.tally.warnings + self.clock.warnings + self.snapshots.warnings

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 from protovine.errors import LocalProtocolError, RemoteProtocolError
 from protovine.exchange import FOREVER_NS
-from protovine.net.clock import shown_range
+from protovine.net.clock import lasting, shown, shown_range
 from protovine.net.contribution import gone, remaining
 from protovine.net.roster import Roster
 from protovine.net.security.base import EnvelopeLike
@@ -24,8 +24,12 @@ from protovine.net.security.words import WORD_MARK
 from protovine.net.tally import REVOCATIONS, PeerGroup, PeerKey, Tally
 from protovine.net.transport import Transport
 from protovine.node import Node
+from protovine.records import SECOND_NS
 
 _log = logging.getLogger("protovine")
+
+# Less time of the own certificate is worth a word; a renewal may need a person.
+ENDS_SOON_NS = 21 * 86_400 * SECOND_NS
 
 
 class Trusting:
@@ -84,6 +88,23 @@ class Trusting:
     def revoked(self) -> bool:
         """Whether the own certificate is on the list."""
         return self._envelope is not None and self._envelope.serial in self._envelope.trust.revoked
+
+    def ended(self, now_ns: int) -> bool:
+        """Whether the time of the own certificate is over; from any thread, as `warnings`."""
+        return self._envelope is not None and now_ns > self._envelope.certificate_end_ns
+
+    def warnings(self, now_ns: int) -> list[str]:
+        """That the own certificate ends soon, or has ended."""
+        if self._envelope is None:
+            return []
+        end_ns = self._envelope.certificate_end_ns
+        if now_ns > end_ns:
+            text = f"the certificate of this node ended on {shown(end_ns)}: other members stop listening to it"
+        elif end_ns - now_ns < ENDS_SOON_NS:
+            text = f"the certificate of this node ends in {lasting(end_ns - now_ns)}, on {shown(end_ns)}"
+        else:
+            return []
+        return [f"{text}; issue the next one, and put it into {self._envelope.member.name}'s folder"]
 
     def deny(self) -> None:
         """From the next opening of the session on, nothing passes between this member and revoked certificates."""

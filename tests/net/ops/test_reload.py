@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import shutil
@@ -16,10 +17,13 @@ import pytest
 
 from protovine.errors import ConfigError
 from protovine.net import Envelope, create_authority, issue, load_member, revoke
+from protovine.net.clock import Clock
 from protovine.net.ops.reload import Reloader
+from protovine.net.ops.server import Server
 from protovine.net.runtime import Runtime
 from protovine.net.tally import PeerGroup
 from tests.net.loopback import Wire, make_runtime, sample, swarm, until
+from tests.net.ops.scrape import ask
 
 
 @pytest.fixture
@@ -174,6 +178,41 @@ def test_a_certificate_of_another_member_is_not_taken_up(today: Path, caplog: py
         assert "ann" == made[0].envelope.member.name
 
     with_members(today, play)
+
+
+def test_a_certificate_that_ends_is_named_once_a_day_and_on_every_page(
+    today: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A node learns nothing of its own certificate from others: they only fall silent."""
+    wall_ns = [time.time_ns()]
+    days, text = timedelta(days=1).total_seconds() * 1e9, "the certificate of this node "
+
+    async def play() -> None:
+        identity, trust = load_member(today / "ann", datetime.now(UTC))
+        envelope = Envelope(identity, trust, incarnation=1, schema=b"v1")
+        ann = make_runtime(Wire(), 0, envelope, clock=Clock(lambda: wall_ns[0], lambda: wall_ns[0]))
+        running = asyncio.ensure_future(ann.run())
+        reloader = Reloader(ann, certificates=today / "ann")
+        with Server(ann, "127.0.0.1:0", peers_expected=False) as server:
+            for ahead, ready, times, word in ((300, 200, 0, ""), (345, 200, 1, "ends in 20 days"), (366, 503, 2, "ended on")):
+                wall_ns[0] = time.time_ns() + round(ahead * days)
+                for _ in range(3):
+                    await reloader.look()
+                assert times == caplog.text.count(text)
+                status, body, _ = await ask(server, "/readyz")
+                assert ready == status
+                warned = [each for each in json.loads(body)["warnings"] if each.startswith(text + word)]
+                assert bool(word) == len(warned) and warned == [each for each in ann.status()["warnings"] if text in each]
+            now = datetime.fromtimestamp(wall_ns[0] / 1e9, UTC)
+            issue(today / "authority", "ann", today / "next", now=now, renew=True)
+            for name in ("member.pem", "member.key"):
+                replace(today / "next" / name, today / "ann" / name)
+            ann.renew(load_member(today / "ann", now)[0])
+            assert 200 == (await ask(server, "/readyz"))[0] and not ann.status()["warnings"]
+        ann.stop()
+        await running
+
+    asyncio.run(play())
 
 
 def test_another_authority_is_not_taken_up(today: Path, caplog: pytest.LogCaptureFixture) -> None:

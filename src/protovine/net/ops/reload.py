@@ -22,6 +22,7 @@ from protovine.net.security.authority import write_revocations
 from protovine.net.security.files import replace_file
 from protovine.net.security.identity import Trust, load_member, load_trust, read_file
 from protovine.net.security.orders import SignedTombstone, pack_tombstones, unpack_tombstones
+from protovine.records import SECOND_NS
 
 _log = logging.getLogger("protovine")
 
@@ -31,6 +32,7 @@ ORDERS = "tombstones.bin"
 WATCH_S = 10.0
 # Certificates that have expired are looked for this often.
 _TRUST_S = 3600.0
+_DAY_NS = 86_400 * SECOND_NS
 
 Signature = tuple[int, int, int] | None
 
@@ -70,6 +72,7 @@ class Reloader:
             self._take_orders(certificates, whole=True)
         runtime.trusting.keep_orders = self._keep_orders
         self._trusted_at = time.monotonic()
+        self._said = self._when()  # The start has said it.
         self._asked = asyncio.Event()
         self._files = {
             "settings": [settings] if settings is not None else [],
@@ -118,6 +121,15 @@ class Reloader:
             self.runtime.update_trust(self.runtime.trusting.trust)
         if self.certificates is not None and "orders" in changed:
             self._take_orders(self.certificates)
+
+        said, self._said = self._said, self._when()
+        for text in self.runtime.trusting.warnings(self.runtime.shows_ns) if said != self._said else ():
+            _log.warning("%s", text, extra={"reason": "certificate"})
+
+    def _when(self) -> tuple[int, bool]:
+        """The day, and whether the own certificate has ended: when that changes, it is time for a word on it."""
+        now_ns = self.runtime.shows_ns
+        return now_ns // _DAY_NS, self.runtime.trusting.ended(now_ns)
 
     def _take_settings(self) -> None:
         assert self._read is not None

@@ -198,6 +198,8 @@ class Server:
             good, why = False, "it stands by, because a later start of this node is known"
         elif runtime.trusting.revoked:
             good, why = False, "the certificate of this node was revoked"
+        elif runtime.trusting.ended(runtime.shows_ns):
+            good, why = False, "the certificate of this node has ended"
         elif source is not None and not source["connected"] and runtime.feeding:
             good, why = False, ": ".join(filter(None, ["the source is not connected", source.get("why")]))
         elif sink is not None and not sink["connected"] and runtime.feeding:
