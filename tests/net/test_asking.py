@@ -70,7 +70,7 @@ def test_a_false_status_takes_no_signed_ones_place_and_is_named_without_one(node
         assert 0.01 == found["bob"]["accuracy"], "it is shown, but not as proved"
         ask = ("status", "--connect", endpoint(folder, "ann"), "--certificates", "dan")
         shown = command(*ask, cwd=folder)
-        assert "not signed: bob. It runs an earlier version, or another member answers in its name" in shown.stderr
+        assert "not signed: bob. It runs an earlier version, its certificate has ended, or another" in shown.stderr
         table = {each["name"]: each["proved"] for each in json.loads(command(*ask, "--json", cwd=folder).stdout)}
         assert {"ann": True, "bob": False} == table
         lies.undeclare()

@@ -192,7 +192,8 @@ def _hints(found: list[dict[str, Any]]) -> list[str]:
     if unproved:
         names = ", ".join(unproved)
         hints.append(
-            f"not signed: {names}. It runs an earlier version, its certificate has ended, or another member answers in its name"
+            f"not signed: {names}. It runs an earlier version, its certificate has ended, or another member answers "
+            "in its name"
         )
     revoked = {peer["name"] for status in found for peer in status["peers"] if peer["revoked"]}
     revoked |= {status["name"] for status in found if status.get("revoked")}
