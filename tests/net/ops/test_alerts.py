@@ -136,6 +136,13 @@ def _(field: Field) -> None:
         field.ann.take(sample(0.5, 1))
 
 
+@case("SourceSilentSinceStart")
+def _(field: Field) -> None:
+    if field.ann.source is None:
+        source = field.ann.source = Mqtt(SCHEMA, "127.0.0.1", ["barn/wind"], port=1)
+        source.broker.connected = True
+
+
 @case("SinkAway")
 @case("SinkOverrun")
 async def _(field: Field) -> None:
