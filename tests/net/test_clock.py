@@ -75,6 +75,21 @@ def test_after_any_jump_a_node_goes_on_at_once_and_says_it_once(
     assert world.now_ns - 20 * S < times(one).min() <= times(one).max() <= one.runtime.now_ns()
 
 
+def test_the_progress_of_a_member_whose_clock_was_set_back_is_known(world: World) -> None:
+    """Its messages are made before those that came earlier, and newer all the same."""
+    one, two = world.start(0), world.start(1)
+    teach(world, one, two)
+    world.until(lambda: hear(world, one, two), 5 * S)
+    before = one.runtime.tally.latency.summary()["count"]
+    two.ahead_ns = -HOUR
+    teach(world, one, two)
+    world.until(lambda: hear(world, one, two), 5 * S)
+    known = one.runtime.node.views[two.runtime.node.id]
+    assert two.runtime.node.samples_learnt == known.samples_learnt
+    assert abs(known.created_ns - (world.now_ns - HOUR)) < 10 * S, "by the clock of its sender"
+    assert one.runtime.tally.latency.summary()["count"] > before
+
+
 @pytest.mark.parametrize("by_ns", [10 * S, HOUR, 23 * HOUR, 30 * YEAR])
 def test_a_clock_that_was_ahead_before_a_restart_stops_nothing(world: World, by_ns: int) -> None:
     one, disk = world.start(0), Disk()

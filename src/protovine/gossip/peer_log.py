@@ -92,11 +92,14 @@ class PeerLog:
                 self.watermark += 1
         self.accepted += bool(good)
         created_ns = min(frame.created_ns, now_ns)
-        if (frame.samples_learnt or frame.created_ns) and created_ns >= self.ahead[2]:
+        # If the peer's clock was set back, a message that says more is newer all the same.
+        newer = created_ns >= self.ahead[2] or frame.samples_learnt > self.ahead[1]
+        if (frame.samples_learnt or frame.created_ns) and newer:
             self.ahead = (frame.last, frame.samples_learnt, created_ns)
         if self.watermark >= self.ahead[0]:
+            more = self.ahead[1] > self.samples_learnt
             self.samples_learnt = max(self.samples_learnt, self.ahead[1])
-            self.created_ns = max(self.created_ns, self.ahead[2])
+            self.created_ns = self.ahead[2] if more else max(self.created_ns, self.ahead[2])
 
     def forget(self, whole: bool) -> None:
         """Forget how far the peer was, and if ``whole`` which of its entries came."""

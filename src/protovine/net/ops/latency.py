@@ -64,6 +64,7 @@ class Latency(Durations):
     def __init__(self) -> None:
         super().__init__()
         self._known_ns: dict[int, int] = {}
+        self._learnt: dict[int, tuple[int, int]] = {}  # Incarnation and samples that the newest message told of.
 
     def expect(self, peer: int, created_ns: int) -> None:
         """A message of ``peer`` made at ``created_ns`` is known already, for example from a snapshot."""
@@ -71,7 +72,11 @@ class Latency(Durations):
 
     def note(self, record: Received) -> None:
         """Count an accepted message, unless it is older than a known one or has no prototypes."""
-        if record.created_ns <= self._known_ns.get(record.peer, 0):
+        incarnation, learnt = self._learnt.get(record.peer, (0, 0))
+        self._learnt[record.peer] = record.incarnation, record.samples_learnt
+        # If the peer's clock was set back, a message that says more is newer all the same.
+        more = incarnation == record.incarnation and record.samples_learnt > learnt
+        if record.created_ns <= self._known_ns.get(record.peer, 0) and not more:
             return
         self._known_ns[record.peer] = record.created_ns
         if not record.prototypes:
