@@ -17,7 +17,7 @@ class Reopening:
     reopen : callable
         `Transport.reopen` or `Transport.rejoin`; errors are logged.
     tasks : list of asyncio.Task
-        Gets the tasks, so that the loop's owner can wait for them.
+        Has the tasks that run, so that the loop's owner can wait for them.
     reopened : callable (bool) -> None
         Called in the loop at the end: whether the network is open.
     """
@@ -35,6 +35,7 @@ class Reopening:
         if self._task is None or self._task.done():
             self._task = asyncio.ensure_future(self._run())
             self._tasks.append(self._task)
+            self._task.add_done_callback(self._tasks.remove)  # A node may be alone for months.
 
     async def _run(self) -> None:
         opened = True
