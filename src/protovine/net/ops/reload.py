@@ -34,7 +34,7 @@ WATCH_S = 10.0
 _TRUST_S = 3600.0
 _DAY_NS = 86_400 * SECOND_NS
 
-Signature = tuple[int, int, int] | None
+Signature = tuple[int, int, int, int] | None
 
 
 class Reloader:
@@ -164,6 +164,8 @@ class Reloader:
             identity, trust = await asyncio.to_thread(load_member, folder, datetime.now(UTC))
             if self.runtime.trusting.trust is None or trust.certificate != self.runtime.trusting.trust.certificate:
                 raise ConfigError(f"{folder / 'member.pem'} is of another authority")
+            if getattr(self.runtime.envelope, "serial", None) == identity.certificate.serial_number:
+                return
             self.runtime.renew(identity)
         except ConfigError as error:  # Of two files, one may be on its way.
             _log.warning("the certificate stays as it was: %s", error)
@@ -254,9 +256,9 @@ def _signatures(paths: list[Path]) -> list[Signature]:
 
 
 def _signature(path: Path) -> Signature:
-    """A value that changes when a file is written or replaced; None if it is not there."""
+    """A value that changes when a file is written, replaced, or gets another owner or mode; None if it is not there."""
     try:
         found = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
