@@ -223,6 +223,9 @@ def test_another_authority_is_not_taken_up(today: Path, caplog: pytest.LogCaptur
     async def play(made: list[Runtime]) -> None:
         ann = made[0]
         reloader = Reloader(ann, certificates=today / "ann")
+        replace(today / "authority" / "authority.pem", today / "ann" / "authority.pem")
+        await reloader.look()
+        assert "next start" not in caplog.text, "it is the same"
         create_authority(today / "twin", "barn", now=datetime.now(UTC))
         for name in ("authority.pem", "revoked.pem"):
             replace(today / "twin" / name, today / "ann" / name)

@@ -110,8 +110,6 @@ class Reloader:
                 self._seen[name] = now
         if self._read is not None and (everything or "settings" in changed):
             self._take_settings()
-        if "authority" in changed:
-            _log.warning("%s: another authority is taken up at the next start", self.certificates)
         if self.certificates is not None and "identity" in changed:
             await self._take_identity(self.certificates)
         if self.certificates is not None and (everything or changed & {"trust", "authority"}):
@@ -121,7 +119,6 @@ class Reloader:
             self.runtime.update_trust(self.runtime.trusting.trust)
         if self.certificates is not None and "orders" in changed:
             self._take_orders(self.certificates)
-
         said, self._said = self._said, self._when()
         for text in self.runtime.trusting.warnings(self.runtime.shows_ns) if said != self._said else ():
             _log.warning("%s", text, extra={"reason": "certificate"})
@@ -184,7 +181,7 @@ class Reloader:
         if before is None:
             return
         if found.certificate != before.certificate:
-            _log.error("%s is of another authority: it is taken up at the next start", folder / "revoked.pem")
+            _log.error("%s: another authority and its list are taken up at the next start", folder)
             return
         if found.number < before.number:
             _log.error(
