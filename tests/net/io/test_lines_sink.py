@@ -66,7 +66,9 @@ def test_lines_are_appended_to_a_file_each_as_it_comes(tmp_path):
     } == json.loads(lines[7])
 
 
-@pytest.mark.parametrize("rotate", [lambda path: path.rename(path.with_suffix(".1")), Path.unlink], ids=["moved", "gone"])
+@pytest.mark.parametrize(
+    "rotate", [lambda path: path.rename(path.with_suffix(".1")), Path.unlink], ids=["moved", "gone"]
+)
 def test_a_file_that_lost_its_name_gets_nothing_more(tmp_path, rotate):
     path = tmp_path / "out.jsonl"
 

@@ -198,7 +198,11 @@ def test_a_certificate_that_ends_is_named_once_a_day_and_on_every_page(
         running = asyncio.ensure_future(ann.run())
         reloader = Reloader(ann, certificates=today / "ann")
         with Server(ann, "127.0.0.1:0", peers_expected=False) as server:
-            for ahead, ready, times, word in ((300, 200, 0, ""), (345, 200, 1, "ends in 20 days"), (366, 503, 2, "ended on")):
+            for ahead, ready, times, word in (
+                (300, 200, 0, ""),
+                (345, 200, 1, "ends in 20 days"),
+                (366, 503, 2, "ended on"),
+            ):
                 wall_ns[0] = time.time_ns() + round(ahead * days)
                 for _ in range(3):
                     await reloader.look()
@@ -206,7 +210,9 @@ def test_a_certificate_that_ends_is_named_once_a_day_and_on_every_page(
                 status, body, _ = await ask(server, "/readyz")
                 assert ready == status
                 warned = [each for each in json.loads(body)["warnings"] if each.startswith(text + word)]
-                assert bool(word) == len(warned) and warned == [each for each in ann.status()["warnings"] if text in each]
+                assert bool(word) == len(warned) and warned == [
+                    each for each in ann.status()["warnings"] if text in each
+                ]
             now = datetime.fromtimestamp(wall_ns[0] / 1e9, UTC)
             issue(today / "authority", "ann", today / "next", now=now, renew=True)
             for name in ("member.pem", "member.key"):
