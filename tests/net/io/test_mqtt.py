@@ -384,6 +384,24 @@ def test_tls_checks_the_broker_and_shows_a_certificate(start, tmp_path, monkeypa
     assert not run(connects(tls=True, **own))
     assert not run(connects(ca_file=files["authority.pem"]))
 
+    async def renewed():
+        """Files that are put right while the node runs are taken up, as after the end of a certificate."""
+        shown = {key: tmp_path / f"shown-{key}" for key in ("ca_file", "certificate_file", "key_file")}
+        first = tmp_path / "stranger.pem", tmp_path / "stranger.pem", tmp_path / "stranger.key"
+        then = files["authority.pem"], own["certificate_file"], own["key_file"]
+        for path, source in zip(shown.values(), first, strict=True):
+            shutil.copy(source, path)
+        source = Mqtt(SCHEMA, "127.0.0.1", ["a"], port=broker.port, **shown, **QUICK)
+        async with contextlib.aclosing(source.events()) as events, waiting(events), asyncio.timeout(20):
+            while not source.refusals["connection"]:
+                await asyncio.sleep(0.01)
+            for path, right in zip(shown.values(), then, strict=True):
+                shutil.copy(right, path)
+            while not source.broker.connections:
+                await asyncio.sleep(0.01)
+
+    run(renewed())
+
 
 @pytest.mark.parametrize("method", ["subscribe", "publish"])
 def test_a_cancellation_that_the_client_drops_ends_sources_and_sinks(start, monkeypatch, method):

@@ -168,7 +168,8 @@ class Broker:
             _variable("username_env", username_env),
             _variable("password_env", password_env),
         )
-        self._tls = _tls_context(ca_file, certificate_file, key_file) if with_tls else None
+        self._files = ca_file, certificate_file, key_file
+        self._tls = _tls_context(*self._files) if with_tls else None
 
     def __str__(self) -> str:
         return f"{'mqtts' if self._tls else 'mqtt'}://{self.host}:{self.port}"
@@ -209,6 +210,7 @@ class Broker:
         while True:
             if client is None:
                 client = self._client(take)
+            self._read_files()
             connected_s = time.monotonic()
             try:
                 async with client as connected:
@@ -229,6 +231,17 @@ class Broker:
                 pause_s = self._retry_s_min
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
             pause_s = min(2 * pause_s, self._retry_s_max)
+
+    def _read_files(self) -> None:
+        """Take up the files as they are now: certificates are renewed while a node runs."""
+        ca_file, certificate_file, key_file = self._files
+        if self._tls is None:
+            return
+        with contextlib.suppress(OSError):  # One of them may be on its way: the next connection tries again.
+            if ca_file is not None:
+                self._tls.load_verify_locations(ca_file)
+            if certificate_file is not None:
+                self._tls.load_cert_chain(certificate_file, key_file)
 
     def _client(self, take: Callable[[aiomqtt.Message], None]) -> aiomqtt.Client:
         import aiomqtt
