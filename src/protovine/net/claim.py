@@ -4,7 +4,8 @@ Peers answer a hello that is older than the one that they know with the known on
 incarnation of its name, and of a process that runs at the same time. The rule: **the process that started last has the
 name.** It raises its incarnation above all others. An earlier one stands by: it shares nothing, goes on
 learning, asks every 2 s whether the other is still there, and takes the name back when it has not answered for 12 s.
-Of two that are new (`ClaimTiming.new_s`) both raise theirs, and either may have the name in the end.
+Of two that are new (`ClaimTiming.new_s`) both raise theirs, and either may have the name in the end. One that is not
+new gives another with the same incarnation (both started in one minute) the time to raise its own.
 Two members that stand by, one after the other, are back within 30 s.
 
 A process whose certificate is no longer valid has no right to the name: no other stands by for it. But peers may know
@@ -92,6 +93,8 @@ class Claim:
         # When each other start made its newest hello, by its own clock.
         self._made_ns: dict[tuple[int, bytes], int] = {}
         self._heard_ns = self._due_ns = now_ns
+        # When to outgrow a start with the same incarnation.
+        self._grow_ns: int | None = None
         self._answered_ns = now_ns - _ns(self.timing.answer_s)
         self._seen_ns: int | None = None
         self._outgrew_ns = now_ns - _ns(self.timing.silent_s)
@@ -132,12 +135,16 @@ class Claim:
                 return self._raise()
             if self.stands_by:
                 return []
-            self.stands_by, self._due_ns = True, now_ns + _ns(self.timing.ask_s)
+            self.stands_by, self._due_ns, self._grow_ns = True, now_ns + _ns(self.timing.ask_s), None
             return [ClaimAction.STAND_BY, ClaimAction.ANSWER]
         if self.stands_by:
             return []
+        # Peers that met the other refuse this one. But a later start that runs has the name: it raises its own when it
+        # hears of this one, and so it gets the time to.
         if other.incarnation == self.incarnation:
-            return self._raise()  # Peers that met the other refuse this one.
+            if is_new:
+                return self._raise()
+            self._grow_ns = self._grow_ns or now_ns + _ns(self.timing.ask_s)
         if now_ns - self._answered_ns < _ns(self.timing.answer_s):
             return []
         self._answered_ns = now_ns
@@ -145,12 +152,15 @@ class Claim:
 
     def next_timer_ns(self) -> int | None:
         """When `on_timer` is due, or None."""
-        return self._due_ns if self.stands_by else None
+        return self._due_ns if self.stands_by else self._grow_ns
 
     def on_timer(self, now_ns: int) -> list[ClaimAction]:
-        """While standing by: ask for the other, or take the name back."""
-        if not self.stands_by or now_ns < self._due_ns:
+        """While standing by: ask for the other, or take the name back. Else outgrow a start with the same incarnation."""
+        due_ns = self.next_timer_ns()
+        if due_ns is None or now_ns < due_ns:
             return []
+        if not self.stands_by:
+            return self._raise()
         if now_ns - self._heard_ns >= _ns(self.timing.silent_s):
             self.stands_by, self.accepted = False, False
             # As after a start: peers may have met later processes, of which this one did not hear, and return their
@@ -177,7 +187,7 @@ class Claim:
         return self._raise()
 
     def _raise(self) -> list[ClaimAction]:
-        self._raises += 1
+        self._raises, self._grow_ns = self._raises + 1, None
         self.wanted += 1
         self.incarnation = self.wanted
         return [ClaimAction.RAISE]
