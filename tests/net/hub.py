@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -40,6 +41,7 @@ class Hub:
     def __init__(self, loss: float = 0.0, repeat: float = 0.0, delay_s: float = 0.0) -> None:
         self.loss, self.repeat, self.delay_s = loss, repeat, delay_s
         self.draw = random.Random(1)
+        self.lock = threading.RLock()  # Runtimes open the network again in threads.
         self.there: dict[int, Memory] = {}
         self.cut: set[tuple[int, int]] = set()
         self.hellos: list[tuple[int, int | None]] = []
@@ -59,8 +61,9 @@ class Hub:
                 asyncio.get_running_loop().call_later(wait_s, self._arrive, source, target, channel, data)
 
     def _arrive(self, source: int, target: int, channel: Channel, data: bytes) -> None:
-        if target in self.there and (source, target) not in self.cut:
-            self.there[target].deliver(channel, data)
+        transport = self.there.get(target)
+        if transport is not None and (source, target) not in self.cut:
+            transport.deliver(channel, data)
 
 
 class Memory:
@@ -71,11 +74,12 @@ class Memory:
 
     def open(self, deliver: Any, alive: Any, status: Any) -> None:
         self.deliver, self.alive, self.status = deliver, alive, status
-        self.hub.there[self.member] = self
-        for other, transport in list(self.hub.there.items()):
-            if other != self.member and (other, self.member) not in self.hub.cut:
-                transport.alive(self.member, True)
-                alive(other, True)
+        with self.hub.lock:
+            self.hub.there[self.member] = self
+            for other, transport in self.hub.there.items():
+                if other != self.member and (other, self.member) not in self.hub.cut:
+                    transport.alive(self.member, True)
+                    alive(other, True)
 
     def send(self, peer: int, data: bytes) -> None:
         self.hub.carry(self.member, peer, Channel.MESSAGE, data)
@@ -110,10 +114,11 @@ class Memory:
     def rejoin(self) -> None: ...
 
     def close(self) -> None:
-        self.hub.there.pop(self.member, None)
-        for other, transport in self.hub.there.items():
-            if (other, self.member) not in self.hub.cut:
-                transport.alive(self.member, False)
+        with self.hub.lock:
+            self.hub.there.pop(self.member, None)
+            for other, transport in self.hub.there.items():
+                if (other, self.member) not in self.hub.cut:
+                    transport.alive(self.member, False)
 
 
 def node_of(

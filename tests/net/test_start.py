@@ -95,14 +95,17 @@ def test_warm_compiles_what_is_not_there(tmp_path: Path) -> None:
 
 
 def test_a_normal_restart_logs_no_warning(nodes: Processes) -> None:
-    """Ann is restarted, with her state, while bob goes on."""
+    """Ann is restarted, with her state, while bob goes on.
+
+    The processes are copies: after 20 s without ann, bob would rightly warn that there is no sign of her.
+    """
     prepare(nodes.folder, ["ann", "bob"], rows=400)
     for name in ("ann", "bob"):
-        nodes.start_python(name, f"{name}.toml")
+        nodes.start(name, f"{name}.toml")
     wait_for(lambda: "met bob" in nodes.log("ann") and "met ann" in nodes.log("bob"), "they meet")
     nodes.running["ann"].send_signal(signal.SIGTERM)
     assert 0 == nodes.running["ann"].wait(LIMIT_S)
-    nodes.start_python("ann", "ann.toml")
+    nodes.start("ann", "ann.toml")
     wait_for(
         lambda: nodes.log("ann").count("met bob") == 2 and nodes.log("bob").count("met ann") == 2, "they meet again"
     )

@@ -130,22 +130,30 @@ def test_replay_plays_every_start_of_a_real_node_and_forgets_across_them(nodes: 
     """Ann ends in order, is killed, and ends again; bob and eve go on."""
     folder = nodes.folder
     prepare(folder, ["ann", "bob", "eve"], rows=400, snapshot_s=1)
+    names, *rows = (folder / "rows.csv").read_text().splitlines(keepends=True)
+    (folder / "rows.csv").write_text(names + 30 * "".join(rows))  # Bob and eve share as long as ann starts.
     for name in ("bob", "eve"):
         nodes.start(name, f"{name}.toml")
     state = folder / "ann-state" / "snapshot.bin"
 
-    def learnt() -> int:
-        return unpack(unpack(state.read_bytes())["node"])["samples_learnt"] if state.exists() else 0
+    def learnt() -> tuple[int, float]:
+        """What the saved state has learnt: own samples, and items of the peer with fewest."""
+        if not state.exists():
+            return 0, 0.0
+        node = unpack(unpack(state.read_bytes())["node"])
+        offered = {peer: node["learner"]["arrays"]["offered"][slot] for peer, slot in node["learner"]["slots"]}
+        return node["samples_learnt"], min(offered.get(peer, 0.0) for peer in (1, 2))
 
     def learns_on(starts: int) -> subprocess.Popen:
-        before = learnt()
+        before = learnt()[0]
         ann = nodes.start_python("ann", "ann.toml")
         wait_for(lambda: nodes.log("ann").count("met eve") == starts, "ann meets eve")
-        wait_for(lambda: learnt() > before + 10, "a snapshot with more")
+        wait_for(lambda: learnt()[0] > before + 10, "a snapshot with more")
         return ann
 
     for starts, end in enumerate((signal.SIGTERM, signal.SIGKILL, signal.SIGTERM), 1):
         ann = learns_on(starts)
+        wait_for(lambda: learnt()[1] > 0, "a snapshot with items of bob and eve")
         if starts == 2:
             seen = command("replay", "ann.toml", "--json", cwd=folder)  # While it runs.
             assert (0, 2) == (seen.returncode, len(json.loads(seen.stdout)["starts"])), seen.stdout + seen.stderr
