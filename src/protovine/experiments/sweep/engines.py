@@ -133,12 +133,16 @@ def _in_ray(tasks: Sequence[Task], jobs: int, address: str | None) -> Iterator[F
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     # Imported by name, so that type checks do not depend on an optional package.
     ray: Any = importlib.import_module("ray")
-    # Workers find data sets through the environment.
-    inherited = {name: os.environ[name] for name in ("PROTOVINE_DATA", "NUMBA_CACHE_DIR") if name in os.environ}
-    settings: dict[str, Any] = {"runtime_env": {"env_vars": inherited}, "log_to_driver": False}
-    settings |= {"address": address} if address else {"address": "local", "num_cpus": jobs, "include_dashboard": False}
+    settings: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
+    if address:
+        # Its workers find data sets through the environment. Those of a cluster started here inherit it; asked for in
+        # a `runtime_env`, it would make Ray start all workers a second time.
+        inherited = {name: os.environ[name] for name in ("PROTOVINE_DATA", "NUMBA_CACHE_DIR") if name in os.environ}
+        settings |= {"address": address, "runtime_env": {"env_vars": inherited}}
+    else:
+        settings |= {"address": "local", "num_cpus": jobs, "include_dashboard": False}
     try:
-        ray.init(logging_level="ERROR", **settings)
+        ray.init(**settings)
     except Exception as error:
         where = f"the Ray cluster at {address}" if address else "a local Ray cluster"
         text = " ".join(str(error).split())
