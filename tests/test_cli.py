@@ -212,7 +212,7 @@ def test_version() -> None:
 
 def long_run_under_way(folder: Path, output: int) -> subprocess.Popen:
     """A run in two processes, in a group of its own, that has finished at least two of its 160 runs."""
-    presets = ("--preset", "paper-base", "--preset", "paper-isolated")  # They are ready to run soonest.
+    presets = ("--preset", "paper-base", "--preset", "paper-isolated", "--limit", "500")  # They are ready to run soonest.
     process = subprocess.Popen(
         [sys.executable, "-m", "protovine", "run", *presets, "--out", "out", "--jobs", "2", "--seeds", "80"],
         cwd=folder,

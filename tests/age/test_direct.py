@@ -426,7 +426,8 @@ def test_polling_is_exact_when_samples_are_rare() -> None:
     assert near[0].variance == pytest.approx(near[1].variance, rel=1e-6)
 
 
-@checked(max_examples=40, deadline=None)
+# Nearly every T that is drawn has a 1/T that is not whole, so each example alone shows the fault below.
+@checked(max_examples=15, deadline=None)
 @given(
     T=st.floats(0.05, 1) | st.sampled_from([0.7, 0.4, 0.9, 1 / 7, 2 / 3]),
     peers=st.integers(1, 6),

@@ -65,9 +65,8 @@ def test_one_seed_one_trace_in_every_process() -> None:
         "from tests.sim.test_baselines import *\n"
         "print([trace_hash(simulate(p, gossip={'share_probability': 0.2}, **FAULTY)[0]) for p in BASELINES])"
     )
-    runs = printed_elsewhere(code)
     here = [trace_hash(simulate(p, gossip={"share_probability": 0.2}, **FAULTY)[0]) for p in BASELINES]
-    assert f"{here}\n" == runs[0] == runs[1]
+    assert f"{here}\n" == printed_elsewhere(code)
 
 
 def test_a_server_has_no_samples_and_answers_at_once_with_what_others_hold() -> None:

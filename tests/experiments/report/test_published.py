@@ -10,9 +10,11 @@ import pytest
 import protovine
 from protovine.experiments import Sweep
 from protovine.experiments.report import published
+from protovine.experiments.report.figures import sweep
 from protovine.experiments.report.figures.paper import draw_measure
 from protovine.experiments.report.tables.sweep import means
-from protovine.experiments.sweep.database import Database, Finished
+from protovine.experiments.run.result import METRICS
+from protovine.experiments.sweep.database import Database, Finished, load_provenance
 from protovine.experiments.sweep.grid import plan
 from protovine.experiments.sweep.report import write_report
 from tests.experiments.report.made_up import make_run
@@ -99,11 +101,17 @@ def test_ours_stand_beside_the_published_ones(tmp_path: Path) -> None:
 )
 def test_only_the_papers_own_setting_is_laid_beside_it(tmp_path: Path, changes: dict[str, Any], drawn: bool) -> None:
     folder = kept(tmp_path / "sweep", {**TABLES, **changes})
-    names = {path.name for path in write_report(folder)}
-    expected = {f"paper-phishing-{measure}.png" for measure in ("f1", "bandwidth", "trained")}
-    assert (expected if drawn else set()) == {name for name in names if name.startswith("paper-")} & {
-        name for name in names if name.endswith(".png")
-    }
+    expected = {f"paper-phishing-{measure}" for measure in ("f1", "bandwidth", "trained")} if drawn else set()
+    frame = protovine.load_results(folder)
+    results = sweep.SweepResults(frame, load_provenance(folder), lambda runs: pd.DataFrame(), lambda run: ())
+    made = [draw() for draw in sweep._paper(results, means(frame, list(METRICS)))]
+    assert expected == {drawing.name for drawing in made if drawing is not None}
+    if not changes:
+        # The report has them, each as a picture too.
+        names = {path.name for path in write_report(folder)}
+        assert {f"{name}.png" for name in expected} == {
+            name for name in names if name.startswith("paper-") and name.endswith(".png")
+        }
 
 
 @pytest.mark.parametrize(
