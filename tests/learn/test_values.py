@@ -8,6 +8,7 @@ import time
 import warnings
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,10 @@ from hypothesis import strategies as st
 
 from protovine import HedgedLVQ, XuILVQ
 from protovine.learn import EnsembleCore, GaussianBayes, HedgedLVQCore, XuILVQCore
+from protovine.learn.hedged import entry
+from protovine.learn.xuilvq import kernels
 from protovine.node import make_example_node
+from protovine.prototypes import PrototypeSet
 from tests.learn.hedged.streams import SECOND, blobs
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -287,6 +291,24 @@ def test_cores_and_baselines_leave_rows_without_a_code_out(number: int) -> None:
         gaps.learn(x[:1], np.array([0.5]), times[:1])
     with pytest.raises(ValueError, match="code 0 must be a finite number"):
         gaps.learn(x[:1], np.array(["0"]), times[:1])
+
+
+@pytest.mark.parametrize(("core", "learn_many"), [(HedgedLVQCore, entry.learn_many), (XuILVQCore, kernels.learn_many)])
+def test_slices_and_read_only_arrays_need_no_kernel_of_their_own(core: Any, learn_many: Any) -> None:
+    """A kernel for another layout would compile for ten seconds."""
+    x, codes, times = np.arange(12.0).reshape(6, 2), np.array([0, 1, 0, 1, 1, 0]), np.arange(6)
+    fixed = [each.copy() for each in (x, codes, times)]
+    for each in fixed:
+        each.setflags(write=False)
+    sliced = [np.repeat(each, 2, axis=0)[::2] for each in (x, codes, times)]
+    plain, *others = (core(2, 2) for _ in range(3))
+    for how in ("learn", "prequential"):
+        getattr(plain, how)(x, codes, times)
+        for other, columns in zip(others, (fixed, sliced), strict=True):
+            getattr(other, how)(*columns)
+            assert np.array_equal(plain.predict(x[0]).proba, other.predict(x[0]).proba)
+    other.learn_received(PrototypeSet(*sliced[:2], np.ones(12)[::2], sliced[2]), np.full(12, 3)[::2])
+    assert 1 == len(learn_many.signatures)
 
 
 def test_a_node_predicts_an_unlabelled_sample_and_goes_on_waiting_for_a_missing_label() -> None:

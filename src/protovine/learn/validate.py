@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from protovine import values
 from protovine.jit import kernel
 from protovine.prototypes import FEATURE_MAX
+
+_Number = TypeVar("_Number", bound=np.generic)
 
 
 def no_number(where: str, value: Any, number: float | None) -> ValueError:
@@ -56,6 +58,13 @@ def plain(x: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.require(x, np.float64, ["C", "W", "A"])
 
 
+def arranged(array: NDArray[_Number]) -> NDArray[_Number]:
+    """The array as `plain` would lay it out, with the type that it has: a slice or a read-only one is copied."""
+    if type(array) is np.ndarray and array.flags.carray:
+        return array
+    return np.require(array, requirements=["C", "W", "A"])
+
+
 def vector_of(x: Any) -> NDArray[np.float64]:
     """An array or a sequence of numbers of any type as float64, NaN for missing ones; ``ValueError`` for others."""
     if type(x) is np.ndarray and x.dtype == np.float64:
@@ -69,7 +78,7 @@ def vector_of(x: Any) -> NDArray[np.float64]:
 def labelled(
     x: NDArray[np.float64], codes: Any, events_ns: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
-    """The rows that have a class code, with their codes as int64; a missing one is None, NaN or masked.
+    """The rows that have a class code, with their codes as int64, `arranged`; a missing one is None, NaN or masked.
 
     Raises
     ------
@@ -77,7 +86,7 @@ def labelled(
         A code is no whole number.
     """
     if type(codes) is np.ndarray and codes.dtype == np.int64:
-        return x, codes, events_ns
+        return arranged(x), arranged(codes), arranged(events_ns)
     given = np.asanyarray(codes)
     numbers = floats_of(given, lambda i: f"code {i[0]}")
     known = ~np.isnan(numbers)

@@ -45,6 +45,7 @@ from protovine.learn.hedged.state import (
 )
 from protovine.learn.hedged.votes import DOUBT
 from protovine.learn.validate import all_positive, check_origins, check_rows, check_samples, check_vector, labelled
+from protovine.learn.validate import arranged as _arranged
 from protovine.learn.validate import plain as _plain
 from protovine.prototypes import FEATURE_MAX, PrototypeSet
 
@@ -259,8 +260,8 @@ class HedgedLVQCore:
         ValueError
             As `learn`; or a weight is negative, or beyond `FEATURE_MAX`.
         """
-        x = _plain(prototypes.x)
-        check_samples(x, prototypes.label, prototypes.event_ns, self.dim, self.n_classes, True)
+        x, codes, events_ns = _plain(prototypes.x), _arranged(prototypes.label), _arranged(prototypes.event_ns)
+        check_samples(x, codes, events_ns, self.dim, self.n_classes, True)
         check_origins(origins, len(x))
         if not all_positive(prototypes.weight, FEATURE_MAX):
             if not ((prototypes.weight >= 0) & (prototypes.weight <= FEATURE_MAX)).all():
@@ -268,13 +269,13 @@ class HedgedLVQCore:
             heavy = np.flatnonzero(prototypes.weight)
             return self.learn_received(prototypes.take(heavy), origins[heavy]) if len(heavy) else 0
         slots = np.array([self._slot(origin) for origin in origins.tolist()], np.int64)
-        return self._learn(x, prototypes.label, prototypes.event_ns, slots, prototypes.weight)
+        return self._learn(x, codes, events_ns, slots, _arranged(prototypes.weight))
 
     def prequential(
         self, x: NDArray[np.float64], codes: NDArray[np.int64], events_ns: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Predict each row, then learn it: codes (n,) and probabilities (n, n_classes); ``ValueError`` as `learn`."""
-        x = _plain(x)
+        x, codes, events_ns = _plain(x), _arranged(codes), _arranged(events_ns)
         check_samples(x, codes, events_ns, self.dim, self.n_classes, True)
         predicted, proba = np.empty(len(codes), np.int64), np.zeros((len(codes), self.n_classes))
         self._learn(x, codes, events_ns, proba=proba, predicted=predicted)

@@ -11,7 +11,7 @@ from protovine.arrays import owned
 from protovine.compress import Compressor
 from protovine.errors import ConfigError, SnapshotError, check_range
 from protovine.learn.base import Prediction, SetCompression
-from protovine.learn.validate import check_rows, check_samples, check_vector, labelled
+from protovine.learn.validate import arranged, check_rows, check_samples, check_vector, labelled
 from protovine.learn.xuilvq import kernels
 from protovine.learn.xuilvq.kernels import Scratch, State
 from protovine.prototypes import PrototypeSet
@@ -190,6 +190,7 @@ class XuILVQCore:
         self, x: NDArray[np.float64], codes: NDArray[np.int64], events_ns: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Predict each row, then learn it: codes (n,) and probabilities (n, n_classes); ``ValueError`` as `learn`."""
+        x, codes, events_ns = arranged(x), arranged(codes), arranged(events_ns)
         check_samples(x, codes, events_ns, self.dim, self.n_classes, False)
         predicted, proba = np.empty(len(x), np.int64), np.empty((len(x), self.n_classes))
         self._learn(x, codes, events_ns, proba, predicted)
