@@ -66,36 +66,42 @@ def test_another_start_with_the_same_incarnation_is_outgrown_although_it_is_hear
     assert (6, False) == (claim.incarnation, claim.stands_by)
 
 
+class Two:
+    """Two processes of one name: each hears what the other says after any delay."""
+
+    def __init__(self, keys: tuple[bytes, bytes], seed: int) -> None:
+        self.early, self.late = self.claims = (Claim(5, now_ns=-11 * S), Claim(5, now_ns=0))
+        self.early.accepted = True
+        self.keys, self.draw, self.said = keys, random.Random(seed), 0
+        self.waiting: list[tuple[int, int, OwnNameError]] = []
+
+    def says(self, who: int, now_ns: int) -> None:
+        self.said += 1
+        hello = OwnNameError(self.claims[who].incarnation, self.keys[who], now_ns + self.said, "")
+        self.waiting.append((now_ns + self.draw.randrange(S // 2), 1 - who, hello))
+
+    def run(self) -> None:
+        self.says(0, 0)
+        self.says(1, 0)
+        for now_ns in range(0, 6 * S, S // 100):
+            due = [each for each in self.waiting if each[0] <= now_ns]
+            self.waiting = [each for each in self.waiting if each[0] > now_ns]
+            for _, who, hello in due:
+                for _ in self.claims[who].heard(hello, self.keys[who], now_ns):
+                    self.says(who, now_ns)
+            for who, claim in enumerate(self.claims):
+                for _ in claim.on_timer(now_ns):
+                    self.says(who, now_ns)
+
+
 @pytest.mark.parametrize("keys", [(b"a", b"m"), (b"m", b"a")])
 def test_of_two_starts_in_one_minute_the_later_has_the_name_in_every_order_of_their_hellos(
     keys: tuple[bytes, bytes],
 ) -> None:
-    """Each hears what the other says after any delay: 200 draws."""
     for seed in range(200):
-        draw = random.Random(seed)
-        early, late = Claim(5, now_ns=-11 * S), Claim(5, now_ns=0)
-        early.accepted = True
-        claims, public = (early, late), keys
-        waiting, made = list[tuple[int, int, OwnNameError]](), 0
-
-        def says(who: int, now_ns: int) -> None:
-            nonlocal made
-            made += 1
-            hello = OwnNameError(claims[who].incarnation, public[who], now_ns + made, "")
-            waiting.append((now_ns + draw.randrange(S // 2), 1 - who, hello))
-
-        says(0, 0)
-        says(1, 0)
-        for now_ns in range(0, 6 * S, S // 100):
-            due = [each for each in waiting if each[0] <= now_ns]
-            waiting = [each for each in waiting if each[0] > now_ns]
-            for _, who, hello in due:
-                for _ in claims[who].heard(hello, public[who], now_ns):
-                    says(who, now_ns)
-            for who in (0, 1):
-                for _ in claims[who].on_timer(now_ns):
-                    says(who, now_ns)
-        assert (True, False) == (early.stands_by, late.stands_by), seed
+        two = Two(keys, seed)
+        two.run()
+        assert (True, False) == (two.early.stands_by, two.late.stands_by), seed
 
 
 def test_a_process_that_took_the_name_back_stands_by_no_longer_for_starts_that_have_ended(claim: Claim) -> None:

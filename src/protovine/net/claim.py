@@ -155,7 +155,7 @@ class Claim:
         return self._due_ns if self.stands_by else self._grow_ns
 
     def on_timer(self, now_ns: int) -> list[ClaimAction]:
-        """While standing by: ask for the other, or take the name back. Else outgrow a start with the same incarnation."""
+        """Standing by: ask for the other, or take the name back. Else outgrow a start with the same incarnation."""
         due_ns = self.next_timer_ns()
         if due_ns is None or now_ns < due_ns:
             return []
