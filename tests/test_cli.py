@@ -37,9 +37,8 @@ def process(*arguments: str, cwd: Path, **environment: str) -> subprocess.Comple
 
 
 def test_run_prints_a_table_and_leaves_a_folder(tmp_path: Path) -> None:
-    done = process(
-        "run", "--limit", "150", "--seeds", "2", "--preset", "paper-isolated", "--preset", "paper-base", cwd=tmp_path
-    )
+    words = ("--limit", "150", "--seeds", "2", "--preset", "paper-isolated", "--preset", "paper-base", "--jobs", "1")
+    done = process("run", *words, cwd=tmp_path)
     assert (0, "") == (done.returncode, done.stderr), "quiet in a pipe"
     assert "phishing: 5 nodes, 2 seeds" in done.stdout
     assert "±" in done.stdout
@@ -48,7 +47,7 @@ def test_run_prints_a_table_and_leaves_a_folder(tmp_path: Path) -> None:
         p.name for p in folder.iterdir()
     }
     assert f"runs/{folder.name}/report.html" in done.stdout
-    replayed = process("replay", str(folder), "--preset", "paper-base", cwd=tmp_path)
+    replayed = protovine("replay", str(folder), "--preset", "paper-base", cwd=tmp_path)
     assert 0 == replayed.returncode
     assert [True, True] == [line.endswith(" same") for line in replayed.stdout.splitlines()[:2]]
     assert "2 of 2 runs came out the same" == replayed.stdout.splitlines()[2]
@@ -212,7 +211,8 @@ def test_version() -> None:
 
 def long_run_under_way(folder: Path, output: int) -> subprocess.Popen:
     """A run in two processes, in a group of its own, that has finished at least two of its 160 runs."""
-    presets = ("--preset", "paper-base", "--preset", "paper-isolated", "--limit", "500")  # They are ready to run soonest.
+    # They are ready to run soonest, and short.
+    presets = ("--preset", "paper-base", "--preset", "paper-isolated", "--limit", "500")
     process = subprocess.Popen(
         [sys.executable, "-m", "protovine", "run", *presets, "--out", "out", "--jobs", "2", "--seeds", "80"],
         cwd=folder,

@@ -79,7 +79,7 @@ def test_a_sweep_survives_kill_9_at_any_moment(whole: Path, tmp_path: Path) -> N
         process.wait()
         survived.append(len(runs_in(out)))
     assert survived == sorted(survived) and survived[-1] >= 5, (survived, waits_s)
-    done = subprocess.run(command(*words), capture_output=True, text=True, check=False)
+    done = copies.run("sweep", *words, cwd=tmp_path, timeout=300)
     assert (0, "") == (done.returncode, done.stderr), waits_s
     assert f"9 runs (3 more have the settings of another); {survived[-1]} were there before" in done.stdout
     assert contents(whole) == contents(out)
