@@ -293,22 +293,30 @@ def test_cores_and_baselines_leave_rows_without_a_code_out(number: int) -> None:
         gaps.learn(x[:1], np.array(["0"]), times[:1])
 
 
-@pytest.mark.parametrize(("core", "learn_many"), [(HedgedLVQCore, entry.learn_many), (XuILVQCore, kernels.learn_many)])
-def test_slices_and_read_only_arrays_need_no_kernel_of_their_own(core: Any, learn_many: Any) -> None:
+@pytest.mark.parametrize(
+    ("core", "compiled"),
+    [
+        (HedgedLVQCore, (entry.learn_many, entry.predict_many, entry.predict)),
+        (XuILVQCore, (kernels.learn_many, kernels.predict_many, kernels.vote)),
+    ],
+)
+def test_slices_and_read_only_arrays_need_no_kernel_of_their_own(core: Any, compiled: tuple[Any, ...]) -> None:
     """A kernel for another layout would compile for ten seconds."""
     x, codes, times = np.arange(12.0).reshape(6, 2), np.array([0, 1, 0, 1, 1, 0]), np.arange(6)
     fixed = [each.copy() for each in (x, codes, times)]
     for each in fixed:
         each.setflags(write=False)
-    sliced = [np.repeat(each, 2, axis=0)[::2] for each in (x, codes, times)]
-    plain, *others = (core(2, 2) for _ in range(3))
-    for how in ("learn", "prequential"):
-        getattr(plain, how)(x, codes, times)
-        for other, columns in zip(others, (fixed, sliced), strict=True):
-            getattr(other, how)(*columns)
-            assert np.array_equal(plain.predict(x[0]).proba, other.predict(x[0]).proba)
-    other.learn_received(PrototypeSet(*sliced[:2], np.ones(12)[::2], sliced[2]), np.full(12, 3)[::2])
-    assert 1 == len(learn_many.signatures)
+    sliced = [np.repeat(each, 2, axis=-1)[..., ::2] for each in (x, codes, times)]
+    made = []
+    for columns in ((x, codes, times), fixed, sliced):
+        learner = core(2, 2)
+        learner.learn(*columns)
+        seen = [learner.predict(columns[0][0]).proba, learner.predict_many(columns[0])[1]]
+        made.append(np.vstack([*seen, learner.prequential(*columns)[1], learner.predict(columns[0][1]).proba]))
+    assert np.array_equal(made[0], made[1]) and np.array_equal(made[0], made[2])
+    learner.learn_received(PrototypeSet(*sliced[:2], np.ones(12)[::2], sliced[2]), np.full(12, 3)[::2])
+    # Others call the vote for a row of a table, too.
+    assert [1, 1] == [len(each.signatures) for each in compiled[:2]] and len(compiled[2].signatures) <= 2
 
 
 def test_a_node_predicts_an_unlabelled_sample_and_goes_on_waiting_for_a_missing_label() -> None:

@@ -129,13 +129,13 @@ class XuILVQCore:
         """
         check_vector(x, self.dim)
         proba = np.empty(self.n_classes)
-        return Prediction(kernels.vote(x, self.n_neighbors, self._state, self._scratch, proba), proba)
+        return Prediction(kernels.vote(arranged(x), self.n_neighbors, self._state, self._scratch, proba), proba)
 
     def predict_many(self, x: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Codes (n,) and probabilities (n, n_classes) for finite float64 rows (n, d); ``ValueError`` as `learn`."""
         check_rows(x, self.dim, False)
         codes, proba = np.empty(len(x), np.int64), np.empty((len(x), self.n_classes))
-        kernels.predict_many(x, self.n_neighbors, self._state, self._scratch, proba, codes)
+        kernels.predict_many(arranged(x), self.n_neighbors, self._state, self._scratch, proba, codes)
         return codes, proba
 
     def predict_balanced(self, x: NDArray[np.float64]) -> NDArray[np.int64]:
