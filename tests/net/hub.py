@@ -187,7 +187,7 @@ class Swarm:
         await asyncio.gather(*self.tasks.values())
 
 
-async def until(true: Callable[[], bool], timeout_s: float = 30.0) -> None:
+async def until(true: Callable[[], bool], timeout_s: float = 90.0) -> None:
     async with asyncio.timeout(timeout_s):
         while not true():
             await asyncio.sleep(0.005)
