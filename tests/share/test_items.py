@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protovine.errors import CodecError
+from protovine.logscale import LogScales, to_log
 from protovine.prototypes import FEATURE_MAX, PrototypeSet
 from protovine.share import Scales, SetLimits
 from protovine.share.grid import Grids, Lattice
@@ -206,6 +207,50 @@ def test_whatever_scales_are_made_of_receivers_take_them(values: list, bits: int
     assert np.abs(again.x).max() <= FEATURE_MAX
 
 
+AMOUNTS = LogScales.of(np.array([0]), np.array([0.75]), np.array([0.125]))
+
+
+def test_amounts_keep_their_relative_precision() -> None:
+    x = np.random.default_rng(0).lognormal(0, 2, (40, 1))
+    on, limits = to_log(x, AMOUNTS), SetLimits(1, 1, 50)
+    made = Scales.of(1, on.mean(axis=0), on.std(axis=0), 0, 1e8, log=AMOUNTS)
+    scales = Scales.decode(made.encode(), limits)
+    items = PrototypeSet.of(x, np.zeros(40), event_ns=np.zeros(40, np.int64))
+    again = decode_items(encode_items(items, scales, limits), scales, limits)
+    assert (np.abs(to_log(again.x, AMOUNTS) - on) <= 0.501 * scales.step).all() and scales.step < 0.5
+    plain = scales_of(x)
+    rounded = plain.vectors(plain.coded(x)[0])
+    off, off_linear = np.abs(again.x / x - 1), np.abs(rounded / x - 1)
+    assert np.quantile(off, 0.8) < 0.3 < 0.5 < np.quantile(off_linear, 0.8)
+    _, merged = decode_summary(encode_summary(items, scales, limits), limits)
+    assert (np.abs(to_log(np.sort(merged.x, axis=0), AMOUNTS) - np.sort(on, axis=0)) <= 0.501 * scales.step).all()
+    assert made.differs(plain) and not made.differs(scales)
+
+
+def test_the_bytes_of_a_logarithmic_scale_are_as_documented() -> None:
+    made = Scales(3, 1000, 4, np.array([8]), np.array([0.5]), np.array([-129.0]), np.array([False]), AMOUNTS)
+    unit, origin = "003e", "60"  # 0x3e00 is 0.125; 0.75 are 48 eighths of it, zigzag 96.
+    assert "03e80704" + "88003f8102" + unit + origin == made.body().hex()
+
+
+@given(
+    st.lists(st.floats(-1e38, 1e38), min_size=1, max_size=12),
+    st.floats(-1e38, 1e38),
+    st.floats(1e-30, 1e38),
+    st.floats(0, 50),
+)
+def test_whatever_amounts_are_sent_receivers_take_them(values: list, origin: float, unit: float, wide: float) -> None:
+    log, x = LogScales.of(np.array([0]), np.array([origin]), np.array([unit])), np.array(values)[:, np.newaxis]
+    on, limits = to_log(x, log), SetLimits(1, 1, 50)
+    made = Scales.of(1, on.mean(axis=0), np.maximum(on.std(axis=0), wide), 0, 1e8, log=log)
+    scales = Scales.decode(made.encode(), limits)
+    assert not made.differs(scales)
+    items = PrototypeSet.of(x, np.zeros(len(x)), event_ns=np.zeros(len(x), np.int64))
+    again = decode_items(encode_items(items, scales, limits), scales, limits)
+    assert np.abs(again.x).max() <= FEATURE_MAX
+    assert np.abs(to_log(again.x, log) - on).max() <= 0.51 * scales.step[0] + 1e-9
+
+
 def test_scales_say_whether_others_would_do() -> None:
     def of(mean: float, deviation: float, gap_ns: float = 1e8) -> Scales:
         return Scales.of(1, np.array([mean]), np.array([deviation]), 0, gap_ns)
@@ -227,7 +272,7 @@ def legal(found: PrototypeSet, limits: SetLimits) -> None:
 @given(st.binary(max_size=120), st.sampled_from([4, 5, 8]), st.booleans())
 def test_arbitrary_items_never_crash(data: bytes, bits: int, grid: bool) -> None:
     lattice = lattice_of(np.array([[0.0, 5.0], [1.0, 5.0]] * 10)) if grid else None
-    scales = Scales.of(1, np.zeros(2), np.ones(2), EPOCH, 1e8, bits, lattice)
+    scales = Scales.of(1, np.zeros(2), np.ones(2), EPOCH, 1e8, bits, lattice, AMOUNTS)
     for flags in (None, 0, 2, 4, 6, 8, 10, 12):
         payload = data if flags is None else bytes([0x30 | flags, 1]) + data
         try:
@@ -330,7 +375,14 @@ def test_what_is_refused_is_said(payload: str, message: str) -> None:
         ("20 01 00 00 08803f00", "must name 2 features"),
         ("20 01 00 00 08803f00 2800803f", "must name 2 features"),
         ("20 01 00 00 08803f00 09803f00", "no width of 0 to 8"),
-        ("20 01 00 00 08803f00 88803f00", "no width of 0 to 8"),
+        ("20 01 00 00 08803f00 0f803f00", "no width of 0 to 8"),
+        ("20 01 00 00 08803f00 88803f00 80", "logarithmic scale is cut off"),
+        ("20 01 00 00 08803f00 88803f00 803f", "an integer is cut off"),
+        ("20 01 00 00 08803f00 88803f00 0000 00", "not between"),
+        ("20 01 00 00 08803f00 88803f00 80bf 00", "not between"),  # -1.
+        ("20 01 00 00 08803f00 88803f00 807f 00", "not between"),  # Infinity.
+        ("20 01 00 00 08803f00 88803f00 c07f 00", "not between"),  # NaN.
+        ("20 01 00 00 08803f00 88803f00 803f ffffffffffffff7f", "eighths of its unit"),
         ("20 01 00 00 08803f00 51803f00000000", "must name 2 features"),
         ("20 01 00 00 08803f00 51803f000000000000f87f", "beyond 1e\\+38"),  # NaN.
         ("20 01 00 00 08803f00 51803f000000000000f07f", "beyond 1e\\+38"),  # Infinity.

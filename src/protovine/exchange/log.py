@@ -15,6 +15,7 @@ from protovine.exchange.alarms import Seen, decode_alarm, encode_alarm, is_alarm
 from protovine.exchange.base import Accepted, GossipView, Outputs, Tuning, chosen, clamped
 from protovine.gossip import LogGossip, LogOutgoing, Schedule, Standing
 from protovine.learn import ArrayLearner
+from protovine.logscale import LINEAR
 from protovine.prototypes import PrototypeSet
 from protovine.share import LearnerView, LocalSample, LogShare, Scales, SetLimits, UnknownScales
 
@@ -248,8 +249,9 @@ def learner_view(learner: ArrayLearner) -> LearnerView:
     Examples
     --------
     >>> from protovine.learn import LogisticCore
-    >>> learner_view(LogisticCore(dim=2, n_classes=2))
-    LearnerView(mean=array([0., 0.]), deviation=array([0., 0.]), recency=0.0)
+    >>> learner_view(LogisticCore(dim=2, n_classes=2))[:3]
+    (array([0., 0.]), array([0., 0.]), 0.0)
     """
-    mean, deviation = learner.scale()
-    return LearnerView(mean, deviation, learner.recency)
+    log_scale = getattr(learner, "log_scale", None)
+    log, mean, deviation = (LINEAR, *learner.scale()) if log_scale is None else log_scale()
+    return LearnerView(mean, deviation, learner.recency, log)

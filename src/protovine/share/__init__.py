@@ -11,6 +11,7 @@
 - `QueueInbox`, `SetInbox`: received prototypes that wait to be trained
 """
 
+from protovine.logscale import LogScales
 from protovine.share.codec import SetLimits, decode_set, encode_set
 from protovine.share.gain import expected_gain, filtered
 from protovine.share.gates import AlwaysGate, GainGate, Gate, JensenShannonGate, LooJensenShannonGate
@@ -34,6 +35,7 @@ __all__ = [
     "Lattice",
     "LearnerView",
     "LocalSample",
+    "LogScales",
     "LogShare",
     "LooJensenShannonGate",
     "Offer",

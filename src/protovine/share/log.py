@@ -13,11 +13,13 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
 from protovine import varint
 from protovine.compress import compressor
 from protovine.errors import CodecError, ConfigError, check_range
+from protovine.logscale import LINEAR, LogScales, from_log, to_log
 from protovine.prototypes import PrototypeSet
 from protovine.records import SECOND_NS
 from protovine.share.codec import SetLimits, decode_set, encode_set
@@ -60,11 +62,15 @@ class LocalSample:
 
 
 class LearnerView(NamedTuple):
-    """What sharing needs of a learner: mean (d,) and standard deviation (d,) of its samples, and its use of recency."""
+    """What sharing needs of a learner: its use of recency, and mean (d,) and standard deviation (d,) of its samples.
+
+    Features of ``log`` are skewed amounts; they have both on their logarithmic scales.
+    """
 
     mean: NDArray[np.float64]
     deviation: NDArray[np.float64]
     recency: float
+    log: LogScales = LINEAR
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +259,7 @@ class LogShare:
             self._scales, self._scales_bytes, self._excess_bytes = scales, len(entries[0][0]), 0
         payload = encode_items(items, scales, self.limits)
         while (len(payload) > max_bytes or len(items) > self.limits.prototypes_max) and len(items) > 1:
-            smaller = self._merged(items, max(1, len(items) // 2))
+            smaller = self._merged(items, max(1, len(items) // 2), model.log)
             items = smaller if len(smaller) < len(items) else items.take(np.arange(len(items) // 2))
             payload = encode_items(items, scales, self.limits)
         if len(payload) <= max_bytes:
@@ -268,17 +274,25 @@ class LogShare:
         # Values beyond the codes' width may cost as many bytes as the new scales that they need.
         worn = self._excess_bytes > self._scales_bytes
         if scales is not None:
-            worn = worn or scales.misfits(items.x, model.deviation)
+            worn = worn or not scales.log.same_as(model.log.without(np.flatnonzero(scales.grid)))
+            worn = worn or scales.misfits(items.x, self._tolerated(model))
             if self._seen < 2 * self._scales_at and not worn:
                 return scales
         # Early deviations may be too small for these samples.
-        deviation = np.maximum(model.deviation, np.abs(items.x - model.mean).max(axis=0) / _SPREAD)
+        reached = np.abs(to_log(items.x, model.log) - model.mean).max(axis=0)
+        deviation = np.maximum(model.deviation, reached / _SPREAD)
         generation = 1 if scales is None else scales.generation + 1
         lattice = self._grids.lattice() if self._grids is not None else None
         base_ns = int(items.event_ns.min())
-        made = Scales.of(generation, model.mean, deviation, base_ns, self._gap_ns, self.bits, lattice)
+        made = Scales.of(generation, model.mean, deviation, base_ns, self._gap_ns, self.bits, lattice, model.log)
         self._scales_at = self._seen
         return made if scales is None or worn or made.differs(scales) else scales
+
+    def _tolerated(self, model: LearnerView) -> NDArray[np.float64]:
+        """The deviations by which values may be beside their grids: none of amounts, whose deviation is another."""
+        deviation = model.deviation.copy()
+        deviation[model.log.columns] = 0.0
+        return deviation
 
     def summary(self, own: PrototypeSet, model: LearnerView, max_bytes: int) -> tuple[bytes, int] | None:
         """The local prototypes, merged until they fit ``max_bytes``: (payload, prototypes in it).
@@ -290,7 +304,7 @@ class LogShare:
         if len(own) and scales is None:
             # Nothing was shared since a restart. Generation 0 is reserved for this case.
             base_ns = int(own.event_ns.min())
-            scales = Scales.of(0, model.mean, model.deviation, base_ns, self._gap_ns, self.bits)
+            scales = Scales.of(0, model.mean, model.deviation, base_ns, self._gap_ns, self.bits, log=model.log)
         if scales is None:
             return b"", 0
         size = min(_SUMMARY_ITEMS, len(own), self.limits.prototypes_max)
@@ -298,7 +312,7 @@ class LogShare:
             # Few enough that most of them reach the least weight.
             size = min(size, max(1, int(own.weight.sum() / (2 * self.privacy.weight_min))))
         while size:
-            merged = self._merged(own, size)
+            merged = self._merged(own, size, model.log)
             chosen = merged.take(np.flatnonzero(merged.weight >= self.privacy.weight_min))
             if not len(chosen):
                 break
@@ -390,24 +404,26 @@ class LogShare:
 
     def _protected(self, sample: LocalSample, model: LearnerView) -> NDArray[np.float64] | None:
         """The shared vector; None while too few samples of its class were seen for microaggregation."""
-        x = sample.x
-        k = self.privacy.microaggregation
+        if not self.privacy.changes_values:
+            return sample.x
+        x, k = to_log(sample.x, model.log), self.privacy.microaggregation
         if k > 1:
             alike = [other.x for other in self._recent if other.label == sample.label and other is not sample]
             if len(alike) < k - 1:
                 return None
-            others = np.array(alike)
+            others = to_log(np.array(alike), model.log)
             deviation = np.where(model.deviation > 0, model.deviation, 1.0)
             far = np.square((others - x) / deviation).sum(axis=1)
             x = (x + others[np.argsort(far, kind="stable")[: k - 1]].sum(axis=0)) / k
         if self.privacy.noise:
             x = x + self.privacy.noise * model.deviation * self._rng.standard_normal(len(x))
-        return x
+        return from_log(x, model.log)
 
-    def _merged(self, prototypes: PrototypeSet, size: int) -> PrototypeSet:
+    def _merged(self, prototypes: PrototypeSet, size: int, log: LogScales) -> PrototypeSet:
         if len(prototypes) <= size:
             return prototypes
-        return self._merge.compress(prototypes, size).prototypes
+        merged = self._merge.compress(structs.replace(prototypes, x=to_log(prototypes.x, log)), size).prototypes
+        return structs.replace(merged, x=from_log(merged.x, log))
 
     def begin_log(self) -> None:
         """A new log begins, which needs scales of its own."""

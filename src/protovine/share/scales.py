@@ -5,8 +5,10 @@ of its standard deviation. Layout, `docs/reference/messages.md`::
 
     scales   u8 0x20 | flags, then the body, deflated if flagged
     body     varint generation, varint base (event time, ns), u8 unit (time unit is 2**unit ns), then for each feature:
-             u8 width, plus 16 for a grid, plus 32 for a long step, plus 64 for a lowest value;
-             u16 (upper half of a float32) or u32 (float32) step; zigzag varint offset in steps, or f64 lowest value
+             u8 width, plus 16 for a grid, plus 32 for a long step, plus 64 for a lowest value, plus 128 for a
+             logarithmic scale; u16 (upper half of a float32) or u32 (float32) step; zigzag varint offset in steps, or
+             f64 lowest value; u16 (upper half of a float32) unit of the logarithmic scale, zigzag varint origin in
+             eighths of it
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from numpy.typing import NDArray
 
 from protovine import varint
 from protovine.errors import CodecError
+from protovine.logscale import EIGHTHS_MAX, LINEAR, UNIT_MAX, UNIT_MIN, LogScales, from_log, to_log
 from protovine.prototypes import FEATURE_MAX
 from protovine.share import scale_kernels as kernels
 from protovine.share.codec import SetLimits
@@ -31,7 +34,7 @@ SCALES = 0x20
 # Bits of a feature that lies on no grid. More bits do not improve F1 (docs/explanation/default.md).
 BITS = 5
 DEFLATED = 0x04
-_GRID, _LONG, _LOWEST, _WIDTH = 0x10, 0x20, 0x40, 0x0F
+_GRID, _LONG, _LOWEST, _LOG, _WIDTH = 0x10, 0x20, 0x40, 0x80, 0x0F
 _REACH = 8 / 3  # Standard deviations that codes reach: few values are beyond, and cost a few bytes each.
 _OFFSET_MAX = 2**53
 _REACH_MAX = 256  # Decoded values stay in range with codes up to here.
@@ -47,6 +50,8 @@ _OFF_MAX, _EXACT = 0.5, 2.0**-20
 @dataclass(frozen=True, eq=False, slots=True)
 class Scales:
     """A sender's quantisation: x = (offset + code) * step, with a code of ``width`` bits from 0 on.
+
+    Features of ``log`` have that place on a logarithmic scale.
 
     Parameters
     ----------
@@ -64,6 +69,8 @@ class Scales:
         Of code 0; whole numbers, unless the feature lies on a grid beside 0.
     grid : bool array, shape (d,)
         Whether the codes stand for all values of the feature, and not only for near ones.
+    log : LogScales
+        Features on a logarithmic scale.
 
     Examples
     --------
@@ -80,6 +87,7 @@ class Scales:
     step: NDArray[np.float64]
     offset: NDArray[np.float64]
     grid: NDArray[np.bool_]
+    log: LogScales = LINEAR
     row_bytes: int = field(init=False)
     """Bytes of the codes of one vector."""
     _top: NDArray[np.float64] = field(init=False, repr=False)  # The greatest code of each feature.
@@ -98,10 +106,12 @@ class Scales:
         gap_ns: float,
         bits: int = BITS,
         lattice: Lattice | None = None,
+        log: LogScales = LINEAR,
     ) -> Scales:
         """Scales around ``mean``: codes of ``bits`` bits reach 2.7 deviations, the time unit is about 1/8 gap.
 
-        Features on the ``lattice`` take the bits of its span if these are not more than ``bits``.
+        Features on the ``lattice`` take the bits of its span if these are not more than ``bits``. Those of ``log`` have
+        mean and deviation on their logarithmic scales, unless they lie on the lattice.
         """
         least = np.maximum(np.abs(mean) * 2.0**-40, 1e-30)
         wanted = np.minimum(np.maximum(deviation * _REACH / 2 ** (bits - 1), least), FEATURE_MAX / (2 * _REACH_MAX))
@@ -122,10 +132,13 @@ class Scales:
             width = np.where(grid, needed, bits).astype(np.int64)
             step, offset = np.where(grid, on_grid, step), np.where(grid, from_zero, offset)
         unit = max(0, min(40, int(math.log2(max(gap_ns, 8.0) / 8.0))))
-        return cls(generation, max(0, base_ns), unit, width, step, offset, grid)
+        log = log.without(np.flatnonzero(grid))
+        return cls(generation, max(0, base_ns), unit, width, step, offset, grid, log)
 
     def differs(self, other: Scales) -> bool:
         """Whether grids, steps, centre or time unit differ much from those of ``other``."""
+        if not self.log.same_as(other.log):
+            return True
         if (self.grid != other.grid).any() or (self.width != other.width).any() or abs(self.unit - other.unit) > 2:
             return True
         half = 2.0**self.width / 2
@@ -135,20 +148,22 @@ class Scales:
 
     def misfits(self, x: NDArray[np.floating], deviation: NDArray[np.float64]) -> bool:
         """Whether a value of vectors (n, d) is half a standard deviation (d,) beside its grid, or too far off."""
-        rounding, rows = _EXACT * self._top * self.step, np.ascontiguousarray(x, np.float64)
+        rounding, rows = _EXACT * self._top * self.step, to_log(x, self.log)
         most_off = _OFF_MAX * deviation
         return bool(kernels.misfits(rows, most_off, self.step, self.offset, rounding, self.grid, float(EXCESS_MAX)))
 
     def coded(self, x: NDArray[np.floating]) -> tuple[NDArray[np.uint8], NDArray[np.float64] | None]:
         """Codes (n, d) of vectors (n, d), and how far each is beyond its width, None if none is."""
-        rows = np.ascontiguousarray(x, np.float64)
+        rows = to_log(x, self.log)
         codes, excess = np.empty(rows.shape, np.uint8), np.empty(rows.shape)
         exceeds = kernels.code(rows, self.step, self.offset, self._top, float(EXCESS_MAX), codes, excess)
         return codes, excess if exceeds else None
 
     def vectors(self, codes: NDArray[Any]) -> NDArray[np.float64]:
         """Vectors (n, d) of codes (n, d)."""
-        x: NDArray[np.float64] = (self.offset + codes) * self.step
+        x = from_log((self.offset + codes) * self.step, self.log)
+        if len(self.log.columns):  # The last step of a logarithmic scale may lead beyond.
+            np.clip(x, -FEATURE_MAX, FEATURE_MAX, out=x)
         return x
 
     def of_means(self) -> Scales:
@@ -185,12 +200,17 @@ class Scales:
         out.append(self.unit)
         words = self.step.astype(np.float32).view(np.uint32).tolist()
         low = self.offset * self.step
+        units = (self.log.unit.astype(np.float32).view(np.uint32) >> 16).astype("<u2")
+        logs = dict(zip(self.log.columns.tolist(), zip(units, self.log.eighths(), strict=True), strict=True))
         columns = zip(self.width.tolist(), self.grid.tolist(), words, self.offset.tolist(), low.tolist(), strict=True)
-        for width, grid, word, offset, low in columns:
+        for column, (width, grid, word, offset, low) in enumerate(columns):
             long, beside = bool(word & 0xFFFF), not offset.is_integer()
-            out.append(width | _GRID * grid | _LONG * long | _LOWEST * beside)
+            out.append(width | _GRID * grid | _LONG * long | _LOWEST * beside | _LOG * (column in logs))
             out += word.to_bytes(4, "little") if long else (word >> 16).to_bytes(2, "little")
             out += struct.pack("<d", low) if beside else varint.write(varint.zigzag(int(offset)))
+            if column in logs:
+                log_unit, eighths = logs[column]
+                out += log_unit.tobytes() + varint.write(varint.zigzag(eighths))
         return bytes(out)
 
     @classmethod
@@ -213,12 +233,13 @@ class Scales:
             raise CodecError("the time unit is missing or beyond 2**40 ns")
         unit, at = data[at], at + 1
         kinds, words, offsets, lows = [], [], [], []
+        logs: list[tuple[int, float, float]] = []
         for _ in range(limits.dim):
             kind = data[at] if at < len(data) else 0
             at, size = at + 1, 4 if kind & _LONG else 2
             if at + size + 8 * bool(kind & _LOWEST) > len(data):
                 raise CodecError(f"scales must name {limits.dim} features")
-            if kind & ~(_GRID | _LONG | _LOWEST | _WIDTH) or kind & _WIDTH > 8:
+            if kind & _WIDTH > 8:
                 raise CodecError(f"{kind:#04x} is no width of 0 to 8 bits")
             kinds.append(kind)
             words.append(int.from_bytes(data[at : at + size], "little") << (8 * (4 - size)))
@@ -231,6 +252,12 @@ class Scales:
                 offset, at = varint.read(data, at)
                 offsets.append(varint.unzigzag(offset))
                 lows.append(0.0)
+            if kind & _LOG:
+                if at + 2 > len(data):
+                    raise CodecError("a logarithmic scale is cut off")
+                (log_unit,) = struct.unpack("<f", bytes(2) + bytes(data[at : at + 2]))
+                eighths, at = varint.read(data, at + 2)
+                logs.append((len(kinds) - 1, varint.unzigzag(eighths) * log_unit / 8, log_unit))
         with np.errstate(invalid="ignore", over="ignore", divide="ignore"):  # What comes of it is refused below.
             step = np.array(words, np.uint32).view(np.float32).astype(np.float64)
             offset_array = np.array(offsets, np.float64) + np.array(lows) / step
@@ -238,12 +265,17 @@ class Scales:
         if not (step > 0).all() or not (reach <= FEATURE_MAX).all() or not np.abs(offset_array).max() <= _OFFSET_MAX:
             raise CodecError(f"a step is not positive, or a value would be beyond {FEATURE_MAX:g}")
         width, grid = np.array(kinds) & _WIDTH, (np.array(kinds) & _GRID) > 0
-        return cls(generation, base_ns, unit, width, step, offset_array, grid), at
+        log = LogScales(*map(np.array, zip(*logs, strict=True))) if logs else LINEAR
+        if not ((log.unit >= UNIT_MIN) & (log.unit <= UNIT_MAX)).all():
+            raise CodecError(f"the unit of a logarithmic scale is not between {UNIT_MIN:g} and {UNIT_MAX:g}")
+        if not (np.abs(log.origin) <= np.minimum(EIGHTHS_MAX / 8 * log.unit, 2 * FEATURE_MAX)).all():
+            raise CodecError(f"the origin of a logarithmic scale is beyond {EIGHTHS_MAX} eighths of its unit")
+        return cls(generation, base_ns, unit, width, step, offset_array, grid, log), at
 
 
 def body_max(limits: SetLimits) -> int:
     """The length of the longest body of scales."""
-    return 24 + 14 * limits.dim
+    return 24 + 24 * limits.dim
 
 
 def inflated(data: bytes | memoryview, size_max: int, what: str) -> bytes:

@@ -12,6 +12,7 @@
 - `pool`: the log-linear mean of all of these, and of transitions between labels
 - `solve`: Cholesky factors for both
 - `trust`: which received samples count
+- `amounts`: which features are on a logarithmic scale
 - `placement`: absorb a sample or insert it
 - `steps`: one sample's way through all of them
 - `core`: `HedgedLVQCore`, the learner over arrays

@@ -12,27 +12,25 @@ from numpy.typing import NDArray
 from protovine.errors import SnapshotError, check_range
 from protovine.learn.base import Contribution, Prediction, SetCompression
 from protovine.learn.hedged import entry
+from protovine.learn.hedged.amounts import FirstSamples, log_scales, measured, measured_scale, scale
 from protovine.learn.hedged.experts import (
     CORRECTED,
-    LINEAR,
     N_RECENCIES,
     N_VARIANTS,
     PLAIN,
     RAW,
 )
-from protovine.learn.hedged.layout import check_ablate, layout
+from protovine.learn.hedged.explain import summands
+from protovine.learn.hedged.layout import check_ablate, check_options, check_places, layout
 from protovine.learn.hedged.newcomers import NewFeatures, part
-from protovine.learn.hedged.revise import LOOK_EVERY, forget, outgrown, reset
+from protovine.learn.hedged.revise import LOOK_EVERY, forget, look, reset
 from protovine.learn.hedged.state import (
     BEST_EXPERT,
-    FRESH,
     GAP,
     LOCAL_SAMPLES,
     LOCAL_SLOT,
     NEWEST,
-    QUERY_AT,
     SIZE,
-    WEIGHT,
     Options,
     State,
     add_sender,
@@ -43,10 +41,10 @@ from protovine.learn.hedged.state import (
     saved,
     with_capacity,
 )
-from protovine.learn.hedged.votes import DOUBT
 from protovine.learn.validate import all_positive, check_origins, check_rows, check_samples, check_vector, labelled
 from protovine.learn.validate import arranged as _arranged
 from protovine.learn.validate import plain as _plain
+from protovine.logscale import LogScales
 from protovine.prototypes import FEATURE_MAX, PrototypeSet
 
 # A class is frequent from this multiple of the even fraction of recent local labels.
@@ -130,12 +128,6 @@ class HedgedLVQCore:
         check_range("dim", dim, 1)
         check_range("n_classes", n_classes, 1)
         check_range("size_max", size_max, 2)
-        check_range("margin", margin, 0, 0.99)
-        check_range("hedge_decay", hedge_decay, 0.01, 1)
-        check_range("hedge_received", hedge_received, 0, 1)
-        check_range("received_fraction_max", received_fraction_max, 0, 1)
-        check_range("range_max", range_max, 1e-3)
-        check_range("received_per_local_max", received_per_local_max, 1e-3)
         check_ablate(ablate, dim)
         self.dim, self.n_classes, self.size_max = dim, n_classes, size_max
         self._ablate = tuple(ablate)
@@ -151,8 +143,10 @@ class HedgedLVQCore:
             capacity=size_max,
             keeps_classes=False,
         )
+        check_options(self._options)
         self._slots: dict[int, int] = {}
         self._new = NewFeatures([])
+        self._first = None if "log-scale" in ablate else FirstSamples()
         self._state = self._new_state(senders=1, places=PLACES_FIRST)
 
     def __len__(self) -> int:
@@ -186,7 +180,7 @@ class HedgedLVQCore:
         check_vector(x, self.dim)
         x = self._new.hidden(x) if self._new else x
         proba = np.zeros(self.n_classes)
-        code = entry.predict(self.filled(x), self._now(at_ns), self._state.header, proba)
+        code = entry.predict(_plain(x), self._now(at_ns), self._state.header, proba)
         return Prediction(code, proba)
 
     def predict_many(
@@ -224,8 +218,7 @@ class HedgedLVQCore:
         if not len(self):
             return 0.0
         s = self._state
-        fresh = s.counts[FRESH] and s.clock[QUERY_AT] == at_ns and s.query.tobytes() == x.tobytes()
-        if not fresh:
+        if not entry.is_fresh(x, at_ns, s.header):
             self.predict(x, at_ns)
         likelihood = float(s.final[code])
         if s.recent_labels[code] * self.n_classes > FREQUENT * s.recent_labels.sum():
@@ -290,26 +283,19 @@ class HedgedLVQCore:
         class (C,), and the doubt that every class gets an even part of. All 0 while there is no prototype.
         """
         prediction = self.predict(x, at_ns)
-        s, parts = self._state, np.zeros(len(self))
-        if not len(self):
-            return prediction, parts, np.zeros(self.n_classes), np.zeros(self.n_classes), 0.0
-        entry.influence(self._now(at_ns), s.header, parts)
-        weight = s.hedge[:LINEAR].reshape(s.vote_sum.shape)
-        doubt = weight * np.where(s.vote_sum > 0, DOUBT / (s.vote_samples + DOUBT), 1.0)
-        pooled = prediction.proba - s.hedge @ s.proba
-        return prediction, parts, s.hedge[LINEAR] * s.proba[LINEAR], pooled, float(doubt.sum()) / self.n_classes
+        return prediction, *summands(self._state, prediction.proba, self._now(at_ns))
 
     def prototypes(self) -> PrototypeSet:
         """A copy of the set; weights are masses, received ones times the trust in their sender."""
         s, n = self._state, len(self)
         weight = s.local[:n, PLAIN] + s.trust[s.slot[:n]] * s.received[:n, PLAIN]
-        return PrototypeSet(s.x[:n].copy(), s.label[:n].copy(), weight, s.event[:n].copy())
+        return PrototypeSet(measured(s.x[:n], s), s.label[:n].copy(), weight, s.event[:n].copy())
 
     def local_prototypes(self) -> PrototypeSet:
         """The prototypes that stand for local samples, weighted by them: the node may share these as its own."""
         s, n = self._state, len(self)
         at = np.flatnonzero(s.local[:n, PLAIN] > 0)
-        return PrototypeSet(s.x[at], s.label[at], s.local[at, PLAIN], s.event[at])
+        return PrototypeSet(measured(s.x[at], s), s.label[at], s.local[at, PLAIN], s.event[at])
 
     def origins(self) -> NDArray[np.int64]:
         """The node that sent each prototype's received mass (m,); -1 for a prototype of local samples alone."""
@@ -321,12 +307,15 @@ class HedgedLVQCore:
 
     def scale(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Mean (d,) and standard deviation (d,) of the learnt samples."""
-        n = max(float(self._state.scalars[WEIGHT]), 1.0)
-        return self._state.mean.copy(), np.sqrt(self._state.spread / n)
+        return measured_scale(self._state)
+
+    def log_scale(self) -> tuple[LogScales, NDArray[np.float64], NDArray[np.float64]]:
+        """The features on a logarithmic scale, and mean and deviation (d,) of all features on theirs."""
+        return log_scales(self._state), *scale(self._state)
 
     def filled(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """``x`` with every NaN replaced by the feature's mean so far."""
-        return entry.complete(_plain(x), self._state.header)
+        return np.where(np.isnan(x), measured(self._state.mean, self._state), x)
 
     def compressions(self) -> list[SetCompression]:
         """None: the set is bounded without compression."""
@@ -334,6 +323,8 @@ class HedgedLVQCore:
 
     def widen(self, dim: int, n_classes: int, first: NDArray[np.float64] | None = None) -> None:
         """Make room for features and classes that appear later; old samples get ``first``, or 0, in the last ones."""
+        if dim > self.dim and self._first:
+            self._first = None
         self.dim, self.n_classes = max(dim, self.dim), max(n_classes, self.n_classes)
         wider = self._new_state(len(self._state.trust), len(self._state.x))
         copy_into(self._state, wider, first)
@@ -374,6 +365,7 @@ class HedgedLVQCore:
             "arrays": saved(self._state),
             "slots": [[origin, slot] for origin, slot in self._slots.items()],
             "new_features": self._new.state(),
+            "first_samples": None if self._first is None else self._first.state(),
         }
 
     def carry_over(self, state: dict[str, Any], features: NDArray[np.int64], classes: NDArray[np.int64]) -> None:
@@ -396,16 +388,15 @@ class HedgedLVQCore:
         ValueError
             A place is not one of this learner, or is taken twice.
         """
-        for what, places, end in (("features", features, self.dim), ("classes", classes, self.n_classes)):
-            if len(set(places.tolist())) < len(places) or not all(0 <= place < end for place in places.tolist()):
-                raise ValueError(f"{what} must be different places from 0 to {end - 1}, got {places.tolist()}")
+        check_places("features", features, self.dim)
+        check_places("classes", classes, self.n_classes)
         old = copy.copy(self)
         old.dim, old.n_classes = len(features), len(classes)
         old.restore(state)
         carried = self._new_state(len(old._state.trust), len(old._state.x))
         carry(old._state, carried, features, classes)
-        self._state, self._slots = carried, old._slots
-        known = set(features.tolist()) - {int(features[each]) for each in old._new.columns}
+        self._state, self._slots, self._first = carried, old._slots, None
+        known = np.delete(features, old._new.columns).tolist()
         self._new = NewFeatures([each for each in range(self.dim) if each not in known])
         entry.refresh(carried.header)
 
@@ -419,11 +410,12 @@ class HedgedLVQCore:
             restored = self._new_state(1 + len(slots), places) if fits else self._state
             fits = fits and load(state["arrays"], restored)
             new = NewFeatures.restored(state.get("new_features", []), self.dim)
+            first = FirstSamples.restored(state.get("first_samples"), self.dim, self.n_classes)
         except (KeyError, TypeError, ValueError, AttributeError):
             fits = False
         if not fits:
             raise SnapshotError(f"the learner's state does not fit {self.dim} features and {self.n_classes} classes")
-        self._state, self._slots, self._new = restored, slots, new
+        self._state, self._slots, self._new, self._first = restored, slots, new, first
 
     def _new_state(self, senders: int, places: int) -> State:
         """A state in which nothing was learnt and no sender has shown anything; with room for some prototypes."""
@@ -472,6 +464,8 @@ class HedgedLVQCore:
             columns, ends = (x, codes, events_ns, None, weights, proba, predicted), [*range(room, n, LOOK_EVERY), n]
             return sum(self._learn(*part(columns, begin, end)) for begin, end in pairwise([0, *ends]))
         if slots is None:
+            if self._first is not None:
+                self._first.note(x, codes, events_ns)
             slots = _LOCAL if n == 1 else np.full(n, LOCAL_SLOT)
         if weights is None:
             weights = _ONE if n == 1 else np.ones(n)
@@ -480,8 +474,15 @@ class HedgedLVQCore:
             self._state = with_capacity(self._state, min(max(wanted, 2 * len(self._state.x)), self._options.capacity))
         header = self._state.header
         made = int(entry.learn_many(x, codes, events_ns, slots, weights, header, self._options, proba, predicted))
-        if n == room and len((found := outgrown(self._state))[0]):
-            self.reset_features(*found)
+        if n == room:
+            self._first = look(self._state, self._first, self._beginner)
+        return made
+
+    def _beginner(self) -> HedgedLVQCore:
+        """A learner like this one that has learnt nothing, and compares no scales."""
+        made = copy.copy(self)
+        made._slots, made._new, made._first = {}, NewFeatures([]), None
+        made._state = made._new_state(senders=1, places=PLACES_FIRST)
         return made
 
     def _learn_new(self, x: NDArray[np.float64], *columns: Any) -> int:

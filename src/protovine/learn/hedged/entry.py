@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from protovine.arrays import Header
+from protovine.arrays import Header, equal
 from protovine.jit import kernel
 from protovine.learn.hedged import hedge, metrics, steps, trust
 from protovine.learn.hedged.placement import INSERTED
-from protovine.learn.hedged.state import Floats, Ints, Options, state_of
+from protovine.learn.hedged.state import FRESH, QUERY_AT, Floats, Ints, Options, state_of
 
 
 @kernel
 def predict(x: Floats, now: int, header: Header, out: Floats) -> int:
-    """`steps.predict`."""
-    return steps.predict(x, now, state_of(header), out)
+    """`steps.predict`, of a sample as it was measured."""
+    s = state_of(header)
+    return steps.predict(steps.complete(x, s), now, s, out)
 
 
 @kernel
@@ -50,9 +51,16 @@ def learn_many(
 
 
 @kernel
-def complete(x: Floats, header: Header) -> Floats:
-    """`steps.complete`."""
-    return steps.complete(x, state_of(header))
+def is_fresh(x: Floats, now: int, header: Header) -> bool:
+    """Whether the last prediction is that of ``x`` at this time, and nothing was learnt since."""
+    s = state_of(header)
+    return s.counts[FRESH] == 1 and s.clock[QUERY_AT] == now and equal(steps.complete(x, s), s.query)
+
+
+@kernel
+def relearn(header: Header) -> None:
+    """`trust.relearn`."""
+    trust.relearn(state_of(header))
 
 
 @kernel

@@ -41,7 +41,8 @@ N_INPUTS = BY_DEPENDENCE + 1
 METRICS = ("z-score", "fisher", "relief", "discriminant")
 PARTS = (
     *METRICS,
-    *("linear", "recency", "corrected", "local", "hedge", "trust", "pool", "gaussian", "transition", "dependence"),
+    *("linear", "recency", "corrected", "local", "hedge", "trust"),
+    *("pool", "gaussian", "transition", "dependence", "log-scale"),
 )
 
 

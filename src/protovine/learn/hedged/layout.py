@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from protovine.errors import ConfigError
+import numpy as np
+from numpy.typing import NDArray
+
+from protovine.errors import ConfigError, check_range
 from protovine.learn.hedged.experts import METRICS, PARTS, active_experts, pool_inputs
 from protovine.learn.hedged.pairs import n_blocks
-from protovine.learn.hedged.state import DISCRIMINANT_DIM_MAX, FEATURES, Flags, Sizes
+from protovine.learn.hedged.state import DISCRIMINANT_DIM_MAX, FEATURES, Flags, Options, Sizes
 
 # Places for each class, where `size_max` has fewer; and the largest table of projections that the discriminant metric
 # may need for that (numbers of 8 bytes). With more classes it is left out.
@@ -73,6 +76,22 @@ def layout(dim: int, n_classes: int, size_max: int, ablate: tuple[str, ...]) -> 
     active = active_experts(has_discriminant, ablate)
     pooling = pool_inputs(active, has_scatter, has_transitions, bins > 0, ablate)
     return Layout(dim, n_classes, capacity, has_discriminant, has_scatter, has_transitions, bins, active, pooling)
+
+
+def check_options(o: Options) -> None:
+    """`ConfigError` unless every parameter is in its range."""
+    check_range("margin", o.margin, 0, 0.99)
+    check_range("hedge_decay", o.hedge_decay, 0.01, 1)
+    check_range("hedge_received", o.hedge_received, 0, 1)
+    check_range("received_fraction_max", o.received_fraction_max, 0, 1)
+    check_range("range_max", o.range_max, 1e-3)
+    check_range("received_per_local_max", o.received_per_local_max, 1e-3)
+
+
+def check_places(what: str, places: NDArray[np.int64], end: int) -> None:
+    """``ValueError`` unless these are different places below ``end``."""
+    if len(set(places.tolist())) < len(places) or not all(0 <= place < end for place in places.tolist()):
+        raise ValueError(f"{what} must be different places from 0 to {end - 1}, got {places.tolist()}")
 
 
 def check_ablate(ablate: tuple[str, ...], dim: int) -> None:

@@ -1,11 +1,16 @@
-"""Changes to what was learnt before: a sender is forgotten, a late feature gets its mean, a spoilt one its scale."""
+"""Changes to what was learnt before: a sender is forgotten, a late feature gets its mean, another one its scale."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from protovine.learn.base import Contribution
+from protovine.learn.hedged import entry
+from protovine.learn.hedged.amounts import COMPARED_AT, FirstSamples, log_scales, rescale, take_over
 from protovine.learn.hedged.experts import PLAIN
 from protovine.learn.hedged.pairs import merge_bins
 from protovine.learn.hedged.state import (
@@ -20,6 +25,10 @@ from protovine.learn.hedged.state import (
     renew_sender,
     without_sender,
 )
+from protovine.logscale import QUARTILES
+
+if TYPE_CHECKING:
+    from protovine.learn.hedged.core import HedgedLVQCore
 
 # Beyond this many deviations from its mean a value of a feature that is reset is not one of its own.
 RESET_DEVIATIONS = 4.0
@@ -29,8 +38,6 @@ LOOK_EVERY = 50
 NEWEST, NEWEST_MIN = 100, 20
 # It counts as outgrown beyond this many times theirs, if at most this part of them lies so far from their median.
 OUTGROWN, FAR, FAR_PART_MAX = 100.0, 30.0, 0.12
-# Between the quartiles of a normal distribution, in deviations.
-QUARTILES = 1.349
 _NONE, _NO_NUMBERS = np.empty(0, np.intp), np.empty(0)
 
 
@@ -61,6 +68,9 @@ def forget(state: State, slot: int, since_ns: int, until_ns: int) -> tuple[State
 
 def reset(s: State, columns: NDArray[np.intp], mean: NDArray[np.float64], deviation: NDArray[np.float64]) -> None:
     """Features have another mean and deviation in all that was learnt; see `HedgedLVQCore.reset_features`."""
+    log = log_scales(s)
+    if np.isin(columns, log.columns).any():
+        rescale(s, log.without(columns))
     held = s.x[:, columns]
     # Zeros, and prototypes on their way from zero.
     s.x[:, columns] = np.where(np.abs(held - mean) > RESET_DEVIATIONS * deviation, mean, held)
@@ -78,6 +88,22 @@ def reset(s: State, columns: NDArray[np.intp], mean: NDArray[np.float64], deviat
     s.counts[FRESH] = 0
 
 
+def look(s: State, first: FirstSamples | None, beginner: Callable[[], HedgedLVQCore]) -> FirstSamples | None:
+    """See whether the scales of the features suit their values; the ``first`` samples if they are still needed."""
+    spoilt = outgrown(s)
+    if len(spoilt[0]):
+        reset(s, *spoilt)
+        entry.refresh(s.header)
+    if first is None:
+        return None
+    better = first.better_scales(s, beginner)
+    if better is not None:
+        rescale(s, better[0])
+        take_over(s, better[1])
+        entry.relearn(s.header)
+    return first if len(first) < COMPARED_AT[-1] else None
+
+
 def outgrown(s: State) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
     """Features whose deviation is far beyond that of nearly all newest prototypes; their median, their deviation.
 
@@ -93,5 +119,6 @@ def outgrown(s: State) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[n
     median, robust = ordered[n // 2], (ordered[3 * n // 4] - ordered[n // 4]) / QUARTILES
     believed = np.sqrt(s.spread / max(float(s.scalars[WEIGHT]), 1.0))
     far = np.abs(newest - median) > FAR * robust
-    columns = np.flatnonzero((robust > 0) & (believed > OUTGROWN * robust) & (far.mean(axis=0) <= FAR_PART_MAX))
+    wide = (robust > 0) & (believed > OUTGROWN * robust) & (far.mean(axis=0) <= FAR_PART_MAX)
+    columns = np.flatnonzero(wide & (s.log_unit == 0))
     return columns, median[columns], robust[columns]

@@ -170,6 +170,9 @@ class State:
     class_precision: Annotated[Floats, _array("classes", "features")]
     whitening: Annotated[Floats, _array("classes", "class_square", "class_square")]
     log_det: Annotated[Floats, _array(N_GAUSSIANS, "classes")]
+    # Features on a logarithmic scale: its origin, and its unit, 0 for all others. Vectors are on these scales.
+    log_origin: Annotated[Floats, _array("features")]
+    log_unit: Annotated[Floats, _array("features")]
     # Range of the local samples.
     local_low: Annotated[Floats, _array("features", first_value=True)]
     local_high: Annotated[Floats, _array("features", first_value=True)]
@@ -364,7 +367,7 @@ def saved(state: State) -> dict[str, NDArray[Any]]:
 
 # What snapshots of version 0.2.0 lack: whole arrays, and the last entries of others, which had this length then. No
 # sender has shown agreement there, and no pair of values was counted.
-_LATER_ARRAYS = ("agreement", "agreement_noise", "pairs")
+_LATER_ARRAYS = ("agreement", "agreement_noise", "pairs", "log_origin", "log_unit")
 _SHORTER_ARRAYS = {"scalars": SURPRISING, "pool_weight": BY_DEPENDENCE, "curvature": BY_DEPENDENCE}
 
 
@@ -384,6 +387,7 @@ def load(arrays: Mapping[str, Any], state: State) -> bool:
     state.counts[FRESH] = 0
     return (
         0 <= state.counts[SIZE] <= len(state.x)
+        and bool((state.log_unit >= 0).all())
         and all(
             bool((codes >= 0).all() and (codes < end).all())
             for codes, end in ((state.label, len(state.class_weight)), (state.slot, len(state.trust)))

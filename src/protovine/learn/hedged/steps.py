@@ -161,11 +161,13 @@ def judge_by_received(
 
 @inner_kernel
 def complete(x: Floats, s: State) -> Floats:
-    """``x``, or a copy of it with the means so far where values are missing."""
+    """``x``, or a copy of it with its amounts on their scales, and with the means so far where values are missing."""
     for k in range(x.shape[0]):
-        if np.isnan(x[k]):
+        if np.isnan(x[k]) or s.log_unit[k] > 0.0:
             made = x.copy()
             for i in range(x.shape[0]):
+                if s.log_unit[i] > 0.0:
+                    made[i] = np.arcsinh((made[i] - s.log_origin[i]) / s.log_unit[i])
                 if np.isnan(made[i]):
                     made[i] = s.mean[i]
             return made

@@ -261,10 +261,18 @@ def review(s: State, o: Options) -> bool:
             drop(j, s)
     if s.counts[SIZE] == before:
         return False
+    s.loss[:], s.balanced_loss[:], s.linear[:], s.relief[:] = 0.0, 0.0, 0.0, 0.0
+    relearn(s)
+    return True
+
+
+@inner_kernel
+def relearn(s: State) -> None:
+    """Let moments, pairs and metrics come from the prototypes alone."""
     s.scalars[WEIGHT] = 0.0
-    for array in (s.mean, s.spread, s.class_weight, s.loss, s.balanced_loss):
+    for array in (s.mean, s.spread, s.class_weight):
         array[:] = 0.0
-    for table in (s.scatter, s.class_mean, s.class_spread, s.relief, s.linear, s.discriminant):
+    for table in (s.scatter, s.class_mean, s.class_spread, s.discriminant):
         table[:] = 0.0
     s.class_scatter[:], s.pairs[:] = 0.0, 0.0
     for j in range(s.counts[SIZE]):
@@ -273,7 +281,6 @@ def review(s: State, o: Options) -> bool:
         standardise(s.x[j], s)
         dependence_learn(s.label[j], s.local[j, PLAIN] + s.received[j, PLAIN], s)
     refresh(s)
-    return True
 
 
 @inner_kernel
