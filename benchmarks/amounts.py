@@ -1,8 +1,9 @@
 """What comparing scales is worth where features are skewed: docs/explanation/learner-measured.md.
 
     python -m benchmarks.amounts [--draws N] [--page PAGE]
+    python -m benchmarks.amounts --csv amounts.csv
 
-Prints accuracy of one model, test then train, with and without the comparison.
+Prints accuracy of one model, test then train, with and without the comparison; or writes rows of the first stream.
 """
 
 from __future__ import annotations
@@ -95,7 +96,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draws", type=int, default=5, help="draws of each stream")
     parser.add_argument("--page", type=Path, help="also write the table into this page")
+    parser.add_argument("--csv", type=Path, help="only write rows of the first stream to this file")
     chosen = parser.parse_args()
+    if chosen.csv:
+        x, y = MADE["log-normal, deviation 2"](np.random.default_rng(0))
+        rows = np.column_stack([x, y])[:3000]
+        np.savetxt(chosen.csv, rows, "%.7g,%.7g,%.7g,%.7g,%d", header="a,b,c,d,label", comments="")
+        return
     lines = [
         "| four features | linear scales | scales compared | difference, least and greatest |",
         "|---|---|---|---|",
