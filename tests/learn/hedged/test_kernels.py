@@ -58,6 +58,21 @@ def test_kernels_equal_the_plain_twin(name: str, per_local: float, ablate: tuple
     assert_equal_to_the_twin(x[:200], codes[:200], core, per_local, seed=1)
 
 
+@pytest.mark.parametrize("seed", [11, 12, 23])
+def test_prototypes_at_any_distance_vote_as_in_the_plain_twin(seed: int) -> None:
+    # Of the last class all are so far from the others that an exponential of the distance is 0 in 64 bits.
+    x, codes = blobs(60, 2, 3, seed)
+    x += 1000.0 * (codes == 2)[:, None]
+    core = HedgedLVQCore(2, 3, size_max=20, margin=0.2501)
+    assert_equal_to_the_twin(x, codes, core, per_local=1.0, seed=seed)
+
+
+def test_senders_far_from_all_votes_forget_their_evidence_as_in_the_plain_twin() -> None:
+    x, codes, n_classes = stream("image-segments")
+    core = HedgedLVQCore(x.shape[1], n_classes, size_max=50)
+    assert_equal_to_the_twin(x[:80], codes[:80], core, per_local=1.5, seed=1)
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 5), st.integers(1, 4), st.floats(0, 2))
 @example(12778, 2, 4, 1.0)  # Two features whose correlation in a class is nearly 1.

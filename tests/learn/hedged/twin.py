@@ -56,6 +56,7 @@ from protovine.learn.hedged.trust import (
 )
 from protovine.learn.hedged.votes import DOUBT, NEGLIGIBLE
 
+EXPONENT_MIN = -700.0  # Of `lanes.exponential`, whose least value is above 0.
 POWERS = np.array([0.0, 0.5, 1.0])  # of age, by which masses are discounted
 RAW, CORRECTED, LOCAL = range(3)
 
@@ -166,7 +167,8 @@ class Twin:
             return np.zeros(self.n_classes)
         distance = self.distances(x)
         beta = BANDWIDTH_MIN * 4.0 ** np.arange(N_BANDWIDTHS)
-        kernel = np.exp(-beta[:, None, None] * (distance - distance.min(axis=0)))  # (bandwidths, prototypes, metrics)
+        # (bandwidths, prototypes, metrics). However far a prototype is, it votes with the widest bandwidth.
+        kernel = np.exp(np.maximum(-beta[:, None, None] * (distance - distance.min(axis=0)), EXPONENT_MIN))
         kernel[1:][kernel[:-1] < NEGLIGIBLE] = 0.0
         labels = np.array([p.label for p in self.held])
         slots = np.array([p.slot for p in self.held])
