@@ -11,6 +11,8 @@ from protovine.errors import ConfigError
 from protovine.experiments.define.build import build
 from protovine.sim import Byzantine, Simulator, corrupt, parse_byzantine
 from protovine.sim.attacks import ATTACKS, FLOOD
+from protovine.sim.faults import DRIFTS, Drift
+from protovine.sim.streams import Streams
 
 SECOND = 10**9
 
@@ -103,3 +105,46 @@ def test_the_centralised_model_gets_no_byzantine_samples() -> None:
     built = build(experiment.settings("centralised"), protovine.load("phishing", rows=100), 0)
     assert 80 == len(built.scenario.rows[0])
     assert set(built.scenario.rows[0].tolist()) == {row for row in range(100) if row % 5 != 4}
+
+
+def honest_records(change: str, byzantine: str) -> list[records.Record]:
+    """What the first four of five nodes without gossip do, whose streams drift."""
+    faults = [{"kind": "drift", "change": change, "at_s": 1.0}]
+    experiment = protovine.Experiment(
+        presets="paper-isolated", data={"limit": 150}, swarm={"byzantine": byzantine}, faults=faults
+    )
+    built = build(experiment.settings("paper-isolated"), protovine.load("phishing", rows=150), 0)
+    kept: list[records.Record] = []
+    Simulator(built.scenario, built.make_node, kept.append).run()
+    own = (records.Arrived, records.Predicted, records.Learned)
+    return [record for record in kept if isinstance(record, own) and record.node < 4]
+
+
+@pytest.mark.parametrize("change", DRIFTS)
+def test_a_byzantine_node_does_not_change_what_drift_makes_of_honest_streams(change: str) -> None:
+    alone = honest_records(change, "")
+    for kind in ("bad-scale", "flood"):
+        made = honest_records(change, f"{kind}:1")
+        assert alone[: len(made)] == made[: len(alone)] and len(made) > 0.8 * len(alone), kind
+
+
+def test_what_drift_makes_of_a_sample_depends_on_no_other_sample() -> None:
+    x, y, *_ = scene()
+    forwards, backwards = Streams(x, y, 3), Streams(x, y, 3)
+    for streams in (forwards, backwards):
+        streams.begin(Drift("labels", 0))
+    made = [forwards.sample(row, 0, 0) for row in range(60)]
+    again = [backwards.sample(row, 1, 1) for row in reversed(range(60))][::-1]
+    assert [(row.tolist(), code) for row, code in made] == [(row.tolist(), code) for row, code in again]
+    assert 0.6 < np.mean([code == np.argmin(np.bincount(y)) for _, code in made]) < 1
+
+
+def test_no_node_learns_a_held_out_row_by_a_drift_of_the_labels() -> None:
+    faults = [{"kind": "drift", "change": "labels", "at_s": 0.0}]
+    experiment = protovine.Experiment(presets="isolated", data={"limit": 150, "holdout": True}, faults=faults)
+    data = protovine.load("phishing", rows=150)
+    built = build(experiment.settings("isolated"), data, 0)
+    streams = Streams(built.scenario.x, built.scenario.y, 0, built.scenario.measured)
+    streams.begin(Drift("labels", 0))
+    seen = {streams.sample(row, 0, 0)[0].tobytes() for row in range(120)}
+    assert seen <= {data.x[row].tobytes() for row in range(120)} and len(built.holdout_rows) == 30

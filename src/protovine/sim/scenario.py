@@ -51,6 +51,8 @@ class Scenario:
         A medium that all nodes share, in place of one link for each pair.
     devices : tuple of `DeviceChange`
         When devices become faster or slower, or get another bandwidth; when they are up is among the faults.
+    measured : int array, optional
+        The rows that drift and attacks are measured by, and draw from; all by default. See `Streams`.
 
     Raises
     ------
@@ -73,6 +75,7 @@ class Scenario:
     changes: Changes | None = None
     medium: MediumPlan | None = None
     devices: tuple[DeviceChange, ...] = ()
+    measured: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         check_range("label_delay_ns", self.label_delay_ns, 0)

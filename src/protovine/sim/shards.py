@@ -14,7 +14,6 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 
 from protovine import records
-from protovine.sim.faults import Drift
 from protovine.sim.invariants import Invariants, Place
 from protovine.sim.scenario import Scenario
 from protovine.sim.simulator import START, Abroad, Happened
@@ -23,12 +22,10 @@ from protovine.sim.simulator import START, Abroad, Happened
 def can_be_sharded(scenario: Scenario) -> bool:
     """Whether all nodes need not be in one simulator.
 
-    Links must delay. No drift may draw random numbers for all nodes, and nodes may share neither a medium, nor a
-    topology that changes, nor a trace of devices.
+    Links must delay, and nodes may share neither a medium, nor a topology that changes, nor a trace of devices.
     """
-    draws = any(isinstance(fault, Drift) and fault.change == "labels" for fault in scenario.faults)
     shared = scenario.medium is not None or scenario.changes is not None or bool(scenario.devices)
-    return scenario.link.delay_ns > 0 and not draws and not shared
+    return scenario.link.delay_ns > 0 and not shared
 
 
 class ShardBooks(Invariants):

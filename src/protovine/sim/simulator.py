@@ -113,7 +113,7 @@ class Simulator:
         self.happened: list[Happened] | None = None
         self._arrived = 0
         self._left = sum(map(len, scenario.at_ns))
-        self._streams = Streams(scenario.x, scenario.y, scenario.seed)
+        self._streams = Streams(scenario.x, scenario.y, scenario.seed, scenario.measured)
         self._retunes: list[Retune] = []
         self._train_periods: dict[int, int] = {}  # As the settings say.
         self._speeds: dict[int, float] = {}

@@ -32,7 +32,7 @@ def scenario(seed: int) -> Experiment:
         {"kind": "crash", "node": 0, "at_s": 0.6, "restart_s": 1.1, "keeps_state": bool(draw.random() < 0.5)},
         {"kind": "join", "node": n - 1, "at_s": 0.4},
         {"kind": "partition", "group": [0, 1, n - 1], "at_s": 0.5, "until_s": 0.9},
-        {"kind": "drift", "change": str(draw.choice(["features", "relation"])), "at_s": 0.8},
+        {"kind": "drift", "change": str(draw.choice(["features", "relation", "labels"])), "at_s": 0.8},
         {"kind": "byzantine", "node": 2, "attack": "random-labels", "at_s": 0.7},
     ]
     if preset != "isolated":

@@ -144,6 +144,7 @@ def build(settings: RunSettings, data: stream.DataSet, seed: int) -> Built:
         changes=changes,
         medium=medium,
         devices=() if swarm.centralised else tuple(speeds_and_bandwidths(devices.changes)),
+        measured=np.sort(order[:cut]),
     )
     late = {fault.node for fault in settings.faults if isinstance(fault, ByzantineFault)}
     if not swarm.centralised:
