@@ -228,6 +228,16 @@ def test_all_systems_are_judged_on_the_samples_that_no_node_missed(
     assert judged["isolated"] == judged["paper-base"] == judged["centralised"]
 
 
+def test_a_recorded_run_that_ends_with_a_sample_of_a_node_that_is_down_has_the_ages_of_the_run(tmp_path: Path) -> None:
+    # All but node 1 are down at the end, and the last sample is one of theirs.
+    faults = [{"kind": "crash", "node": node, "at_s": 2.0} for node in (0, 2, 3, 4)]
+    experiment = small(presets="paper-base", swarm={"arrivals": "clock"}, faults=faults, seeds=1)
+    (made,) = protovine.run(experiment, out=tmp_path / "out").runs
+    (again,) = measured_runs(tmp_path / "out")
+    assert again.report.mean_s == made.metrics["aoi_mean_s"]
+    assert again.report.version_mean == made.metrics["version_age_mean"]
+
+
 def test_a_server_beside_byzantine_nodes_has_its_own_ages(tmp_path: Path) -> None:
     experiment = small(presets="server", swarm={"byzantine": "label-flip:1"}, seeds=1)
     (made,) = protovine.run(experiment, out=tmp_path / "out").runs

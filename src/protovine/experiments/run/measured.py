@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from protovine.age import AgeReport, TrainingReport, measure_age, measure_training
+from protovine.age.measure import last_samples
 from protovine.columns import Columns
 from protovine.errors import ConfigError, DataError
 from protovine.experiments.define.config import RunSettings, read_toml
@@ -26,7 +27,7 @@ from protovine.experiments.run.ages import (
 )
 from protovine.experiments.run.folder import read_result
 from protovine.experiments.run.trace import trace_name
-from protovine.records import Arrived, read_trace
+from protovine.records import read_trace
 
 # How many pairs are listed: those of the largest mean ages.
 PAIRS_MAX = 10_000
@@ -211,8 +212,8 @@ def _measured(path: Path, settings: RunSettings | None) -> MeasuredRun:
     judged = _nodes(header, "honest", everyone, path) & _nodes(header, "traced", everyone, path)
     judged -= _nodes(header, "incomplete", (), path)
     links = judged_links(neighbours, judged, records, _whole_number(header, "partners", path))
-    # A run ends with its last local sample; a trace without arrivals ends with its last record.
-    end_ns = int(records.of(Arrived)["at_ns"].max(initial=0)) or records.end_ns
+    # A run ends with its last local sample, also one of a node that is down; a trace without any with its last record.
+    end_ns = max(last_samples(records).values(), default=0) or records.end_ns
     start_ns = _whole_number(header, "start_ns", path)
     if start_ns > end_ns:
         raise DataError(f"the trace {path} must start between 0 and {end_ns} ns, got {start_ns}")
