@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,7 @@ def test_settings_become_a_prediction(changed: dict[str, Any], mean_s: float) ->
         ({"swarm": {"lag_s": 8.0}}, "nodes start one after another"),
         ({"swarm": {"arrivals": "clock"}}, "not as a Poisson process"),
         ({"swarm": {"split": "quantity-skew:0.5"}}, "different rates"),
+        ({"swarm": {"split": "label-skew:0.5", "order": "sequential"}}, "turns come faster"),
         ({"swarm": {"byzantine": "flood:1"}}, "Byzantine nodes: flood:1"),
         ({"swarm": {"label_delay_s": 9.0}}, "labels arrive after"),
         ({"swarm": {"clock_skew_s": 1.0}}, "clocks are off"),
@@ -188,6 +190,17 @@ def test_a_recorded_run_has_the_ages_of_the_run(folder: Any) -> None:
         assert 5 == len(json["ages"]["worst_pairs"])
     assert [None, None] == [again[2].ages, again[2].report.mean_s]
     assert [1] == [run.seed for run in measured_runs(path, ("paper-base",), (1,))]
+
+
+def test_samples_without_a_label_in_the_data_are_named(tmp_path: Path) -> None:
+    x = np.arange(120) % 2
+    y = np.where(np.arange(120) % 3 == 0, -1, x)
+    labels = [None if code < 0 else int(code) for code in y]
+    experiment = protovine.Experiment(presets="paper-base", data=(x[:, np.newaxis].astype(float), labels), seeds=1)
+    (made,) = protovine.run(experiment, out=tmp_path / "out").runs
+    (again,) = measured_runs(tmp_path / "out")
+    for found in (made.ages, again.ages):
+        assert "some samples have no label" in verdict([found]).words
 
 
 def test_settings_of_links_do_not_apply_to_real_links(folder: Any) -> None:

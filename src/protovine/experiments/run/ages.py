@@ -17,7 +17,7 @@ from protovine.age.report import BatchMeans, SteadyAges
 from protovine.columns import Columns
 from protovine.errors import ConfigError
 from protovine.experiments.define.config import RunSettings
-from protovine.records import Sent
+from protovine.records import Arrived, Sent
 from protovine.stream import parse_split
 from protovine.system.settings import LogSettings, ServerSettings, WholeSetSettings
 from protovine.topology import is_changing
@@ -181,6 +181,10 @@ def expected_ages(settings: RunSettings, neighbours: Sequence[Sequence[int]]) ->
         (parse_split(swarm.split).uneven and not sequential, "nodes sample at different rates"),
         (sequential and swarm.labelled < 1, "a turn without a label shares nothing"),
         (
+            parse_split(swarm.split).uneven and sequential,
+            "nodes have different numbers of samples, so that turns come faster towards the end",
+        ),
+        (
             bool(swarm.clock_skew_s or swarm.clock_drift_ppm),
             "clocks are off, and receivers date samples from the future as now",
         ),
@@ -208,6 +212,13 @@ def expected_ages(settings: RunSettings, neighbours: Sequence[Sequence[int]]) ->
     if swarm.label_delay_s > WARM_UP_AGES * theory.mean_s:
         reasons += ("labels arrive after the warm-up, which is left out",)
     return Expected(theory, reasons)
+
+
+def with_trace(expected: Expected | None, records: Columns) -> Expected | None:
+    """``expected`` with what only the trace of a run tells: that some samples of the data have no label."""
+    if expected is None or not (records.of(Arrived)["truth"] < 0).any():
+        return expected
+    return replace(expected, reasons=(*expected.reasons, "some samples have no label in the data, and share nothing"))
 
 
 def verdict(runs: Sequence[RunAges]) -> Verdict:

@@ -15,7 +15,7 @@ from protovine import metrics
 from protovine.age import AgeReport, TrainingReport, measure_age, measure_training
 from protovine.columns import Columns
 from protovine.experiments.define.config import RunSettings
-from protovine.experiments.run.ages import Expected, RunAges, expected_ages, judged_links
+from protovine.experiments.run.ages import Expected, RunAges, expected_ages, judged_links, with_trace
 from protovine.experiments.run.result import Run
 from protovine.experiments.run.series import GRID, series
 from protovine.experiments.run.trace import Recorder, RunDescription
@@ -97,6 +97,7 @@ def judge(
     }
     if not run.judged:
         found = dict.fromkeys(found)
+    expected = with_trace(expected, held)
     run_ages = RunAges.of(ages, expected, training) if ages and expected else None
     return Run(
         preset=run.preset,

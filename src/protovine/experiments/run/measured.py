@@ -24,6 +24,7 @@ from protovine.experiments.run.ages import (
     steady_json,
     training_json,
     verdict,
+    with_trace,
 )
 from protovine.experiments.run.folder import read_result
 from protovine.experiments.run.trace import trace_name
@@ -219,6 +220,6 @@ def _measured(path: Path, settings: RunSettings | None) -> MeasuredRun:
         raise DataError(f"the trace {path} must start between 0 and {end_ns} ns, got {start_ns}")
     report = measure_age(records, links, end_ns, start_ns=start_ns)
     training = measure_training(records, links, end_ns, start_ns)
-    expected = expected_ages(settings, neighbours) if settings is not None else None
+    expected = with_trace(expected_ages(settings, neighbours), records) if settings is not None else None
     preset, seed = str(header.get("preset", "")), header.get("seed", 0)
     return MeasuredRun(preset, seed, len(neighbours), report, expected, bool(header.get("live")), training)
