@@ -9,7 +9,8 @@ import pytest
 
 from protovine import snapshot
 from protovine.learn import HedgedLVQCore
-from protovine.learn.hedged.amounts import COMPARED_AT
+from protovine.learn.hedged.amounts import COMPARED_AT, rescale
+from protovine.logscale import LogScales, to_log
 from protovine.prototypes import PrototypeSet
 
 DIRECTION = np.array([1.0, -1.0, 0.5, 0.3])
@@ -111,6 +112,20 @@ def test_received_amounts_are_learnt_on_the_scale_too() -> None:
     assert after > before + 0.01
     held = core.prototypes().x.round(6)
     assert sum(tuple(row) in {tuple(each) for each in x[60:400].round(6)} for row in held) > 20
+
+
+def test_a_scale_is_as_if_the_samples_came_on_it() -> None:
+    x, y, at = stream("amounts", n=700)
+    scales = LogScales.of(np.array([0, 2]), np.array([0.0, -1.0]), np.array([0.25, 0.5]))
+    core, other = (HedgedLVQCore(4, 2, ablate=("log-scale",)) for _ in range(2))
+    rescale(core._state, scales)
+    for learner, rows in ((core, x), (other, to_log(x, scales))):
+        learner.learn(rows[:300], y[:300], at[:300])
+        learner.learn_received(PrototypeSet(rows[300:330], y[300:330], np.ones(30), at[300:330]), np.full(30, 7))
+    codes, proba = core.prequential(x[330:], y[330:], at[330:])
+    same, equally = other.prequential(to_log(x[330:], scales), y[330:], at[330:])
+    assert np.array_equal(codes, same) and np.allclose(proba, equally, rtol=1e-9, atol=1e-12)
+    assert np.allclose(to_log(core.prototypes().x, scales), other.prototypes().x, rtol=1e-9, atol=1e-12)
 
 
 def test_a_feature_that_is_reset_is_on_a_linear_scale_again() -> None:

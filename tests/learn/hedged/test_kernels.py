@@ -11,6 +11,9 @@ from protovine.learn import HedgedLVQCore
 from tests.learn.hedged.streams import SECOND, blobs, receive, stream
 from tests.learn.hedged.twin import Twin
 
+# The twin has linear scales.
+LINEAR = ("log-scale",)
+
 
 def assert_equal_to_the_twin(
     x: np.ndarray, codes: np.ndarray, core: HedgedLVQCore, per_local: float, seed: int
@@ -54,7 +57,7 @@ def assert_equal_to_the_twin(
 @pytest.mark.parametrize("name", ["bananas", "image-segments"])
 def test_kernels_equal_the_plain_twin(name: str, per_local: float, ablate: tuple[str, ...]) -> None:
     x, codes, n_classes = stream(name)
-    core = HedgedLVQCore(x.shape[1], n_classes, size_max=50, ablate=ablate)
+    core = HedgedLVQCore(x.shape[1], n_classes, size_max=50, ablate=ablate + LINEAR)
     assert_equal_to_the_twin(x[:200], codes[:200], core, per_local, seed=1)
 
 
@@ -63,13 +66,13 @@ def test_prototypes_at_any_distance_vote_as_in_the_plain_twin(seed: int) -> None
     # Of the last class all are so far from the others that an exponential of the distance is 0 in 64 bits.
     x, codes = blobs(60, 2, 3, seed)
     x += 1000.0 * (codes == 2)[:, None]
-    core = HedgedLVQCore(2, 3, size_max=20, margin=0.2501)
+    core = HedgedLVQCore(2, 3, size_max=20, margin=0.2501, ablate=LINEAR)
     assert_equal_to_the_twin(x, codes, core, per_local=1.0, seed=seed)
 
 
 def test_senders_far_from_all_votes_forget_their_evidence_as_in_the_plain_twin() -> None:
     x, codes, n_classes = stream("image-segments")
-    core = HedgedLVQCore(x.shape[1], n_classes, size_max=50)
+    core = HedgedLVQCore(x.shape[1], n_classes, size_max=50, ablate=LINEAR)
     assert_equal_to_the_twin(x[:80], codes[:80], core, per_local=1.5, seed=1)
 
 
@@ -81,5 +84,5 @@ def test_senders_far_from_all_votes_forget_their_evidence_as_in_the_plain_twin()
 def test_kernels_equal_the_plain_twin_on_random_streams(seed: int, dim: int, n_classes: int, per_local: float) -> None:
     x, codes = blobs(60, dim, n_classes, seed)
     # Repeated samples meet a margin of 1/4 exactly, and rounding would decide.
-    core = HedgedLVQCore(dim, n_classes, size_max=20, margin=0.2501)
+    core = HedgedLVQCore(dim, n_classes, size_max=20, margin=0.2501, ablate=LINEAR)
     assert_equal_to_the_twin(x, codes, core, per_local, seed)
