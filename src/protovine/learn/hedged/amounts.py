@@ -24,6 +24,8 @@ GAIN_MIN = 3.0
 
 def log_scales(s: State) -> LogScales:
     """The features that are on a logarithmic scale."""
+    if not s.log_unit.any():
+        return LINEAR
     columns = np.flatnonzero(s.log_unit)
     return LogScales(columns, s.log_origin[columns], s.log_unit[columns])
 
