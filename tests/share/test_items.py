@@ -396,3 +396,10 @@ def test_what_is_refused_is_said(payload: str, message: str) -> None:
 def test_scales_out_of_range_are_refused(payload: str, message: str) -> None:
     with pytest.raises(CodecError, match=message):
         Scales.decode(bytes.fromhex(payload.replace(" ", "")), LIMITS)
+
+
+def test_a_linear_feature_beside_an_amount_is_refused_beyond_all_features() -> None:
+    log = LogScales.of(np.array([1]), np.array([0.0]), np.array([0.125]))
+    scales = Scales(1, 0, 0, np.array([8, 8]), np.array([1e36, 50.0]), np.zeros(2), np.zeros(2, bool), log)
+    made = scales.vectors(np.array([[255, 255]]))
+    assert made[0, 0] > FEATURE_MAX and made[0, 1] == FEATURE_MAX

@@ -162,8 +162,9 @@ class Scales:
     def vectors(self, codes: NDArray[Any]) -> NDArray[np.float64]:
         """Vectors (n, d) of codes (n, d)."""
         x = from_log((self.offset + codes) * self.step, self.log)
-        if len(self.log.columns):  # The last step of a logarithmic scale may lead beyond.
-            np.clip(x, -FEATURE_MAX, FEATURE_MAX, out=x)
+        at = self.log.columns
+        if len(at):  # The last step of a logarithmic scale may lead beyond.
+            x[:, at] = np.clip(x[:, at], -FEATURE_MAX, FEATURE_MAX)
         return x
 
     def of_means(self) -> Scales:

@@ -25,7 +25,7 @@ class Streams:
     y : int64 array, shape (rows,)
         Samples and class codes, -1 where there is no label.
     seed : int
-        For what is random in a change. Each row has numbers of its own, whoever gets it and whenever.
+        For what is random in a change. The numbers of a row depend on neither the node that gets it nor the time.
     measured : int array, optional
         The rows that give deviations, ranges and the rarest class, and from which a drift of the labels draws: those of
         the data that nodes learn from, without corrupted copies of them. All by default.

@@ -74,11 +74,15 @@ class FirstSamples:
         if len(self) not in COMPARED_AT:
             return None
         now, found = log_scales(s), skewed(np.where(np.isnan(self._x), measured(s.mean, s), self._x))
+        candidates = [scales for scales in (now, found) if len(scales.columns)]
+        if not candidates:
+            return None
         best, learner = LINEAR, beginner()
-        least = self._loss(learner, LINEAR) if len(now.columns) or len(found.columns) else 0.0
-        for scales in (now, found):
+        least = self._loss(learner, LINEAR)
+        for scales in candidates:
             other = beginner()
-            if len(scales.columns) and (loss := self._loss(other, scales)) < least - GAIN_MIN:
+            loss = self._loss(other, scales)
+            if loss < least - GAIN_MIN:
                 best, learner, least = scales, other, loss
         return None if best.same_as(now) else (best, learner)
 

@@ -64,7 +64,7 @@ class Latency(Durations):
     def __init__(self) -> None:
         super().__init__()
         self._known_ns: dict[int, int] = {}
-        self._learnt: dict[int, tuple[int, int]] = {}  # Incarnation and samples that the newest message told of.
+        self._learnt: dict[int, tuple[int, int]] = {}  # Incarnation and samples of the newest message.
 
     def expect(self, peer: int, created_ns: int) -> None:
         """A message of ``peer`` made at ``created_ns`` is known already, for example from a snapshot."""
