@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 from protovine.errors import MissingKeysError, SampleError
-from protovine.net import MemberName, PlainEnvelope
+from protovine.net import MemberName, PlainEnvelope, tasks
 from protovine.net.causes import Causes
 from protovine.net.clock import Clock
 from protovine.net.feeding import feed
@@ -412,6 +413,63 @@ def test_a_source_that_breaks_ends_the_run_with_its_error() -> None:
         assert one.tally.samples == 1 and hub.there == {}
 
     run(scenario())
+
+
+@pytest.mark.parametrize("saves", [False, True])
+def test_a_node_that_is_stopped_lets_its_sink_write_what_waits(saves: bool, tmp_path: Path) -> None:
+    closed: list[bool] = []
+
+    async def scenario() -> None:
+        hub = Hub()
+        with contextlib.ExitStack() as stack:
+            store = stack.enter_context(Store(tmp_path)) if saves else None
+            one = runtime_of(hub, 1, store=store, snapshot_s=3600.0)
+
+            async def feed() -> None:
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    for _ in range(20):  # As a sink that waits for its broker.
+                        await asyncio.sleep(0.01)
+                    closed.append(1 in hub.there)
+
+            running = asyncio.create_task(one.run(feed))
+            await until(lambda: 1 in hub.there)
+            one.stop()
+            await running
+            assert closed == [True], "before the node leaves"
+
+    run(scenario())
+
+
+def test_a_sink_that_hangs_or_breaks_while_it_is_closed_does_not_keep_the_state_from_being_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "_CLOSING_S", 0.1)
+
+    async def scenario(closing: Callable[[], Awaitable[object]]) -> None:
+        with Store(tmp_path) as store:
+            one = runtime_of(Hub(), 1, store=store, snapshot_s=3600.0)
+
+            async def feed() -> None:
+                sample(one, 3)
+                one.stop()
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    await closing()
+
+            try:
+                await one.run(feed)
+            finally:
+                assert one.tally.snapshots == 1
+
+    async def breaks() -> None:
+        raise ZeroDivisionError
+
+    run(scenario(asyncio.Event().wait))
+    with pytest.raises(ZeroDivisionError):
+        run(scenario(breaks))
 
 
 def test_labels_that_come_late_or_for_nothing(tmp_path: Path) -> None:

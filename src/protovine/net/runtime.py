@@ -43,6 +43,7 @@ from protovine.net.states import Action
 from protovine.net.status import ControlLike, SinkLike, SourceLike, status
 from protovine.net.store import Store
 from protovine.net.tally import HELLO, PeerGroup, PeerKey, Tally
+from protovine.net.tasks import end_all
 from protovine.net.transport import Channel, Transport
 from protovine.net.trusting import Trusting
 from protovine.node import Node, pump
@@ -180,11 +181,10 @@ class Runtime:
             if self._bug is not None:
                 raise self._bug
         finally:
-            for task in [*self._tasks, *others]:
-                task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.gather(*self._tasks, return_exceptions=True)
+            await end_all(others, self._tasks)
             self._leave()
+        if feeding is not None and feeding.done() and not feeding.cancelled():
+            feeding.result()  # A source or sink may fail while it is closed.
 
     def stop(self) -> None:
         """End `run` soon; from the loop's thread."""
