@@ -26,17 +26,23 @@ class SocketMeter:
 
     def __init__(self, headers: bool = False) -> None:
         self.headers = headers
-        self._sent: dict[int, tuple[int, int]] = {}
+        # Sent and received by each socket that was there at the last `read`, and by all that were there before.
+        self._open: dict[int, tuple[int, int]] = {}
+        self._gone = (0, 0)
 
     def read(self) -> tuple[int, int] | None:
         """Bytes (sent, received) so far; None where the system does not tell."""
         if sys.platform != "linux":
             return None
+        found: dict[int, tuple[int, int]] = {}
         for name in os.listdir("/proc/self/fd"):
             try:
                 kind, _, inode = os.readlink(f"/proc/self/fd/{name}").partition(":")
                 if kind != "socket":
                     continue
+                number = int(inode.strip("[]"))
+                if number in self._open:
+                    found[number] = self._open[number]  # Should it not tell this time.
                 with socket.socket(fileno=os.dup(int(name))) as one:
                     if one.type != socket.SOCK_STREAM or one.family not in (socket.AF_INET, socket.AF_INET6):
                         continue
@@ -50,5 +56,14 @@ class SocketMeter:
                 if self.headers:
                     out, into = struct.unpack_from("=II", info, _SEGMENTS_AT)
                     sent, received = sent + header * out, received + header * into
-                self._sent[int(inode.strip("[]"))] = sent, received
-        return sum(sent for sent, _ in self._sent.values()), sum(received for _, received in self._sent.values())
+                found[number] = sent, received
+        for number, (sent, received) in self._open.items():
+            now = found.get(number)
+            # Numbers are used again, for a socket that has counted less.
+            if now is None or now[0] < sent or now[1] < received:
+                self._gone = self._gone[0] + sent, self._gone[1] + received
+        self._open = found
+        return (
+            self._gone[0] + sum(sent for sent, _ in found.values()),
+            self._gone[1] + sum(received for _, received in found.values()),
+        )
