@@ -114,7 +114,10 @@ def test_no_item_ends_a_source(items: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("waits", [True, False])
-def test_an_error_of_the_object_ends_the_source_with_its_line(waits: bool, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("error", [OSError, SystemExit])
+def test_an_error_of_the_object_ends_the_source_with_its_line(
+    waits: bool, error: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
     class Broken:
         def events(self) -> Any:
             return self._waiting() if waits else self._blocking()
@@ -125,10 +128,11 @@ def test_an_error_of_the_object_ends_the_source_with_its_line(waits: bool, caplo
 
         def _blocking(self) -> Iterator[Any]:
             yield {"x": {"wind": 1}}
-            raise OSError("the bus does not answer")
+            raise error("the bus does not answer")
 
     source = OwnSource(SCHEMA, Broken(), code="barn:Broken")
-    with pytest.raises(DataError, match=r"^source.code: barn:Broken raised OSError: the bus .* \(.*test_own.py:\d+\)$"):
+    said = rf"^source.code: barn:Broken raised {error.__name__}: the bus .* \(.*test_own.py:\d+\)$"
+    with pytest.raises(DataError, match=said):
         collect(source)
     assert (1, False) == (source.taken, source.connected)
     assert "_blocking" in caplog.text, "the log has the traceback"
@@ -210,7 +214,8 @@ def test_a_sink_gets_outputs_in_order_and_is_closed() -> None:
     assert (1, True, False) == (sink.dropped, sink.closed, sink.connected)
 
 
-def test_errors_of_a_sink_are_said_once_in_a_row_and_lose_one_output_each() -> None:
+@pytest.mark.parametrize("error", [ValueError, SystemExit])
+def test_errors_of_a_sink_are_said_once_in_a_row_and_lose_one_output_each(error: type[BaseException]) -> None:
     said: list[tuple[str, str]] = []
     taken = threading.Semaphore(0)
 
@@ -218,7 +223,7 @@ def test_errors_of_a_sink_are_said_once_in_a_row_and_lose_one_output_each() -> N
         def put(self, output: Output) -> None:
             try:
                 if output.prediction == "dry":
-                    raise ValueError("no water")
+                    raise error("no water")
             finally:
                 taken.release()
 
@@ -233,7 +238,7 @@ def test_errors_of_a_sink_are_said_once_in_a_row_and_lose_one_output_each() -> N
     asyncio.run(run())
     assert 2 == sink.dropped
     assert [0, 1] == [int("outputs again" in text) for _, text in said]
-    assert "barn:Faulty raised ValueError: no water" in said[0][1] and "test_own.py" in said[0][1]
+    assert f"barn:Faulty raised {error.__name__}: no water" in said[0][1] and "test_own.py" in said[0][1]
 
 
 def test_a_sink_whose_device_hangs_keeps_neither_the_node_nor_its_end() -> None:

@@ -116,7 +116,7 @@ class OwnSink(ReportingSink):
             try:
                 self._given.put(_decode(data))
                 self._error = ""
-            except Exception as error:  # The user's code may raise anything.
+            except (Exception, SystemExit) as error:  # The user's code may raise anything, also by `sys.exit`.
                 if not self._error:
                     _log.debug("sink.code: %s raised an error", self._code, exc_info=error)
                 self._error = with_place(error)
@@ -124,5 +124,5 @@ class OwnSink(ReportingSink):
         if callable(close := getattr(self._given, "close", None)):
             try:
                 close()
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 self._error = f"{with_place(error)} in close"

@@ -130,7 +130,7 @@ class OwnSource(ParsedSource):
                 async with contextlib.aclosing(_from_thread(iter(stream))) as items:
                     async for item in items:
                         yield item
-        except Exception as error:  # The user's code may raise anything.
+        except (Exception, SystemExit) as error:  # The user's code may raise anything, also by `sys.exit`.
             _log.error("source.code: %s raised an error", self._code, exc_info=error, extra={"reason": "source"})
             raise DataError(f"source.code: {self._code} raised {with_place(error)}") from error
         finally:
@@ -152,7 +152,7 @@ async def _from_thread(items: Iterator[Any]) -> AsyncGenerator[Any]:
             item, error = _End, None
             try:
                 item = next(items, _End)
-            except Exception as raised:
+            except BaseException as raised:  # Else nobody would hear that the thread has ended.
                 error = raised
             with contextlib.suppress(RuntimeError):  # The loop has ended meanwhile.
                 loop.call_soon_threadsafe(settle, future, item, error)
