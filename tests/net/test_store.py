@@ -419,6 +419,27 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
         assert store.load().state == {"format": FORMAT, "x": 1}
 
 
+@pytest.mark.parametrize("call", [1, 2])
+def test_a_snapshot_that_cannot_get_its_name_is_a_failure_like_others(call: int, tmp_path: Path) -> None:
+    """As where something else has the name of the snapshot before."""
+    renames, real = iter(range(1, 3)), os.replace
+
+    def replace(source: Path, target: Path) -> None:
+        if next(renames) == call:
+            raise IsADirectoryError(21, "Is a directory")
+        real(source, target)
+
+    with Store(tmp_path) as store:
+        store.save({"x": 1})
+        with mock.patch.object(module.os, "replace", replace), pytest.raises(IsADirectoryError):
+            store.save({"x": 2})
+        assert store.failure == "Is a directory"
+        assert store.load().state == {"format": FORMAT, "x": 1}
+        assert not list(tmp_path.glob("*.part"))
+        store.save({"x": 3})
+        assert store.failure is None and store.load().state == {"format": FORMAT, "x": 3}
+
+
 def test_another_process_cannot_have_the_folder(tmp_path: Path) -> None:
     code = "import sys; from pathlib import Path; from protovine.net.store import Store; Store(Path(sys.argv[1]))"
 

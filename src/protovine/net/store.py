@@ -150,15 +150,15 @@ class Store:
             try:
                 self._write_started()
                 self._write(partial.name, data, rename=False)
+                if newest.exists():
+                    os.replace(newest, self.folder / _PREVIOUS)
+                os.replace(partial, newest)
+                self._sync_folder()
             except OSError as error:
                 self.failure = error.strerror or str(error)
                 with contextlib.suppress(OSError):  # The room may be needed.
                     partial.unlink(missing_ok=True)
                 raise
-            if newest.exists():
-                os.replace(newest, self.folder / _PREVIOUS)
-            os.replace(partial, newest)
-            self._sync_folder()
             self.failure = None
 
     def load(
