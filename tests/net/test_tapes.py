@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from protovine.errors import ConfigError
+from protovine.net import member
 from protovine.net.member import Plan, start_member
 from protovine.net.security.identity import MemberName
 from protovine.net.security.plain import PlainEnvelope
@@ -82,6 +83,13 @@ def test_starts_that_come_to_nothing_leave_the_tapes_as_they_were(
 
     with monkeypatch.context() as patched:
         patched.setattr(ZenohTransport, "open", refuse)
+        for _ in range(3):
+            with pytest.raises(ConfigError, match="cannot be opened"):
+                asyncio.run(start())
+    assert before == {each.name: each.read_bytes() for each in tmp_path.iterdir()}
+
+    with monkeypatch.context() as patched:
+        patched.setattr(member, "assemble", refuse)  # As where the state is of other settings.
         for _ in range(3):
             with pytest.raises(ConfigError, match="cannot be opened"):
                 asyncio.run(start())

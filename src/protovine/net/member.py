@@ -176,19 +176,20 @@ def start_member(plan: Plan) -> Iterator[Started]:
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(Store(plan.state)) if plan.state is not None else None
         tape = stack.enter_context(TapeFile(plan.tape, plan.tapes_max)) if plan.tape is not None else None
-        transport = ZenohTransport(plan.member.swarm, plan.member.id, plan.endpoints)
-        made = assemble(plan, store, transport, Clock(), tape)
-        envelope = made.runtime.envelope
-        if isinstance(envelope, Envelope):
-            transport.prove = lambda status, nonce: sign_status(envelope.identity, status, nonce)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, made.runtime.stop)
-        if plan.endpoints.certificates is not None:
-            follow_link_log(made.runtime.refusals.link_refused, made.runtime.refusals.not_accepted)
+        made: Assembled | None = None
         try:
+            transport = ZenohTransport(plan.member.swarm, plan.member.id, plan.endpoints)
+            made = assemble(plan, store, transport, Clock(), tape)
+            envelope = made.runtime.envelope
+            if isinstance(envelope, Envelope):
+                transport.prove = lambda status, nonce: sign_status(envelope.identity, status, nonce)
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, made.runtime.stop)
+            if plan.endpoints.certificates is not None:
+                follow_link_log(made.runtime.refusals.link_refused, made.runtime.refusals.not_accepted)
             yield Started(made.runtime, transport, made.restored, made.notes)
         except ConfigError:
-            if tape is not None and not made.runtime.joined:
+            if tape is not None and (made is None or not made.runtime.joined):
                 tape.withdraw()
             raise
