@@ -436,9 +436,8 @@ class Runtime:
             _log.info("lost the link to %s", name, extra={"peer": name})
         elif action is Action.REOPEN:
             names = ", ".join(self.tally.name(peer) for peer in peers[:5]) or "any other member"
-            _log.warning("no sign of %s: opening the network again", names)
             self.tally.reopened += 1
-            self._reopening.start()
+            self._reopening.start(f"no sign of {names}: opening the network again")
         elif action is Action.RENEW:
             self._reopening.start()
 
