@@ -47,7 +47,7 @@ def read_tables(path: Path, what: str) -> dict[str, Any]:
         return tomllib.loads(path.read_bytes().decode("utf-8-sig"))  # Editors on Windows begin files with a mark.
     except OSError as error:
         raise ConfigError(f"cannot read the {what} {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # Of more digits or brackets than Python reads, too.
         raise ConfigError(f"{path} is not valid TOML: {error}") from None
 
 
@@ -98,7 +98,7 @@ def assignment(text: str) -> dict[str, Any]:
         raise ConfigError(f"--set takes key=value, got '{text}'")
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         parsed = value.strip()
     return nested(key.strip(), parsed)
 

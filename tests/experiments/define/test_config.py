@@ -196,8 +196,10 @@ def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     assert {"gossip": {"fanout": 2}, "data": {"limit": 300}} == read_toml(tmp_path / "e.toml")
 
 
-def test_a_file_that_is_not_toml_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "bad.toml").write_text("gossip = [")
+@pytest.mark.parametrize("value", ["[", "9" * 5000, "[" * 100_000], ids=["open", "digits", "brackets"])
+def test_a_file_that_is_not_toml_is_refused(tmp_path: Path, value: str) -> None:
+    (tmp_path / "bad.toml").write_text(f"gossip = {value}")
+    assert {"gossip": value} == assignment(f"gossip={value}"), "it is a text"
     with pytest.raises(ConfigError, match="not valid TOML"):
         read_toml(tmp_path / "bad.toml")
     with pytest.raises(ConfigError, match="No such file"):

@@ -295,3 +295,27 @@ def test_a_signal_reloads_at_once(tmp_path: Path) -> None:
             asyncio.get_running_loop().remove_signal_handler(1)
 
     asyncio.run(play())
+
+
+def test_a_bug_in_reading_one_file_does_not_end_the_watch(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    found: list[float | Exception] = [30.0]
+
+    def read() -> dict[str, Any]:
+        if isinstance(found[0], Exception):
+            raise found[0]
+        return {"node": {"snapshot_s": found[0]}}
+
+    async def play() -> None:
+        async with swarm("ann") as (ann,):
+            reloader = Reloader(ann, read=read)
+            watching = asyncio.ensure_future(reloader.watch())
+            found[0] = ZeroDivisionError("none of ours")
+            reloader.request()
+            await until(lambda: "none of ours" in caplog.text)
+            found[0] = 5.0
+            reloader.request()
+            await until(lambda: 5.0 == ann.snapshots.period_s)
+            watching.cancel()
+
+    asyncio.run(play())
+    assert "a bug while files were reloaded" in caplog.text
