@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from protovine.net import issue, load_member
-from protovine.net.asking import ask_proved
+from protovine.net.asking import ask_proved, ask_status
 from protovine.net.security.proof import sign_status
 from protovine.net.transport import Endpoints, open_session
-from tests.net.test_service import Processes, command, endpoint, nodes, prepare, wait_for
+from tests.net.test_service import Processes, command, endpoint, nodes, ports, prepare, wait_for
 
 pytest.importorskip("zenoh", reason="the extra `net` is not installed")
 
@@ -76,3 +76,49 @@ def test_a_false_status_takes_no_signed_ones_place_and_is_named_without_one(node
         lies.undeclare()
     finally:
         session.close()
+
+
+MALFORMED = [
+    b'{"id": 8}',
+    b'{"id": 8, "name": 7}',
+    b'{"id": 8, "name": "eve", "peers": [7]}',
+    b'{"id": 8, "name": "eve", "peers": [{"id": 1}]}',
+    b'{"id": 8, "name": "eve", "up_s": "long"}',
+    b'{"id": 8, "name": "eve", "refused": {"stale": "many"}}',
+    b'{"id": 8, "name": "eve", "forgotten": [{"id": 1, "ranges": 7}]}',
+    b'{"id": 8, "name": "eve", "warnings": [7]}',
+    b'{"id": 8, "name": "eve", "other": ' + b"9" * 5000 + b"}",
+    b'{"id": 8, "name": "eve", "other": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    b'{"id": 8, "name": "\\ud800"}',
+    '{"id": 8, "name": "eve"}'.encode("utf-16"),
+]
+
+
+def test_what_is_no_status_is_left_out_and_one_that_lacks_counts_is_shown(tmp_path: Path) -> None:
+    """Any process of an open network answers what it likes, and so does a member that lies."""
+    (port,) = ports(1)
+    there = f"tcp/127.0.0.1:{port}"
+    session = open_session(Endpoints((there,), ()))
+    answers = iter(MALFORMED)
+    try:
+        declared = [
+            session.declare_queryable(
+                "protovine/barn/7/status", lambda query: _say(query, 7, b'{"id":7,"name":"bob"}')
+            ),
+            session.declare_queryable("protovine/barn/8/status", lambda query: _say(query, 8, next(answers))),
+        ]
+        for malformed in MALFORMED:
+            assert {7: b'{"id":7,"name":"bob"}'} == ask_status("barn", Endpoints((), (there,), "client"), 5.0), (
+                malformed
+            )
+        answers = iter(MALFORMED[2:])
+        done = command("status", "--connect", there, "--plain", "barn", cwd=tmp_path)
+        assert 0 == done.returncode, done.stderr
+        assert ["node", "bob"] == [line.split()[0] for line in done.stdout.splitlines()]
+        assert 2 == len(declared)
+    finally:
+        session.close()
+
+
+def _say(query: Any, member: int, status: bytes) -> None:
+    query.reply(f"protovine/barn/{member}/status", status)

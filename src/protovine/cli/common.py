@@ -132,29 +132,31 @@ def status_rows(found: Sequence[dict[str, Any] | None]) -> list[tuple[str, ...]]
         if status is None:
             rows.append(("…", *[""] * (len(rows[0]) - 1)))
             continue
-        ages = [peer["age_s"] for peer in status["peers"] if peer["age_s"] is not None and not peer.get("revoked")]
-        there = sum(peer["alive"] for peer in status["peers"])
-        accuracy = status["accuracy"]
-        revoked = [peer["name"] for peer in status["peers"] if peer.get("revoked")]
-        known = len(status["peers"]) - len(revoked)
-        forgotten = [each["name"] for each in status.get("forgotten", ())]
+        peers = status.get("peers", ())
+        ages = [peer["age_s"] for peer in peers if peer.get("age_s") is not None and not peer.get("revoked")]
+        revoked = [peer["name"] for peer in peers if peer.get("revoked")]
+        forgotten = [each.get("name", str(each["id"])) for each in status.get("forgotten", ())]
         rows.append(
             (
                 status["name"],
-                f"{status['up_s']:.0f}",
-                f"{status['samples']:,}",
-                "–" if accuracy is None else f"{accuracy:.3f}",
-                f"{status['samples_learnt']:,}",
-                f"{status['prototypes']:,}",
-                f"{status['bytes_sent']:,}",
-                f"{there} of {known}"
+                _or_dash(status.get("up_s"), ".0f"),
+                _or_dash(status.get("samples"), ","),
+                _or_dash(status.get("accuracy"), ".3f"),
+                _or_dash(status.get("samples_learnt"), ","),
+                _or_dash(status.get("prototypes"), ","),
+                _or_dash(status.get("bytes_sent"), ","),
+                f"{sum(peer.get('alive', False) for peer in peers)} of {len(peers) - len(revoked)}"
                 + (f", revoked: {' '.join(revoked)}" if revoked else "")
                 + (f", forgotten: {' '.join(forgotten)}" if forgotten else ""),
-                f"{max(ages):.1f}" if ages else "–",
-                f"{sum(status['refused'].values()):,}",
+                _or_dash(max(ages, default=None), ".1f"),
+                f"{sum(status.get('refused', {}).values()):,}",
             )
         )
     return rows
+
+
+def _or_dash(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)
 
 
 @contextmanager

@@ -179,7 +179,7 @@ def status(
 
 def _tell_silent(found: list[dict[str, Any]]) -> None:
     """Name the members that others know, and that gave no answer."""
-    known = {peer["name"] for status in found for peer in status["peers"] if not peer["revoked"]}
+    known = {peer["name"] for status in found for peer in status.get("peers", ()) if not peer.get("revoked")}
     silent = sorted(known - {status["name"] for status in found})
     if silent:
         echo(f"no answer from {', '.join(silent)}", err=True)
@@ -195,7 +195,7 @@ def _hints(found: list[dict[str, Any]]) -> list[str]:
             f"not signed: {names}. It runs an earlier version, its certificate has ended, or another member answers "
             "in its name"
         )
-    revoked = {peer["name"] for status in found for peer in status["peers"] if peer["revoked"]}
+    revoked = {peer["name"] for status in found for peer in status.get("peers", ()) if peer.get("revoked")}
     revoked |= {status["name"] for status in found if status.get("revoked")}
     if revoked:
         hints.append(

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from protovine.errors import ConfigError, RemoteProtocolError, suggest
-from protovine.net.asking import query
+from protovine.net.asking import ask_in
 from protovine.net.operate import load_signer
-from protovine.net.security.identity import MAY_FORGET, MemberName, Tombstone, load_trust, name_of
+from protovine.net.security.identity import MAY_FORGET, MemberName, Tombstone, Trust, load_trust, name_of
 from protovine.net.security.orders import offer, read_tombstone, sign_tombstone
 from protovine.net.transport import Endpoints, open_session
 from protovine.net.zenoh_library import zenoh_module
@@ -86,7 +86,7 @@ def bury_in_swarm(
         )
     session = open_session(endpoints, denied)
     try:
-        found = _asked(session, trust.swarm, timeout_s)
+        found = _asked(session, trust, timeout_s)
         if not found:
             raise ConfigError(f"no member answered at {', '.join(endpoints.connect)}: nothing was signed")
         member = MemberName(trust.swarm, who, _id_of(who, found) if id is None else id)
@@ -100,7 +100,7 @@ def bury_in_swarm(
         while True:
             session.put(f"protovine/{trust.swarm}/all/revocations", offer([data]), congestion_control=block)
             time.sleep(_ASK_S)
-            found |= _asked(session, trust.swarm, 2.0)
+            found |= _asked(session, trust, 2.0)
             took = {name for name, status in found.items() if _has(status, stone)}
             if took == found.keys() or time.monotonic() > deadline_s:
                 return Buried(stone, operator.name, tuple(sorted(took)), tuple(sorted(found.keys() - took)))
@@ -108,15 +108,15 @@ def bury_in_swarm(
         session.close()
 
 
-def _asked(session: Any, swarm: str, timeout_s: float) -> dict[str, dict[str, Any]]:
+def _asked(session: Any, trust: Trust, timeout_s: float) -> dict[str, dict[str, Any]]:
     """The status of every member that answers, by name."""
-    answers = map(json.loads, query(session, swarm, "*", "status", timeout_s).values())
+    answers = map(json.loads, ask_in(session, trust.swarm, timeout_s, trust)[0].values())
     return {str(status["name"]): status for status in answers}
 
 
 def _id_of(who: str, found: dict[str, dict[str, Any]]) -> int:
     """The id of a member that one of those that answer is, or has met."""
-    ids = {str(peer["name"]): int(peer["id"]) for status in found.values() for peer in status["peers"]}
+    ids = {str(peer["name"]): int(peer["id"]) for status in found.values() for peer in status.get("peers", ())}
     ids |= {name: int(status["id"]) for name, status in found.items()}
     if who not in ids:
         raise ConfigError(f"no member that answers has met {who!r}{suggest(who, ids)}: its number helps (--id)")
@@ -127,6 +127,6 @@ def _has(status: dict[str, Any], stone: Tombstone) -> bool:
     """Whether a member has forgotten what a tombstone names."""
     return any(
         each["id"] == stone.member.id
-        and any(since <= stone.since_ns and stone.until_ns <= until for since, until in each["ranges"])
+        and any(since <= stone.since_ns and stone.until_ns <= until for since, until in each.get("ranges", ()))
         for each in status.get("forgotten", ())
     )
