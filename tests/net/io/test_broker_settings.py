@@ -18,6 +18,7 @@ SCHEMA = Schema(("wind", "sky=clear", "sky=grey"), ("dry", "wet"))
         ({"topics": ["#/a"]}, r"^in a topic \+ stands for a level"),
         ({"topics": ["a/+b"]}, r"^in a topic \+ stands for a level"),
         ({"topics": [""]}, "^a topic must be a text of 1 to 65535 bytes"),
+        ({"topics": ["barn\n"]}, r"^a topic must have no control characters, got 'barn\\n'$"),
         ({"port": 0}, "^port must be between 1 and 65535, got 0$"),
         ({"qos": 3}, r"^qos must be 0 \(at most once\), 1 \(at least once\) or 2 \(exactly once\), got 3$"),
         ({"queue": 0}, "^queue must be between 1 and "),

@@ -85,6 +85,7 @@ def test_different_devices_have_different_names(devices):
 
 def test_topics_of_outputs_are_topics():
     assert "p/a/b/c_/d/e" == DeviceTopic("p/{device}/e").of("/a//b#c+/d")
+    assert "p/______ä😀" == DeviceTopic("p/{device}").of("\n\x7f\x85\ud800\ufdd0\U0001ffffä😀")
     with pytest.raises(ConfigError, match="is the only name in braces"):
         DeviceTopic("p/{node}")
 

@@ -313,6 +313,45 @@ def test_a_sink_publishes_every_output_through_restarts_of_the_broker(start):
     assert ["connection"] * 3 == [reason for reason, _ in failures]
 
 
+def test_no_name_of_a_device_ends_a_sink(start):
+    """The broker hangs up at control characters in a topic, and the client refuses topics that are too long."""
+    broker, said = start(), []
+    names = ["barn\n", "a\x01b", "a\ufffeb", "x" * 65_531, "barn"]
+
+    async def main():
+        sink = MqttSink(
+            *("127.0.0.1", "long/{device}"),
+            **{"port": broker.port, "home_assistant": "ha", "failed": lambda *why: said.append(why), **QUICK},
+        )
+        async with aiomqtt.Client("127.0.0.1", broker.port) as client:
+            await client.subscribe("long/#", 1)
+            for name in names:
+                await sink.put(Output(1, 1.5, "wet", {}, 31, "barn", name))
+            topics = [str((await anext(client.messages)).topic) for _ in range(4)]
+        await sink.close()
+        return topics, sink.dropped
+
+    assert (["long/barn_", "long/a_b", "long/a_b", "long/barn"], 1) == run(main())
+    assert [("refused", True)] == [(reason, "long/xxx" in text) for reason, text in said]
+
+
+def test_an_output_for_which_the_broker_hangs_up_does_not_hold_up_the_others(start):
+    broker, said = start("max_packet_size 1000"), []
+
+    async def main():
+        sink = MqttSink("127.0.0.1", "out", port=broker.port, failed=lambda *why: said.append(why), **QUICK)
+        async with aiomqtt.Client("127.0.0.1", broker.port) as client:
+            await client.subscribe("out", 1)
+            await sink.put(Output("x" * 2000, 1.5, "wet", {}, 31, "barn"))
+            await sink.put(output(2))
+            found = json.loads((await anext(client.messages)).payload)["id"]
+        await sink.close()
+        return found, sink.dropped
+
+    assert (2, 1) == run(main())
+    assert ["refused"] == [reason for reason, _ in said if reason != "connection"]
+
+
 def test_a_sink_without_a_broker_counts_what_is_lost_and_ends_in_time():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # No process listens there.

@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from protovine.errors import ConfigError
 
 PLACE = "{device}"
+# Control characters and others for which brokers end the connection (MQTT 3.1.1, section 1.5.3), inside of [].
+_PLANES_END = "".join(map(chr, (plane << 16 | last for plane in range(17) for last in (0xFFFE, 0xFFFF))))
+UNSENDABLE = rf"\0-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef{_PLANES_END}"
 # The wildcards for one level and for any number of levels.
 MQTT, ZENOH = ("+", "#"), ("*", "**")
 
@@ -114,8 +117,8 @@ class DeviceTopic:
     Examples
     --------
     >>> topic = DeviceTopic("predictions/{device}")
-    >>> topic.of("barn/3"), topic.of("rtl_433#Acurite/7"), topic.of("a+b"), topic.of("")
-    ('predictions/barn/3', 'predictions/rtl_433/Acurite/7', 'predictions/a_b', 'predictions/-')
+    >>> topic.of("barn/3"), topic.of("rtl_433#Acurite/7"), topic.of("a+b\\n"), topic.of("")
+    ('predictions/barn/3', 'predictions/rtl_433/Acurite/7', 'predictions/a_b_', 'predictions/-')
     """
 
     def __init__(self, text: str) -> None:
@@ -127,5 +130,5 @@ class DeviceTopic:
         """The topic for outputs of ``device``."""
         if not self.varies:
             return self._text
-        levels = re.sub(r"[+*$?\0]", "_", device).replace("#", "/").split("/")
+        levels = re.sub(rf"[+*$?{UNSENDABLE}]", "_", device).replace("#", "/").split("/")
         return self._text.replace(PLACE, "/".join(filter(None, levels)) or "-")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from protovine.errors import ConfigError, check_range
 from protovine.net.causes import CONNECTION, Report
+from protovine.net.io.devices import UNSENDABLE
 from protovine.net.pacing import TokenBucket
 
 if TYPE_CHECKING:
@@ -297,8 +298,10 @@ def check_qos(qos: int) -> None:
 
 def check_topic(topic: str, *, pattern: bool) -> None:
     """`ConfigError` unless it is a topic, or a topic filter with the wildcards + and # if it is a ``pattern``."""
-    if not isinstance(topic, str) or not 1 <= len(topic.encode(errors="replace")) <= TOPIC_BYTES_MAX or "\0" in topic:
+    if not isinstance(topic, str) or not 1 <= len(topic.encode(errors="replace")) <= TOPIC_BYTES_MAX:
         raise ConfigError(f"a topic must be a text of 1 to {TOPIC_BYTES_MAX} bytes, got {topic!r:.80}")
+    if re.search(f"[{UNSENDABLE}]", topic):
+        raise ConfigError(f"a topic must have no control characters, got {topic!r:.80}")
     if not pattern and ("+" in topic or "#" in topic):
         raise ConfigError(f"a topic to publish to must not have the wildcards + and #, got {topic!r}")
     levels = topic.split("/")

@@ -26,6 +26,9 @@ _POLL_S = 0.01
 ONLINE, OFFLINE = "online", "offline"
 # Devices are named by messages, so there may be any number of them.
 SENSORS_MAX = 256
+# An output is given up if the connection has broken so often while it was sent: brokers end connections for messages
+# that they do not take, such as too long ones, and would do so for ever.
+TRIES_MAX = 5
 
 
 class MqttSink(ReportingSink):
@@ -49,7 +52,8 @@ class MqttSink(ReportingSink):
     classes : sequence of labels
         For that sensor, what predictions can be.
     failed : callable(reason, text), optional
-        Called for every outage of the connection (``connection``; it is made again), as in `Broker.keep_connected`.
+        Called for every outage of the connection (``connection``; it is made again), as in `Broker.keep_connected`,
+        and for the first output that is given up (``refused``).
     **broker
         Other settings of `protovine.net.io.mqtt.Broker`.
 
@@ -103,12 +107,16 @@ class MqttSink(ReportingSink):
         self._queue: DropOldest[tuple[str, bytes]] = DropOldest(queue)
         self._task: asyncio.Task[None] | None = None
         self._sending: tuple[str, bytes] | None = None
+        self._tries = 0  # How often it was sent.
+        self._given_up = 0
 
     @property
     def dropped(self) -> int:
-        """Outputs that were lost: the oldest that waited; after `close`, those that waited then and that come."""
+        """Outputs that were lost: the oldest that waited, and those that the broker does not take; after `close`, those
+        that waited then and that come.
+        """
         unsent = len(self._queue) + (self._sending is not None) if self.closed else 0
-        return self._queue.dropped + self._late + unsent
+        return self._queue.dropped + self._given_up + self._late + unsent
 
     @property
     def connected(self) -> bool:
@@ -165,12 +173,26 @@ class MqttSink(ReportingSink):
     async def _send(self, client: aiomqtt.Client) -> None:
         while True:
             if self._sending is None:
-                self._sending = await self._queue.get()
+                self._sending, self._tries = await self._queue.get(), 0
             while self._new:
-                await client.publish(self._new[0], self._sensors[self._new[0]], 1, True)
+                with contextlib.suppress(ValueError):  # The device has too long a name.
+                    await client.publish(self._new[0], self._sensors[self._new[0]], 1, True)
                 self._new.pop(0)
-            await client.publish(*self._sending, self._qos, self._retain)
+            if self._tries == TRIES_MAX:
+                self._give_up(f"the connection broke {TRIES_MAX} times while it was sent")
+                continue
+            self._tries += 1
+            try:
+                await client.publish(*self._sending, self._qos, self._retain)
+            except ValueError as error:  # The client knows that it cannot be sent, as the topic is too long.
+                self._give_up(str(error))
             self._sending = None
+
+    def _give_up(self, why: str) -> None:
+        assert self._sending is not None
+        self._given_up += 1
+        self._report_once("refused", f"{self.broker}: an output for topic {self._sending[0]!r:.100} is given up: {why}")
+        self._sending = None
 
     def _add_sensor(self, prefix: str, output: Output) -> None:
         """Have Home Assistant show the predictions for a device."""
