@@ -73,8 +73,9 @@ def allowed_hosts(address: str, port: int) -> frozenset[str]:
 class Guard:
     """Refuses requests for other hosts and from other origins, and adds the headers that lock the page.
 
-    A page of another site may send requests here; its Origin betrays it. A name of another site may be made to point
-    here (DNS rebinding); its Host betrays it.
+    A page of another site may send requests here; its Origin betrays it. Browsers send none with what they load into a
+    page, such as images, but they say that another site asks (Sec-Fetch-Site): that may only link to the page. A name
+    of another site may be made to point here (DNS rebinding); its Host betrays it.
     """
 
     def __init__(self, app: App, hosts: frozenset[str]) -> None:
@@ -95,7 +96,7 @@ class Guard:
         hosts, origins = _values(scope, b"host"), _values(scope, b"origin")
         if len(hosts) != 1 or hosts[0].lower() not in self._hosts:
             await _refuse(locked, 421, "this server does not have that name")
-        elif any(origin not in self._origins for origin in origins):
+        elif any(origin not in self._origins for origin in origins) or not _is_own(scope):
             await _refuse(locked, 403, "this server answers only its own page")
         else:
             await self._app(scope, receive, locked)
@@ -108,6 +109,15 @@ def is_token(given: str | None, wanted: str) -> bool:
 
 def _values(scope: Scope, name: bytes) -> list[str]:
     return [value.decode("latin-1") for key, value in scope["headers"] if key.lower() == name]
+
+
+def _is_own(scope: Scope) -> bool:
+    """Whether this server's page asks, a program that is no browser, or somebody who follows a link to the page."""
+    sites = _values(scope, b"sec-fetch-site")
+    if all(site in ("same-origin", "none") for site in sites):
+        return True
+    opens = _values(scope, b"sec-fetch-mode") == ["navigate"] and _values(scope, b"sec-fetch-dest") == ["document"]
+    return opens and scope["method"] == "GET" and scope["path"] == "/"
 
 
 async def _refuse(send: Send, status: int, words: str) -> None:
