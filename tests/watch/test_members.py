@@ -201,3 +201,24 @@ def test_hostile_names_on_the_page(serve, open_page) -> None:
     answers[5] = json.dumps(status(5)).encode()
     watched.wait(lambda: 4 == page.locator("#graph .node").count(), "a new member is shown")
     assert 0 == page.locator("main script").count()
+
+
+def test_a_swarm_that_cannot_be_asked_says_why_and_is_asked_again(serve, open_page, caplog) -> None:
+    answers: list[dict[int, bytes] | Exception] = [{1: json.dumps(status(1)).encode()}]
+
+    def ask() -> dict[int, bytes]:
+        if isinstance(answers[0], Exception):
+            raise answers[0]
+        return answers[0]
+
+    page = open_page(serve(Swarm("barn", ask)).address).ready()
+    message, good = page.page.locator("#message"), answers[0]
+    for error, said in (
+        (ConfigError("the certificate has ended"), "the certificate has ended: the page shows the last answers."),
+        (ZeroDivisionError("none of ours"), "ZeroDivisionError: none of ours: the page shows the last answers."),
+    ):
+        answers[0] = error
+        page.wait(lambda said=said: said == message.inner_text(), said)
+        answers[0] = good
+        page.wait(lambda: message.inner_text().startswith("barn: 80.0 % of the predictions are right"), "it goes on")
+    assert 1 == caplog.text.count("members could not be asked")

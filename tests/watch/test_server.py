@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from protovine.errors import ConfigError, DataError
+from protovine.experiments.run.folder import trace_path
+from protovine.records import Down, read_trace, write_trace
 from protovine.watch.live import Live
 from protovine.watch.recorded import Recorded
-from protovine.watch.server import BODY_BYTES_MAX, STREAMS_MAX, Server
+from protovine.watch.server import BODY_BYTES_MAX, STREAMS_MAX, Server, _Pictures
 from tests.watch.conftest import experiment, serving
 
 
@@ -59,6 +63,20 @@ def test_another_origin_is_refused(server: Server, origin: str) -> None:
     assert 403 == ask(server, "/api/about", Origin=origin)[0]
     allowed = f"http://localhost:{server.port}"
     assert 200 == ask(server, "/api/about", Origin=allowed, Host=f"localhost:{server.port}")[0]
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_another_site_may_only_link_to_the_page(server: Server, site: str) -> None:
+    """What a page loads, such as an image, has no Origin, and a stream that it opens would be kept for it."""
+    image = {"Sec_Fetch_Site": site, "Sec_Fetch_Mode": "no-cors", "Sec_Fetch_Dest": "image"}
+    for path in ("/api/stream?system=default", "/api/about", "/watch.js", "/"):
+        assert 403 == ask(server, path, **image)[0]
+    link = {"Sec_Fetch_Site": site, "Sec_Fetch_Mode": "navigate", "Sec_Fetch_Dest": "document"}
+    assert 200 == ask(server, "/", **link)[0]
+    assert 403 == ask(server, "/", **{**link, "Sec_Fetch_Dest": "iframe"})[0]
+    assert 403 == ask(server, "/api/about", **link)[0]
+    for own in ("same-origin", "none"):
+        assert 200 == ask(server, "/api/about", Sec_Fetch_Site=own)[0]
 
 
 def test_commands_need_the_token_and_must_make_sense(server: Server) -> None:
@@ -110,6 +128,32 @@ def test_the_number_of_streams_is_bounded(server: Server) -> None:
     assert 503 == ask(server, "/api/stream?system=default")[0]
     for connection in opened:
         connection.close()
+
+
+def test_pictures_are_kept_of_few_systems() -> None:
+    class Source:
+        def frame(self, system: str) -> dict[str, str]:
+            return {"system": system}
+
+    async def play() -> int:
+        pictures = _Pictures(Source())  # type: ignore[arg-type]
+        for number in range(1000):
+            assert {"system": str(number)} == await pictures.of(str(number))
+        return len(pictures._newest)
+
+    assert asyncio.run(play()) <= 100
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_trace_of_another_run_is_said(recorded: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(recorded, tmp_path / "run")
+    trace = trace_path(folder, "default", 0)
+    header, records = read_trace(trace)
+    write_trace(trace, header, [*records, Down(10**12, 99)])
+    with serving(Recorded(folder)) as server:
+        while "starting" == (state := json.loads(ask(server, "/api/about")[1])["status"])["state"]:
+            pass
+    assert ("failed", "IndexError: list index out of range") == (state["state"], state["error"])
 
 
 def test_what_cannot_be_served_is_said_in_a_line(server: Server, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from protovine.watch.tuning import tuning_at
 
 # At how many times pictures of the inside of nodes are kept, and for runs of how many nodes at most.
 _INSIDES, _INSIDE_NODES_MAX = 60, 64
+_NOT_AGAIN = "A trace has no prototypes, and the run cannot be computed again"
 
 
 class Recorded:
@@ -66,6 +67,7 @@ class Recorded:
         self._inside_error: str | None = None
         self._thread = threading.Thread(target=self._read, name="protovine-recorded", daemon=True)
         self._again: threading.Thread | None = None
+        self._lock = threading.Lock()
         self._stop = threading.Event()
 
     def start(self) -> None:
@@ -109,18 +111,20 @@ class Recorded:
         if not frames:
             return None
         number = min(len(frames) - 1, max(0, len(frames) - 1 if at is None else at))
-        others = {name: made[number]["recent"] for name, made in self.frames.items() if name != system}
+        made = list(self.frames.items())  # The thread that reads may add one.
+        others = {name: each[number]["recent"] for name, each in made if name != system}
         return {**frames[number], "others": others}
 
     def curves(self, system: str, since: tuple[int, int]) -> dict[str, Any]:
         """All curves."""
-        return curves_of(self.boards, system, since)
+        return curves_of(self.boards.copy(), system, since)
 
     def inside(self, system: str, node: int, at: int | None = None) -> dict[str, Any]:
         """The prototypes of a node at picture ``at``: a trace has none, so the run is computed again."""
-        if self._again is None:
-            self._again = threading.Thread(target=self._compute_again, name="protovine-again", daemon=True)
-            self._again.start()
+        with self._lock:  # Two pages may ask at once.
+            if self._again is None:
+                self._again = threading.Thread(target=self._compute_again, name="protovine-again", daemon=True)
+                self._again.start()
         if self._inside_error:
             return {"error": self._inside_error}
         if system not in self.frames or not 0 <= node < len(self._headers[system].neighbours):
@@ -160,6 +164,9 @@ class Recorded:
                 self._fold(preset, made, ends[preset])
         except ProtovineError as error:
             self._error = str(error)
+        except Exception as error:  # As where the trace is of another run.
+            self._error = f"{type(error).__name__}: {error}"
+            raise
 
     def _fold(self, preset: str, made: list[AnyRecord], end_ns: int) -> None:
         run, settings = self._headers[preset], self._settings.get(preset)
@@ -189,7 +196,10 @@ class Recorded:
         try:
             self._insides_of(self._prepared_again())
         except ProtovineError as error:
-            self._inside_error = f"A trace has no prototypes, and the run cannot be computed again: {error}"
+            self._inside_error = f"{_NOT_AGAIN}: {error}"
+        except Exception as error:
+            self._inside_error = f"{_NOT_AGAIN}: {type(error).__name__}: {error}"
+            raise
 
     def _prepared_again(self) -> Prepared:
         data = self.result["data"]

@@ -41,6 +41,8 @@ TICK_S = 0.25
 # A stream without news sends a comment this often, so that both sides notice a broken connection.
 _HEARTBEAT_S = 5.0
 STREAMS_MAX, BODY_BYTES_MAX = 16, 4096
+# Requests name systems, also those that there are not.
+_PICTURES_MAX = 100
 _TYPES = {
     "html": "text/html; charset=utf-8",
     "css": "text/css; charset=utf-8",
@@ -65,6 +67,8 @@ class _Pictures:
             now_s = time.monotonic()
             if now_s - at_s >= 0.8 * TICK_S:
                 frame = await asyncio.to_thread(self._source.frame, system)
+                if len(self._newest) >= _PICTURES_MAX:
+                    self._newest.clear()
                 self._newest[system] = (now_s, frame)
             return frame
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from protovine.net.operate import Operator
 from protovine.net.security.commands import Action, action_of
 from protovine.watch.members import Members
 from protovine.watch.source import check_command
+
+_log = logging.getLogger("protovine")
 
 PERIOD_S = 1.0
 # What may be done to real nodes, with the arguments that it takes.
@@ -142,6 +145,10 @@ class Swarm:
                 self._error = None if answers else "no member answers"
             except ProtovineError as error:
                 answers, self._error = {}, str(error)
+            except Exception as error:  # Of the network's library; the next question may be answered.
+                if self._error is None:
+                    _log.exception("members could not be asked")
+                answers, self._error = {}, f"{type(error).__name__}: {error}"
             with self._lock:
                 self._members.take([_decoded(answer) for answer in answers.values()], time.monotonic() - began_s)
             self._stop.wait(max(0.0, PERIOD_S - (time.monotonic() - asked_s)))

@@ -260,7 +260,8 @@ function showMessage(empty) {
   const others = Object.entries(frame.others).filter(([, value]) => known(value));
   const beside = others.map(([name, value]) => `${name} ${percent(value)}`).join(", ");
   const sends = system.shares ? `; each node sends ${bytes(frame.bytes)}` : "; no node sends anything";
-  byId("message").textContent = `${system.name}: ${percent(frame.recent)} of the ${about.mode === "swarm" ? "" : "newest "}predictions are right${beside ? ` (${beside})` : ""}${sends}.`;
+  const right = `${system.name}: ${percent(frame.recent)} of the ${about.mode === "swarm" ? "" : "newest "}predictions are right${beside ? ` (${beside})` : ""}${sends}.`;
+  byId("message").textContent = about.mode === "swarm" && status.error ? `${status.error}: the page shows the last answers.` : right;
   const totals = frame.totals;
   const traffic = totals.bytes_per_node_per_s;
   const down = frame.nodes.state.filter((each) => each === "down").length;
