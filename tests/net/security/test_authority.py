@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -88,6 +90,33 @@ def test_openssl_agrees(home: Path) -> None:
     assert "certificate revoked" in openssl("bad", *crl)
     assert "certificate has expired" in openssl("old", *crl)
     assert "unable to get local issuer" in openssl("other/mallory")
+
+
+def test_what_was_written_is_on_the_disk_under_its_name(
+    authority: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A certificate whose entry in the index a crash takes back could never be revoked."""
+    done: list[str] = []
+    fsync, rename = os.fsync, {"replace": os.replace, "rename": os.rename}
+
+    def synced(handle: int) -> None:
+        done.append(f"sync {os.path.basename(os.readlink(f'/proc/self/fd/{handle}')).split('.part')[0]}")
+        fsync(handle)
+
+    def renamed(how: str, source: Path, target: Path) -> None:
+        done.append(f"name {Path(target).name}")
+        rename[how](source, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    for how in rename:
+        monkeypatch.setattr(os, how, partial(renamed, how))
+    issue(authority, "ann", tmp_path / "ann", now=NOW)
+    index = done.index("name index.json")
+    assert ["name index.json", "sync authority"] == done[index : index + 2]
+    assert ["name ann", f"sync {tmp_path.name}"] == done[-2:] and done[-3].startswith("sync .ann.")
+    done.clear()
+    revoke(authority, "ann", now=NOW)
+    assert ["name revoked.pem", "sync authority"] == done[-2:]
 
 
 def test_ids_count_from_1_and_stay_with_the_name(authority: Path, tmp_path: Path) -> None:
