@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from protovine.errors import ConfigError, DataError
 from protovine.net import BaseSource, Event, Output
+from protovine.net.causes import Place
 from protovine.net.io import OwnSink, OwnSource
 from tests.net.io.events import SCHEMA, collect, plain
 
@@ -170,6 +171,13 @@ def test_a_device_that_does_not_answer_keeps_nobody_waiting() -> None:
     assert not closed.is_set()
     answers.set()
     assert closed.wait(20), "the generator is closed once it can be"
+
+
+def test_an_event_keeps_the_line_that_it_comes_from() -> None:
+    """As the line of its prediction, and in what is said of a sample that the learner refuses."""
+    places = [Place("barn.log", 7), None, "line 7"]
+    found = collect(source_of([Event([1.0, 0.0, 1.0], 0, None, None, "", place) for place in places]))  # type: ignore
+    assert [Place("barn.log", 7), None, None] == [event.place for event in found]
 
 
 def test_counts_and_connection_of_the_object_are_passed_on() -> None:

@@ -214,7 +214,8 @@ class Parser:
             raise Refusal("time", f"time_ns is nanoseconds from 1970 to 2262, got {shown(time_ns)}", "time")
         device = _part(event.device)
         x = None if event.x is None else self._noted(self._numbers(event.x))
-        return Event(x, None if y is None else int(y), name, None if time_ns is None else int(time_ns), device)
+        place = event.place if isinstance(event.place, Place) else None
+        return Event(x, None if y is None else int(y), name, None if time_ns is None else int(time_ns), device, place)
 
     def _numbers(self, x: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """A vector as it is, or refused."""
