@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -438,6 +439,29 @@ def test_a_snapshot_that_cannot_get_its_name_is_a_failure_like_others(call: int,
         assert not list(tmp_path.glob("*.part"))
         store.save({"x": 3})
         assert store.failure is None and store.load().state == {"format": FORMAT, "x": 3}
+
+
+def test_a_higher_incarnation_while_a_snapshot_is_saved_disturbs_neither(tmp_path: Path) -> None:
+    """A node raises it in its loop, and saves in a thread."""
+    writing, go_on = threading.Event(), threading.Event()
+    real = os.fsync
+
+    def slow(handle: int) -> None:
+        if threading.current_thread() is not threading.main_thread() and not writing.is_set():
+            writing.set()
+            assert go_on.wait(20)
+        real(handle)
+
+    with Store(tmp_path) as store, mock.patch.object(module.os, "fsync", slow):
+        store._started = 7  # It could not be written before.
+        saving = threading.Thread(target=store.save, args=({"x": 1},))
+        saving.start()
+        assert writing.wait(20)
+        threading.Timer(0.05, go_on.set).start()
+        store.raise_to(8)
+        saving.join()
+        assert store.failure is None and store.load().state == {"format": FORMAT, "x": 1}
+        assert "8" == (tmp_path / "incarnation").read_text()
 
 
 def test_another_process_cannot_have_the_folder(tmp_path: Path) -> None:

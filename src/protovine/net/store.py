@@ -70,7 +70,7 @@ class Store:
         self.folder = folder
         # Why nothing can be saved now, if that is so.
         self.failure: str | None = None
-        self._saving = threading.Lock()
+        self._saving, self._starting = threading.Lock(), threading.Lock()
         self._lock: int | None = None
         self._started: int | None = None  # A start that could not be written yet.
         try:
@@ -121,19 +121,22 @@ class Store:
 
     def raise_to(self, incarnation: int) -> int:
         """Remember that this start counts as ``incarnation``, and return it; on a full disk with the next snapshot."""
-        self._started = incarnation
         try:
-            self._write_started()
+            self._write_started(incarnation)
         except OSError as error:
             self.failure = error.strerror or str(error)
         return incarnation
 
-    def _write_started(self) -> None:
-        if self._lock is None:
-            self._hold()
-        if self._started is not None:
-            self._write("incarnation", str(self._started).encode("ascii"))
-            self._started = None
+    def _write_started(self, incarnation: int | None = None) -> None:
+        """Write the number of this start, if it is another than before; a snapshot may be saved in another thread."""
+        with self._starting:
+            if incarnation is not None:
+                self._started = incarnation
+            if self._lock is None:
+                self._hold()
+            if self._started is not None:
+                self._write("incarnation", str(self._started).encode("ascii"))
+                self._started = None
 
     def save(self, state: dict[str, Any]) -> None:
         """Keep ``state``; the last one becomes the previous one. From any thread, one at a time.
