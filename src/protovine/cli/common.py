@@ -1,4 +1,4 @@
-"""Helpers of the commands: consoles and a progress bar."""
+"""Helpers of the commands: kinds of arguments, the options of reading a file, consoles and a progress bar."""
 
 from __future__ import annotations
 

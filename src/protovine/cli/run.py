@@ -6,17 +6,14 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from protovine.cli.common import Fraction, NamedPath, console_on, echo, processors, progress, take_reading, with_reading
+from protovine.cli.outcome import new_folder, show
 from protovine.cli.watch import Page, run_watched, with_page
 from protovine.errors import ConfigError
-
-if TYPE_CHECKING:
-    from protovine.experiments.run.folder import RunFolder
-    from protovine.experiments.run.result import Result
 
 # Options that set one key of the experiment: flag, key, type, help.
 _FLAGS: tuple[tuple[tuple[str, ...], str, Any, str], ...] = (
@@ -118,33 +115,6 @@ def tables_of(experiment: Path | None, assignments: Sequence[str], flags: dict[s
         if value is not None:
             tables = merged_tables(tables, nested(key, value))
     return tables
-
-
-def show(result: Result, folder: RunFolder, as_json: bool) -> None:
-    """Print a result, or what went wrong, and exit accordingly."""
-    from protovine.experiments.report.tables import print_result
-
-    if as_json:
-        click.echo(json.dumps(result.to_json(), ensure_ascii=False, allow_nan=False))
-    else:
-        if result.runs:
-            print_result(result, console_on(stderr=False))
-        for note in result.notes:
-            echo(f"note: {note}")
-    if (folder.path / "report.html").exists():
-        echo(f"{folder.path}/report.html has the figures", err=as_json)
-    if result.status == "partial" and result.error is None:
-        if any(run.stopped for run in result.runs):
-            what = f"stopped at {result.runs[0].metrics['virtual_s']:.1f} s of virtual time; all numbers are up to then"
-        else:
-            what = f"interrupted, finished runs: {len(result.runs)}"
-        echo(f"protovine: {what}; {folder.path} is marked partial", err=True)
-        sys.exit(130)
-    if result.error:
-        echo(f"protovine: {result.error}", err=True)
-        if result.failed:
-            echo(f"To see it again: {folder.replay_command(*result.failed)}", err=True)
-        sys.exit(1)
 
 
 @click.command()
@@ -283,19 +253,6 @@ def replay(run: Path, presets: tuple[str, ...], seeds: tuple[int, ...], as_json:
     echo(f"{same} of {same + different} runs came out the same")
     if different:
         sys.exit(1)
-
-
-def new_folder(name: str) -> Path:
-    """``runs/DATA-DATE-TIME``, with a number behind it if that exists."""
-    from datetime import datetime
-
-    plain = "".join(each if each.isprintable() else "_" for each in Path(name).stem)
-    stem = f"{plain}-{datetime.now():%Y%m%d-%H%M%S}"
-    return next(
-        path
-        for number in range(1, 10_000)
-        if not (path := Path("runs") / (stem if number == 1 else f"{stem}-{number}")).exists()
-    )
 
 
 def _replay_node(file: Path, as_json: bool) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from protovine.cli.common import NamedPath, console_on, echo, status_rows
-from protovine.cli.run import new_folder, show, tables_of, with_flags
+from protovine.cli.outcome import new_folder, show
+from protovine.cli.run import tables_of, with_flags
 from protovine.terminal import Column, tables
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from protovine.cli.common import NamedPath, echo
+from protovine.cli.outcome import new_folder, show
 from protovine.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -144,7 +145,6 @@ def demo(speed: float, page: Page) -> None:
 
 def run_watched(tables: dict[str, Any], out: Path | None, as_json: bool, speed: float, page: Page) -> None:
     """Run an experiment while it is watched; its folder has what was done by hand."""
-    from protovine.cli.run import new_folder, show
     from protovine.experiments.define.config import Experiment
     from protovine.experiments.define.prepare import prepare
     from protovine.experiments.report.pages import render_report

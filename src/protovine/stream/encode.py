@@ -6,7 +6,6 @@ import datetime
 import numbers
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +29,7 @@ from protovine.stream.groups import groups_of
 from protovine.stream.labels import all_are, codes_of, dense
 from protovine.stream.options import ReadOptions
 from protovine.stream.remarks import remarks, remarks_on_order
-from protovine.stream.table import Table, split_label
+from protovine.stream.table import Column, Table, split_label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,26 +38,6 @@ MISSING_CATEGORY = "missing"
 ONE_HOT_MAX = 100
 # Beyond this a float has not every whole number.
 EXACT_MAX = 2**53
-
-
-@dataclass
-class Column:
-    """A feature column: floats with NaN ("number"), datetime64 with NaT ("time"), or texts with None ("text")."""
-
-    name: str
-    kind: str
-    values: npt.NDArray[Any]
-    order: tuple[str, ...] | None = None
-    """The texts that it may hold, in their order, if that is declared."""
-    origin: str | None = None
-    """The date in ISO 8601 that seconds count from, for dates that have become numbers."""
-
-    @property
-    def missing(self) -> npt.NDArray[np.bool_]:
-        """Which rows have no value."""
-        if self.kind == "text":
-            return np.array([value is None for value in self.values], dtype=bool)
-        return np.asarray(np.isnat(self.values) if self.kind == "time" else np.isnan(self.values))
 
 
 def encode(table: Table, options: ReadOptions) -> DataSet:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from protovine.stream.encode import Column
+from protovine.stream.table import Column
 
 # With fewer rows, values that are all the same, or all differ, mean nothing.
 ROWS_CONSTANT, ROWS_MIN = 5, 10

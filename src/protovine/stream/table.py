@@ -1,11 +1,14 @@
-"""`Table`: the columns of a source before they are encoded, and which of them are the label and the features."""
+"""`Table` and `Column`: the columns of a source before they are encoded, and which are the label and the features."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
 
 from protovine.errors import ConfigError, DataError, suggest
 from protovine.stream.cells import Distinct, Numbers, Words
@@ -83,6 +86,26 @@ class Table:
         columns = [frame.iloc[:, j].reset_index(drop=True) for j in range(frame.shape[1])]
         titles = ["" if is_missing(title) else str(title).strip() for title in frame.columns]
         return cls(name, titles, columns, notes, labels, closed=TEXT_FILE_ONLY)
+
+
+@dataclass
+class Column:
+    """A column that was read: floats with NaN ("number"), datetime64 with NaT ("time"), or texts with None ("text")."""
+
+    name: str
+    kind: str
+    values: npt.NDArray[Any]
+    order: tuple[str, ...] | None = None
+    """The texts that it may hold, in their order, if that is declared."""
+    origin: str | None = None
+    """The date in ISO 8601 that seconds count from, for dates that have become numbers."""
+
+    @property
+    def missing(self) -> npt.NDArray[np.bool_]:
+        """Which rows have no value."""
+        if self.kind == "text":
+            return np.array([value is None for value in self.values], dtype=bool)
+        return np.asarray(np.isnat(self.values) if self.kind == "time" else np.isnan(self.values))
 
 
 def find_columns(titles: Sequence[str], wanted: str | int) -> list[int]:

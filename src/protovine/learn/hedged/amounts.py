@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +13,22 @@ from protovine.learn.hedged.pool import INPUT_MIN
 from protovine.learn.hedged.state import FRESH, SIZE, WEIGHT, State
 from protovine.logscale import LINEAR, LogScales, from_log, skewed, to_log
 
-if TYPE_CHECKING:
-    from protovine.learn.hedged.core import HedgedLVQCore
-
 # When a learner compares scales, in local samples. After the last time it forgets its first samples.
 COMPARED_AT = (50, 100, 200, 400)
 # What logarithmic scales must save in log loss, over the last three quarters of the first samples, also to be kept.
 GAIN_MIN = 3.0
+
+
+class Beginner(Protocol):
+    """A learner that has learnt nothing and compares no scales, with the settings of the one that does."""
+
+    def prequential(
+        self, x: NDArray[np.float64], codes: NDArray[np.int64], events_ns: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Predict each row, then learn it: codes (n,) and probabilities (n, n_classes)."""
+
+    def state(self) -> dict[str, Any]:
+        """What it has learnt; ``arrays`` has the fields of `State`."""
 
 
 def log_scales(s: State) -> LogScales:
@@ -65,7 +74,7 @@ class FirstSamples:
         self._x = np.concatenate([self._x, x]) if len(self) else x.copy()
         self._codes, self._events = np.append(self._codes, codes), np.append(self._events, events_ns)
 
-    def better_scales(self, s: State, beginner: Callable[[], HedgedLVQCore]) -> tuple[LogScales, HedgedLVQCore] | None:
+    def better_scales(self, s: State, beginner: Callable[[], Beginner]) -> tuple[LogScales, Beginner] | None:
         """Scales on which a learner predicts these samples better than on those of ``s``, and that learner.
 
         A ``beginner`` each learns the samples on linear scales, on those of now, and on logarithmic ones for all
@@ -86,7 +95,7 @@ class FirstSamples:
                 best, learner, least = scales, other, loss
         return None if best.same_as(now) else (best, learner)
 
-    def _loss(self, learner: HedgedLVQCore, scales: LogScales) -> float:
+    def _loss(self, learner: Beginner, scales: LogScales) -> float:
         proba = learner.prequential(to_log(self._x, scales), self._codes, self._events)[1]
         right = proba[np.arange(len(self)), self._codes]
         return float(-np.log(np.maximum(right, INPUT_MIN))[len(self) // 4 :].sum())
@@ -121,7 +130,7 @@ def rescale(s: State, scales: LogScales) -> None:
     s.counts[FRESH] = 0
 
 
-def take_over(s: State, learner: HedgedLVQCore) -> None:
+def take_over(s: State, learner: Beginner) -> None:
     """Take what prototypes cannot tell from a ``learner``, by which the first samples were learnt on these scales."""
     learnt = learner.state()["arrays"]
     s.linear[:], s.relief[:] = learnt["linear"], learnt["relief"]

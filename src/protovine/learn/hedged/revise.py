@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from protovine.learn.base import Contribution
 from protovine.learn.hedged import entry
-from protovine.learn.hedged.amounts import COMPARED_AT, FirstSamples, log_scales, rescale, take_over
+from protovine.learn.hedged.amounts import COMPARED_AT, Beginner, FirstSamples, log_scales, rescale, take_over
 from protovine.learn.hedged.experts import PLAIN
 from protovine.learn.hedged.pairs import merge_bins
 from protovine.learn.hedged.state import (
@@ -26,9 +25,6 @@ from protovine.learn.hedged.state import (
     without_sender,
 )
 from protovine.logscale import QUARTILES
-
-if TYPE_CHECKING:
-    from protovine.learn.hedged.core import HedgedLVQCore
 
 # Beyond this many deviations from its mean a value of a feature that is reset is not one of its own.
 RESET_DEVIATIONS = 4.0
@@ -88,7 +84,7 @@ def reset(s: State, columns: NDArray[np.intp], mean: NDArray[np.float64], deviat
     s.counts[FRESH] = 0
 
 
-def look(s: State, first: FirstSamples | None, beginner: Callable[[], HedgedLVQCore]) -> FirstSamples | None:
+def look(s: State, first: FirstSamples | None, beginner: Callable[[], Beginner]) -> FirstSamples | None:
     """See whether the scales of the features suit their values; the ``first`` samples if they are still needed."""
     spoilt = outgrown(s)
     if len(spoilt[0]):

@@ -5,6 +5,7 @@
 - `parser.py`: events from JSON objects; `messages.py`, `paths.py`: where things stand in them
 - `reading.py`, `times.py`: numbers and times from texts; `wording.py`: values in words
 - `devices.py`: the device in a topic or key; `combine.py`: samples from single values
+- `parsed.py`: what sources with a parser have in common
 - `lines_source.py`, `csv_source.py`, `mqtt_source.py`, `zenoh_source.py`, `own_source.py`: one source each
 - `file_input.py`: bytes of a file, a FIFO or standard input, and of files that take its place
 - `lines_sink.py`, `mqtt_sink.py`, `zenoh_sink.py`, `own_sink.py`: one sink each

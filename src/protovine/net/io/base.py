@@ -6,8 +6,7 @@ when it is full.
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,13 +18,11 @@ import numpy.typing as npt
 
 from protovine.net.causes import Place
 from protovine.net.causes import Report as Report
-from protovine.net.io.queues import DropOldest
 from protovine.net.io.schema import Schema, spellings
 from protovine.stream import Label
 
 if TYPE_CHECKING:
     from protovine.learn.base import Prediction
-    from protovine.net.io.parser import Parser
 
 # Messages or outputs that may wait.
 QUEUE = 1000
@@ -118,71 +115,6 @@ class BaseSource:
     def unmapped(self) -> list[str]:
         """Features that stay missing in every sample."""
         return []
-
-
-class ParsedSource:
-    """A source with a parser, which counts."""
-
-    _parser: Parser
-    # Whether `events` is between its beginning and its end.
-    _open = False
-
-    @property
-    def connected(self) -> bool:
-        """Whether messages can come now."""
-        return self._open
-
-    @property
-    def taken(self) -> int:
-        """Events so far."""
-        return self._parser.taken
-
-    @property
-    def refusals(self) -> Counter[str]:
-        """What was refused so far, by reason."""
-        return self._parser.refusals
-
-    @property
-    def never_seen(self) -> list[str]:
-        """Features that no sample so far had a value for."""
-        return self._parser.never_seen
-
-    @property
-    def unmapped(self) -> list[str]:
-        """Features that its settings leave out, so that they stay missing in every sample."""
-        return self._parser.unmapped
-
-    @property
-    def dropped(self) -> int:
-        """Messages that came faster than they were taken, and were lost: none, because the writer waits."""
-        return 0
-
-
-class QueuedSource(ParsedSource):
-    """A source whose messages wait, with their topics, in a queue that drops the oldest."""
-
-    _queue: DropOldest[tuple[str, bytes]]
-
-    def __init__(self) -> None:
-        self._ready: deque[Event] = deque()
-
-    @property
-    def dropped(self) -> int:
-        """Messages that came faster than they were taken, and were lost: the oldest that waited."""
-        return self._queue.dropped
-
-    async def _next_event(self) -> Event:
-        """The next event in the queue; other tasks get their turn first."""
-        await asyncio.sleep(0)
-        while not self._ready:
-            try:
-                async with asyncio.timeout(self._parser.wait_s()):
-                    topic, data = await self._queue.get()
-            except TimeoutError:
-                self._ready.extend(self._parser.due())
-            else:
-                self._ready.extend(self._parser.events(data, topic))
-        return self._ready.popleft()
 
 
 class Output(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -15,8 +15,9 @@ import numpy as np
 
 from protovine.errors import ConfigError, DataError, check_range, suggest
 from protovine.net.causes import Place
-from protovine.net.io.base import Event, ParsedSource, Report
+from protovine.net.io.base import Event, Report
 from protovine.net.io.csv_marks import DateShapes, Marks, NumberShapes, marks_of
+from protovine.net.io.parsed import ParsedSource
 from protovine.net.io.parser import Parser
 from protovine.net.io.reading import FieldError
 from protovine.net.io.schema import Schema, shown

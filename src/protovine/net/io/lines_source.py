@@ -11,9 +11,10 @@ from pathlib import Path
 
 from protovine.errors import ConfigError, DataError
 from protovine.net.causes import Place, Report
-from protovine.net.io.base import Event, ParsedSource
+from protovine.net.io.base import Event
 from protovine.net.io.file_input import FileInput, Mark
 from protovine.net.io.messages import Messages
+from protovine.net.io.parsed import ParsedSource
 from protovine.net.io.parser import MESSAGE_BYTES_MAX, Parser
 from protovine.net.io.schema import Schema
 

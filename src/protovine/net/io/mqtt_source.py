@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from protovine.errors import ConfigError
 from protovine.net.causes import SUBSCRIPTION, Report
-from protovine.net.io.base import QUEUE, Event, QueuedSource
+from protovine.net.io.base import QUEUE, Event
 from protovine.net.io.devices import MQTT, Devices
 from protovine.net.io.messages import Messages
 from protovine.net.io.mqtt import Broker, BrokerSettings, check_qos, check_topic, until_disconnected
+from protovine.net.io.parsed import QueuedSource
 from protovine.net.io.parser import MESSAGE_BYTES_MAX, Parser
 from protovine.net.io.queues import DropOldest
 from protovine.net.io.schema import Schema

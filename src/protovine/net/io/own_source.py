@@ -16,8 +16,9 @@ import numpy as np
 
 from protovine.errors import ConfigError, DataError
 from protovine.net.causes import Report
-from protovine.net.io.base import Event, ParsedSource
+from protovine.net.io.base import Event
 from protovine.net.io.messages import Messages
+from protovine.net.io.parsed import ParsedSource
 from protovine.net.io.parser import Parser
 from protovine.net.io.schema import Schema
 from protovine.own import with_place

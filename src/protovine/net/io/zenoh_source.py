@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from protovine.errors import DataError
 from protovine.net.causes import Report
-from protovine.net.io.base import QUEUE, Event, QueuedSource
+from protovine.net.io.base import QUEUE, Event
 from protovine.net.io.devices import ZENOH, Devices
 from protovine.net.io.keys import check_key
 from protovine.net.io.messages import Messages
+from protovine.net.io.parsed import QueuedSource
 from protovine.net.io.parser import MESSAGE_BYTES_MAX, Parser
 from protovine.net.io.queues import DropOldest
 from protovine.net.io.schema import Schema
