@@ -213,7 +213,7 @@ AMOUNTS = LogScales.of(np.array([0]), np.array([0.75]), np.array([0.125]))
 def test_amounts_keep_their_relative_precision() -> None:
     x = np.random.default_rng(0).lognormal(0, 2, (40, 1))
     on, limits = to_log(x, AMOUNTS), SetLimits(1, 1, 50)
-    made = Scales.of(1, on.mean(axis=0), on.std(axis=0), 0, 1e8, log=AMOUNTS)
+    made = Scales.of(1, on.mean(axis=0), on.std(axis=0), 0, 1e8, log_scales=AMOUNTS)
     scales = Scales.decode(made.encode(), limits)
     items = PrototypeSet.of(x, np.zeros(40), event_ns=np.zeros(40, np.int64))
     again = decode_items(encode_items(items, scales, limits), scales, limits)
@@ -242,7 +242,7 @@ def test_the_bytes_of_a_logarithmic_scale_are_as_documented() -> None:
 def test_whatever_amounts_are_sent_receivers_take_them(values: list, origin: float, unit: float, wide: float) -> None:
     log, x = LogScales.of(np.array([0]), np.array([origin]), np.array([unit])), np.array(values)[:, np.newaxis]
     on, limits = to_log(x, log), SetLimits(1, 1, 50)
-    made = Scales.of(1, on.mean(axis=0), np.maximum(on.std(axis=0), wide), 0, 1e8, log=log)
+    made = Scales.of(1, on.mean(axis=0), np.maximum(on.std(axis=0), wide), 0, 1e8, log_scales=log)
     scales = Scales.decode(made.encode(), limits)
     assert not made.differs(scales)
     items = PrototypeSet.of(x, np.zeros(len(x)), event_ns=np.zeros(len(x), np.int64))

@@ -64,13 +64,13 @@ class LocalSample:
 class LearnerView(NamedTuple):
     """What sharing needs of a learner: its use of recency, and mean (d,) and standard deviation (d,) of its samples.
 
-    Features of ``log`` are skewed amounts; they have both on their logarithmic scales.
+    Features of ``log_scales`` are skewed amounts; they have both on their logarithmic scales.
     """
 
     mean: NDArray[np.float64]
     deviation: NDArray[np.float64]
     recency: float
-    log: LogScales = LINEAR
+    log_scales: LogScales = LINEAR
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +259,7 @@ class LogShare:
             self._scales, self._scales_bytes, self._excess_bytes = scales, len(entries[0][0]), 0
         payload = encode_items(items, scales, self.limits)
         while (len(payload) > max_bytes or len(items) > self.limits.prototypes_max) and len(items) > 1:
-            smaller = self._merged(items, max(1, len(items) // 2), model.log)
+            smaller = self._merged(items, max(1, len(items) // 2), model.log_scales)
             items = smaller if len(smaller) < len(items) else items.take(np.arange(len(items) // 2))
             payload = encode_items(items, scales, self.limits)
         if len(payload) <= max_bytes:
@@ -274,24 +274,24 @@ class LogShare:
         # Values beyond the codes' width may cost as many bytes as the new scales that they need.
         worn = self._excess_bytes > self._scales_bytes
         if scales is not None:
-            worn = worn or not scales.log.same_as(model.log.without(np.flatnonzero(scales.grid)))
+            worn = worn or not scales.log_scales.same_as(model.log_scales.without(np.flatnonzero(scales.grid)))
             worn = worn or scales.misfits(items.x, self._tolerated(model))
             if self._seen < 2 * self._scales_at and not worn:
                 return scales
         # Early deviations may be too small for these samples.
-        reached = np.abs(to_log(items.x, model.log) - model.mean).max(axis=0)
+        reached = np.abs(to_log(items.x, model.log_scales) - model.mean).max(axis=0)
         deviation = np.maximum(model.deviation, reached / _SPREAD)
         generation = 1 if scales is None else scales.generation + 1
         lattice = self._grids.lattice() if self._grids is not None else None
         base_ns = int(items.event_ns.min())
-        made = Scales.of(generation, model.mean, deviation, base_ns, self._gap_ns, self.bits, lattice, model.log)
+        made = Scales.of(generation, model.mean, deviation, base_ns, self._gap_ns, self.bits, lattice, model.log_scales)
         self._scales_at = self._seen
         return made if scales is None or worn or made.differs(scales) else scales
 
     def _tolerated(self, model: LearnerView) -> NDArray[np.float64]:
         """The deviations by which values may be beside their grids: none of amounts, whose deviation is another."""
         deviation = model.deviation.copy()
-        deviation[model.log.columns] = 0.0
+        deviation[model.log_scales.columns] = 0.0
         return deviation
 
     def summary(self, own: PrototypeSet, model: LearnerView, max_bytes: int) -> tuple[bytes, int] | None:
@@ -304,7 +304,9 @@ class LogShare:
         if len(own) and scales is None:
             # Nothing was shared since a restart. Generation 0 is reserved for this case.
             base_ns = int(own.event_ns.min())
-            scales = Scales.of(0, model.mean, model.deviation, base_ns, self._gap_ns, self.bits, log=model.log)
+            scales = Scales.of(
+                0, model.mean, model.deviation, base_ns, self._gap_ns, self.bits, log_scales=model.log_scales
+            )
         if scales is None:
             return b"", 0
         size = min(_SUMMARY_ITEMS, len(own), self.limits.prototypes_max)
@@ -312,7 +314,7 @@ class LogShare:
             # Few enough that most of them reach the least weight.
             size = min(size, max(1, int(own.weight.sum() / (2 * self.privacy.weight_min))))
         while size:
-            merged = self._merged(own, size, model.log)
+            merged = self._merged(own, size, model.log_scales)
             chosen = merged.take(np.flatnonzero(merged.weight >= self.privacy.weight_min))
             if not len(chosen):
                 break
@@ -406,24 +408,24 @@ class LogShare:
         """The shared vector; None while too few samples of its class were seen for microaggregation."""
         if not self.privacy.changes_values:
             return sample.x
-        x, k = to_log(sample.x, model.log), self.privacy.microaggregation
+        x, k = to_log(sample.x, model.log_scales), self.privacy.microaggregation
         if k > 1:
             alike = [other.x for other in self._recent if other.label == sample.label and other is not sample]
             if len(alike) < k - 1:
                 return None
-            others = to_log(np.array(alike), model.log)
+            others = to_log(np.array(alike), model.log_scales)
             deviation = np.where(model.deviation > 0, model.deviation, 1.0)
             far = np.square((others - x) / deviation).sum(axis=1)
             x = (x + others[np.argsort(far, kind="stable")[: k - 1]].sum(axis=0)) / k
         if self.privacy.noise:
             x = x + self.privacy.noise * model.deviation * self._rng.standard_normal(len(x))
-        return from_log(x, model.log)
+        return from_log(x, model.log_scales)
 
-    def _merged(self, prototypes: PrototypeSet, size: int, log: LogScales) -> PrototypeSet:
+    def _merged(self, prototypes: PrototypeSet, size: int, log_scales: LogScales) -> PrototypeSet:
         if len(prototypes) <= size:
             return prototypes
-        merged = self._merge.compress(structs.replace(prototypes, x=to_log(prototypes.x, log)), size).prototypes
-        return structs.replace(merged, x=from_log(merged.x, log))
+        merged = self._merge.compress(structs.replace(prototypes, x=to_log(prototypes.x, log_scales)), size).prototypes
+        return structs.replace(merged, x=from_log(merged.x, log_scales))
 
     def begin_log(self) -> None:
         """A new log begins, which needs scales of its own."""

@@ -6,9 +6,8 @@ of its standard deviation. Layout, `docs/reference/messages.md`::
     scales   u8 0x20 | flags, then the body, deflated if flagged
     body     varint generation, varint base (event time, ns), u8 unit (time unit is 2**unit ns), then for each feature:
              u8 width, plus 16 for a grid, plus 32 for a long step, plus 64 for a lowest value, plus 128 for a
-             logarithmic scale; u16 (upper half of a float32) or u32 (float32) step; zigzag varint offset in steps, or
-             f64 lowest value; u16 (upper half of a float32) unit of the logarithmic scale, zigzag varint origin in
-             eighths of it
+             logarithmic scale; bfloat16 or float32 step; zigzag varint offset in steps, or f64 lowest value; bfloat16
+             unit of the logarithmic scale, zigzag varint origin in eighths of it
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from protovine import varint
+from protovine import bfloat16, varint
 from protovine.errors import CodecError
 from protovine.logscale import EIGHTHS_MAX, LINEAR, UNIT_MAX, UNIT_MIN, LogScales, from_log, to_log
 from protovine.prototypes import FEATURE_MAX
@@ -51,7 +50,7 @@ _OFF_MAX, _EXACT = 0.5, 2.0**-20
 class Scales:
     """A sender's quantisation: x = (offset + code) * step, with a code of ``width`` bits from 0 on.
 
-    Features of ``log`` have that place on a logarithmic scale.
+    Features of ``log_scales`` have that place on a logarithmic scale.
 
     Parameters
     ----------
@@ -69,7 +68,7 @@ class Scales:
         Of code 0; whole numbers, unless the feature lies on a grid beside 0.
     grid : bool array, shape (d,)
         Whether the codes stand for all values of the feature, and not only for near ones.
-    log : LogScales
+    log_scales : LogScales
         Features on a logarithmic scale.
 
     Examples
@@ -87,7 +86,7 @@ class Scales:
     step: NDArray[np.float64]
     offset: NDArray[np.float64]
     grid: NDArray[np.bool_]
-    log: LogScales = LINEAR
+    log_scales: LogScales = LINEAR
     row_bytes: int = field(init=False)
     """Bytes of the codes of one vector."""
     _top: NDArray[np.float64] = field(init=False, repr=False)  # The greatest code of each feature.
@@ -106,18 +105,17 @@ class Scales:
         gap_ns: float,
         bits: int = BITS,
         lattice: Lattice | None = None,
-        log: LogScales = LINEAR,
+        log_scales: LogScales = LINEAR,
     ) -> Scales:
         """Scales around ``mean``: codes of ``bits`` bits reach 2.7 deviations, the time unit is about 1/8 gap.
 
-        Features on the ``lattice`` take the bits of its span if these are not more than ``bits``. Those of ``log`` have
-        mean and deviation on their logarithmic scales, unless they lie on the lattice.
+        Features on the ``lattice`` take the bits of its span if these are not more than ``bits``. Those of
+        ``log_scales`` have mean and deviation on their logarithmic scales, unless they lie on the lattice.
         """
         least = np.maximum(np.abs(mean) * 2.0**-40, 1e-30)
         wanted = np.minimum(np.maximum(deviation * _REACH / 2 ** (bits - 1), least), FEATURE_MAX / (2 * _REACH_MAX))
-        # Round up to the upper half of a float32, so that sender and receiver use the same number.
-        words = (wanted.astype(np.float32).view(np.uint32) >> 16) + 1
-        step = (words.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
+        # Rounded up to a bfloat16, so that sender and receiver use the same number.
+        step = bfloat16.values(bfloat16.words(wanted) + np.uint32(1))
         # Decoded values stay within the range of features.
         offset_max = np.minimum(np.floor(FEATURE_MAX / step) - _REACH_MAX, _OFFSET_MAX)
         offset = np.clip(np.rint(mean / step) - 2 ** (bits - 1), -offset_max, offset_max)
@@ -132,12 +130,12 @@ class Scales:
             width = np.where(grid, needed, bits).astype(np.int64)
             step, offset = np.where(grid, on_grid, step), np.where(grid, from_zero, offset)
         unit = max(0, min(40, int(math.log2(max(gap_ns, 8.0) / 8.0))))
-        log = log.without(np.flatnonzero(grid))
-        return cls(generation, max(0, base_ns), unit, width, step, offset, grid, log)
+        log_scales = log_scales.without(np.flatnonzero(grid))
+        return cls(generation, max(0, base_ns), unit, width, step, offset, grid, log_scales)
 
     def differs(self, other: Scales) -> bool:
         """Whether grids, steps, centre or time unit differ much from those of ``other``."""
-        if not self.log.same_as(other.log):
+        if not self.log_scales.same_as(other.log_scales):
             return True
         if (self.grid != other.grid).any() or (self.width != other.width).any() or abs(self.unit - other.unit) > 2:
             return True
@@ -148,21 +146,21 @@ class Scales:
 
     def misfits(self, x: NDArray[np.floating], deviation: NDArray[np.float64]) -> bool:
         """Whether a value of vectors (n, d) is half a standard deviation (d,) beside its grid, or too far off."""
-        rounding, rows = _EXACT * self._top * self.step, to_log(x, self.log)
+        rounding, rows = _EXACT * self._top * self.step, to_log(x, self.log_scales)
         most_off = _OFF_MAX * deviation
         return bool(kernels.misfits(rows, most_off, self.step, self.offset, rounding, self.grid, float(EXCESS_MAX)))
 
     def coded(self, x: NDArray[np.floating]) -> tuple[NDArray[np.uint8], NDArray[np.float64] | None]:
         """Codes (n, d) of vectors (n, d), and how far each is beyond its width, None if none is."""
-        rows = to_log(x, self.log)
+        rows = to_log(x, self.log_scales)
         codes, excess = np.empty(rows.shape, np.uint8), np.empty(rows.shape)
         exceeds = kernels.code(rows, self.step, self.offset, self._top, float(EXCESS_MAX), codes, excess)
         return codes, excess if exceeds else None
 
     def vectors(self, codes: NDArray[Any]) -> NDArray[np.float64]:
         """Vectors (n, d) of codes (n, d)."""
-        x = from_log((self.offset + codes) * self.step, self.log)
-        at = self.log.columns
+        x = from_log((self.offset + codes) * self.step, self.log_scales)
+        at = self.log_scales.columns
         if len(at):  # The last step of a logarithmic scale may lead beyond.
             x[:, at] = np.clip(x[:, at], -FEATURE_MAX, FEATURE_MAX)
         return x
@@ -201,8 +199,8 @@ class Scales:
         out.append(self.unit)
         words = self.step.astype(np.float32).view(np.uint32).tolist()
         low = self.offset * self.step
-        units = (self.log.unit.astype(np.float32).view(np.uint32) >> 16).astype("<u2")
-        logs = dict(zip(self.log.columns.tolist(), zip(units, self.log.eighths(), strict=True), strict=True))
+        at, units, eighths = self.log_scales.columns, bfloat16.words(self.log_scales.unit), self.log_scales.eighths()
+        logs = dict(zip(at.tolist(), zip(units.tolist(), eighths, strict=True), strict=True))
         columns = zip(self.width.tolist(), self.grid.tolist(), words, self.offset.tolist(), low.tolist(), strict=True)
         for column, (width, grid, word, offset, low) in enumerate(columns):
             long, beside = bool(word & 0xFFFF), not offset.is_integer()
@@ -210,8 +208,8 @@ class Scales:
             out += word.to_bytes(4, "little") if long else (word >> 16).to_bytes(2, "little")
             out += struct.pack("<d", low) if beside else varint.write(varint.zigzag(int(offset)))
             if column in logs:
-                log_unit, eighths = logs[column]
-                out += log_unit.tobytes() + varint.write(varint.zigzag(eighths))
+                log_unit, origin = logs[column]
+                out += log_unit.to_bytes(2, "little") + varint.write(varint.zigzag(origin))
         return bytes(out)
 
     @classmethod
@@ -266,12 +264,12 @@ class Scales:
         if not (step > 0).all() or not (reach <= FEATURE_MAX).all() or not np.abs(offset_array).max() <= _OFFSET_MAX:
             raise CodecError(f"a step is not positive, or a value would be beyond {FEATURE_MAX:g}")
         width, grid = np.array(kinds) & _WIDTH, (np.array(kinds) & _GRID) > 0
-        log = LogScales(*map(np.array, zip(*logs, strict=True))) if logs else LINEAR
-        if not ((log.unit >= UNIT_MIN) & (log.unit <= UNIT_MAX)).all():
+        log_scales = LogScales(*map(np.array, zip(*logs, strict=True))) if logs else LINEAR
+        if not ((log_scales.unit >= UNIT_MIN) & (log_scales.unit <= UNIT_MAX)).all():
             raise CodecError(f"the unit of a logarithmic scale is not between {UNIT_MIN:g} and {UNIT_MAX:g}")
-        if not (np.abs(log.origin) <= np.minimum(EIGHTHS_MAX / 8 * log.unit, 2 * FEATURE_MAX)).all():
+        if not (np.abs(log_scales.origin) <= np.minimum(EIGHTHS_MAX / 8 * log_scales.unit, 2 * FEATURE_MAX)).all():
             raise CodecError(f"the origin of a logarithmic scale is beyond {EIGHTHS_MAX} eighths of its unit")
-        return cls(generation, base_ns, unit, width, step, offset_array, grid, log), at
+        return cls(generation, base_ns, unit, width, step, offset_array, grid, log_scales), at
 
 
 def body_max(limits: SetLimits) -> int:
