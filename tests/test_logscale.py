@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from protovine.logscale import LINEAR, LogScales, from_log, skewed, to_log
@@ -76,6 +76,7 @@ def test_a_scale_can_be_undone_and_keeps_the_order(values: list[float], origin: 
 
 
 @given(st.lists(st.floats(-FEATURE_MAX, FEATURE_MAX), min_size=20, max_size=60))
+@example([0.0] * 4 + [i * 5e-324 for i in range(12)] + [FEATURE_MAX] * 4)
 def test_whatever_the_values_a_scale_has_a_positive_unit(values: list[float]) -> None:
     found = skewed(np.array(values)[:, np.newaxis])
     assert (found.unit > 0).all() and np.isfinite(found.origin).all()

@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from protovine import bfloat16
+
 # Values that tell whether a feature needs one, and how many different ones there must be: flags and categories do not.
 VALUES_MIN, DISTINCT_MIN = 20, 11
 # A value that more than this part of all values have at one end counts as one that says "none", and is left out.
@@ -37,12 +39,11 @@ class LogScales(NamedTuple):
 
     @classmethod
     def of(cls, columns: NDArray[np.intp], origin: NDArray[np.float64], unit: NDArray[np.float64]) -> LogScales:
-        """Scales near these that take few bytes: units are upper halves of float32, origins eighths of the unit.
+        """Scales near these that take few bytes: units are bfloat16, origins eighths of the unit.
 
         A feature has none whose unit is not positive, out of range, or below 2**-40 of its origin.
         """
-        words = unit.astype(np.float32).view(np.uint32) >> 16
-        unit = (words << 16).view(np.float32).astype(np.float64)
+        unit = bfloat16.values(bfloat16.words(unit))
         fits = (unit >= UNIT_MIN) & (unit <= UNIT_MAX) & (np.abs(origin) < EIGHTHS_MAX / 8 * unit)
         columns, origin, unit = columns[fits], origin[fits], unit[fits]
         return cls(columns, np.rint(origin / unit * 8) * unit / 8, unit)
@@ -91,7 +92,7 @@ def skewed(rows: NDArray[np.float64]) -> LogScales:
     many = n - begin - np.where(at_greatest > REPEATED * n, at_greatest, 0)
     places = (np.rint(begin + part * np.maximum(many - 1, 0)).astype(np.intp).clip(0, n - 1) for part in _QUANTILES)
     q05, q10, q25, q50, q75, q90, q95 = (v[place, every] for place in places)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         tail = (q95 - q05) / (q75 - q25)
         shorter = np.minimum((q50 - q05) / (q50 - q25), (q95 - q50) / (q75 - q50))
         skew = ((q90 - q50) - (q50 - q10)) / (q90 - q10)
