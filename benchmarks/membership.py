@@ -8,8 +8,9 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 import protovine
+from protovine.exchange import learner_view
 from protovine.learn import HedgedLVQCore
-from protovine.share import LearnerView, LocalSample, LogShare, Privacy, SetLimits
+from protovine.share import LocalSample, LogShare, Privacy, SetLimits
 
 ROWS = 1000
 
@@ -32,7 +33,7 @@ def attack_auc(settings: dict[str, Any], source: dict[str, Any], seed: int) -> f
         before = learner.predict(x, event)
         inserted = learner.learn(x[np.newaxis], np.array([y]), np.array([event]))
         bits = -np.log2(before.proba[y]) if before.code >= 0 else 9.0
-        view = LearnerView(*learner.scale(), learner.recency)
+        view = learner_view(learner)
         if share.note(LocalSample(x, y, event, bits, bool(inserted)), view, event):
             shared.append(x)
         if (due := share.due_ns(view.recency)) is not None and due <= event:

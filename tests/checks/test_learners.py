@@ -10,7 +10,9 @@ import pytest
 
 from protovine.checks import check_learner
 from protovine.compress import compressor
+from protovine.exchange import learner_view
 from protovine.learn import HedgedLVQCore, Prediction, XuILVQCore
+from protovine.logscale import LogScales, to_log
 from protovine.prototypes import PrototypeSet
 from tests.checks.tutorial import ClassMeans
 
@@ -153,6 +155,19 @@ class Unseeded(ClassMeans):  # type: ignore[misc]
         return {name: np.copy(value) for name, value in vars(self).items() if name != "draw"}
 
 
+LOG = LogScales.of(np.array([1]), np.array([0.0]), np.array([0.25]))
+
+
+def log_scale_of(scales: Any, change: float = 0.0) -> dict[str, Any]:
+    """A `log_scale` with these scales, whose mean is off by ``change``."""
+
+    def log_scale(self: Any) -> Any:
+        mean, deviation = self.scale()
+        return scales, to_log(mean, LOG) + change, deviation
+
+    return {"log_scale": log_scale}
+
+
 BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "no learn_received": ({"learn_received": refuse}, r"learn_received\(\) of a learner .*RuntimeError: not today"),
     "learn_received None": (returning(learn_received=None), r"learn_received\(\) is how many of 30 .*, got None"),
@@ -168,6 +183,15 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "scale of 99": (returning(scale=(np.zeros(99), np.ones(99))), r"scale\(\) is a float64 array of shape \(3,\)"),
     "scale negative": (returning(scale=(np.zeros(3), -np.ones(3))), r"the deviation of scale\(\) is not negative"),
     "scale None": (returning(scale=None), r"scale\(\) is a mean and a deviation, got None"),
+    "log_scale None": (returning(log_scale=None), r"log_scale\(\) is LogScales, a mean and a deviation, got None"),
+    "log_scale a dictionary": (log_scale_of({1: 0.25}), r"log_scale\(\) begins with LogScales, got {1: 0.25}"),
+    "log_scale of booleans": (log_scale_of(LOG._replace(columns=np.array([False]))), "are a whole array"),
+    "log_scale of feature 9": (log_scale_of(LOG._replace(columns=np.array([9]))), "ascend, from 0 to 2, got .*9"),
+    "log_scale without an origin": (log_scale_of(LOG._replace(origin=np.zeros(0))), "the origin .* is a float64 array"),
+    "log_scale of many bits": (log_scale_of(LOG._replace(unit=np.array([0.1]))), "as LogScales.of makes them"),
+    "log_scale of no unit": (log_scale_of(LOG._replace(unit=np.zeros(1))), "as LogScales.of makes them"),
+    "log_scale NaN": (log_scale_of(LOG, np.nan), r"the mean of log_scale\(\) is finite"),
+    "log_scale differs": (log_scale_of(LOG, 1.0), r"log_scale\(\) and scale\(\) agree about features on no"),
     "local_prototypes None": (returning(local_prototypes=None), r"local_prototypes\(\) is a PrototypeSet, got None"),
     "prototypes None": (returning(prototypes=None), r"prototypes\(\) is a PrototypeSet, got None"),
     "compressions None": (returning(compressions=None), r"compressions\(\) is a list of SetCompression, got None"),
@@ -236,6 +260,12 @@ def test_a_broken_promise_is_named(what: str) -> None:
     members, promised = BROKEN[what]
     with pytest.raises(AssertionError, match=promised):
         check_learner(type("Broken", (ClassMeans,), members))
+
+
+def test_a_learner_may_have_amounts_on_a_logarithmic_scale() -> None:
+    scaled = type("Scaled", (ClassMeans,), log_scale_of(LOG))
+    check_learner(scaled)
+    assert LOG.same_as(learner_view(scaled(3, 3)).log_scales)
 
 
 def test_a_learner_without_a_seed_is_not_deterministic() -> None:

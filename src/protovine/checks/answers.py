@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protovine.checks.promises import Guarded, check_set, promise, stream
-from protovine.learn import Prediction, SetCompression
+from protovine.learn import Prediction, ScalesAmounts, SetCompression
+from protovine.logscale import LogScales
 
 
 class Answers(NamedTuple):
@@ -89,11 +90,10 @@ def check_description(learner: Guarded, dim: int, n_classes: int) -> None:
     promise(number and recency >= 0, "'recency' is a finite number from 0", recency)
     pair = learner.scale()
     promise(isinstance(pair, tuple) and len(pair) == 2, "scale() is a mean and a deviation", pair)
-    for what, values in zip(("mean", "deviation"), pair, strict=True):
-        shaped = isinstance(values, np.ndarray) and values.shape == (dim,) and values.dtype == np.float64
-        promise(shaped, f"the {what} of scale() is a float64 array of shape ({dim},)", values)
-        promise(np.isfinite(values).all(), f"the {what} of scale() is finite", values)
-    promise((pair[1] >= 0).all(), "the deviation of scale() is not negative", pair[1])
+    mean, deviation = pair
+    _check_moments("scale()", mean, deviation, dim)
+    if isinstance(learner.part, ScalesAmounts):
+        _check_log_scale(learner, mean, deviation)
     held = check_set(learner.prototypes(), "the set of prototypes()", dim, n_classes)
     promise(len(held) == 0 or len(held) == len(learner), "prototypes() has len(learner) prototypes", len(held))
     check_set(learner.local_prototypes(), "the set of local_prototypes()", dim, n_classes)
@@ -102,6 +102,36 @@ def check_description(learner: Guarded, dim: int, n_classes: int) -> None:
     promise(listed, "compressions() is a list of SetCompression", compressions)
     again = learner.compressions()
     promise(again == [], "compressions() are those since the last call: none right after it", again)
+
+
+def _check_moments(method: str, mean: Any, deviation: Any, dim: int) -> None:
+    """Mean and deviation of all features, finite, the deviation from 0."""
+    for what, values in (("mean", mean), ("deviation", deviation)):
+        shaped = isinstance(values, np.ndarray) and values.shape == (dim,) and values.dtype == np.float64
+        promise(shaped, f"the {what} of {method} is a float64 array of shape ({dim},)", values)
+        promise(np.isfinite(values).all(), f"the {what} of {method} is finite", values)
+    promise((deviation >= 0).all(), f"the deviation of {method} is not negative", deviation)
+
+
+def _check_log_scale(learner: Guarded, mean: NDArray[np.float64], deviation: NDArray[np.float64]) -> None:
+    """Some features are on logarithmic scales that a message can name; the others are as in ``scale()``."""
+    found, dim = learner.log_scale(), len(mean)
+    promise(isinstance(found, tuple) and len(found) == 3, "log_scale() is LogScales, a mean and a deviation", found)
+    scales, on_mean, on_deviation = found
+    promise(isinstance(scales, LogScales), "log_scale() begins with LogScales", scales)
+    columns = scales.columns
+    whole = isinstance(columns, np.ndarray) and columns.ndim == 1 and columns.dtype.kind in "iu"
+    promise(whole, "the columns of log_scale() are a whole array of shape (k,)", columns)
+    inside = (np.diff(columns) > 0).all() and (columns >= 0).all() and (columns < dim).all()
+    promise(inside, f"the columns of log_scale() ascend, from 0 to {dim - 1}", columns)
+    for what, values in (("origin", scales.origin), ("unit", scales.unit)):
+        shaped = isinstance(values, np.ndarray) and values.shape == columns.shape and values.dtype == np.float64
+        promise(shaped, f"the {what} of log_scale() is a float64 array, a number for each column", values)
+    promise(LogScales.of(*scales).same_as(scales), "the scales of log_scale() are as LogScales.of makes them", scales)
+    _check_moments("log_scale()", on_mean, on_deviation, dim)
+    other = np.delete(np.arange(dim), columns)
+    same = np.array_equal(on_mean[other], mean[other]) and np.array_equal(on_deviation[other], deviation[other])
+    promise(same, "log_scale() and scale() agree about features on no logarithmic scale", (on_mean, on_deviation))
 
 
 def check_missing(learner: Guarded, dim: int, n_classes: int) -> None:

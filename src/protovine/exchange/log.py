@@ -14,8 +14,7 @@ from protovine.errors import CodecError, RemoteProtocolError
 from protovine.exchange.alarms import Seen, decode_alarm, encode_alarm, is_alarm
 from protovine.exchange.base import Accepted, GossipView, Outputs, Tuning, chosen, clamped
 from protovine.gossip import LogGossip, LogOutgoing, Schedule, Standing
-from protovine.learn import ArrayLearner
-from protovine.logscale import LINEAR
+from protovine.learn import ArrayLearner, scales_of
 from protovine.prototypes import PrototypeSet
 from protovine.share import LearnerView, LocalSample, LogShare, Scales, SetLimits, UnknownScales
 
@@ -252,6 +251,5 @@ def learner_view(learner: ArrayLearner) -> LearnerView:
     >>> learner_view(LogisticCore(dim=2, n_classes=2))[:3]
     (array([0., 0.]), array([0., 0.]), 0.0)
     """
-    log_scale = getattr(learner, "log_scale", None)
-    log, mean, deviation = (LINEAR, *learner.scale()) if log_scale is None else log_scale()
-    return LearnerView(mean, deviation, learner.recency, log)
+    log_scales, mean, deviation = scales_of(learner)
+    return LearnerView(mean, deviation, learner.recency, log_scales)

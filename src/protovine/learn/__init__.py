@@ -1,7 +1,7 @@
 """Learners: online classifiers over arrays, and the same as River classifiers.
 
-- `base`: `ArrayLearner`, the interface between a node and its learner, and what it returns;
-  `validate`: checks of its arguments
+- `base`: `ArrayLearner`, the interface between a node and its learner, and what it returns; `CarriesOver`, `Forgets`,
+  `KnowsSenders` and `ScalesAmounts`, which a learner may be besides; `validate`: checks of its arguments
 - `hedged`: `HedgedLVQCore`, the default learner, a hedged soft LVQ
 - `xuilvq`: `XuILVQCore`, the paper's incremental LVQ
 - `baselines`: `EnsembleCore`, `LogisticCore`, `AggregatorCore`: learners and a server to compare with
@@ -11,7 +11,17 @@
 
 from typing import TYPE_CHECKING
 
-from protovine.learn.base import ArrayLearner, Contribution, Forgets, Prediction, SetCompression
+from protovine.learn.base import (
+    ArrayLearner,
+    CarriesOver,
+    Contribution,
+    Forgets,
+    KnowsSenders,
+    Prediction,
+    ScalesAmounts,
+    SetCompression,
+    scales_of,
+)
 from protovine.learn.baselines.aggregator import AggregatorCore
 from protovine.learn.baselines.any_river import OwnPickles, river_core
 from protovine.learn.baselines.bayes import GaussianBayes
@@ -26,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AggregatorCore",
     "ArrayLearner",
+    "CarriesOver",
     "Contribution",
     "EnsembleCore",
     "Explanation",
@@ -33,17 +44,20 @@ __all__ = [
     "GaussianBayes",
     "HedgedLVQ",
     "HedgedLVQCore",
+    "KnowsSenders",
     "LogisticCore",
     "Model",
     "ModelLearner",
     "OwnPickles",
     "Prediction",
     "Reason",
+    "ScalesAmounts",
     "SetCompression",
     "Weights",
     "XuILVQ",
     "XuILVQCore",
     "river_core",
+    "scales_of",
 ]
 
 

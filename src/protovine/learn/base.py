@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protovine.errors import LocalProtocolError, SnapshotError
+from protovine.logscale import LINEAR, LogScales
 from protovine.prototypes import PrototypeSet
 from protovine.values import shown
 
@@ -137,6 +138,23 @@ class CarriesOver(Protocol):
         ...
 
 
+@runtime_checkable
+class ScalesAmounts(Protocol):
+    """A learner that has skewed amounts on a logarithmic scale; a log then sends them in steps of that scale."""
+
+    def log_scale(self) -> tuple[LogScales, NDArray[np.float64], NDArray[np.float64]]:
+        """Features on a logarithmic scale; mean (d,) and standard deviation (d,) of all features, each on its scale.
+
+        The scales are as `LogScales.of` makes them. Features on no such scale have the mean and deviation of `scale`.
+        """
+        ...
+
+
+def scales_of(learner: ArrayLearner) -> tuple[LogScales, NDArray[np.float64], NDArray[np.float64]]:
+    """What `ScalesAmounts.log_scale` says; of any other learner that all features are on linear scales."""
+    return learner.log_scale() if isinstance(learner, ScalesAmounts) else (LINEAR, *learner.scale())
+
+
 class Contribution(NamedTuple):
     """What a learner found of a sender's items when it forgot them.
 
@@ -166,6 +184,20 @@ class Forgets(Protocol):
 
     def forget(self, origin: int, since_ns: int, until_ns: int) -> Contribution:
         """Forget the items of a sender with event times from ``since_ns`` to ``until_ns``, as far as that is known."""
+        ...
+
+
+@runtime_checkable
+class KnowsSenders(Protocol):
+    """A learner that knows from which sender a prototype came, and how far it trusts each; the live page shows both."""
+
+    @property
+    def trust(self) -> dict[int, float]:
+        """Factor, from 0 to 1, on what each sender says, by its number."""
+        ...
+
+    def origins(self) -> NDArray[np.int64]:
+        """The sender of each of `prototypes` (m,), in their order; -1 for one of local samples alone."""
         ...
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from protovine.learn.base import KnowsSenders
 from protovine.node import Node
 from protovine.stream import DataSet
 
@@ -81,8 +82,7 @@ def inside_of(nodes: Sequence[Node | None], number: int, projection: Projection)
     held = node.learner.prototypes()
     order = np.argsort(-held.weight, kind="stable")[:SHOWN_MAX]
     places = projection.of_rows(held.x[order])
-    origins = getattr(node.learner, "origins", None)
-    of = np.full(len(held), -1) if origins is None else origins()
+    of = node.learner.origins() if isinstance(node.learner, KnowsSenders) else np.full(len(held), -1)
     found["held"] = len(held)
     found["now"] = node.now_ns / 1e9
     found["prototypes"] = [
@@ -115,5 +115,6 @@ def inside_of(nodes: Sequence[Node | None], number: int, projection: Projection)
 
 def _trust(node: Node | None) -> dict[int, float] | None:
     """The factor, from 0 to 1, on what each sender says; None for a node that is down or trusts blindly."""
-    trust = getattr(node.learner, "trust", None) if node is not None else None
-    return None if trust is None else {origin: round(factor, 3) for origin, factor in sorted(trust.items())}
+    if node is None or not isinstance(node.learner, KnowsSenders):
+        return None
+    return {origin: round(factor, 3) for origin, factor in sorted(node.learner.trust.items())}

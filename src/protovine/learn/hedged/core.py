@@ -87,7 +87,7 @@ class HedgedLVQCore:
     received_per_local_max : float > 0
         Received samples that a sender may bring for each local sample, in the long run.
     ablate : tuple of str
-        Parts to leave out, for ablations; see `PARTS`.
+        Parts to leave out, for ablations: those of `protovine.learn.hedged.experts.PARTS`.
 
     Raises
     ------
@@ -310,7 +310,7 @@ class HedgedLVQCore:
         return measured_scale(self._state)
 
     def log_scale(self) -> tuple[LogScales, NDArray[np.float64], NDArray[np.float64]]:
-        """The features on a logarithmic scale, and mean and deviation (d,) of all features on theirs."""
+        """Features on a logarithmic scale; mean (d,) and deviation (d,) of all features, each on its scale."""
         return log_scales(self._state), *scale(self._state)
 
     def filled(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
