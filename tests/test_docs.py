@@ -19,11 +19,12 @@ from protovine.cli import main
 from protovine.experiments import PRESETS, Experiment
 from protovine.experiments.define import config
 from protovine.experiments.run.result import METRICS
+from protovine.learn.hedged.experts import PARTS
 from protovine.net import config as node_config
 from protovine.net.operate import ControlTable
 from protovine.share.log import BITS_PER_BYTE
 from protovine.system import Section, kinds
-from protovine.system.settings import WholeSetSettings
+from protovine.system.settings import HedgedSettings, WholeSetSettings
 from tests import copies
 from tests.commands import protovine as protovine_in
 
@@ -324,3 +325,8 @@ def test_pinned_versions_name_no_addresses() -> None:
     lines = (ROOT / "constraints.txt").read_text().split()
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][A-Za-z0-9.]*", line) for line in lines)
     assert {"numpy", "numba", "river", "click"} <= {line.partition("==")[0].lower() for line in lines}
+
+
+def test_the_parts_that_can_be_switched_off_are_listed() -> None:
+    listed = (HedgedSettings.model_fields["ablate"].description or "").partition(": ")[2]
+    assert list(PARTS) == listed.split(", ")

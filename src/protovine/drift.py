@@ -14,7 +14,7 @@ from protovine.errors import ConfigError, suggest
 # What has changed: the frequencies of the labels, the features, or how one follows from the other.
 KINDS = ("labels", "features", "relation")
 # Page-Hinkley by signal: the change that is small enough to be ignored, about half of one that matters, and how far the
-# sum of larger ones must go. River's own, 0.005 and 50, are for longer streams: a node has some hundred samples.
+# sum of larger ones must go. River's own, 0.005 and 50, are for longer streams: a node has a few hundred samples.
 _PAGE_HINKLEY = {"error": (0.1, 8.0), "surprisal": (0.3, 15.0), "labels": (0.1, 15.0), "features": (0.3, 30.0)}
 # Chance of a false alarm per test, shared by the detectors of all features. A test of KSWIN is another one each time.
 _ADWIN_DELTA, _KSWIN_ALPHA = 0.002, 0.0005

@@ -77,7 +77,7 @@ _FLAGS: tuple[tuple[tuple[str, ...], str, Any, str], ...] = (
     (("--label-delay",), "swarm.label_delay_s", float, "Seconds until a label comes. [default: 0]"),
     (("--labelled",), "swarm.labelled", float, "Fraction of samples whose label comes at all. [default: 1]"),
     (("--train-rate",), "swarm.train_rate_hz", float, "Received prototypes trained per second. [default: 190]"),
-    (("--seed",), "seed", int, "First seed. [default: 0]"),
+    (("--seed",), "seed", int, "Seed, or the first of several. [default: 0]"),
     (("--seeds",), "seeds", int, "Number of seeds. [default: 3]"),
 )
 _PRESET_HELP = (
@@ -138,7 +138,7 @@ def tables_of(experiment: Path | None, assignments: Sequence[str], flags: dict[s
     "--speed",
     type=click.FloatRange(0, 1000),
     default=None,
-    help="With --watch: virtual s per s; 0: fast. [default: 1]",
+    help="With --watch: virtual seconds per second; 0 is as fast as possible. [default: 1]",
 )
 @with_page
 @click.option(

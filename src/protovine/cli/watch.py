@@ -39,7 +39,12 @@ def with_page(command: Callable[..., Any]) -> Callable[..., Any]:
     made: Callable[..., Any] = with_one
     for option in (
         click.option("--host", default=Page().host, show_default=True, help="Address of this machine to serve at."),
-        click.option("--port", type=click.IntRange(0, 65535), default=None, help="0 is any. [default: 8800 if free]"),
+        click.option(
+            "--port",
+            type=click.IntRange(0, 65535),
+            default=None,
+            help="Port to serve at; 0 picks a free one. [default: 8800 if free]",
+        ),
         click.option("--browser/--no-browser", default=None, help="Open a browser. [default: on a desktop]"),
     ):
         made = option(made)
@@ -128,7 +133,11 @@ def watch(
 
 @click.command()
 @click.option(
-    "--speed", type=click.FloatRange(0, 1000), default=2.0, show_default=True, help="Virtual s per s; 0: fast."
+    "--speed",
+    type=click.FloatRange(0, 1000),
+    default=2.0,
+    show_default=True,
+    help="Virtual seconds per second; 0 is as fast as possible.",
 )
 @with_page
 def demo(speed: float, page: Page) -> None:

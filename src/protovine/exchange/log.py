@@ -14,7 +14,7 @@ from protovine.errors import CodecError, RemoteProtocolError
 from protovine.exchange.alarms import Seen, decode_alarm, encode_alarm, is_alarm
 from protovine.exchange.base import Accepted, GossipView, Outputs, Tuning, chosen, clamped
 from protovine.gossip import LogGossip, LogOutgoing, Schedule, Standing
-from protovine.learn import ArrayLearner, scales_of
+from protovine.learn.base import ArrayLearner, scales_of
 from protovine.prototypes import PrototypeSet
 from protovine.share import LearnerView, LocalSample, LogShare, Scales, SetLimits, UnknownScales
 

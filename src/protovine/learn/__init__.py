@@ -20,7 +20,6 @@ from protovine.learn.base import (
     Prediction,
     ScalesAmounts,
     SetCompression,
-    scales_of,
 )
 from protovine.learn.baselines.aggregator import AggregatorCore
 from protovine.learn.baselines.any_river import OwnPickles, river_core
@@ -57,7 +56,6 @@ __all__ = [
     "XuILVQ",
     "XuILVQCore",
     "river_core",
-    "scales_of",
 ]
 
 

@@ -88,7 +88,13 @@ class HedgedSettings(Section):
     received_per_local_max: float = Field(
         1.0, ge=0.001, description="received samples that one sender may contribute per local sample"
     )
-    ablate: tuple[str, ...] = Field((), description="parts that are switched off, for ablations")
+    ablate: tuple[str, ...] = Field(
+        (),
+        description=(
+            "parts that are switched off, for ablations: z-score, fisher, relief, discriminant, linear, recency, "
+            "corrected, local, hedge, trust, pool, gaussian, transition, dependence, log-scale"
+        ),
+    )
 
 
 class XuILVQSettings(Section):
