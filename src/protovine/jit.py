@@ -1,4 +1,7 @@
-"""The decorator of all numba kernels: compiled on first use and cached until a source file behind them changes."""
+"""The decorators of numba kernels: compiled on first use, and cached until a source file behind them changes.
+
+A file whose kernels call none of another file may use numba's own cache instead.
+"""
 
 from __future__ import annotations
 

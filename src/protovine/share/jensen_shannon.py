@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protovine.prototypes import PrototypeSet
-from protovine.share import kernels
+from protovine.share import jensen_shannon_kernels as kernels
 
 # The authors draw about 1000·2^(D/2)·(sum of ranges)/(2D) points; on wide or unscaled data that is millions.
 POINTS_MAX = 20_000

@@ -15,5 +15,8 @@
 - `amounts`: which features are on a logarithmic scale
 - `placement`: absorb a sample or insert it
 - `steps`: one sample's way through all of them
-- `core`: `HedgedLVQCore`, the learner over arrays
+- `layout`: which of them a learner has, by the number of features and classes
+- `new_features`: features that come later; `revise`: what is changed afterwards
+- `explain`: what a prediction is the sum of
+- `core`: `HedgedLVQCore`, the learner over arrays; `entry`: the kernels that it calls
 """

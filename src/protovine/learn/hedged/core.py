@@ -22,7 +22,7 @@ from protovine.learn.hedged.experts import (
 )
 from protovine.learn.hedged.explain import summands
 from protovine.learn.hedged.layout import check_ablate, check_options, check_places, layout
-from protovine.learn.hedged.newcomers import NewFeatures, part
+from protovine.learn.hedged.new_features import NewFeatures, part
 from protovine.learn.hedged.revise import LOOK_EVERY, forget, look, reset
 from protovine.learn.hedged.state import (
     BEST_EXPERT,

@@ -1,4 +1,4 @@
-"""Numba kernels of usefulness scores; callers guarantee shapes and finiteness."""
+"""Numba kernels of the Jensen-Shannon distances; callers guarantee shapes and finiteness."""
 
 from __future__ import annotations
 
