@@ -21,13 +21,16 @@ from protovine.learn.hedged.experts import (
     N_METRICS,
     N_RECENCIES,
     N_VARIANTS,
+    RELIEF,
+    Z_SCORE,
 )
 from protovine.learn.hedged.hedge import LABEL_DECAY, RARITY_MAX, TIE
 from protovine.learn.hedged.linear import LEARNING_RATE, Z_MAX
-from protovine.learn.hedged.metrics import DEVIATIONS_MAX, RELIEF_DECAY
+from protovine.learn.hedged.metrics import DEVIATIONS_MAX
 from protovine.learn.hedged.placement import MOVE_MIN
 from protovine.learn.hedged.pool import INPUT_MIN, POOL_DECAY, POOL_LOSS_DECAY, POOL_PRIOR
 from protovine.learn.hedged.recency import AGE_MIN
+from protovine.learn.hedged.relevance import RELIEF_DECAY
 from protovine.learn.hedged.state import BURST
 from protovine.learn.hedged.steps import WEIGHT_MAX
 from protovine.learn.hedged.trust import (
@@ -94,7 +97,7 @@ class Twin:
         self.pairs = np.zeros((n_classes, d, self.bins, d, self.bins), np.float32)
         self.pairs_age = 0.0
         self.local_rows: list[np.ndarray] = []
-        self.relief = np.zeros((2, d))
+        self.relief, self.relevance = np.zeros((2, d)), np.zeros(d)
         self.linear = np.zeros((n_classes, d + 1))
         self.loss, self.balanced_loss = np.zeros(N_EXPERTS), np.zeros((N_METRICS, N_BANDWIDTHS, N_RECENCIES))
         self.best_metric = self.best_expert = 0
@@ -437,7 +440,8 @@ class Twin:
             self.n, self.mean, self.scatter = 0.0, np.zeros(self.d), np.zeros((self.d, self.d))
             self.class_n, self.class_mean = np.zeros(self.n_classes), np.zeros((self.n_classes, self.d))
             self.class_scatter = np.zeros((self.n_classes, self.d, self.d))
-            self.relief, self.linear = np.zeros((2, self.d)), np.zeros((self.n_classes, self.d + 1))
+            self.relief, self.relevance = np.zeros((2, self.d)), np.zeros(self.d)
+            self.linear = np.zeros((self.n_classes, self.d + 1))
             self.metrics[DISCRIMINANT] = np.zeros((self.n_classes, self.d))
             self.loss, self.balanced_loss = np.zeros_like(self.loss), np.zeros_like(self.balanced_loss)
             for p in self.held:
@@ -450,7 +454,8 @@ class Twin:
 
     def settle(self, x: np.ndarray, y: int, event: int, slot: int, weight: float, proven: float) -> None:
         # The distances are those of the prediction, before any update.
-        distance = self.distances(x)[:, self.best_metric] if self.held else np.zeros(0)
+        distances = self.distances(x) if self.held else np.zeros((0, N_METRICS))
+        distance = distances[:, self.best_metric]
         linear, z = self.linear_vote(x), np.append(self.z_scores(x), 1.0)
         if proven > 0.05:
             self.count_pairs(x, y, min(weight, 1.0) * proven)
@@ -465,6 +470,10 @@ class Twin:
                 square = np.divide((x - self.held[j].x) ** 2, variance, out=np.zeros(self.d), where=variance > 0)
                 decayed = np.where(variance > 0, RELIEF_DECAY, 1.0) * self.relief[row]
                 self.relief[row] = decayed + np.minimum(square, 9.0)
+            if self.o.learns_relevance:
+                self.learn_relevance(
+                    x, y, min(weight, 1.0) * proven, max(event, self.newest_local), distances[:, RELIEF]
+                )
         unknown = self.o.trusting and len(self.local_rows) < LOCAL_FIRST
         if same is not None and unknown and self.held[same].local[0] <= 0:
             same = None
@@ -552,15 +561,48 @@ class Twin:
         inverse = np.divide(self.n, variance, out=np.zeros(self.d), where=usable)
         denominator = np.maximum(within, 1e-3 * variance)
         fisher = np.divide(np.maximum(variance - within, 0.0), denominator, out=np.zeros(self.d), where=usable)
-        hit, miss = self.relief
-        relief = np.full(self.d, 0.001)
-        relief[miss > hit] += ((miss - hit)[miss > hit] / (miss + hit)[miss > hit]) ** 2
+        relief = self.relief_weights() * np.exp(self.relevance)
         for metric, factor in enumerate((np.ones(self.d), fisher, relief)):
             total = factor[usable].sum()
             weight = factor * inverse / total if total > 1e-12 else inverse / usable.sum()
             self.metrics[metric] = np.diag(np.sqrt(weight))
         if not self.wide:
             self.refresh_discriminant(np.flatnonzero(usable))
+
+    def relief_weights(self) -> np.ndarray:
+        hit, miss = self.relief
+        weights = np.full(self.d, 0.001)
+        weights[miss > hit] += ((miss - hit)[miss > hit] / (miss + hit)[miss > hit]) ** 2
+        return weights
+
+    def learn_relevance(self, x: np.ndarray, y: int, weight: float, now: int, distance: np.ndarray) -> None:
+        """A gradient step, from the probability of the class and its derivative by the logarithm of each weight."""
+        at = np.flatnonzero((np.diag(self.metrics[Z_SCORE]) > 0) & (np.diag(self.scatter) > 0))
+        if not len(at):
+            return
+        variance = np.diag(self.scatter)[at] / self.n
+        base = self.relief_weights()[at]
+        base *= 8.0 / base.sum()
+        weights = base * np.exp(self.relevance[at])
+        exponent = weights.sum() * (distance - distance.min())
+        mass = np.array([p.local[1] + self.trust[p.slot] * p.received[1] for p in self.held])
+        ages = np.array([self.age(now, p.event, 0.2) for p in self.held])
+        votes = np.where(exponent < 12.0, mass / np.sqrt(ages) * np.exp(-exponent), 0.0)
+        labels = np.array([p.label for p in self.held])
+        of_class, of_others = votes[labels == y].sum(), votes[labels != y].sum()
+        if of_class <= 0 or of_others <= 0:
+            return
+        p_y = of_class / (of_class + of_others)
+        squares = np.minimum((x - np.array([p.x for p in self.held]))[:, at] ** 2 / variance, 9.0)
+        # d ln v_c / d ln w_k = -w_k * (mean square over the votes of c).
+        mean = [np.average(squares[among], axis=0, weights=votes[among]) for among in (labels == y, labels != y)]
+        gradient = -0.95 / (0.05 + 0.95 * p_y) * p_y * (1 - p_y) * weights * (mean[1] - mean[0])
+        weights *= np.exp(-np.clip(0.4 * weight * gradient, -0.2, 0.2))
+        weights = np.maximum(weights, 0.002 * weights.max())
+        total = weights.sum()
+        self.metrics[RELIEF] = np.zeros((self.d, self.d))
+        self.metrics[RELIEF][at, at] = np.sqrt(weights / total / variance)
+        self.relevance[at] = 0.999 * np.log(weights / total * np.clip(total, 1.0, 2000.0) / base)
 
     def refresh_gaussians(self, at: np.ndarray) -> None:
         deviation = np.sqrt(np.diag(self.scatter)[at] / self.n)

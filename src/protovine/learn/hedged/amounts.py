@@ -133,4 +133,4 @@ def rescale(s: State, scales: LogScales) -> None:
 def take_over(s: State, learner: Beginner) -> None:
     """Take what prototypes cannot tell from a ``learner``, by which the first samples were learnt on these scales."""
     learnt = learner.state()["arrays"]
-    s.linear[:], s.relief[:] = learnt["linear"], learnt["relief"]
+    s.linear[:], s.relief[:], s.relevance[:] = learnt["linear"], learnt["relief"], learnt["relevance"]

@@ -129,8 +129,7 @@ class HedgedLVQCore:
         check_range("n_classes", n_classes, 1)
         check_range("size_max", size_max, 2)
         check_ablate(ablate, dim)
-        self.dim, self.n_classes, self.size_max = dim, n_classes, size_max
-        self._ablate = tuple(ablate)
+        self.dim, self.n_classes, self.size_max, self._ablate = dim, n_classes, size_max, tuple(ablate)
         self._options = Options(
             margin=margin,
             hedge_decay=hedge_decay,
@@ -139,6 +138,7 @@ class HedgedLVQCore:
             range_max=range_max,
             received_per_local_max=received_per_local_max,
             trusting="trust" not in ablate,
+            learns_relevance="relevance" not in ablate,
             balanced_variant=RAW if "corrected" in ablate else CORRECTED,
             capacity=size_max,
             keeps_classes=False,

@@ -42,7 +42,7 @@ METRICS = ("z-score", "fisher", "relief", "discriminant")
 PARTS = (
     *METRICS,
     *("linear", "recency", "corrected", "local", "hedge", "trust"),
-    *("pool", "gaussian", "transition", "dependence", "log-scale"),
+    *("pool", "gaussian", "transition", "dependence", "log-scale", "relevance"),
 )
 
 

@@ -7,8 +7,9 @@ import numpy as np
 from protovine.jit import inlined_kernel, inner_kernel
 from protovine.learn.hedged.experts import DISCRIMINANT, FISHER, N_DIAGONAL, N_METRICS, RELIEF, Z_SCORE
 from protovine.learn.hedged.gaussian import refresh_gaussians
+from protovine.learn.hedged.relevance import relevance_weight
 from protovine.learn.hedged.solve import factor, substitute
-from protovine.learn.hedged.state import HIT, MISS, REFRESH_AT, SIZE, STEPS, WEIGHT, Floats, Ints, State
+from protovine.learn.hedged.state import REFRESH_AT, SIZE, STEPS, WEIGHT, Floats, Ints, State
 
 ALL_METRICS = -1
 
@@ -22,9 +23,6 @@ VARIANCE_FRACTION_MIN, VARIANCE_MIN = 1e-14, 1e-200
 WITHIN_FRACTION_MIN = 1e-3
 # Below this sum of weights a metric tells no feature from another, and weighs all equally.
 WEIGHT_SUM_MIN = 1e-12
-# Relief: forgetting per sample, about 500; the largest squared difference that counts, three standard deviations; and
-# the weight of features that do not tell classes apart.
-RELIEF_DECAY, RELIEF_SQUARE_MAX, RELIEF_WEIGHT_MIN = 0.998, 9.0, 0.001
 # Discriminant: the least shrinkage of off-diagonals, and what is added to the diagonal so that it can be inverted.
 SHRINKAGE_MIN, RIDGE = 0.05, 1e-3
 # The metrics are refreshed after each sample while moments have less weight than this,
@@ -122,17 +120,6 @@ def update_moments(x: Floats, y: int, weight: float, s: State) -> None:
 
 
 @inner_kernel
-def update_relief(x: Floats, same: int, other: int, s: State) -> None:
-    """Add the differences between ``x`` and its nearest prototypes of the same and of another class."""
-    for k in range(x.shape[0]):
-        variance = s.spread[k] / max(s.scalars[WEIGHT], 1.0)
-        if variance > 0.0:
-            hit, miss = x[k] - s.x[same, k], x[k] - s.x[other, k]
-            s.relief[HIT, k] = s.relief[HIT, k] * RELIEF_DECAY + min(hit * hit / variance, RELIEF_SQUARE_MAX)
-            s.relief[MISS, k] = s.relief[MISS, k] * RELIEF_DECAY + min(miss * miss / variance, RELIEF_SQUARE_MAX)
-
-
-@inner_kernel
 def refresh_if_due(s: State) -> None:
     """Count a learning step, and refresh the metrics if it is time."""
     s.counts[STEPS] += 1
@@ -177,10 +164,7 @@ def refresh_diagonal(usable: Ints, s: State) -> None:
         for c in range(s.class_weight.shape[0]):
             within -= s.class_weight[c] * (s.class_mean[c, k] - s.mean[k]) ** 2
         fisher = max(s.spread[k] - within, 0.0) / max(within, WITHIN_FRACTION_MIN * s.spread[k])
-        hit, miss = s.relief[HIT, k], s.relief[MISS, k]
-        relief = RELIEF_WEIGHT_MIN
-        if miss > hit:
-            relief += ((miss - hit) / (miss + hit)) ** 2
+        relief = relevance_weight(k, s)
         inverse = s.scalars[WEIGHT] / s.spread[k]
         s.metric_weight[Z_SCORE, k] = inverse
         s.metric_weight[FISHER, k], s.metric_weight[RELIEF, k] = fisher * inverse, relief * inverse

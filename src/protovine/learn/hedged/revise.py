@@ -80,7 +80,7 @@ def reset(s: State, columns: NDArray[np.intp], mean: NDArray[np.float64], deviat
         s.scatter[columns, columns] = s.spread[columns]
     s.local_low[columns], s.local_high[columns] = mean - 3 * deviation, mean + 3 * deviation
     merge_bins(s.pairs, columns, len(s.mean))
-    s.relief[:, columns], s.linear[:, FEATURES + columns] = 0.0, 0.0
+    s.relief[:, columns], s.relevance[columns], s.linear[:, FEATURES + columns] = 0.0, 0.0, 0.0
     s.counts[FRESH] = 0
 
 

@@ -56,6 +56,8 @@ GAP, WEIGHT, POOL_LOSS, SURPRISING, SURPRISING_SUM, SURPRISING_SQUARES, PAIRS_AG
 # Rows of ``relief``: differences to the nearest prototype of the same class and of another one.
 N_RELIEF = 2
 HIT, MISS = range(N_RELIEF)
+# No logarithm of a relevance that is learnt comes near this one.
+RELEVANCE_MAX = 50.0
 # Columns of ``linear``: the constant, then the features.
 CONSTANT, FEATURES = 0, 1
 # Columns of sums by recency: those of all mass, then those of the mass of local samples.
@@ -72,6 +74,7 @@ class Options(NamedTuple):
     range_max: float
     received_per_local_max: float
     trusting: bool
+    learns_relevance: bool
     balanced_variant: int  # The variant of votes from which local label frequencies can be divided out.
     capacity: int  # Prototypes that are kept; arrays have room for fewer at first.
     keeps_classes: bool  # Whether the last prototype of a class stays, because there are many classes.
@@ -176,8 +179,9 @@ class State:
     # Range of the local samples.
     local_low: Annotated[Floats, _array("features", first_value=True)]
     local_high: Annotated[Floats, _array("features", first_value=True)]
-    # Metrics, and the squared differences that Relief is made of.
+    # Metrics, the squared differences that Relief is made of, and the logarithm of what gradient steps make of it.
     relief: Annotated[Floats, _array(N_RELIEF, "features")]
+    relevance: Annotated[Floats, _array("features")]
     metric_weight: Annotated[Floats, _array(N_DIAGONAL, "features")]
     discriminant: Annotated[Floats, _array("classes", "features")]
     # Softmax regression on z-scores.
@@ -367,7 +371,7 @@ def saved(state: State) -> dict[str, NDArray[Any]]:
 
 # What snapshots of version 0.2.0 lack: whole arrays, and the last entries of others, which had this length then. No
 # sender has shown agreement there, and no pair of values was counted.
-_LATER_ARRAYS = ("agreement", "agreement_noise", "pairs", "log_origin", "log_unit")
+_LATER_ARRAYS = ("agreement", "agreement_noise", "pairs", "log_origin", "log_unit", "relevance")
 _SHORTER_ARRAYS = {"scalars": SURPRISING, "pool_weight": BY_DEPENDENCE, "curvature": BY_DEPENDENCE}
 
 
@@ -388,6 +392,7 @@ def load(arrays: Mapping[str, Any], state: State) -> bool:
     return (
         0 <= state.counts[SIZE] <= len(state.x)
         and bool((state.log_unit >= 0).all())
+        and bool((np.abs(state.relevance) <= RELEVANCE_MAX).all())
         and all(
             bool((codes >= 0).all() and (codes < end).all())
             for codes, end in ((state.label, len(state.class_weight)), (state.slot, len(state.trust)))

@@ -9,14 +9,14 @@ from protovine.jit import inner_kernel, merged_kernel
 from protovine.learn.hedged.dependence import dependence_learn
 from protovine.learn.hedged.hedge import judge_experts, mix, note_label
 from protovine.learn.hedged.linear import linear_learn, linear_vote
-from protovine.learn.hedged.metrics import ALL_METRICS, measure, refresh_if_due, update_moments, update_relief
+from protovine.learn.hedged.metrics import ALL_METRICS, measure, refresh_if_due, update_moments
 from protovine.learn.hedged.placement import REFUSED, nearest_two, place
 from protovine.learn.hedged.pool import POOL_RECEIVED, judge_pool, learn_pool, note_transition, pool
 from protovine.learn.hedged.recency import tick
+from protovine.learn.hedged.relevance import learn_relevance, update_relief
 from protovine.learn.hedged.state import (
     AHEAD,
     ASKED,
-    BEST_METRIC,
     FRESH,
     LOCAL_SAMPLES,
     LOCAL_SLOT,
@@ -107,6 +107,8 @@ def learn(x: Floats, y: int, event: int, slot: int, weight: float, s: State, o: 
     same, other = nearest_two(y, s)
     if same >= 0 and other >= 0 and proven > PROOF_JUDGE_MIN:
         update_relief(x, same, other, s)
+        if o.learns_relevance:
+            learn_relevance(x, y, min(weight, 1.0) * proven, max(event, s.clock[NEWEST_LOCAL]), s)
     done = place(x, y, event, slot, weight, same, other, s, o)
     refresh_if_due(s)
     return done
@@ -145,7 +147,7 @@ def judge_by_received(
     now = max(s.clock[NEWEST_LOCAL], event)
     judging = o.hedge_received > 0.0 and proven > PROOF_JUDGE_MIN
     if s.counts[SIZE] == 0 or not (judging or o.trusting):
-        measure(x, s.counts[BEST_METRIC], s)
+        measure(x, ALL_METRICS, s)
         linear_vote(x, s)
         return
     if judging:

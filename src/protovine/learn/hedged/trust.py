@@ -261,7 +261,9 @@ def review(s: State, o: Options) -> bool:
             drop(j, s)
     if s.counts[SIZE] == before:
         return False
-    s.loss[:], s.balanced_loss[:], s.linear[:], s.relief[:] = 0.0, 0.0, 0.0, 0.0
+    for array in (s.loss, s.balanced_loss, s.relevance):
+        array[:] = 0.0
+    s.linear[:], s.relief[:] = 0.0, 0.0
     relearn(s)
     return True
 
