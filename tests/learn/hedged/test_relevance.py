@@ -1,4 +1,4 @@
-"""Relevance of features: a step goes down the gradient of its loss, and features that tell nothing lose their weight."""
+"""Relevance of features: steps go down the gradient of the loss, and features that tell nothing lose their weight."""
 
 from __future__ import annotations
 
