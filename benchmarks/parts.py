@@ -3,8 +3,9 @@
     python -m benchmarks.parts [--stream NAME ...]
 
 Prints accuracy and expected calibration error of one model, test then train, every sample one time step. Besides the
-project's streams there are five that no constant was chosen on: a chessboard, thirty classes in ninety clusters, three
-concepts in turns, classes that differ by their covariances, and labels that persist.
+project's streams there are others that no constant of the pool was chosen on: a chessboard, thirty classes in ninety
+clusters, three concepts in turns, classes that differ by their covariances, labels that persist, and four rules that
+need few of many features.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from river.datasets import synth
 
 from benchmarks.streams import STREAMS, stream
 from protovine.errors import DataError
@@ -23,6 +25,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "200, no pool": {"size_max": 200, "ablate": ("pool",)},
     "500, no pool": {"ablate": ("pool",)},
     "500, pool without pairs": {"ablate": ("dependence",)},
+    "500, pool without relevance": {"ablate": ("relevance",)},
     "500, pool": {},
 }
 Samples = tuple[NDArray[np.float64], NDArray[np.int64]]
@@ -62,7 +65,30 @@ def persistent(rng: np.random.Generator) -> Samples:
     return (rng.normal(size=(3, 4)) * 0.7)[codes] + rng.normal(size=(12000, 4)), codes
 
 
-MADE = {made.__name__: made for made in (chessboard, clusters, in_turns, covariances, persistent)}
+def corner(rng: np.random.Generator) -> Samples:
+    x = rng.uniform(-1, 1, (5000, 10))
+    return x, (np.abs(x[:, :2]).max(axis=1) < 0.7).astype(np.int64)
+
+
+def drawn(source: Any) -> Samples:
+    rows = [(list(x.values()), y) for x, y in source.take(5000)]
+    return np.array([x for x, _ in rows], float), np.array([y for _, y in rows], np.int64)
+
+
+def agrawal_1(rng: np.random.Generator) -> Samples:
+    return drawn(synth.Agrawal(classification_function=1, seed=int(rng.integers(1000))))
+
+
+def agrawal_3(rng: np.random.Generator) -> Samples:
+    return drawn(synth.Agrawal(classification_function=3, seed=int(rng.integers(1000))))
+
+
+def sine_3(rng: np.random.Generator) -> Samples:
+    return drawn(synth.Sine(classification_function=3, seed=int(rng.integers(1000)), has_noise=True))
+
+
+FEW_OF_MANY = (corner, agrawal_1, agrawal_3, sine_3)
+MADE = {made.__name__: made for made in (chessboard, clusters, in_turns, covariances, persistent, *FEW_OF_MANY)}
 
 
 def calibration_error(proba: NDArray[np.float64], codes: NDArray[np.int64]) -> float:

@@ -92,7 +92,7 @@ class HedgedSettings(Section):
         (),
         description=(
             "parts that are switched off, for ablations: z-score, fisher, relief, discriminant, linear, recency, "
-            "corrected, local, hedge, trust, pool, gaussian, transition, dependence, log-scale"
+            "corrected, local, hedge, trust, pool, gaussian, transition, dependence, log-scale, relevance"
         ),
     )
 
