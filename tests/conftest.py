@@ -15,6 +15,10 @@ from hypothesis import settings
 
 from protovine import stream
 
+# Where Python keeps no byte code, every worker and every command that a test starts compiles all sources again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # Kernels compile in the middle of an example, and machines are busy.
 settings.register_profile("protovine", deadline=None)
 settings.load_profile("protovine")
