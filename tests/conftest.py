@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import types
 import uuid
 from pathlib import Path
 
@@ -76,6 +77,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(
         key=lambda item: min((first[name] for name in first if item.nodeid.startswith(name)), default=len(first))
     )
+
+
+@pytest.fixture
+def copied_members(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The members of a swarm on this machine begin as copies (`tests.copies`)."""
+    from tests import copies
+
+    started = types.SimpleNamespace(Popen=copies.Member, PIPE=subprocess.PIPE, TimeoutExpired=subprocess.TimeoutExpired)
+    monkeypatch.setattr("protovine.experiments.live.process.subprocess", started)
 
 
 @pytest.fixture(scope="session")

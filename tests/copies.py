@@ -7,15 +7,18 @@ same: a process with its own number, files, signals and exit code. Tests of the 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import multiprocessing
 import os
 import random
 import runpy
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tests.preloaded"])
@@ -74,6 +77,49 @@ class Copy:
     def send_signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, number)
+
+
+def _begin_member(
+    path: str, environment: dict[str, str], error: Path, heard: socket.socket, said: socket.socket
+) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    os.dup2(os.open(error, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 2)
+    os.dup2(heard.detach(), 0)
+    os.dup2(said.detach(), 1)
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.argv = ["member", path]
+    importlib.import_module("protovine.experiments.live.member").main()
+
+
+class Member:
+    """Stands for `subprocess.Popen` where a `LocalSwarm` starts its members; one in a namespace is really started."""
+
+    def __new__(cls, line: list[str], **options: Any) -> Any:
+        if line[:2] != [sys.executable, "-m"]:
+            return subprocess.Popen(line, **options)
+        return super().__new__(cls)
+
+    def __init__(self, line: list[str], *, stderr: int, env: dict[str, str], **_: object) -> None:
+        (heard, speaks), (said, hears) = socket.socketpair(), socket.socketpair()
+        with heard, speaks, said, hears:
+            path = Path(line[-1])
+            what = (str(path), env, path.parent / "stderr.txt", heard, said)
+            self._process = _CONTEXT.Process(target=_begin_member, args=what)
+            self._process.start()
+            self.stdin, self.stdout = speaks.makefile("w", encoding="utf-8"), hears.makefile("r", encoding="utf-8")
+        self.pid, self.kill, self.terminate = self._process.pid, self._process.kill, self._process.terminate
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired("member", timeout or 0.0)
+        return self._process.exitcode
 
 
 def run(

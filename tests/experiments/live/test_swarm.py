@@ -141,6 +141,7 @@ def test_a_swarm_that_is_refused_writes_nothing(words: list[str], message: str, 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("copied_members")
 @pytest.mark.parametrize("killed", [(1,), (0, 1, 2)])
 def test_members_that_are_killed_are_named_and_not_averaged(tmp_path: Path, killed: tuple[int, ...]) -> None:
     pytest.importorskip("zenoh")
@@ -175,6 +176,7 @@ def test_members_that_are_killed_are_named_and_not_averaged(tmp_path: Path, kill
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("copied_members")
 def test_a_member_that_hangs_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("zenoh")
     monkeypatch.setattr("protovine.experiments.live.swarm._STOPPED_S", 2.0)
