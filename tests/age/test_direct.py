@@ -186,17 +186,21 @@ def version_age(samples: np.ndarray, pieces: list[tuple[float, float]]) -> float
 def through(delay: Delay, made: np.ndarray, loss: float, draw: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """The messages that are delivered: when each was made, and when it is received."""
 
+    if delay.kind == "exponential":
+        drawn = draw.exponential(delay.mean_s, len(made))
+    else:
+        drawn = draw.choice(delay.values_s or [0.0], len(made))
+    each_s = iter(drawn.tolist())
+
     def takes() -> float:
-        if delay.kind == "exponential":
-            return float(draw.exponential(delay.mean_s))
-        return float(draw.choice(delay.values_s)) if delay.values_s else 0.0
+        return next(each_s)
 
     out: list[tuple[float, float]] = []
     if delay.discipline == "unlimited":
-        out = [(when, when + takes()) for when in made]
+        out = [(when, when + takes()) for when in made.tolist()]
     else:
         free_at, current, waiting = -1.0, None, None
-        for when in [*made, math.inf]:
+        for when in [*made.tolist(), math.inf]:
             while current is not None and free_at <= when:
                 out.append((current, free_at))
                 current = None
