@@ -14,6 +14,6 @@ from tests.experiments.sweep import TABLES
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sweep that nothing stopped."""
     folder = tmp_path_factory.mktemp("sweeps") / "whole"
-    swept = run_sweep(Sweep.of(TABLES), folder)
+    swept = run_sweep(Sweep.of(TABLES), folder, jobs=1)
     assert (9, 0, 9, ()) == (swept.runs, swept.before, swept.done, swept.failures)
     return folder
