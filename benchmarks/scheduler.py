@@ -149,10 +149,10 @@ def simulated(case: Case, seed: int) -> TrainingReport:
     return measure_training(kept, links, outcome.virtual_ns)
 
 
-def measured(cases: Sequence[Case], seeds: int) -> dict[Case, list[TrainingReport]]:
-    """What was trained in every case, for some seeds of its own, on two processes."""
-    work = [(case, 1000 * i + seed) for i, case in enumerate(cases) for seed in range(seeds)]
-    reports = iter(Parallel(n_jobs=2)(delayed(simulated)(case, seed) for case, seed in work))
+def measured(cases: Sequence[Case], seeds: int, jobs: int = 2) -> dict[Case, list[TrainingReport]]:
+    """What was trained in every case, for some seeds of its own, on ``jobs`` processes."""
+    work = [(case, 1000 * CASES.index(case) + seed) for case in cases for seed in range(seeds)]
+    reports = iter(Parallel(n_jobs=jobs)(delayed(simulated)(case, seed) for case, seed in work))
     return {case: [next(reports) for _ in range(seeds)] for case in cases}
 
 
