@@ -137,3 +137,34 @@ def run(
         finally:
             child.kill()
         return subprocess.CompletedProcess(arguments, child.wait(), out.read_text("utf-8"), error.read_text("utf-8"))
+
+
+def plain(words: list[str]) -> bool:
+    """Whether a line of a shell is a command of protovine, or Python with a file, and nothing else."""
+    program, *arguments = words
+    known = program == "protovine" or (program == "python" and arguments[0].endswith(".py"))
+    return known and not set("|&;<>$*#'\"") & set(" ".join(words))
+
+
+def shell(block: str, *, cwd: Path, timeout: float, environment: dict[str, str]) -> tuple[int, str]:
+    """Exit code and output, in the order of a terminal, of a block of commands; plain ones need no shell."""
+    lines = [line.split() for line in block.replace("\\\n", " ").splitlines() if line.strip()]
+    if not all(map(plain, lines)):
+        done = subprocess.run(
+            ["sh", "-ec", block],
+            cwd=cwd,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+        )
+        return done.returncode, done.stdout
+    printed = ""
+    for program, *arguments in lines:
+        words = arguments if program == "protovine" else [str(cwd / arguments[0]), *arguments[1:]]
+        ended = run(*words, cwd=cwd, timeout=timeout, environment=environment, together=True)
+        printed += ended.stdout
+        if ended.returncode:
+            return ended.returncode, printed
+    return 0, printed

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -38,27 +37,6 @@ def environment(folder: Path) -> dict[str, str]:
         (tools / name).write_text(f"#!/bin/sh\n{text}\n")
         (tools / name).chmod(0o755)
     return {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "COLUMNS": "100", "LC_ALL": "C.UTF-8"}
-
-
-def shell(block: str, folder: Path, variables: dict[str, str]) -> tuple[int, str]:
-    """Exit code and output, in the order of a terminal, of a block of commands; a plain one needs no shell."""
-    line = block.replace("\\\n", " ").strip()
-    if not set("\n|&;<>$*#'\"") & set(line):
-        program, *arguments = line.split()
-        if program == "protovine" or (program == "python" and arguments[0].endswith(".py")):
-            words = arguments if program == "protovine" else [str(folder / arguments[0]), *arguments[1:]]
-            done = copies.run(*words, cwd=folder, timeout=LIMIT_S, environment=variables, together=True)
-            return done.returncode, done.stdout
-    done = subprocess.run(
-        ["sh", "-ec", block],
-        cwd=folder,
-        env=variables,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=LIMIT_S,
-    )
-    return done.returncode, done.stdout
 
 
 def shows(page: str, printed: str) -> bool:
@@ -95,7 +73,7 @@ def test_a_tutorial_does_what_it_says(page: Path, tmp_path: Path, request: pytes
         elif kind == "text":
             assert shows(block, printed), printed
         elif kind == "sh":
-            returncode, printed = shell(block, tmp_path, variables)
+            returncode, printed = copies.shell(block, cwd=tmp_path, timeout=LIMIT_S, environment=variables)
             assert 0 == returncode, (block, printed)
         else:
             named = re.match(r"# (\S+\.(?:py|toml))\n", block)

@@ -94,6 +94,7 @@ def f1_of(records: list[Any], nodes: list[int], positive: int | None, count: int
 # -- As good as the simulator. -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("copied_members")
 def test_five_processes_do_what_the_simulator_says(tmp_path: Path) -> None:
     """Scores, bytes of frames, of envelopes and at the socket, with mutual TLS."""
     chosen = prepared()
@@ -289,6 +290,7 @@ class Fifth:
         self.transport.session.put(key, sealed, congestion_control=zenoh_module().CongestionControl.BLOCK)
 
 
+@pytest.mark.usefixtures("copied_members")
 def test_attackers_change_nothing_and_are_counted(tmp_path: Path) -> None:
     """Certificates of another authority, stolen names, 10 MB/s of random bytes, a length of 1 GB, NaN, all at once."""
     chosen = prepared(rate_hz=20.0)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import copies
 from tests.net.ops.scrape import fetch
 from tests.net.test_service import ports
 
@@ -53,7 +54,7 @@ class Walk:
         gates = ("gate-1", "gate-2", "gate-3")
         self.ports = {"7447": listen} | dict(zip(gates, ports(3), strict=True))
         self.brokers = dict(zip(gates, ports(3), strict=True))
-        self.running: list[subprocess.Popen[bytes]] = []
+        self.running: list[subprocess.Popen[bytes] | copies.Copy] = []
         tools = folder / "tools"
         tools.mkdir()
         python, curl = f'#!/bin/sh\nexec {sys.executable} "$@"\n', CURL.format(python=sys.executable)
@@ -72,17 +73,20 @@ class Walk:
         commands = commands.replace("1883", str(self.brokers[gate]))
         at = self.folder / place
         if background:
-            with open(at / f"{commands.partition(' ')[0]}.log", "wb") as log:
-                command = ["sh", "-c", f"exec {commands.strip()}"]
-                self.running.append(
-                    subprocess.Popen(command, cwd=at, env=self.environment, stdin=subprocess.DEVNULL, stderr=log)
-                )
+            program, *words = commands.split()
+            log = at / f"{program}.log"
+            if program == "protovine":
+                child = copies.Copy(*words, cwd=at, out=at / "out", error=log, environment=self.environment)
+            else:
+                with open(log, "wb") as error:
+                    child = subprocess.Popen(
+                        [program, *words], cwd=at, env=self.environment, stdin=subprocess.DEVNULL, stderr=error
+                    )
+            self.running.append(child)
             return ""
-        done = subprocess.run(
-            ["sh", "-ec", commands], cwd=at, env=self.environment, capture_output=True, text=True, timeout=LIMIT_S
-        )
-        assert 0 == done.returncode, (commands, done.stdout, done.stderr)
-        return done.stdout
+        returncode, printed = copies.shell(commands, cwd=at, timeout=LIMIT_S, environment=self.environment)
+        assert 0 == returncode, (commands, printed)
+        return printed
 
     def listens(self, port: int) -> bool:
         try:
