@@ -88,6 +88,13 @@ def copied_members(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("protovine.experiments.live.process.subprocess", started)
 
 
+@pytest.fixture
+def short_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page of a run folder says nothing: drawing its figures takes several times as long as a small run."""
+    for module in ("protovine.experiments.experiment", "protovine.experiments.report.pages"):
+        monkeypatch.setattr(f"{module}.render_report", lambda result: "<p>No figures.</p>\n")
+
+
 @pytest.fixture(scope="session")
 def phishing() -> stream.DataSet:
     return stream.load("phishing")

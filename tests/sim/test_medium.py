@@ -318,6 +318,7 @@ def test_settings_that_make_no_sense_are_refused(preset: str, sections: dict, me
 @pytest.mark.parametrize("preset", ["default", "paper-base", "server", "gossip-bayes"])
 @pytest.mark.parametrize("radio", ["lora-sf7", "lora-sf12", "ble-legacy", "lan"])
 @pytest.mark.parametrize("collisions", [False, True])
+@pytest.mark.usefixtures("short_report")
 def test_traffic_is_what_was_on_the_air(preset: str, radio: str, collisions: bool, tmp_path: Path) -> None:
     """It counted messages that the radio refused or dropped, and left out the bytes of fragments."""
     experiment = protovine.Experiment(

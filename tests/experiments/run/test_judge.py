@@ -24,6 +24,8 @@ from protovine.experiments.run.trace import RunDescription
 from protovine.records import AnyRecord, Arrived, Evaluated, Learned, Predicted, Received, Sent, read_trace, write_trace
 from tests.experiments.run import small
 
+pytestmark = pytest.mark.usefixtures("short_report")
+
 UNTRACED = ("wall_s", "samples_per_wall_s")
 # Two nodes that are neighbours, and a Byzantine one.
 DESCRIPTION = RunDescription("a", 0, ("no", "yes"), [[1], [0], [0, 1]], [0, 1], 1, True)

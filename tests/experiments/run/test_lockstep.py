@@ -15,6 +15,8 @@ from protovine.experiments.run.replay import replay
 from protovine.experiments.run.runner import run_prepared
 from protovine.records import SECOND_NS, read_trace
 
+pytestmark = pytest.mark.usefixtures("short_report")
+
 PRESETS = ("default", "isolated", "centralised", "paper-base")
 
 

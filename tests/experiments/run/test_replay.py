@@ -17,6 +17,8 @@ from protovine.experiments.run.replay import replay
 from protovine.stream import DataSet
 from tests.experiments.run import small
 
+pytestmark = pytest.mark.usefixtures("short_report")
+
 
 def test_folder_holds_everything_and_replays(tmp_path: Path) -> None:
     out = tmp_path / "out"

@@ -17,6 +17,8 @@ from protovine.errors import ConfigError, DataError
 from protovine.experiments.run.result import METRICS, Interval
 from tests.experiments.run import small
 
+pytestmark = pytest.mark.usefixtures("short_report")
+
 
 def test_intervals_are_students() -> None:
     values = [0.81, 0.84, 0.79, 0.86]
