@@ -342,12 +342,18 @@ def save(figure: Figure, path: Path, dpi: int = 150) -> None:
     """
     check_path(path)
     undated: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix.lower(), {})
-    _show_controls(figure)
     try:
-        with look():
-            figure.savefig(path, dpi=dpi, metadata=undated)
+        _print(figure, path, dpi=dpi, metadata=undated)
     except OSError as error:
         raise ConfigError(f"cannot write the figure {path}: {error.strerror}") from None
+
+
+def _print(figure: Figure, target: Path | io.StringIO, **options: Any) -> None:
+    _show_controls(figure)
+    with look():
+        figure.savefig(target, **options)
+    # Placing everything takes as long as drawing it; other forms of the figure have it in the same places.
+    figure.set_layout_engine("none")
 
 
 def _show_controls(figure: Figure) -> None:
@@ -364,10 +370,8 @@ def inline_svg(figure: Figure, key: str, label: str) -> str:
 
     Screen readers get the label of the figure, or else ``label``.
     """
-    _show_controls(figure)
     buffer = io.StringIO()
-    with look():
-        figure.savefig(buffer, format="svg")
+    _print(figure, buffer, format="svg")
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     # Its metadata hold the date, and addresses.
