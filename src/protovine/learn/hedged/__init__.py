@@ -3,6 +3,7 @@
 - `experts`: the experts that vote, and their numbers
 - `state`: the table of arrays of a learner
 - `metrics`: moments, and distances from them
+- `relevance`: weights of features in the Relief metric, by differences and by gradient steps
 - `recency`: masses and their age
 - `votes`: from distances and masses to each expert's probabilities
 - `linear`: the expert that needs no prototypes
