@@ -48,9 +48,9 @@ def test_switched_off_every_preset_gives_its_published_fixed_point(elec: DataSet
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    # F1 of a seed deviates by 0.014 at T = 0.1 and by 0.009 at T = 1, so means of four and of two by less than 0.0071.
+    # F1 of a seed deviates by 0.014 at T = 0.1 and by 0.009 at T = 1, so means of ten and of two by 0.0045 and 0.0065.
     ("s", "T", "seeds", "low", "high", "published"),
-    [(1, 0.1, 4, 0.48, 0.53, 0.521), (1, 1.0, 2, 0.53, 0.58, 0.551)],
+    [(1, 0.1, 10, 0.48, 0.53, 0.521), (1, 1.0, 2, 0.53, 0.58, 0.551)],
 )
 def test_sharing_on_elec_lands_near_the_published_table(
     elec: DataSet, s: int, T: float, seeds: int, low: float, high: float, published: float
