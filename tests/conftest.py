@@ -26,18 +26,18 @@ settings.load_profile("protovine")
 
 # Files and folders that take longest, the longest first.
 LONGEST = (
-    "tests/net/",
-    "tests/age/test_family.py",
     "tests/test_tutorials.py",
-    "tests/experiments/run/test_execute.py",
-    "tests/age/test_training.py",
-    "tests/experiments/sweep/",
+    "tests/net/",
     "tests/test_site.py",
-    "tests/test_cli.py",
+    "tests/age/test_family.py",
     "tests/watch/",
-    "tests/learn/hedged/",
-    "tests/sim/",
+    "tests/experiments/run/",
+    "tests/test_own.py",
+    "tests/age/test_training.py",
     "tests/experiments/",
+    "tests/learn/hedged/",
+    "tests/test_cli.py",
+    "tests/sim/",
 )
 
 # What a shell starts in the background ignores Ctrl-C, and so would the commands that tests start and interrupt.
