@@ -42,16 +42,17 @@ def test_a_sweep_finds_what_single_experiments_find(whole: Path) -> None:
             assert run.per_node == load_details(whole, row["run"])["per_node"]
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_stopped_sweep_goes_on_where_it_was(whole: Path, tmp_path: Path) -> None:
     def stop(done: int, total: int) -> None:
         if done == 4:
             raise KeyboardInterrupt
 
-    first = run_sweep(Sweep.of(TABLES), tmp_path / "two", jobs=1, progress=stop)
+    first = run_sweep(Sweep.of(TABLES), tmp_path / "two", progress=stop)
     assert (True, 4) == (first.interrupted, first.done)
     assert 4 <= len(protovine.load_results(tmp_path / "two")) < 12
     seen: list[tuple[int, int]] = []
-    second = run_sweep(Sweep.of(TABLES), tmp_path / "two", jobs=1, progress=lambda *at: seen.append(at))
+    second = run_sweep(Sweep.of(TABLES), tmp_path / "two", progress=lambda *at: seen.append(at))
     assert (4, 5, False) == (second.before, second.done, second.interrupted)
     assert [(done, 5) for done in range(6)] == seen
     assert contents(whole) == contents(tmp_path / "two")
@@ -117,7 +118,7 @@ def test_a_run_that_fails_is_kept_and_can_be_tried_again(tmp_path: Path) -> None
         )
     )
     file.write_text(good.replace("6,", "7,"))  # Between plan and run.
-    swept = run_plan(planned, tmp_path / "out", jobs=1)
+    swept = run_plan(planned, tmp_path / "out")
     ((point, seed, error),) = swept.failures
     assert (f"point 2 (preset = paper-base, data.source = {file})", 0) == (point, seed)
     assert "ConfigError" in error and "differs between this worker and the sweep" in error
@@ -125,8 +126,8 @@ def test_a_run_that_fails_is_kept_and_can_be_tried_again(tmp_path: Path) -> None
     assert ["ok", "failed"] == frame["status"].tolist()
     assert np.isnan(frame["f1"].iloc[1]) and frame["f1"].iloc[0] > 0
     file.write_text(good)
-    assert 0 == run_plan(planned, tmp_path / "out", jobs=1).done, "a failed run is finished too"
-    again = run_plan(planned, tmp_path / "out", jobs=1, retry_failed=True)
+    assert 0 == run_plan(planned, tmp_path / "out").done, "a failed run is finished too"
+    again = run_plan(planned, tmp_path / "out", retry_failed=True)
     assert (1, 1, ()) == (again.before, again.done, again.failures)
     assert ["ok", "ok"] == protovine.load_results(tmp_path / "out")["status"].tolist()
 
