@@ -48,9 +48,9 @@ def test_switched_off_every_preset_gives_its_published_fixed_point(elec: DataSet
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    # F1 of a seed deviates by 0.014 at T = 0.1 and by 0.009 at T = 1, so means of ten and of two by 0.0045 and 0.0065.
+    # F1 of a seed deviates by 0.014 at T = 0.1 and by 0.009 at T = 1, so means by 0.0045 of ten and of four.
     ("s", "T", "seeds", "low", "high", "published"),
-    [(1, 0.1, 10, 0.48, 0.53, 0.521), (1, 1.0, 2, 0.53, 0.58, 0.551)],
+    [(1, 0.1, 10, 0.48, 0.53, 0.521), (1, 1.0, 4, 0.53, 0.58, 0.551)],
 )
 def test_sharing_on_elec_lands_near_the_published_table(
     elec: DataSet, s: int, T: float, seeds: int, low: float, high: float, published: float
@@ -67,7 +67,7 @@ def test_sharing_on_elec_lands_near_the_published_table(
 @pytest.mark.parametrize(("s", "T"), [(1, 0.1), (1, 1.0), (4, 0.1), (4, 1.0)])
 def test_sharing_on_phishing_lands_near_the_published_table(s: int, T: float) -> None:
     result = protovine.run(
-        protovine.Experiment(presets="paper-base", gossip={"fanout": s, "share_probability": T}, seeds=2)
+        protovine.Experiment(presets="paper-base", gossip={"fanout": s, "share_probability": T}, seeds=5)
     )
     assert 0.81 <= result.interval("paper-base", "f1_paper").mean <= 0.84
 
