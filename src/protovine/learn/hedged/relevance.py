@@ -83,11 +83,12 @@ def learn_relevance(x: Floats, y: int, weight: float, now: int, s: State) -> Non
         if inverse[k] > 0.0:
             scaled[k] = max(scaled[k], PART_MIN * most)
             total += scaled[k]
-    within = min(max(total, BANDWIDTH_LEAST), BANDWIDTH_MOST) / total
+    # Proportions stay where the sum leaves its limits.
+    factor = min(max(total, BANDWIDTH_LEAST), BANDWIDTH_MOST) / total
     for k in range(d):
         s.metric_weight[RELIEF, k] = scaled[k] / total * inverse[k]
         if inverse[k] > 0.0:
-            s.relevance[k] = RELEVANCE_DECAY * np.log(scaled[k] * within / relief[k])
+            s.relevance[k] = RELEVANCE_DECAY * np.log(scaled[k] * factor / relief[k])
 
 
 @inner_kernel
