@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,25 @@ def _begin(
         runpy.run_module("protovine", run_name="__main__")
 
 
-class Copy:
+class _Begun:
+    """A process that begins as a copy, with what `subprocess.Popen` has."""
+
+    def _start(self, target: Callable[..., None], what: tuple[Any, ...]) -> None:
+        self._process = _CONTEXT.Process(target=target, args=what)
+        self._process.start()
+        self.pid, self.kill, self.terminate = self._process.pid, self._process.kill, self._process.terminate
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired("copy", timeout or 0.0)
+        return self._process.exitcode
+
+
+class Copy(_Begun):
     """A running command of protovine, or `python` with a file, with what tests need of `subprocess.Popen`."""
 
     def __init__(
@@ -61,18 +80,7 @@ class Copy:
             file.touch()  # A test may read it at once.
         words = arguments if arguments[0].endswith(".py") else ("protovine", *arguments)
         what = (words, cwd, environment or dict(os.environ), cwd / out, cwd / error, alone)
-        self._process = _CONTEXT.Process(target=_begin, args=what)
-        self._process.start()
-        self.pid, self.kill, self.terminate = self._process.pid, self._process.kill, self._process.terminate
-
-    def poll(self) -> int | None:
-        return self._process.exitcode
-
-    def wait(self, timeout: float | None = None) -> int:
-        self._process.join(timeout)
-        if self._process.exitcode is None:
-            raise subprocess.TimeoutExpired("protovine", timeout or 0.0)
-        return self._process.exitcode
+        self._start(_begin, what)
 
     def send_signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -94,7 +102,7 @@ def _begin_member(
     importlib.import_module("protovine.experiments.live.member").main()
 
 
-class Member:
+class Member(_Begun):
     """Stands for `subprocess.Popen` where a `LocalSwarm` starts its members; one in a namespace is really started."""
 
     def __new__(cls, line: list[str], **options: Any) -> Any:
@@ -107,19 +115,8 @@ class Member:
         with heard, speaks, said, hears:
             path = Path(line[-1])
             what = (str(path), env, path.parent / "stderr.txt", heard, said)
-            self._process = _CONTEXT.Process(target=_begin_member, args=what)
-            self._process.start()
+            self._start(_begin_member, what)
             self.stdin, self.stdout = speaks.makefile("w", encoding="utf-8"), hears.makefile("r", encoding="utf-8")
-        self.pid, self.kill, self.terminate = self._process.pid, self._process.kill, self._process.terminate
-
-    def poll(self) -> int | None:
-        return self._process.exitcode
-
-    def wait(self, timeout: float | None = None) -> int:
-        self._process.join(timeout)
-        if self._process.exitcode is None:
-            raise subprocess.TimeoutExpired("member", timeout or 0.0)
-        return self._process.exitcode
 
 
 def run(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from bisect import bisect_right
 from pathlib import Path
 
 import numpy as np
@@ -261,7 +262,8 @@ def test_messages_that_carry_milliseconds_know_the_sample_that_made_them(
         for origin in origins:
             until = last[origin]
             received = [
-                (each.at_ns, each.samples_learnt)
+                # A sample of the nanosecond in which a timer sends a message counts as known, though it is learnt next.
+                (each.at_ns, max(each.samples_learnt, bisect_right(learnt_at[origin], each.created_ns)))
                 for each in records
                 if isinstance(each, Received) and (each.node, each.peer) == (node, origin) and each.at_ns <= until
             ]
@@ -270,8 +272,8 @@ def test_messages_that_carry_milliseconds_know_the_sample_that_made_them(
                 area += known * (at - since)
                 known, since = max(known, samples), at
             versions.append((sum(until - at for at in learnt_at[origin] if at <= until) - area) / until)
-    # Of two messages within one millisecond only one counts: up to 0.8 % here.
-    assert run.metrics["version_age_mean"] == pytest.approx(np.mean(versions), rel=1e-2)
+    # Of two messages within one millisecond the second makes no age smaller.
+    assert run.metrics["version_age_mean"] == pytest.approx(np.mean(versions), rel=2e-3)
 
 
 def test_times_that_are_exact_stay_so() -> None:

@@ -43,7 +43,7 @@ def measure_age(
     The age of origin i at node j is Δ(t) = t - u(t), where u(t) is when the newest message of i that j has accepted
     was made, and the start before the first. The version age is the number of samples that i has learnt since then.
     Messages of a log carry u(t) in milliseconds; what they know is counted up to the exact time at which i sent them,
-    if the trace has it.
+    if the trace has it. A sample that i learns in the nanosecond in which it sends a message counts as known.
     After the end of its stream an origin learns nothing new, so its pairs are not measured beyond it.
 
     Origin i *changes* when it learns a sample that its model keeps as a new prototype (`Learned.inserted`). The view

@@ -17,6 +17,7 @@ from typing import Any
 from protovine.errors import ConfigError, SnapshotError
 from protovine.net.about import added, additions, changes, check_about, misfit
 from protovine.net.pacing import incarnation_max
+from protovine.net.security.files import sync_folder
 from protovine.snapshot import pack, unpack
 
 _log = logging.getLogger("protovine")
@@ -156,7 +157,7 @@ class Store:
                 if newest.exists():
                     os.replace(newest, self.folder / _PREVIOUS)
                 os.replace(partial, newest)
-                self._sync_folder()
+                sync_folder(self.folder)
             except OSError as error:
                 self.failure = error.strerror or str(error)
                 with contextlib.suppress(OSError):  # The room may be needed.
@@ -216,7 +217,7 @@ class Store:
     def drop_previous(self) -> None:
         """Delete the snapshot before the newest one."""
         (self.folder / _PREVIOUS).unlink(missing_ok=True)
-        self._sync_folder()
+        sync_folder(self.folder)
 
     def set_aside_before(self) -> list[Path]:
         """The snapshots that were ever set aside."""
@@ -258,14 +259,7 @@ class Store:
             os.fsync(file.fileno())
         if rename:
             os.replace(partial, path)
-            self._sync_folder()
-
-    def _sync_folder(self) -> None:
-        handle = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+            sync_folder(self.folder)
 
 
 def seed_of(

@@ -24,10 +24,10 @@ def write_folder(path: Path, files: dict[str, bytes]) -> None:
         partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
         for name, data in files.items():
             _write(partial / name, data, _mode(name))
-        _sync_folder(partial)
+        sync_folder(partial)
         os.rename(partial, path)  # Onto an empty folder, or where there is none.
         partial = None
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise ConfigError(f"cannot write to {path}: {error.strerror}") from None
     finally:
@@ -41,7 +41,7 @@ def replace_file(path: Path, data: bytes) -> None:
     try:
         _write(partial, data, _mode(path.name))
         os.replace(partial, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise ConfigError(f"cannot write {path}: {error.strerror}") from None
@@ -61,7 +61,7 @@ def _write(path: Path, data: bytes, mode: int) -> None:
         os.fsync(file.fileno())
 
 
-def _sync_folder(path: Path) -> None:
+def sync_folder(path: Path) -> None:
     """What was renamed in a folder has its name also after a crash of the machine, if the system can do that."""
     with contextlib.suppress(OSError):
         handle = os.open(path, os.O_RDONLY)
